@@ -1,0 +1,67 @@
+"""What a run says while it goes on. A closed union of small frozen records, so that a page can match on the type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
+
+Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``done`` of ``total`` steps of a stage; ``seconds_left`` of that stage, once one step has been timed."""
+
+    stage: Stage
+    done: int
+    total: int
+    message: str
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    model: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Moments are there; ``tokens`` is how many real tokens entered them."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDone:
+    """One site is pruned and repaired; ``done`` of ``total``."""
+
+    report: SiteReport
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the reader of the figures should know; the run goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    result: RunResult
+
+
+Event = Progress | Loaded | Calibrated | SiteDone | Evaluated | Generated | Warned | Finished

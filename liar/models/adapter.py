@@ -1,0 +1,249 @@
+"""The contract between an architecture and the algorithms.
+
+An adapter answers questions about one family (where units live, who writes and who reads their channels) and runs one
+block in two stages. The algorithms never name an architecture; a new family is one file that subclasses
+:class:`Adapter`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.spec import SiteKind, Targets
+
+Batch = Mapping[str, Tensor]
+"""Tokenised inputs on any device: ``input_ids`` and ``attention_mask``, both (sequences, length)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place where units are removed.
+
+    ``units`` neurons (or query heads) of ``unit_size`` channels each. ``group`` units stand or fall together: with
+    grouped-query attention, all query heads of one key/value head, so that the result keeps a legal shape.
+    """
+
+    layer: int
+    kind: SiteKind
+    units: int
+    unit_size: int = 1
+    group: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"layers.{self.layer}.{self.kind}"
+
+    @property
+    def channels(self) -> int:
+        """Width of the consumer's input."""
+        return self.units * self.unit_size
+
+    @property
+    def bundles(self) -> int:
+        """How many independent choices there are: groups of units that go together."""
+        return self.units // self.group
+
+    @property
+    def bundle_size(self) -> int:
+        """Channels of one bundle."""
+        return self.group * self.unit_size
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A linear layer that writes a site's channels: ``rows`` output rows belong to each bundle, in bundle order."""
+
+    module: nn.Linear
+    rows: int
+
+
+@dataclass(slots=True)
+class Stream:
+    """One batch on its way through the blocks: hidden states (sequences, length, width) and which tokens are real.
+
+    ``mask`` is boolean (sequences, length); padding never enters moments.
+    """
+
+    hidden: Tensor
+    mask: Tensor
+
+
+class Adapter(ABC):
+    """One loaded model seen through its family's eyes."""
+
+    family: ClassVar[str]
+    model_types: ClassVar[tuple[str, ...]]
+    """``config.model_type`` values that this adapter covers."""
+    layers_path: ClassVar[str]
+    """Where the list of blocks lives, below the base model: ``layers`` or ``encoder.layer``."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.config = model.config
+
+    # -- where things are ---------------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> nn.Module:
+        """The model without its head."""
+        return cast(nn.Module, self.model.base_model)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return cast(nn.ModuleList, self.base.get_submodule(self.layers_path))
+
+    @abstractmethod
+    def site(self, layer: int, kind: SiteKind) -> Site:
+        """The site as it stands now, shrunken or not."""
+
+    @abstractmethod
+    def consumer(self, site: Site) -> nn.Linear:
+        """The linear layer that reads the site's channels."""
+
+    @abstractmethod
+    def producers(self, site: Site) -> list[Producer]:
+        """The linear layers that write the site's channels."""
+
+    def sites(self, targets: Targets = "both") -> list[Site]:
+        """All sites of the chosen targets, in the order of the computation."""
+        kinds: list[SiteKind] = []
+        if targets in ("heads", "both"):
+            kinds.append("attention")
+        if targets in ("ffn", "both"):
+            kinds.append("ffn")
+        return [self.site(layer, kind) for layer in range(len(self.layers)) for kind in kinds]
+
+    def bundle_parameters(self, site: Site) -> int:
+        """Parameters that leave with one bundle: its columns of the consumer and its rows of the producers."""
+        count = site.bundle_size * self.consumer(site).out_features
+        for producer in self.producers(site):
+            count += producer.rows * (producer.module.in_features + (producer.module.bias is not None))
+        return count
+
+    # -- one forward, block by block ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
+        """What the site's consumer reads: (sequences, length, width) -> (sequences, length, channels).
+
+        Runs the family's own attention or feed-forward module with the consumer left out.
+        """
+
+    @abstractmethod
+    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the consumer's output back into the stream.
+
+        Returns the sum of residual and output before any normalisation (what errors are compared with), and the next
+        hidden states. They are the same tensor in a pre-norm family.
+        """
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> tuple[Stream, list[dict[str, Any]]]:
+        """Embeddings of a batch and, for each block, the arguments the model would call it with.
+
+        The model's own forward is run with recorders in place of its blocks, so masks and position embeddings are
+        exactly those of the family and version at hand.
+        """
+        device = execution_device(self.model)
+        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+        recorders = [_Recorder(layer) for layer in self.layers]
+        with self._blocks_replaced(nn.ModuleList(recorders)):
+            self.base(**inputs)
+        hidden = recorders[0].hidden
+        assert hidden is not None
+        return Stream(hidden, inputs["attention_mask"].bool()), [recorder.context for recorder in recorders]
+
+    @contextmanager
+    def _blocks_replaced(self, blocks: nn.ModuleList) -> Iterator[None]:
+        *path, name = self.layers_path.split(".")
+        parent = self.base.get_submodule(".".join(path))
+        original = getattr(parent, name)
+        setattr(parent, name, blocks)
+        try:
+            yield
+        finally:
+            setattr(parent, name, original)
+
+    # -- surgery ------------------------------------------------------------------------------------------------
+
+    def after_surgery(self, sites: list[Site]) -> None:
+        """Bring config and bookkeeping attributes in line with the shrunken ``sites``; families extend it."""
+
+    def set_units(self, site: Site, units: int) -> None:
+        """Tell the site's modules how many units they hold now (head counts); nothing to do by default."""
+
+    # -- checks -------------------------------------------------------------------------------------------------
+
+    def check_finite(self, site: Site) -> None:
+        """Raise :class:`NonFiniteError` when a weight of the site holds NaN or Inf."""
+        for module in [self.consumer(site), *(producer.module for producer in self.producers(site))]:
+            if not module.weight.is_meta and not torch.isfinite(module.weight).all():
+                raise NonFiniteError(
+                    f"A weight of {site.name} holds NaN or Inf; download the model again or repair that layer first."
+                )
+
+
+class _Recorder(nn.Module):
+    """Stands where a block stood, keeps its call, passes the hidden states on unchanged."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        object.__setattr__(self, "_block", block)  # not a submodule: nothing of it is moved or counted
+        self.hidden: Tensor | None = None
+        self.context: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(object.__getattribute__(self, "_block"), name)
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self.hidden = hidden_states
+        # Families pass the mask by position (BERT) or by name (LLaMA).
+        self.context = {**kwargs, "attention_mask": args[0] if args else kwargs.get("attention_mask")}
+        return hidden_states
+
+
+@contextmanager
+def left_out(parent: nn.Module, name: str) -> Iterator[None]:
+    """Put an identity in the place of ``parent.name`` for the time of the block."""
+    original = getattr(parent, name)
+    setattr(parent, name, nn.Identity())
+    try:
+        yield
+    finally:
+        setattr(parent, name, original)
+
+
+def execution_device(model: nn.Module) -> torch.device:
+    """Where the model computes; for an offloaded model not where its weights lie."""
+    for module in model.modules():
+        hook = getattr(module, "_hf_hook", None)
+        device = getattr(hook, "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(model.parameters()).device
+
+
+def adapt(model: PreTrainedModel) -> Adapter:
+    """The adapter of a model's family; raises :class:`UnsupportedModelError` with the families that exist."""
+    from liar.models.bert import BertAdapter
+    from liar.models.llama import LlamaAdapter
+
+    families: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
+    model_type = str(model.config.model_type)
+    for family in families:
+        if model_type in family.model_types:
+            return family(model)
+    known = ", ".join(name for family in families for name in family.model_types)
+    raise UnsupportedModelError(f"Models of type {model_type!r} are not supported; choose one of: {known}.")

@@ -1,0 +1,62 @@
+"""BERT and RoBERTa: post-norm blocks, plain FFN, one key/value head for each query head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from torch import Tensor, nn
+
+from liar.models.adapter import Adapter, Producer, Site
+from liar.spec import SiteKind
+
+
+class BertAdapter(Adapter):
+    family: ClassVar[str] = "bert"
+    model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta")
+    layers_path: ClassVar[str] = "encoder.layer"
+
+    def site(self, layer: int, kind: SiteKind) -> Site:
+        block = self._block(layer)
+        if kind == "ffn":
+            return Site(layer, "ffn", block.output.dense.in_features)
+        attention = block.attention.self
+        return Site(layer, "attention", attention.num_attention_heads, attention.attention_head_size)
+
+    def consumer(self, site: Site) -> nn.Linear:
+        return cast(nn.Linear, self._output(site).dense)
+
+    def producers(self, site: Site) -> list[Producer]:
+        block = self._block(site.layer)
+        if site.kind == "ffn":
+            return [Producer(block.intermediate.dense, 1)]
+        attention = block.attention.self
+        return [Producer(linear, site.unit_size) for linear in (attention.query, attention.key, attention.value)]
+
+    def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
+        block = self._block(site.layer)
+        if site.kind == "ffn":
+            return cast(Tensor, block.intermediate(hidden))
+        return cast(Tensor, block.attention.self(hidden, attention_mask=context["attention_mask"])[0])
+
+    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        stream = hidden + output
+        return stream, cast(Tensor, self._output(site).LayerNorm(stream))
+
+    def after_surgery(self, sites: list[Site]) -> None:
+        widths = {block.output.dense.in_features for block in map(self._block, range(len(self.layers)))}
+        if len(widths) == 1:
+            self.config.intermediate_size = widths.pop()
+
+    def set_units(self, site: Site, units: int) -> None:
+        if site.kind == "attention":
+            attention = self._block(site.layer).attention.self
+            attention.num_attention_heads = units
+            attention.all_head_size = units * site.unit_size
+
+    def _output(self, site: Site) -> Any:
+        block = self._block(site.layer)
+        return block.output if site.kind == "ffn" else block.attention.output
+
+    def _block(self, layer: int) -> Any:
+        return self.layers[layer]

@@ -1,0 +1,85 @@
+"""LLaMA and the siblings with the same module names: pre-norm blocks, gated FFN, grouped-query attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from torch import Tensor, nn
+
+from liar.models.adapter import Adapter, Producer, Site, left_out
+from liar.spec import SiteKind
+
+
+class LlamaAdapter(Adapter):
+    family: ClassVar[str] = "llama"
+    model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3")
+    layers_path: ClassVar[str] = "layers"
+
+    def site(self, layer: int, kind: SiteKind) -> Site:
+        block = self._block(layer)
+        if kind == "ffn":
+            return Site(layer, "ffn", block.mlp.down_proj.in_features)
+        attention = block.self_attn
+        heads = attention.o_proj.in_features // attention.head_dim
+        return Site(layer, "attention", heads, attention.head_dim, attention.num_key_value_groups)
+
+    def consumer(self, site: Site) -> nn.Linear:
+        block = self._block(site.layer)
+        return cast(nn.Linear, block.mlp.down_proj if site.kind == "ffn" else block.self_attn.o_proj)
+
+    def producers(self, site: Site) -> list[Producer]:
+        block = self._block(site.layer)
+        if site.kind == "ffn":
+            return [Producer(block.mlp.gate_proj, 1), Producer(block.mlp.up_proj, 1)]
+        attention = block.self_attn
+        return [
+            Producer(attention.q_proj, site.bundle_size),
+            Producer(attention.k_proj, site.unit_size),
+            Producer(attention.v_proj, site.unit_size),
+        ]
+
+    def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
+        block = self._block(site.layer)
+        if site.kind == "ffn":
+            with left_out(block.mlp, "down_proj"):
+                return cast(Tensor, block.mlp(block.post_attention_layernorm(hidden)))
+        with left_out(block.self_attn, "o_proj"):
+            return cast(Tensor, block.self_attn(hidden_states=block.input_layernorm(hidden), **context)[0])
+
+    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        stream = hidden + output
+        return stream, stream
+
+    def after_surgery(self, sites: list[Site]) -> None:
+        """Uniform sizes go into the plain config fields, so the result is an ordinary checkpoint of its family.
+
+        A repaired consumer has a bias; the config knows biases only for a whole module, so its producers get zeros.
+        """
+        blocks = [self._block(layer) for layer in range(len(self.layers))]
+        for kind in ("ffn", "attention"):
+            if not any(site.kind == kind for site in sites):
+                continue
+            modules = [block.mlp if kind == "ffn" else block.self_attn for block in blocks]
+            linears = [child for module in modules for child in module.children() if isinstance(child, nn.Linear)]
+            if any(linear.bias is not None for linear in linears):
+                for linear in linears:
+                    if linear.bias is None:
+                        linear.register_parameter("bias", nn.Parameter(linear.weight.new_zeros(linear.out_features)))
+                setattr(self.config, "mlp_bias" if kind == "ffn" else "attention_bias", True)
+        widths = {block.mlp.down_proj.in_features for block in blocks}
+        heads = {self.site(layer, "attention").units for layer in range(len(blocks))}
+        if len(widths) == 1:
+            self.config.intermediate_size = widths.pop()
+        if len(heads) == 1:
+            attention = blocks[0].self_attn
+            self.config.head_dim = attention.head_dim
+            self.config.num_attention_heads = heads.pop()
+            self.config.num_key_value_heads = attention.k_proj.out_features // attention.head_dim
+
+    def set_units(self, site: Site, units: int) -> None:
+        if site.kind == "ffn":
+            self._block(site.layer).mlp.intermediate_size = units
+
+    def _block(self, layer: int) -> Any:
+        return self.layers[layer]

@@ -1,0 +1,89 @@
+"""RunResult: the versioned schema of a finished run. Everything a table, a figure or a report shows is in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from liar.spec import PruneSpec, Reconstruction, SiteKind, Task
+
+SCHEMA_VERSION = 1
+
+Variant = Literal["dense", "pruned", "reconstructed"]
+VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelInfo(_Record):
+    """``parameters`` counts every distinct parameter of the dense model, shared ones once."""
+
+    id: str
+    family: str
+    layers: int
+    parameters: int
+
+
+class SiteReport(_Record):
+    """What happened at one site. ``units`` and ``kept`` count neurons, or query heads for attention.
+
+    ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
+    of the chosen schedule; ``norm_aware_error`` weighs each token by one over the squared norm of its residual stream.
+    """
+
+    name: str
+    layer: int
+    kind: SiteKind
+    units: int
+    kept: int
+    kept_units: list[int]
+    error: dict[Reconstruction, float]
+    norm_aware_error: dict[Reconstruction, float]
+
+
+class Totals(_Record):
+    """Parameters before and after surgery, of the whole model and of its transformer blocks alone."""
+
+    parameters_before: int
+    parameters_after: int
+    block_parameters_before: int
+    block_parameters_after: int
+
+
+class Evaluation(_Record):
+    """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows."""
+
+    task: Task
+    metric: Literal["perplexity", "accuracy"]
+    variant: Variant
+    value: float
+    n: int
+    stderr: float
+    sequence_length: int | None = None
+
+
+class Generation(_Record):
+    """What a language model wrote after ``prompt``, or what a classifier said of it (label -> probability)."""
+
+    prompt: str
+    variant: Variant
+    text: str | None = None
+    probabilities: dict[str, float] | None = None
+
+
+class RunResult(_Record):
+    """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes."""
+
+    schema_version: int = SCHEMA_VERSION
+    spec: PruneSpec
+    model: ModelInfo
+    sites: list[SiteReport]
+    totals: Totals
+    evaluations: list[Evaluation] = []
+    generations: list[Generation] = []
+    warnings: list[str] = []
+    timings: dict[str, float] = {}
+    environment: dict[str, str] = {}

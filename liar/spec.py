@@ -1,0 +1,113 @@
+"""PruneSpec: every choice of a run in one frozen object, with its URL, JSON and key forms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, Self, get_args
+from urllib.parse import parse_qsl, urlencode
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from liar.errors import InvalidSpecError
+
+Targets = Literal["ffn", "heads", "both"]
+Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
+Allocation = Literal["uniform", "global", "error-curve"]
+Reconstruction = Literal["none", "bias", "liar", "least-squares"]
+Schedule = Literal["one-shot", "sequential"]
+Task = Literal["perplexity", "sentiment", "topic"]
+SiteKind = Literal["ffn", "attention"]
+
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
+RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
+TASKS: tuple[Task, ...] = get_args(Task)
+GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+
+MAX_RATIO = 0.95
+AUTO = "auto"
+
+
+class PruneSpec(BaseModel):
+    """Everything that decides the outcome of a run.
+
+    Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` takes the text the model's task was
+    trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` take the best available;
+    ``evaluate_limit=None`` takes each task's default number of items (20 windows, or the whole test set).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("demo/smollm2-135m", min_length=1, max_length=512)
+    targets: Targets = "ffn"
+    criterion: Criterion = "fluctuation"
+    ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
+    allocation: Allocation = "error-curve"
+    reconstruction: Reconstruction = "least-squares"
+    schedule: Schedule = "sequential"
+    calibration: str = Field(AUTO, min_length=1, max_length=4096)
+    tokens: int = Field(12_288, ge=1, le=10_000_000)
+    sequence_length: int = Field(256, ge=2, le=131_072)
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    evaluate: tuple[Task, ...] = ()
+    evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
+
+    @classmethod
+    def create(cls, **choices: Any) -> Self:
+        """Validate ``choices``; raises :class:`InvalidSpecError` with one readable sentence instead of pydantic's report."""
+        try:
+            return cls(**choices)
+        except ValidationError as error:
+            raise InvalidSpecError(_sentence(error)) from None
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`; raises :class:`InvalidSpecError`."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InvalidSpecError(_sentence(error)) from None
+
+    @property
+    def key(self) -> str:
+        """sha256 of the canonical JSON: the name of this run in a store."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_query(self) -> str:
+        """URL query of the choices that differ from the defaults."""
+        defaults = type(self)().model_dump(mode="json")
+        pairs: list[tuple[str, str]] = []
+        for name, value in self.model_dump(mode="json").items():
+            if value != defaults[name]:
+                pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
+        return urlencode(pairs)
+
+    @classmethod
+    def from_query(cls, query: str) -> Self:
+        """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values."""
+        choices: dict[str, Any] = {}
+        for name, value in parse_qsl(query.lstrip("?")):
+            if name == "evaluate":
+                choices.setdefault(name, []).append(value)
+            else:
+                choices[name] = value
+        return cls.create(**choices)
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic as one sentence."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "spec"
+    if name == "ratio":
+        return f"The ratio must be a number from 0 to {MAX_RATIO}, not {first['input']!r}."
+    if first["type"] == "extra_forbidden":
+        return f"There is no choice called {name!r}; the choices are {', '.join(PruneSpec.model_fields)}."
+    message = first["msg"].removeprefix("Input should be ").rstrip(".")
+    return f"{name} should be {message}, not {str(first['input'])[:80]!r}."
