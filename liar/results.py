@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from liar.spec import PruneSpec, Reconstruction, SiteKind, Task
+from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
 
 SCHEMA_VERSION = 1
 
@@ -85,5 +85,42 @@ class RunResult(_Record):
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []
     warnings: list[str] = []
+    timings: dict[str, float] = {}
+    environment: dict[str, str] = {}
+
+
+class SiteCurves(_Record):
+    """Error of one site over the ratio for each reconstruction: entry i belongs to ``kept[i]`` units kept.
+
+    The curve of least-squares (and of liar inside the row space) bounds the true error from above, by about a percent.
+    """
+
+    name: str
+    layer: int
+    kind: SiteKind
+    units: int
+    criterion: Criterion
+    kept: list[int]
+    error: dict[Reconstruction, list[float]]
+    seconds: dict[str, float] = {}
+
+
+class CurvesResult(_Record):
+    """What ``liar curves --json`` writes; ``ratios`` are shares of a site's units removed."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: ModelInfo
+    ratios: list[float]
+    sites: list[SiteCurves]
+    timings: dict[str, float] = {}
+    environment: dict[str, str] = {}
+
+
+class EvaluationResult(_Record):
+    """What ``liar evaluate --json`` writes."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: ModelInfo
+    evaluations: list[Evaluation]
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}

@@ -1,0 +1,44 @@
+# Two commands: `make demo` opens the page, `make test` checks everything. A second run skips what is there.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint benchmark
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+help:
+	@echo "make demo       install, fetch the demo models, open the page"
+	@echo "make test       lint, types and every test"
+	@echo "make lint       ruff and mypy alone"
+	@echo "make benchmark  what a run costs on this machine"
+
+$(VENV)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/liar fetch-demo
+	$(BIN)/python app.py
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/liar fetch-demo
+	$(BIN)/pytest
+
+benchmark: $(VENV)/installed
+	$(BIN)/liar fetch-demo
+	$(BIN)/python benchmarks/cost.py

@@ -1,0 +1,31 @@
+"""What a panel is: some components, and how a result fills them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from gradio.components import Component
+
+from liar.results import RunResult
+
+Updates = dict[Component, Any]
+"""What an event handler yields: new values for some components; the others stay as they are."""
+
+
+class Panel(Protocol):
+    """Shows one side of a run; built once, filled anew for every result."""
+
+    @property
+    def outputs(self) -> list[Component]:
+        """Every component that :meth:`show` may fill."""
+
+    def show(self, result: RunResult) -> Updates:
+        """New values for the panel's components."""
+
+
+def show_all(panels: list[Panel], result: RunResult) -> Updates:
+    """One result in every panel."""
+    updates: Updates = {}
+    for panel in panels:
+        updates |= panel.show(result)
+    return updates

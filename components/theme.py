@@ -1,0 +1,81 @@
+"""The look: one accent on quiet greys, the reader's own system fonts, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+CSS = Path(__file__).resolve().parent.parent / "assets" / "page.css"
+
+HEAD = """
+<meta name="description" content="Prune a BERT or a LLaMA, repair it in closed form, see what happened.">
+<script>
+  // Gradio's <base href="./"> resolves to what would hold without it, yet makes plotly tie its clip paths to the address
+  // at the time of drawing: once a run changed the address, every mark of a figure would vanish.
+  document.querySelector('base')?.removeAttribute('href');
+</script>
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Helper text and labels are darker than Gradio's, which fall short of a 4.5:1 contrast."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.blue,
+        secondary_hue=gr.themes.colors.blue,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        text_size=gr.themes.sizes.text_md,
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        body_text_color="*neutral_900",
+        body_text_color_dark="*neutral_100",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_100",
+        block_title_text_weight="600",
+        block_shadow="none",
+        block_shadow_dark="none",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_800",
+        checkbox_label_background_fill="white",
+        checkbox_label_background_fill_dark="*neutral_800",
+        checkbox_label_background_fill_hover="*neutral_100",
+        checkbox_label_background_fill_hover_dark="*neutral_700",
+        checkbox_label_background_fill_selected="*primary_50",
+        checkbox_label_background_fill_selected_dark="*primary_950",
+        checkbox_label_border_width="1px",
+        checkbox_label_border_width_dark="1px",
+        checkbox_label_border_color="*neutral_300",
+        checkbox_label_border_color_dark="*neutral_700",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_border_color_selected="*primary_700",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_700",
+        input_border_color_focus="*primary_600",
+        input_border_color_focus_dark="*primary_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        button_secondary_text_color="*neutral_800",
+        slider_color="*primary_700",
+        slider_color_dark="*primary_400",
+    )

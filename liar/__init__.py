@@ -1,0 +1,50 @@
+"""LIAR: prune a BERT or a LLaMA, repair it in closed form without retraining, and see what happened.
+
+The names below load on first use, so that ``import liar`` costs nothing. :mod:`liar.moments` and :mod:`liar.reconstruct`
+work on bare tensors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from liar.calibration import Calibration, calibrate, curves
+    from liar.errors import LiarError
+    from liar.models.catalog import LoadedModel, load_model
+    from liar.pipeline import run, stream
+    from liar.results import RunResult
+    from liar.spec import PruneSpec
+
+_HOME = {
+    "Calibration": "liar.calibration",
+    "LiarError": "liar.errors",
+    "LoadedModel": "liar.models.catalog",
+    "PruneSpec": "liar.spec",
+    "RunResult": "liar.results",
+    "calibrate": "liar.calibration",
+    "curves": "liar.calibration",
+    "load_model": "liar.models.catalog",
+    "run": "liar.pipeline",
+    "stream": "liar.pipeline",
+}
+
+__all__ = [
+    "Calibration",
+    "LiarError",
+    "LoadedModel",
+    "PruneSpec",
+    "RunResult",
+    "calibrate",
+    "curves",
+    "load_model",
+    "run",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'liar' has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""Allocation: how the overall ratio is spread over sites. Pure functions from scores and curves to kept bundles.
+
+The overall budget is the ratio times the parameters of all targeted units; with one kind of target, where every unit costs
+the same, that is the ratio of units. ``global`` and ``error-curve`` keep a floor of a twelfth of each site.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from liar.errors import EmptySiteError
+from liar.models.adapter import Site
+from liar.spec import Allocation
+
+_FLOOR = 12
+_STEPS = 48
+"""A step of the greedy search takes this share of a site's bundles at once: a few dozen channels of an FFN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One site and what is known of it.
+
+    ``scores`` (bundles,) and ``damage`` (bundles + 1,): E[|error|^2 / |h|^2] when the best k bundles are kept, comparable
+    between sites. Uniform allocation needs neither.
+    """
+
+    site: Site
+    bundle_parameters: int
+    scores: Tensor | None = None
+    damage: Tensor | None = None
+
+
+def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """Kept bundles of each site, by name. Raises :class:`EmptySiteError` when a site would lose everything."""
+    for candidate in candidates:
+        site = candidate.site
+        if site.bundles - nearest_removed(site.bundles, ratio) < 1:
+            most = (site.bundles - 1) / site.bundles
+            raise EmptySiteError(
+                f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
+                f"one); choose a ratio of at most {most:.2f}."
+            )
+    if allocation == "uniform":
+        return {c.site.name: c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates}
+    return _global(candidates, ratio) if allocation == "global" else _error_curve(candidates, ratio)
+
+
+def nearest_removed(bundles: int, ratio: float) -> int:
+    """The nearest whole number of bundles; exact halves keep the unit. The rounding undoes 0.35 x 20 = 7.000000000000001."""
+    return ceil(round(ratio * bundles, 9) - 0.5)
+
+
+def _floor(candidate: Candidate, ratio: float) -> int:
+    """A twelfth of the site, or what uniform would leave when that is less."""
+    bundles = candidate.site.bundles
+    return max(1, min(ceil(bundles / _FLOOR), bundles - nearest_removed(bundles, ratio)))
+
+
+def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
+    return ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
+
+
+def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """One threshold over the scores of all sites, standardised within each site (FLAP, arXiv 2312.11983)."""
+    ranked: list[tuple[float, int]] = []
+    for index, candidate in enumerate(candidates):
+        assert candidate.scores is not None
+        scores = candidate.scores
+        standard = (scores - scores.mean()) / scores.std().clamp_min(torch.finfo(scores.dtype).tiny)
+        ranked += [(value, index) for value in standard.tolist()]
+    ranked.sort()
+    kept = [candidate.site.bundles for candidate in candidates]
+    floors = [_floor(candidate, ratio) for candidate in candidates]
+    left = _budget(candidates, ratio)
+    for _, index in ranked:
+        cost = candidates[index].bundle_parameters
+        if kept[index] > floors[index] and left >= cost / 2:
+            kept[index] -= 1
+            left -= cost
+    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+
+
+def _error_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """Greedily take the step whose norm-aware error rises least for each parameter removed."""
+    kept = [candidate.site.bundles for candidate in candidates]
+    floors = [_floor(candidate, ratio) for candidate in candidates]
+    left = _budget(candidates, ratio)
+    heap: list[tuple[float, int, int]] = []
+
+    def offer(index: int) -> None:
+        candidate = candidates[index]
+        assert candidate.damage is not None
+        step = min(max(1, candidate.site.bundles // _STEPS), kept[index] - floors[index])
+        if step > 0:
+            rise = float(candidate.damage[kept[index] - step] - candidate.damage[kept[index]])
+            heapq.heappush(heap, (rise / (step * candidate.bundle_parameters), index, step))
+
+    for index in range(len(candidates)):
+        offer(index)
+    while heap:
+        _, index, step = heapq.heappop(heap)
+        cost = candidates[index].bundle_parameters
+        take = min(step, round(left / cost))
+        kept[index] -= take
+        left -= take * cost
+        if take < step:  # the budget ends within this step; a cheaper kind of unit may still fit
+            continue
+        offer(index)
+    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}

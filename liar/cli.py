@@ -1,0 +1,295 @@
+"""The command line: every expected failure is one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import click
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from liar.errors import LiarError
+from liar.files import check_writable, write_atomically
+from liar.results import CurvesResult, EvaluationResult, RunResult
+from liar.spec import (
+    AUTO,
+    GRADIENT_CRITERIA,
+    Allocation,
+    Criterion,
+    PruneSpec,
+    Reconstruction,
+    Schedule,
+    Targets,
+    Task,
+)
+
+app = typer.Typer(
+    help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+_DEFAULTS = PruneSpec()
+Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
+Calibration = Annotated[str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset.")]
+Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
+SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
+Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'random'.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
+DType = Annotated[Literal["auto", "float32", "bfloat16", "float16"], typer.Option()]
+
+
+@app.command("fetch-demo")
+def fetch_demo() -> None:
+    """Download the demo models and texts (180 MB, once)."""
+    from liar.models import demo
+
+    with _progress() as bar:
+        folder = demo.fetch_demo(_fraction(bar))
+    console.print(f"The demo bundle is in {folder}")
+
+
+@app.command()
+def models() -> None:
+    """List the models that have a name here; any BERT or LLaMA id or folder works too."""
+    from liar.models.presets import PRESETS
+
+    table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
+    for preset in PRESETS:
+        size = f"{preset.parameters:,.0f} M"
+        table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
+    console.print(table)
+
+
+@app.command()
+def prune(
+    model: Model,
+    targets: Annotated[Targets, typer.Option(help="What is removed.")] = _DEFAULTS.targets,
+    criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = _DEFAULTS.criterion,
+    ratio: Annotated[float, typer.Option(help="Share of the targeted units removed, 0 to 0.95.")] = _DEFAULTS.ratio,
+    allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = _DEFAULTS.allocation,
+    reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = _DEFAULTS.reconstruction,
+    schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = _DEFAULTS.schedule,
+    calibration: Calibration = AUTO,
+    tokens: Tokens = _DEFAULTS.tokens,
+    sequence_length: SequenceLength = _DEFAULTS.sequence_length,
+    seed: Seed = _DEFAULTS.seed,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    evaluate: Annotated[list[Task] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
+    evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Prune and repair a model, and tell the error of every site."""
+    check_writable(json)
+    spec = PruneSpec.create(
+        model=model,
+        targets=targets,
+        criterion=criterion,
+        ratio=ratio,
+        allocation=allocation,
+        reconstruction=reconstruction,
+        schedule=schedule,
+        calibration=calibration,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        evaluate=tuple(evaluate or ()),
+        evaluate_limit=evaluate_limit,
+    )
+    result = _run(spec)
+    _print_result(result)
+    _write(json, result)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Model,
+    task: Annotated[Task, typer.Option(help="What is measured.")],
+    data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Windows or items.", min=1)] = None,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Measure a model as it is."""
+    check_writable(json)
+    from liar.environment import describe, readable_failures
+    from liar.evaluate import evaluate
+    from liar.models.catalog import load_model, model_info
+
+    with _progress() as bar, readable_failures():
+        start = time.perf_counter()
+        loaded = load_model(model, device, dtype, on_progress=_fraction(bar))
+        ready = time.perf_counter()
+        evaluation = evaluate(loaded, task, limit=limit, data=data, on_progress=_counted(bar, f"Measuring {task}"))
+        timings = {"load": ready - start, "evaluate": time.perf_counter() - ready}
+    result = EvaluationResult(
+        model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
+    )
+    console.print(f"{task}: {evaluation.value:.4g} ± {evaluation.stderr:.2g} (n = {evaluation.n})")
+    _write(json, result)
+
+
+@app.command("curves")
+def curves_command(
+    model: Model,
+    criterion: Annotated[list[Criterion] | None, typer.Option(help="Repeat for more.")] = None,
+    calibration: Calibration = AUTO,
+    tokens: Tokens = _DEFAULTS.tokens,
+    sequence_length: SequenceLength = _DEFAULTS.sequence_length,
+    seed: Seed = _DEFAULTS.seed,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Error of every site at 101 ratios, for each reconstruction, from one calibration."""
+    check_writable(json)
+    criteria = tuple(dict.fromkeys(criterion or [_DEFAULTS.criterion]))
+    spec = PruneSpec.create(
+        model=model, calibration=calibration, tokens=tokens, sequence_length=sequence_length, seed=seed, device=device
+    )
+    from liar.calibration import RATIOS, calibrate, curves
+    from liar.environment import describe, readable_failures
+    from liar.models.catalog import load_model, model_info
+
+    with _progress() as bar, readable_failures():
+        start = time.perf_counter()
+        loaded = load_model(spec.model, device, dtype, on_progress=_fraction(bar))
+        ready = time.perf_counter()
+        calibrated = calibrate(
+            loaded,
+            spec.calibration,
+            tokens=spec.tokens,
+            sequence_length=spec.sequence_length,
+            seed=spec.seed,
+            gradients=bool(GRADIENT_CRITERIA.intersection(criteria)),
+            on_progress=_counted(bar, "Reading sites"),
+        )
+        read = time.perf_counter()
+        sites = curves(loaded, calibrated, criteria, seed=seed, on_progress=_counted(bar, "Drawing curves"))
+        drawn = time.perf_counter()
+    result = CurvesResult(
+        model=model_info(loaded),
+        ratios=list(RATIOS),
+        sites=sites,
+        timings={"load": ready - start, "calibrate": read - ready, "curves": drawn - read},
+        environment=describe(loaded.model),
+    )
+    table = Table("criterion", *(f"{name}, mean error at half" for name in sites[0].error), box=None)
+    for name in criteria:
+        chosen = [site for site in sites if site.criterion == name]
+        means = [sum(site.error[method][50] for site in chosen) / len(chosen) for method in chosen[0].error]
+        table.add_row(name, *(f"{mean:.4f}" for mean in means))
+    console.print(table)
+    console.print(f"{len(sites)} curves in {drawn - read:.1f} s after {read - ready:.1f} s of calibration")
+    _write(json, result)
+
+
+@app.command("train-adapter")
+def train_adapter_command(
+    task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Fine-tune MiniLM's head and LoRA adapter for a task, on the CPU; the result goes to assets/adapters."""
+    from liar.train_adapter import train_adapter
+
+    with _progress() as bar:
+        train_adapter(task, seed, on_progress=_fraction(bar))
+
+
+def _run(spec: PruneSpec) -> RunResult:
+    from liar import events
+    from liar.pipeline import stream
+
+    with _progress() as bar:
+        rows: dict[str, TaskID] = {}
+        for event in stream(spec):
+            if isinstance(event, events.Progress):
+                if event.stage not in rows:
+                    rows[event.stage] = bar.add_task("")
+                bar.update(rows[event.stage], description=event.message, completed=event.done, total=event.total)
+            elif isinstance(event, events.Warned):
+                errors.print(f"Note: {event.message}", style="yellow")
+            elif isinstance(event, events.Finished):
+                return event.result
+    raise AssertionError("a run ends with Finished or with an error")
+
+
+def _print_result(result: RunResult) -> None:
+    from liar.words import verdict
+
+    table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
+    for site in result.sites:
+        table.add_row(site.name, f"{site.kept}/{site.units}", *(f"{value:.4f}" for value in site.error.values()))
+    console.print(table)
+    if result.evaluations:
+        measures = Table("task", "variant", "value", "stderr", "n", box=None)
+        for item in result.evaluations:
+            measures.add_row(
+                f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", str(item.n)
+            )
+        console.print(measures)
+    console.print(verdict(result))
+
+
+def _write(path: Path | None, result: BaseModel) -> None:
+    if path is not None:
+        write_atomically(path, result.model_dump_json(indent=1) + "\n")
+        console.print(f"Written to {path}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as bar:
+        yield bar
+
+
+def _fraction(bar: Progress) -> Callable[[str, float], None]:
+    """A callback of (message, fraction) that moves a line of its own."""
+    row = bar.add_task("", total=1.0)
+    return lambda message, fraction: bar.update(row, description=message, completed=fraction)
+
+
+def _counted(bar: Progress, description: str) -> Callable[[int, int], None]:
+    """A callback of (done, total) that moves a line of its own."""
+    row = bar.add_task(description, total=None)
+    return lambda done, total: bar.update(row, completed=done, total=total)
+
+
+def main() -> None:
+    """Console entry point."""
+    try:
+        code = app(standalone_mode=False)
+    except LiarError as error:
+        errors.print(f"[red]Error:[/red] {error}", highlight=False)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        errors.print("Stopped; nothing was written.")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,171 @@
+"""Criteria: which units matter. Pure functions from moments, weights and gradients to one score a bundle.
+
+A bundle is what is removed together: one neuron, one head, or all query heads of one key/value head. Higher scores are
+kept. Ties fall to the lower index. A new criterion is one function and one line in :data:`CRITERIA`, and its name in
+``liar.spec.Criterion``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from liar.models.adapter import Site
+from liar.moments import Moments
+from liar.reconstruct import cholesky, ridge_of, solve_dtype
+from liar.spec import GRADIENT_CRITERIA, Criterion
+
+_OBS_STEPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GradientScores:
+    """Mask gradients of one site, each (bundles,); see :mod:`liar.gradients`."""
+
+    taylor: Tensor
+    fisher: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All a criterion may look at. ``weight`` is (channels, d_out), the consumer's."""
+
+    site: Site
+    moments: Moments
+    weight: Tensor
+    seed: int = 0
+    gradients: GradientScores | None = None
+
+
+def random(evidence: Evidence) -> Tensor:
+    """Uniform noise, a stream of its own for each site: the baseline every criterion must beat."""
+    site = evidence.site
+    generator = torch.Generator().manual_seed(evidence.seed * 100_003 + 2 * site.layer + (site.kind == "ffn"))
+    return torch.rand(site.bundles, generator=generator, dtype=torch.float64)
+
+
+def magnitude(evidence: Evidence) -> Tensor:
+    """Squared norm of the consumer's rows: |W_j|^2 (Han et al., arXiv 1506.02626, by groups)."""
+    return _by_bundle(evidence, evidence.weight.float().square().sum(dim=1))
+
+
+def wanda(evidence: Evidence) -> Tensor:
+    """|X_j| times the absolute weights that read channel j: sqrt(S_jj) sum_o |W_jo| (Sun et al., arXiv 2306.11695)."""
+    moments = evidence.moments
+    second = moments.covariance.diagonal() + moments.mean.square()
+    return _by_bundle(evidence, second.sqrt() * evidence.weight.float().abs().sum(dim=1))
+
+
+def fluctuation(evidence: Evidence) -> Tensor:
+    """Variance of channel j times the squared norm of its row: C_jj |W_j|^2 (FLAP, arXiv 2312.11983)."""
+    variance = evidence.moments.covariance.diagonal()
+    return _by_bundle(evidence, variance * evidence.weight.float().square().sum(dim=1))
+
+
+def taylor(evidence: Evidence) -> Tensor:
+    """First order |dL/dm| of a mask m on the bundle, that is |g x w| (Molchanov et al., arXiv 1906.10771; SNIP)."""
+    return _gradients(evidence).taylor
+
+
+def fisher(evidence: Evidence) -> Tensor:
+    """Mean squared mask gradient over sequences (Kwon et al., arXiv 2204.09656)."""
+    return _gradients(evidence).fisher
+
+
+def obs(evidence: Evidence) -> Tensor:
+    """Optimal brain surgeon by blocks: remove, re-solve, look again (ZipLM, arXiv 2302.04089; SlimGPT, arXiv 2412.18110).
+
+    A few dozen times the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B) go, and the rest is repaired in closed
+    form before the next look. The score is the error paid so far, so one order serves every ratio.
+    """
+    site, moments = evidence.site, evidence.moments
+    dtype = solve_dtype(evidence.weight.device)
+    W = evidence.weight.to(dtype).clone()
+    factor = cholesky(moments.covariance.to(dtype, copy=True), ridge_of(moments), site=site.name, tokens=moments.tokens)
+    inverse = torch.cholesky_inverse(factor)
+    scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
+    alive = torch.arange(site.bundles, device=W.device)
+    step = max(1, site.bundles // _OBS_STEPS)
+    paid = torch.zeros((), dtype=dtype, device=W.device)
+    while len(alive):
+        saliency = _block_saliency(inverse, W, site.bundle_size)
+        order = saliency.argsort(stable=True)
+        # Within one look the later ones cost at least as much as the earlier ones, so scores never fall.
+        cost, going, staying = saliency[order[:step]], order[:step], order[step:].sort().values
+        scores[alive[going]] = paid + cost.cumsum(0)
+        paid = scores[alive[going[-1]]]
+        gone, kept = _channels(going, site.bundle_size), _channels(staying, site.bundle_size)
+        cross = inverse[kept][:, gone]
+        solved = torch.linalg.solve(inverse[gone][:, gone], torch.cat([cross.T, W[gone]], dim=1))
+        W = W[kept] - cross @ solved[:, len(kept) :]
+        inverse = inverse[kept][:, kept].addmm_(cross, solved[:, : len(kept)], alpha=-1)
+        alive = alive[staying]
+    return scores
+
+
+def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
+    """tr(W_B^T ([C^-1]_BB)^-1 W_B) of every bundle B of ``size`` channels."""
+    if size == 1:
+        return W.square().sum(dim=1) / inverse.diagonal()
+    count = W.shape[0] // size
+    index = torch.arange(count, device=W.device)
+    diagonal_blocks = inverse.reshape(count, size, count, size)[index, :, index, :]
+    rows = W.reshape(count, size, -1)
+    return (rows * torch.linalg.solve(diagonal_blocks, rows)).sum(dim=(1, 2))
+
+
+def _channels(bundles: Tensor, size: int) -> Tensor:
+    """Channel indices of the bundles, (len(bundles) * size,), in their order."""
+    return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()
+
+
+def _by_bundle(evidence: Evidence, channel_scores: Tensor) -> Tensor:
+    return channel_scores.double().reshape(evidence.site.bundles, -1).sum(dim=1)
+
+
+def _gradients(evidence: Evidence) -> GradientScores:
+    assert evidence.gradients is not None, "the pipeline computes mask gradients for the criteria that need them"
+    return evidence.gradients
+
+
+CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
+    "random": random,
+    "magnitude": magnitude,
+    "wanda": wanda,
+    "fluctuation": fluctuation,
+    "taylor": taylor,
+    "fisher": fisher,
+    "obs": obs,
+}
+
+
+def score(criterion: Criterion, evidence: Evidence) -> Tensor:
+    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
+    return CRITERIA[criterion](evidence).double().cpu()
+
+
+def needs_gradients(criterion: Criterion) -> bool:
+    return criterion in GRADIENT_CRITERIA
+
+
+def order_of(scores: Tensor) -> Tensor:
+    """Bundles best first, ties to the lower index."""
+    return scores.argsort(descending=True, stable=True)
+
+
+def kept_bundles(scores: Tensor, count: int) -> Tensor:
+    """The ``count`` best bundles, ascending."""
+    return order_of(scores)[:count].sort().values
+
+
+def channels_of(site: Site, bundles: Tensor) -> Tensor:
+    """The channels of ``bundles``, in their order."""
+    return _channels(bundles, site.bundle_size)
+
+
+def units_of(site: Site, bundles: Tensor) -> Tensor:
+    """The units (neurons, query heads) of ``bundles``, in their order."""
+    return _channels(bundles, site.group)

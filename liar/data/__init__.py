@@ -1,0 +1,1 @@
+"""Text for calibration and evaluation: the demo bundle, local files and hub datasets behind one loader."""

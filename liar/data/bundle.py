@@ -1,0 +1,43 @@
+"""The two texts of the demo bundle, read once a process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+
+from liar.models.demo import SENTIMENT_FILE, WIKI_FILE, fetch_demo
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """The lead of a Wikipedia article. Its short description is left out: it gives the topic away."""
+
+    title: str
+    extract: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class RatedSentence:
+    """A sentence of a film review; ``rating`` is the mean of human ratings from -4 (worst) to 4 (best)."""
+
+    text: str
+    rating: float
+
+
+@cache
+def articles() -> tuple[Article, ...]:
+    """All articles, by title. Fetches the demo bundle when it is missing (raises what that raises)."""
+    entries = json.loads((fetch_demo() / WIKI_FILE).read_text(encoding="utf-8")).values()
+    found = (Article(entry["title"], entry["extract"].strip(), entry["topic"]) for entry in entries)
+    return tuple(sorted(found, key=lambda article: article.title))
+
+
+@cache
+def rated_sentences() -> tuple[RatedSentence, ...]:
+    """All film-review sentences, as the file orders them. Fetches the demo bundle when it is missing."""
+    lines = (fetch_demo() / SENTIMENT_FILE).read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t", 2) for line in lines if line.strip())
+    # The file doubles its apostrophes: 'Conan' stands there as ''Conan''.
+    return tuple(RatedSentence(text.replace("''", "'").strip(), float(rating)) for _, rating, text in rows)

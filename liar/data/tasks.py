@@ -1,0 +1,100 @@
+"""The two classification tasks of the demo bundle: the tone of film reviews, the topic of Wikipedia articles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from liar.data.bundle import articles, rated_sentences
+from liar.data.splits import Split, digest_of, split_of
+from liar.errors import InvalidSpecError
+from liar.spec import Task
+
+LABELS: Mapping[Task, tuple[str, ...]] = {
+    "sentiment": ("negative", "positive"),
+    "topic": (
+        "Arts",
+        "Biology and health sciences",
+        "Everyday life",
+        "Geography",
+        "History",
+        "Mathematics",
+        "People",
+        "Philosophy and religion",
+        "Physical sciences",
+        "Society and social sciences",
+        "Technology",
+    ),
+}
+"""Names of the classes of each classification task; a label is a position in its tuple."""
+
+_CLEAR_RATING = 0.5  # sentences that people rated closer to zero have no tone to be right about
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """``labels[i]`` is the position of the class of ``texts[i]`` in ``label_names``."""
+
+    texts: list[str]
+    labels: list[int]
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def first(self, count: int | None) -> LabelledText:
+        """The first ``count`` items, or all of them."""
+        return LabelledText(self.texts[:count], self.labels[:count], self.label_names)
+
+
+def task_items(task: Task, split: Split) -> LabelledText:
+    """All items of one part of ``task``, in the order of a hash, so that the first few are a fair sample.
+
+    Sentiment is the sign of the mean human rating of a film-review sentence, where it is farther from zero than 0.5;
+    topic is the topic of an article's lead, where it has one. No text is in two parts. Raises
+    :class:`InvalidSpecError` for a task without classes.
+    """
+    if task not in LABELS:
+        raise InvalidSpecError(f"The task {task!r} has no labelled texts; choose one of: {', '.join(LABELS)}.")
+    names = LABELS[task]
+    found = _sentiment() if task == "sentiment" else _topic(names)
+    # A dictionary by digest: a text that stands in the source twice counts once.
+    items = {digest_of(key): (text, label) for key, text, label in found if split_of(key) == split}
+    ordered = [items[digest] for digest in sorted(items)]
+    return LabelledText([text for text, _ in ordered], [label for _, label in ordered], names)
+
+
+def task_of_labels(label_names: Iterable[str]) -> Task | None:
+    """The task whose classes a model's head has, whatever their order and case."""
+    wanted = {name.casefold() for name in label_names}
+    for task in get_args(Task):
+        if wanted == {name.casefold() for name in LABELS.get(task, ())}:
+            return task
+    return None
+
+
+def positions_in(label_names: tuple[str, ...], model_labels: Mapping[int, str]) -> list[int] | None:
+    """For each name its class in a model with the labels ``model_labels``; None where they do not fit.
+
+    Names are matched without case. A model that never named its classes (LABEL_0, LABEL_1, ...) is taken to have them
+    in the order of ``label_names``.
+    """
+    named = {name.casefold(): index for index, name in model_labels.items()}
+    if all(name.casefold() in named for name in label_names):
+        return [named[name.casefold()] for name in label_names]
+    unnamed = all(name.startswith("LABEL_") for name in model_labels.values())
+    return list(range(len(label_names))) if unnamed and len(model_labels) == len(label_names) else None
+
+
+def _sentiment() -> Iterable[tuple[str, str, int]]:
+    for sentence in rated_sentences():
+        if abs(sentence.rating) > _CLEAR_RATING:
+            yield sentence.text, sentence.text, int(sentence.rating > 0)
+
+
+def _topic(names: tuple[str, ...]) -> Iterable[tuple[str, str, int]]:
+    position = {name: index for index, name in enumerate(names)}
+    for article in articles():
+        if article.topic in position:
+            yield article.title, article.extract, position[article.topic]

@@ -1,0 +1,55 @@
+"""Accuracy of a classifier, batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from liar.data.batching import by_length, encode, pad
+from liar.data.tasks import LabelledText
+from liar.models.adapter import execution_device
+
+DEFAULT_LIMIT = 1_200
+"""Items of a test set that are taken when nobody says how many."""
+
+_BATCH_SIZE = 32
+
+
+def class_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], sequence_length: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Positions in ``texts`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
+    rows = encode(texts, tokenizer, sequence_length)
+    device = execution_device(model)
+    for positions in by_length(rows, _BATCH_SIZE):
+        batch = pad([rows[position] for position in positions], tokenizer)
+        with torch.no_grad():
+            logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+        yield positions, logits.float().cpu()
+
+
+def accuracy_steps(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: LabelledText,
+    classes: Sequence[int],
+    sequence_length: int,
+) -> Generator[tuple[int, int], None, tuple[float, float]]:
+    """Yield (items done, items in all); return accuracy in 0..1 and its binomial standard error.
+
+    ``classes[label]`` is the model's class for a label of ``items``.
+    """
+    metric = MulticlassAccuracy(num_classes=len(classes), average="micro")
+    labels = torch.tensor(items.labels)
+    done = 0
+    for positions, logits in class_logits(model, tokenizer, items.texts, sequence_length):
+        metric.update(logits[:, list(classes)].argmax(dim=1), labels[positions])
+        done += len(positions)
+        yield done, len(items)
+    accuracy = float(metric.compute())
+    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(items))

@@ -1,0 +1,141 @@
+"""Load a model by its name: a demo model, a local folder, or any hub id of a supported family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from liar.data.tasks import LABELS, task_of_labels
+from liar.errors import ModelNotFoundError
+from liar.models.adapter import Adapter, adapt
+from liar.models.demo import ASSETS, ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
+from liar.models.placement import choose_device, choose_dtype
+from liar.models.quiet import quiet_transformers
+from liar.models.source import Source, find_model, read_config
+from liar.models.weights import auto_class, explained, load_classifier, load_network
+from liar.results import ModelInfo
+from liar.spec import Task
+
+ADAPTERS = ASSETS / "adapters"
+"""One folder for each task that the bare MiniLM was fine-tuned for."""
+
+_DEMO_PREFIX = "demo/"
+_DEMO_FOLDERS = {
+    "demo/smollm2-135m": LANGUAGE_MODEL,
+    "demo/minilm": ENCODER,
+    "demo/minilm-sentiment": ENCODER,
+    "demo/minilm-topic": ENCODER,
+}
+_DEMO_TASKS: dict[str, Task] = {"demo/minilm-sentiment": "sentiment", "demo/minilm-topic": "topic"}
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model ready to be measured and pruned.
+
+    ``task`` is what its head is for: "perplexity" for a causal language model, a classification task when its labels
+    are that task's, else None.
+    """
+
+    id: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    adapter: Adapter
+    task: Task | None
+
+    @property
+    def is_language_model(self) -> bool:
+        return self.task == "perplexity"
+
+
+def load_model(
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    offload_folder: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> LoadedModel:
+    """Load ``model`` in evaluation mode; a demo model fetches the demo bundle when it is missing.
+
+    A model larger than the accelerator's free memory keeps its weights on the host and is streamed; with
+    ``offload_folder`` they stay on disk, whatever the device (the small demo classifiers are never offloaded). Raises
+    :class:`ModelNotFoundError`, :class:`UnsupportedModelError`, :class:`InsufficientMemoryError` or
+    :class:`InvalidSpecError`, and for demo models what :func:`liar.models.demo.fetch_demo` raises.
+    """
+    report = on_progress or (lambda message, fraction: None)
+    target = choose_device(device)
+    precision = choose_dtype(dtype, target)
+    source = _source(model, on_progress)
+    read_config(source)
+    report(f"Loading {model}", 0.0)
+    with quiet_transformers():
+        config = explained(source, lambda: AutoConfig.from_pretrained(source.path, **source.options))
+        tokenizer = _tokenizer(source, config)
+        task = _DEMO_TASKS.get(model)
+        if task is None:
+            network = load_network(source, config, precision, target, offload_folder)
+        else:
+            _give_labels(config, task)
+            network = load_classifier(source, config, ADAPTERS / task, precision, target)
+    network.eval()
+    report(f"Loaded {model}", 1.0)
+    return LoadedModel(model, network, tokenizer, adapt(network), _task(config))
+
+
+def _source(model: str, on_progress: OnProgress | None) -> Source:
+    if not model.startswith(_DEMO_PREFIX):
+        return find_model(model)
+    folder = _DEMO_FOLDERS.get(model)
+    if folder is None:
+        raise ModelNotFoundError(f"There is no demo model {model!r}; choose one of: {', '.join(_DEMO_FOLDERS)}.")
+    return Source(str(fetch_demo(on_progress) / folder), local_only=True)
+
+
+def _tokenizer(source: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = explained(
+        source, lambda: AutoTokenizer.from_pretrained(source.path, config=config, **source.options)
+    )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _give_labels(config: PreTrainedConfig, task: Task) -> None:
+    """Make the bare encoder's config that of the classifier which an adapter completes."""
+    config.id2label = dict(enumerate(LABELS[task]))
+    config.label2id = {label: index for index, label in enumerate(LABELS[task])}
+    config.architectures = ["BertForSequenceClassification"]
+
+
+def _task(config: PreTrainedConfig) -> Task | None:
+    loader = auto_class(config)
+    if loader is AutoModelForCausalLM:
+        return "perplexity"
+    if loader is AutoModelForSequenceClassification:
+        return task_of_labels((config.id2label or {}).values())
+    return None
+
+
+def model_info(loaded: LoadedModel) -> ModelInfo:
+    """What a result says of the model as it stands now."""
+    layers = len(loaded.adapter.layers)
+    return ModelInfo(
+        id=loaded.id, family=loaded.adapter.family, layers=layers, parameters=parameter_count(loaded.model)
+    )
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Distinct parameters, shared ones once; weights that lie elsewhere count by their shape."""
+    return sum(parameter.numel() for parameter in module.parameters())

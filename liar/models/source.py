@@ -1,0 +1,99 @@
+"""Where a model's files come from: a local folder, the hub's cache, or the hub; asked once and quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from transformers import PreTrainedConfig
+
+from liar.errors import ModelNotFoundError, UnsupportedModelError
+from liar.models.bert import BertAdapter
+from liar.models.llama import LlamaAdapter
+
+MODEL_TYPES: tuple[str, ...] = (*LlamaAdapter.model_types, *BertAdapter.model_types)
+
+_PROBE_SECONDS = 8.0
+_HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not exist
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place to load from. ``local_only`` keeps transformers from asking a hub that does not answer."""
+
+    path: str
+    local_only: bool
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for every ``from_pretrained``: no remote code, no surprise downloads."""
+        return {"local_files_only": self.local_only, "trust_remote_code": False}
+
+
+def find_model(model: str) -> Source:
+    """Settle where ``model`` (a local folder or a hub id) comes from.
+
+    Raises :class:`ModelNotFoundError` within seconds when the id is unknown, gated, or out of reach and not cached.
+    """
+    if Path(model).expanduser().is_dir():
+        return Source(str(Path(model).expanduser()), local_only=True)
+    try:
+        # One short question: transformers itself would retry for longer than a person waits, once for every file.
+        get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=_PROBE_SECONDS)
+    except HFValidationError:
+        raise ModelNotFoundError(
+            f"There is no folder {model!r}, and it is not a hub id either; ids look like owner/name, see `liar models`."
+        ) from None
+    except GatedRepoError:
+        raise ModelNotFoundError(
+            f"Access to {model!r} is gated; accept its licence on its page and log in with `hf auth login`."
+        ) from None
+    except HfHubHTTPError as error:
+        if error.response.status_code in _HTTP_NOT_FOUND:
+            raise ModelNotFoundError(
+                f"The hub has no model {model!r} that you may read; check the spelling, or log in with `hf auth login`."
+            ) from None
+        return _cached(model)
+    except (OSError, OfflineModeIsEnabled):
+        return _cached(model)
+    except Exception as error:
+        if _is_network_error(error):
+            return _cached(model)
+        raise
+    return Source(model, local_only=False)
+
+
+def _is_network_error(error: Exception) -> bool:
+    """The hub client's HTTP library has changed over its versions; its errors keep their names."""
+    names = {parent.__name__ for parent in type(error).__mro__}
+    return bool(names & {"TransportError", "RequestException"})
+
+
+def _cached(model: str) -> Source:
+    if isinstance(try_to_load_from_cache(model, "config.json"), str):
+        return Source(model, local_only=True)
+    raise ModelNotFoundError(
+        f"There is no folder {model!r}, and the hub cannot be reached; check the path or the network, or take one of "
+        "the demo models (see `liar models`)."
+    )
+
+
+def read_config(source: Source) -> dict[str, Any]:
+    """The raw ``config.json``; raises :class:`UnsupportedModelError` when its family has no adapter."""
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(source.path, local_files_only=source.local_only)
+    except (OSError, ValueError):
+        config = {}
+    if not config:
+        raise ModelNotFoundError(
+            f"{source.path!r} has no readable config.json; name a folder or hub id of a transformers model."
+        )
+    model_type = config.get("model_type")
+    if model_type not in MODEL_TYPES:
+        raise UnsupportedModelError(
+            f"Models of type {model_type!r} are not supported; choose one of: {', '.join(MODEL_TYPES)}."
+        )
+    return config

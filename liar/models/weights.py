@@ -1,0 +1,131 @@
+"""A checkpoint becomes a network on its device, on the host, or on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from accelerate import cpu_offload, disk_offload, init_empty_weights
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.models.placement import place
+from liar.models.source import Source
+
+T = TypeVar("T")
+
+
+def auto_class(config: PreTrainedConfig) -> Any:
+    """The auto class that keeps the checkpoint's head, where it has one that can be measured."""
+    architectures = config.architectures or []
+    if any(name.endswith("ForSequenceClassification") for name in architectures):
+        return AutoModelForSequenceClassification
+    if any(name.endswith("ForCausalLM") for name in architectures):
+        return AutoModelForCausalLM
+    return AutoModel
+
+
+def load_network(
+    source: Source, config: PreTrainedConfig, dtype: torch.dtype, device: torch.device, offload_folder: Path | None
+) -> PreTrainedModel:
+    """The model of ``config`` with the weights of ``source``.
+
+    It is on ``device`` when it fits there, else its weights stay on the host; with ``offload_folder`` they stay on
+    disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what :func:`explained` raises.
+    """
+    if offload_folder is not None and device.type == "cpu":
+        # Straight from the checkpoint's own files: the whole model is never in memory.
+        return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
+    placement = place(_count_parameters(config), dtype, device)
+    network = _read(source, config, dtype)
+    if offload_folder is not None:
+        try:
+            disk_offload(network, str(offload_folder), execution_device=device)
+        except OSError as error:
+            raise StorageError(
+                f"The weights cannot be written to {offload_folder} ({error.strerror}); choose another folder or disk."
+            ) from error
+    elif placement == "streamed":
+        cpu_offload(network, execution_device=device)
+    else:
+        cast(nn.Module, network).to(device)
+    return network
+
+
+def load_classifier(
+    source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device
+) -> PreTrainedModel:
+    """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it."""
+    from peft import PeftModel  # noqa: PLC0415 (slow to import, needed by two models only)
+
+    if not (adapter / "adapter_config.json").is_file():
+        raise ModelNotFoundError(
+            f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
+        )
+    network = _read(source, config, torch.float32, may_lack="classifier.")
+    merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+    cast(nn.Module, merged).to(device=device, dtype=dtype)  # rounded after merging, not before
+    return merged
+
+
+def _read(
+    source: Source, config: PreTrainedConfig, dtype: torch.dtype, may_lack: str = "pooler.", **options: Any
+) -> PreTrainedModel:
+    """``from_pretrained``, but weights that would have to be invented are an error, save those ``may_lack`` names."""
+    loader = auto_class(config)
+    options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
+    network: PreTrainedModel
+    network, report = explained(
+        source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
+    )
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
+    if missing:
+        raise UnsupportedModelError(
+            f"The checkpoint {source.path!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
+            "it again with save_pretrained."
+        )
+    return network
+
+
+def _count_parameters(config: PreTrainedConfig) -> int:
+    """Every distinct parameter, without allocating one."""
+    with init_empty_weights():
+        skeleton = auto_class(config).from_config(config)
+    skeleton.tie_weights()
+    return sum(parameter.numel() for parameter in skeleton.parameters())
+
+
+def explained(source: Source, load: Callable[[], T]) -> T:
+    """Run a loader of transformers; its failures become one sentence.
+
+    Raises :class:`ModelNotFoundError` for missing or damaged files, :class:`UnsupportedModelError` for pickled weights
+    and for a config that does not fit.
+    """
+    try:
+        return load()
+    except SafetensorError as error:
+        raise ModelNotFoundError(f"The weights of {source.path!r} are damaged; download or save them again.") from error
+    except OSError as error:
+        if "safetensors" in str(error):
+            raise UnsupportedModelError(
+                f"{source.path!r} has no safetensors weights, and pickled ones may run code; load and save it once "
+                "with save_pretrained where you trust it."
+            ) from error
+        raise ModelNotFoundError(
+            f"The files of {source.path!r} are incomplete or out of reach; check the folder or the network."
+        ) from error
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise UnsupportedModelError(
+            f"transformers cannot load {source.path!r} ({reason}); check that its config and weights belong together."
+        ) from error

@@ -1,0 +1,257 @@
+"""Fine-tune MiniLM for a task of the demo bundle: LoRA on the encoder, a full pooler and classifier, on the CPU.
+
+Run once by the authors with ``liar train-adapter``; the adapters and their records are in ``assets/adapters``.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import platform
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    get_linear_schedule_with_warmup,
+)
+
+from liar.data.batching import encode, pad
+from liar.data.splits import Split
+from liar.data.tasks import LabelledText, task_items
+from liar.errors import StorageError
+from liar.evaluate.classification import accuracy_steps
+from liar.models.demo import ASSETS, ENCODER, fetch_demo
+from liar.spec import Task
+
+BASE_MODEL = f"demo/{ENCODER}"
+
+
+class Hyperparameters(BaseModel):
+    """Every choice of a training but its seed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    label_smoothing: float = 0.0
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.1
+    sequence_length: int = 256
+
+
+class Score(BaseModel):
+    """Accuracy in 0..1 of ``n`` items with its binomial standard error."""
+
+    accuracy: float
+    n: int
+    stderr: float
+
+
+class TrainingRecord(BaseModel):
+    """How an adapter came about; ``training.json`` beside its weights."""
+
+    schema_version: int = 1
+    task: Task
+    base_model: str
+    labels: tuple[str, ...]
+    data_sha256: str
+    """Of every text and label of the three parts, in order."""
+    items: dict[Split, int]
+    seed: int
+    hyperparameters: Hyperparameters
+    best_epoch: int
+    """The epoch, counted from 1, with the highest validation accuracy: its weights are kept."""
+    validation_by_epoch: list[float]
+    validation: Score
+    test: Score
+    seconds: float
+    versions: dict[str, str]
+
+
+OnEpoch = Callable[[str, float], None]
+"""Called with what is going on and the fraction that is done, 0 to 1."""
+
+
+def train_adapter(
+    task: Task,
+    seed: int = 0,
+    *,
+    hyperparameters: Hyperparameters | None = None,
+    folder: Path | None = None,
+    on_progress: OnEpoch | None = None,
+) -> TrainingRecord:
+    """Train, keep the epoch that is best on validation, measure it once on test, write ``assets/adapters/<task>``.
+
+    ``folder`` writes elsewhere; it is replaced in one step. Equal seeds give equal weights on the same machine and
+    number of threads. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.
+    """
+    chosen = hyperparameters or Hyperparameters()
+    report = on_progress or (lambda message, fraction: None)
+    parts: dict[Split, LabelledText] = {
+        "train": task_items(task, "train"),
+        "validation": task_items(task, "validation"),
+        "test": task_items(task, "test"),
+    }
+    start = time.perf_counter()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, tokenizer = _fresh_model(parts["train"].label_names, chosen)
+        best: dict[str, Tensor] = {}
+        history: list[float] = []
+        for epoch in _epochs(model, tokenizer, parts["train"], chosen, seed, report):
+            history.append(_score(model, tokenizer, parts["validation"], chosen).accuracy)
+            report(f"Epoch {epoch}: validation accuracy {history[-1]:.3f}", epoch / chosen.epochs)
+            if history[-1] > max(history[:-1], default=0.0):
+                best = copy.deepcopy(get_peft_model_state_dict(model, save_embedding_layers=False))
+    _restore(model, best)
+    record = TrainingRecord(
+        task=task,
+        base_model=BASE_MODEL,
+        labels=parts["train"].label_names,
+        data_sha256=_digest(parts),
+        items={split: len(items) for split, items in parts.items()},
+        seed=seed,
+        hyperparameters=chosen,
+        best_epoch=history.index(max(history)) + 1,
+        validation_by_epoch=history,
+        validation=_score(model, tokenizer, parts["validation"], chosen),
+        test=_score(model, tokenizer, parts["test"], chosen),
+        seconds=round(time.perf_counter() - start, 1),
+        versions={name: version(name) for name in ("torch", "transformers", "peft")}
+        | {"python": platform.python_version(), "threads": str(torch.get_num_threads())},
+    )
+    _write(model, best, record, folder or ASSETS / "adapters" / task)
+    return record
+
+
+def _fresh_model(labels: Sequence[str], chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+    folder = fetch_demo() / ENCODER
+    base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True
+    )
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=chosen.rank,
+        lora_alpha=chosen.alpha,
+        lora_dropout=chosen.dropout,
+        target_modules=r".*encoder\.layer\..*\.(query|key|value|dense)",
+        modules_to_save=["pooler", "classifier"],
+    )
+    model = get_peft_model(base, config)
+    assert isinstance(model, PeftModel)
+    return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _epochs(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: LabelledText,
+    chosen: Hyperparameters,
+    seed: int,
+    report: OnEpoch,
+) -> Iterator[int]:
+    """Train epoch by epoch; yields the number of each, counted from 1, once it is through."""
+    rows = encode(items.texts, tokenizer, chosen.sequence_length)
+    labels = torch.tensor(items.labels)
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=chosen.learning_rate, weight_decay=chosen.weight_decay)
+    steps = chosen.epochs * math.ceil(len(rows) / chosen.batch_size)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(chosen.warmup * steps), steps)
+    shuffler = random.Random(seed)
+    done = 0
+    for epoch in range(1, chosen.epochs + 1):
+        model.train()
+        for positions in _shuffled_batches(rows, chosen.batch_size, shuffler):
+            logits = model(**pad([rows[position] for position in positions], tokenizer)).logits
+            loss = cross_entropy(logits, labels[positions], label_smoothing=chosen.label_smoothing)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            done += 1
+            report(f"Epoch {epoch} of {chosen.epochs}", done / steps)
+        model.eval()
+        yield epoch
+
+
+def _shuffled_batches(rows: Sequence[Sequence[int]], batch_size: int, shuffler: random.Random) -> list[list[int]]:
+    """Every row once, in random batches of like length: sorting within large random pools saves most of the padding."""
+    order = list(range(len(rows)))
+    shuffler.shuffle(order)
+    pool = 32 * batch_size
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        near = sorted(order[start : start + pool], key=lambda position: len(rows[position]))
+        batches += [near[first : first + batch_size] for first in range(0, len(near), batch_size)]
+    shuffler.shuffle(batches)
+    return batches
+
+
+def _score(model: PeftModel, tokenizer: PreTrainedTokenizerBase, items: LabelledText, chosen: Hyperparameters) -> Score:
+    classes = range(len(items.label_names))
+    steps = accuracy_steps(model, tokenizer, items, classes, chosen.sequence_length)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            accuracy, stderr = stop.value
+            return Score(accuracy=accuracy, n=len(items), stderr=stderr)
+
+
+def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
+    from peft import set_peft_model_state_dict
+
+    set_peft_model_state_dict(model, weights)
+    model.eval()
+
+
+def _digest(parts: dict[Split, LabelledText]) -> str:
+    digest = hashlib.sha256()
+    for split, items in parts.items():
+        for text, label in zip(items.texts, items.labels, strict=True):
+            digest.update(f"{split}\t{label}\t{text}\n".encode())
+    return digest.hexdigest()
+
+
+def _write(model: PeftModel, weights: dict[str, Tensor], record: TrainingRecord, folder: Path) -> None:
+    """Everything goes into a folder beside the old one, which it then replaces."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = BASE_MODEL  # not the path of this machine's cache
+    config.inference_mode = True
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
+            fresh = Path(work) / folder.name
+            fresh.mkdir()
+            save_file(
+                {name: tensor.contiguous() for name, tensor in weights.items()}, fresh / "adapter_model.safetensors"
+            )
+            config.save_pretrained(str(fresh))
+            (fresh / "training.json").write_text(record.model_dump_json(indent=2) + "\n")
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
+    except OSError as error:
+        raise StorageError(
+            f"The adapter cannot be written to {folder} ({error.strerror}); choose another folder."
+        ) from error

@@ -1,0 +1,222 @@
+"""Loading by name: demo models, local folders of tiny random models, and everything that should be refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizer,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+
+from liar.errors import (
+    InsufficientMemoryError,
+    InvalidSpecError,
+    LiarError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
+from liar.models import catalog, placement
+from liar.models.catalog import load_model
+from liar.models.offload import is_offloaded
+from liar.models.presets import PRESETS
+
+BERT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 12}
+LLAMA = {**BERT, "num_key_value_heads": 1, "num_attention_heads": 2, "max_position_embeddings": 64}
+
+
+def _save(model: PreTrainedModel, folder: Path) -> str:
+    """Save a model with a tiny tokenizer; returns the folder as a model name."""
+    model.save_pretrained(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d", "e", "f", "g"]
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words))
+    tokenizer = BertTokenizer(str(vocabulary))
+    tokenizer.eos_token = "[SEP]"
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
+    model = LlamaForCausalLM(LlamaConfig(**LLAMA)).eval()
+    loaded = load_model(_save(model, tmp_path), device="cpu")
+    assert loaded.task == "perplexity"
+    assert loaded.is_language_model
+    assert loaded.adapter.family == "llama"
+    assert not loaded.model.training
+    assert loaded.model.dtype is torch.float32
+    assert loaded.tokenizer.pad_token is not None
+    tokens = torch.tensor([[5, 6, 7]])
+    torch.testing.assert_close(loaded.model(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [(("negative", "positive"), "sentiment"), (("POSITIVE", "NEGATIVE"), "sentiment"), (("cat", "dog"), None)],
+)
+def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple[str, ...], task: str | None) -> None:
+    config = BertConfig(**BERT, id2label=dict(enumerate(labels)))
+    loaded = load_model(_save(BertForSequenceClassification(config), tmp_path), device="cpu")
+    assert loaded.task == task
+    assert isinstance(loaded.model, BertForSequenceClassification)
+    assert not loaded.is_language_model
+
+
+@pytest.mark.parametrize("kind", [BertModel, BertForMaskedLM])
+def test_other_encoders_load_without_a_task(tmp_path: Path, kind: type[PreTrainedModel]) -> None:
+    loaded = load_model(_save(kind(BertConfig(**BERT)), tmp_path), device="cpu")
+    assert loaded.task is None
+    assert isinstance(loaded.model, BertModel)
+
+
+def test_dtype_is_followed(tmp_path: Path) -> None:
+    loaded = load_model(_save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path), device="cpu", dtype="bfloat16")
+    assert loaded.model.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_offloaded_model_computes_the_same(tmp_path: Path, tied: bool, dtype: str) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=tied)), tmp_path / "model")
+    resident = load_model(name, device="cpu", dtype=dtype)
+    offloaded = load_model(name, device="cpu", dtype=dtype, offload_folder=tmp_path / "offload")
+    assert is_offloaded(offloaded.model)
+    assert all(parameter.is_meta for parameter in offloaded.model.parameters())
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        torch.testing.assert_close(offloaded.model(tokens).logits, resident.model(tokens).logits)
+
+
+def test_loading_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    before = torch.random.get_rng_state()
+    load_model(name, device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_an_unknown_id_without_a_network_fails_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    start = time.perf_counter()
+    with pytest.raises(ModelNotFoundError, match="nobody/no-such-model"):
+        load_model("nobody/no-such-model", device="cpu")
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize("name", ["demo/unknown", "/no/such/folder", "not an id", "", "a/b/c"])
+def test_names_that_lead_nowhere(name: str) -> None:
+    with pytest.raises(ModelNotFoundError):
+        load_model(name, device="cpu")
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"config\.json"):
+        load_model(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "no-such-family"])
+def test_an_unsupported_family_names_those_that_are(tmp_path: Path, model_type: str) -> None:
+    config = GPT2Config().to_dict() | {"model_type": model_type}
+    (tmp_path / "config.json").write_text(json.dumps(config, default=str))
+    with pytest.raises(UnsupportedModelError, match=r"llama.*bert"):
+        load_model(str(tmp_path), device="cpu")
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    model = LlamaForCausalLM(LlamaConfig(**LLAMA))
+    name = _save(model, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UnsupportedModelError, match="safetensors"):
+        load_model(name, device="cpu")
+
+
+def test_remote_code_is_never_run(tmp_path: Path) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    code = {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil", "AutoConfig": "modeling_evil.Evil"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | code))
+    (tmp_path / "model" / "modeling_evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    try:
+        load_model(name, device="cpu")
+    except LiarError:
+        pass
+    assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelNotFoundError, match="damaged"):
+        load_model(name, device="cpu")
+
+
+def test_weights_that_are_missing_are_not_invented(tmp_path: Path) -> None:
+    name = _save(BertForSequenceClassification(BertConfig(**BERT)), tmp_path / "whole")
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    name = _save(BertModel(BertConfig(**BERT)), tmp_path / "bare")
+    (tmp_path / "bare" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="classifier"):
+        load_model(name, device="cpu")
+
+
+def test_weights_that_do_not_fit_their_config(tmp_path: Path) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 20}))
+    with pytest.raises(UnsupportedModelError, match="belong together"):
+        load_model(name, device="cpu")
+
+
+def test_too_little_memory_says_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = _save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
+    with pytest.raises(InsufficientMemoryError, match="would fit"):
+        load_model(name, device="cpu")
+
+
+def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"cuda": 20_000_000_000, "cpu": 40_000_000_000}
+    monkeypatch.setattr(placement, "free_bytes", lambda device: memory[device.type])
+    cuda = torch.device("cuda")
+    assert placement.place(7_000_000_000, torch.bfloat16, cuda) == "resident"
+    assert placement.place(13_000_000_000, torch.bfloat16, cuda) == "streamed"
+    with pytest.raises(InsufficientMemoryError):
+        placement.place(70_000_000_000, torch.bfloat16, cuda)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(InvalidSpecError, match="no device"):
+        placement.choose_device(device)
+
+
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(InvalidSpecError, match="float32"):
+        placement.choose_dtype("float8", torch.device("cpu"))
+
+
+def test_every_demo_model_is_a_preset_and_the_other_way_round() -> None:
+    named = {preset.id for preset in PRESETS if preset.id.startswith("demo/")}
+    assert named == set(catalog._DEMO_FOLDERS)
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset.id.startswith("demo/")], ids=lambda p: p.id)
+def test_demo_models_load_as_their_preset_says(preset) -> None:  # type: ignore[no-untyped-def]
+    loaded = load_model(preset.id, device="cpu")
+    assert loaded.task == preset.task
+    assert loaded.adapter.family == preset.family
+    count = sum(parameter.numel() for parameter in loaded.model.parameters())
+    assert count / 1e6 == pytest.approx(preset.parameters, abs=0.1)

@@ -1,0 +1,97 @@
+"""The store keeps runs through restarts, damage, races and full disks."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from liar.errors import StorageError
+from liar.store import RunStore
+from tests.fakes import language_run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+
+
+def test_what_is_saved_is_loaded_by_another_store(store: RunStore, tmp_path: Path) -> None:
+    run = language_run()
+    path = store.save(run)
+    assert path.name == f"{run.spec.key}.json"
+    assert RunStore(store.folder, shipped=tmp_path).load(run.spec.key) == run
+    assert store.find(run.spec) == run
+    assert store.find(run.spec.model_copy(update={"seed": 1})) is None
+
+
+def test_saving_again_replaces_and_leaves_no_litter(store: RunStore) -> None:
+    store.save(language_run())
+    newer = language_run().model_copy(update={"warnings": ["measured again"]})
+    store.save(newer)
+    assert store.load(newer.spec.key) == newer
+    assert [path.suffix for path in store.folder.iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "Z" * 64])
+def test_missing_or_impossible_keys_are_none(store: RunStore, key: str) -> None:
+    assert store.load(key) is None
+
+
+def test_a_damaged_file_is_skipped_with_a_warning(store: RunStore, caplog: pytest.LogCaptureFixture) -> None:
+    good, bad = language_run(), language_run(seed=1)
+    store.save(good)
+    path = store.save(bad)
+    path.write_text(path.read_text()[:100])
+    with caplog.at_level(logging.WARNING):
+        assert store.load(bad.spec.key) is None
+        assert store.runs() == [good]
+    assert path.name in caplog.text
+
+
+def test_a_full_disk_is_a_sentence_and_the_old_run_stays(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = language_run()
+    store.save(old)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="full"):
+        store.save(old.model_copy(update={"warnings": ["new"]}))
+    assert store.load(old.spec.key) == old
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="LIAR_RUNS"):
+        RunStore(tmp_path / "file" / "runs", shipped=tmp_path).save(language_run())
+
+
+def test_shipped_runs_stand_behind_the_users_own(tmp_path: Path) -> None:
+    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    first, second = language_run(), language_run(seed=1)
+    shipped.save(first)
+    shipped.save(second)
+    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    assert store.load(first.spec.key) == first
+    mine = first.model_copy(update={"warnings": ["mine"]})
+    store.save(mine)
+    assert store.load(first.spec.key) == mine
+    assert store.runs() == [mine, second]
+
+
+def test_newest_first(store: RunStore) -> None:
+    runs = [language_run(seed=seed) for seed in range(3)]
+    for age, run in enumerate(runs):
+        os.utime(store.save(run), (age, age))
+    assert store.runs() == runs[::-1]
+
+
+def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIAR_RUNS", str(tmp_path / "elsewhere"))
+    assert RunStore().folder == tmp_path / "elsewhere"
