@@ -27,7 +27,8 @@ def build(store: RunStore, registry: ModelRegistry) -> gr.Blocks:
     """The whole page, with a finished run already in it."""
     spec = default_spec()
     result = first_run(store, spec)
-    with gr.Blocks(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
+    with page:
         gr.HTML(TITLE, elem_id="title")
         address = address_bar()
         with gr.Row(elem_id="columns"):
@@ -47,12 +48,13 @@ def build(store: RunStore, registry: ModelRegistry) -> gr.Blocks:
         opening = Opening(recipe, panels, job.status, store)
         job.wire(panels, address)
         page.load(opening.open, None, opening.outputs, queue=False, show_progress="hidden", api_visibility="private")
-    return page.queue(max_size=16)
+    return page
 
 
 def main() -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     page = build(RunStore(), ModelRegistry())
+    page.queue(max_size=16)
     page.launch(theme=theme(), css_paths=CSS, head=HEAD, footer_links=[], ssr_mode=False)
 
 

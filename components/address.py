@@ -14,7 +14,7 @@ _REPLACE = """
 const write = () => {
   const now = new URLSearchParams(location.search);
   const next = new URLSearchParams(props.value);
-  for (const [name, value] of now) if (name.startsWith('__')) next.append(name, value);  // Gradio's own: theme, language
+  for (const [name, value] of now) if (name.startsWith('__')) next.append(name, value);  // Gradio's own
   const query = next.toString();
   history.replaceState(null, '', query ? '?' + query : location.pathname);
 };

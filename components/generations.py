@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components.panel import Updates
 from components.prompts import MAX_PROMPTS
@@ -22,7 +22,7 @@ class _Row:
     labels: dict[Variant, gr.Label]
 
     @property
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         return [self.prompt, *self.texts.values(), *self.labels.values()]
 
 
@@ -31,14 +31,14 @@ class GenerationsPanel:
 
     def __init__(self, result: RunResult | None) -> None:
         gr.HTML(
-            "<h3>In its own words</h3><p>The same prompt given to the dense, the pruned and the reconstructed model.</p>",
+            "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
         by_prompt = _by_prompt(result) if result else {}
         self.rows = [_row(list(by_prompt.items())[i] if i < len(by_prompt) else None) for i in range(MAX_PROMPTS)]
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         return [component for row in self.rows for component in (row.group, *row.components)]
 
     def show(self, result: RunResult) -> Updates:
@@ -61,10 +61,12 @@ class GenerationsPanel:
 def _row(said: tuple[str, dict[Variant, Generation]] | None) -> _Row:
     prompt, answers = said if said else ("", {})
     with gr.Group(visible=said is not None, elem_classes=["generation"]) as group:
-        prompt_box = gr.Textbox(prompt, label="Prompt", interactive=False, lines=1, max_lines=4, elem_classes=["prompt"])
+        prompt_box = gr.Textbox(
+            prompt, label="Prompt", interactive=False, lines=1, max_lines=4, elem_classes=["prompt"]
+        )
         texts: dict[Variant, gr.Textbox] = {}
         labels: dict[Variant, gr.Label] = {}
-        with gr.Row(equal_height=True):
+        with gr.Row():
             for variant in VARIANTS:
                 answer = answers.get(variant)
                 with gr.Column(min_width=220, elem_classes=["variant", variant]):

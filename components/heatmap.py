@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components.panel import Updates
 from liar.plots import error_heatmap
@@ -24,7 +24,7 @@ class HeatmapPanel:
         )
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         return [self.plot]
 
     def show(self, result: RunResult) -> Updates:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components import status
 from components.address import read_address
@@ -28,7 +28,7 @@ class Opening:
         self.recipe, self.panels, self.line, self.store = recipe, panels, line, store
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         return [self.line, *self.recipe.outputs, *(component for panel in self.panels for component in panel.outputs)]
 
     def open(self, request: gr.Request) -> Updates:
@@ -37,17 +37,18 @@ class Opening:
     def follow(self, pairs: Iterable[tuple[str, str]]) -> Updates:
         """Updates for a link; a bare address changes nothing."""
         spec, complaint = read_address(pairs)
-        if spec is not None and not offered(spec.model):
-            spec, complaint = None, f"This page does not offer the model {spec.model!r}; run LIAR at home for that."
         if spec is None:
             return {self.line: status.problem(complaint) if complaint else ""}
+        if not offered(spec.model):
+            complaint = f"This page does not offer the model {spec.model!r}; run LIAR at home for that."
+            return {self.line: status.problem(complaint)}
         result = self.store.find(spec)
         updates = self.recipe.fill(spec, result)
         if result is not None:
             updates |= show_all(self.panels, result)
         elif complaint is None:
             updates[self.line] = status.note(
-                "The run of this link is not kept here: press “Prune and repair” to do it. The figures are another run's."
+                "The run of this link is not kept here: press “Prune and repair” to do it. You see another run."
             )
         if complaint is not None:
             updates[self.line] = status.problem(complaint)

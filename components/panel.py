@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from gradio.components import Component
+from gradio.blocks import Block
 
 from liar.results import RunResult
 
-Updates = dict[Component, Any]
+Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
 
 
@@ -16,7 +16,7 @@ class Panel(Protocol):
     """Shows one side of a run; built once, filled anew for every result."""
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         """Every component that :meth:`show` may fill."""
 
     def show(self, result: RunResult) -> Updates:

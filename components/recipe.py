@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components.panel import Updates
 from components.prompts import preset_prompts, read_prompts
@@ -50,7 +50,11 @@ class Recipe:
             0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", info="Share to remove.", elem_id="ratio"
         )
         self.criterion = gr.Dropdown(
-            list(CRITERIA), value=spec.criterion, label="Criterion", info="Tells which units matter least.", filterable=False
+            list(CRITERIA),
+            value=spec.criterion,
+            label="Criterion",
+            info="Tells which units matter least.",
+            filterable=False,
         )
         self.allocation = gr.Dropdown(
             list(ALLOCATIONS),
@@ -85,30 +89,28 @@ class Recipe:
                 spec.tokens, label="Calibration tokens", precision=0, minimum=1, maximum=10_000_000, elem_id="tokens"
             )
             self.seed = gr.Number(spec.seed, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
-        self.model.input(
-            _swap_prompts, [self.model, self.prompts], self.prompts, queue=False, show_progress="hidden"
-        )
+        self.model.input(_swap_prompts, [self.model, self.prompts], self.prompts, queue=False, show_progress="hidden")
 
     @property
-    def controls(self) -> dict[str, Component]:
+    def controls(self) -> dict[str, Block]:
         """Name of the choice in a spec -> its control."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed")
         return {name: getattr(self, name) for name in names}
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> list[Block]:
         return [self.base, self.prompts, *self.controls.values()]
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         return self.inputs
 
     def read(self, base: PruneSpec, prompts: str, *values: Any) -> tuple[PruneSpec, list[str]]:
         """The spec and the prompts that the controls say; raises :class:`InvalidSpecError`."""
         choices = dict(zip(self.controls, values, strict=True))
-        empty = [name for name, value in choices.items() if value is None]
+        empty = next((name for name, value in choices.items() if value is None), None)
         if empty:
-            raise InvalidSpecError(f"The field “{self.controls[empty[0]].label}” is empty: give it a value.")
+            raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
         kept = base.model_dump()
         if choices["model"] != base.model:  # the text and the tasks of another model
             kept = {name: kept[name] for name in kept if name not in ("calibration", "evaluate", "evaluate_limit")}

@@ -47,6 +47,6 @@ class ModelRegistry:
 
 
 def _load(model: str, device: str, dtype: str) -> LoadedModel:
-    from liar.models.catalog import load_model
+    from liar.models.catalog import load_model  # torch takes seconds to load
 
     return load_model(model, device, dtype)

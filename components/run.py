@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components import status
 from components.panel import Panel, Updates, show_all
@@ -39,10 +39,10 @@ class Job:
             self.stop = gr.Button("Stop", interactive=False, scale=1, min_width=80, elem_id="stop")
         self.status = gr.HTML("", elem_id="status")
 
-    def wire(self, panels: list[Panel], address: Component) -> None:
+    def wire(self, panels: list[Panel], address: Block) -> None:
         """Connect the buttons, once every panel exists."""
         self.panels, self.address = panels, address
-        line: list[Component] = [self.button, self.stop, self.status]
+        line: list[Block] = [self.button, self.stop, self.status]
         shown = [component for panel in self.panels for component in panel.outputs]
         begun = self.button.click(self.begin, None, line, queue=False, show_progress="hidden", api_visibility="private")
         running = begun.then(
@@ -87,6 +87,7 @@ class Job:
             yield self._idle(status.problem(f"The run failed unexpectedly ({error}); the log of the server has more."))
 
     def _events(self, spec: PruneSpec, prompts: list[str]) -> Generator[Event, None, None]:
+        # Both load torch, which takes seconds: the first run pays, not the first paint.
         from liar.models.offload import is_offloaded
         from liar.pipeline import stream
 

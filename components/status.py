@@ -11,7 +11,8 @@ from liar.words import duration
 def running(words: str, done: float | None = None) -> str:
     """A sentence with a bar: ``done`` from 0 to 1, None while that is not known."""
     value = "" if done is None else f' value="{done:.3f}"'
-    return f'<div role="status"><progress max="1"{value} aria-label="Progress of this step"></progress>{escape(words)}</div>'
+    bar = f'<progress max="1"{value} aria-label="Progress of this step"></progress>'
+    return f'<div role="status">{bar}{escape(words)}</div>'
 
 
 def note(words: str) -> str:
@@ -29,5 +30,5 @@ def describe(event: Event) -> str | None:
     if not isinstance(event, Progress):
         return None
     counted = f", {event.done} of {event.total}" if event.total > 1 else ""
-    left = f". {duration(event.seconds_left)} left in this step" if event.seconds_left else ""
+    left = f"; {duration(event.seconds_left)} left in this step" if event.seconds_left else ""
     return running(f"{event.message}{counted}{left}.", event.done / event.total if event.done else None)

@@ -11,8 +11,8 @@ CSS = Path(__file__).resolve().parent.parent / "assets" / "page.css"
 HEAD = """
 <meta name="description" content="Prune a BERT or a LLaMA, repair it in closed form, see what happened.">
 <script>
-  // Gradio's <base href="./"> resolves to what would hold without it, yet makes plotly tie its clip paths to the address
-  // at the time of drawing: once a run changed the address, every mark of a figure would vanish.
+  // Gradio's <base href="./"> resolves to what would hold without it, yet makes plotly tie its clip paths to the
+  // address at the time of drawing: once a run changed the address, every mark of a figure would vanish.
   document.querySelector('base')?.removeAttribute('href');
 </script>
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from components.panel import Updates
 from liar.results import RunResult
@@ -19,7 +19,7 @@ class VerdictPanel:
         self.text = gr.HTML(_markup(result), elem_id="verdict")
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         return [self.text]
 
     def show(self, result: RunResult) -> Updates:

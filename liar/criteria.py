@@ -114,7 +114,8 @@ def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
     index = torch.arange(count, device=W.device)
     diagonal_blocks = inverse.reshape(count, size, count, size)[index, :, index, :]
     rows = W.reshape(count, size, -1)
-    return (rows * torch.linalg.solve(diagonal_blocks, rows)).sum(dim=(1, 2))
+    cost: Tensor = (rows * torch.linalg.solve(diagonal_blocks, rows)).sum(dim=(1, 2))
+    return cost
 
 
 def _channels(bundles: Tensor, size: int) -> Tensor:

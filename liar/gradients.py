@@ -101,7 +101,7 @@ def _loss(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         raise InvalidSpecError(
             "This model has no head to take a loss from; choose a criterion other than taylor or fisher."
         )
-    logits = logits.float()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if logits.ndim == 2:
         labels = inputs.get("labels")
         return F.cross_entropy(logits, logits.argmax(dim=-1) if labels is None else labels, reduction="sum")

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from liar.allocation import Candidate, allocate
 from liar.criteria import Evidence, GradientScores, kept_bundles, needs_gradients, order_of, score, units_of
-from liar.error_curves import error_curves
 from liar.data.corpora import calibration_batches
 from liar.environment import describe, readable_failures
+from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
 from liar.evaluate import evaluate_steps
 from liar.events import (
@@ -36,7 +36,7 @@ from liar.events import (
 )
 from liar.generate import generate
 from liar.gradients import gradient_steps
-from liar.models.adapter import Adapter, Batch, Site, adapt
+from liar.models.adapter import Batch, Site, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
@@ -230,7 +230,7 @@ class _Run:
                 site=site.name,
             )
             damage = curves.error[self.spec.reconstruction] * curves.energy
-        return Candidate(site, self.adapter.bundleparameter_count(site), scores, damage)
+        return Candidate(site, self.adapter.bundle_parameters(site), scores, damage)
 
     def _score(self, visit: Visit, weight: Tensor) -> Tensor:
         gradients = self.gradients.get(visit.site.name)
@@ -239,10 +239,7 @@ class _Run:
     # -- pruning and repair -------------------------------------------------------------------------------------
 
     def _prune(self, batches: Sequence[Batch], sites: Sequence[Site], survey: Survey | None) -> Events:
-        if survey is None:
-            kept = allocate("uniform", [Candidate(site, 1) for site in sites], self.spec.ratio)
-        else:
-            kept = survey.kept
+        kept = survey.kept if survey else allocate("uniform", [Candidate(site, 1) for site in sites], self.spec.ratio)
         if survey is not None and survey.moments:
             visits = self._revisit(sites, survey.moments)
         else:

@@ -32,14 +32,14 @@ _STANDOFF = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}
 _TOP = 48
 """Gradio lays a component's label over the first pixels of a figure."""
 
-_KINDS: dict[SiteKind, str] = {"attention": "attention", "ffn": "FFN"}
+_KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
 _FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13}
 _TICKS = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
     """Layer x site, one strip for each reconstruction, all on one logarithmic colour scale."""
-    kinds = [kind for kind in ("ffn", "attention") if any(site.kind == kind for site in sites)]
+    kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
     at = {(site.layer, site.kind): site for site in sites}
     low, high = _error_range(sites)
@@ -100,7 +100,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     if not tasks:
         return _empty("No metric was measured in this run.")
     titles = [_capital(measurement(result, task)) for task in tasks]
-    gap = 2 * _GAP  # a title and the ticks of the axis above it
+    gap = 3 * _GAP  # a title, and above it the ticks and the title of the last axis
     drawn = len(tasks) * len(VARIANTS) * _BAR + (len(tasks) - 1) * gap
     figure = make_subplots(rows=len(tasks), subplot_titles=titles, vertical_spacing=gap / drawn)
     for row, task in enumerate(tasks, start=1):
@@ -139,11 +139,17 @@ def metric_bars(result: RunResult) -> go.Figure:
             )
         reach = max(item.value + item.stderr for item in items)
         percent = items[0].metric == "accuracy"
-        figure.update_xaxes(range=[0, reach * 1.4], tickformat=".0%" if percent else None, row=row, col=1)
+        figure.update_xaxes(
+            range=[0, reach * 1.4],
+            tickformat=".0%" if percent else None,
+            title={"text": "higher is better" if percent else "lower is better", "font": _FONT, "standoff": 6},
+            row=row,
+            col=1,
+        )
     figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor="rgba(128,128,128,.22)", nticks=6)
     figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **_STANDOFF)
     _flush_left(figure, len(tasks), shift=-_LABELS)
-    return _framed(figure, drawn, bottom=34, left=_LABELS, right=4)
+    return _framed(figure, drawn, bottom=52, left=_LABELS, right=4)
 
 
 def _error_range(sites: Sequence[SiteReport]) -> tuple[float, float]:
@@ -186,6 +192,7 @@ def _framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) -
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hoverlabel={"align": "left"},
+        modebar={"bgcolor": "rgba(0,0,0,0)"},
         dragmode=False,
     )
     return figure

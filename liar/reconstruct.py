@@ -63,8 +63,9 @@ def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
     diagonal += ridge
     jitter = max(float(diagonal.mean()), 1e-30) * torch.finfo(matrix.dtype).eps * 10
     for _ in range(_JITTER_STEPS):
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        if int(info) == 0:
+        result = torch.linalg.cholesky_ex(matrix)
+        if int(result.info) == 0:
+            factor: Tensor = result.L
             return factor
         diagonal += jitter
         jitter *= 100
@@ -156,7 +157,7 @@ def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
             return rows
     values, vectors = torch.linalg.eigh(gram)
     # Squared singular values: eps here is the square root of eps for the singular values themselves.
-    space = vectors[:, values > values[-1] * torch.finfo(values.dtype).eps * gram.shape[0]]
+    space: Tensor = vectors[:, values > values[-1] * torch.finfo(values.dtype).eps * gram.shape[0]]
     return (rows @ space) @ space.T
 
 

@@ -13,12 +13,13 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import save_file
 from torch import Tensor
@@ -36,7 +37,8 @@ from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.errors import StorageError
 from liar.evaluate.classification import accuracy_steps
-from liar.models.demo import ASSETS, ENCODER, fetch_demo
+from liar.models.demo import ASSETS, ENCODER, OnProgress, fetch_demo
+from liar.models.quiet import quiet_transformers
 from liar.spec import Task
 
 BASE_MODEL = f"demo/{ENCODER}"
@@ -47,16 +49,24 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    epochs: int = 6
+    epochs: int = 4
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup: float = 0.1
-    label_smoothing: float = 0.0
     rank: int = 16
     alpha: int = 32
-    dropout: float = 0.1
-    sequence_length: int = 256
+    dropout: float = 0.0
+    sequence_length: int = 64
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the products while training; weights, optimiser and every measurement are fp32."""
+
+
+RECIPES: Mapping[Task, Hyperparameters] = {
+    "sentiment": Hyperparameters(),
+    "topic": Hyperparameters(epochs=3, sequence_length=128),
+}
+"""Chosen on validation items."""
 
 
 class Score(BaseModel):
@@ -88,24 +98,20 @@ class TrainingRecord(BaseModel):
     versions: dict[str, str]
 
 
-OnEpoch = Callable[[str, float], None]
-"""Called with what is going on and the fraction that is done, 0 to 1."""
-
-
 def train_adapter(
     task: Task,
     seed: int = 0,
     *,
     hyperparameters: Hyperparameters | None = None,
     folder: Path | None = None,
-    on_progress: OnEpoch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TrainingRecord:
     """Train, keep the epoch that is best on validation, measure it once on test, write ``assets/adapters/<task>``.
 
     ``folder`` writes elsewhere; it is replaced in one step. Equal seeds give equal weights on the same machine and
     number of threads. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.
     """
-    chosen = hyperparameters or Hyperparameters()
+    chosen = hyperparameters or RECIPES.get(task, Hyperparameters())
     report = on_progress or (lambda message, fraction: None)
     parts: dict[Split, LabelledText] = {
         "train": task_items(task, "train"),
@@ -146,9 +152,10 @@ def train_adapter(
 
 def _fresh_model(labels: Sequence[str], chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     folder = fetch_demo() / ENCODER
-    base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True
-    )
+    with quiet_transformers():
+        base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True
+        )
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=chosen.rank,
@@ -168,7 +175,7 @@ def _epochs(
     items: LabelledText,
     chosen: Hyperparameters,
     seed: int,
-    report: OnEpoch,
+    report: OnProgress,
 ) -> Iterator[int]:
     """Train epoch by epoch; yields the number of each, counted from 1, once it is through."""
     rows = encode(items.texts, tokenizer, chosen.sequence_length)
@@ -182,8 +189,9 @@ def _epochs(
     for epoch in range(1, chosen.epochs + 1):
         model.train()
         for positions in _shuffled_batches(rows, chosen.batch_size, shuffler):
-            logits = model(**pad([rows[position] for position in positions], tokenizer)).logits
-            loss = cross_entropy(logits, labels[positions], label_smoothing=chosen.label_smoothing)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen.precision == "bfloat16"):
+                logits = model(**pad([rows[position] for position in positions], tokenizer)).logits
+            loss = cross_entropy(logits.float(), labels[positions])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trainable, 1.0)
             optimizer.step()
@@ -220,8 +228,6 @@ def _score(model: PeftModel, tokenizer: PreTrainedTokenizerBase, items: Labelled
 
 
 def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
-    from peft import set_peft_model_state_dict
-
     set_peft_model_state_dict(model, weights)
     model.eval()
 

@@ -33,8 +33,9 @@ def recipe(result: RunResult) -> str:
     spec = result.spec
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
-        f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, {spec.allocation} allocation, "
-        f"{spec.reconstruction} reconstruction, {spec.schedule}, {spec.tokens:,} calibration tokens, seed {spec.seed}."
+        f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
+        f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}."
     )
 
 

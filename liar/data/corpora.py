@@ -1,95 +1,123 @@
-"""Calibration text as token batches."""
+"""Text as token batches: for calibration, and for the perplexity of held-out text."""
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from liar.data.batching import by_length, encode, pad
+from liar.data.labels import classes_of, is_classifier
 from liar.data.packing import check_length, pack
-from liar.data.tasks import LABELS, model_labels, task_items
-from liar.data.texts import read_texts
+from liar.data.splits import Split
+from liar.data.tasks import LABELS
+from liar.data.texts import WIKI, Sample, read_samples
 from liar.errors import CalibrationError
 from liar.models.adapter import Batch
-from liar.models.catalog import LoadedModel
 from liar.spec import AUTO
 
-MIN_TOKENS: Final = 64
-"""Fewer real tokens than that say nothing about a layer."""
+if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
+    from liar.models.catalog import LoadedModel
+
+DEFAULT_WINDOWS = 20
+"""Windows of held-out text that perplexity is taken over when nobody says how many."""
+
+_MIN_WINDOWS = 2  # one has no standard error
 
 
-def calibration_batches(  # noqa: PLR0917 (a published signature)
+def calibration_batches(
     source: str, loaded: LoadedModel, tokens: int, sequence_length: int, seed: int, batch_size: int = 8
 ) -> list[Batch]:
-    """Tokenised text of the training split, on the CPU, the same for the same ``seed``.
+    """At least ``tokens`` real tokens of the training part of ``source``, on the CPU; equal seeds give equal batches.
 
-    Language models get ceil(tokens / sequence_length) windows of exactly ``sequence_length`` without padding. Others
-    get single texts with their special tokens, cut at ``sequence_length`` and padded with texts of like length, until
-    ``tokens`` real tokens are there or the text ends; ``labels`` (sequences,) come along where the source has those of
-    the model's task. ``source`` is "auto" or as in :func:`liar.data.texts.read_texts`. Raises
-    :class:`CalibrationError` for missing or too short text, :class:`InvalidSpecError` for too long sequences.
+    Language models get ceil(tokens / sequence_length) windows of exactly ``sequence_length``, without padding. Others
+    get single texts with their special tokens, cut at ``sequence_length`` and padded beside texts of like length, with
+    ``labels`` (sequences,) int64 where every text has one that the model's head knows.
+
+    ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in
+    :func:`liar.data.texts.read_samples`. Raises :class:`CalibrationError` for text that is missing or holds fewer than
+    ``tokens`` tokens, :class:`InvalidSpecError` for sequences longer than the model's positions.
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
     if source == AUTO:
-        source = loaded.task if loaded.task is not None and loaded.task in LABELS else "wiki"
+        source = loaded.task if loaded.task is not None and loaded.task in LABELS else WIKI
+    samples = read_samples(source, "train", seed)
     if loaded.is_language_model:
-        windows = _windows(source, loaded, math.ceil(tokens / sequence_length), sequence_length, seed)
+        count = math.ceil(tokens / sequence_length)
+        windows = pack((sample.text for sample in samples), loaded.tokenizer, sequence_length, count)
+        _check_amount(source, windows.numel(), tokens)
         return [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)]
-    rows = _rows(source, loaded, tokens, sequence_length, seed)
-    return [_pad(rows[start : start + batch_size], loaded) for start in range(0, len(rows), batch_size)]
+    chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
+    _check_amount(source, sum(map(len, rows)), tokens)
+    labels = _labels(chosen, loaded)
+    batches: list[Batch] = []
+    for positions in by_length(rows, batch_size):
+        batch = pad([rows[position] for position in positions], loaded.tokenizer)
+        batches.append(batch if labels is None else {**batch, "labels": labels[positions]})
+    return batches
 
 
-def _windows(source: str, loaded: LoadedModel, count: int, sequence_length: int, seed: int) -> Tensor:
-    windows = pack(read_texts(source, "train", seed), loaded.tokenizer, sequence_length, count)
-    if len(windows) == 0:
+def evaluation_windows(
+    loaded: LoadedModel,
+    split: Split = "test",
+    *,
+    data: str | None = None,
+    limit: int | None = None,
+    sequence_length: int = 256,
+) -> Tensor:
+    """Held-out text for perplexity: (at most limit, sequence_length) int64, 20 windows unless ``limit`` says otherwise.
+
+    Wikipedia leads of ``split``, or the text ``data`` (see :func:`liar.data.texts.read_samples`) from its beginning.
+    Raises :class:`CalibrationError` for text of fewer than two windows, :class:`InvalidSpecError` for sequences longer
+    than the model's positions.
+    """
+    check_length(sequence_length, loaded.model.config, loaded.tokenizer)
+    texts = (sample.text for sample in read_samples(data or WIKI, split))
+    windows = pack(texts, loaded.tokenizer, sequence_length, max(limit or DEFAULT_WINDOWS, _MIN_WINDOWS))
+    if len(windows) < _MIN_WINDOWS:
         raise CalibrationError(
-            f"The calibration text {source!r} does not fill one window of {sequence_length} tokens; give more text or "
-            "a smaller sequence length."
+            f"The text {data or WIKI!r} fills {len(windows)} windows of {sequence_length} tokens, and perplexity needs "
+            f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
     return windows
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One text with its special tokens; ``label`` in the model's numbering."""
-
-    tokens: list[int]
-    label: int | None
-
-
-def _rows(source: str, loaded: LoadedModel, tokens: int, sequence_length: int, seed: int) -> list[_Row]:
-    """Texts with ``tokens`` tokens in all, short ones first so that those of like length share a batch."""
-    rows: list[_Row] = []
+def _texts_of(
+    samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
+) -> tuple[list[Sample], list[list[int]]]:
+    """As many texts as it takes, and their token ids."""
+    chosen: list[Sample] = []
+    rows: list[list[int]] = []
     count = 0
-    for text, label in _texts(source, loaded, seed):
+    for sample in samples:
+        rows += encode([sample.text], loaded.tokenizer, sequence_length)
+        chosen.append(sample)
+        count += len(rows[-1])
         if count >= tokens:
             break
-        rows.append(_Row(loaded.tokenizer(text, truncation=True, max_length=sequence_length)["input_ids"], label))
-        count += len(rows[-1].tokens)
-    if count < min(tokens, MIN_TOKENS):
+    return chosen, rows
+
+
+def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
+    """Classes of the model for all samples (samples,), or None where one has none."""
+    if not is_classifier(loaded.model):
+        return None
+    classes = classes_of(loaded.model.config)
+    found = [classes.get(sample.label.casefold()) if sample.label is not None else None for sample in samples]
+    known = [label for label in found if label is not None]
+    return torch.tensor(known) if len(known) == len(found) else None
+
+
+def _check_amount(source: str, found: int, wanted: int) -> None:
+    if found == 0:
         raise CalibrationError(
-            f"The calibration text {source!r} holds {count} tokens; give at least {MIN_TOKENS}, better some thousands."
+            f"The calibration text {source!r} is empty or too short to use; give more text, or a smaller sequence length."
         )
-    return sorted(rows, key=lambda row: len(row.tokens))
-
-
-def _texts(source: str, loaded: LoadedModel, seed: int) -> Iterable[tuple[str, int | None]]:
-    """Texts in the order of ``seed``, with labels where they are those of the model's own task."""
-    if loaded.task is None or loaded.task != source:
-        return ((text, None) for text in read_texts(source, "train", seed))
-    items = task_items(loaded.task, "train")
-    pairs = list(zip(items.texts, model_labels(items, loaded.model.config), strict=True))
-    random.Random(seed).shuffle(pairs)
-    return pairs
-
-
-def _pad(rows: list[_Row], loaded: LoadedModel) -> Batch:
-    padded = loaded.tokenizer.pad({"input_ids": [row.tokens for row in rows]}, return_tensors="pt")
-    batch = {"input_ids": padded["input_ids"], "attention_mask": padded["attention_mask"]}
-    labels = [row.label for row in rows if row.label is not None]
-    return {**batch, "labels": torch.tensor(labels)} if labels else batch
+    if found < wanted:
+        raise CalibrationError(
+            f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for; give more text "
+            f"or ask for at most {found:,} tokens."
+        )

@@ -1,9 +1,8 @@
-"""Texts to token windows: without padding for language models."""
+"""Texts to token windows without padding, for language models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,19 +19,25 @@ def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, sequence_leng
     separator = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     tokens: list[int] = []
     for text in texts:
-        if len(tokens) >= count * sequence_length:
-            break
         tokens += separator if tokens else []
         tokens += tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if len(tokens) >= count * sequence_length:
+            break
     windows = min(count, len(tokens) // sequence_length)
-    return torch.tensor(list(islice(tokens, windows * sequence_length)), dtype=torch.long).view(windows, -1)
+    return torch.tensor(tokens[: windows * sequence_length], dtype=torch.long).view(windows, sequence_length)
+
+
+def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens the model has positions for."""
+    # RoBERTa counts positions from behind its padding id; its tokenizer knows the true limit.
+    return int(min(config.max_position_embeddings, tokenizer.model_max_length))
 
 
 def check_length(sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise :class:`InvalidSpecError` when the model has no positions for so long a sequence."""
-    # RoBERTa counts positions from behind its padding id; its tokenizer knows the true limit.
-    limit = min(config.max_position_embeddings, tokenizer.model_max_length)
+    limit = longest_sequence(config, tokenizer)
     if sequence_length > limit:
         raise InvalidSpecError(
-            f"A sequence length of {sequence_length} is above the {limit} positions of this model; choose at most {limit}."
+            f"A sequence length of {sequence_length} is above the {limit} positions of this model; choose at most "
+            f"{limit}."
         )

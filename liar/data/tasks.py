@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 from liar.data.bundle import articles, rated_sentences
 from liar.data.splits import Split, digest_of, split_of
@@ -68,23 +67,7 @@ def task_items(task: Task, split: Split) -> LabelledText:
 def task_of_labels(label_names: Iterable[str]) -> Task | None:
     """The task whose classes a model's head has, whatever their order and case."""
     wanted = {name.casefold() for name in label_names}
-    for task in get_args(Task):
-        if wanted == {name.casefold() for name in LABELS.get(task, ())}:
-            return task
-    return None
-
-
-def positions_in(label_names: tuple[str, ...], model_labels: Mapping[int, str]) -> list[int] | None:
-    """For each name its class in a model with the labels ``model_labels``; None where they do not fit.
-
-    Names are matched without case. A model that never named its classes (LABEL_0, LABEL_1, ...) is taken to have them
-    in the order of ``label_names``.
-    """
-    named = {name.casefold(): index for index, name in model_labels.items()}
-    if all(name.casefold() in named for name in label_names):
-        return [named[name.casefold()] for name in label_names]
-    unnamed = all(name.startswith("LABEL_") for name in model_labels.values())
-    return list(range(len(label_names))) if unnamed and len(model_labels) == len(label_names) else None
+    return next((task for task, names in LABELS.items() if wanted == {name.casefold() for name in names}), None)
 
 
 def _sentiment() -> Iterable[tuple[str, str, int]]:

@@ -1,99 +1,153 @@
-"""Plain texts from anywhere: the demo bundle, a local file, or a dataset of the hub."""
+"""Texts from anywhere: the demo bundle, a local file, or a dataset of the hub."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import IterableDataset, load_dataset
+from datasets import ClassLabel, IterableDataset, IterableDatasetDict, load_dataset
+from datasets.utils import logging
 from huggingface_hub import HfApi
 
-from liar.data.splits import Split
-from liar.data.tasks import LABELS, articles, task_items
+from liar.data.bundle import articles
+from liar.data.splits import Split, digest_of, split_of
+from liar.data.tasks import LABELS, task_items
 from liar.errors import CalibrationError
 
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+WIKI = "wiki"
+
+_FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),
     ".jsonl": ("json", {}),
-    ".json": ("json", {}),
     ".csv": ("csv", {}),
 }
 _TEXT_COLUMNS = ("text", "sentence", "content", "document")
+_LABEL_COLUMNS = ("label", "labels")
 _PROBE_SECONDS = 8.0
 _SHUFFLE_BUFFER = 10_000
 
 
-def read_texts(source: str, split: Split, seed: int | None = None) -> Iterator[str]:
-    """Texts of ``source`` that are not empty; shuffled when a ``seed`` is given.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One text; ``label`` is the name (or number) of its class where the source has one."""
 
-    ``source``: ``wiki``, ``sentiment`` or ``topic`` of the demo bundle; the path of a .txt (paragraphs between blank
-    lines), .jsonl or .csv file; or a hub dataset as ``id``, ``id:config`` or ``id:config:split``. ``split`` is that of
-    the demo bundle, and of a hub dataset that names none. Raises :class:`CalibrationError`.
+    text: str
+    label: str | None = None
+
+
+def read_samples(source: str, split: Split, seed: int | None = None) -> Iterator[Sample]:
+    """Texts of ``source`` that are not empty, shuffled (files and datasets in a buffer of 10,000) when a ``seed`` is given.
+
+    ``source`` is ``wiki``, ``sentiment`` or ``topic`` (the ``split`` of the demo bundle); the path of a .txt file
+    (paragraphs between blank lines) or of a .jsonl or .csv file with a column of text; or a hub dataset as ``id``,
+    ``id:config`` or ``id:config:split`` (without a split: ``split``, else what comes closest).
+    Raises :class:`CalibrationError` for a source that is missing, out of reach or unreadable.
     """
-    texts: Iterable[str]
-    if source == "wiki" or source in LABELS:
-        known = [article.text for article in articles(split)] if source == "wiki" else _task_texts(source, split)
+    samples = _bundled(source, split)
+    if samples is None:
+        path = Path(source).expanduser()
+        dataset = _open_file(path) if _is_file_name(path, source) else _open_hub(source, split)
         if seed is not None:
-            random.Random(seed).shuffle(known)
-        texts = known
-    else:
-        texts = _column(source, _open(source, split), seed)
-    return (text for text in texts if text.strip())
+            dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
+        return (sample for sample in _rows(source, dataset) if sample.text)
+    if seed is not None:
+        random.Random(seed).shuffle(samples)
+    return iter(samples)
 
 
-def _task_texts(source: str, split: Split) -> list[str]:
-    return next(task_items(task, split).texts for task in LABELS if task == source)
+def _bundled(source: str, split: Split) -> list[Sample] | None:
+    """In the order of a hash, so that the first few are a fair sample."""
+    if source == WIKI:
+        chosen = [article for article in articles() if split_of(article.title) == split]
+        return [Sample(article.extract) for article in sorted(chosen, key=lambda article: digest_of(article.title))]
+    for task in LABELS:
+        if source == task:
+            items = task_items(task, split)
+            return [
+                Sample(text, items.label_names[label]) for text, label in zip(items.texts, items.labels, strict=True)
+            ]
+    return None
 
 
-def _open(source: str, split: Split) -> IterableDataset:
-    path = Path(source).expanduser()
-    if path.is_file():
-        if path.suffix not in _FORMATS:
-            raise CalibrationError(f"The text file {source} should end in one of: {', '.join(_FORMATS)}.")
-        kind, options = _FORMATS[path.suffix]
-        if path.stat().st_size == 0:
-            raise CalibrationError(f"The text file {source} is empty; give one with at least a few paragraphs.")
-        return load_dataset(kind, data_files=str(path), split="train", streaming=True, **options)
-    if path.suffix in _FORMATS or path.is_absolute() or source.startswith((".", "~")):
-        raise CalibrationError(f"There is no text file {source}; check the path.")
-    return _open_hub(source, split)
+def _is_file_name(path: Path, source: str) -> bool:
+    return path.exists() or path.suffix in _FORMATS or path.is_absolute() or source.startswith((".", "~"))
+
+
+def _open_file(path: Path) -> IterableDataset:
+    if not path.is_file():
+        raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI}.")
+    if path.suffix not in _FORMATS:
+        raise CalibrationError(f"The text file {path} should end in one of: {', '.join(_FORMATS)}.")
+    if path.stat().st_size == 0:
+        raise CalibrationError(f"The text file {path} is empty; write some paragraphs into it, or take {WIKI}.")
+    kind, options = _FORMATS[path.suffix]
+    return load_dataset(kind, data_files=str(path), split="train", streaming=True, **options)
 
 
 def _open_hub(source: str, split: Split) -> IterableDataset:
-    name, config, part = (source.split(":") + ["", ""])[:3]
+    name, config, part = [*source.split(":"), "", ""][:3]
     try:
         # Asked once and briefly: the datasets library would retry for longer than a person waits.
         HfApi().dataset_info(name, timeout=_PROBE_SECONDS)
-        return load_dataset(name, config or None, split=part or split, streaming=True)
-    except Exception as error:  # the hub client and every dataset format raise their own
+        parts: IterableDatasetDict = load_dataset(name, config or None, streaming=True)
+        preferred = [part] if part else [split, "test", "validation", "train"]
+        return next(parts[each] for each in preferred if each in parts)
+    except Exception as error:  # the hub client, its HTTP library and every builder raise their own
         raise CalibrationError(
-            f"The text {source!r} is neither a file nor a dataset that can be read from the hub; check the spelling "
-            "(id:config:split) and the network, or use wiki."
+            f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling "
+            f"(id:config:split) and the network, or take {WIKI}."
         ) from error
 
 
-def _column(source: str, dataset: IterableDataset, seed: int | None) -> Iterator[str]:
-    """The values of the first column that looks like text."""
-    if seed is not None:
-        dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
-    column: str | None = None
+def _rows(source: str, dataset: IterableDataset) -> Iterator[Sample]:
     rows = iter(dataset)
+    text_column: str | None = None
     while True:
         try:
-            row = next(rows, None)
+            with _quiet_datasets():
+                row = next(rows, None)
         except Exception as error:  # whatever the parser of that format raises
-            raise CalibrationError(f"The text {source!r} cannot be read; it is not valid for its file type.") from error
+            raise CalibrationError(
+                f"The text {source!r} cannot be read; check that it is UTF-8 and valid for its file type."
+            ) from error
         if row is None:
             return
-        column = column or _text_column(source, row)
-        yield str(row[column] or "")
+        if text_column is None:
+            text_column = _text_column(source, row)
+            label_of = _label_reader(dataset, row)
+        yield Sample(str(row[text_column] or "").strip(), label_of(row))
+
+
+@contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """The library also logs what it raises; here the error is enough."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _text_column(source: str, row: Mapping[str, Any]) -> str:
+    """The column with the name of one, else the first that holds text."""
     strings = [name for name, value in row.items() if isinstance(value, str)]
     for name in (*_TEXT_COLUMNS, *strings):
         if name in strings:
             return name
     raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
+
+
+def _label_reader(dataset: IterableDataset, row: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str | None]:
+    column = next((name for name in _LABEL_COLUMNS if name in row), None)
+    if column is None:
+        return lambda row: None
+    feature = (dataset.features or {}).get(column)
+    if isinstance(feature, ClassLabel):
+        names = feature.names
+        return lambda row: names[row[column]] if row[column] in range(len(names)) else None  # hidden ones are -1
+    return lambda row: None if row[column] is None else str(row[column])

@@ -6,9 +6,9 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import by_length, encode, pad
 from liar.data.tasks import LabelledText
@@ -21,7 +21,7 @@ _BATCH_SIZE = 32
 
 
 def class_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], sequence_length: int
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], sequence_length: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Positions in ``texts`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
     rows = encode(texts, tokenizer, sequence_length)
@@ -34,7 +34,7 @@ def class_logits(
 
 
 def accuracy_steps(
-    model: PreTrainedModel,
+    model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     items: LabelledText,
     classes: Sequence[int],

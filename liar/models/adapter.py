@@ -95,7 +95,7 @@ class Adapter(ABC):
     @property
     def base(self) -> nn.Module:
         """The model without its head."""
-        return cast(nn.Module, self.model.base_model)
+        return self.model.base_model
 
     @property
     def layers(self) -> nn.ModuleList:

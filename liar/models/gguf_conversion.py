@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
@@ -18,7 +20,8 @@ def convert_gguf(source: Path, target: Path) -> None:
     folder, name = str(source.parent), source.name
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+        with redirect_stderr(io.StringIO()):  # the reader of GGUF draws a bar that no setting of transformers stops
+            model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
         # The weights are plain now, but save_pretrained still asks the quantiser, which refuses.
         del model.config.quantization_config
         del model.hf_quantizer

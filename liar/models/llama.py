@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Adapter, Producer, Site, left_out
+from liar.models.offload import resident
 from liar.spec import SiteKind
 
 
@@ -54,28 +55,33 @@ class LlamaAdapter(Adapter):
     def after_surgery(self, sites: list[Site]) -> None:
         """Uniform sizes go into the plain config fields, so the result is an ordinary checkpoint of its family.
 
-        A repaired consumer has a bias; the config knows biases only for a whole module, so its producers get zeros.
+        A repaired consumer has a bias. The config knows biases only for a whole module, so its producers get zeros, and
+        so do the consumers of other layers.
         """
-        blocks = [self._block(layer) for layer in range(len(self.layers))]
-        for kind in ("ffn", "attention"):
-            if not any(site.kind == kind for site in sites):
-                continue
-            modules = [block.mlp if kind == "ffn" else block.self_attn for block in blocks]
-            linears = [child for module in modules for child in module.children() if isinstance(child, nn.Linear)]
-            if any(linear.bias is not None for linear in linears):
-                for linear in linears:
-                    if linear.bias is None:
-                        linear.register_parameter("bias", nn.Parameter(linear.weight.new_zeros(linear.out_features)))
+        for kind in {site.kind for site in sites}:
+            modules = [block.mlp if kind == "ffn" else block.self_attn for block in self.layers]
+            consumers = [self.consumer(self.site(layer, kind)) for layer in range(len(modules))]
+            if any(consumer.bias is not None for consumer in consumers):
+                for module in modules:
+                    self._fill_biases(module)
                 setattr(self.config, "mlp_bias" if kind == "ffn" else "attention_bias", True)
-        widths = {block.mlp.down_proj.in_features for block in blocks}
-        heads = {self.site(layer, "attention").units for layer in range(len(blocks))}
+        widths = {block.mlp.down_proj.in_features for block in map(self._block, range(len(self.layers)))}
+        heads = {self.site(layer, "attention").units for layer in range(len(self.layers))}
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
         if len(heads) == 1:
-            attention = blocks[0].self_attn
+            attention = self._block(0).self_attn
             self.config.head_dim = attention.head_dim
             self.config.num_attention_heads = heads.pop()
             self.config.num_key_value_heads = attention.k_proj.out_features // attention.head_dim
+
+    @staticmethod
+    def _fill_biases(module: nn.Module) -> None:
+        with resident(module):
+            for linear in module.children():
+                if isinstance(linear, nn.Linear) and linear.bias is None:
+                    zeros = linear.weight.new_zeros(linear.out_features)
+                    linear.register_parameter("bias", nn.Parameter(zeros, requires_grad=False))
 
     def set_units(self, site: Site, units: int) -> None:
         if site.kind == "ffn":

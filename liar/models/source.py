@@ -73,8 +73,10 @@ def _is_network_error(error: Exception) -> bool:
 
 
 def _cached(model: str) -> Source:
-    if isinstance(try_to_load_from_cache(model, "config.json"), str):
-        return Source(model, local_only=True)
+    config = try_to_load_from_cache(model, "config.json")
+    if isinstance(config, str):
+        # The folder and not the id: given an id, some loaders ask the hub however local they are told to be.
+        return Source(str(Path(config).parent), local_only=True)
     raise ModelNotFoundError(
         f"There is no folder {model!r}, and the hub cannot be reached; check the path or the network, or take one of "
         "the demo models (see `liar models`)."

@@ -66,7 +66,7 @@ def load_classifier(
     source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device
 ) -> PreTrainedModel:
     """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it."""
-    from peft import PeftModel  # noqa: PLC0415 (slow to import, needed by two models only)
+    from peft import PeftModel
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(

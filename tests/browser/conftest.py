@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from liar.results import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
@@ -111,10 +112,17 @@ def opened(page: Page, link: str = "/") -> Page:
 
 
 def finished(page: Page, seconds: float) -> None:
-    """Wait for the end of a run that is on its way; any other end than Done fails."""
+    """Wait for the end of a run that is on its way; a problem ends the wait, and the test, at once."""
     status = page.locator("#status")
-    expect(status).to_contain_text(re.compile("Done|problem|failed"), timeout=seconds * 1000)
+    ended = status.get_by_text("Done").or_(status.get_by_role("alert"))
+    expect(ended).to_be_visible(timeout=seconds * 1000)
     expect(status).to_contain_text("Done")
+
+
+def answers(page: Page) -> list[str]:
+    """What the dense, the pruned and the reconstructed model answer to the first prompt."""
+    row = page.locator(".generation").first
+    return [row.locator(f".variant.{name} textarea").input_value() for name in VARIANTS]
 
 
 def _free_port() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, finished, opened
+from tests.browser.conftest import Server, answers, finished, opened
 
 pytestmark = pytest.mark.demo
 
@@ -33,7 +33,7 @@ def test_prune_repair_and_come_back_by_the_link(page: Page) -> None:
     expect(verdict).to_contain_text("30 % of the neurons gone: perplexity")
     after = verdict.inner_text()
     assert after != before
-    texts = [page.get_by_label(name, exact=True).first.input_value() for name in ("Dense", "Pruned", "Reconstructed")]
+    texts = answers(page)
     assert all(text.strip() for text in texts)
     assert len(set(texts)) > 1, "pruning changed no word"
     assert "ratio=0.3" in page.url

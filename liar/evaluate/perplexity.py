@@ -1,0 +1,47 @@
+"""Perplexity of a language model over windows of equal length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from liar.models.adapter import execution_device
+
+_WINDOWS_AT_ONCE = 2
+_LOGITS_AT_ONCE = 128  # positions whose fp32 logits over the whole vocabulary are in memory together
+
+
+def perplexity_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, tuple[float, float]]:
+    """Yield (windows done, windows in all); return the perplexity of ``windows`` (n, length) and its standard error.
+
+    Perplexity is exp of the mean negative log likelihood, in nats, of each token but a window's first, given those
+    before it in its window. The error comes by the delta method from the spread of the n windows' means.
+    """
+    means: list[Tensor] = []
+    done = 0
+    for part in windows.split(_WINDOWS_AT_ONCE):
+        means.append(_mean_nll(model, part))
+        done += len(part)
+        yield done, len(windows)
+    nll = torch.cat(means)
+    perplexity = math.exp(float(nll.mean()))
+    return perplexity, perplexity * float(nll.std(correction=1)) / math.sqrt(len(nll))
+
+
+@torch.no_grad()
+def _mean_nll(model: PreTrainedModel, windows: Tensor) -> Tensor:
+    """Mean negative log likelihood of each window: (n, length) -> (n,) float64 on the CPU."""
+    tokens = windows.to(execution_device(model))
+    logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
+    targets = tokens[:, 1:]
+    total = torch.zeros(len(tokens), dtype=torch.float64)
+    for start in range(0, targets.shape[1], _LOGITS_AT_ONCE):
+        part = slice(start, start + _LOGITS_AT_ONCE)
+        nll = cross_entropy(logits[:, part].float().transpose(1, 2), targets[:, part], reduction="none")
+        total += nll.double().sum(dim=1).cpu()
+    return total / targets.shape[1]

@@ -1,0 +1,120 @@
+"""Tiny random models of every family, and batches for them."""
+
+from __future__ import annotations
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+from liar.models.adapter import Batch
+
+VOCABULARY = 97
+
+_DECODER = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 60,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 3,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+_ENCODER = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "num_labels": 3,
+}
+
+
+def _llama() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=False))
+
+
+def _llama_tied() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=True))
+
+
+def _llama_biased() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(**_DECODER, mlp_bias=True, attention_bias=True))
+
+
+def _mistral() -> PreTrainedModel:
+    return MistralForCausalLM(MistralConfig(**_DECODER, sliding_window=6))
+
+
+def _qwen2() -> PreTrainedModel:
+    config = Qwen2Config(**_DECODER, use_sliding_window=True, sliding_window=6, max_window_layers=1)
+    return Qwen2ForCausalLM(config)
+
+
+def _qwen3() -> PreTrainedModel:
+    return Qwen3ForCausalLM(Qwen3Config(**_DECODER))
+
+
+def _bert() -> PreTrainedModel:
+    return BertForSequenceClassification(BertConfig(**_ENCODER))
+
+
+def _roberta() -> PreTrainedModel:
+    return RobertaForSequenceClassification(RobertaConfig(**_ENCODER, pad_token_id=0))
+
+
+BUILDERS = {
+    "llama": _llama,
+    "llama-tied": _llama_tied,
+    "llama-biased": _llama_biased,
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "qwen3": _qwen3,
+    "bert": _bert,
+    "roberta": _roberta,
+}
+DECODERS = [name for name in BUILDERS if "bert" not in name]
+
+
+def build(name: str, seed: int = 0) -> PreTrainedModel:
+    """A random model in fp64, with biases that are not zero, so that forgetting one shows."""
+    torch.manual_seed(seed)
+    model = BUILDERS[name]().double().eval()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.endswith("bias"):
+                parameter.normal_(std=0.3)
+            elif parameter.ndim == 2:
+                parameter.normal_(std=0.25)
+    return model
+
+
+def batches(count: int = 4, size: int = 8, length: int = 20, *, padded: bool = False, seed: int = 1) -> list[Batch]:
+    """Random tokens; with ``padded`` the second half of every second sequence is padding."""
+    generator = torch.Generator().manual_seed(seed)
+    found: list[Batch] = []
+    for _ in range(count):
+        ids = torch.randint(3, VOCABULARY, (size, length), generator=generator)
+        mask = torch.ones_like(ids)
+        if padded:
+            mask[::2, length // 2 :] = 0
+            ids = ids * mask
+        found.append({"input_ids": ids, "attention_mask": mask})
+    return found

@@ -1,0 +1,259 @@
+"""Every family on tiny random configs: the walk is the model's own forward, and surgery does what the plan says."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
+
+from liar.criteria import kept_bundles
+from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.gradients import gradient_steps
+from liar.models.adapter import Adapter, Site, adapt
+from liar.moments import Moments
+from liar.reconstruct import reconstruct
+from liar.spec import Reconstruction
+from liar.surgery import ConsumerParameters, kept_channels, shrink
+from liar.walk import walk
+from tests.families import BUILDERS, DECODERS, batches, build
+
+FAMILIES = list(BUILDERS)
+
+
+def logits(model: nn.Module, batch: dict[str, Tensor], **options: object) -> Tensor:
+    with torch.no_grad():
+        return model(**batch, **options).logits
+
+
+def prune(adapter: Adapter, keep: dict[Site, int], method: Reconstruction = "least-squares", *, sequential: bool = False):
+    """Keep the last bundles of each site; returns the kept channels of each site."""
+    kept: dict[Site, Tensor] = {}
+    data = batches()
+    for visit in walk(adapter, data, "both", sequential=sequential):
+        site = visit.site
+        consumer = adapter.consumer(site)
+        bundles = kept_bundles(torch.arange(site.bundles, dtype=torch.float64), keep[site])
+        channels = kept_channels(site, bundles, consumer.weight.device)
+        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels, method, site=site.name)
+        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
+        visit.kept = channels
+        kept[site] = channels
+    adapter.after_surgery(list(keep))
+    return kept
+
+
+def half(adapter: Adapter) -> dict[Site, int]:
+    return {site: max(1, site.bundles // 2) for site in adapter.sites()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_walk_reads_what_the_consumers_read(name: str, padded: bool) -> None:
+    """Moments of the walk equal those of inputs caught by hooks in the model's own forward, padding left out."""
+    model = build(name)
+    adapter = adapt(model)
+    data = batches(padded=padded)
+    caught: dict[str, list[Tensor]] = {site.name: [] for site in adapter.sites()}
+    mask = torch.cat([batch["attention_mask"].flatten() for batch in data]).bool()
+    handles = [
+        adapter.consumer(site).register_forward_pre_hook(
+            lambda _module, inputs, name=site.name: caught[name].append(inputs[0].flatten(0, 1))
+        )
+        for site in adapter.sites()
+    ]
+    for batch in data:
+        logits(model, batch)
+    for handle in handles:
+        handle.remove()
+    visited = []
+    for visit in walk(adapter, data, "both"):
+        expected = Moments.of(torch.cat(caught[visit.site.name])[mask])
+        torch.testing.assert_close(visit.moments.plain.mean, expected.mean, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(visit.moments.plain.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
+        assert visit.moments.plain.tokens == int(mask.sum())
+        visited.append(visit.site)
+    assert visited == adapter.sites()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("targets", ["ffn", "heads"])
+def test_walk_visits_only_the_targets(name: str, targets: str) -> None:
+    adapter = adapt(build(name))
+    kinds = {visit.site.kind for visit in walk(adapter, batches(1), targets)}  # type: ignore[arg-type]
+    assert kinds == {"ffn" if targets == "ffn" else "attention"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_keeping_every_unit_changes_nothing(name: str) -> None:
+    model = build(name)
+    pruned = copy.deepcopy(model)
+    adapter = adapt(pruned)
+    prune(adapter, {site: site.bundles for site in adapter.sites()})
+    batch = batches(1, padded=True)[0]
+    assert torch.equal(logits(model, batch), logits(pruned, batch))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_surgery_equals_masking(name: str) -> None:
+    """Without a repair the smaller model computes what the dense one does with those channels at zero."""
+    model = build(name)
+    pruned = copy.deepcopy(model)
+    kept = prune(adapt(pruned), half(adapt(pruned)), "none")
+    masked = adapt(model)
+    with torch.no_grad():
+        for site, channels in kept.items():
+            weight = masked.consumer(site).weight
+            weight *= torch.zeros(weight.shape[1]).index_fill_(0, channels, 1.0)
+    for batch in batches(2, padded=True, seed=5):
+        torch.testing.assert_close(logits(pruned, batch), logits(model, batch))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_shapes_and_parameters_equal_the_plan(name: str) -> None:
+    model = build(name)
+    adapter = adapt(model)
+    keep = half(adapter)
+    before = sum(parameter.numel() for parameter in model.parameters())
+    planned = sum((site.bundles - keep[site]) * adapter.bundle_parameters(site) for site in keep)
+    prune(adapter, keep, "none")
+    for site in adapter.sites():
+        dense = next(old for old in keep if old.name == site.name)
+        assert site.bundles == keep[dense]
+        assert adapter.consumer(site).weight.shape[1] == site.channels == adapter.consumer(site).in_features
+        for producer in adapter.producers(site):
+            assert producer.module.weight.shape[0] == site.bundles * producer.rows == producer.module.out_features
+    after = sum(parameter.numel() for parameter in model.parameters())
+    assert before - after == planned
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_repair_helps_on_the_calibration_text(name: str) -> None:
+    dense = build(name)
+    errors = {}
+    for method in ("none", "least-squares"):
+        model = copy.deepcopy(dense)
+        adapter = adapt(model)
+        prune(adapter, half(adapter), method, sequential=True)  # type: ignore[arg-type]
+        errors[method] = sum(float((logits(model, b) - logits(dense, b)).square().sum()) for b in batches())
+    assert errors["least-squares"] < errors["none"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sequential_reads_the_already_pruned_model(name: str) -> None:
+    """Moments of the last site equal those of a plain forward of a model whose earlier sites are pruned."""
+    model = build(name)
+    adapter = adapt(model)
+    keep = half(adapter)
+    last = adapter.sites()[-1]
+    seen: Moments | None = None
+    for visit in walk(adapter, batches(), "both", sequential=True):
+        site = visit.site
+        if site == last:
+            seen = visit.moments.plain
+            break
+        consumer = adapter.consumer(site)
+        bundles = kept_bundles(torch.arange(site.bundles, dtype=torch.float64), keep[site])
+        channels = kept_channels(site, bundles, consumer.weight.device)
+        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels)
+        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
+        visit.kept = channels
+    rows: list[Tensor] = []
+    adapter.consumer(last).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0].flatten(0, 1)))
+    for batch in batches():
+        logits(model, batch)
+    assert seen is not None
+    torch.testing.assert_close(seen.covariance, Moments.of(torch.cat(rows)).covariance, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("uniform", [True, False])
+def test_generation_with_a_cache_equals_generation_without(name: str, uniform: bool) -> None:
+    model = build(name)
+    adapter = adapt(model)
+    keep = half(adapter)
+    if not uniform:
+        keep = {site: count if site.layer else site.bundles for site, count in keep.items()}
+    prune(adapter, keep)
+    prompt = batches(1, size=1, length=7)[0]
+    options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
+    cached = model.generate(**prompt, use_cache=True, **options)
+    assert torch.equal(cached, model.generate(**prompt, use_cache=False, **options))
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-tied", "llama-biased"])
+def test_a_uniform_llama_is_an_ordinary_checkpoint(name: str, tmp_path) -> None:
+    model = build(name)
+    adapter = adapt(model)
+    prune(adapter, half(adapter))
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    batch = batches(1)[0]
+    assert torch.equal(logits(loaded, batch), logits(model, batch))
+
+
+def test_a_uniform_bert_ffn_is_an_ordinary_checkpoint(tmp_path) -> None:
+    model = build("bert")
+    adapter = adapt(model)
+    prune(adapter, {site: site.bundles if site.kind == "attention" else 20 for site in adapter.sites()})
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    batch = batches(1)[0]
+    assert torch.equal(logits(loaded, batch), logits(model, batch))
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
+    model = build(name)
+    adapter = adapt(model)
+    data = batches(1, size=2)
+    if name == "bert":
+        data = [{**data[0], "labels": torch.tensor([0, 2])}]
+    *_, (done, total, scores) = gradient_steps(adapter, data, "both")
+    assert done == total
+    site = adapter.sites()[2]
+    bundle, step = 1, 1e-5
+    columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
+
+    def losses(scale: float) -> Tensor:
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            adapt(changed).consumer(site).weight[:, columns] *= scale
+            output = changed(input_ids=data[0]["input_ids"], attention_mask=data[0]["attention_mask"]).logits
+            if name == "bert":
+                return nn.functional.cross_entropy(output, data[0]["labels"], reduction="none")
+            targets = data[0]["input_ids"][:, 1:]
+            return nn.functional.cross_entropy(output[:, :-1].transpose(1, 2), targets, reduction="none").mean(1)
+
+    slope = (losses(1 + step) - losses(1 - step)) / (2 * step)
+    found = scores[site.name]
+    assert float(found.taylor[bundle]) == pytest.approx(float(slope.mean().abs()), rel=1e-5)
+    assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=1e-5)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_closing_the_walk_leaves_the_model_as_it_was() -> None:
+    model = build("llama")
+    names = [name for name, _ in model.named_modules()]
+    model.train()
+    visits = walk(adapt(model), batches(), "both", sequential=True)
+    next(visits)
+    visits.close()  # type: ignore[attr-defined]
+    assert [name for name, _ in model.named_modules()] == names
+    assert model.training
+
+
+def test_a_nan_weight_is_named() -> None:
+    model = build("llama")
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"layers\.1\.ffn"):
+        list(walk(adapt(model), batches(1), "both"))
+
+
+def test_an_unknown_family_is_told_which_ones_exist() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"'gpt2'.*llama.*bert"):
+        adapt(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=11, n_positions=8)))

@@ -1,0 +1,296 @@
+"""The maths against direct float64 computations: properties that hold for any data, weights and mask."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from liar.criteria import CRITERIA, Evidence, order_of, score
+from liar.error_curves import error_curves
+from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
+from liar.models.adapter import Site
+from liar.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
+from liar.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
+from liar.spec import RECONSTRUCTIONS
+
+settings.register_profile("maths", max_examples=40, deadline=None, derandomize=True)
+settings.load_profile("maths")
+
+TOLERANCE = 1e-9
+
+
+class Problem:
+    """A consumer with ``tokens`` rows of correlated, shifted inputs; some tokens are massive."""
+
+    def __init__(self, seed: int, d: int, d_out: int, bundle: int, massive: bool = False) -> None:
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        self.bundle = bundle
+        self.X = normal(40 * d, d) @ normal(d, d) / d**0.5 + normal(d)
+        if massive:
+            self.X[:3] *= 1000
+        self.W = normal(d, d_out)
+        self.moments = Moments.of(self.X)
+        self.order = torch.randperm(d // bundle, generator=generator)
+
+    @property
+    def bundles(self) -> int:
+        return len(self.order)
+
+    def kept(self, count: int) -> Tensor:
+        return (self.order[:count].unsqueeze(1) * self.bundle + torch.arange(self.bundle)).flatten().sort().values
+
+    def measured(self, kept: Tensor, weight: Tensor, bias_change: Tensor) -> float:
+        """E|Y' - Y|^2 / E|Y|^2 by running both maps over every token."""
+        Y = self.X @ self.W
+        return float((self.X[:, kept] @ weight + bias_change - Y).square().sum() / Y.square().sum())
+
+
+problems = st.builds(
+    Problem,
+    seed=st.integers(0, 10_000),
+    d=st.sampled_from([6, 12, 24]),
+    d_out=st.sampled_from([3, 8, 16, 30]),
+    bundle=st.sampled_from([1, 2, 3]),
+    massive=st.booleans(),
+)
+
+
+@given(problems, st.integers(1, 400), st.booleans())
+def test_streamed_moments_equal_those_of_all_rows(problem: Problem, chunk: int, weighted: bool) -> None:
+    X = problem.X
+    weights = torch.linspace(0.1, 3.0, len(X), dtype=torch.float64) if weighted else None
+    accumulator = MomentsAccumulator(X.shape[1], dtype=torch.float64)
+    for start in range(0, len(X), chunk):
+        stop = start + chunk
+        accumulator.update(X[start:stop], None if weights is None else weights[start:stop])
+    moments = accumulator.finish()
+    expected = torch.cov(X.T, correction=0, aweights=weights)
+    w = torch.ones(len(X), dtype=torch.float64) if weights is None else weights
+    torch.testing.assert_close(moments.covariance, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+    torch.testing.assert_close(moments.mean, (w @ X) / w.sum())
+    torch.testing.assert_close(moments.second, (X.T * w) @ X / w.sum())
+    assert moments.tokens == len(X)
+
+
+def test_moments_of_wide_inputs_fill_both_triangles() -> None:
+    rows = torch.randn(300, 700, dtype=torch.float64)
+    covariance = Moments.of(rows).covariance
+    torch.testing.assert_close(covariance, torch.cov(rows.T, correction=0))
+    assert torch.equal(covariance, covariance.T)
+
+
+def test_half_precision_rows_are_accumulated_in_fp32() -> None:
+    rows = torch.randn(5000, 4).to(torch.bfloat16) + 100
+    moments = Moments.of(rows)
+    assert moments.covariance.dtype == torch.float32
+    torch.testing.assert_close(
+        moments.covariance, torch.cov(rows.double().T, correction=0).float(), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_norm_aware_moments_weigh_tokens_by_their_residual_stream() -> None:
+    X, stream = torch.randn(200, 5, dtype=torch.float64), torch.randn(200, 7, dtype=torch.float64) * 3
+    accumulator = SiteMomentsAccumulator(5, "cpu", torch.float64)
+    for part in (slice(0, 90), slice(90, 200)):
+        accumulator.update(X[part], stream[part])
+    norm_aware = accumulator.finish("a site").norm_aware
+    expected = torch.cov(X.T, correction=0, aweights=1 / stream.square().sum(1))
+    torch.testing.assert_close(norm_aware.covariance, expected)
+
+
+@given(problems, st.sampled_from([0.0, RIDGE]), st.data())
+def test_solutions_are_those_of_the_table(problem: Problem, ridge: float, data: st.DataObject) -> None:
+    kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
+    removed = complement(kept, len(problem.W))
+    C, S, mu, W = problem.moments.covariance, problem.moments.second, problem.moments.mean, problem.W
+    r = ridge * torch.eye(len(kept), dtype=torch.float64) * C.trace() / len(C)
+    W_u, W_m, C_um = W[kept], W[removed], C[kept][:, removed]
+    solutions = reconstruct_all(problem.moments, W, kept, ridge=ridge)
+
+    Q = torch.linalg.solve(C[kept][:, kept] + r, C_um)
+    close(solutions["least-squares"].weight, W_u + Q @ W_m)
+    close(solutions["least-squares"].bias_change, (mu[removed] - mu[kept] @ Q) @ W_m)
+    # The paper read literally: Q fits the raw kept inputs to the centred removed ones.
+    Q = torch.linalg.solve(S[kept][:, kept] + r, C_um)
+    close(solutions["liar"].weight, W_u + Q @ W_m @ torch.linalg.pinv(W_u) @ W_u)
+    close(solutions["liar"].bias_change, mu[removed] @ W_m)
+    close(solutions["bias"].weight, W_u)
+    close(solutions["bias"].bias_change, mu[removed] @ W_m)
+    close(solutions["none"].bias_change, torch.zeros_like(W[0]))
+
+
+@given(problems, st.data())
+def test_closed_form_error_is_the_measured_one(problem: Problem, data: st.DataObject) -> None:
+    kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
+    solutions = reconstruct_all(problem.moments, problem.W, kept)
+    errors = relative_errors(problem.moments, problem.W, kept, solutions)
+    for name, solution in solutions.items():
+        assert errors[name] == pytest.approx(
+            problem.measured(kept, solution.weight, solution.bias_change), abs=TOLERANCE
+        )
+
+
+@given(problems, st.data())
+def test_each_reconstruction_is_at_least_as_good_as_the_one_before(problem: Problem, data: st.DataObject) -> None:
+    kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
+    solutions = reconstruct_all(problem.moments, problem.W, kept, ridge=0.0)
+    error = relative_errors(problem.moments, problem.W, kept, solutions)
+    assert error["bias"] <= error["none"] + TOLERANCE
+    assert error["liar"] <= error["bias"] + TOLERANCE
+    assert error["least-squares"] <= error["liar"] + TOLERANCE
+
+
+@given(problems, st.integers(0, 100))
+def test_least_squares_without_a_ridge_is_optimal(problem: Problem, seed: int) -> None:
+    kept = problem.kept(max(1, problem.bundles // 2))
+    best = reconstruct(problem.moments, problem.W, kept, ridge=0.0)
+    generator = torch.Generator().manual_seed(seed)
+    other = best.weight + 1e-2 * torch.randn(best.weight.shape, generator=generator, dtype=torch.float64)
+    assert problem.measured(kept, best.weight, best.bias_change) <= problem.measured(kept, other, best.bias_change)
+
+
+@given(problems)
+def test_keeping_every_unit_changes_nothing(problem: Problem) -> None:
+    kept = torch.arange(len(problem.W))
+    for solution in reconstruct_all(problem.moments, problem.W, kept).values():
+        close(solution.weight, problem.W)
+        close(solution.bias_change, torch.zeros_like(problem.W[0]))
+
+
+@given(problems)
+def test_liar_lacks_only_the_intercept_where_kept_rows_span_the_outputs(problem: Problem) -> None:
+    kept = problem.kept(problem.bundles - 1) if problem.bundles > 1 else problem.kept(1)
+    if len(kept) < problem.W.shape[1]:
+        return
+    solutions = reconstruct_all(problem.moments, problem.W, kept, ridge=0.0)
+    error = relative_errors(problem.moments, problem.W, kept, solutions)
+    mu_u = problem.moments.mean[kept]
+    C_uu = problem.moments.covariance[kept][:, kept]
+    shift = mu_u @ (solutions["least-squares"].weight - problem.W[kept])
+    extra = shift.square().sum() / (1 + mu_u @ torch.linalg.solve(C_uu, mu_u))
+    energy = (problem.X @ problem.W).square().sum() / len(problem.X)
+    assert error["liar"] == pytest.approx(error["least-squares"] + float(extra / energy), abs=1e-8)
+
+
+def test_reading_that_counts_the_mean_twice_is_another_matrix_and_worse_than_bias() -> None:
+    """Fitting raw kept inputs to *raw* removed ones and adding mu_m W_m as well: the reading the table rejects."""
+    problem = Problem(3, 24, 3, 1)
+    problem.X += 20
+    problem.moments = Moments.of(problem.X)
+    kept = problem.kept(12)
+    removed = complement(kept, 24)
+    S, mu, W = problem.moments.second, problem.moments.mean, problem.W
+    Q = torch.linalg.solve(S[kept][:, kept], S[kept][:, removed])
+    twice = problem.measured(kept, W[kept] + Q @ W[removed], mu[removed] @ W[removed])
+    solutions = reconstruct_all(problem.moments, W, kept, ridge=0.0)
+    error = relative_errors(problem.moments, W, kept, solutions)
+    assert error["liar"] < error["bias"] < twice
+
+
+def test_the_ridge_shrinks_the_update_not_the_map() -> None:
+    problem = Problem(4, 12, 5, 1)
+    kept = problem.kept(6)
+    solution = reconstruct(problem.moments, problem.W, kept, ridge=1e9)
+    torch.testing.assert_close(solution.weight, problem.W[kept], rtol=1e-6, atol=1e-6)
+
+
+@given(problems, st.sampled_from([0.0, RIDGE]))
+def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
+    """none and bias to the last digits; the others equal the ridge objective less its known part, a bound from above."""
+    curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
+    energy = float((problem.X @ problem.W).square().sum() / len(problem.X))
+    r = ridge * float(problem.moments.covariance.trace()) / len(problem.W)
+    assert curves.energy == pytest.approx(energy)
+    for count in range(1, problem.bundles + 1):
+        kept = problem.kept(count)
+        solutions = reconstruct_all(problem.moments, problem.W, kept, ridge=ridge)
+        errors = relative_errors(problem.moments, problem.W, kept, solutions)
+        for name in RECONSTRUCTIONS:
+            change = solutions[name].weight - problem.W[kept]
+            objective = errors[name] + r * float(change.square().sum()) / energy
+            assert float(curves.error[name][count]) == pytest.approx(objective, abs=1e-7), (name, count)
+            assert float(curves.error[name][count]) >= errors[name] - 1e-7
+
+
+@given(problems)
+def test_the_least_squares_objective_never_grows_with_kept_units(problem: Problem) -> None:
+    curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=0.0)
+    curve = curves.error["least-squares"]
+    assert (curve.diff() <= 1e-12).all()
+    assert float(curve[-1]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("criterion", [name for name in CRITERIA if name not in ("taylor", "fisher")])
+@pytest.mark.parametrize(("unit_size", "group"), [(1, 1), (2, 3)])
+def test_criteria_score_bundles_and_repeat_themselves(criterion: str, unit_size: int, group: int) -> None:
+    problem = Problem(5, 24, 6, 1)
+    site = Site(2, "attention", 24 // unit_size, unit_size, group)
+    evidence = Evidence(site, problem.moments, problem.W, seed=7)
+    scores = score(criterion, evidence)  # type: ignore[arg-type]
+    assert scores.shape == (site.bundles,)
+    assert torch.isfinite(scores).all()
+    assert torch.equal(scores, score(criterion, evidence))  # type: ignore[arg-type]
+
+
+def test_scores_by_their_formulas() -> None:
+    problem = Problem(6, 12, 5, 1)
+    evidence = Evidence(Site(0, "ffn", 12), problem.moments, problem.W)
+    C, S, W = problem.moments.covariance, problem.moments.second, problem.W
+    torch.testing.assert_close(score("fluctuation", evidence), C.diagonal() * W.square().sum(1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(score("wanda", evidence), S.diagonal().sqrt() * W.abs().sum(1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(score("magnitude", evidence), W.square().sum(1), rtol=1e-5, atol=0)
+
+
+@given(problems)
+def test_obs_beats_random_masks_under_least_squares(problem: Problem) -> None:
+    site = Site(0, "ffn", len(problem.W))
+    kept_count = max(1, site.units // 2)
+
+    def error(criterion: str) -> float:
+        order = order_of(score(criterion, Evidence(site, problem.moments, problem.W)))  # type: ignore[arg-type]
+        return float(error_curves(problem.moments, problem.W, order).error["least-squares"][kept_count])
+
+    assert error("obs") <= error("random") * 1.05 + 1e-12
+
+
+def test_obs_removes_first_what_costs_least() -> None:
+    """With uncorrelated channels the cost of a channel is (C_jj + r) |W_j|^2, whatever went before it."""
+    X = torch.randn(20_000, 16, dtype=torch.float64)
+    X = torch.linalg.qr(X - X.mean(0)).Q * torch.linspace(1, 4, 16, dtype=torch.float64)
+    W = torch.randn(16, 4, dtype=torch.float64)
+    moments = Moments.of(X)
+    cost = (moments.covariance.diagonal() + ridge_of(moments)) * W.square().sum(1)
+    assert torch.equal(order_of(score("obs", Evidence(Site(0, "ffn", 16), moments, W))), order_of(cost))
+
+
+def test_singular_and_broken_systems_are_named() -> None:
+    with pytest.raises(SingularSystemError, match=r"layers\.3\.ffn.*1,234 tokens"):
+        cholesky(-torch.eye(4, dtype=torch.float64), 0.0, site="layers.3.ffn", tokens=1234)
+    with pytest.raises(NonFiniteError, match="NaN"):
+        cholesky(torch.full((2, 2), float("nan")), 0.0, site="layers.0.ffn", tokens=5)
+    with pytest.raises(EmptySiteError):
+        reconstruct(Moments.of(torch.randn(9, 4)), torch.randn(4, 2), torch.tensor([], dtype=torch.long))
+    with pytest.raises(CalibrationError):
+        MomentsAccumulator(3).finish()
+    with pytest.raises(NonFiniteError, match=r"layers\.1\.ffn"):
+        accumulator = MomentsAccumulator(2)
+        accumulator.update(torch.tensor([[1.0, float("inf")], [2.0, 3.0]]))
+        accumulator.finish("layers.1.ffn")
+
+
+def test_fewer_tokens_than_channels_still_solve_by_the_ridge() -> None:
+    X, W = torch.randn(5, 12, dtype=torch.float64), torch.randn(12, 3, dtype=torch.float64)
+    solution = reconstruct(Moments.of(X), W, torch.arange(8))
+    assert torch.isfinite(solution.weight).all()
+
+
+def close(actual: Tensor, expected: Tensor) -> None:
+    scale = max(1.0, float(expected.abs().max()) if expected.numel() else 1.0)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-7 * scale)
