@@ -7,10 +7,10 @@ from liar.errors import InvalidSpecError
 MAX_PROMPTS = 3
 MAX_CHARACTERS = 2_000
 
-_CONTINUE = (
-    "The capital of France is",
-    "Photosynthesis is the process by which plants",
-    "The steam engine was invented",
+_QUESTIONS = (
+    "What is the capital of France?",
+    "How do plants make their food?",
+    "Who invented the steam engine?",
 )
 _SENTIMENT = (
     "A warm, funny and quietly moving film.",
@@ -26,8 +26,8 @@ _BY_MODEL = {"demo/minilm-sentiment": _SENTIMENT, "demo/minilm-topic": _TOPIC}
 
 
 def preset_prompts(model: str) -> list[str]:
-    """Three prompts that suit the model: sentences to label, else beginnings to continue."""
-    return list(_BY_MODEL.get(model, _CONTINUE))
+    """Three prompts that suit the model: sentences to label, else questions to answer."""
+    return list(_BY_MODEL.get(model, _QUESTIONS))
 
 
 def read_prompts(text: str | None) -> list[str]:

@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import click
 import typer
@@ -21,7 +22,9 @@ from liar.files import check_writable, write_atomically
 from liar.results import CurvesResult, EvaluationResult, RunResult
 from liar.spec import (
     AUTO,
+    CRITERIA,
     GRADIENT_CRITERIA,
+    TASKS,
     Allocation,
     Criterion,
     PruneSpec,
@@ -39,6 +42,10 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True)
+
+# typer takes a Literal for one choice, and for a list of choices only an enumeration.
+_TaskName = Enum("_TaskName", {name: name for name in TASKS})  # type: ignore[misc]
+_CriterionName = Enum("_CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 
 _DEFAULTS = PruneSpec()
 Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
@@ -88,7 +95,9 @@ def prune(
     seed: Seed = _DEFAULTS.seed,
     device: Device = AUTO,
     dtype: DType = "auto",
-    evaluate: Annotated[list[Task] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
+    evaluate: Annotated[
+        list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")
+    ] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     json: JsonFile = None,
 ) -> None:
@@ -108,7 +117,7 @@ def prune(
         seed=seed,
         device=device,
         dtype=dtype,
-        evaluate=tuple(evaluate or ()),
+        evaluate=tuple(task.value for task in evaluate or ()),
         evaluate_limit=evaluate_limit,
     )
     result = _run(spec)
@@ -148,7 +157,9 @@ def evaluate_command(
 @app.command("curves")
 def curves_command(
     model: Model,
-    criterion: Annotated[list[Criterion] | None, typer.Option(help="Repeat for more.")] = None,
+    criterion: Annotated[
+        list[_CriterionName] | None, typer.Option(help="Repeat for more.")
+    ] = None,
     calibration: Calibration = AUTO,
     tokens: Tokens = _DEFAULTS.tokens,
     sequence_length: SequenceLength = _DEFAULTS.sequence_length,
@@ -159,7 +170,8 @@ def curves_command(
 ) -> None:
     """Error of every site at 101 ratios, for each reconstruction, from one calibration."""
     check_writable(json)
-    criteria = tuple(dict.fromkeys(criterion or [_DEFAULTS.criterion]))
+    names = [item.value for item in criterion or []] or [_DEFAULTS.criterion]
+    criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))
     spec = PruneSpec.create(
         model=model, calibration=calibration, tokens=tokens, sequence_length=sequence_length, seed=seed, device=device
     )

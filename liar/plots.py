@@ -17,8 +17,12 @@ from liar.words import measurement, metric_value
 # repair; the same three wherever the variants stand side by side.
 VARIANT_COLOURS: dict[Variant, str] = {"dense": "#7a8190", "pruned": "#d55e00", "reconstructed": "#0072b2"}
 
-SMALLEST_ERROR = 1e-4
-"""Errors below this are drawn alike: a site that lost nothing has none at all, and a log scale must end somewhere."""
+SMALLEST_ERROR = 1e-6
+"""Stands for no error at all, which a log scale cannot show."""
+
+DECADES = 2.5
+"""Length of the colour scale below the largest error. A site that a few massive tokens dominate has an error so small
+that it would take the colours from all others; it is drawn in the darkest one."""
 
 _CELL, _GAP = 34, 34
 """Height of a site in the heatmap and the room for a strip's title, in pixels."""
@@ -34,7 +38,7 @@ _TOP = 48
 
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
 _FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13}
-_TICKS = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+_TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3))
 
 
 def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
@@ -71,7 +75,8 @@ def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True, constrain="domain")
     figure.update_xaxes(title={"text": "layer", "standoff": 4, "font": _FONT}, row=strips, col=1)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True, automargin=True, **_STANDOFF)
-    ticks = [tick for tick in _TICKS if low <= log10(tick) <= high]
+    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if low + 0.5 < log10(tick) <= high}
+    ticks[low] = f"≤ {10**low:.2g}"
     figure.update_layout(
         coloraxis={
             "colorscale": "Viridis",
@@ -80,8 +85,8 @@ def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
             "colorbar": {
                 "orientation": "h",  # below, so that a narrow page keeps its width for the layers
                 "title": {"text": "error (log scale)", "side": "top", "font": _FONT},
-                "tickvals": [log10(tick) for tick in ticks],
-                "ticktext": [f"{tick:g}" for tick in ticks],
+                "tickvals": list(ticks),
+                "ticktext": list(ticks.values()),
                 "thickness": 10,
                 "outlinewidth": 0,
                 "y": -62 / drawn,
@@ -158,7 +163,7 @@ def _error_range(sites: Sequence[SiteReport]) -> tuple[float, float]:
     if not errors:
         return -2.0, 0.0
     low, high = log10(min(errors)), log10(max(errors))
-    return (low, high) if high - low > 0.1 else (floor(low), floor(low) + 1)
+    return (max(low, high - DECADES), high) if high - low > 0.1 else (floor(low), floor(low) + 1)
 
 
 def _mean_error(sites: Sequence[SiteReport], name: Reconstruction) -> float:

@@ -85,7 +85,7 @@ class TrainingRecord(BaseModel):
     base_model: str
     labels: tuple[str, ...]
     data_sha256: str
-    """Of every text and label of the three parts, in order."""
+    """See :func:`data_digest`."""
     items: dict[Split, int]
     seed: int
     hyperparameters: Hyperparameters
@@ -134,7 +134,7 @@ def train_adapter(
         task=task,
         base_model=BASE_MODEL,
         labels=parts["train"].label_names,
-        data_sha256=_digest(parts),
+        data_sha256=data_digest(parts),
         items={split: len(items) for split, items in parts.items()},
         seed=seed,
         hyperparameters=chosen,
@@ -232,7 +232,8 @@ def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
     model.eval()
 
 
-def _digest(parts: dict[Split, LabelledText]) -> str:
+def data_digest(parts: Mapping[Split, LabelledText]) -> str:
+    """sha256 of every text and label, part after part."""
     digest = hashlib.sha256()
     for split, items in parts.items():
         for text, label in zip(items.texts, items.labels, strict=True):

@@ -214,7 +214,7 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     *_, (done, total, scores) = gradient_steps(adapter, data, "both")
     assert done == total
     site = adapter.sites()[2]
-    bundle, step = 1, 1e-5
+    bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
     columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
 
     def losses(scale: float) -> Tensor:
@@ -229,8 +229,8 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
 
     slope = (losses(1 + step) - losses(1 - step)) / (2 * step)
     found = scores[site.name]
-    assert float(found.taylor[bundle]) == pytest.approx(float(slope.mean().abs()), rel=1e-5)
-    assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=1e-5)
+    assert float(found.taylor[bundle]) == pytest.approx(float(slope.mean().abs()), rel=5e-3)
+    assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=5e-3)
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(module._forward_pre_hooks for module in model.modules())
 

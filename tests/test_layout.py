@@ -36,5 +36,7 @@ def test_panels_do_no_maths(path: Path) -> None:
 def test_the_page_is_built_without_the_heavy_libraries() -> None:
     """A first screen within seconds: torch and transformers wait for the first run."""
     code = "import sys, app; print(sorted({'torch', 'transformers', 'datasets', 'peft'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip().splitlines()[-1] == "[]"

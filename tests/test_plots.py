@@ -47,9 +47,7 @@ def test_hover_tells_site_units_and_error() -> None:
 
 @pytest.mark.parametrize("error", [0.0, 0.25, 1e-9, 1e6])
 def test_a_run_with_one_error_everywhere_has_a_finite_scale(error: float) -> None:
-    sites = [
-        site.model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, error)}) for site in language_run().sites
-    ]
+    sites = [site.model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, error)}) for site in language_run().sites]
     axis = error_heatmap(sites).layout.coloraxis
     assert axis.cmin < axis.cmax
 

@@ -27,7 +27,8 @@ def test_heads_and_neurons_are_told_apart_where_their_shares_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "said"), [(1152, "A quarter of the neurons"), (1024, "A third of the neurons"), (900, "41 % of the neurons")]
+    ("kept", "said"),
+    [(1152, "A quarter of the neurons"), (1024, "A third of the neurons"), (900, "41 % of the neurons")],
 )
 def test_shares_have_names_where_people_have_them(kept: int, said: str) -> None:
     run = language_run()

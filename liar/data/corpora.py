@@ -68,8 +68,9 @@ def evaluation_windows(
     limit: int | None = None,
     sequence_length: int = 256,
 ) -> Tensor:
-    """Held-out text for perplexity: (at most limit, sequence_length) int64, 20 windows unless ``limit`` says otherwise.
+    """Held-out text for perplexity: (windows, sequence_length) int64.
 
+    As many windows as the text fills, at most ``limit`` (20 unless it says otherwise) and never fewer than two.
     Wikipedia leads of ``split``, or the text ``data`` (see :func:`liar.data.texts.read_samples`) from its beginning.
     Raises :class:`CalibrationError` for text of fewer than two windows, :class:`InvalidSpecError` for sequences longer
     than the model's positions.

@@ -29,8 +29,9 @@ def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, sequence_leng
 
 def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """How many tokens the model has positions for."""
-    # RoBERTa counts positions from behind its padding id; its tokenizer knows the true limit.
-    return int(min(config.max_position_embeddings, tokenizer.model_max_length))
+    # RoBERTa counts positions from behind its padding id.
+    unused = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+    return int(min(config.max_position_embeddings - unused, tokenizer.model_max_length))
 
 
 def check_length(sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside, transformers draws no bars and logs errors only; afterwards it is as talkative as before."""
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    """Inside, transformers and accelerate draw no bars and log errors only; afterwards they are as talkative as before."""
+    accelerate = logging.getLogger("accelerate")
+    before = accelerate.level, transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    accelerate.setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        level, verbosity, bars = before
+        accelerate.setLevel(level)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()

@@ -21,7 +21,9 @@ PANELS: list[Callable[[RunResult | None], Panel]] = [VerdictPanel, HeatmapPanel,
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.__name__)
 @pytest.mark.parametrize("first", [None, language_run(), classifier_run()], ids=["empty", "llama", "bert"])
-def test_a_panel_fills_only_what_it_declares(panel: Callable[[RunResult | None], Panel], first: RunResult | None) -> None:
+def test_a_panel_fills_only_what_it_declares(
+    panel: Callable[[RunResult | None], Panel], first: RunResult | None
+) -> None:
     with gr.Blocks():
         built = panel(first)
         for run in (language_run(), classifier_run()):
@@ -79,4 +81,6 @@ def test_generated_markup_stays_text() -> None:
         updates = show_all(panels, run)
     holders = {type(component) for component, value in updates.items() if nasty in str(value)}
     assert holders == {gr.Textbox}
-    assert all(nasty not in str(block.value) for block in page.blocks.values() if isinstance(block, gr.HTML | gr.Markdown))
+    assert all(
+        nasty not in str(block.value) for block in page.blocks.values() if isinstance(block, gr.HTML | gr.Markdown)
+    )

@@ -1,0 +1,97 @@
+"""Accuracy against counting by hand, whatever the order of a model's classes."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from liar.errors import CalibrationError, InvalidSpecError
+from liar.evaluate import evaluate, evaluate_steps
+from liar.models.catalog import LoadedModel, load_model
+from tests.tiny import LETTERS, classifier, encoder, language_model
+
+
+@pytest.fixture(scope="module")
+def items() -> list[tuple[str, str]]:
+    draw = random.Random(0)
+    texts = (" ".join(draw.choices(LETTERS, k=draw.randint(1, 50))) for _ in range(75))
+    return [(text, draw.choice(["negative", "Positive"])) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def table(items: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("table") / "own.csv"
+    path.write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in items)]))
+    return str(path)
+
+
+def _right(loaded: LoadedModel, items: list[tuple[str, str]]) -> list[bool]:
+    names = {index: name.casefold() for index, name in loaded.model.config.id2label.items()}
+    guesses = []
+    for text, _ in items:
+        logits = loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits[0]
+        guesses.append(names[int(logits.argmax())])
+    return [guess == label.casefold() for guess, (_, label) in zip(guesses, items, strict=True)]
+
+
+@pytest.mark.parametrize("labels", [("negative", "positive"), ("POSITIVE", "NEGATIVE")])
+def test_accuracy_is_the_share_of_right_answers(
+    labels: tuple[str, str], items: list[tuple[str, str]], table: str
+) -> None:
+    loaded = classifier(labels)
+    right = _right(loaded, items)
+    share = sum(right) / len(right)
+    assert 0.2 < share < 0.8
+    result = evaluate(loaded, "sentiment", "reconstructed", data=table, sequence_length=64)
+    assert result.value == pytest.approx(share)
+    assert result.stderr == pytest.approx(math.sqrt(share * (1 - share) / 75))
+    assert (result.n, result.metric, result.variant) == (75, "accuracy", "reconstructed")
+
+
+def test_a_limit_takes_the_first_items(items: list[tuple[str, str]], table: str) -> None:
+    loaded = classifier()
+    result = evaluate(loaded, "sentiment", data=table, limit=10, sequence_length=64)
+    assert (result.n, result.value) == (10, pytest.approx(sum(_right(loaded, items)[:10]) / 10))
+
+
+def test_progress_counts_items_and_an_evaluation_can_be_left(table: str) -> None:
+    steps = evaluate_steps(classifier(), "sentiment", data=table, sequence_length=64)
+    assert [next(steps), next(steps)] == [(32, 75), (64, 75)]
+    steps.close()
+
+
+def test_labels_the_model_does_not_know_are_named(table: str, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="good, bad"):
+        evaluate(classifier(("good", "bad")), "sentiment", data=table, sequence_length=64)
+    unlabelled = tmp_path / "own.txt"
+    unlabelled.write_text("a b c")
+    with pytest.raises(CalibrationError, match="Text number 1"):
+        evaluate(classifier(), "sentiment", data=str(unlabelled), sequence_length=64)
+
+
+def test_a_model_without_the_tasks_head_is_refused() -> None:
+    for loaded in (encoder(), language_model(), classifier(("good", "bad")), classifier(("a", "b", "c"))):
+        with pytest.raises(InvalidSpecError, match="demo/minilm-sentiment"):
+            evaluate(loaded, "sentiment", sequence_length=64)
+
+
+@pytest.mark.demo
+def test_classes_without_names_are_taken_in_the_tasks_order() -> None:
+    named, unnamed = classifier(), classifier(("LABEL_0", "LABEL_1"))
+    assert torch.equal(named.model.classifier.weight, unnamed.model.classifier.weight)
+    values = [evaluate(loaded, "sentiment", limit=40, sequence_length=64).value for loaded in (named, unnamed)]
+    assert values[0] == values[1]
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize(("task", "least", "limit"), [("sentiment", 0.85, 1200), ("topic", 0.88, 300)])
+def test_the_demo_classifiers_are_good(task: str, least: float, limit: int) -> None:
+    loaded = load_model(f"demo/minilm-{task}")
+    assert loaded.task == task
+    result = evaluate(loaded, loaded.task, limit=limit)
+    assert result.n == limit
+    assert result.value >= least

@@ -1,0 +1,127 @@
+"""Perplexity against a direct computation, and its standard error against the formula."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import disk_offload
+from torch.nn.functional import cross_entropy
+
+from liar.data import evaluation_windows
+from liar.errors import InvalidSpecError
+from liar.evaluate import evaluate, evaluate_steps
+from liar.evaluate.perplexity import perplexity_steps
+from liar.models.catalog import LoadedModel, load_model
+from tests.tiny import LETTERS, classifier, language_model
+
+LENGTH = 300  # more than the positions whose logits are taken at once
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    draw = random.Random(0)
+    path = tmp_path_factory.mktemp("text") / "own.txt"
+    path.write_text("\n\n".join(" ".join(draw.choices(LETTERS, k=100)) for _ in range(30)))
+    return str(path)
+
+
+def _means(loaded: LoadedModel, text: str, count: int) -> list[float]:
+    """Mean negative log likelihood of each window, one token after the other."""
+    windows = evaluation_windows(loaded, data=text, limit=count, sequence_length=LENGTH)
+    means = []
+    for window in windows:
+        scores = loaded.model(window[None]).logits[0].double().log_softmax(-1)
+        means.append(-sum(float(scores[i, window[i + 1]]) for i in range(LENGTH - 1)) / (LENGTH - 1))
+    return means
+
+
+def test_value_and_error_are_those_of_the_definition(text: str) -> None:
+    loaded = language_model()
+    means = _means(loaded, text, 5)
+    average = sum(means) / 5
+    deviation = math.sqrt(sum((mean - average) ** 2 for mean in means) / 4)
+    result = evaluate(loaded, "perplexity", "pruned", data=text, limit=5, sequence_length=LENGTH)
+    assert result.value == pytest.approx(math.exp(average), rel=1e-5)
+    assert result.stderr == pytest.approx(math.exp(average) * deviation / math.sqrt(5), rel=1e-3)
+    assert (result.n, result.sequence_length, result.variant, result.metric) == (5, LENGTH, "pruned", "perplexity")
+
+
+def test_a_uniform_model_is_as_perplexed_as_its_vocabulary_is_large(text: str) -> None:
+    loaded = language_model()
+    loaded.model.get_output_embeddings().weight.data.zero_()
+    result = evaluate(loaded, "perplexity", data=text, limit=3, sequence_length=LENGTH)
+    assert result.value == pytest.approx(loaded.model.config.vocab_size, rel=1e-5)
+    assert result.stderr == pytest.approx(0, abs=1e-4)
+
+
+def test_a_model_whose_weights_lie_on_disk_measures_the_same(text: str, tmp_path: Path) -> None:
+    loaded = language_model()
+    expected = evaluate(loaded, "perplexity", data=text, limit=4, sequence_length=LENGTH)
+    disk_offload(loaded.model, str(tmp_path), execution_device=torch.device("cpu"))
+    assert next(loaded.model.parameters()).is_meta
+    assert evaluate(loaded, "perplexity", data=text, limit=4, sequence_length=LENGTH) == expected
+
+
+def test_the_logits_of_few_positions_are_fp32_at_once(text: str) -> None:
+    loaded = language_model()
+    loaded.model.to(torch.bfloat16)
+    sizes: list[int] = []
+
+    def watch(scores: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
+        sizes.append(scores.numel())
+        assert scores.dtype == torch.float32
+        return cross_entropy(scores, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("liar.evaluate.perplexity.cross_entropy", watch)
+        evaluate(loaded, "perplexity", data=text, limit=2, sequence_length=LENGTH)
+    assert max(sizes) <= 2 * 128 * loaded.model.config.vocab_size
+
+
+def test_progress_counts_windows_and_an_evaluation_can_be_left(text: str) -> None:
+    heard: list[tuple[int, int]] = []
+    evaluate(
+        language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH,
+        on_progress=lambda done, total: heard.append((done, total)),
+    )  # fmt: skip
+    assert heard == [(2, 5), (4, 5), (5, 5)]
+    steps = evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH)
+    assert next(steps) == (2, 5)
+    steps.close()
+
+
+def test_the_default_is_twenty_windows(text: str) -> None:
+    steps = evaluate_steps(language_model(), "perplexity", data=text, sequence_length=32)
+    assert next(steps) == (2, 20)
+
+
+def test_a_classifier_has_no_perplexity(text: str) -> None:
+    with pytest.raises(InvalidSpecError, match="causal language model"):
+        evaluate(classifier(), "perplexity", data=text)
+
+
+@pytest.mark.demo
+def test_the_demo_model_knows_english() -> None:
+    result = evaluate(load_model("demo/smollm2-135m"), "perplexity", limit=4)
+    assert 8 < result.value < 30
+
+
+def test_windows_of_one_text_do_not_see_each_other(text: str) -> None:
+    loaded = language_model()
+    windows = evaluation_windows(loaded, data=text, limit=4, sequence_length=LENGTH)
+    forwards, backwards = (_drain(loaded, order) for order in (windows, windows.flip(0)))
+    assert forwards == pytest.approx(backwards, rel=1e-6)
+
+
+def _drain(loaded: LoadedModel, windows: torch.Tensor) -> tuple[float, float]:
+    steps = perplexity_steps(loaded.model, windows)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            value: tuple[float, float] = stop.value
+            return value
