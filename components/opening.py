@@ -10,7 +10,7 @@ from gradio.blocks import Block
 from components import status
 from components.address import read_address
 from components.panel import Panel, Updates, show_all
-from components.recipe import Recipe, offered
+from components.recipe import Recipe, refusal
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -39,9 +39,8 @@ class Opening:
         spec, complaint = read_address(pairs)
         if spec is None:
             return {self.line: status.problem(complaint) if complaint else ""}
-        if not offered(spec.model):
-            complaint = f"This page does not offer the model {spec.model!r}; run LIAR at home for that."
-            return {self.line: status.problem(complaint)}
+        if refused := refusal(spec):
+            return {self.line: status.problem(refused)}
         result = self.store.find(spec)
         updates = self.recipe.fill(spec, result)
         if result is not None:

@@ -13,9 +13,12 @@ from components.prompts import preset_prompts, read_prompts
 from liar.errors import InvalidSpecError
 from liar.models.presets import PRESETS, Preset
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
+from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
+
+TEXTS = (AUTO, "wiki", "sentiment", "topic")
+"""Calibration texts of the demo bundle."""
 
 ANY_MODEL = "SPACE_ID" not in os.environ
 """At home any model id or folder may be typed; a public page offers the demo models, which its machine can hold."""
@@ -123,9 +126,15 @@ class Recipe:
         return {**values, self.base: spec, self.prompts: "\n".join(prompts)}
 
 
-def offered(model: str) -> bool:
-    """Whether this page runs the model."""
-    return ANY_MODEL or model in OFFERED
+def refusal(spec: PruneSpec) -> str | None:
+    """Why a public page does not run this spec, else None: a link must not make it read or fetch what it names."""
+    if ANY_MODEL:
+        return None
+    if spec.model not in OFFERED:
+        return f"This page does not offer the model {spec.model!r}; run LIAR at home for that."
+    if spec.calibration not in TEXTS:
+        return f"This page does not read the text {spec.calibration!r}; run LIAR at home for that."
+    return None
 
 
 def prompts_of(result: RunResult) -> list[str]:

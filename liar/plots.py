@@ -20,7 +20,7 @@ VARIANT_COLOURS: dict[Variant, str] = {"dense": "#7a8190", "pruned": "#d55e00", 
 SMALLEST_ERROR = 1e-6
 """Stands for no error at all, which a log scale cannot show."""
 
-DECADES = 2.5
+DECADES = 2.0
 """Length of the colour scale below the largest error. A site that a few massive tokens dominate has an error so small
 that it would take the colours from all others; it is drawn in the darkest one."""
 
@@ -75,7 +75,7 @@ def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True, constrain="domain")
     figure.update_xaxes(title={"text": "layer", "standoff": 4, "font": _FONT}, row=strips, col=1)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True, automargin=True, **_STANDOFF)
-    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if low + 0.5 < log10(tick) <= high}
+    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if low + 0.45 < log10(tick) <= high}
     ticks[low] = f"≤ {10**low:.2g}"
     figure.update_layout(
         coloraxis={
@@ -87,6 +87,7 @@ def error_heatmap(sites: Sequence[SiteReport]) -> go.Figure:
                 "title": {"text": "error (log scale)", "side": "top", "font": _FONT},
                 "tickvals": list(ticks),
                 "ticktext": list(ticks.values()),
+                "tickangle": 0,
                 "thickness": 10,
                 "outlinewidth": 0,
                 "y": -62 / drawn,
@@ -173,7 +174,8 @@ def _mean_error(sites: Sequence[SiteReport], name: Reconstruction) -> float:
 def _site_words(site: SiteReport, name: Reconstruction) -> str:
     unit = "neurons" if site.kind == "ffn" else "query heads"
     return (
-        f"<b>{site.name}</b>, {name}<br>error {site.error[name]:.4f} of the output's energy"
+        f"<b>{site.name}</b>, {name}<br>error {site.error[name]:.4g} of the output's energy"
+        f"<br>norm-aware error {site.norm_aware_error[name]:.4g}"
         f"<br>{site.kept:,} of {site.units:,} {unit} kept"
     )
 
@@ -196,8 +198,7 @@ def _framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) -
         font=_FONT,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        hoverlabel={"align": "left"},
-        modebar={"bgcolor": "rgba(0,0,0,0)"},
+        hoverlabel={"align": "left", "bgcolor": "#1e293b", "bordercolor": "#64748b", "font": {"color": "white"}},
         dragmode=False,
     )
     return figure

@@ -141,7 +141,7 @@ def reconstruct_all(
     for name, solution in solutions.items():
         if not torch.isfinite(solution.weight).all():
             raise NonFiniteError(f"The {name} solution at {site} holds NaN or Inf; calibrate with more tokens.")
-    return solutions
+    return {name: solutions[name] for name in methods}
 
 
 def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:

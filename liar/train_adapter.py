@@ -66,11 +66,11 @@ RECIPES: Mapping[Task, Hyperparameters] = {
     "sentiment": Hyperparameters(),
     "topic": Hyperparameters(epochs=3, sequence_length=128),
 }
-"""Chosen on validation items."""
+"""What the shipped adapters were trained with: enough to pass 85 % (sentiment) in minutes on two cores, not searched."""
 
 
 class Score(BaseModel):
-    """Accuracy in 0..1 of ``n`` items with its binomial standard error."""
+    """Accuracy in 0..1 of ``n`` items, cut at the training's sequence length, with its binomial standard error."""
 
     accuracy: float
     n: int

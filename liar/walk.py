@@ -99,7 +99,7 @@ def _stage(
             rows = adapter.consumer_input(site, stream.hidden, context)
             total, following = _advance(adapter, site, rows, stream.hidden)
             if accumulator is not None:
-                accumulator.update(rows[stream.mask], total[stream.mask])
+                accumulator.update(stream.real(rows), stream.real(total))
         if visit and sequential:
             inputs.append(rows)
             advanced.append(following)

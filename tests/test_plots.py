@@ -8,7 +8,7 @@ from math import log10
 import plotly.graph_objects as go
 import pytest
 
-from liar.plots import error_heatmap, metric_bars
+from liar.plots import DECADES, error_heatmap, metric_bars
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import classifier_run, language_run
@@ -27,12 +27,15 @@ def test_every_error_is_drawn_on_one_logarithmic_scale(run: RunResult) -> None:
     assert drawn == pytest.approx(expected)
 
 
-def test_the_scale_spans_what_is_drawn() -> None:
-    figure = error_heatmap(language_run().sites)
-    values = [value for trace in heatmaps(figure) for line in trace.z for value in line]
-    assert figure.layout.coloraxis.cmin <= min(values)
-    assert figure.layout.coloraxis.cmax >= max(values)
-    assert figure.layout.coloraxis.colorbar.ticktext, "a scale without numbers cannot be read"
+def test_the_scale_ends_at_the_largest_error_and_two_decades_below() -> None:
+    """One site with next to no error must not take the colours from all others."""
+    run = language_run()
+    tiny = run.sites[0].model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, 1e-5)})
+    axis = error_heatmap([tiny, *run.sites[1:]]).layout.coloraxis
+    largest = max(value for site in run.sites[1:] for value in site.error.values())
+    assert axis.cmax == pytest.approx(log10(largest))
+    assert axis.cmin == pytest.approx(log10(largest) - DECADES)
+    assert axis.colorbar.ticktext[axis.colorbar.tickvals.index(axis.cmin)].startswith("≤")
 
 
 def test_hover_tells_site_units_and_error() -> None:

@@ -70,11 +70,15 @@ class Producer:
 class Stream:
     """One batch on its way through the blocks: hidden states (sequences, length, width) and which tokens are real.
 
-    ``mask`` is boolean (sequences, length); padding never enters moments.
+    ``mask`` is boolean (sequences, length), or None where all are; padding never enters moments.
     """
 
     hidden: Tensor
-    mask: Tensor
+    mask: Tensor | None
+
+    def real(self, values: Tensor) -> Tensor:
+        """(sequences, length, d) -> (real tokens, d); a view where there is no padding."""
+        return values.flatten(0, 1) if self.mask is None else values[self.mask]
 
 
 class Adapter(ABC):
@@ -160,7 +164,8 @@ class Adapter(ABC):
             self.base(**inputs)
         hidden = recorders[0].hidden
         assert hidden is not None
-        return Stream(hidden, inputs["attention_mask"].bool()), [recorder.context for recorder in recorders]
+        mask = inputs["attention_mask"].bool()
+        return Stream(hidden, None if bool(mask.all()) else mask), [recorder.context for recorder in recorders]
 
     @contextmanager
     def _blocks_replaced(self, blocks: nn.ModuleList) -> Iterator[None]:

@@ -34,10 +34,11 @@ FLAGS = [
 
 @dataclass(frozen=True)
 class Server:
-    """``url`` of the running page; ``log`` is everything it printed."""
+    """``url`` of the running page; ``log`` is everything it printed; ``start_seconds`` it took to answer."""
 
     url: str
     log: Path
+    start_seconds: float
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,12 +69,13 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",
     }
+    start = time.monotonic()
     with log.open("w") as file:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=file, stderr=file)
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_up(url, process, log)
-            yield Server(url, log)
+            yield Server(url, log, time.monotonic() - start)
         finally:
             process.terminate()
             try:

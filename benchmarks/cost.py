@@ -1,0 +1,150 @@
+"""What a run costs beside what it must cost.
+
+The floor is one dense forward of the calibration tokens through the blocks, both covariance products of every site (plain
+and norm-aware, whole fp32 products of centred rows that are already there), and one least-squares solve a site. Loading
+and evaluation are in neither. Jobs run in processes of their own, so that peak memory is theirs.
+
+    python benchmarks/cost.py            prints seconds, ratios and peak memory; exits 1 above the limits
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from liar import PruneSpec, load_model, stream
+from liar.data.corpora import calibration_batches
+from liar.events import Finished, Loaded
+from liar.reconstruct import RIDGE
+from liar.spec import Schedule
+
+SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)
+LIMITS: dict[Schedule, float] = {"one-shot": 1.25, "sequential": 1.6}
+MEMORY_LIMIT = 1.5e9
+"""Bytes beyond the model and the moments held at once."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--job", choices=LIMITS, help=argparse.SUPPRESS)
+    parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each part; the fastest counts")
+    arguments = parser.parse_args()
+    if arguments.job:
+        print(json.dumps(job(arguments.job)))
+        return 0
+    if arguments.floor:
+        print(json.dumps(floor()))
+        return 0
+    return compare(arguments.repeat)
+
+
+def compare(repeat: int) -> int:
+    """Interleave floor and jobs, so that a slow spell of the machine hits all of them."""
+    floors: list[dict[str, float]] = []
+    jobs: dict[Schedule, list[dict[str, float]]] = {name: [] for name in LIMITS}
+    for _ in range(repeat):
+        floors.append(in_own_process("--floor"))
+        for name, found in jobs.items():
+            found.append(in_own_process("--job", name))
+    best = {part: min(found[part] for found in floors) for part in ("forward", "covariance", "solves")}
+    least = sum(best.values())
+    console = Console(width=110)
+    console.print(
+        f"{SPEC.model}, {SPEC.tokens:,} tokens, FFN {SPEC.ratio:.0%}, uniform, fp32, {torch.get_num_threads()} threads"
+    )
+    table = Table("part", "seconds", "x floor", "limit", "peak memory", "limit", box=None)
+    for part, seconds in best.items():
+        table.add_row(part, f"{seconds:.2f}", f"{seconds / least:.2f}")
+    table.add_row("floor", f"{least:.2f}", "1.00")
+    ok = True
+    for name, found in jobs.items():
+        fastest = min(found, key=lambda measured: measured["seconds"])
+        ratio = fastest["seconds"] / least
+        allowed = floors[0]["model_bytes"] + floors[0]["moment_bytes"] + MEMORY_LIMIT
+        peak = max(measured["peak_bytes"] for measured in found)
+        ok &= ratio <= LIMITS[name] and peak <= allowed
+        table.add_row(
+            name,
+            f"{fastest['seconds']:.2f}",
+            f"{ratio:.2f}",
+            f"{LIMITS[name]:.2f}",
+            f"{peak / 1e9:.2f} GB",
+            f"{allowed / 1e9:.2f} GB",
+        )
+    console.print(table)
+    return 0 if ok else 1
+
+
+def in_own_process(*options: str) -> dict[str, float]:
+    done = subprocess.run([sys.executable, __file__, *options], check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def job(schedule: Schedule) -> dict[str, float]:
+    """The whole run as anybody would start it; memory is watched from the moment the model is there."""
+    for event in stream(SPEC.model_copy(update={"schedule": schedule})):
+        if isinstance(event, Loaded):
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of loading
+        elif isinstance(event, Finished):
+            timings = event.result.timings
+    seconds = sum(value for stage, value in timings.items() if stage not in ("load", "evaluate", "generate"))
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return {"seconds": seconds, "peak_bytes": peak * 1024.0}
+
+
+@torch.no_grad()
+def floor() -> dict[str, float]:
+    """Seconds of the parts that no implementation can leave out, and the bytes that must be held."""
+    loaded = load_model(SPEC.model, "cpu", "float32")
+    batches = calibration_batches(SPEC.calibration, loaded, SPEC.tokens, SPEC.sequence_length, SPEC.seed)
+    sites = loaded.adapter.sites(SPEC.targets)
+    base = loaded.adapter.base
+    base(**batches[0])  # warm up
+    start = time.perf_counter()
+    for batch in batches:
+        base(**batch, use_cache=False)
+    forward = time.perf_counter() - start
+
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+    seconds = {"covariance": 0.0, "solves": 0.0}
+    for site in sites:
+        d, kept = site.channels, site.channels // 2
+        weight = loaded.adapter.consumer(site).weight.T
+        chunks = torch.randn(tokens, d).split(tokens // len(batches))
+        covariance = torch.zeros(d, d)
+        start = time.perf_counter()
+        for chunk in chunks:
+            covariance.addmm_(chunk.T, chunk)
+        seconds["covariance"] += 2 * (time.perf_counter() - start)
+        covariance /= tokens
+        start = time.perf_counter()
+        block = covariance[:kept, :kept].clone()
+        block.diagonal().add_(RIDGE)
+        torch.cholesky_solve(covariance[:kept, kept:] @ weight[kept:], torch.linalg.cholesky(block))
+        seconds["solves"] += time.perf_counter() - start
+    widest = max(site.channels for site in sites)
+    model_bytes = sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
+    return {
+        "forward": forward,
+        **seconds,
+        "model_bytes": float(model_bytes),
+        "moment_bytes": 2.0 * 4 * widest**2,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The run as a whole, on tiny random models: events, determinism, stopping, refusals, the result's promises."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+
+from liar import PruneSpec, calibrate, curves, run, stream
+from liar.allocation import Candidate, allocate, nearest_removed
+from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
+from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
+from liar.models.adapter import Site
+from liar.models.catalog import LoadedModel
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Letters with a grammar of sorts, as a calibration file."""
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path_factory.mktemp("text") / "letters.txt"
+    lines = []
+    for _ in range(120):
+        start = int(torch.randint(0, 26, (), generator=generator))
+        steps = torch.randint(1, 4, (30,), generator=generator).cumsum(0)
+        lines.append(" ".join(tiny.LETTERS[(start + int(step)) % 26] for step in steps))
+    path.write_text("\n\n".join(lines))
+    return str(path)
+
+
+@pytest.fixture
+def model() -> LoadedModel:
+    return tiny.language_model()
+
+
+def spec(text: str, **choices: object) -> PruneSpec:
+    defaults = {"calibration": text, "tokens": 640, "sequence_length": 32, "targets": "both", "ratio": 0.5}
+    return PruneSpec.create(model="tiny/llama", **{**defaults, **choices})
+
+
+def test_events_come_in_order_and_end_with_the_result(model: LoadedModel, text: str) -> None:
+    events = list(stream(spec(text), model, prompts=["a b c"], max_new_tokens=3))
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds[0] is Loaded
+    assert kinds[-1] is Finished
+    assert kinds.count(SiteDone) == len(model.adapter.sites())
+    assert kinds.index(Calibrated) < kinds.index(SiteDone)
+    assert kinds.count(Generated) == 3
+    result = events[-1].result  # type: ignore[union-attr]
+    assert [site.name for site in result.sites] == [site.name for site in model.adapter.sites()]
+    assert [item.variant for item in result.generations] == ["dense", "pruned", "reconstructed"]
+    progress = [event for event in events if isinstance(event, Progress) and event.stage == "prune"]
+    assert [event.done for event in progress] == list(range(1, len(result.sites) + 1))
+    assert all(event.seconds_left is not None for event in progress)
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_a_passed_model_is_never_changed_and_equal_specs_give_equal_results(
+    model: LoadedModel, text: str, schedule: str, allocation: str
+) -> None:
+    before = copy.deepcopy(model.model.state_dict())
+    chosen = spec(text, schedule=schedule, allocation=allocation)
+    first, second = run(chosen, model), run(chosen, model)
+    assert first.sites == second.sites
+    assert first.totals == second.totals
+    after = model.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_runs_and_tells_every_error(model: LoadedModel, text: str, criterion: str) -> None:
+    result = run(spec(text, criterion=criterion, schedule="one-shot"), model)
+    for site in result.sites:
+        assert list(site.error) == list(RECONSTRUCTIONS)
+        assert list(site.norm_aware_error) == list(RECONSTRUCTIONS)
+        assert all(value >= 0 for value in site.error.values())
+        assert site.error["bias"] <= site.error["none"] + 1e-9
+        assert site.kept == len(site.kept_units)
+        assert site.kept_units == sorted(set(site.kept_units))
+        assert max(site.kept_units) < site.units
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS)
+def test_totals_count_what_left(model: LoadedModel, text: str, reconstruction: str) -> None:
+    result = run(spec(text, reconstruction=reconstruction, allocation="uniform"), model)
+    totals = result.totals
+    removed = sum(
+        (site.bundles - report.kept // site.group) * model.adapter.bundle_parameters(site)
+        for site, report in zip(model.adapter.sites(), result.sites, strict=True)
+    )
+    added = totals.block_parameters_after - (totals.block_parameters_before - removed)
+    assert (added == 0) == (reconstruction == "none")  # a repair adds biases, and nothing else
+    assert totals.parameters_before - totals.parameters_after == (
+        totals.block_parameters_before - totals.block_parameters_after
+    )
+
+
+def test_a_ratio_of_zero_changes_nothing(model: LoadedModel, text: str) -> None:
+    result = run(spec(text, ratio=0), model, prompts=["a b c d"])
+    assert result.totals.parameters_after == result.totals.parameters_before
+    assert all(error == pytest.approx(0, abs=1e-12) for site in result.sites for error in site.error.values())
+    assert len({item.text for item in result.generations}) == 1
+
+
+@pytest.mark.parametrize("stop_after", [Loaded, Calibrated, SiteDone])
+def test_closing_between_events_leaves_nothing_behind(model: LoadedModel, text: str, stop_after: type) -> None:
+    events = stream(spec(text), model)
+    for event in events:
+        if isinstance(event, stop_after):
+            break
+    working = weakref.ref(events.gi_frame.f_locals["job"].loaded.model)  # type: ignore[union-attr]
+    assert working() is not None
+    del event
+    events.close()
+    gc.collect()
+    assert working() is None
+    assert not any(module._forward_pre_hooks for module in model.model.modules())
+
+
+def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
+    """At the same mask, none and bias to the last digits, least-squares within the bound of the ridge."""
+    chosen = spec(text, allocation="uniform", schedule="one-shot")
+    calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both")
+    found = {site.name: site for site in curves(model, calibration, [chosen.criterion])}
+    for report in run(chosen, model).sites:
+        curve = found[report.name]
+        assert curve.kept[50] == report.kept
+        for name in ("none", "bias"):
+            assert curve.error[name][50] == pytest.approx(report.error[name], rel=1e-6)
+        for name in ("liar", "least-squares"):
+            assert report.error[name] <= curve.error[name][50] * (1 + 1e-6) <= report.error[name] * 1.2
+        assert curve.error["none"][0] == pytest.approx(0, abs=1e-12)
+        assert curve.error["none"][100] == pytest.approx(1)
+
+
+def test_few_tokens_are_said_and_carried_by_the_ridge(model: LoadedModel, text: str) -> None:
+    events = list(stream(spec(text, tokens=32, targets="ffn"), model))
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert len(warned) == 1
+    assert "fewer than the 48 channels" in warned[0]
+    assert events[-1].result.warnings == warned  # type: ignore[union-attr]
+
+
+# -- allocation ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allocation", ["global", "error-curve"])
+@pytest.mark.parametrize("ratio", [0.0, 0.2, 0.5, 0.9, 0.95])
+def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    candidates = []
+    for layer in range(6):
+        for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
+            scores = torch.rand(units, generator=generator, dtype=torch.float64)
+            damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
+            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores, damage))  # type: ignore[arg-type]
+    kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
+    removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
+    whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
+    assert removed == pytest.approx(ratio * whole, abs=30)
+    for candidate in candidates:
+        floor = min(candidate.site.bundles // 12, round((1 - ratio) * candidate.site.bundles))
+        assert kept[candidate.site.name] >= max(1, floor)
+
+
+def test_error_curve_takes_from_the_sites_that_suffer_least() -> None:
+    flat, steep = (torch.linspace(top, 0, 101, dtype=torch.float64).square() for top in (1, 10))
+    candidates = [Candidate(Site(0, "ffn", 100), 1, None, flat), Candidate(Site(1, "ffn", 100), 1, None, steep)]
+    kept = allocate("error-curve", candidates, 0.5)
+    assert kept["layers.0.ffn"] < 20 < 80 < kept["layers.1.ffn"]
+    assert sum(kept.values()) == 100
+
+
+@pytest.mark.parametrize(("bundles", "ratio", "removed"), [(20, 0.35, 7), (3, 0.5, 1), (3, 0.67, 2), (12, 0.95, 11), (9, 0, 0)])
+def test_the_nearest_legal_number(bundles: int, ratio: float, removed: int) -> None:
+    assert nearest_removed(bundles, ratio) == removed
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ratio_that_empties_a_site_names_it(model: LoadedModel, text: str) -> None:
+    with pytest.raises(EmptySiteError, match=r"layers\.0\.attention.*at most 0\.50"):
+        run(spec(text, ratio=0.9, targets="heads"), model)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 0.96, float("nan"), "half"])
+def test_ratios_outside_the_range_are_refused(ratio: object) -> None:
+    with pytest.raises(InvalidSpecError, match="ratio must be a number from 0 to"):
+        PruneSpec.create(ratio=ratio)
+
+
+def test_empty_and_short_texts_are_refused(model: LoadedModel, tmp_path: Path) -> None:
+    path = tmp_path / "empty.txt"
+    path.write_text("")
+    with pytest.raises(CalibrationError):
+        run(spec(str(path)), model)
+    path.write_text("a b c")
+    with pytest.raises(CalibrationError):
+        run(spec(str(path)), model)
+
+
+def test_a_full_memory_and_a_full_disk_become_sentences(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("liar.pipeline.walk", full_memory)
+    with pytest.raises(InsufficientMemoryError, match="fewer calibration tokens"):
+        run(spec(text), model)
+    monkeypatch.setattr("liar.pipeline.walk", full_disk)
+    with pytest.raises(StorageError, match="disk is full"):
+        run(spec(text), model)
+
+
+def test_specs_survive_json_and_query() -> None:
+    chosen = PruneSpec.create(ratio=0.25, evaluate=("perplexity", "topic"), criterion="obs", seed=3)
+    assert PruneSpec.from_json(chosen.to_json()) == chosen
+    assert PruneSpec.from_query(chosen.to_query()) == chosen
+    assert chosen.key == PruneSpec.from_json(chosen.to_json()).key != PruneSpec().key
+    with pytest.raises(InvalidSpecError, match="There is no choice called 'colour'"):
+        PruneSpec.from_query("?colour=red")
+
+
+def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pruned variant is the same mask without a repair, and the repaired weights are back afterwards."""
+    from liar import pipeline
+
+    seen: dict[str, torch.Tensor] = {}
+    ids = torch.arange(4, 24).unsqueeze(0)
+
+    def measure(loaded: LoadedModel, task: str, variant: str, **_: object):
+        with torch.no_grad():
+            seen[variant] = loaded.model(ids).logits
+        yield 1, 1
+        return pipeline.Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
+
+    monkeypatch.setattr(pipeline, "evaluate_steps", measure)
+    base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
+    events = list(stream(spec(text, **base), model))
+    assert sum(isinstance(event, Evaluated) for event in events) == 3
+    repaired, pruned = seen["reconstructed"], seen["pruned"]
+    list(stream(spec(text, **base, reconstruction="none"), model))
+    torch.testing.assert_close(seen["reconstructed"], pruned)
+    assert not torch.allclose(repaired, pruned)
