@@ -215,6 +215,7 @@ class _Run:
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments)
 
+    @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
         site = visit.site
         weight = self.adapter.consumer(site).weight.T

@@ -59,7 +59,7 @@ class LlamaAdapter(Adapter):
         so do the consumers of other layers.
         """
         for kind in {site.kind for site in sites}:
-            modules = [block.mlp if kind == "ffn" else block.self_attn for block in self.layers]
+            modules: list[Any] = [block.mlp if kind == "ffn" else block.self_attn for block in self.layers]
             consumers = [self.consumer(self.site(layer, kind)) for layer in range(len(modules))]
             if any(consumer.bias is not None for consumer in consumers):
                 for module in modules:

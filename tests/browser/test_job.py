@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, answers, finished, opened
+from tests.browser.conftest import OUT, Server, answers, finished, opened
 
 pytestmark = pytest.mark.demo
 
@@ -57,6 +57,8 @@ def test_a_classifier_shows_accuracy_and_label_probabilities(page: Page) -> None
     expect(page.locator("#verdict h2")).to_contain_text("sentiment accuracy")
     expect(page.locator("#heatmap")).to_contain_text("attention")
     expect(page.locator(".generation .variant").filter(has_text="%").first).to_be_visible()
+    OUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUT / "classifier.png", full_page=True)
 
 
 def test_two_clicks_are_one_run(page: Page) -> None:

@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 
 from components import recipe
+from components.prompts import preset_prompts, read_prompts
 from components.recipe import Recipe, default_spec, refusal
 from liar.errors import InvalidSpecError
 from liar.spec import PruneSpec
@@ -43,6 +44,18 @@ def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
     updates = {**rail.fill(default_spec()), rail.seed: None}
     with pytest.raises(InvalidSpecError, match="seed"):
         rail.read(*(updates[component] for component in rail.inputs))
+
+
+@pytest.mark.parametrize(("name", "value"), [("ratio", 99), ("tokens", 0), ("seed", -1), ("criterion", "luck")])
+def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: str, value: float | str) -> None:
+    updates = {**rail.fill(default_spec()), rail.controls[name]: value}
+    with pytest.raises(InvalidSpecError):
+        rail.read(*(updates[component] for component in rail.inputs))
+
+
+@pytest.mark.parametrize("model", [*recipe.OFFERED, "somebody/else"])
+def test_the_prompts_offered_are_prompts_allowed(model: str) -> None:
+    assert read_prompts("\n".join(preset_prompts(model))) == preset_prompts(model)
 
 
 @pytest.mark.parametrize("choice", [{"model": "some/folder"}, {"calibration": "/etc/hostname"}])

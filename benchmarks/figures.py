@@ -1,0 +1,229 @@
+"""The figures of the README: every number there comes from here.
+
+    python benchmarks/figures.py                 prints the tables (about a quarter of an hour on two cores)
+    python benchmarks/figures.py --write         also puts them into the README, between its two markers
+    python benchmarks/figures.py --only minilm   one section
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from liar import LoadedModel, PruneSpec, RunResult, load_model, run
+from liar.results import Evaluation, Variant
+from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Task
+
+README = Path(__file__).parent.parent / "README.md"
+SEEDS = (0, 1, 2)
+SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"
+
+
+@cache
+def loaded(model: str) -> LoadedModel:
+    return load_model(model)
+
+
+@cache
+def measured(spec: PruneSpec) -> RunResult:
+    return run(spec, loaded(spec.model))
+
+
+def value(result: RunResult, variant: Variant) -> Evaluation:
+    return next(item for item in result.evaluations if item.variant == variant)
+
+
+def row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return "\n".join([row(*header), row(*("---" for _ in header)), *(row(*cells) for cells in rows)])
+
+
+def with_error(item: Evaluation, percent: bool = False) -> str:
+    return f"{100 * item.value:.1f} ± {100 * item.stderr:.1f}" if percent else f"{item.value:.1f} ± {item.stderr:.1f}"
+
+
+def share_of_parameters(result: RunResult) -> str:
+    totals = result.totals
+    blocks = 1 - totals.block_parameters_after / totals.block_parameters_before
+    whole = 1 - totals.parameters_after / totals.parameters_before
+    return f"{blocks:.0%} / {whole:.0%}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    allocation: Allocation
+    schedule: Schedule
+    reconstruction: Reconstruction = "least-squares"
+
+
+def language_model() -> str:
+    """FFN neurons of SmolLM2 with the criterion fluctuation, by allocation, schedule and reconstruction."""
+    recipes = [
+        Recipe("uniform", "one-shot", "bias"),
+        Recipe("uniform", "one-shot", "liar"),
+        Recipe("uniform", "one-shot"),
+        Recipe("uniform", "sequential"),
+        Recipe("error-curve", "one-shot"),
+        Recipe("error-curve", "sequential"),
+    ]
+    rows = []
+    for ratio in (0.2, 0.5):
+        for recipe in recipes:
+            spec = PruneSpec(
+                model=SMOLLM2,
+                criterion="fluctuation",
+                ratio=ratio,
+                allocation=recipe.allocation,
+                schedule=recipe.schedule,
+                reconstruction=recipe.reconstruction,
+                evaluate=("perplexity",),
+            )
+            result = measured(spec)
+            dense, pruned, repaired = (value(result, name) for name in ("dense", "pruned", "reconstructed"))
+            rows.append(
+                (
+                    f"{ratio:.0%}",
+                    share_of_parameters(result),
+                    recipe.allocation,
+                    recipe.schedule,
+                    recipe.reconstruction,
+                    with_error(pruned),
+                    with_error(repaired),
+                    f"{repaired.value / dense.value:.2f} x",
+                )
+            )
+    head = f"Dense: {with_error(dense)} (n = {dense.n} windows of {dense.sequence_length} tokens, Wikipedia leads)."
+    columns = (
+        "neurons removed",
+        "parameters removed, blocks / all",
+        "allocation",
+        "schedule",
+        "reconstruction",
+        "pruned",
+        "reconstructed",
+        "of dense",
+    )
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+def default_recipe() -> str:
+    """The defaults of PruneSpec on SmolLM2 with three seeds of calibration text."""
+    rows = []
+    for ratio in (0.2, 0.5):
+        ratios = []
+        for seed in SEEDS:
+            result = measured(PruneSpec(model=SMOLLM2, ratio=ratio, seed=seed, evaluate=("perplexity",)))
+            ratios.append(value(result, "reconstructed").value / value(result, "dense").value)
+        mean, spread = statistics.mean(ratios), statistics.stdev(ratios)
+        rows.append((f"{ratio:.0%}", *(f"{item:.3f} x" for item in ratios), f"{mean:.3f} ± {spread:.3f} x"))
+    defaults = PruneSpec()
+    head = (
+        f"Criterion {defaults.criterion}, allocation {defaults.allocation}, schedule {defaults.schedule}, "
+        f"{defaults.tokens:,} tokens: perplexity over dense for three seeds, mean and standard deviation."
+    )
+    return f"{head}\n\n{table(('neurons removed', *(f'seed {seed}' for seed in SEEDS), 'mean'), rows)}"
+
+
+def heads() -> str:
+    """Mean error over the attention sites, one-shot, uniform, half of the heads."""
+    rows = []
+    for model in (SMOLLM2, SENTIMENT):
+        result = measured(
+            PruneSpec(
+                model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot"
+            )
+        )
+        means = {name: statistics.mean(site.error[name] for site in result.sites) for name in RECONSTRUCTIONS}
+        kept = f"{result.sites[0].kept} of {result.sites[0].units}"
+        rows.append((model, kept, *(f"{means[name]:.4f}" for name in RECONSTRUCTIONS)))
+    return table(("model", "heads kept", *RECONSTRUCTIONS), rows)
+
+
+def classifiers() -> str:
+    """Heads and neurons of MiniLM, sequential least-squares, by allocation, and the default recipe."""
+    rows = []
+    tasks: list[tuple[str, Task]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
+    for model, task in tasks:
+        for ratio in (0.25, 0.5, 0.7):
+            recipes = {
+                "uniform, one-shot": Recipe("uniform", "one-shot"),
+                "error-curve, one-shot": Recipe("error-curve", "one-shot"),
+                "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
+            }
+            for name, recipe in recipes.items():
+                spec = PruneSpec(
+                    model=model,
+                    targets="both",
+                    ratio=ratio,
+                    allocation=recipe.allocation,
+                    schedule=recipe.schedule,
+                    evaluate=(task,),
+                )
+                result = measured(spec)
+                dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
+                rows.append(
+                    (
+                        task,
+                        f"{ratio:.0%}",
+                        share_of_parameters(result),
+                        name,
+                        with_error(dense, percent=True),
+                        with_error(pruned, percent=True),
+                        with_error(repaired, percent=True),
+                        f"{repaired.value / dense.value:.1%}",
+                    )
+                )
+    columns = (
+        "task",
+        "units removed",
+        "parameters removed, blocks / all",
+        "recipe",
+        "dense",
+        "pruned",
+        "reconstructed",
+        "of dense",
+    )
+    n = dense.n
+    return f"Accuracy in percent on {n:,} test texts ± its standard error.\n\n{table(columns, rows)}"
+
+
+SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "smollm2": ("SmolLM2-135M, FFN neurons, criterion fluctuation, 12,288 calibration tokens", language_model),
+    "default": ("SmolLM2-135M, FFN neurons, the default recipe", default_recipe),
+    "heads": ("Half of the attention heads: mean error of the layers", heads),
+    "minilm": ("MiniLM, heads and neurons", classifiers),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=SECTIONS)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    chosen = [arguments.only] if arguments.only else list(SECTIONS)
+    for name in chosen:
+        title, build = SECTIONS[name]
+        text = f"### {title}\n\n{build()}\n"
+        print(text, flush=True)
+        if arguments.write:
+            start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+            readme = README.read_text()
+            pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
+            if not pattern.search(readme):
+                raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
+            README.write_text(pattern.sub(lambda _match: start + text + end, readme))
+
+
+if __name__ == "__main__":
+    main()

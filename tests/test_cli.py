@@ -1,0 +1,211 @@
+"""The command line as people and programs use it: names, JSON, one sentence and exit code 2 for whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from liar.results import CurvesResult, EvaluationResult, RunResult
+from liar.spec import RECONSTRUCTIONS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def liar(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "liar", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence of an expected failure."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr + done.stdout
+    found = re.search(r"Error: (.*)", done.stderr.replace("\n", " "))
+    assert found is not None, done.stderr
+    return found[1]
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    start = time.perf_counter()
+    done = liar("--help")
+    assert time.perf_counter() - start < 10
+    assert done.returncode == 0
+    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "train-adapter"):
+        assert command in done.stdout
+
+
+def test_models_lists_the_demo_models() -> None:
+    assert "demo/smollm2-135m" in liar("models").stdout
+
+
+@pytest.mark.demo
+def test_prune_writes_the_promised_json(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    done = liar(
+        *("prune", "demo/minilm-sentiment", "--targets", "both", "--criterion", "obs", "--ratio", "0.5"),
+        *("--allocation", "uniform", "--reconstruction", "liar", "--schedule", "one-shot", "--calibration", "sentiment"),
+        *("--tokens", "2000", "--sequence-length", "64", "--seed", "3", "--device", "cpu", "--dtype", "float32"),
+        *("--evaluate", "sentiment", "--evaluate-limit", "100", "--json", str(path)),
+    )
+    assert done.returncode == 0, done.stderr
+    written = json.loads(path.read_text())
+    assert set(written) >= {
+        *("schema_version", "spec", "model", "sites", "totals", "evaluations", "timings", "environment"),
+    }
+    assert written["spec"]["seed"] == 3
+    assert set(written["model"]) == {"id", "family", "layers", "parameters"}
+    assert len(written["sites"]) == 12
+    for site in written["sites"]:
+        assert site["units"] == {"ffn": 1536, "attention": 12}[site["kind"]]
+        assert site["kept"] == site["units"] // 2 == len(site["kept_units"])
+        assert list(site["error"]) == list(site["norm_aware_error"]) == list(RECONSTRUCTIONS)
+    assert {item["variant"] for item in written["evaluations"]} == {"dense", "pruned", "reconstructed"}
+    for item in written["evaluations"]:
+        assert item["n"] == 100
+        assert 0 <= item["value"] <= 1
+        assert item["stderr"] > 0
+    RunResult.model_validate(written)
+
+
+@pytest.mark.demo
+def test_curves_and_evaluate_write_json(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    done = liar("curves", "demo/minilm-topic", "--criterion", "wanda", "--tokens", "2000", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    result = CurvesResult.model_validate_json(path.read_text())
+    assert result.ratios == [percent / 100 for percent in range(101)]
+    assert len(result.sites) == 12
+    assert all(len(site.error[name]) == 101 for site in result.sites for name in RECONSTRUCTIONS)
+    path = tmp_path / "evaluation.json"
+    done = liar("evaluate", "demo/minilm-topic", "--task", "topic", "--limit", "50", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    assert EvaluationResult.model_validate_json(path.read_text()).evaluations[0].n == 50
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--ratio", "1.5"], r"ratio must be a number from 0 to 0\.95"),
+        (["--ratio", "nan"], r"ratio must be a number from 0 to 0\.95"),
+        (["--tokens", "0"], "tokens should be"),
+        (["--device", "abacus"], "device"),
+        (["--calibration", "/no/such/file.txt"], "/no/such/file.txt"),
+        (["--evaluate", "perplexity", "--tokens", "500"], "erplexity"),
+        (["--json", "/no/such/folder/run.json"], "folder /no/such/folder does not exist"),
+    ],
+)
+def test_bad_choices_are_refused_in_one_sentence(arguments: list[str], expected: str) -> None:
+    assert re.search(expected, sentence(liar("prune", "demo/minilm-sentiment", *arguments)))
+
+
+@pytest.mark.demo
+def test_a_ratio_that_empties_a_site_is_refused_before_calibration() -> None:
+    message = sentence(liar("prune", "demo/smollm2-135m", "--targets", "heads", "--ratio", "0.9"))
+    assert "layers.0.attention" in message
+
+
+@pytest.mark.parametrize("name", ["colour", "--nonsense"])
+def test_unknown_options_and_commands_exit_with_2(name: str) -> None:
+    done = liar(name)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_id_without_a_network_is_said_soon() -> None:
+    start = time.perf_counter()
+    message = sentence(liar("prune", "nobody/nothing-of-this-name"))
+    assert time.perf_counter() - start < 20 + 10  # the limit is for the look-up; importing torch comes on top
+    assert "nobody/nothing-of-this-name" in message
+
+
+@pytest.mark.demo
+def test_nothing_is_written_by_a_killed_or_interrupted_run(tmp_path: Path) -> None:
+    for kind, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "liar", "prune", "demo/smollm2-135m", "--json", str(tmp_path / "run.json")),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(8)
+        process.send_signal(kind)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from liar.errors import StorageError
+    from liar.files import write_atomically
+
+    path = tmp_path / "run.json"
+    path.write_text("before")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("liar.files.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_atomically(path, "after")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# -- the README ---------------------------------------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.demo
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    for source in blocks("python"):
+        done = subprocess.run(
+            [sys.executable, "-c", source],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.demo
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """Every `liar` line of a bash block, but those that train for minutes or need another machine."""
+    lines = [line.split(" #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
+    commands = [line for line in lines if line.startswith("liar ") and "train-adapter" not in line]
+    assert len(commands) >= 4
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert done.returncode == 0, (command, done.stderr)
