@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from liar.errors import StorageError
+from liar.files import write_atomically
 from liar.models.demo import cache_folder
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -41,25 +41,13 @@ class RunStore:
     def save(self, result: RunResult) -> Path:
         """Keep ``result`` under its spec's key, in place of an older one; raises :class:`StorageError`."""
         target = self.folder / f"{result.spec.key}.json"
-        partial: str | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # In the same folder, because a rename is atomic only within one file system.
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.folder, prefix=".", suffix=".partial", encoding="utf-8", delete=False
-            ) as file:
-                partial = file.name
-                file.write(result.model_dump_json())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
         except OSError as error:
-            if partial is not None:
-                Path(partial).unlink(missing_ok=True)
             raise StorageError(
-                f"The run could not be kept in {self.folder} ({error.strerror or error}); "
-                "make room there or set LIAR_RUNS to another folder."
+                f"The folder {self.folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
             ) from error
+        write_atomically(target, result.model_dump_json())
         return target
 
     def load(self, key: str) -> RunResult | None:

@@ -1,0 +1,67 @@
+"""The main job end to end on the demo models, with the figures that the project promises."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from liar import LoadedModel, PruneSpec, RunResult, load_model, run
+from liar.models.catalog import parameter_count
+
+pytestmark = pytest.mark.demo
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> LoadedModel:
+    return load_model("demo/smollm2-135m")
+
+
+def values(result: RunResult) -> dict[str, float]:
+    return {item.variant: item.value for item in result.evaluations}
+
+
+def test_half_of_the_neurons_of_smollm2_in_one_shot(smollm2: LoadedModel) -> None:
+    spec = PruneSpec(allocation="uniform", schedule="one-shot", evaluate=("perplexity",))
+    result = run(spec, smollm2, prompts=["What is a river?"])
+    perplexity = values(result)
+    assert perplexity["reconstructed"] <= 0.5 * perplexity["pruned"]
+    assert perplexity["reconstructed"] <= 3.2 * perplexity["dense"]
+    # liar lacks only the intercept here, which is about one percent.
+    for site in result.sites:
+        assert site.kept == 768
+        assert site.error["least-squares"] <= site.error["liar"] * (1 + 1e-6) <= site.error["least-squares"] * 1.05
+    removed = 30 * 768 * 3 * 576
+    biases = 30 * (576 + 2 * 768)
+    assert result.totals.parameters_before - result.totals.parameters_after == removed - biases
+    assert result.totals.parameters_before == parameter_count(smollm2.model) == 134_515_008
+    assert [generation.variant for generation in result.generations] == ["dense", "pruned", "reconstructed"]
+    assert len({generation.text for generation in result.generations}) == 3
+    assert all(item.n == 20 and item.sequence_length == 256 for item in result.evaluations)
+
+
+def test_the_default_recipe_at_half(smollm2: LoadedModel) -> None:
+    perplexity = values(run(PruneSpec(evaluate=("perplexity",)), smollm2))
+    assert perplexity["reconstructed"] <= 2.85 * perplexity["dense"]
+
+
+@pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment"])
+def test_heads_separate_the_reconstructions(model: str) -> None:
+    spec = PruneSpec(model=model, targets="heads", allocation="uniform", schedule="one-shot", tokens=4096)
+    sites = run(spec).sites
+    mean = {name: statistics.mean(site.error[name] for site in sites) for name in sites[0].error}
+    assert mean["least-squares"] < mean["liar"] < mean["bias"] < mean["none"]
+
+
+@pytest.mark.parametrize("task", ["sentiment", "topic"])
+def test_minilm_keeps_its_accuracy_at_half_of_everything(task: str) -> None:
+    spec = PruneSpec(
+        model=f"demo/minilm-{task}", targets="both", allocation="uniform", schedule="one-shot", evaluate=(task,)
+    )
+    result = run(spec, prompts=["A film that I will see again."])
+    accuracy = values(result)
+    assert accuracy["dense"] >= 0.85
+    assert accuracy["reconstructed"] >= 0.97 * accuracy["dense"]
+    for generation in result.generations:
+        assert generation.probabilities is not None
+        assert sum(generation.probabilities.values()) == pytest.approx(1, abs=1e-5)
