@@ -1,8 +1,8 @@
 """The figures of the README: every number there comes from here.
 
-    python benchmarks/figures.py                 prints the tables (about a quarter of an hour on two cores)
-    python benchmarks/figures.py --write         also puts them into the README, between its two markers
-    python benchmarks/figures.py --only minilm   one section
+python benchmarks/figures.py                 prints the tables (about a quarter of an hour on two cores)
+python benchmarks/figures.py --write         also puts them into the README, between its two markers
+python benchmarks/figures.py --only minilm   one section
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def heads() -> str:
     rows = []
     for model in (SMOLLM2, SENTIMENT):
         result = measured(
-            PruneSpec(
-                model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot"
-            )
+            PruneSpec(model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot")
         )
         means = {name: statistics.mean(site.error[name] for site in result.sites) for name in RECONSTRUCTIONS}
         kept = f"{result.sites[0].kept} of {result.sites[0].units}"

@@ -1,6 +1,6 @@
 """The finished runs that ship with the page, done for real.
 
-    python benchmarks/stored_runs.py     writes assets/runs/*.json; run it again when a default of PruneSpec changes
+python benchmarks/stored_runs.py     writes assets/runs/*.json; run it again when a default of PruneSpec changes
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from liar.results import RunResult
     from liar.spec import PruneSpec
 
+__version__ = "0.1.0"
+
 _HOME = {
     "Calibration": "liar.calibration",
     "LiarError": "liar.errors",

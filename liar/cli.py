@@ -95,9 +95,7 @@ def prune(
     seed: Seed = _DEFAULTS.seed,
     device: Device = AUTO,
     dtype: DType = "auto",
-    evaluate: Annotated[
-        list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")
-    ] = None,
+    evaluate: Annotated[list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     json: JsonFile = None,
 ) -> None:
@@ -157,9 +155,7 @@ def evaluate_command(
 @app.command("curves")
 def curves_command(
     model: Model,
-    criterion: Annotated[
-        list[_CriterionName] | None, typer.Option(help="Repeat for more.")
-    ] = None,
+    criterion: Annotated[list[_CriterionName] | None, typer.Option(help="Repeat for more.")] = None,
     calibration: Calibration = AUTO,
     tokens: Tokens = _DEFAULTS.tokens,
     sequence_length: SequenceLength = _DEFAULTS.sequence_length,

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import torch
 from torch import nn
 
+from liar import __version__
 from liar.errors import InsufficientMemoryError, StorageError
 from liar.models.adapter import execution_device
 
@@ -21,7 +22,7 @@ def describe(model: nn.Module) -> dict[str, str]:
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "liar": version("liar"),
+        "liar": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": version("transformers"),

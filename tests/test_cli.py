@@ -59,7 +59,16 @@ def test_prune_writes_the_promised_json(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     done = liar(
         *("prune", "demo/minilm-sentiment", "--targets", "both", "--criterion", "obs", "--ratio", "0.5"),
-        *("--allocation", "uniform", "--reconstruction", "liar", "--schedule", "one-shot", "--calibration", "sentiment"),
+        *(
+            "--allocation",
+            "uniform",
+            "--reconstruction",
+            "liar",
+            "--schedule",
+            "one-shot",
+            "--calibration",
+            "sentiment",
+        ),
         *("--tokens", "2000", "--sequence-length", "64", "--seed", "3", "--device", "cpu", "--dtype", "float32"),
         *("--evaluate", "sentiment", "--evaluate-limit", "100", "--json", str(path)),
     )
@@ -196,7 +205,9 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 @pytest.mark.demo
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """Every `liar` line of a bash block, but those that train for minutes or need another machine."""
-    lines = [line.split(" #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
+    lines = [
+        line.split(" #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()
+    ]
     commands = [line for line in lines if line.startswith("liar ") and "train-adapter" not in line]
     assert len(commands) >= 4
     for command in commands:

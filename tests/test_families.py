@@ -28,7 +28,9 @@ def logits(model: nn.Module, batch: dict[str, Tensor], **options: object) -> Ten
         return model(**batch, **options).logits
 
 
-def prune(adapter: Adapter, keep: dict[Site, int], method: Reconstruction = "least-squares", *, sequential: bool = False):
+def prune(
+    adapter: Adapter, keep: dict[Site, int], method: Reconstruction = "least-squares", *, sequential: bool = False
+):
     """Keep the last bundles of each site; returns the kept channels of each site."""
     kept: dict[Site, Tensor] = {}
     data = batches()

@@ -179,7 +179,9 @@ def test_error_curve_takes_from_the_sites_that_suffer_least() -> None:
     assert sum(kept.values()) == 100
 
 
-@pytest.mark.parametrize(("bundles", "ratio", "removed"), [(20, 0.35, 7), (3, 0.5, 1), (3, 0.67, 2), (12, 0.95, 11), (9, 0, 0)])
+@pytest.mark.parametrize(
+    ("bundles", "ratio", "removed"), [(20, 0.35, 7), (3, 0.5, 1), (3, 0.67, 2), (12, 0.95, 11), (9, 0, 0)]
+)
 def test_the_nearest_legal_number(bundles: int, ratio: float, removed: int) -> None:
     assert nearest_removed(bundles, ratio) == removed
 
@@ -212,7 +214,9 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_memory(*_: object, **__: object) -> None:
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried ...")
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried ..."
+        )
 
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
