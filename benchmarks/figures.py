@@ -215,12 +215,17 @@ def main() -> None:
         text = f"### {title}\n\n{build()}\n"
         print(text, flush=True)
         if arguments.write:
-            start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-            readme = README.read_text()
-            pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
-            if not pattern.search(readme):
-                raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
-            README.write_text(pattern.sub(lambda _match: start + text + end, readme))
+            write(name, text)
+
+
+def write(name: str, text: str) -> None:
+    """Put ``text`` between the README's markers of this section."""
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    readme = README.read_text()
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
+    if not pattern.search(readme):
+        raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
+    README.write_text(pattern.sub(lambda _match: start + text + end, readme))
 
 
 if __name__ == "__main__":

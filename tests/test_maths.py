@@ -279,9 +279,9 @@ def test_singular_and_broken_systems_are_named() -> None:
         reconstruct(Moments.of(torch.randn(9, 4)), torch.randn(4, 2), torch.tensor([], dtype=torch.long))
     with pytest.raises(CalibrationError):
         MomentsAccumulator(3).finish()
+    accumulator = MomentsAccumulator(2)
+    accumulator.update(torch.tensor([[1.0, float("inf")], [2.0, 3.0]]))
     with pytest.raises(NonFiniteError, match=r"layers\.1\.ffn"):
-        accumulator = MomentsAccumulator(2)
-        accumulator.update(torch.tensor([[1.0, float("inf")], [2.0, 3.0]]))
         accumulator.finish("layers.1.ffn")
 
 

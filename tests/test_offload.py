@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,11 @@ def test_a_streamed_model_is_pruned_like_a_resident_one(
     assert adapter.sites() == adapt(expected).sites()
 
 
-def test_leaving_a_block_early_puts_its_weights_back() -> None:
+def test_a_block_is_whole_only_while_it_is_resident() -> None:
     model = build("llama")
     cpu_offload(model, execution_device=torch.device("cpu"))
     block = adapt(model).layers[0]
-    with pytest.raises(KeyboardInterrupt), resident(block):
+    with suppress(KeyboardInterrupt), resident(block):
         assert not any(parameter.is_meta for parameter in block.parameters())
         raise KeyboardInterrupt
     assert all(parameter.is_meta for parameter in block.parameters())
