@@ -1,7 +1,7 @@
 """Allocation: how the overall ratio is spread over sites. Pure functions from scores and curves to kept bundles.
 
 The overall budget is the ratio times the parameters of all targeted units; with one kind of target, where every unit costs
-the same, that is the ratio of units. ``global`` and ``error-curve`` keep a floor of a twelfth of each site.
+the same, that is the ratio of units. All but ``uniform`` keep a floor of a twelfth of each site.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _STEPS = 48
 class Candidate:
     """One site and what is known of it.
 
-    ``scores`` (bundles,) and ``damage`` (bundles + 1,): E[|error|^2 / |h|^2] when the best k bundles are kept, comparable
-    between sites. Uniform allocation needs neither.
+    ``scores`` (bundles,) and ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between
+    sites; E[|error|^2 / |h|^2] for error-curve, E[|dL/dh|^2 |error|^2] for loss-curve. Uniform allocation needs neither.
     """
 
     site: Site
@@ -49,7 +49,7 @@ def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: flo
             )
     if allocation == "uniform":
         return {c.site.name: c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates}
-    return _global(candidates, ratio) if allocation == "global" else _error_curve(candidates, ratio)
+    return _global(candidates, ratio) if allocation == "global" else _by_curve(candidates, ratio)
 
 
 def nearest_removed(bundles: int, ratio: float) -> int:
@@ -87,8 +87,8 @@ def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
-def _error_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """Greedily take the step whose norm-aware error rises least for each parameter removed."""
+def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """Greedily take the step whose damage rises least for each parameter removed."""
     kept = [candidate.site.bundles for candidate in candidates]
     floors = [_floor(candidate, ratio) for candidate in candidates]
     left = _budget(candidates, ratio)

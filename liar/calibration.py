@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import torch
 
 from liar.allocation import nearest_removed
-from liar.criteria import Evidence, GradientScores, order_of, score
+from liar.criteria import Evidence, order_of, score
 from liar.data.corpora import calibration_batches
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
-from liar.gradients import gradient_steps
+from liar.gradients import SiteGradients, Steps, gradient_steps
 from liar.models.adapter import Site
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
@@ -35,7 +35,7 @@ class Calibration:
     """What the text told about the dense model; all tensors stay on the device that measured them."""
 
     moments: dict[Site, SiteMoments]
-    gradients: dict[str, GradientScores] = field(default_factory=dict)
+    gradients: dict[str, SiteGradients] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -66,11 +66,18 @@ def calibrate(
             moments[visit.site] = visit.moments
             if on_progress is not None:
                 on_progress(done, len(sites))
-        scores: dict[str, GradientScores] = {}
-        if gradients:
-            for _, _, scores in gradient_steps(loaded.adapter, batches, targets):  # noqa: B007 (the last one is complete)
-                pass
-        return Calibration(moments, scores)
+        found = _drain(gradient_steps(loaded.adapter, batches, targets)) if gradients else {}
+        return Calibration(moments, found)
+
+
+def _drain(steps: Steps) -> dict[str, SiteGradients]:
+    """Run to the end without watching."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            gradients: dict[str, SiteGradients] = stop.value
+            return gradients
 
 
 @torch.no_grad()

@@ -13,20 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from liar.gradients import SiteGradients
 from liar.models.adapter import Site
 from liar.moments import Moments
 from liar.reconstruct import cholesky, ridge_of, solve_dtype
-from liar.spec import GRADIENT_CRITERIA, Criterion
+from liar.spec import Criterion
 
 _OBS_STEPS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class GradientScores:
-    """Mask gradients of one site, each (bundles,); see :mod:`liar.gradients`."""
-
-    taylor: Tensor
-    fisher: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Evidence:
     moments: Moments
     weight: Tensor
     seed: int = 0
-    gradients: GradientScores | None = None
+    gradients: SiteGradients | None = None
 
 
 def random(evidence: Evidence) -> Tensor:
@@ -127,7 +120,7 @@ def _by_bundle(evidence: Evidence, channel_scores: Tensor) -> Tensor:
     return channel_scores.double().reshape(evidence.site.bundles, -1).sum(dim=1)
 
 
-def _gradients(evidence: Evidence) -> GradientScores:
+def _gradients(evidence: Evidence) -> SiteGradients:
     assert evidence.gradients is not None, "the pipeline computes mask gradients for the criteria that need them"
     return evidence.gradients
 
@@ -146,10 +139,6 @@ CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
 def score(criterion: Criterion, evidence: Evidence) -> Tensor:
     """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
     return CRITERIA[criterion](evidence).double().cpu()
-
-
-def needs_gradients(criterion: Criterion) -> bool:
-    return criterion in GRADIENT_CRITERIA
 
 
 def order_of(scores: Tensor) -> Tensor:

@@ -44,10 +44,14 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class SiteMoments:
-    """``plain`` moments are for solving; ``norm_aware`` ones, each token weighted by 1/|h|^2, report and allocate."""
+    """``plain`` moments are for solving; the others report and allocate.
+
+    ``norm_aware`` weighs each token by 1/|h|^2, ``loss_aware`` (where it was asked for) by |dL/dh|^2.
+    """
 
     plain: Moments
     norm_aware: Moments
+    loss_aware: Moments | None = None
 
 
 class MomentsAccumulator:
@@ -72,6 +76,9 @@ class MomentsAccumulator:
         else:
             weights = weights.to(self.dtype)
             weight = float(weights.sum())
+            if weight == 0:  # a chunk that no loss depends on
+                self.tokens += rows.shape[0]
+                return
             mean = weights @ rows / weight
             centred = (rows - mean).mul_(weights.sqrt().unsqueeze(1))
         block = max(_SMALLEST_BLOCK, rows.shape[1] // 8)
@@ -103,17 +110,26 @@ class MomentsAccumulator:
 
 
 class SiteMomentsAccumulator:
-    """Both accumulators of one site, fed together."""
+    """The accumulators of one site, fed together."""
 
-    def __init__(self, width: int, device: torch.device | str, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, width: int, device: torch.device | str, dtype: torch.dtype = torch.float32, *, loss_aware: bool = False
+    ) -> None:
         self._plain = MomentsAccumulator(width, device, dtype)
         self._norm_aware = MomentsAccumulator(width, device, dtype)
+        self._loss_aware = MomentsAccumulator(width, device, dtype) if loss_aware else None
 
-    def update(self, rows: Tensor, stream: Tensor) -> None:
-        """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it."""
+    def update(self, rows: Tensor, stream: Tensor, gradient: Tensor | None = None) -> None:
+        """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it.
+
+        ``gradient`` (tokens,) is |dL/dh|^2 there, for the loss-aware moments.
+        """
         squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
         self._plain.update(rows)
         self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
+        if self._loss_aware is not None and gradient is not None:
+            self._loss_aware.update(rows, gradient)
 
     def finish(self, site: str) -> SiteMoments:
-        return SiteMoments(self._plain.finish(site), self._norm_aware.finish(site))
+        loss_aware = self._loss_aware.finish(site) if self._loss_aware is not None else None
+        return SiteMoments(self._plain.finish(site), self._norm_aware.finish(site), loss_aware)

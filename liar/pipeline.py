@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from liar.allocation import Candidate, allocate
-from liar.criteria import Evidence, GradientScores, kept_bundles, needs_gradients, order_of, score, units_of
+from liar.criteria import Evidence, kept_bundles, order_of, score, units_of
 from liar.data.corpora import calibration_batches
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
@@ -35,14 +35,14 @@ from liar.events import (
     Warned,
 )
 from liar.generate import generate
-from liar.gradients import gradient_steps
+from liar.gradients import SiteGradients, gradient_steps
 from liar.models.adapter import Batch, Site, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import Evaluation, Generation, RunResult, SiteReport, Totals, Variant
-from liar.spec import PruneSpec
+from liar.spec import CURVE_ALLOCATIONS, PruneSpec
 from liar.surgery import ConsumerParameters, install, kept_channels, shrink
 from liar.walk import Visit, walk
 
@@ -127,7 +127,7 @@ class _Run:
         self.generations: list[Generation] = []
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
-        self.gradients: dict[str, GradientScores] = {}
+        self.gradients: dict[str, SiteGradients] = {}
         self.unrepaired: dict[Site, ConsumerParameters] = {}
         self.repaired: dict[Site, ConsumerParameters] = {}
 
@@ -144,8 +144,8 @@ class _Run:
         batches = self._batches()
         sites = self.adapter.sites(self.spec.targets)
         yield from self._measure("dense")
-        if needs_gradients(self.spec.criterion):
-            yield from self._mask_gradients(batches)
+        if self.spec.needs_gradients:
+            yield from self._gradients(batches)
         survey = yield from self._survey(batches, sites)
         yield from self._prune(batches, sites, survey)
         self.adapter.after_surgery(sites)
@@ -175,10 +175,10 @@ class _Run:
 
     def _check(self) -> None:
         """Everything that can be refused before the long work starts."""
-        if needs_gradients(self.spec.criterion) and is_offloaded(self.loaded.model):
+        if self.spec.needs_gradients and is_offloaded(self.loaded.model):
             raise InvalidSpecError(
-                f"The criterion {self.spec.criterion!r} needs a backward pass through the whole model, which is streamed "
-                "here; choose fluctuation or obs, or a device that holds the model."
+                "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
+                "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
             )
         candidates = [Candidate(site, 1) for site in self.adapter.sites(self.spec.targets)]
         allocate("uniform", candidates, self.spec.ratio)
@@ -188,13 +188,18 @@ class _Run:
             spec = self.spec
             return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
 
-    def _mask_gradients(self, batches: Sequence[Batch]) -> Events:
+    def _gradients(self, batches: Sequence[Batch]) -> Events:
         pace: _Pace | None = None
         with self.watch.stage("gradients"):
-            for done, total, scores in gradient_steps(self.adapter, batches, self.spec.targets):
+            steps = gradient_steps(self.adapter, batches, self.spec.targets)
+            while True:
+                try:
+                    done, total = next(steps)
+                except StopIteration as stop:
+                    self.gradients = stop.value
+                    return
                 pace = pace or _Pace("calibrate", total)
-                self.gradients = scores
-                yield pace.at(done, f"Mask gradients, {done} of {total} pieces of text")
+                yield pace.at(done, f"Asking the loss, {done} of {total} pieces of text")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
 
@@ -206,10 +211,14 @@ class _Run:
         moments: dict[str, SiteMoments] = {}
         pace = _Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
-            for done, visit in enumerate(walk(self.adapter, batches, self.spec.targets), start=1):
+            weights: dict[str, list[Tensor]] | None = None
+            if self.spec.allocation == "loss-curve":
+                weights = {name: found.tokens for name, found in self.gradients.items()}
+            visits = walk(self.adapter, batches, self.spec.targets, token_weights=weights)
+            for done, visit in enumerate(visits, start=1):
                 candidates.append(self._candidate(visit))
                 if self.spec.schedule == "one-shot":
-                    moments[visit.site.name] = visit.moments
+                    moments[visit.site.name] = dataclasses.replace(visit.moments, loss_aware=None)
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
@@ -221,9 +230,9 @@ class _Run:
         weight = self.adapter.consumer(site).weight.T
         scores = self._score(visit, weight)
         damage: Tensor | None = None
-        if self.spec.allocation == "error-curve":
+        if self.spec.allocation in CURVE_ALLOCATIONS:
             curves = error_curves(
-                visit.moments.norm_aware,
+                visit.moments.loss_aware or visit.moments.norm_aware,
                 weight,
                 order_of(scores),
                 bundle_size=site.bundle_size,

@@ -13,7 +13,7 @@ from liar.errors import InvalidSpecError
 
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
-Allocation = Literal["uniform", "global", "error-curve"]
+Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
 Reconstruction = Literal["none", "bias", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Task = Literal["perplexity", "sentiment", "topic"]
@@ -24,6 +24,7 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95
 AUTO = "auto"
@@ -62,6 +63,11 @@ class PruneSpec(BaseModel):
             return cls(**choices)
         except ValidationError as error:
             raise InvalidSpecError(_sentence(error)) from None
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the run takes a backward pass, which a streamed model cannot."""
+        return self.criterion in GRADIENT_CRITERIA or self.allocation == "loss-curve"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""

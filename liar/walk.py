@@ -7,7 +7,7 @@ pruned and sends the outputs of what is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,11 +44,11 @@ def walk(
     targets: Targets,
     *,
     sequential: bool = False,
-    on_batch: Callable[[], None] | None = None,
+    token_weights: Mapping[str, Sequence[Tensor]] | None = None,
 ) -> Iterator[Visit]:
     """Visit every targeted site in the order of the computation.
 
-    ``on_batch`` is called after each batch of each stage. Raises :class:`NonFiniteError` and
+    ``token_weights`` gives (sequences, length) by site and batch for the loss-aware moments. Raises :class:`NonFiniteError` and
     :class:`CalibrationError` naming the site. Closing the iterator releases all it holds.
     """
     streams: list[Stream] = []
@@ -73,7 +73,7 @@ def walk(
                         [context[layer] for context in contexts],
                         visit=(layer, kind) in wanted,
                         sequential=sequential,
-                        on_batch=on_batch,
+                        token_weights=None if token_weights is None else token_weights.get(site.name),
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
                         break  # nothing behind the last site is needed
@@ -87,26 +87,28 @@ def _stage(
     *,
     visit: bool,
     sequential: bool,
-    on_batch: Callable[[], None] | None,
+    token_weights: Sequence[Tensor] | None,
 ) -> Iterator[Visit]:
     """One half of a block for every batch; a visit when the site is wanted."""
     weight = adapter.consumer(site).weight
-    accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype) if visit else None
+    accumulator: SiteMomentsAccumulator | None = None
+    if visit:
+        loss_aware = token_weights is not None
+        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype, loss_aware=loss_aware)
     inputs: list[Tensor] = []
     advanced: list[Tensor] = []
-    for stream, context in zip(streams, contexts, strict=True):
+    for number, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
         with torch.no_grad():
             rows = adapter.consumer_input(site, stream.hidden, context)
             total, following = _advance(adapter, site, rows, stream.hidden)
             if accumulator is not None:
-                accumulator.update(stream.real(rows), stream.real(total))
+                gradient = None if token_weights is None else stream.real(token_weights[number].to(total.device))
+                accumulator.update(stream.real(rows), stream.real(total), gradient)
         if visit and sequential:
             inputs.append(rows)
             advanced.append(following)
         else:
             stream.hidden = following
-        if on_batch is not None:
-            on_batch()
     if accumulator is None:
         return
     stop = Visit(site, accumulator.finish(site.name))

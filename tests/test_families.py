@@ -213,8 +213,11 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     data = batches(1, size=2)
     if name == "bert":
         data = [{**data[0], "labels": torch.tensor([0, 2])}]
-    *_, (done, total, scores) = gradient_steps(adapter, data, "both")
-    assert done == total
+    steps = gradient_steps(adapter, data, "both")
+    assert next(steps) == (1, 1)
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    scores = stop.value.value
     site = adapter.sites()[2]
     bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
     columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
@@ -235,6 +238,29 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=5e-3)
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_token_weights_are_the_gradients_of_the_residual_stream(name: str) -> None:
+    """Moving the stream behind a site by a small step changes the loss by gradient times step, token by token."""
+    model = build(name)
+    adapter = adapt(model)
+    batch = batches(1, size=1)[0]
+    steps = gradient_steps(adapter, [batch], "both")
+    next(steps)
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    site = adapter.sites()[3]
+    outputs: list[Tensor] = []
+    handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    output = model(**batch).logits
+    handle.remove()
+    if name == "bert":
+        loss = nn.functional.cross_entropy(output, output.argmax(-1))
+    else:
+        loss = nn.functional.cross_entropy(output[0, :-1], batch["input_ids"][0, 1:])
+    expected = torch.autograd.grad(loss, outputs)[0].square().sum(-1)
+    torch.testing.assert_close(stop.value.value[site.name].tokens[0], expected.float(), rtol=1e-3, atol=1e-9)
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:
