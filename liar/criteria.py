@@ -117,7 +117,7 @@ def _channels(bundles: Tensor, size: int) -> Tensor:
 
 
 def _by_bundle(evidence: Evidence, channel_scores: Tensor) -> Tensor:
-    return channel_scores.double().reshape(evidence.site.bundles, -1).sum(dim=1)
+    return channel_scores.reshape(evidence.site.bundles, -1).sum(dim=1)
 
 
 def _gradients(evidence: Evidence) -> SiteGradients:
@@ -138,7 +138,7 @@ CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
 
 def score(criterion: Criterion, evidence: Evidence) -> Tensor:
     """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
-    return CRITERIA[criterion](evidence).double().cpu()
+    return CRITERIA[criterion](evidence).cpu().double()
 
 
 def order_of(scores: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def _backward(
     finally:
         for handle in handles:
             handle.remove()
-    mask_gradients = {name: gradient.double().cpu() for name, gradient in zip(masks, found, strict=False)}
+    mask_gradients = {name: gradient.cpu().double() for name, gradient in zip(masks, found, strict=False)}
     # The consumer's output is added to the stream, so both have the same gradient.
     streams = zip(outputs, found[len(masks) :], strict=True)
     return mask_gradients, {name: gradient.float().square().sum(dim=-1) for name, gradient in streams}

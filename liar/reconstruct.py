@@ -44,7 +44,7 @@ class Solution:
 
 def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
     """r = ridge x trace(C)/d of the whole site."""
-    return ridge * float(moments.covariance.diagonal().double().mean())
+    return ridge * float(moments.covariance.diagonal().mean())
 
 
 def solve_dtype(device: torch.device) -> torch.dtype:

@@ -43,5 +43,5 @@ def _mean_nll(model: PreTrainedModel, windows: Tensor) -> Tensor:
     for start in range(0, targets.shape[1], _LOGITS_AT_ONCE):
         part = slice(start, start + _LOGITS_AT_ONCE)
         nll = cross_entropy(logits[:, part].float().transpose(1, 2), targets[:, part], reduction="none")
-        total += nll.double().sum(dim=1).cpu()
+        total += nll.cpu().double().sum(dim=1)
     return total / targets.shape[1]
