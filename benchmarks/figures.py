@@ -70,10 +70,8 @@ class Recipe:
 def language_model() -> str:
     """FFN neurons of SmolLM2 with the criterion fluctuation, by allocation, schedule and reconstruction."""
     recipes = [
-        Recipe("uniform", "one-shot", "bias"),
         Recipe("uniform", "one-shot", "liar"),
         Recipe("uniform", "one-shot"),
-        Recipe("uniform", "sequential"),
         Recipe("error-curve", "one-shot"),
         Recipe("error-curve", "sequential"),
     ]

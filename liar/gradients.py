@@ -142,5 +142,5 @@ def _loss(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         return F.cross_entropy(logits, logits.argmax(dim=-1) if labels is None else labels, reduction="sum")
     targets = inputs["input_ids"][:, 1:]
     real = inputs["attention_mask"][:, 1:].to(logits.dtype)
-    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), targets, reduction="none") * real
+    losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none").view_as(targets) * real
     return (losses.sum(dim=1) / real.sum(dim=1).clamp_min(1)).sum()

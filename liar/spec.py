@@ -42,9 +42,9 @@ class PruneSpec(BaseModel):
 
     model: str = Field("demo/smollm2-135m", min_length=1, max_length=512)
     targets: Targets = "ffn"
-    criterion: Criterion = "fluctuation"
+    criterion: Criterion = "obs"
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
-    allocation: Allocation = "error-curve"
+    allocation: Allocation = "loss-curve"
     reconstruction: Reconstruction = "least-squares"
     schedule: Schedule = "sequential"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)

@@ -22,7 +22,7 @@ def values(result: RunResult) -> dict[str, float]:
 
 
 def test_half_of_the_neurons_of_smollm2_in_one_shot(smollm2: LoadedModel) -> None:
-    spec = PruneSpec(allocation="uniform", schedule="one-shot", evaluate=("perplexity",))
+    spec = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", evaluate=("perplexity",))
     result = run(spec, smollm2, prompts=["What is a river?"])
     perplexity = values(result)
     assert perplexity["reconstructed"] <= 0.5 * perplexity["pruned"]
@@ -47,7 +47,7 @@ def test_the_default_recipe_at_half(smollm2: LoadedModel) -> None:
 
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment"])
 def test_heads_separate_the_reconstructions(model: str) -> None:
-    spec = PruneSpec(model=model, targets="heads", allocation="uniform", schedule="one-shot", tokens=4096)
+    spec = PruneSpec(model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot", tokens=4096)
     sites = run(spec).sites
     mean = {name: statistics.mean(site.error[name] for site in sites) for name in sites[0].error}
     assert mean["least-squares"] < mean["liar"] < mean["bias"] < mean["none"]
