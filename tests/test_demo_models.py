@@ -47,7 +47,9 @@ def test_the_default_recipe_at_half(smollm2: LoadedModel) -> None:
 
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment"])
 def test_heads_separate_the_reconstructions(model: str) -> None:
-    spec = PruneSpec(model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot", tokens=4096)
+    spec = PruneSpec(
+        model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot", tokens=4096
+    )
     sites = run(spec).sites
     mean = {name: statistics.mean(site.error[name] for site in sites) for name in sites[0].error}
     assert mean["least-squares"] < mean["liar"] < mean["bias"] < mean["none"]
