@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -31,7 +29,6 @@ from liar.events import (
     Loaded,
     Progress,
     SiteDone,
-    Stage,
     Warned,
 )
 from liar.generate import generate
@@ -44,6 +41,7 @@ from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import Evaluation, Generation, RunResult, SiteReport, Totals, Variant
 from liar.spec import CURVE_ALLOCATIONS, PruneSpec
 from liar.surgery import ConsumerParameters, install, kept_channels, shrink
+from liar.timing import Pace, Stopwatch, paced
 from liar.walk import Visit, walk
 
 Events = Generator[Event, None, None]
@@ -79,40 +77,13 @@ def stream(
         yield from job.events(loaded)
 
 
-class Stopwatch:
-    """Seconds of each stage, as the caller of the generator sees them."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-class _Pace:
-    """Progress events of one stage, with an estimate once the first step has been timed."""
-
-    def __init__(self, stage: Stage, total: int) -> None:
-        self.stage, self.total = stage, total
-        self.start = time.perf_counter()
-
-    def at(self, done: int, message: str) -> Progress:
-        elapsed = time.perf_counter() - self.start
-        left = elapsed / done * (self.total - done) if done else None
-        return Progress(self.stage, done, self.total, message, left)
-
-
 @dataclasses.dataclass(slots=True)
 class Survey:
-    """What the dense model tells before anything is pruned: kept counts, and the moments if they are needed again."""
+    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again."""
 
     kept: dict[str, int]
     moments: dict[str, SiteMoments]
+    scores: dict[str, Tensor]
 
 
 class _Run:
@@ -189,17 +160,9 @@ class _Run:
             return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
-        pace: _Pace | None = None
         with self.watch.stage("gradients"):
             steps = gradient_steps(self.adapter, batches, self.spec.targets)
-            while True:
-                try:
-                    done, total = next(steps)
-                except StopIteration as stop:
-                    self.gradients = stop.value
-                    return
-                pace = pace or _Pace("calibrate", total)
-                yield pace.at(done, f"Asking the loss, {done} of {total} pieces of text")
+            self.gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
 
@@ -209,20 +172,23 @@ class _Run:
             return None
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
-        pace = _Pace("calibrate", len(sites))
+        scores: dict[str, Tensor] = {}
+        pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
             weights: dict[str, list[Tensor]] | None = None
             if self.spec.allocation == "loss-curve":
                 weights = {name: found.tokens for name, found in self.gradients.items()}
             visits = walk(self.adapter, batches, self.spec.targets, token_weights=weights)
             for done, visit in enumerate(visits, start=1):
-                candidates.append(self._candidate(visit))
-                if self.spec.schedule == "one-shot":
+                candidate = self._candidate(visit)
+                candidates.append(candidate)
+                if self.spec.schedule == "one-shot" and candidate.scores is not None:
+                    scores[visit.site.name] = candidate.scores
                     moments[visit.site.name] = dataclasses.replace(visit.moments, loss_aware=None)
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
-        return Survey(kept, moments)
+        return Survey(kept, moments, scores)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
@@ -254,14 +220,15 @@ class _Run:
             visits = self._revisit(sites, survey.moments)
         else:
             visits = walk(self.adapter, batches, self.spec.targets, sequential=self.spec.schedule == "sequential")
-        pace = _Pace("prune", len(sites))
+        pace = Pace("prune", len(sites))
         tokens = 0
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
                 if done == 1:
                     tokens = visit.moments.plain.tokens
                     yield from self._say_tokens(tokens, sites)
-                report = self._prune_site(visit, kept[visit.site.name])
+                known = survey.scores.get(visit.site.name) if survey else None
+                report = self._prune_site(visit, kept[visit.site.name], known)
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
                 yield pace.at(done, f"Pruned and repaired {visit.site.name}")
@@ -283,11 +250,11 @@ class _Run:
             yield Warned(message)
 
     @torch.no_grad()
-    def _prune_site(self, visit: Visit, count: int) -> SiteReport:
+    def _prune_site(self, visit: Visit, count: int, scores: Tensor | None) -> SiteReport:
         site, moments = visit.site, visit.moments
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
-        bundles = kept_bundles(self._score(visit, weight), count)
+        bundles = kept_bundles(self._score(visit, weight) if scores is None else scores, count)
         channels = kept_channels(site, bundles, weight.device)
         solutions = reconstruct_all(moments.plain, weight, channels, site=site.name)
         report = SiteReport(
@@ -328,15 +295,7 @@ class _Run:
         for task in dict.fromkeys(self.spec.evaluate):
             with self.watch.stage("evaluate"):
                 steps = evaluate_steps(self.loaded, task, variant, limit=self.spec.evaluate_limit)
-                pace: _Pace | None = None
-                while True:
-                    try:
-                        done, total = next(steps)
-                    except StopIteration as stop:
-                        evaluation: Evaluation = stop.value
-                        break
-                    pace = pace or _Pace("evaluate", total)
-                    yield pace.at(done, f"Measuring {task} of the {variant} model")
+                evaluation = yield from paced(steps, "evaluate", f"Measuring {task} of the {variant} model")
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
         for number, prompt in enumerate(self.prompts, start=1):

@@ -1,0 +1,53 @@
+"""Seconds of each stage, and progress with an estimate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from liar.events import Progress, Stage
+
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Seconds of each stage, as the caller of the generator sees them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to ``name``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class Pace:
+    """Progress events of one stage, with an estimate once the first step has been timed."""
+
+    def __init__(self, stage: Stage, total: int) -> None:
+        self.stage, self.total = stage, total
+        self.start = time.perf_counter()
+
+    def at(self, done: int, message: str) -> Progress:
+        elapsed = time.perf_counter() - self.start
+        left = elapsed / done * (self.total - done) if done else None
+        return Progress(self.stage, done, self.total, message, left)
+
+
+def paced(steps: Generator[tuple[int, int], None, T], stage: Stage, message: str) -> Generator[Progress, None, T]:
+    """Turn (done, total) into progress events; the value of ``steps`` is passed on."""
+    pace = Pace(stage, 0)
+    while True:
+        try:
+            done, pace.total = next(steps)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        yield pace.at(done, message)
