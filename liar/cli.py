@@ -10,10 +10,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-import click
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -290,14 +290,7 @@ def _counted(bar: Progress, description: str) -> Callable[[int, int], None]:
 def main() -> None:
     """Console entry point."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except LiarError as error:
-        errors.print(f"[red]Error:[/red] {error}", highlight=False)
+        errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        errors.print("Stopped; nothing was written.")
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
