@@ -157,9 +157,12 @@ def test_nothing_is_written_by_a_killed_or_interrupted_run(tmp_path: Path) -> No
             # A test runner started in the background ignores Ctrl-C, and its children would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
-        time.sleep(8)
-        process.send_signal(kind)
-        errors = process.communicate(timeout=60)[1]
+        try:
+            time.sleep(8)
+            process.send_signal(kind)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
         assert process.returncode == code, errors
         assert "Traceback" not in errors
         assert list(tmp_path.iterdir()) == []
