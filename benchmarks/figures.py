@@ -147,7 +147,7 @@ def heads() -> str:
 
 
 def classifiers() -> str:
-    """Heads and neurons of MiniLM, sequential least-squares, by allocation, and the default recipe."""
+    """Heads and neurons of MiniLM with the default criterion, by allocation and schedule."""
     rows = []
     tasks: list[tuple[str, Task]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
     for model, task in tasks:
@@ -191,7 +191,8 @@ def classifiers() -> str:
         "of dense",
     )
     n = dense.n
-    return f"Accuracy in percent on {n:,} test texts ± its standard error.\n\n{table(columns, rows)}"
+    head = f"Criterion {PruneSpec().criterion}; accuracy in percent on {n:,} test texts ± its standard error."
+    return f"{head}\n\n{table(columns, rows)}"
 
 
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
