@@ -1,6 +1,6 @@
 """The figures of the README: every number there comes from here.
 
-python benchmarks/figures.py                 prints the tables (about a quarter of an hour on two cores)
+python benchmarks/figures.py                 prints the tables (about half an hour on two cores)
 python benchmarks/figures.py --write         also puts them into the README, between its two markers
 python benchmarks/figures.py --only minilm   one section
 """

@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.gradients import SiteGradients
 from liar.models.adapter import Site
 from liar.moments import Moments
-from liar.reconstruct import cholesky, ridge_of, solve_dtype
+from liar.reconstruct import cholesky, members, ridge_of, solve_dtype
 from liar.spec import Criterion
 
 _OBS_STEPS = 32
@@ -90,7 +90,7 @@ def obs(evidence: Evidence) -> Tensor:
         cost, going, staying = saliency[order[:step]], order[:step], order[step:].sort().values
         scores[alive[going]] = paid + cost.cumsum(0)
         paid = scores[alive[going[-1]]]
-        gone, kept = _channels(going, site.bundle_size), _channels(staying, site.bundle_size)
+        gone, kept = members(going, site.bundle_size), members(staying, site.bundle_size)
         cross = inverse[kept][:, gone]
         solved = torch.linalg.solve(inverse[gone][:, gone], torch.cat([cross.T, W[gone]], dim=1))
         W = W[kept] - cross @ solved[:, len(kept) :]
@@ -109,11 +109,6 @@ def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
     rows = W.reshape(count, size, -1)
     cost: Tensor = (rows * torch.linalg.solve(diagonal_blocks, rows)).sum(dim=(1, 2))
     return cost
-
-
-def _channels(bundles: Tensor, size: int) -> Tensor:
-    """Channel indices of the bundles, (len(bundles) * size,), in their order."""
-    return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()
 
 
 def _by_bundle(evidence: Evidence, channel_scores: Tensor) -> Tensor:
@@ -153,9 +148,9 @@ def kept_bundles(scores: Tensor, count: int) -> Tensor:
 
 def channels_of(site: Site, bundles: Tensor) -> Tensor:
     """The channels of ``bundles``, in their order."""
-    return _channels(bundles, site.bundle_size)
+    return members(bundles, site.bundle_size)
 
 
 def units_of(site: Site, bundles: Tensor) -> Tensor:
     """The units (neurons, query heads) of ``bundles``, in their order."""
-    return _channels(bundles, site.group)
+    return members(bundles, site.group)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from liar.moments import Moments
-from liar.reconstruct import RIDGE, cholesky, ridge_of, solve_dtype
+from liar.reconstruct import RIDGE, cholesky, members, ridge_of, solve_dtype
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 
@@ -55,7 +55,7 @@ def error_curves(
     """
     device = weight.device
     dtype = solve_dtype(device)
-    channels = (order.to(device).unsqueeze(1) * bundle_size + torch.arange(bundle_size, device=device)).flatten()
+    channels = members(order.to(device), bundle_size)
     W = weight[channels].to(dtype)
     mean = moments.mean[channels].to(dtype)
     C = moments.covariance[channels][:, channels].to(dtype)

@@ -200,3 +200,8 @@ def complement(kept: Tensor, size: int) -> Tensor:
     gone = torch.ones(size, dtype=torch.bool, device=kept.device)
     gone[kept] = False
     return gone.nonzero().squeeze(1)
+
+
+def members(bundles: Tensor, size: int) -> Tensor:
+    """Indices of what the bundles hold, ``size`` each, in their order: (n,) -> (n * size,)."""
+    return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()

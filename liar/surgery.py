@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from liar.criteria import channels_of
 from liar.models.adapter import Adapter, Site
-from liar.reconstruct import Solution
+from liar.reconstruct import Solution, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerPa
     device = adapter.consumer(site).weight.device
     bundles = bundles.to(device)
     for producer in adapter.producers(site):
-        rows = (bundles.unsqueeze(1) * producer.rows + torch.arange(producer.rows, device=device)).flatten()
+        rows = members(bundles, producer.rows)
         linear = producer.module
         linear.weight = _parameter(linear.weight[rows])
         if linear.bias is not None:

@@ -192,19 +192,26 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+def run_elsewhere(folder: Path, *arguments: str) -> None:
+    """Run Python with ``arguments`` in ``folder``, as somebody who pasted it."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, (arguments, done.stderr)
+
+
 @pytest.mark.demo
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    for source in blocks("python"):
-        done = subprocess.run(
-            [sys.executable, "-c", source],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert done.returncode == 0, done.stderr
+    sources = blocks("python")
+    assert sources
+    for source in sources:
+        run_elsewhere(tmp_path, "-c", source)
 
 
 @pytest.mark.demo
@@ -216,13 +223,4 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     commands = [line for line in lines if line.startswith("liar ") and "train-adapter" not in line]
     assert len(commands) >= 4
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", *shlex.split(command)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert done.returncode == 0, (command, done.stderr)
+        run_elsewhere(tmp_path, "-m", *shlex.split(command))
