@@ -1,4 +1,4 @@
-"""The address of the page: its query string holds the whole spec, so that a link opens the same run."""
+"""The address of the page: its query string holds the whole spec and the view, so that a link opens what one sees."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import gradio as gr
 
 from liar.errors import InvalidSpecError
 from liar.spec import PruneSpec
+from liar.view import View
 
 _REPLACE = """
 const write = () => {
@@ -27,16 +28,22 @@ def address_bar() -> gr.HTML:
     return gr.HTML(value="", html_template="", js_on_load=_REPLACE, elem_id="address", container=False)
 
 
-def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, str | None]:
-    """The spec that a link asks for, and a sentence about what in it could not be followed.
+def query_of(spec: PruneSpec, view: View) -> str:
+    """The query string of a recipe and a view."""
+    return "&".join(query for query in (spec.to_query(), view.to_query()) if query)
 
-    Returns ``(None, None)`` for the bare address. Each choice stands by itself, so one that is nonsense leaves the
-    others as they are.
+
+def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:
+    """The spec and the view that a link asks for, and a sentence about what in it could not be followed.
+
+    The spec is None where the link names none of its choices. Each choice stands by itself, so one that is nonsense leaves
+    the others as they are.
     """
+    pairs = [(name, value) for name, value in pairs if not name.startswith("__")]
+    view, complaints = View.from_pairs(pairs)
     good: list[tuple[str, str]] = []
-    complaints: list[str] = []
     for name, value in pairs:
-        if name.startswith("__"):
+        if name in View.model_fields:
             continue
         try:
             PruneSpec.from_query(urlencode([(name, value)]))
@@ -44,4 +51,7 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, st
         except InvalidSpecError as error:
             complaints.append(str(error))
     complaint = f"Part of the link was left out. {complaints[0]}" if complaints else None
-    return (PruneSpec.from_query(urlencode(good)) if good else None), complaint
+    try:
+        return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
+    except InvalidSpecError as error:  # each choice is fine, but not together
+        return None, view, f"The link was not followed. {error}"

@@ -1,19 +1,22 @@
-"""What the page shows before anybody pressed a button: a finished run, the one that the address names if it is kept."""
+"""What the page shows before anybody pressed a button: a finished run, or what the address asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
 from components.address import read_address
-from components.panel import Panel, Updates, show_all
-from components.recipe import Recipe, refusal
+from components.explorer import Explorer
+from components.panel import Updates
+from components.recipe import default_spec, measured_on_its_task, refusal
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from liar.view import Layout, View
 
 
 def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:
@@ -22,33 +25,40 @@ def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:
 
 
 class Opening:
-    """Follows a link: fills recipe and panels from the query string of the address."""
+    """Follows a link: fills recipe, view and panels from the query string of the address."""
 
-    def __init__(self, recipe: Recipe, panels: list[Panel], line: gr.HTML, store: RunStore) -> None:
-        self.recipe, self.panels, self.line, self.store = recipe, panels, line, store
+    def __init__(self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML) -> None:
+        self.explorer, self.tabs, self.layout, self.marker = explorer, tabs, layout, marker
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.line, *self.recipe.outputs, *(component for panel in self.panels for component in panel.outputs)]
+        return [self.explorer.bus.view, self.tabs, self.layout, self.marker, *self.explorer.outputs]
 
-    def open(self, request: gr.Request) -> Updates:
-        return self.follow(request.query_params.items())
+    def open(self, remembered: str | None, request: gr.Request) -> Updates:
+        return self.follow(request.query_params.items(), remembered)
 
-    def follow(self, pairs: Iterable[tuple[str, str]]) -> Updates:
-        """Updates for a link; a bare address changes nothing."""
-        spec, complaint = read_address(pairs)
-        if spec is None:
-            return {self.line: status.problem(complaint) if complaint else ""}
-        if refused := refusal(spec):
-            return {self.line: status.problem(refused)}
-        result = self.store.find(spec)
-        updates = self.recipe.fill(spec, result)
-        if result is not None:
-            updates |= show_all(self.panels, result)
-        elif complaint is None:
-            updates[self.line] = status.note(
-                "The run of this link is not kept here: press “Prune and repair” to do it. You see another run."
-            )
+    def follow(self, pairs: Iterable[tuple[str, str]], remembered: str | None = None) -> Updates:
+        """Updates for a link; a bare address changes no more than the layout that this visitor ``remembered``."""
+        named = list(pairs)
+        spec, view, complaint = read_address(named)
+        if remembered in ("simple", "full") and "layout" not in dict(named):
+            view = view.model_copy(update={"layout": cast(Layout, remembered)})
+        updates: Updates = {
+            self.explorer.bus.view: view,
+            self.tabs: gr.update(selected=view.tab),
+            self.layout: view.layout,
+            self.marker: view.layout,
+        }
+        if spec is not None and (refused := refusal(spec)):
+            spec, complaint = None, refused
+        if spec is not None or view != View(layout=view.layout):
+            spec = measured_on_its_task(spec or default_spec())
+            updates |= {**self.explorer.recipe.fill(spec), **self.explorer.draw(spec, view, self._first(spec))}
         if complaint is not None:
-            updates[self.line] = status.problem(complaint)
+            updates[self.explorer.line] = status.problem(complaint)
         return updates
+
+    def _first(self, spec: PruneSpec) -> str:
+        """The run that the page was built with: it is shown already, unless the link names another one."""
+        built = self.explorer.bus.shown.value
+        return "" if self.explorer.studio.store.find(spec) is not None else str(built)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from liar.errors import InvalidSpecError
 
-MAX_PROMPTS = 3
 MAX_CHARACTERS = 2_000
 
 _QUESTIONS = (
@@ -30,11 +29,16 @@ def preset_prompts(model: str) -> list[str]:
     return list(_BY_MODEL.get(model, _QUESTIONS))
 
 
-def read_prompts(text: str | None) -> list[str]:
-    """The non-empty lines of ``text``; raises :class:`InvalidSpecError` for more or longer ones than the page shows."""
-    prompts = list(dict.fromkeys(line.strip() for line in (text or "").splitlines() if line.strip()))
-    if len(prompts) > MAX_PROMPTS:
-        raise InvalidSpecError(f"There are {len(prompts)} prompts and room for {MAX_PROMPTS}: remove some lines.")
-    if any(len(prompt) > MAX_CHARACTERS for prompt in prompts):
-        raise InvalidSpecError(f"A prompt is longer than {MAX_CHARACTERS:,} characters: shorten it.")
-    return prompts
+def is_preset(prompt: str) -> bool:
+    """Whether nobody has to be asked before ``prompt`` makes way for that of another model."""
+    return prompt.strip() in ("", *_QUESTIONS, *_SENTIMENT, *_TOPIC)
+
+
+def read_prompt(text: str | None) -> str:
+    """One prompt of several lines, if need be; raises :class:`InvalidSpecError` for an empty or too long one."""
+    prompt = (text or "").strip()
+    if not prompt:
+        raise InvalidSpecError("The prompt is empty: write a sentence.")
+    if len(prompt) > MAX_CHARACTERS:
+        raise InvalidSpecError(f"The prompt is longer than {MAX_CHARACTERS:,} characters: shorten it.")
+    return prompt

@@ -8,11 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from components.glossary import TERMS
 from components.panel import Updates
-from components.prompts import preset_prompts, read_prompts
 from liar.errors import InvalidSpecError
 from liar.models.presets import PRESETS, Preset
-from liar.results import RunResult
 from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
@@ -28,102 +27,143 @@ OFFERED: dict[str, Preset] = {preset.id: preset for preset in PRESETS if ANY_MOD
 
 def default_spec() -> PruneSpec:
     """What the page opens with: the default recipe, measured on the task of its model."""
-    spec = PruneSpec()
-    task = OFFERED[spec.model].task
-    return spec.model_copy(update={"evaluate": (task,) if task else ()})
+    return measured_on_its_task(PruneSpec())
+
+
+def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
+    """``spec`` with the task of a preset model to measure, where it says none; an unknown model tells when it is loaded."""
+    preset = OFFERED.get(spec.model)
+    if spec.evaluate or preset is None or preset.task is None:
+        return spec
+    return spec.model_copy(update={"evaluate": (preset.task,)})
 
 
 class Recipe:
-    """The controls. What a link may say but no control shows (device, text, evaluation) stays in ``base``."""
+    """The controls. What a link may say but no control shows (device, evaluation) stays in ``base``."""
 
-    def __init__(self, spec: PruneSpec, result: RunResult | None) -> None:
-        prompts = prompts_of(result) if result else preset_prompts(spec.model)
+    def __init__(self, spec: PruneSpec) -> None:
         gr.HTML("<h2>Recipe</h2>")
         self.base = gr.State(spec)
-        self.model = gr.Dropdown(
-            [(preset.title, preset.id) for preset in OFFERED.values()],
-            value=spec.model,
-            label="Model",
-            info="Or type a hub id or a folder." if ANY_MODEL else None,
-            allow_custom_value=ANY_MODEL,
-            elem_id="model",
-        )
-        self.targets = gr.Radio(TARGETS, value=spec.targets, label="Remove", elem_id="targets")
-        self.ratio = gr.Slider(
-            0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", info="Share to remove.", elem_id="ratio"
-        )
-        self.criterion = gr.Dropdown(
-            list(CRITERIA),
-            value=spec.criterion,
-            label="Criterion",
-            info="Tells which units matter least.",
-            filterable=False,
-        )
-        self.allocation = gr.Dropdown(
-            list(ALLOCATIONS),
-            value=spec.allocation,
-            label="Allocation",
-            info="How the ratio is spread over the sites.",
-            filterable=False,
-        )
-        self.reconstruction = gr.Dropdown(
-            list(RECONSTRUCTIONS),
-            value=spec.reconstruction,
-            label="Reconstruction",
-            info="How what is left makes up for the rest.",
-            filterable=False,
-        )
-        self.prompts = gr.Textbox(
-            "\n".join(prompts),
-            label="Prompts",
-            info="One a line, at most three.",
-            lines=3,
-            max_lines=8,
-            elem_id="prompts",
-        )
-        with gr.Accordion("Calibration, schedule and seed", open=False):
+        with gr.Column(elem_classes=["choice"]):
+            self.model = gr.Dropdown(
+                [(preset.title, preset.id) for preset in OFFERED.values()],
+                value=spec.model,
+                label="Model",
+                info=TERMS["model"].help + (" Or type a hub id or a folder." if ANY_MODEL else ""),
+                allow_custom_value=ANY_MODEL,
+                elem_id="model",
+            )
+            _explained("model")
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.targets = gr.Radio(
+                TARGETS, value=spec.targets, label="Remove", info=TERMS["targets"].help, elem_id="targets"
+            )
+            _explained("targets")
+        with gr.Column(elem_classes=["choice"]):
+            self.ratio = gr.Slider(
+                0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", info=TERMS["ratio"].help, elem_id="ratio"
+            )
+            _explained("ratio")
+        self.criterion = _choice("criterion", "Criterion", CRITERIA, spec)
+        self.allocation = _choice("allocation", "Allocation", ALLOCATIONS, spec)
+        self.reconstruction = _choice("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec)
+        with gr.Column(elem_classes=["choice", "full-only"]):
             self.schedule = gr.Radio(
                 ["one-shot", "sequential"],
                 value=spec.schedule,
                 label="Schedule",
-                info="Sequential: each site sees the already pruned model.",
+                info=TERMS["schedule"].help,
+                elem_id="schedule",
             )
+            _explained("schedule")
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.calibration = gr.Dropdown(
+                list(TEXTS),
+                value=spec.calibration,
+                label="Calibration text",
+                info=TERMS["calibration"].help + (" Or type a file or a hub dataset." if ANY_MODEL else ""),
+                allow_custom_value=ANY_MODEL,
+                elem_id="calibration",
+            )
+            _explained("calibration")
+        with gr.Column(elem_classes=["choice", "full-only"]):
             self.tokens = gr.Number(
-                spec.tokens, label="Calibration tokens", precision=0, minimum=1, maximum=10_000_000, elem_id="tokens"
+                spec.tokens,
+                label="Calibration tokens",
+                info=TERMS["tokens"].help,
+                precision=0,
+                minimum=1,
+                maximum=10_000_000,
+                elem_id="tokens",
             )
-            self.seed = gr.Number(spec.seed, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
-        self.model.input(_swap_prompts, [self.model, self.prompts], self.prompts, queue=False, show_progress="hidden")
+            _explained("tokens")
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.seed = gr.Number(
+                spec.seed,
+                label="Seed",
+                info=TERMS["seed"].help,
+                precision=0,
+                minimum=0,
+                maximum=2**31 - 1,
+                elem_id="seed",
+            )
+            _explained("seed")
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.edits = gr.Textbox(
+                "\n".join(spec.edits),
+                label="Edited by hand",
+                info=TERMS["edits"].help,
+                lines=1,
+                max_lines=6,
+                elem_id="edits",
+            )
+            _explained("edits")
 
     @property
     def controls(self) -> dict[str, Block]:
         """Name of the choice in a spec -> its control."""
-        names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed")
-        return {name: getattr(self, name) for name in names}
+        names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
+        return {name: getattr(self, name) for name in (*names, "tokens", "seed", "edits")}
 
     @property
     def inputs(self) -> list[Block]:
-        return [self.base, self.prompts, *self.controls.values()]
+        return [self.base, *self.controls.values()]
 
     @property
     def outputs(self) -> list[Block]:
         return self.inputs
 
-    def read(self, base: PruneSpec, prompts: str, *values: Any) -> tuple[PruneSpec, list[str]]:
-        """The spec and the prompts that the controls say; raises :class:`InvalidSpecError`."""
+    @property
+    def moves(self) -> list[Any]:
+        """The events by which a person changes a choice; typed text counts when it is finished."""
+        typed: list[Any] = [self.tokens, self.seed, self.edits]
+        picked: list[Any] = [control for control in self.controls.values() if control not in typed]
+        finished = [event for control in typed for event in (control.submit, control.blur)]
+        return [control.input for control in picked] + finished
+
+    def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
+        """The spec that the controls say; raises :class:`InvalidSpecError`."""
         choices = dict(zip(self.controls, values, strict=True))
         empty = next((name for name, value in choices.items() if value is None), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
+        choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
-        if choices["model"] != base.model:  # the text and the tasks of another model
-            kept = {name: kept[name] for name in kept if name not in ("calibration", "evaluate", "evaluate_limit")}
-        return PruneSpec.create(**{**kept, **choices}), read_prompts(prompts)
+        if choices["model"] != base.model:  # what was measured and edited belongs to another model
+            kept = {name: kept[name] for name in kept if name not in ("evaluate", "evaluate_limit")}
+            if choices["edits"] == base.edits:
+                choices["edits"] = ()
+            if choices["calibration"] == base.calibration:
+                choices["calibration"] = AUTO
+        spec = measured_on_its_task(PruneSpec.create(**{**kept, **choices}))
+        if refused := refusal(spec):
+            raise InvalidSpecError(refused)
+        return spec
 
-    def fill(self, spec: PruneSpec, result: RunResult | None = None) -> Updates:
-        """Controls that say ``spec``, and the prompts of its result where there is one."""
-        prompts = prompts_of(result) if result else preset_prompts(spec.model)
+    def fill(self, spec: PruneSpec) -> Updates:
+        """Controls that say ``spec``."""
         values = {control: getattr(spec, name) for name, control in self.controls.items()}
-        return {**values, self.base: spec, self.prompts: "\n".join(prompts)}
+        return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
 def refusal(spec: PruneSpec) -> str | None:
@@ -131,17 +171,25 @@ def refusal(spec: PruneSpec) -> str | None:
     if ANY_MODEL:
         return None
     if spec.model not in OFFERED:
-        return f"This page does not offer the model {spec.model!r}; run LIAR at home for that."
+        return f"This page does not offer the model {spec.model[:80]!r}; run LIAR at home for that."
     if spec.calibration not in TEXTS:
-        return f"This page does not read the text {spec.calibration!r}; run LIAR at home for that."
+        return f"This page does not read the text {spec.calibration[:80]!r}; run LIAR at home for that."
     return None
 
 
-def prompts_of(result: RunResult) -> list[str]:
-    return list(dict.fromkeys(generation.prompt for generation in result.generations))
+def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) -> gr.Dropdown:
+    with gr.Column(elem_classes=["choice", "full-only"]):
+        control = gr.Dropdown(
+            list(choices),
+            value=getattr(spec, name),
+            label=label,
+            info=TERMS[name].help,
+            filterable=False,
+            elem_id=name,
+        )
+        _explained(name)
+    return control
 
 
-def _swap_prompts(model: str | None, now: str) -> str:
-    """Presets follow the model; what somebody wrote stays."""
-    presets = {"\n".join(preset_prompts(name)) for name in OFFERED}
-    return "\n".join(preset_prompts(model or "")) if not now.strip() or now.strip() in presets else now
+def _explained(name: str) -> None:
+    gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from components.jobs import Snapshot
 from liar.events import Event, Progress
 from liar.words import duration
 
@@ -25,10 +26,28 @@ def problem(words: str) -> str:
     return f'<div role="alert" class="problem">{escape(words)}</div>'
 
 
-def describe(event: Event) -> str | None:
-    """The status line for an event of a run; None for one that does not move the bar."""
+def follow(title: str, snapshot: Snapshot) -> str:
+    """The status line of a job that is not over: its place in the line, else its step, with the time that is left."""
+    left = f" About {_short(snapshot.seconds_left)} left in all." if snapshot.seconds_left else ""
+    if snapshot.state == "waiting":
+        before = "one job is" if snapshot.place == 1 else f"{snapshot.place} jobs are"
+        return running(f"{title}: {before} before yours.{left}" if snapshot.place else f"{title} begins.{left}")
+    words = describe(snapshot.event, left) if snapshot.event else None
+    return words or running(f"{title}, {snapshot.seconds:.0f} s so far.{left}")
+
+
+def describe(event: Event, left: str = "") -> str | None:
+    """The status line for an event of a job; None for one that does not move the bar.
+
+    ``left`` is a sentence about the time of the whole job, where it is known; else the time of the step is said.
+    """
     if not isinstance(event, Progress):
         return None
     counted = f", {event.done} of {event.total}" if event.total > 1 else ""
-    left = f"; {duration(event.seconds_left)} left in this step" if event.seconds_left else ""
-    return running(f"{event.message}{counted}{left}.", event.done / event.total if event.done else None)
+    if not left and event.seconds_left:
+        left = f" {duration(event.seconds_left).capitalize()} left in this step."
+    return running(f"{event.message}{counted}.{left}", event.done / event.total if event.done else None)
+
+
+def _short(seconds: float) -> str:
+    return duration(seconds).removeprefix("about ")

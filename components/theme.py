@@ -1,4 +1,4 @@
-"""The look: one accent on quiet greys, the reader's own system fonts, nothing fetched from anywhere."""
+"""The look: one accent on quiet greys, fonts that come with the page, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from pathlib import Path
 
 import gradio as gr
 
-CSS = Path(__file__).resolve().parent.parent / "assets" / "page.css"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+
+def stylesheets() -> list[Path]:
+    """The page's own, then one for each panel."""
+    return [ASSETS / "page.css", *sorted((ASSETS / "css").glob("*.css"))]
+
 
 HEAD = """
 <meta name="description" content="Prune a BERT or a LLaMA, repair it in closed form, see what happened.">
@@ -26,8 +32,8 @@ def theme() -> gr.themes.Base:
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
         text_size=gr.themes.sizes.text_md,
-        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
-        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+        font=[gr.themes.LocalFont("IBM Plex Sans"), "system-ui", "sans-serif"],
+        font_mono=[gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"],
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

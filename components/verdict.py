@@ -1,38 +1,50 @@
-"""The sentence above everything: what went, what it broke, what the repair gave back."""
+"""The sentence above everything: what went, what it broke, what the repair gave back; or what is to be expected."""
 
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.panel import Updates
 from liar.results import RunResult
-from liar.words import parameters, recipe, verdict
+from liar.words import Outcome, outlook, parameters, recipe, verdict
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
 
 
 class VerdictPanel:
-    """One sentence to read, two lines to trust it by."""
+    """One sentence to read, two lines to trust it by, and whether it was measured or is predicted."""
 
-    def __init__(self, result: RunResult | None) -> None:
-        self.text = gr.HTML(_markup(result), elem_id="verdict")
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+        self.text = gr.HTML(_measured(result), elem_id="verdict")
 
     @property
     def outputs(self) -> list[Block]:
         return [self.text]
 
     def show(self, result: RunResult) -> Updates:
-        return {self.text: _markup(result)}
+        return {self.text: _measured(result)}
+
+    def expect(self, forecast: Outcome) -> Updates:
+        """What the curves promise, before anything is done."""
+        return {self.text: _markup("Predicted", outlook(forecast), forecast, [])}
 
 
-def _markup(result: RunResult | None) -> str:
+def _measured(result: RunResult | None) -> str:
     if result is None:
-        return "<h2>No run is stored yet: choose a model and press “Prune and repair”.</h2>"
-    warnings = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in result.warnings)
+        return "<h2>No run is stored yet: choose a model and press “Apply”.</h2>"
+    return _markup("Measured", verdict(result), result, result.warnings)
+
+
+def _markup(kind: str, sentence: str, outcome: Outcome, warnings: list[str]) -> str:
+    warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return (
-        f"<h2>{_unbroken(verdict(result))}</h2>"
-        f"<p>{escape(parameters(result))}</p><p>{escape(recipe(result))}</p>{warnings}"
+        f"<h2><span class='kind {kind.lower()}'>{kind}</span> {_unbroken(sentence)}</h2>"
+        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome))}</p>{warned}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Allocation: how the overall ratio is spread over sites. Pure functions from scores and curves to kept bundles.
+"""Allocation: how the overall ratio is spread over sites, and what edits make of it. From scores and curves to kept bundles.
 
 The overall budget is the ratio times the parameters of all targeted units; with one kind of target, where every unit costs
 the same, that is the ratio of units. All but ``uniform`` keep a floor of a twelfth of each site.
@@ -7,15 +7,16 @@ the same, that is the ratio of units. All but ``uniform`` keep a floor of a twel
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from liar.errors import EmptySiteError
-from liar.models.adapter import Site
+from liar.edits import SiteEdit, spans
+from liar.errors import EmptySiteError, InvalidSpecError
+from liar.sites import Site
 from liar.spec import Allocation
 
 _FLOOR = 12
@@ -33,8 +34,8 @@ class Candidate:
 
     site: Site
     bundle_parameters: int
-    scores: Tensor | None = None
-    damage: Tensor | None = None
+    scores: NDArray[np.floating] | None = None
+    damage: NDArray[np.floating] | None = None
 
 
 def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
@@ -72,8 +73,9 @@ def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     ranked: list[tuple[float, int]] = []
     for index, candidate in enumerate(candidates):
         assert candidate.scores is not None
-        scores = candidate.scores
-        standard = (scores - scores.mean()) / scores.std().clamp_min(torch.finfo(scores.dtype).tiny)
+        scores = candidate.scores.astype(np.float64)
+        spread = scores.std(ddof=1) if len(scores) > 1 else 0.0
+        standard = (scores - scores.mean()) / max(spread, np.finfo(np.float64).tiny)
         ranked += [(value, index) for value in standard.tolist()]
     ranked.sort()
     kept = [candidate.site.bundles for candidate in candidates]
@@ -114,3 +116,44 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
             continue
         offer(index)
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+
+
+# -- what was decided by hand ---------------------------------------------------------------------------------------------
+
+
+def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
+    """Raise :class:`InvalidSpecError` for an edit of a site that is not pruned or of units that it does not have."""
+    at = {site.name: site for site in sites}
+    for name, edit in edits.items():
+        site = at.get(name)
+        if site is None:
+            raise InvalidSpecError(f"{name} is edited but not among the pruned sites; choose other targets or drop it.")
+        if beyond := {unit for unit in edit.keep | edit.remove if unit >= site.units}:
+            raise InvalidSpecError(f"{name} has the units 0 to {site.units - 1}, not {spans(beyond)}; change the edit.")
+        if both := bundles_of(site, edit.keep) & bundles_of(site, edit.remove):
+            raise InvalidSpecError(
+                f"The units of {name} go in groups of {site.group}, and group {spans(both)} is both kept and removed."
+            )
+        if len(bundles_of(site, edit.remove)) >= site.bundles:
+            raise EmptySiteError(f"The edits remove every unit of {name}; keep at least one.")
+
+
+def bundles_of(site: Site, units: Iterable[int]) -> frozenset[int]:
+    """The bundles that hold ``units``."""
+    return frozenset(unit // site.group for unit in units)
+
+
+def edited_count(edit: SiteEdit, site: Site, count: int) -> int:
+    """Kept bundles of a site for which the allocation says ``count``."""
+    if edit.ratio is not None:
+        count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
+    most = site.bundles - len(bundles_of(site, edit.remove))
+    return min(max(count, len(bundles_of(site, edit.keep))), most)
+
+
+def edited_scores(edit: SiteEdit, site: Site, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Scores (bundles,) in which the kept bundles are best and the removed ones worst."""
+    changed = scores.astype(np.float64, copy=True)
+    changed[sorted(bundles_of(site, edit.keep))] = np.inf
+    changed[sorted(bundles_of(site, edit.remove))] = -np.inf
+    return changed

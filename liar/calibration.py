@@ -6,40 +6,101 @@ Moments know nothing of the criterion, so one calibration serves every criterion
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from liar.allocation import nearest_removed
+from liar.allocation import Candidate, nearest_removed
+from liar.atlas import RATIOS
 from liar.criteria import Evidence, order_of, score
 from liar.data.corpora import calibration_batches
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
-from liar.gradients import SiteGradients, Steps, gradient_steps
-from liar.models.adapter import Site
+from liar.gradients import SiteGradients, gradient_steps
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
 from liar.moments import SiteMoments
 from liar.results import SiteCurves
-from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, Targets
+from liar.sites import Site
+from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Targets
 from liar.walk import walk
 
-RATIOS = tuple(percent / 100 for percent in range(101))
-"""Where curves are read: the share of a site's units removed."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the text told about the dense model; all tensors stay on the device that measured them."""
+    """What the text told about the dense model; all tensors stay on the device that measured them.
+
+    Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
+    time that a run asks for them.
+    """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def tokens(self) -> int:
         return next(iter(self.moments.values())).plain.tokens
+
+    def check(self, spec: PruneSpec, sites: Sequence[Site]) -> None:
+        """Raise :class:`InvalidSpecError` when this calibration lacks what a run of ``spec`` on ``sites`` asks of it."""
+        if missing := [site.name for site in sites if site not in self.moments]:
+            raise InvalidSpecError(
+                f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
+                f"that include it."
+            )
+        if spec.criterion in GRADIENT_CRITERIA and not self.gradients:
+            raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
+        if spec.allocation == "loss-curve" and any(self.moments[site].loss_aware is None for site in sites):
+            raise InvalidSpecError("loss-curve needs loss-aware moments; calibrate with loss_aware=True.")
+
+    def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
+        """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
+        evidence = Evidence(site, self.moments[site].plain, weight, seed, self.gradients.get(site.name))
+        return self._keep(("scores", criterion, site, seed), lambda: score(criterion, evidence))
+
+    @torch.no_grad()
+    def candidate(self, spec: PruneSpec, site: Site, adapter: Adapter) -> Candidate:
+        """The site as :func:`liar.allocation.allocate` wants it for ``spec``; its block must be on the device."""
+        choice = (spec.criterion, spec.seed, spec.allocation, spec.reconstruction)
+        scores = self.scores(spec.criterion, site, adapter.consumer(site).weight.T, spec.seed)
+        return self._keep(
+            ("candidate", site, *choice), lambda: candidate_of(spec, site, self.moments[site], scores, adapter)
+        )
+
+    def _keep(self, question: Hashable, answer: Callable[[], T]) -> T:
+        if question not in self._kept:
+            self._kept[question] = answer()
+        kept: T = self._kept[question]
+        return kept
+
+
+@torch.no_grad()
+def candidate_of(spec: PruneSpec, site: Site, moments: SiteMoments, scores: Tensor, adapter: Adapter) -> Candidate:
+    """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
+    damage: NDArray[np.floating] | None = None
+    if spec.allocation in CURVE_ALLOCATIONS:
+        weighted = moments.loss_aware if spec.allocation == "loss-curve" else moments.norm_aware
+        assert weighted is not None, "whoever asks for loss-curve has walked with token weights"
+        curves = error_curves(
+            weighted,
+            adapter.consumer(site).weight.T,
+            order_of(scores),
+            bundle_size=site.bundle_size,
+            reconstructions=(spec.reconstruction,),
+            site=site.name,
+        )
+        damage = curves.error[spec.reconstruction].numpy() * curves.energy
+    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage)
 
 
 def calibrate(
@@ -51,33 +112,67 @@ def calibrate(
     seed: int = 0,
     targets: Targets = "both",
     gradients: bool = False,
+    loss_aware: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """One forward of the calibration text (and one backward when ``gradients`` are wanted).
+    """One forward of the calibration text (and one backward when ``gradients`` or ``loss_aware`` moments are wanted).
 
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. Raises
-    :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. ``loss_aware`` moments are those
+    of the allocation loss-curve. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or
+    Inf in weights or activations.
     """
+    steps = calibration_steps(
+        loaded,
+        source,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        seed=seed,
+        targets=targets,
+        gradients=gradients,
+        loss_aware=loss_aware,
+    )
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as stop:
+            calibration: Calibration = stop.value
+            return calibration
+        if on_progress is not None:
+            on_progress(done, total)
+
+
+def calibration_steps(
+    loaded: LoadedModel,
+    source: str = AUTO,
+    *,
+    tokens: int = 12_288,
+    sequence_length: int = 256,
+    seed: int = 0,
+    targets: Targets = "both",
+    gradients: bool = False,
+    loss_aware: bool = False,
+) -> Generator[tuple[int, int], None, Calibration]:
+    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it."""
     with readable_failures():
         batches = calibration_batches(source, loaded, tokens, sequence_length, seed)
         sites = loaded.adapter.sites(targets)
+        found: dict[str, SiteGradients] = {}
+        before = 0
+        if gradients or loss_aware:
+            backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, tokens=loss_aware)
+            while True:
+                try:
+                    before, pieces = next(backward)
+                except StopIteration as stop:
+                    found = stop.value
+                    break
+                yield before, pieces + len(sites)
+        weights = {name: item.tokens for name, item in found.items()} if loss_aware else None
         moments: dict[Site, SiteMoments] = {}
-        for done, visit in enumerate(walk(loaded.adapter, batches, targets), start=1):
+        for visit in walk(loaded.adapter, batches, targets, token_weights=weights):
             moments[visit.site] = visit.moments
-            if on_progress is not None:
-                on_progress(done, len(sites))
-        found = _drain(gradient_steps(loaded.adapter, batches, targets)) if gradients else {}
-        return Calibration(moments, found)
-
-
-def _drain(steps: Steps) -> dict[str, SiteGradients]:
-    """Run to the end without watching."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            gradients: dict[str, SiteGradients] = stop.value
-            return gradients
+            yield before + len(moments), before + len(sites)
+        return Calibration(moments, found if gradients else {})
 
 
 @torch.no_grad()

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from liar.errors import LiarError
+from liar.export import as_json
 from liar.files import check_writable, write_atomically
 from liar.results import CurvesResult, EvaluationResult, RunResult
 from liar.spec import (
@@ -56,6 +57,7 @@ SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration seq
 Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'random'.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
 DType = Annotated[Literal["auto", "float32", "bfloat16", "float16"], typer.Option()]
+_EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
 
 
 @app.command("fetch-demo")
@@ -97,6 +99,7 @@ def prune(
     dtype: DType = "auto",
     evaluate: Annotated[list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
+    edit: Annotated[list[str] | None, typer.Option(help=_EDIT_HELP)] = None,
     json: JsonFile = None,
 ) -> None:
     """Prune and repair a model, and tell the error of every site."""
@@ -117,6 +120,7 @@ def prune(
         dtype=dtype,
         evaluate=tuple(task.value for task in evaluate or ()),
         evaluate_limit=evaluate_limit,
+        edits=tuple(edit or ()),
     )
     result = _run(spec)
     _print_result(result)
@@ -171,7 +175,8 @@ def curves_command(
     spec = PruneSpec.create(
         model=model, calibration=calibration, tokens=tokens, sequence_length=sequence_length, seed=seed, device=device
     )
-    from liar.calibration import RATIOS, calibrate, curves
+    from liar.atlas import RATIOS
+    from liar.calibration import calibrate, curves
     from liar.environment import describe, readable_failures
     from liar.models.catalog import load_model, model_info
 
@@ -206,6 +211,23 @@ def curves_command(
     console.print(table)
     console.print(f"{len(sites)} curves in {drawn - read:.1f} s after {read - ready:.1f} s of calibration")
     _write(json, result)
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[Path, typer.Argument(help="What `liar prune --json` wrote.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The page; without it RUN with the ending .html.")] = None,
+) -> None:
+    """Turn a finished run into one HTML file that opens without a network."""
+    result = _read_run(run)
+    target = out or run.with_suffix(".html")
+    if target.resolve() == run.resolve():
+        raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
+    check_writable(target)
+    from liar.report import html_report
+
+    write_atomically(target, html_report(result))
+    console.print(f"Written to {target}")
 
 
 @app.command("train-adapter")
@@ -255,9 +277,19 @@ def _print_result(result: RunResult) -> None:
     console.print(verdict(result))
 
 
+def _read_run(path: Path) -> RunResult:
+    try:
+        return RunResult.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LiarError(f"{path} cannot be read ({reason}); name a file that `liar prune --json` wrote.") from error
+    except ValidationError as error:
+        raise LiarError(f"{path} holds no run of this version; name a file that `liar prune --json` wrote.") from error
+
+
 def _write(path: Path | None, result: BaseModel) -> None:
     if path is not None:
-        write_atomically(path, result.model_dump_json(indent=1) + "\n")
+        write_atomically(path, as_json(result))
         console.print(f"Written to {path}")
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from liar.gradients import SiteGradients
-from liar.models.adapter import Site
 from liar.moments import Moments
 from liar.reconstruct import cholesky, members, ridge_of, solve_dtype
+from liar.sites import Site
 from liar.spec import Criterion
 
 _OBS_STEPS = 32

@@ -49,3 +49,7 @@ class InsufficientMemoryError(LiarError):
 
 class StorageError(LiarError):
     """A file or folder cannot be written (missing parent, read-only, full disk)."""
+
+
+class QueueFullError(LiarError):
+    """Too many jobs are waiting; the message says when to come back."""

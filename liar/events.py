@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
+
+if TYPE_CHECKING:  # events are matched on by pages, which are up before torch is
+    from liar.variants import Variants
 
 Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"]
 
@@ -61,7 +64,13 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """``variants`` are the models of the run, for whoever wants to ask them more; they live as long as somebody keeps them.
+
+    None for a streamed model, and for a run that neither evaluated nor asked anything.
+    """
+
     result: RunResult
+    variants: Variants | None = None
 
 
 Event = Progress | Loaded | Calibrated | SiteDone | Evaluated | Generated | Warned | Finished

@@ -20,16 +20,17 @@ def check_writable(path: Path | None) -> None:
         raise StorageError(f"{path} cannot be written; choose another file.")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` in one step; raises :class:`StorageError` and leaves nothing half written."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` (text as UTF-8) in one step.
+
+    Raises :class:`StorageError` and leaves nothing half written.
+    """
     partial: str | None = None
     try:
         # In the same folder, because a rename is atomic only within one file system.
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".", suffix=".partial", encoding="utf-8", delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
             partial = file.name
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(partial, 0o644)  # the temporary file was private

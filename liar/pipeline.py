@@ -13,13 +13,16 @@ from collections.abc import Generator, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from liar.allocation import Candidate, allocate
-from liar.criteria import Evidence, kept_bundles, order_of, score, units_of
+from liar.allocation import Candidate, allocate, check_edits, edited_count, edited_scores
+from liar.calibration import Calibration, candidate_of
+from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import calibration_batches
+from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
-from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
 from liar.evaluate import evaluate_steps
+from liar.evaluate.changes import Comparison
+from liar.evaluate.speed import speed_steps
 from liar.events import (
     Calibrated,
     Evaluated,
@@ -33,26 +36,35 @@ from liar.events import (
 )
 from liar.generate import generate
 from liar.gradients import SiteGradients, gradient_steps
-from liar.models.adapter import Batch, Site, adapt
+from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import Evaluation, Generation, RunResult, SiteReport, Totals, Variant
-from liar.spec import CURVE_ALLOCATIONS, PruneSpec
-from liar.surgery import ConsumerParameters, install, kept_channels, shrink
+from liar.results import Evaluation, Generation, RunResult, SiteReport, Speed, Totals, Variant
+from liar.sites import Site
+from liar.spec import GRADIENT_CRITERIA, PruneSpec
+from liar.surgery import ConsumerParameters, kept_channels, shrink
 from liar.timing import Pace, Stopwatch, paced
+from liar.variants import Variants
 from liar.walk import Visit, walk
 
 Events = Generator[Event, None, None]
 
 
-def run(spec: PruneSpec, loaded: LoadedModel | None = None, *, prompts: Sequence[str] = ()) -> RunResult:
+def run(
+    spec: PruneSpec,
+    loaded: LoadedModel | None = None,
+    *,
+    prompts: Sequence[str] = (),
+    calibration: Calibration | None = None,
+    dense: Sequence[Evaluation] = (),
+) -> RunResult:
     """Do the whole run and return its result; see :func:`stream` for what is raised.
 
     >>> result = run(PruneSpec(model="demo/minilm-sentiment", ratio=0.5))  # doctest: +SKIP
     """
-    for event in stream(spec, loaded, prompts=prompts):
+    for event in stream(spec, loaded, prompts=prompts, calibration=calibration, dense=dense):
         if isinstance(event, Finished):
             return event.result
     raise AssertionError("a run ends with Finished or with an error")
@@ -64,16 +76,24 @@ def stream(
     *,
     prompts: Sequence[str] = (),
     max_new_tokens: int = 48,
+    calibration: Calibration | None = None,
+    dense: Sequence[Evaluation] = (),
+    comparison: Comparison | None = None,
 ) -> Events:
     """Run ``spec`` and say what happens, event by event; the last is :class:`Finished`.
 
     ``loaded`` saves loading ``spec.model``; it is copied, never changed. ``prompts`` are continued (language models) or
     labelled (classifiers) by all three variants.
 
+    What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
+    on the same text, tokens, sequence length and seed (only the caller can know that), and the ``dense`` model's evaluations
+    on the same number of items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
+    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model.
+
     Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
     """
     with readable_failures():
-        job = _Run(spec, prompts, max_new_tokens)
+        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison)
         yield from job.events(loaded)
 
 
@@ -89,33 +109,50 @@ class Survey:
 class _Run:
     """State of one run: the spec, the model as it shrinks, and everything that goes into the result."""
 
-    def __init__(self, spec: PruneSpec, prompts: Sequence[str], max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        spec: PruneSpec,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        calibration: Calibration | None,
+        dense: Sequence[Evaluation],
+        comparison: Comparison | None,
+    ) -> None:
         self.spec = spec
         self.prompts = prompts
         self.max_new_tokens = max_new_tokens
+        self.calibration = calibration
+        self.dense = {item.task: item for item in dense if item.variant == "dense"}
         self.watch = Stopwatch()
         self.evaluations: list[Evaluation] = []
+        self.comparison = comparison or Comparison()
+        self.speeds: list[Speed] = []
         self.generations: list[Generation] = []
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
         self.gradients: dict[str, SiteGradients] = {}
-        self.unrepaired: dict[Site, ConsumerParameters] = {}
-        self.repaired: dict[Site, ConsumerParameters] = {}
+        self.edits = merge(spec.edits)
 
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = load_model(self.spec.model, self.spec.device, self.spec.dtype) if given is None else _copy(given)
+            loaded = (
+                load_model(self.spec.model, self.spec.device, self.spec.dtype) if given is None else working_copy(given)
+            )
         self.loaded, self.adapter = loaded, loaded.adapter
+        self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
         blocks_before = parameter_count(self.adapter.layers)
         self._check()
         yield Loaded(info)
 
-        batches = self._batches()
+        batches = [] if self._is_calibrated else self._batches()
         sites = self.adapter.sites(self.spec.targets)
-        yield from self._measure("dense")
-        if self.spec.needs_gradients:
+        if given is None:  # else the dense model stays, and the sites can be shown before anything is measured
+            yield from self._measure("dense")
+        if self.calibration is not None:
+            self.gradients = self.calibration.gradients
+        elif self.spec.needs_gradients:
             yield from self._gradients(batches)
         survey = yield from self._survey(batches, sites)
         yield from self._prune(batches, sites, survey)
@@ -126,6 +163,8 @@ class _Run:
             block_parameters_before=blocks_before,
             block_parameters_after=parameter_count(self.adapter.layers),
         )
+        if given is not None:
+            yield from self._measure("dense")
         if self.spec.evaluate or self.prompts:
             yield from self._measure_variants()
         yield Finished(
@@ -136,10 +175,13 @@ class _Run:
                 totals=totals,
                 evaluations=self.evaluations,
                 generations=self.generations,
+                changes=self.comparison.changes(),
+                speeds=self.speeds,
                 warnings=self.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
-            )
+            ),
+            self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
         )
 
     # -- before anything is touched -----------------------------------------------------------------------------
@@ -151,8 +193,16 @@ class _Run:
                 "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
                 "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
             )
-        candidates = [Candidate(site, 1) for site in self.adapter.sites(self.spec.targets)]
-        allocate("uniform", candidates, self.spec.ratio)
+        sites = self.adapter.sites(self.spec.targets)
+        check_edits(self.edits, sites)
+        if self.calibration is not None:
+            self.calibration.check(self.spec, sites)
+        allocate("uniform", [Candidate(site, 1) for site in sites], self.spec.ratio)
+
+    @property
+    def _is_calibrated(self) -> bool:
+        """Whether the calibration at hand holds all that this run would read from the text."""
+        return self.calibration is not None and self.spec.schedule == "one-shot"
 
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
@@ -161,52 +211,50 @@ class _Run:
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
-            steps = gradient_steps(self.adapter, batches, self.spec.targets)
+            masks, tokens = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, tokens=tokens)
             self.gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
 
     def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
-        """Uniform allocation knows its counts beforehand; the others look at the dense model first."""
-        if self.spec.allocation == "uniform":
+        """Uniform allocation knows its counts beforehand; the others look at the dense model first.
+
+        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other.
+        """
+        if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
         pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
-            weights: dict[str, list[Tensor]] | None = None
-            if self.spec.allocation == "loss-curve":
-                weights = {name: found.tokens for name, found in self.gradients.items()}
-            visits = walk(self.adapter, batches, self.spec.targets, token_weights=weights)
-            for done, visit in enumerate(visits, start=1):
+            for done, visit in enumerate(self._dense_visits(batches, sites), start=1):
                 candidate = self._candidate(visit)
                 candidates.append(candidate)
                 if self.spec.schedule == "one-shot" and candidate.scores is not None:
-                    scores[visit.site.name] = candidate.scores
+                    scores[visit.site.name] = torch.from_numpy(candidate.scores)
                     moments[visit.site.name] = dataclasses.replace(visit.moments, loss_aware=None)
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
 
+    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Iterator[Visit]:
+        """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
+        if self.calibration is not None:
+            return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
+        weights: dict[str, list[Tensor]] | None = None
+        if self.spec.allocation == "loss-curve":
+            weights = {name: found.tokens for name, found in self.gradients.items()}
+        return walk(self.adapter, batches, self.spec.targets, token_weights=weights)
+
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
-        site = visit.site
-        weight = self.adapter.consumer(site).weight.T
-        scores = self._score(visit, weight)
-        damage: Tensor | None = None
-        if self.spec.allocation in CURVE_ALLOCATIONS:
-            curves = error_curves(
-                visit.moments.loss_aware or visit.moments.norm_aware,
-                weight,
-                order_of(scores),
-                bundle_size=site.bundle_size,
-                reconstructions=(self.spec.reconstruction,),
-                site=site.name,
-            )
-            damage = curves.error[self.spec.reconstruction] * curves.energy
-        return Candidate(site, self.adapter.bundle_parameters(site), scores, damage)
+        if self.calibration is not None:
+            return self.calibration.candidate(self.spec, visit.site, self.adapter)
+        scores = self._score(visit, self.adapter.consumer(visit.site).weight.T)
+        return candidate_of(self.spec, visit.site, visit.moments, scores, self.adapter)
 
     def _score(self, visit: Visit, weight: Tensor) -> Tensor:
         gradients = self.gradients.get(visit.site.name)
@@ -254,7 +302,8 @@ class _Run:
         site, moments = visit.site, visit.moments
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
-        bundles = kept_bundles(self._score(visit, weight) if scores is None else scores, count)
+        scores = self._score(visit, weight) if scores is None else scores
+        bundles = chosen_bundles(site, scores, count, self.edits.get(site.name))
         channels = kept_channels(site, bundles, weight.device)
         solutions = reconstruct_all(moments.plain, weight, channels, site=site.name)
         report = SiteReport(
@@ -262,13 +311,13 @@ class _Run:
             layer=site.layer,
             kind=site.kind,
             units=site.units,
-            kept=count * site.group,
+            kept=len(bundles) * site.group,
             kept_units=units_of(site, bundles).tolist(),
             error=relative_errors(moments.plain, weight, channels, solutions),
             norm_aware_error=relative_errors(moments.norm_aware, weight, channels, solutions),
         )
         if self.spec.evaluate or self.prompts:
-            self.unrepaired[site] = _on_host(ConsumerParameters.install_of(consumer, solutions["none"]))
+            self.variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
         repaired = ConsumerParameters.install_of(consumer, solutions[self.spec.reconstruction])
         shrink(self.adapter, site, bundles, repaired)
         visit.kept = channels
@@ -277,40 +326,51 @@ class _Run:
     # -- measuring ----------------------------------------------------------------------------------------------
 
     def _measure_variants(self) -> Events:
-        """The pruned variant shares everything but its consumers with the reconstructed one."""
-        repaired: dict[Site, ConsumerParameters] = {}
-        for site, parameters in self.unrepaired.items():
-            with resident(self.adapter.layers[site.layer]):
-                consumer = self.adapter.consumer(site)
-                bias = None if consumer.bias is None else consumer.bias.detach()
-                repaired[site] = _on_host(ConsumerParameters(consumer.weight.detach(), bias))
-                install(self.adapter, site, parameters)
-        yield from self._measure("pruned")
-        for site, parameters in repaired.items():
-            with resident(self.adapter.layers[site.layer]):
-                install(self.adapter, site, parameters)
+        with self.variants.using("pruned"):
+            yield from self._measure("pruned")
         yield from self._measure("reconstructed")
 
     def _measure(self, variant: Variant) -> Events:
+        loaded = self.given if variant == "dense" and self.given is not None else self.loaded
         for task in dict.fromkeys(self.spec.evaluate):
+            if variant == "dense" and task in self.dense:
+                self.evaluations.append(self.dense[task])
+                yield Evaluated(self.dense[task])
+                continue
             with self.watch.stage("evaluate"):
-                steps = evaluate_steps(self.loaded, task, variant, limit=self.spec.evaluate_limit)
+                limit = self.spec.evaluate_limit
+                steps = evaluate_steps(loaded, task, variant, limit=limit, comparison=self.comparison)
                 evaluation = yield from paced(steps, "evaluate", f"Measuring {task} of the {variant} model")
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
+        if self.spec.evaluate:
+            yield from self._time(loaded, variant)
         for number, prompt in enumerate(self.prompts, start=1):
             yield Progress("generate", number - 1, len(self.prompts), f"The {variant} model answers")
             with self.watch.stage("generate"):
-                generation = generate(self.loaded, prompt, variant, max_new_tokens=self.max_new_tokens)
+                generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=self.given)
             self.generations.append(generation)
             yield Generated(generation)
 
+    def _time(self, loaded: LoadedModel, variant: Variant) -> Events:
+        """The pruned variant computes what the reconstructed one does; a streamed model would time its disk."""
+        if variant == "pruned" or is_offloaded(loaded.model):
+            return
+        with self.watch.stage("evaluate"):
+            steps = speed_steps(loaded, variant)
+            self.speeds.append((yield from paced(steps, "evaluate", f"Timing the {variant} model")))
 
-def _on_host(parameters: ConsumerParameters) -> ConsumerParameters:
-    return ConsumerParameters(parameters.weight.cpu(), None if parameters.bias is None else parameters.bias.cpu())
+
+def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
+    """The bundles that stay, ascending: the ``count`` best by ``scores`` (bundles,), and what was decided by hand."""
+    if edit is not None:
+        count = edited_count(edit, site, count)
+        scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
+    return kept_bundles(scores, count)
 
 
-def _copy(loaded: LoadedModel) -> LoadedModel:
+def working_copy(loaded: LoadedModel) -> LoadedModel:
+    """A model to prune in the place of ``loaded``; raises :class:`InvalidSpecError` for one that is streamed."""
     if is_offloaded(loaded.model):
         raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
     model = copy.deepcopy(loaded.model)

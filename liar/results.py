@@ -65,13 +65,46 @@ class Evaluation(_Record):
     sequence_length: int | None = None
 
 
+class Token(_Record):
+    """A piece of generated text and how likely the dense model held it at that place (0..1)."""
+
+    text: str
+    probability: float | None = None
+
+
 class Generation(_Record):
-    """What a language model wrote after ``prompt``, or what a classifier said of it (label -> probability)."""
+    """What a language model wrote after ``prompt``, or what a classifier said of it (label -> probability).
+
+    ``tokens`` are the pieces of ``text`` in order, ``seconds`` the time of decoding them, and ``dense_perplexity`` that
+    of the answer under the dense model, given the prompt; empty or None where no dense model was at hand.
+    """
 
     prompt: str
     variant: Variant
     text: str | None = None
     probabilities: dict[str, float] | None = None
+    tokens: list[Token] = []
+    seconds: float | None = None
+    dense_perplexity: float | None = None
+
+
+class Change(_Record):
+    """A test item on which the variants disagree: the true ``label`` and each variant's answer, by label name."""
+
+    task: Task
+    text: str
+    label: str
+    answers: dict[Variant, str]
+
+
+class Speed(_Record):
+    """Median seconds of one forward of ``tokens`` tokens on the run's device, with the quartiles' distance as spread."""
+
+    variant: Variant
+    seconds: float
+    spread: float
+    tokens: int
+    repeats: int
 
 
 class RunResult(_Record):
@@ -84,6 +117,8 @@ class RunResult(_Record):
     totals: Totals
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []
+    changes: list[Change] = []
+    speeds: list[Speed] = []
     warnings: list[str] = []
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}

@@ -7,8 +7,9 @@ import json
 from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
 
 Targets = Literal["ffn", "heads", "both"]
@@ -28,6 +29,9 @@ CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve
 
 MAX_RATIO = 0.95
 AUTO = "auto"
+
+_LISTS = ("evaluate", "edits")
+"""Choices that a query may name more than once."""
 
 
 class PruneSpec(BaseModel):
@@ -55,6 +59,13 @@ class PruneSpec(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     evaluate: tuple[Task, ...] = ()
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
+    edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
+    """Decided by hand, see :mod:`liar.edits`."""
+
+    @field_validator("edits")
+    @classmethod
+    def _canonical_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(canonical(edit) for edit in edits))
 
     @classmethod
     def create(cls, **choices: Any) -> Self:
@@ -100,7 +111,7 @@ class PruneSpec(BaseModel):
         """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values."""
         choices: dict[str, Any] = {}
         for name, value in parse_qsl(query.lstrip("?")):
-            if name == "evaluate":
+            if name in _LISTS:
                 choices.setdefault(name, []).append(value)
             else:
                 choices[name] = value
@@ -115,5 +126,7 @@ def _sentence(error: ValidationError) -> str:
         return f"The ratio must be a number from 0 to {MAX_RATIO}, not {first['input']!r}."
     if first["type"] == "extra_forbidden":
         return f"There is no choice called {name!r}; the choices are {', '.join(PruneSpec.model_fields)}."
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     message = first["msg"].removeprefix("Input should be ").rstrip(".")
     return f"{name} should be {message}, not {str(first['input'])[:80]!r}."

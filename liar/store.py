@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
 from liar.files import write_atomically
 from liar.models.demo import cache_folder
-from liar.results import RunResult
+from liar.results import Evaluation, ModelInfo, RunResult, Speed, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
@@ -21,10 +24,33 @@ SHIPPED_RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 """Runs computed ahead, part of the source tree; a plain installation has none."""
 
 
+MOST_SUMMARIES = 500
+"""Runs that a listing shows: the newest."""
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
 def default_folder() -> Path:
     """``LIAR_RUNS`` where it is set, else ``runs`` in the user's cache."""
     chosen = os.environ.get("LIAR_RUNS")
     return Path(chosen).expanduser() if chosen else cache_folder() / "runs"
+
+
+class RunSummary(BaseModel):
+    """What a table or a figure of many runs needs; sites and texts stay on the disk.
+
+    ``saved`` is when the run was kept (UTC); None for a shipped one, which cannot be deleted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    spec: PruneSpec
+    model: ModelInfo
+    totals: Totals
+    evaluations: list[Evaluation] = []
+    speeds: list[Speed] = []
+    environment: dict[str, str] = {}
+    saved: datetime | None = None
 
 
 class RunStore:
@@ -37,6 +63,7 @@ class RunStore:
     def __init__(self, folder: Path | None = None, shipped: Path = SHIPPED_RUNS) -> None:
         self.folder = folder or default_folder()
         self.shipped = shipped
+        self._summaries: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
 
     def save(self, result: RunResult) -> Path:
         """Keep ``result`` under its spec's key, in place of an older one; raises :class:`StorageError`."""
@@ -66,6 +93,45 @@ class RunStore:
                 found.setdefault(run.spec.key, run)
         return list(found.values())
 
+    def summaries(self, most: int = MOST_SUMMARIES) -> list[RunSummary]:
+        """Of the ``most`` newest runs, the shipped ones last; each key once. A file is read again only when it changed."""
+        found: dict[str, RunSummary] = {}
+        seen: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
+        for path in islice(self._files("*.json"), most):
+            version = _version(path)
+            known = self._summaries.get(path)
+            seen[path] = known if known and known[0] == version else (version, self._summary(path))
+            summary = seen[path][1]
+            if summary is not None and path.stem == summary.spec.key:
+                found.setdefault(path.stem, summary)
+        self._summaries = seen
+        return list(found.values())
+
+    def _summary(self, path: Path) -> RunSummary | None:
+        try:
+            summary = RunSummary.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            _say_damaged(path, error)
+            return None
+        saved = None if path.parent == self.shipped else datetime.fromtimestamp(_modified(path), UTC)
+        return summary.model_copy(update={"saved": saved})
+
+    def delete(self, key: str) -> None:
+        """Forget a run that was kept here; raises :class:`StorageError` for a shipped, a missing and a stubborn one."""
+        path = self.folder / f"{key}.json"
+        try:
+            if not _KEY.fullmatch(key):
+                raise FileNotFoundError
+            path.unlink()
+        except FileNotFoundError:
+            if _KEY.fullmatch(key) and (self.shipped / path.name).exists():
+                raise StorageError("This run came with the program and stays; only runs of your own can go.") from None
+            raise StorageError("There is no such run here any more; look at the list again.") from None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be deleted ({error.strerror}); check who owns it.") from error
+
     def _files(self, pattern: str) -> Iterator[Path]:
         yield from sorted(self.folder.glob(pattern), key=_modified, reverse=True)
         yield from sorted(self.shipped.glob(pattern))
@@ -78,11 +144,24 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
+def _version(path: Path) -> tuple[int, int]:
+    """Changes whenever the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
 def _read(path: Path) -> RunResult | None:
     try:
         return RunResult.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        log.warning("Skipped the damaged run %s: %s", path, str(error).splitlines()[0])
+        _say_damaged(path, error)
         return None
+
+
+def _say_damaged(path: Path, error: Exception) -> None:
+    log.warning("Skipped the damaged run %s: %s", path, str(error).splitlines()[0])

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from liar.criteria import channels_of
-from liar.models.adapter import Adapter, Site
+from liar.models.adapter import Adapter
 from liar.reconstruct import Solution, members
+from liar.sites import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from liar.models.adapter import Adapter, Batch, Site, Stream
+from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.offload import resident
 from liar.moments import SiteMoments, SiteMomentsAccumulator
+from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
 

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from liar.results import RunResult, Variant
-from liar.spec import SiteKind, Task
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Literal, Protocol
+
+from liar.results import VARIANTS, Change, Evaluation, RunResult, SiteReport, Totals, Variant
+from liar.spec import PruneSpec, SiteKind, Task
+
+ChangeGroup = Literal["broken", "mended", "lost"]
+CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
+    "broken": ("Broken by pruning", "The dense model is right, the pruned one is wrong."),
+    "mended": ("Mended by the repair", "The pruned model is wrong, the reconstructed one is right."),
+    "lost": (
+        "Wrong after the repair",
+        "The reconstructed model is wrong where the dense or the pruned one is right: "
+        "the repair did not reach it, or broke it.",
+    ),
+}
+"""The kinds of changed test items that matter to a reader, with a title and its meaning."""
+
+MOST_CHANGES = 12
+"""Changed items of each group that a result keeps for a task, the first of the test set."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 _UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
+class Outcome(Protocol):
+    """What a finished run and a forecast have in common."""
+
+    @property
+    def spec(self) -> PruneSpec: ...
+    @property
+    def sites(self) -> Sequence[SiteReport]: ...
+    @property
+    def totals(self) -> Totals: ...
+
+
 def verdict(result: RunResult) -> str:
-    """One sentence: what went, what that broke, what the repair gave back."""
+    """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing was removed: the model is as dense as before."
     measured = [words for task in _tasks(result) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
-    return f"{sentence}; {_percent(_saved(result))} fewer parameters."
+    return f"{sentence}; {_percent(_saved(result))} fewer parameters{_speed(result)}."
 
 
-def parameters(result: RunResult) -> str:
+def outlook(forecast: Outcome) -> str:
+    """One sentence of what is expected of a recipe before anybody has applied it."""
+    if all(site.kept == site.units for site in forecast.sites):
+        return "Nothing would be removed: the model stays as dense as it is."
+    bare, repaired = (
+        fmean(site.error[name] for site in forecast.sites) for name in ("none", forecast.spec.reconstruction)
+    )
+    errors = f"predicted error {bare:.3f}"
+    if forecast.spec.reconstruction != "none":
+        errors += f", repaired {repaired:.3f}"
+    return f"{_removed(forecast)} gone: {errors}; {_percent(_saved(forecast))} fewer parameters."
+
+
+def parameters(result: Outcome) -> str:
     """The parameters really removed, of the blocks and of the whole model."""
     totals = result.totals
     blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
@@ -28,14 +71,14 @@ def parameters(result: RunResult) -> str:
     )
 
 
-def recipe(result: RunResult) -> str:
+def recipe(result: Outcome) -> str:
     """The choices that made this run, in the order in which they act."""
     spec = result.spec
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}."
     )
 
 
@@ -45,7 +88,7 @@ def measurement(result: RunResult, task: Task) -> str:
     if first.metric == "perplexity":
         length = f" of {first.sequence_length} tokens" if first.sequence_length else ""
         return f"perplexity, {first.n:,} windows{length}"
-    return f"{task} accuracy, {first.n:,} sentences"
+    return f"{task} accuracy, {first.n:,} texts"
 
 
 def metric_value(value: float, metric: str) -> str:
@@ -53,6 +96,54 @@ def metric_value(value: float, metric: str) -> str:
     if metric == "accuracy":
         return f"{100 * value:.1f} %"
     return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
+
+
+def recovery(result: RunResult, task: Task) -> float | None:
+    """Percent of what pruning broke that the repair gave back; below 0 where it broke more.
+
+    None where pruning broke nothing, or the task was not measured on all three variants.
+    """
+    values = _values(result, task)
+    if values is None:
+        return None
+    dense, pruned, reconstructed = (values[variant].value for variant in VARIANTS)
+    broken = pruned - dense if values["dense"].metric == "perplexity" else dense - pruned
+    return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
+
+
+def repair(result: RunResult, task: Task) -> str | None:
+    """The recovery in words; None without a repair, and where pruning broke no more than the standard errors together."""
+    values, share = _values(result, task), recovery(result, task)
+    if values is None or share is None or result.spec.reconstruction == "none":
+        return None
+    dense, pruned = values["dense"], values["pruned"]
+    if abs(pruned.value - dense.value) <= dense.stderr + pruned.stderr:
+        return None
+    if share < 0:
+        return f"the repair broke {-share:.0f} % more"
+    return f"the repair gave back {share:.0f} % of what pruning broke"
+
+
+def share_of_dense(result: RunResult, evaluation: Evaluation) -> float | None:
+    """A metric in percent of the dense model's; None where that was not measured, or is zero."""
+    dense = [item.value for item in result.evaluations if item.task == evaluation.task and item.variant == "dense"]
+    return 100 * evaluation.value / dense[0] if dense and dense[0] else None
+
+
+def groups_of(change: Change) -> list[ChangeGroup]:
+    """The groups that a changed item is in: often two, and none where every variant is wrong in its own way."""
+    dense, pruned, reconstructed = (change.answers[variant] == change.label for variant in VARIANTS)
+    found: dict[ChangeGroup, bool] = {
+        "broken": dense and not pruned,
+        "mended": reconstructed and not pruned,
+        "lost": (dense or pruned) and not reconstructed,
+    }
+    return [group for group, holds in found.items() if holds]
+
+
+def changes_of(result: RunResult, task: Task, group: ChangeGroup) -> list[Change]:
+    """The changed items of one group, at most :data:`MOST_CHANGES`; fewer are all there are."""
+    return [item for item in result.changes if item.task == task and group in groups_of(item)][:MOST_CHANGES]
 
 
 def count(number: int) -> str:
@@ -72,7 +163,12 @@ def duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min"
 
 
-def _removed(result: RunResult) -> str:
+def _edited(spec: PruneSpec) -> str:
+    sites = len({edit.split(":")[0] for edit in spec.edits})
+    return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
+
+
+def _removed(result: Outcome) -> str:
     """``Half of the neurons``, or each kind by itself where their shares differ."""
     shares: dict[SiteKind, float] = {}
     for kind in ("attention", "ffn"):
@@ -88,8 +184,8 @@ def _removed(result: RunResult) -> str:
 
 def _effect(result: RunResult, task: Task) -> str | None:
     """``perplexity 16.2 → 110.7, repaired 42.4``; None where the task was not measured on all three variants."""
-    values = {item.variant: item for item in result.evaluations if item.task == task}
-    if not values.keys() >= {"dense", "pruned", "reconstructed"}:
+    values = _values(result, task)
+    if values is None:
         return None
 
     def said(variant: Variant) -> str:
@@ -100,11 +196,32 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
+def _speed(result: RunResult) -> str:
+    """``, 1.2 times as fast (measured)``; nothing where no time was taken.
+
+    Times whose spreads reach each other are no difference.
+    """
+    timed = {speed.variant: speed for speed in result.speeds}
+    if not timed.keys() >= {"dense", "reconstructed"}:
+        return ""
+    dense, reconstructed = timed["dense"], timed["reconstructed"]
+    factor = f"{dense.seconds / reconstructed.seconds:.1f}"
+    if factor == "1.0" or abs(dense.seconds - reconstructed.seconds) <= dense.spread + reconstructed.spread:
+        return ", not measurably faster"
+    return f", {factor} times as fast (measured)"
+
+
+def _values(result: RunResult, task: Task) -> dict[Variant, Evaluation] | None:
+    """The task's evaluation of each variant; None where one is missing."""
+    values = {item.variant: item for item in result.evaluations if item.task == task}
+    return values if values.keys() >= set(VARIANTS) else None
+
+
 def _tasks(result: RunResult) -> list[Task]:
     return list(dict.fromkeys(item.task for item in result.evaluations))
 
 
-def _saved(result: RunResult) -> float:
+def _saved(result: Outcome) -> float:
     return _share(result.totals.parameters_before, result.totals.parameters_after)
 
 

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport, Totals
-from liar.spec import PruneSpec, Reconstruction, SiteKind
+import numpy as np
+
+from liar.allocation import nearest_removed
+from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.results import (
+    VARIANTS,
+    Change,
+    Evaluation,
+    Generation,
+    ModelInfo,
+    RunResult,
+    SiteReport,
+    Speed,
+    Totals,
+    Variant,
+)
+from liar.spec import CRITERIA, PruneSpec, Reconstruction, SiteKind
 
 _UNITS: dict[SiteKind, int] = {"attention": 9, "ffn": 1536}
 
@@ -67,6 +82,15 @@ def language_run(layers: int = 30, **choices: Any) -> RunResult:
     )
 
 
+def change(text: str, label: str, *answers: str) -> Change:
+    """A test sentence with the answers of the dense, the pruned and the reconstructed model."""
+    return Change(task="sentiment", text=text, label=label, answers=dict(zip(VARIANTS, answers, strict=True)))
+
+
+def speed(variant: Variant, seconds: float, spread: float = 0.001) -> Speed:
+    return Speed(variant=variant, seconds=seconds, spread=spread, tokens=128, repeats=9)
+
+
 def classifier_run(**choices: Any) -> RunResult:
     """What a run on a BERT with a sentiment head looks like."""
     spec = PruneSpec.create(
@@ -107,4 +131,80 @@ def classifier_run(**choices: Any) -> RunResult:
             )
             for variant, value in values.items()
         ],
+        changes=[
+            change("A quiet marvel.", "positive", "positive", "negative", "positive"),
+            change("Two hours I will not get back.", "negative", "negative", "positive", "positive"),
+            change("Not the worst film of the year.", "positive", "negative", "positive", "negative"),
+        ],
+        speeds=[speed("dense", 0.012), speed("reconstructed", 0.010, spread=0.0005)],
+    )
+
+
+_KINDS: dict[SiteKind, KindFacts] = {
+    "attention": KindFacts(
+        units=9,
+        unit_size=4,
+        group=3,
+        bundle_parameters=6_912,
+        bias_fixed=36,
+        bias_per_bundle=20,
+        outputs=36,
+        layers=[0, 1, 2],
+    ),
+    "ffn": KindFacts(
+        units=60,
+        unit_size=1,
+        group=1,
+        bundle_parameters=108,
+        bias_fixed=36,
+        bias_per_bundle=2,
+        outputs=36,
+        layers=[0, 1, 2],
+    ),
+}
+"""What :func:`tiny_atlas` knows: three bundles of three heads, which share keys and values, and sixty neurons."""
+
+
+def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
+    """Three layers of a model 36 wide, every criterion, weighting and reconstruction; of no real model.
+
+    Errors grow with the square of the share removed, are worst in layer 0 and best for least-squares.
+    """
+    spec = spec or PruneSpec()
+    facts = AtlasFacts(
+        key=AtlasKey.of(spec),
+        model=ModelInfo(id=spec.model, family="llama", layers=3, parameters=150_000),
+        block_parameters=81_648,
+        criteria=list(CRITERIA),
+        weightings=list(WEIGHTINGS),
+        kinds=_KINDS,
+        tokens=spec.tokens,
+        seconds=1.5,
+        environment={},
+    )
+    return Atlas(facts, {kind: _tiny_arrays(kind, found) for kind, found in _KINDS.items()})
+
+
+def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
+    generator = np.random.default_rng(len(kind))
+    sites, criteria = len(facts.layers), len(CRITERIA)
+    bundles, channels = facts.units // facts.group, facts.units * facts.unit_size
+    removed = np.array([nearest_removed(bundles, ratio) / bundles for ratio in RATIOS])
+    depth = 1 / (1 + np.arange(sites))
+    parts = np.array([1.0, 0.8, 0.3, 0.25])  # none, bias, liar, least-squares
+    weights = np.array([1.0, 0.9, 0.7])  # plain, norm-aware, loss-aware
+    error = np.einsum("s,c,w,r,i->scwri", depth, 1 - 0.05 * np.arange(criteria), weights, parts, removed**2)
+    sample = np.linspace(0, channels - 1, 12).round().astype(np.int32)
+    factor = generator.normal(size=(sites, len(sample), 4))
+    covariance = factor @ factor.transpose(0, 2, 1)
+    deviation = np.sqrt(np.einsum("sii->si", covariance))
+    return KindArrays(
+        order=np.stack([[generator.permutation(bundles) for _ in CRITERIA] for _ in facts.layers]),
+        scores=np.sort(generator.lognormal(sigma=2, size=(sites, criteria, bundles)), axis=-1)[..., ::-1],
+        error=error,
+        energy=np.ones((sites, len(WEIGHTINGS))),
+        spectrum=np.tile(np.logspace(2, -3, 24), (sites, 1)),
+        condition=np.array([3.2e4] * sites),
+        sample=np.tile(sample, (sites, 1)),
+        correlation=covariance / (deviation[:, :, None] * deviation[:, None, :]),
     )

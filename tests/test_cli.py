@@ -16,6 +16,7 @@ import pytest
 
 from liar.results import CurvesResult, EvaluationResult, RunResult
 from liar.spec import RECONSTRUCTIONS
+from tests.fakes import language_run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -47,7 +48,7 @@ def test_help_is_quick_and_names_every_command() -> None:
     done = liar("--help")
     assert time.perf_counter() - start < 10
     assert done.returncode == 0
-    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "train-adapter"):
+    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "report", "train-adapter"):
         assert command in done.stdout
 
 
@@ -129,6 +130,37 @@ def test_bad_choices_are_refused_in_one_sentence(arguments: list[str], expected:
 def test_a_ratio_that_empties_a_site_is_refused_before_calibration() -> None:
     message = sentence(liar("prune", "demo/smollm2-135m", "--targets", "heads", "--ratio", "0.9"))
     assert "layers.0.attention" in message
+
+
+def test_an_edit_that_is_none_is_refused_before_anything_is_loaded() -> None:
+    assert "'layers.0:gone' is no edit" in sentence(liar("prune", "demo/minilm", "--edit", "layers.0:gone"))
+
+
+def test_report_writes_a_page_beside_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(language_run().model_dump_json())
+    assert liar("report", str(path)).returncode == 0
+    assert "110.7" in (tmp_path / "run.html").read_text()
+    assert liar("report", str(path), "--out", str(tmp_path / "other.html")).returncode == 0
+    assert (tmp_path / "other.html").read_text() == (tmp_path / "run.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "expected"),
+    [
+        (None, "page.html", "run.json cannot be read"),
+        ("{", "page.html", "run.json holds no run"),
+        ('{"ratios": []}', "page.html", "run.json holds no run"),
+        (language_run(layers=1).model_dump_json(), "run.json", "would replace"),
+        (language_run(layers=1).model_dump_json(), "no/such/page.html", "does not exist"),
+    ],
+)
+def test_report_refuses_in_one_sentence(tmp_path: Path, content: str | None, out: str, expected: str) -> None:
+    run = tmp_path / "run.json"
+    if content is not None:
+        run.write_text(content)
+    assert expected in sentence(liar("report", str(run), "--out", str(tmp_path / out)))
+    assert [path.name for path in tmp_path.iterdir()] == ([] if content is None else ["run.json"])
 
 
 @pytest.mark.parametrize("name", ["colour", "--nonsense"])

@@ -2,34 +2,124 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import closing
+from typing import Any
+
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
-from liar.generate import generate
-from liar.models.catalog import load_model
-from tests.tiny import classifier, encoder, language_model
+from liar.generate import edits_that_flip, generate, stream_tokens
+from liar.models.catalog import LoadedModel, load_model
+from tests.tiny import LETTERS, classifier, encoder, language_model
 
 
-def test_greedy_answers_take_the_likeliest_token_each_time() -> None:
-    loaded = language_model()
+def greedy(loaded: LoadedModel, prompt: str, count: int) -> list[int]:
+    """New tokens as transformers itself chooses them."""
+    encoded = loaded.tokenizer(prompt, return_tensors="pt")
+    output = loaded.model.generate(**encoded, do_sample=False, max_new_tokens=count)
+    return output[0, encoded["input_ids"].shape[1] :].tolist()
+
+
+def unending(loaded: LoadedModel) -> LoadedModel:
     loaded.model.generation_config.eos_token_id = None
-    tokens = loaded.tokenizer("a b c", return_tensors="pt")["input_ids"]
-    length = tokens.shape[1]
-    for _ in range(12):
-        following = loaded.model(tokens, use_cache=False).logits[0, -1].argmax()
-        tokens = torch.cat([tokens, following.view(1, 1)], dim=1)
-    expected = loaded.tokenizer.decode(tokens[0, length:], skip_special_tokens=True).strip()
-    answer = generate(loaded, "a b c", "pruned", max_new_tokens=12)
-    assert answer.text == expected
+    return loaded
+
+
+def test_greedy_answers_are_those_of_transformers() -> None:
+    loaded = unending(language_model())
+    expected = greedy(loaded, "a b c", 24)
+    pieces = list(stream_tokens(loaded, "a b c", max_new_tokens=24))
+    assert [piece.token for piece in pieces] == expected
+    answer = generate(loaded, "a b c", "pruned", max_new_tokens=24)
+    assert answer.text == loaded.tokenizer.decode(expected, skip_special_tokens=True)
+    assert answer.text == "".join(piece.text for piece in pieces)
+    assert [token.text for token in answer.tokens] == [piece.text for piece in pieces]
     assert (answer.prompt, answer.variant, answer.probabilities) == ("a b c", "pruned", None)
+    assert answer.dense_perplexity is None
+    assert answer.tokens[0].probability is None
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_answer_stops_where_the_model_ends_it(several: bool) -> None:
+    loaded = unending(language_model())
+    first, *rest = greedy(loaded, "a b c", 24)
+    end = next(token for token in rest if token != first)
+    loaded.model.generation_config.eos_token_id = [end, 1] if several else end
+    pieces = list(stream_tokens(loaded, "a b c", max_new_tokens=24))
+    assert pieces[0].token == first
+    assert [piece.token for piece in pieces] == [first, *rest][: rest.index(end) + 1]
+
+
+def test_an_answer_can_be_left_at_any_moment() -> None:
+    loaded = unending(language_model())
+    with closing(stream_tokens(loaded, "a b c", max_new_tokens=400)) as pieces:  # type: ignore[type-var]
+        first = [next(pieces).token, next(pieces).token]
+    assert first == greedy(loaded, "a b c", 2)
+    assert next(pieces, None) is None
+
+
+def test_a_character_of_several_tokens_arrives_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = language_model()
+    alphabet = sorted(ByteLevel.alphabet())
+    letters = Tokenizer(BPE({letter: index for index, letter in enumerate(alphabet)}, []))
+    letters.pre_tokenizer, letters.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    loaded.tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, model_max_length=512)
+    written = "é €😀a"
+    tokens = letters.encode(written).ids[:-1]
+    cut_short = [*tokens, letters.encode("€").ids[0]]
+    monkeypatch.setattr("liar.generate._new_tokens", lambda *_: iter(cut_short))
+    pieces = list(stream_tokens(loaded, "a"))
+    assert [piece.token for piece in pieces] == cut_short
+    assert "|".join(piece.text for piece in pieces) == "|é| |||€||||😀|\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_dense_model_scores_an_answer_in_one_forward() -> None:
+    loaded, dense = unending(language_model()), unending(language_model())
+    torch.manual_seed(3)
+    for parameter in loaded.model.parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.1)
+    calls: list[int] = []
+    hook = dense.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    answer = generate(loaded, "a b c", max_new_tokens=9, dense=dense)
+    hook.remove()
+    assert len(calls) == 1
+
+    tokens = dense.tokenizer("a b c")["input_ids"]
+    expected: list[float] = []
+    for piece in stream_tokens(loaded, "a b c", max_new_tokens=9):
+        logits = dense.model(torch.tensor([tokens]), use_cache=False).logits[0, -1]
+        expected.append(float(logits.softmax(0)[piece.token]))
+        tokens.append(piece.token)
+    assert [token.probability for token in answer.tokens] == pytest.approx(expected, rel=1e-4)
+    mean = sum(math.log(probability) for probability in expected) / len(expected)
+    assert answer.dense_perplexity == pytest.approx(math.exp(-mean), rel=1e-4)
+
+
+def test_an_answer_without_tokens_has_no_perplexity() -> None:
+    loaded = language_model()
+    loaded.model.generation_config.eos_token_id = greedy(unending(loaded), "a b c", 1)
+    answer = generate(loaded, "a b c", dense=language_model())
+    assert (answer.text, answer.tokens, answer.dense_perplexity) == ("", [], None)
 
 
 def test_the_models_own_sampling_settings_do_not_leak_in() -> None:
     loaded = language_model()
-    expected = generate(loaded, "a b c")
+    expected = generate(loaded, "a b c").tokens
     loaded.model.generation_config.update(do_sample=True, temperature=5.0, top_k=2)
-    assert generate(loaded, "a b c") == expected
+    assert generate(loaded, "a b c").tokens == expected
+
+
+def test_a_temperature_near_zero_is_greedy() -> None:
+    loaded = unending(language_model())
+    drawn = stream_tokens(loaded, "a b c", max_new_tokens=12, temperature=1e-300, seed=5)
+    assert [piece.token for piece in drawn] == greedy(loaded, "a b c", 12)
 
 
 def test_sampling_follows_its_seed_and_leaves_torch_alone() -> None:
@@ -41,16 +131,10 @@ def test_sampling_follows_its_seed_and_leaves_torch_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_chat_model_is_spoken_to_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chat_model_is_spoken_to_as_one() -> None:
     loaded = language_model()
-    seen: list[list[int]] = []
-    original = loaded.model.generate
-
-    def watch(**options: torch.Tensor) -> torch.Tensor:
-        seen.append(options["input_ids"][0].tolist())
-        return original(**options)
-
-    monkeypatch.setattr(loaded.model, "generate", watch)
+    seen: list[Any] = []
+    loaded.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].tolist()))
     loaded.tokenizer.chat_template = (
         "{% for m in messages %}u {{ m.content }} {% endfor %}{% if add_generation_prompt %}z{% endif %}"
     )
@@ -66,6 +150,36 @@ def test_a_classifier_gives_every_label_its_probability() -> None:
     assert answer.probabilities == pytest.approx(
         dict(zip(("bad", "fair", "good"), logits.softmax(0).tolist(), strict=True))
     )
+
+
+def test_edits_say_what_the_model_says_of_each_text() -> None:
+    loaded = classifier(("bad", "fair", "good"))
+    sentence = next(letter for letter in LETTERS if len({item.label for item in edits_that_flip(loaded, letter)}) > 1)
+    answers = edits_that_flip(loaded, sentence)
+    before = said(loaded, sentence)
+    assert {item.flips for item in answers} == {True, False}
+    for item in answers:
+        assert item.label == said(loaded, item.text)
+        assert item.flips == (item.label != before)
+
+
+def said(loaded: LoadedModel, sentence: str) -> str:
+    probabilities = generate(loaded, sentence).probabilities or {}
+    return max(probabilities, key=probabilities.__getitem__)
+
+
+def test_edits_beyond_the_models_positions_are_left_out() -> None:
+    loaded = classifier(positions=16)
+    names = {item.edit for item in edits_that_flip(loaded, " ".join("abcdefghijkl"))}
+    assert "in capitals" in names
+    assert "said twice" not in names
+
+
+def test_edits_need_a_classifier_and_a_sentence() -> None:
+    with pytest.raises(InvalidSpecError, match="no classifier"):
+        edits_that_flip(language_model(), "a")
+    with pytest.raises(InvalidSpecError, match="empty"):
+        edits_that_flip(classifier(), " ")
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n\t"])

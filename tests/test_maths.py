@@ -11,9 +11,9 @@ from torch import Tensor
 from liar.criteria import CRITERIA, Evidence, order_of, score
 from liar.error_curves import error_curves
 from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
-from liar.models.adapter import Site
 from liar.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
 from liar.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
+from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS
 
 settings.register_profile("maths", max_examples=40, deadline=None, derandomize=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from liar import PruneSpec, calibrate, curves, run, stream
 from liar.allocation import Candidate, allocate, nearest_removed
+from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
-from liar.models.adapter import Site
 from liar.models.catalog import LoadedModel
+from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from tests import tiny
 
@@ -161,7 +163,7 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
         for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
             scores = torch.rand(units, generator=generator, dtype=torch.float64)
             damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
-            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores, damage))  # type: ignore[arg-type]
+            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores.numpy(), damage.numpy()))  # type: ignore[arg-type]
     kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
     removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
     whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
@@ -172,7 +174,7 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
 
 
 def test_error_curve_takes_from_the_sites_that_suffer_least() -> None:
-    flat, steep = (torch.linspace(top, 0, 101, dtype=torch.float64).square() for top in (1, 10))
+    flat, steep = (torch.linspace(top, 0, 101, dtype=torch.float64).square().numpy() for top in (1, 10))
     candidates = [Candidate(Site(0, "ffn", 100), 1, None, flat), Candidate(Site(1, "ffn", 100), 1, None, steep)]
     kept = allocate("error-curve", candidates, 0.5)
     assert kept["layers.0.ffn"] < 20
@@ -260,3 +262,53 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     list(stream(spec(text, **base, reconstruction="none"), model))
     torch.testing.assert_close(seen["reconstructed"], pruned)
     assert not torch.allclose(repaired, pruned)
+
+
+# -- what changed, and how fast it got ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> LabelledText:
+    """Labelled words of letters in the place of the film reviews."""
+    generator = torch.Generator().manual_seed(2)
+    texts = [
+        " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (12,), generator=generator))
+        for _ in range(60)
+    ]
+    items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
+    monkeypatch.setattr("liar.evaluate.task_items", lambda *_: items)
+    return items
+
+
+def test_a_classifiers_run_keeps_the_items_whose_answers_changed(text: str, letters: LabelledText) -> None:
+    model = tiny.classifier(positions=256)
+    chosen = spec(text, evaluate=("sentiment",), evaluate_limit=40, ratio=0.75, targets="ffn")
+    result = run(chosen, model)
+    assert result.changes
+    assert run(chosen, model).changes == result.changes
+    for change in result.changes:
+        position = letters.texts.index(change.text)
+        assert position < 40
+        assert change.label == letters.label_names[letters.labels[position]]
+        with torch.no_grad():
+            logits = model.model(**model.tokenizer(change.text, return_tensors="pt")).logits
+        assert change.answers["dense"] == letters.label_names[int(logits.argmax())]
+        assert len(set(change.answers.values())) == 2
+
+
+def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: LabelledText) -> None:
+    model = tiny.classifier(positions=256)
+    speeds = run(spec(text, evaluate=("sentiment",)), model).speeds
+    assert [item.variant for item in speeds] == ["dense", "reconstructed"]
+    assert {item.tokens for item in speeds} == {128}
+    assert run(spec(text), model, prompts=["a b c"]).speeds == []
+
+
+def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its forwards would tell how fast the weights come, not how fast the model is."""
+    streamed = tiny.classifier(positions=256)
+    cpu_offload(streamed.model, execution_device=torch.device("cpu"))
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: streamed)
+    result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
+    assert len(result.evaluations) == 3
+    assert result.speeds == []

@@ -95,3 +95,82 @@ def test_newest_first(store: RunStore) -> None:
 def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIAR_RUNS", str(tmp_path / "elsewhere"))
     assert RunStore().folder == tmp_path / "elsewhere"
+
+
+# -- listings and deletion ----------------------------------------------------------------------------------------------
+
+
+def test_summaries_say_what_a_table_needs(store: RunStore) -> None:
+    runs = [language_run(seed=seed) for seed in range(3)]
+    for age, run in enumerate(runs):
+        os.utime(store.save(run), (age, age))
+    listed = store.summaries()
+    assert [item.spec for item in listed] == [run.spec for run in runs[::-1]]
+    assert [item.saved.timestamp() for item in listed if item.saved] == [2, 1, 0]
+    assert (listed[0].totals, listed[0].evaluations) == (runs[2].totals, runs[2].evaluations)
+    assert [item.spec for item in store.summaries(most=2)] == [run.spec for run in runs[:0:-1]]
+
+
+def test_a_listing_follows_the_folder_and_reads_no_file_twice(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = language_run(), language_run(seed=1)
+    path, other = store.save(first), store.save(second)
+    assert len(store.summaries()) == 2
+    path.write_text("{}")
+    with caplog.at_level(logging.WARNING):
+        assert [item.spec for item in store.summaries()] == [second.spec]
+    assert path.name in caplog.text
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+    assert [item.spec for item in store.summaries()] == [second.spec]
+    other.unlink()
+    assert store.summaries() == []
+
+
+def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(tmp_path: Path) -> None:
+    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    run = language_run()
+    shipped.save(run)
+    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    assert [item.saved for item in store.summaries()] == [None]
+    store.save(run)
+    (listed,) = store.summaries()
+    assert listed.saved is not None
+
+
+def test_only_a_run_of_ones_own_can_be_deleted(tmp_path: Path) -> None:
+    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    run, own = language_run(), language_run(seed=1)
+    path = shipped.save(run)
+    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    store.save(own)
+    store.delete(own.spec.key)
+    assert store.load(own.spec.key) is None
+    with pytest.raises(StorageError, match="came with the program"):
+        store.delete(run.spec.key)
+    with pytest.raises(StorageError, match="no such run"):
+        store.delete(own.spec.key)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("key", ["../outside", "", "*", "a" * 63 + "/"])
+def test_deletion_stays_in_the_folder(store: RunStore, key: str) -> None:
+    store.save(language_run())
+    outside = store.folder.parent / "outside.json"
+    outside.write_text("{}")
+    with pytest.raises(StorageError, match="no such run"):
+        store.delete(key)
+    assert outside.exists()
+    assert len(store.runs()) == 1
+
+
+def test_a_deletion_that_the_system_refuses_is_a_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = language_run()
+    store.save(run)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageError, match="cannot be deleted"):
+        store.delete(run.spec.key)

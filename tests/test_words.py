@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from liar import words
-from tests.fakes import classifier_run, language_run
+from liar.results import RunResult
+from tests.fakes import change, classifier_run, language_run, speed
 
 
 def test_verdict_of_a_language_model() -> None:
@@ -17,7 +18,95 @@ def test_verdict_of_a_language_model() -> None:
 def test_verdict_of_a_classifier() -> None:
     sentence = words.verdict(classifier_run())
     assert "sentiment accuracy 86.3 % → 80.8 %, repaired 84.7 %" in sentence
-    assert "25 % fewer parameters" in sentence
+    assert sentence.endswith("; 25 % fewer parameters, 1.2 times as fast (measured).")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spread", "said"),
+    [
+        (0.5, 0.1, "2.0 times as fast (measured)"),
+        (2.0, 0.1, "0.5 times as fast (measured)"),
+        (0.98, 0.001, "not measurably faster"),
+        (0.7, 0.2, "not measurably faster"),
+        (1.3, 0.2, "not measurably faster"),
+    ],
+)
+def test_a_speed_is_no_better_than_its_measurement(seconds: float, spread: float, said: str) -> None:
+    speeds = [speed("dense", 1.0, spread), speed("reconstructed", seconds, spread)]
+    sentence = words.verdict(language_run().model_copy(update={"speeds": speeds}))
+    assert sentence.endswith(f"; 30 % fewer parameters, {said}.")
+
+
+def test_a_speed_needs_two_times() -> None:
+    alone = language_run().model_copy(update={"speeds": [speed("dense", 1.0)]})
+    assert words.verdict(alone) == words.verdict(language_run())
+
+
+def with_values(run: RunResult, *values: float) -> RunResult:
+    """The run with other values of the dense, the pruned and the reconstructed model."""
+    measured = zip(run.evaluations, values, strict=True)
+    return run.model_copy(
+        update={"evaluations": [item.model_copy(update={"value": value}) for item, value in measured]}
+    )
+
+
+def test_recovery_is_the_share_of_what_pruning_broke() -> None:
+    assert words.recovery(language_run(), "perplexity") == pytest.approx(100 * (110.7 - 42.4) / (110.7 - 16.2))
+    assert words.recovery(classifier_run(), "sentiment") == pytest.approx(100 * (0.847 - 0.808) / (0.863 - 0.808))
+    assert words.recovery(with_values(language_run(), 10, 20, 25), "perplexity") == pytest.approx(-50)
+    assert words.recovery(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(150)
+
+
+def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
+    assert words.recovery(with_values(language_run(), 20, 20, 15), "perplexity") is None
+    assert words.recovery(with_values(language_run(), 20, 15, 25), "perplexity") is None
+    assert words.recovery(with_values(classifier_run(), 0.8, 0.85, 0.7), "sentiment") is None
+    assert words.recovery(language_run(), "topic") is None
+    run = language_run()
+    assert words.recovery(run.model_copy(update={"evaluations": run.evaluations[:2]}), "perplexity") is None
+
+
+def test_a_repair_is_said_as_what_it_is() -> None:
+    assert words.repair(language_run(), "perplexity") == "the repair gave back 72 % of what pruning broke"
+    assert words.repair(with_values(language_run(), 10, 20, 25), "perplexity") == "the repair broke 50 % more"
+    assert words.repair(language_run(reconstruction="none"), "perplexity") is None
+
+
+def test_a_share_of_next_to_nothing_is_not_said() -> None:
+    """Pruning broke one percent where one standard error is one percent: twice as much, or nothing, is chance."""
+    run = with_values(classifier_run(), 0.86, 0.85, 0.84)
+    assert words.recovery(run, "sentiment") == pytest.approx(-100)
+    assert words.repair(run, "sentiment") is None
+
+
+def test_a_metric_stands_beside_the_dense_one() -> None:
+    run = language_run()
+    shares = [words.share_of_dense(run, item) for item in run.evaluations]
+    assert shares == pytest.approx([100, 683.3, 261.7], abs=0.1)
+    assert words.share_of_dense(run.model_copy(update={"evaluations": run.evaluations[1:]}), run.evaluations[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "groups"),
+    [
+        ("yny", ["broken", "mended"]),
+        ("ynn", ["broken", "lost"]),
+        ("yyn", ["lost"]),
+        ("nyn", ["lost"]),
+        ("nny", ["mended"]),
+        ("nyy", []),
+        ("nnn", []),
+    ],
+)
+def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
+    assert words.groups_of(change("text", "y", *answers)) == groups
+
+
+def test_a_group_holds_the_changes_of_its_task() -> None:
+    run = classifier_run()
+    counts = [len(words.changes_of(run, "sentiment", group)) for group in words.CHANGE_GROUPS]
+    assert counts == [2, 1, 2]
+    assert words.changes_of(run, "topic", "broken") == []
 
 
 def test_heads_and_neurons_are_told_apart_where_their_shares_differ() -> None:

@@ -13,7 +13,8 @@ from liar.data.splits import Split
 from liar.data.tasks import LABELS, LabelledText, task_items
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_steps
+from liar.evaluate.changes import Comparison
+from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps
 from liar.evaluate.perplexity import perplexity_steps
 from liar.results import Evaluation, Variant
 from liar.spec import Task
@@ -34,19 +35,21 @@ def evaluate_steps(
     limit: int | None = None,
     data: str | None = None,
     sequence_length: int = 256,
+    comparison: Comparison | None = None,
 ) -> Steps:
     """Measure ``task`` on held-out text; the generator's value is the :class:`Evaluation`.
 
     ``limit`` counts windows of ``sequence_length`` tokens for perplexity (default 20) and texts for the others
     (default at most 1,200). ``data`` measures other text than the demo bundle's, see
-    :func:`liar.data.texts.read_samples`; ``variant`` only labels the result.
+    :func:`liar.data.texts.read_samples`; ``variant`` only labels the result. ``comparison`` hears which
+    label the model gave to each labelled text.
 
     Raises :class:`InvalidSpecError` at the first step when the model has no head for ``task``, and
     :class:`CalibrationError` for unusable ``data``.
     """
     if task == "perplexity":
         return _perplexity(loaded, variant, split, limit, data, sequence_length)
-    return _accuracy(loaded, task, variant, split, limit, data, sequence_length)
+    return _accuracy(loaded, task, variant, split, limit, data, sequence_length, comparison)
 
 
 def evaluate(
@@ -100,6 +103,7 @@ def _accuracy(
     limit: int | None,
     data: str | None,
     sequence_length: int,
+    comparison: Comparison | None,
 ) -> Steps:
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
     classes = classes_of(loaded.model.config, task) if is_classifier(loaded.model) else {}
@@ -111,7 +115,10 @@ def _accuracy(
     items = task_items(task, split) if data is None else _own_items(data, split, limit, loaded, classes)
     items = items.first(limit or DEFAULT_LIMIT)
     order = [classes[name.casefold()] for name in items.label_names]
-    value, stderr = yield from accuracy_steps(loaded.model, loaded.tokenizer, items, order, sequence_length)
+    answers = yield from answer_steps(loaded.model, loaded.tokenizer, items, order, sequence_length)
+    if comparison is not None:
+        comparison.note(task, variant, items, answers.tolist())
+    value, stderr = accuracy_of(answers, items)
     return Evaluation(task=task, metric="accuracy", variant=variant, value=value, n=len(items), stderr=stderr)
 
 

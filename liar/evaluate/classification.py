@@ -33,6 +33,33 @@ def class_logits(
         yield positions, logits.float().cpu()
 
 
+def answer_steps(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    items: LabelledText,
+    classes: Sequence[int],
+    sequence_length: int,
+) -> Generator[tuple[int, int], None, Tensor]:
+    """Yield (items done, items in all); return the label that the model gives to each item, (items,) int64 on the CPU.
+
+    ``classes[label]`` is the model's class for a label of ``items``; classes that no label means are never the answer.
+    """
+    answers = torch.empty(len(items), dtype=torch.long)
+    done = 0
+    for positions, logits in class_logits(model, tokenizer, items.texts, sequence_length):
+        answers[positions] = logits[:, list(classes)].argmax(dim=1)
+        done += len(positions)
+        yield done, len(items)
+    return answers
+
+
+def accuracy_of(answers: Tensor, items: LabelledText) -> tuple[float, float]:
+    """Share of the right ``answers`` (items,), in 0..1, and its binomial standard error."""
+    metric = MulticlassAccuracy(num_classes=len(items.label_names), average="micro")
+    accuracy = float(metric(answers, torch.tensor(items.labels)))
+    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(items))
+
+
 def accuracy_steps(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -40,16 +67,6 @@ def accuracy_steps(
     classes: Sequence[int],
     sequence_length: int,
 ) -> Generator[tuple[int, int], None, tuple[float, float]]:
-    """Yield (items done, items in all); return accuracy in 0..1 and its binomial standard error.
-
-    ``classes[label]`` is the model's class for a label of ``items``.
-    """
-    metric = MulticlassAccuracy(num_classes=len(classes), average="micro")
-    labels = torch.tensor(items.labels)
-    done = 0
-    for positions, logits in class_logits(model, tokenizer, items.texts, sequence_length):
-        metric.update(logits[:, list(classes)].argmax(dim=1), labels[positions])
-        done += len(positions)
-        yield done, len(items)
-    accuracy = float(metric.compute())
-    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(items))
+    """:func:`answer_steps`, and :func:`accuracy_of` in the end."""
+    answers = yield from answer_steps(model, tokenizer, items, classes, sequence_length)
+    return accuracy_of(answers, items)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from liar.models.adapter import Adapter, Producer, Site
+from liar.models.adapter import Adapter, Producer
+from liar.sites import Site
 from liar.spec import SiteKind
 
 

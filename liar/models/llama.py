@@ -7,8 +7,9 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from liar.models.adapter import Adapter, Producer, Site, left_out
+from liar.models.adapter import Adapter, Producer, left_out
 from liar.models.offload import resident
+from liar.sites import Site
 from liar.spec import SiteKind
 
 

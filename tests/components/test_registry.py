@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -58,3 +59,70 @@ def test_a_failure_is_passed_on_and_not_remembered(loader: Loader) -> None:
         with pytest.raises(ModelNotFoundError):
             get(registry, "missing")
     assert loader.asked == ["missing", "missing"]
+
+
+def left_over(dense: Any, size: int = 700) -> Any:
+    return SimpleNamespace(dense=dense, bytes=size)
+
+
+def test_variants_are_found_by_the_key_of_their_run(loader: Loader) -> None:
+    registry = ModelRegistry(10_000, loader)
+    first, second = left_over(None), left_over(None)
+    registry.keep("run", first)
+    assert cast(Any, registry.variants("run")) is first
+    registry.keep("run", second)
+    assert cast(Any, registry.variants("run")) is second
+    assert registry.variants("another") is None
+
+
+def test_models_and_variants_share_one_bound(loader: Loader) -> None:
+    registry = ModelRegistry(2_500, loader)
+    registry.keep("run", left_over(None))
+    get(registry, "a")
+    assert registry.variants("run") is not None
+    get(registry, "b")  # 2,700 bytes
+    assert registry.variants("run") is not None
+    assert loader.asked == ["a", "b"]
+    get(registry, "a")
+    assert loader.asked == ["a", "b", "a"]
+
+
+def test_a_dense_model_counts_once_and_goes_after_its_variants(loader: Loader) -> None:
+    registry = ModelRegistry(2_500, loader)
+    dense = get(registry, "a")
+    registry.keep("old", left_over(dense))
+    registry.keep("new", left_over(dense))  # 2,400 bytes in all
+    assert registry.variants("old") is not None
+    get(registry, "b")  # without either's variants there is room; dropping "a" alone would free nothing
+    assert registry.variants("new") is None
+    assert registry.variants("old") is None
+    assert get(registry, "a") is dense
+    assert loader.asked == ["a", "b"]
+
+
+def test_the_variants_of_the_run_just_finished_stay_with_their_dense_model(loader: Loader) -> None:
+    registry = ModelRegistry(1_500, loader)
+    dense = get(registry, "a")
+    registry.keep("run", left_over(dense, 5_000))
+    assert registry.variants("run") is not None
+    assert get(registry, "a") is dense
+    assert loader.asked == ["a"]
+
+
+def test_what_is_in_memory_does_not_wait_for_what_is_loading() -> None:
+    loading, go_on = Event(), Event()
+
+    def slow(model: str, device: str, dtype: str) -> Any:
+        loading.set()
+        go_on.wait(10)
+        return SimpleNamespace(id=model, model=torch.nn.Linear(1, 1))
+
+    registry = ModelRegistry(10_000, slow)
+    registry.keep("run", left_over(None))
+    thread = Thread(target=get, args=(registry, "a"))
+    thread.start()
+    assert loading.wait(10)
+    assert registry.variants("run") is not None  # would hang
+    go_on.set()
+    thread.join(10)
+    assert get(registry, "a").id == "a"

@@ -11,7 +11,9 @@ import torch
 
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate import evaluate, evaluate_steps
+from liar.evaluate.changes import Comparison
 from liar.models.catalog import LoadedModel, load_model
+from liar.results import Variant
 from tests.tiny import LETTERS, classifier, encoder, language_model
 
 
@@ -50,6 +52,32 @@ def test_accuracy_is_the_share_of_right_answers(
     assert result.value == pytest.approx(share)
     assert result.stderr == pytest.approx(math.sqrt(share * (1 - share) / 75))
     assert (result.n, result.metric, result.variant) == (75, "accuracy", "reconstructed")
+
+
+@pytest.mark.parametrize("labels", [("negative", "positive"), ("POSITIVE", "NEGATIVE")])
+def test_the_answers_of_the_variants_are_compared_item_by_item(
+    labels: tuple[str, str], items: list[tuple[str, str]], table: str
+) -> None:
+    """A head with its sign turned gives the other answer to every item."""
+    dense, turned = classifier(labels), classifier(labels)
+    turned.model.classifier.weight.neg_()
+    turned.model.classifier.bias.neg_()
+    variants: dict[Variant, LoadedModel] = {"dense": dense, "pruned": turned, "reconstructed": dense}
+    comparison = Comparison()
+    for variant, loaded in variants.items():
+        list(evaluate_steps(loaded, "sentiment", variant, data=table, sequence_length=64, comparison=comparison))
+    right = _right(dense, items)
+    first = sorted(position for answer in (True, False) for position in _first_twelve(right, answer))
+    changes = comparison.changes()
+    assert [change.text for change in changes] == [items[position][0] for position in first]
+    for change, position in zip(changes, first, strict=True):
+        assert change.label.casefold() == items[position][1].casefold()
+        assert (change.answers["dense"] == change.label) == right[position]
+        assert change.answers["dense"] == change.answers["reconstructed"] != change.answers["pruned"]
+
+
+def _first_twelve(right: list[bool], wanted: bool) -> list[int]:
+    return [position for position, answer in enumerate(right) if answer == wanted][:12]
 
 
 def test_a_limit_takes_the_first_items(items: list[tuple[str, str]], table: str) -> None:

@@ -1,0 +1,74 @@
+"""What ships with the page, done for real: the atlases of the demo models, and a finished run of each.
+
+python benchmarks/shipped.py            writes assets/atlases/*.npz and assets/runs/*.json (about 15 minutes on two cores)
+python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
+
+from components.prompts import preset_prompts
+from components.recipe import default_spec
+from liar import PruneSpec, load_model
+from liar.atlas import SHIPPED_ATLASES, Atlas, AtlasStore
+from liar.draw_atlas import atlas_steps
+from liar.events import Finished
+from liar.pipeline import stream
+from liar.store import SHIPPED_RUNS, RunStore
+from liar.words import verdict
+
+SPECS = (
+    default_spec(),
+    PruneSpec(model="demo/minilm-sentiment", targets="both", evaluate=("sentiment",)),
+    PruneSpec(model="demo/minilm-topic", targets="both", evaluate=("topic",)),
+)
+
+
+def draw_atlases() -> None:
+    SHIPPED_ATLASES.mkdir(exist_ok=True)
+    for old in SHIPPED_ATLASES.glob("*.npz"):
+        old.unlink()
+    for spec in SPECS:
+        steps = atlas_steps(load_model(spec.model), spec)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                atlas: Atlas = stop.value
+                break
+        path = AtlasStore(SHIPPED_ATLASES).save(atlas)
+        print(f"{path.name}: {spec.model}, {path.stat().st_size / 1e6:.1f} MB, {atlas.facts.seconds:.0f} s", flush=True)
+
+
+def finish_runs() -> None:
+    for old in SHIPPED_RUNS.glob("*.json"):
+        old.unlink()
+    store = RunStore(SHIPPED_RUNS)
+    for spec in SPECS:
+        start = time.perf_counter()
+        for event in stream(spec, load_model(spec.model), prompts=preset_prompts(spec.model)):
+            if isinstance(event, Finished):
+                path = store.save(event.result)
+                print(f"{path.name}, {time.perf_counter() - start:.0f} s: {verdict(event.result)}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("only", nargs="?", choices=("atlases", "runs"))
+    only = parser.parse_args().only
+    if only != "runs":
+        draw_atlases()
+    if only != "atlases":
+        finish_runs()
+
+
+if __name__ == "__main__":
+    main()

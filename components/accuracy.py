@@ -1,0 +1,141 @@
+"""What it cost: the metric of the three models, and the test items whose answers changed."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components.panel import Updates
+from liar.plots import metric_bars
+from liar.results import VARIANTS, Change, Evaluation, RunResult
+from liar.spec import Task
+from liar.words import CHANGE_GROUPS, MOST_CHANGES, ChangeGroup, changes_of, metric_value, recovery, share_of_dense
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+_NO_LABELS = "This task has no labels, so no single answer can turn from right to wrong."
+_NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
+_NO_CHANGES = "No changed text is stored with this run."
+
+_HEAD = ("Task", "Model", "Value", "Standard error", "Measured on", "Share of dense", "Recovery")
+
+
+class AccuracyPanel:
+    """Bars, the figures behind them, and the texts behind the figures."""
+
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+        gr.HTML(
+            "<h3>Before and after</h3><p>“Pruned” is the same mask without reconstruction. "
+            "Whiskers are one standard error.</p>",
+            elem_classes=["caption"],
+        )
+        self.plot = gr.Plot(
+            metric_bars(result) if result else None, show_label=False, container=False, elem_id="metrics"
+        )
+        self.table = gr.HTML(_table(result) if result else "", elem_id="measures")
+        self.changes = gr.HTML(_changes(result) if result else "", elem_id="changes")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.plot, self.table, self.changes]
+
+    def show(self, result: RunResult) -> Updates:
+        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: _changes(result)}
+
+
+# -- the figures behind the bars ----------------------------------------------------------------------------------------
+
+
+def _table(result: RunResult) -> str:
+    if not result.evaluations:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
+    body = "".join(_rows(result, task) for task in _tasks(result))
+    return (
+        '<div class="scroll" role="region" aria-label="Figures of the bars" tabindex="0">'
+        f"<table><thead><tr>{head}</tr></thead>{body}</table></div>"
+        "<p>Recovery is the share of what pruning broke that the repair gave back.</p>"
+    )
+
+
+def _rows(result: RunResult, task: Task) -> str:
+    items = [
+        item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)
+    ]
+    name = "perplexity" if task == "perplexity" else f"{task} accuracy"
+    rows = [f'<th scope="row">{item.variant}</th>' + _cells(result, item) for item in items]
+    first = f'<th scope="rowgroup" rowspan="{len(items)}">{name}</th>'
+    return "<tbody>" + "".join(f"<tr>{first if not at else ''}{row}</tr>" for at, row in enumerate(rows)) + "</tbody>"
+
+
+def _cells(result: RunResult, item: Evaluation) -> str:
+    regained = recovery(result, item.task) if item.variant == "reconstructed" else None
+    cells = [
+        metric_value(item.value, item.metric),
+        f"± {metric_value(item.stderr, item.metric)}",
+        f"{item.n:,} {'windows' if item.metric == 'perplexity' else 'texts'}",
+        _percent(share_of_dense(result, item)),
+        _percent(regained),
+    ]
+    return "".join(f"<td>{cell}</td>" for cell in cells)
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:,.0f} %"
+
+
+# -- the texts behind the figures ---------------------------------------------------------------------------------------
+
+
+def _changes(result: RunResult) -> str:
+    labelled = [task for task in _tasks(result) if task != "perplexity"]
+    if not result.evaluations:
+        return _empty(_NOTHING_MEASURED)
+    if not labelled:
+        return _empty(_NO_LABELS)
+    if not result.changes:
+        return _empty(_NO_CHANGES)
+    return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
+
+
+def _empty(sentence: str) -> str:
+    return f"<h4>What changed</h4><p>{sentence}</p>"
+
+
+def _groups(result: RunResult, task: Task) -> str:
+    return "".join(_group(group, changes_of(result, task, group)) for group in CHANGE_GROUPS)
+
+
+def _group(group: ChangeGroup, changes: list[Change]) -> str:
+    title, meaning = CHANGE_GROUPS[group]
+    if not changes:
+        return f"<h5>{title}: no text</h5><p>{meaning}</p>"
+    texts = "1 text" if len(changes) == 1 else f"{len(changes)} texts"
+    extent = "the first of the test set" if len(changes) == MOST_CHANGES else "all there are"
+    items = "".join(f"<li>{_change(change)}</li>" for change in changes)
+    return (
+        f"<h5>{title}: {texts} shown, {extent}</h5><p>{meaning}</p>"
+        f'<details><summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary><ul>{items}</ul></details>'
+    )
+
+
+def _change(change: Change) -> str:
+    """A text, its label and three answers; a mark and a word say which are wrong, whatever one sees of the colour."""
+    answers = "".join(
+        f'<div class="{variant}"><dt>{variant}</dt><dd>{_answer(change.answers[variant], change.label)}</dd></div>'
+        for variant in VARIANTS
+    )
+    return f"<p>{escape(change.text)}</p><dl><div><dt>label</dt><dd>{escape(change.label)}</dd></div>{answers}</dl>"
+
+
+def _answer(answer: str, label: str) -> str:
+    said = escape(answer)
+    return f"✓ {said}" if answer == label else f'<span class="wrong">✗ {said}, wrong</span>'
+
+
+def _tasks(result: RunResult) -> list[Task]:
+    return list(dict.fromkeys(item.task for item in result.evaluations))

@@ -1,0 +1,171 @@
+"""Applying a recipe: from the button to the last figure, as a job that a reload does not end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.explorer import Explorer
+from components.jobs import Job
+from components.panel import Updates
+from components.prompts import preset_prompts
+from components.recipe import Recipe
+from components.studio import Bus, Studio
+from liar.errors import LiarError
+from liar.events import Event, SiteDone
+from liar.results import RunResult, SiteReport
+from liar.spec import PruneSpec
+from liar.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Handed out when the last site is done: the heatmap need not wait for the metrics."""
+
+    sites: list[SiteReport]
+
+
+class Apply:
+    """Button, Stop and status line around one job; what was shown before stays until a result takes its place."""
+
+    def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
+        self.studio, self.bus, self.recipe = studio, bus, recipe
+        with gr.Row():
+            self.button = gr.Button("Apply", variant="primary", scale=3, min_width=120, elem_id="apply")
+            self.stop = gr.Button("Stop", interactive=False, scale=1, min_width=80, elem_id="stop")
+        self.status = gr.HTML("", elem_id="status")
+        self.job = gr.State("")
+
+    def wire(self, explorer: Explorer) -> None:
+        """Connect the buttons, once the explorer is wired."""
+        self.explorer = explorer
+        line: list[Block] = [self.button, self.stop, self.status, self.job]
+        outputs = [*dict.fromkeys([*line, *explorer.outputs])]
+        # Watching costs nothing, so any number of pages may; the work itself waits in the queue of jobs.
+        watching: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
+        inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
+        self.button.click(self.apply, inputs, outputs, api_name="apply", trigger_mode="once", **watching)
+        self.stop.click(
+            self.end, self.job, line, queue=False, show_progress="hidden", api_visibility="private", trigger_mode="once"
+        )
+        self.outputs, self.watching = outputs, watching
+
+    def resume_with(self, event: Any) -> None:
+        """After ``event`` (the opening of the page), watch the job of the recipe if there is one."""
+        event.then(self.resume, [self.bus.view, self.bus.spec], self.outputs, api_visibility="private", **self.watching)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def apply(self, view: View, shown: str, base: PruneSpec, *values: Any, request: gr.Request) -> Iterator[Updates]:
+        """Do the run that the controls say; every expected failure ends in one sentence on the page."""
+        try:
+            spec = self.recipe.read(base, *values)
+            job = self.studio.jobs.submit(
+                str(request.session_hash),
+                spec.key,
+                f"Applying the recipe to {spec.model}",
+                lambda: self._run(spec),
+                expected_seconds=self._expected(spec),
+            )
+        except LiarError as error:
+            yield self._idle(status.problem(str(error)))
+            return
+        yield from self._watch(job, spec, view)
+
+    def resume(self, view: View, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
+        """The page was loaded anew while its job went on."""
+        job = self.studio.jobs.find(spec.key)
+        if job is None or self.studio.jobs.snapshot(job).ended:
+            yield {}
+            return
+        job = self.studio.jobs.submit(str(request.session_hash), spec.key, job.title, lambda: self._run(spec))
+        yield from self._watch(job, spec, view)
+
+    def end(self, id: str, request: gr.Request) -> Updates:
+        """Stop was pressed; the watcher tells when the step at work has ended."""
+        job = self.studio.jobs.get(id)
+        if job is not None:
+            self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+
+    # -- the job ------------------------------------------------------------------------------------------------
+
+    def _watch(self, job: Job, spec: PruneSpec, view: View) -> Iterator[Updates]:
+        yield self._busy(job)
+        drawn = False
+        for snapshot in self.studio.jobs.watch(job):
+            if snapshot.ended:
+                break
+            updates: Updates = {self.status: status.follow(job.title, snapshot)}
+            if snapshot.partial and not drawn:
+                updates |= self.explorer.layers.draw(
+                    snapshot.partial[-1].sites, view, chart=None, measured=None, spec=spec
+                )
+                drawn = True
+            yield updates
+        if snapshot.state == "done":
+            yield self._finish(snapshot.result, view)
+        elif snapshot.state == "stopped":
+            yield self._idle(status.note("Stopped. What was shown before is still here."))
+        else:
+            yield self._idle(status.problem(snapshot.error or "The run failed; the log of the server has more."))
+
+    def _run(self, spec: PruneSpec) -> Iterator[Event | Pruned]:
+        """In the worker: the run with everything that the page shows of it."""
+        # Both load torch, which takes seconds: the first run pays, not the first paint.
+        from liar.models.offload import is_offloaded
+        from liar.pipeline import stream
+
+        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
+        if not spec.evaluate and loaded.task:
+            spec = spec.model_copy(update={"evaluate": (loaded.task,)})
+        says = loaded.is_language_model or loaded.task is not None
+        prompts = preset_prompts(spec.model) if says else []
+        reports: list[SiteReport] = []
+        # A streamed model is too large to be copied: the run loads its own.
+        for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
+            yield event
+            if isinstance(event, SiteDone):
+                reports.append(event.report)
+                if event.done == event.total:
+                    yield Pruned(reports)
+
+    def _expected(self, spec: PruneSpec) -> float | None:
+        """Seconds that a stored run of the same kind took."""
+        alike = (
+            run
+            for run in self.studio.store.runs()
+            if (run.spec.model, run.spec.targets, run.spec.schedule) == (spec.model, spec.targets, spec.schedule)
+        )
+        found = next(alike, None)
+        return sum(found.timings.values()) if found else None
+
+    def _finish(self, result: RunResult, view: View) -> Updates:
+        words = status.note("Done. The address of this page now holds this run.")
+        try:
+            self.studio.store.save(result)
+        except LiarError as error:
+            words = status.problem(str(error))
+        drawn = self.explorer.draw(result.spec, view, "")
+        return {**self.recipe.fill(result.spec), **drawn, **self._idle(words)}
+
+    def _busy(self, job: Job) -> Updates:
+        return {
+            self.button: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+            self.status: status.running(f"{job.title}…"),
+            self.job: job.id,
+        }
+
+    def _idle(self, words: str) -> Updates:
+        return {
+            self.button: gr.update(interactive=True),
+            self.stop: gr.update(interactive=False),
+            self.status: words,
+            self.job: "",
+        }

@@ -1,0 +1,169 @@
+"""Exploring without waiting: every move of a control redraws what an atlas knows, with no forward pass and no button."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.address import query_of
+from components.layers import LayersPanel
+from components.panel import Panel, Updates, show_all
+from components.recipe import Recipe
+from components.studio import Bus, Studio
+from components.verdict import VerdictPanel
+from liar.atlas import AtlasKey
+from liar.errors import LiarError
+from liar.events import Event
+from liar.forecast import forecast
+from liar.spec import PruneSpec
+from liar.view import View
+
+_NO_ATLAS = (
+    "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "
+    "“Apply” does the whole run."
+)
+_STALE = "The figures below are of the run that was shown before. Press “Apply” to measure this recipe."
+
+
+class Explorer:
+    """Recipe in, picture out: the stored run of a recipe where there is one, else its forecast, else what is missing."""
+
+    def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
+        self.studio, self.bus, self.recipe = studio, bus, recipe
+        self.calibrate_button = gr.Button("Calibrate", visible=False, elem_id="calibrate")
+
+    def wire(
+        self,
+        verdict: VerdictPanel,
+        layers: LayersPanel,
+        panels: list[Panel],
+        banner: gr.HTML,
+        line: gr.HTML,
+        address: gr.HTML,
+    ) -> None:
+        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``."""
+        self.verdict, self.layers, self.panels = verdict, layers, panels
+        self.banner, self.line, self.address = banner, line, address
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
+        gr.on(self.recipe.moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **quiet)
+        self.bus.view.change(self.look, inputs, self.outputs, trigger_mode="always_last", **quiet)
+        self.bus.open.change(self.open, [self.bus.open, self.bus.view], self.outputs, **quiet)
+        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **quiet)
+        self.calibrate_button.click(
+            self.calibrate,
+            inputs,
+            self.outputs,
+            concurrency_limit=None,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    @property
+    def outputs(self) -> list[Block]:
+        panels: list[Panel] = [self.verdict, self.layers, *self.panels]
+        shown = [component for panel in panels for component in panel.outputs]
+        hidden = [self.bus.spec, self.bus.shown, self.banner, self.line, self.address, self.calibrate_button]
+        return [*hidden, *self.recipe.outputs, *shown]
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def explore(self, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """A control was moved."""
+        try:
+            spec = self.recipe.read(base, *values)
+        except LiarError as error:
+            return {self.line: status.problem(str(error))}
+        updates = self.draw(spec, view, shown)
+        if spec.model != base.model:
+            updates |= self.recipe.fill(spec)
+        return updates
+
+    def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """The inspector of a site decided something; the recipe says so."""
+        try:
+            spec = self.recipe.read(base, *values).model_copy(update={"edits": tuple(edits)})
+        except LiarError as error:
+            return {self.line: status.problem(str(error))}
+        return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
+
+    def look(self, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Another tab, strip, scale or site: the recipe and the run stay."""
+        try:
+            spec = self.recipe.read(base, *values)
+        except LiarError:
+            return {}
+        return {**self._layers(spec, view), self.address: query_of(spec, view)}
+
+    def open(self, key: str, view: View) -> Updates:
+        """Another panel asks for a stored run."""
+        result = self.studio.store.load(key) if key else None
+        if result is None:
+            words = "That run is not kept here any more." if key else ""
+            return {self.line: status.problem(words)} if words else {}
+        return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
+
+    def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:
+        """All that changes with the recipe; the other panels follow only where its run is stored."""
+        result = self.studio.store.find(spec)
+        updates: Updates = {self.bus.spec: spec, self.address: query_of(spec, view), self.line: ""}
+        updates |= self._layers(spec, view)
+        if result is not None:
+            updates |= {self.banner: "", self.bus.shown: spec.key}
+            if shown != spec.key:
+                updates |= show_all(self.panels, result)
+            updates |= self.verdict.show(result)
+        elif shown:
+            updates[self.banner] = status.note(_STALE)
+        return updates
+
+    def _layers(self, spec: PruneSpec, view: View) -> Updates:
+        """Heatmap, inspector and verdict of a recipe."""
+        result, atlas = self.studio.store.find(spec), self.studio.atlases.find(spec)
+        chart = atlas.site(view.site) if atlas and view.site else None
+        updates: Updates = {self.calibrate_button: gr.update(visible=atlas is None)}
+        if result is not None:
+            measured = next((site for site in result.sites if site.name == view.site), None)
+            return updates | self.layers.draw(result.sites, view, chart=chart, measured=measured, spec=spec)
+        if atlas is None:
+            return updates | {self.line: status.note(_NO_ATLAS)}
+        try:
+            expected = forecast(spec, atlas)
+        except LiarError as error:
+            return updates | {self.line: status.problem(str(error))}
+        updates |= self.layers.draw(expected.sites, view, chart=chart, measured=None, spec=spec)
+        return updates | self.verdict.expect(expected)
+
+    def calibrate(
+        self, view: View, shown: str, base: PruneSpec, *values: Any, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Draw the atlas of the recipe's calibration as a job of the one queue."""
+        try:
+            spec = self.recipe.read(base, *values)
+            key = f"atlas:{AtlasKey.of(spec).digest}"
+            title = f"Calibrating {spec.model}"
+            job = self.studio.jobs.submit(
+                str(request.session_hash), key, title, lambda: self._atlas(spec), kind="calibrate"
+            )
+        except LiarError as error:
+            yield {self.line: status.problem(str(error))}
+            return
+        for snapshot in self.studio.jobs.watch(job):
+            if not snapshot.ended:
+                yield {self.line: status.follow(title, snapshot), self.calibrate_button: gr.update(interactive=False)}
+        again: Updates = {self.calibrate_button: gr.update(interactive=True)}
+        if snapshot.state == "done":
+            yield {**again, **self.draw(spec, view, shown)}
+        else:
+            yield {**again, self.line: status.problem(snapshot.error or "The calibration was stopped.")}
+
+    def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
+        from liar.draw_atlas import atlas_steps  # torch takes seconds to load
+
+        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
+        atlas = yield from atlas_steps(loaded, spec)
+        self.studio.atlases.save(atlas)

@@ -1,0 +1,117 @@
+"""What the words of the recipe mean: one sentence of help beside each control, and a term that opens the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``help`` is the sentence under a control; ``question`` opens ``answer`` and, where choices differ, ``choices``."""
+
+    help: str
+    question: str
+    answer: str
+    choices: Mapping[str, str] | None = None
+
+    def markup(self) -> str:
+        """A disclosure that any keyboard opens."""
+        listed = ""
+        if self.choices:
+            rows = (f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
+            listed = f"<dl>{''.join(rows)}</dl>"
+        return (
+            f"<details class='term'><summary>{escape(self.question)}</summary>"
+            f"<p>{escape(self.answer)}</p>{listed}</details>"
+        )
+
+
+TERMS: Mapping[str, Term] = {
+    "model": Term(
+        "A language model writes; a classifier labels sentences.",
+        "Which model?",
+        "The demo models come with the page and need no model hub: SmolLM2 is a small LLaMA that answers questions, MiniLM "
+        "is a small BERT, fine-tuned once for movie sentences and once for the topics of encyclopaedia articles.",
+    ),
+    "targets": Term(
+        "What is taken out, whole.",
+        "Neurons, heads?",
+        "A feed-forward layer (FFN) has hundreds of neurons, an attention layer a handful of heads. Structured pruning "
+        "takes whole ones out, so the matrices really shrink. Each place where units are removed is called a site.",
+    ),
+    "ratio": Term(
+        "Share of these units that goes.",
+        "Share of what?",
+        "Of all units of the chosen kind. How many parameters that removes, of the blocks and of the whole model, always "
+        "stands beside it: embeddings are never pruned.",
+    ),
+    "criterion": Term(
+        "Tells which units matter least.",
+        "What is a criterion?",
+        "A score for every unit; the lowest go. All but the baselines look at what the units do on the calibration text.",
+        {
+            "random": "Noise: the baseline that every other must beat.",
+            "magnitude": "The size of the weights that read the unit.",
+            "wanda": "Weights times the size of the activations.",
+            "fluctuation": "Weights times the variance of the activations: what never changes, a bias replaces (FLAP).",
+            "taylor": "How much the loss would move, to first order. Takes a backward pass.",
+            "fisher": "The squared gradient of a mask, averaged over texts. Takes a backward pass.",
+            "obs": "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
+        },
+    ),
+    "allocation": Term(
+        "How the ratio is spread over the sites.",
+        "Why not the same everywhere?",
+        "Some layers hardly notice losing half of their units, others break. An allocation takes more from the first.",
+        {
+            "uniform": "Every site loses the same share.",
+            "global": "One threshold over all scores, standardised within each site.",
+            "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
+            "loss-curve": "The same, with each token weighed by how much the loss feels an error there.",
+        },
+    ),
+    "reconstruction": Term(
+        "How what is left makes up for the rest.",
+        "What is a reconstruction?",
+        "The layer behind the removed units is solved anew in closed form, so that its output on the calibration text comes "
+        "as near to the dense one as it can. Nothing is trained.",
+        {
+            "none": "The removed units simply go.",
+            "bias": "Their mean contribution is added to the bias.",
+            "liar": "The kept units predict the removed ones, as in the LIAR paper (arXiv 2407.13331).",
+            "least-squares": "The best linear repair for this mask, intercept included.",
+        },
+    ),
+    "schedule": Term(
+        "Whose activations the repair looks at.",
+        "One-shot or sequential?",
+        "One-shot reads all sites of the dense model at once. Sequential prunes site after site, and each sees what the "
+        "ones before it now hand over: better at high ratios, at about the same cost.",
+    ),
+    "calibration": Term(
+        "Text that the repair is fitted on.",
+        "What is calibration?",
+        "One pass over a little text yields the mean and covariance of what each layer reads: all that scores and repairs "
+        "need. Auto takes the text of the model's own task, else encyclopaedia leads. Nothing is ever measured on it.",
+    ),
+    "tokens": Term(
+        "How much of it; more is steadier.",
+        "How much text?",
+        "With fewer tokens than a layer has channels the "
+        "covariance is not known well enough and the repair leans on its ridge. 12,288 is a good start for small models.",
+    ),
+    "seed": Term(
+        "The same seed gives the same result.",
+        "What is random here?",
+        "Which texts are drawn for calibration, and the scores of the criterion random. On a CPU equal seeds give equal "
+        "results, bit for bit.",
+    ),
+    "edits": Term(
+        "One a line, such as layers.3.ffn:ratio=0.2",
+        "What can be decided by hand?",
+        "SITE:ratio=0.2 prunes one site by its own ratio (0 keeps it whole); SITE:keep=1,4-6 never removes these units; "
+        "SITE:remove=0 removes them first. Units count from 0. Clicking a cell of the heatmap offers the same.",
+    ),
+}

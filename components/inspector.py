@@ -1,0 +1,227 @@
+"""One site under the lens: its formula, its errors, five figures, and what may be decided about it by hand."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.panel import Updates
+from liar.allocation import check_edits
+from liar.atlas import SiteAtlas
+from liar.edits import SiteEdit, merge, spans
+from liar.errors import LiarError
+from liar.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
+from liar.reading import errors_of, formula, place
+from liar.results import SiteReport
+from liar.sites import Site
+from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.view import View
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+_EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
+_NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
+
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+class Inspector:
+    """One site: its formula, its errors, five figures, and what may be decided about it by hand."""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        self.edits = gr.State([])
+        self.hint = gr.HTML(f"<p>{_EMPTY}</p>", elem_id="site-hint")
+        with gr.Column(visible=False, elem_id="site") as self.body:
+            self.words = gr.HTML("", elem_id="site-words")
+            with gr.Row():
+                self.errors = _plot("site-errors")
+                self.scores = _plot("site-scores")
+            with gr.Row():
+                self.units = _plot("site-units")
+                self.spectrum = _plot("site-spectrum")
+                self.correlations = _plot("site-correlations")
+            with gr.Accordion(
+                "Decide by hand", open=False, elem_id="site-edits", elem_classes=["full-only"]
+            ) as self.by_hand:
+                with gr.Row():
+                    self.own_ratio = gr.Checkbox(
+                        label="A ratio of its own",
+                        info="Else the allocation decides.",
+                        container=False,
+                        min_width=180,
+                    )
+                    self.ratio = gr.Slider(
+                        0, MAX_RATIO, step=0.01, label="Ratio of this site", info="Share to remove.", min_width=240
+                    )
+                with gr.Row():
+                    self.keep = gr.Textbox(
+                        label="Units to keep", info="Counted from 0, such as 0-31,77.", max_lines=3, min_width=200
+                    )
+                    self.remove = gr.Textbox(
+                        label="Units to remove", info="They go before all others.", max_lines=3, min_width=200
+                    )
+                with gr.Row():
+                    self.apply = gr.Button("Apply to the recipe", variant="primary", min_width=160)
+                    self.keep_whole = gr.Button("Keep the whole site", min_width=160)
+                    self.undo = gr.Button("Undo edits of this site", min_width=160)
+                self.said = gr.HTML("", elem_id="site-edits-said")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.hint, self.body, self.words, *self._figures]
+
+    @property
+    def _figures(self) -> list[gr.Plot]:
+        return [self.errors, self.scores, self.units, self.spectrum, self.correlations]
+
+    @property
+    def _fields(self) -> list[Block]:
+        return [self.own_ratio, self.ratio, self.keep, self.remove]
+
+    def wire(self) -> None:
+        where: list[Block] = [self.bus.spec, self.bus.site]
+        for fresh in (self.bus.site.change, self.by_hand.expand):
+            fresh(self.fill, where, [*self._fields, self.said], **_QUIET)
+        self.ratio.input(None, None, self.own_ratio, js="() => true", show_progress="hidden", api_visibility="private")
+        decided: list[Block] = [self.edits, *self._fields, self.said]
+        self.apply.click(self.decide, [*where, *self._fields], decided, **_QUIET)
+        self.keep_whole.click(self.keep_all, where, decided, **_QUIET)
+        self.undo.click(self.forget, where, decided, **_QUIET)
+
+    # -- what it shows ------------------------------------------------------------------------------------------
+
+    def draw(
+        self, sites: list[SiteReport], view: View, chart: SiteAtlas | None, measured: SiteReport | None, spec: PruneSpec
+    ) -> Updates:
+        """The site that ``view`` selects."""
+        report = next((site for site in sites if site.name == view.site), None)
+        if report is None:
+            hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
+            return {self.hint: f"<p>{escape(hint)}</p>", self.body: gr.update(visible=False)}
+        chart = chart if chart and spec.criterion in chart.criteria else None
+        return {
+            self.hint: "" if chart else f"<p>{_NO_CURVES}</p>",
+            self.body: gr.update(visible=True),
+            self.words: _site_words(report, view, chart, measured, spec),
+            **self._draw_figures(report, view, chart, measured, spec),
+        }
+
+    def _draw_figures(
+        self,
+        report: SiteReport,
+        view: View,
+        chart: SiteAtlas | None,
+        measured: SiteReport | None,
+        spec: PruneSpec,
+    ) -> Updates:
+        if chart is None:
+            site = Site(report.layer, report.kind, report.units)
+            hidden: Updates = dict.fromkeys(self._figures, gr.update(visible=False))
+            return {**hidden, self.units: gr.update(value=site_units(site, report.kept_units), visible=True)}
+        kept = report.kept // chart.site.group
+        figures = {
+            self.errors: site_errors(
+                chart, spec.criterion, kept, spec.reconstruction, view.weighting, view.scale, measured
+            ),
+            self.scores: site_scores(chart, spec.criterion, report.kept_units),
+            self.units: site_units(chart.site, report.kept_units),
+            self.spectrum: site_spectrum(chart),
+            self.correlations: site_correlations(chart, report.kept_units),
+        }
+        return {plot: gr.update(value=figure, visible=True) for plot, figure in figures.items()}
+
+    # -- what somebody decides ------------------------------------------------------------------------------------
+
+    def fill(self, spec: PruneSpec, site: str) -> Updates:
+        """The fields as the recipe's edits have them."""
+        try:
+            edit = merge(spec.edits).get(site, SiteEdit())
+        except LiarError as error:  # a link may keep and remove one unit
+            return {self.said: status.problem(str(error))}
+        return {
+            self.own_ratio: edit.ratio is not None,
+            self.ratio: spec.ratio if edit.ratio is None else edit.ratio,
+            self.keep: spans(edit.keep),
+            self.remove: spans(edit.remove),
+            self.said: "",
+        }
+
+    def decide(self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str, remove: str) -> Updates:
+        """The fields become the edits of the site."""
+        chosen: list[str] = []
+        if own_ratio:
+            chosen.append(f"{site}:ratio={ratio:g}")
+        chosen += [f"{site}:keep={keep.strip()}"] if keep.strip() else []
+        chosen += [f"{site}:remove={remove.strip()}"] if remove.strip() else []
+        return self._write(spec, site, chosen)
+
+    def keep_all(self, spec: PruneSpec, site: str) -> Updates:
+        return self._write(spec, site, [f"{site}:ratio=0"])
+
+    def forget(self, spec: PruneSpec, site: str) -> Updates:
+        return self._write(spec, site, [])
+
+    def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
+        """``chosen`` in the place of the site's edits, or a sentence about why not."""
+        others = [edit for edit in spec.edits if not edit.startswith(f"{site}:")]
+        try:
+            changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
+            merged = merge(changed.edits)
+            atlas = self.studio.atlases.find(spec)
+            chart = atlas.site(site) if atlas else None
+            if chart and site in merged:
+                check_edits({site: merged[site]}, [chart.site])
+        except LiarError as error:
+            return {self.said: status.problem(str(error))}
+        said = f"The recipe now says: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
+        return {**self.fill(changed, site), self.edits: list(changed.edits), self.said: status.note(said)}
+
+
+def _plot(name: str) -> gr.Plot:
+    return gr.Plot(show_label=False, container=False, elem_id=name, min_width=290)
+
+
+def _site_words(
+    report: SiteReport, view: View, chart: SiteAtlas | None, measured: SiteReport | None, spec: PruneSpec
+) -> str:
+    unit = "neurons" if report.kind == "ffn" else "query heads"
+    name = place(report)
+    kept = report.kept // chart.site.group if chart else 0
+    lines = formula(chart, kept, spec.reconstruction).splitlines() if chart else []
+    return (
+        f"<h3>{escape(name[:1].upper() + name[1:])}</h3>"
+        f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
+        + (f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else "")
+        + _predicted_and_measured(view, chart, kept, measured, spec)
+    )
+
+
+def _predicted_and_measured(
+    view: View, chart: SiteAtlas | None, kept: int, measured: SiteReport | None, spec: PruneSpec
+) -> str:
+    """Errors side by side, as far as they are known; the chosen reconstruction stands out."""
+    columns: dict[str, dict[Reconstruction, float]] = {}
+    if chart:
+        columns["Predicted"] = {
+            name: chart.error_at(spec.criterion, name, kept, view.weighting) for name in RECONSTRUCTIONS
+        }
+    if measured:
+        columns["Measured"] = errors_of(measured, view.weighting)
+    label = "Error" if view.weighting == "plain" else "Norm-aware error"
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Reconstruction", *columns))
+    rows = "".join(
+        f'<tr{" class=chosen" if name == spec.reconstruction else ""}><th scope="row">{name}</th>'
+        + "".join(f"<td>{errors[name]:.3g}</td>" for errors in columns.values())
+        + "</tr>"
+        for name in RECONSTRUCTIONS
+    )
+    return (
+        f"<table><caption>{label}, share of the output's energy</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )

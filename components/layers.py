@@ -1,0 +1,205 @@
+"""Where the damage is: the error of every site as a heatmap and as a table, and one site under the lens."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+from pydantic import ValidationError
+
+from components.inspector import Inspector
+from components.panel import Updates
+from liar.atlas import SiteAtlas
+from liar.plots import error_heatmap
+from liar.reading import compares, errors_of, stands_out
+from liar.results import RunResult, SiteReport
+from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.view import DIFFERENCES, View
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+SHOWN = [
+    ("all four", "all"),
+    *((name, name) for name in RECONSTRUCTIONS),
+    *((f"difference of {first} and {second}", name) for name, (first, second) in DIFFERENCES.items()),
+]
+
+
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+# Gradio draws every figure into an element of its own, and no event of a plot reaches it: watch for new figures.
+_CLICKS = """
+const hook = () => {
+  const plot = element.isConnected && document.querySelector('#heatmap .js-plotly-plot');
+  if (!plot || !plot.on || plot.dataset.hooked) return;
+  plot.dataset.hooked = 'yes';
+  plot.on('plotly_click', (event) => {
+    const site = event.points[0]?.customdata?.[1];
+    if (site) trigger('select', { site });
+  });
+};
+new MutationObserver(hook).observe(document.body, { childList: true, subtree: true });
+hook();
+"""
+
+_ROWS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-site]');
+  if (button) trigger('select', { site: button.dataset.site });
+});
+"""
+
+
+class LayersPanel:
+    """Layer x site, its table twin, and the inspector of the selected site.
+
+    The controls and clicks write ``bus.view`` and ``bus.site`` only; whoever knows the sites listens to ``bus.view`` and
+    calls :meth:`draw`. ``edits`` holds the edits of the whole recipe after somebody decided something by hand.
+    """
+
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+        self.bus = bus
+        view: View = bus.view.value
+        gr.HTML(
+            "<h3>Error by layer and site</h3><p>How far each site's output is from the dense model's, as a share of "
+            "its energy. The mask is the same for every reconstruction; only the repair differs.</p>",
+            elem_classes=["caption"],
+        )
+        with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]):
+            self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=180)
+            self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
+            self.weighting = gr.Radio(
+                ["plain", "norm-aware"],
+                value=view.weighting,
+                label="Tokens weigh",
+                info="Norm-aware: by 1 / |h|² of the residual stream.",
+                min_width=220,
+            )
+        sites = result.sites if result else []
+        self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
+        self.plot = gr.Plot(
+            error_heatmap(sites, view.heatmap) if result else None,
+            show_label=False,
+            container=False,
+            elem_id="heatmap",
+        )
+        self.clicks = gr.HTML("", html_template="", js_on_load=_CLICKS, elem_id="heatmap-clicks", container=False)
+        with gr.Accordion("All sites in a table", open=False):
+            self.table = gr.HTML(_table(sites, view), js_on_load=_ROWS, elem_id="heatmap-table")
+        self.inspector = Inspector(studio, bus)
+
+    @property
+    def edits(self) -> gr.State:
+        """The edits of the whole recipe, a list of texts, written when somebody decides by hand."""
+        return self.inspector.edits
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [*self._controls, self.sentence, self.plot, self.table, *self.inspector.outputs]
+
+    def wire(self) -> None:
+        bus = self.bus
+        for control in self._controls:
+            control.input(_looked, [bus.view, *self._controls], bus.view, **_QUIET)
+        for source in (self.clicks, self.table):
+            source.select(_selected, bus.view, [bus.view, bus.site], **_QUIET)
+        bus.view.change(lambda view: view.site, bus.view, bus.site, **_QUIET)
+        bus.site.change(_follow, [bus.site, bus.view], bus.view, **_QUIET)
+        self.inspector.wire()
+
+    def show(self, result: RunResult) -> Updates:
+        """The measured sites as everybody sees them first; :meth:`draw` knows what a visitor looks at."""
+        return self.draw(result.sites, View(), chart=None, measured=None, spec=result.spec)
+
+    def draw(
+        self,
+        sites: list[SiteReport],
+        view: View,
+        *,
+        chart: SiteAtlas | None,
+        measured: SiteReport | None,
+        spec: PruneSpec,
+    ) -> Updates:
+        """Everything for one set of sites, forecast or measured: quick enough for every move of a slider.
+
+        ``chart`` is the selected site's part of the atlas and ``measured`` what a run reports of it, where they exist.
+        """
+        return {
+            self.show_control: view.show,
+            self.scale: view.scale,
+            self.weighting: view.weighting,
+            self.sentence: _sentence(sites, view, spec),
+            self.plot: error_heatmap(sites, view.heatmap, selected=view.site),
+            self.table: _table(sites, view),
+            **self.inspector.draw(sites, view, chart, measured, spec),
+        }
+
+    @property
+    def _controls(self) -> tuple[gr.Dropdown, gr.Radio, gr.Radio]:
+        return self.show_control, self.scale, self.weighting
+
+
+# -- events ---------------------------------------------------------------------------------------------------------------
+
+
+def _looked(view: View, show: str, scale: str, weighting: str) -> View:
+    """The controls' choice; Gradio lets through only what they offer."""
+    return View.model_validate({**view.model_dump(), "show": show, "scale": scale, "weighting": weighting})
+
+
+def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
+    """The site that was clicked; a second click lets it go. View and site change at once, so that clicks in quick
+    succession never leave them apart.
+    """
+    site = getattr(event, "site", "")
+    selected = _at(view, "" if site == view.site else site)
+    return selected, selected.site
+
+
+def _follow(site: str, view: View) -> View:
+    """Another panel selected ``site``."""
+    return _at(view, site)
+
+
+def _at(view: View, site: Any) -> View:
+    try:
+        return View.model_validate({**view.model_dump(), "site": site})
+    except ValidationError:  # no click of this page says that
+        return view
+
+
+# -- markup ---------------------------------------------------------------------------------------------------------------
+
+
+def _sentence(sites: list[SiteReport], view: View, spec: PruneSpec) -> str:
+    heatmap = view.heatmap
+    if heatmap.difference:
+        words = compares(sites, view.weighting, *heatmap.difference)
+    else:
+        words = stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else heatmap.strips[0])
+    return f"<p>{escape(words)}</p>"
+
+
+def _table(sites: list[SiteReport], view: View) -> str:
+    """What the heatmap shows, for keyboards, screen readers and copying."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Site", "Units kept", *RECONSTRUCTIONS))
+    rows = "".join(_row(site, view) for site in sites)
+    label = "Error" if view.weighting == "plain" else "Norm-aware error"
+    return (
+        '<div class="scroll" role="region" aria-label="Error of every site" tabindex="0"><table>'
+        f"<caption>{label} of every site, share of the output's energy</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(site: SiteReport, view: View) -> str:
+    name, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
+    pressed = "true" if site.name == view.site else "false"
+    cells = "".join(f"<td>{errors[reconstruction]:.3g}</td>" for reconstruction in RECONSTRUCTIONS)
+    return (
+        f'<tr><th scope="row"><button type="button" data-site="{name}" aria-pressed="{pressed}">{name}</button></th>'
+        f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"
+    )

@@ -1,0 +1,324 @@
+"""Every run that is kept: a table to open them from, two of them side by side, and the way to take or drop one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.panel import Updates
+from liar.compare import RunComparison, compare
+from liar.errors import LiarError, StorageError
+from liar.export import as_json, file_stem
+from liar.files import write_atomically
+from liar.plots import comparison_heatmap
+from liar.results import Evaluation, RunResult, Variant
+from liar.spec import PruneSpec
+from liar.store import RunSummary
+from liar.view import View
+from liar.words import count, metric_value
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+Run = RunResult | RunSummary
+Opened = tuple[str, str]
+
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+# A gr.State that others listen to tells them of a change only after an event that went through the queue.
+HEARD: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+
+ROWS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-key]');
+  if (button) trigger('select', { key: button.dataset.key });
+});
+"""
+"""Makes the buttons of a :func:`runs_table` into ``select`` events that carry the key of their run."""
+
+_CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
+
+_DOWNLOAD = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+"""
+
+_NONE = "<p>No run is kept yet: choose a recipe and press “Apply”.</p>"
+_GONE = "That run is not kept here any more."
+
+
+class RunsPanel:
+    """The table of all runs, and below it what can be done with one or two of them.
+
+    ``may_delete`` is for a page whose runs belong to its only visitor.
+    """
+
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None, *, may_delete: bool) -> None:
+        self.studio, self.bus, self.may_delete = studio, bus, may_delete
+        gr.HTML(
+            "<h3>Runs</h3><p>Every run that is kept here, newest first. Choose one to open it in all panels.</p>",
+            elem_classes=["caption"],
+        )
+        runs = studio.store.summaries()
+        shown = result.spec.key if result else ""
+        self.table = gr.HTML(_listing(runs, shown), js_on_load=ROWS, elem_id="runs-table", elem_classes=["runs-table"])
+        self.chosen = gr.State("")
+        choices = _choices(runs)
+        with gr.Row(elem_id="runs-choice"):
+            self.a = gr.Dropdown(choices, value=shown or None, label="Run A", min_width=260, elem_id="run-a")
+            self.b = gr.Dropdown(
+                choices, value=None, label="Run B", info="To compare with run A.", min_width=260, elem_id="run-b"
+            )
+        with gr.Row(elem_id="runs-actions"):
+            self.open = gr.Button("Open run A", size="md", min_width=120)
+            self.download = gr.Button("Download run A (JSON)", size="md", min_width=120)
+            self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop", visible=may_delete)
+        self.said = gr.HTML("", elem_id="runs-said")
+        self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
+        self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
+        self.file = gr.DownloadButton(visible="hidden")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.table, self.a, self.b]
+
+    def show(self, result: RunResult) -> Updates:
+        runs = self.studio.store.summaries()
+        choices = _choices(runs)
+        key = result.spec.key
+        return {
+            self.table: _listing(runs, key),
+            self.a: gr.update(choices=choices, value=key if any(key == run for _, run in choices) else None),
+            self.b: gr.update(choices=choices),
+        }
+
+    def wire(self) -> None:
+        """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""
+        bus = self.bus
+        opens(self.table.select, picked, None, self.chosen, bus)
+        opens(self.open.click, _named, self.a, self.chosen, bus)
+        bus.view.change(self.look, [bus.view, bus.shown], [self.table, self.a, self.b], **QUIET)
+        compared: list[Block] = [self.comparison, self.heatmap, self.said]
+        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **QUIET)
+        made = self.download.click(self.file_of, self.a, [self.file, self.said], **QUIET)
+        made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+        if self.may_delete:
+            left: list[Block] = [self.table, self.a, self.b, *compared]
+            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **QUIET)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def look(self, view: View, shown: str) -> Updates:
+        """The list as it is now, for whoever comes to this tab."""
+        if view.tab != "runs":
+            return {}
+        runs = self.studio.store.summaries()
+        choices = _choices(runs)
+        return {
+            self.table: _listing(runs, shown),
+            self.a: gr.update(choices=choices),
+            self.b: gr.update(choices=choices),
+        }
+
+    def compare(self, a: str | None, b: str | None) -> Updates:
+        """Settings, metrics and sites of two runs; nothing until both are chosen."""
+        if not a or not b:
+            return self._nothing("")
+        first, second = self.studio.store.load(a), self.studio.store.load(b)
+        if first is None or second is None:
+            return self._nothing(status.problem(_GONE))
+        found = compare(first, second)
+        return {
+            self.comparison: _comparison(found),
+            self.heatmap: gr.update(value=comparison_heatmap(found), visible=bool(found.sites)),
+            self.said: "",
+        }
+
+    def file_of(self, key: str | None) -> Updates:
+        """Run A as a JSON file, or one sentence about why there is none."""
+        try:
+            return {self.file: str(self._write(key)), self.said: ""}
+        except LiarError as error:
+            return {self.file: None, self.said: status.problem(str(error))}
+
+    def drop(self, key: str | None, shown: str) -> Updates:
+        """Delete run A; None where somebody thought better of it."""
+        if not key:
+            return {}
+        said = status.note("The run is deleted.")
+        try:
+            if not self.may_delete:
+                raise StorageError("The runs of this page belong to everybody, so none of them can be deleted.")
+            self.studio.store.delete(key)
+        except LiarError as error:
+            said = status.problem(str(error))
+        runs = self.studio.store.summaries()
+        choices = _choices(runs)
+        kept = key if any(key == run for _, run in choices) else None
+        return {
+            **self._nothing(said),
+            self.table: _listing(runs, shown),
+            self.a: gr.update(choices=choices, value=kept),
+            self.b: gr.update(choices=choices, value=None),
+        }
+
+    def _nothing(self, said: str) -> Updates:
+        return {self.comparison: "", self.heatmap: gr.update(visible=False), self.said: said}
+
+    def _write(self, key: str | None) -> Path:
+        result = self.studio.store.load(key) if key else None
+        if result is None:
+            raise StorageError("Choose run A first." if not key else _GONE)
+        folder = Path(self.file.GRADIO_CACHE) / "runs" / result.spec.key  # a folder that Gradio serves from
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
+        path = folder / f"{file_stem(result.spec)}.json"
+        write_atomically(path, as_json(result))
+        return path
+
+
+def opens(
+    event: Callable[..., Any], read: Callable[..., Opened], inputs: Block | None, chosen: gr.State, bus: Bus
+) -> None:
+    """Let ``event`` open the run that ``read`` tells, even if it is the one that was opened last.
+
+    ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, which then hears the key as something new.
+    """
+    heard = event(read, inputs, [chosen, bus.open], **HEARD)
+    heard.then(lambda key: key, chosen, bus.open, **HEARD)
+
+
+def picked(event: gr.EventData) -> Opened:
+    """The run of a button in a :func:`runs_table`, or of a point in a figure."""
+    key = event._data.get("key")
+    return (key if isinstance(key, str) else ""), ""
+
+
+def _named(key: str | None) -> Opened:
+    return key or "", ""
+
+
+# -- a run in a table ---------------------------------------------------------------------------------------------------------
+
+
+def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
+    """A table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the one on the page.
+
+    A ``wide`` table also says the model and when the run was kept.
+    """
+    names = [*(_WIDE if wide else ()), *_NARROW]
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", *names))
+    rows = "".join(_row(run, shown, wide=wide) for run in runs)
+    return (
+        f'<div class="scroll" role="region" aria-label="{escape(label, quote=True)}" tabindex="0"><table>'
+        f"<caption>{escape(label)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+_WIDE = ("Kept (UTC)", "Model")
+_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
+
+
+def _row(run: Run, shown: str, *, wide: bool) -> str:
+    key = run.spec.key
+    current = ' aria-current="true"' if key == shown else ""
+    cells = [_kept(run), run.spec.model] if wide else []
+    cells += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
+    return (
+        f'<tr{current}><th scope="row"><button type="button" data-key="{key}"{current}>'
+        f"{escape(short_recipe(run.spec))}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    )
+
+
+def short_recipe(spec: PruneSpec) -> str:
+    """``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
+    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
+    choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.schedule]
+    choices += ["edited by hand"] if spec.edits else []
+    return f"{100 * spec.ratio:.0f} % of {targets}: {', '.join(choices)}"
+
+
+def _kept(run: Run) -> str:
+    saved = run.saved if isinstance(run, RunSummary) else None
+    return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
+
+
+def _metrics(run: Run) -> list[str]:
+    """Name of the first task that was measured, and its value for the three variants."""
+    task = next((item.task for item in run.evaluations), None)
+    values: dict[Variant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
+    said = [
+        metric_value(values[variant].value, values[variant].metric) if variant in values else "not measured"
+        for variant in ("dense", "pruned", "reconstructed")
+    ]
+    return ["perplexity" if task == "perplexity" else f"{task} accuracy" if task else "none", *said]
+
+
+def _listing(runs: Sequence[RunSummary], shown: str) -> str:
+    return runs_table(runs, shown, "Runs that are kept here", wide=True) if runs else _NONE
+
+
+def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
+    """Labels to read and keys to load; the date tells runs apart that differ in what the label leaves out."""
+    return [(f"{run.spec.model}, {short_recipe(run.spec)} ({_kept(run)})", run.spec.key) for run in runs]
+
+
+# -- two runs side by side -----------------------------------------------------------------------------------------------
+
+
+def _comparison(found: RunComparison) -> str:
+    """Settings that differ and metrics of both, as two small tables."""
+    settings = [(item.name, item.a, item.b) for item in found.settings]
+    metrics = [
+        (
+            f"{'perplexity' if item.a.metric == 'perplexity' else f'{item.a.task} accuracy'}, {item.a.variant}",
+            metric_value(item.a.value, item.a.metric),
+            metric_value(item.b.value, item.b.metric),
+            _change(item.change, item.stderr, item.a.metric),
+        )
+        for item in found.metrics
+    ]
+    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), settings, "The settings are the same.")
+    measured = _table(
+        "Metrics that both measured",
+        ("Metric", "Run A", "Run B", "From A to B"),
+        metrics,
+        "They measured nothing alike.",
+    )
+    sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>" if found.sites else ""
+    if found.a.spec.schedule != found.b.spec.schedule:
+        sites += "<p>A sequential run's errors are measured on inputs that earlier sites changed.</p>"
+    return chosen + measured + sites
+
+
+def _change(change: float, stderr: float, metric: str) -> str:
+    return f"{'+' if change > 0 else ''}{metric_value(change, metric)} (standard error {metric_value(stderr, metric)})"
+
+
+def _table(label: str, names: Sequence[str], rows: Sequence[Sequence[str]], otherwise: str) -> str:
+    if not rows:
+        return f"<p>{otherwise}</p>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

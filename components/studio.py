@@ -1,0 +1,40 @@
+"""What all panels share: the services of the server, and the wires by which panels of one visitor speak to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from components.jobs import JobQueue
+from components.registry import ModelRegistry
+from liar.atlas import AtlasStore
+from liar.spec import PruneSpec
+from liar.store import RunStore
+from liar.view import View
+
+
+@dataclass(frozen=True)
+class Studio:
+    """One for the whole server."""
+
+    store: RunStore
+    atlases: AtlasStore
+    registry: ModelRegistry
+    jobs: JobQueue
+
+
+class Bus:
+    """One for each page: hidden components that a panel writes and others listen to.
+
+    ``spec`` holds the recipe as it stands (a PruneSpec), ``view`` what of it is looked at (a View), ``shown`` the key of the
+    run that the panels show ("" for none), ``site`` the name of the selected site ("" for none). Writing a run's key to
+    ``open`` opens it in every panel.
+    """
+
+    def __init__(self, spec: PruneSpec, view: View, shown: str) -> None:
+        self.spec = gr.State(spec)
+        self.view = gr.State(view)
+        self.shown = gr.State(shown)
+        self.site = gr.State("")
+        self.open = gr.State("")

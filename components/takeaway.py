@@ -1,0 +1,191 @@
+"""What to take away from a run: its link, the command and the script that repeat it, and its figures as files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.panel import Updates
+from liar.errors import LiarError, StorageError
+from liar.export import as_command, as_json, as_python, file_stem, sites_csv
+from liar.files import write_atomically
+from liar.results import RunResult
+from liar.spec import PruneSpec
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+Format = Literal["json", "csv", "html"]
+
+_WORDS: dict[Format, str] = {"json": "All figures (JSON)", "csv": "Sites (CSV)", "html": "Report (HTML)"}
+_DIFFERS = "These files are of the run shown; the recipe differs."
+_GONE = "The run shown is not kept here any more: press “Prune and repair” to do it again."
+
+_LINK_BODY = """
+<label for="takeaway-link">Link to this run</label>
+<div class="link"><input id="takeaway-link" type="text" readonly><button type="button">Copy</button></div>
+<span class="copied" role="status"></span>
+"""
+
+# Only the browser knows where the page is; the server says which run it shows.
+_LINK = """
+const fill = () => {
+  const query = props.value?.query ?? '';
+  element.querySelector('input').value = location.origin + location.pathname + (query ? '?' + query : '');
+  element.querySelector('.copied').textContent = '';
+};
+element.addEventListener('click', async (event) => {
+  if (!event.target.closest('button')) return;
+  const input = element.querySelector('input');
+  input.select();
+  try {
+    await navigator.clipboard.writeText(input.value);
+  } catch {
+    document.execCommand('copy');  // pages without https have no clipboard
+  }
+  element.querySelector('.copied').textContent = 'Copied.';
+});
+watch('value', fill);
+fill();
+"""
+
+_DOWNLOAD = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+"""
+
+# White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
+_PICTURE = """
+async (run) => {
+  const figure = document.querySelector('#heatmap .js-plotly-plot');
+  if (!figure || !window.Plotly) return '<div role="alert" class="problem">Open the heatmap once, then try again.</div>';
+  const layout = { ...figure.layout, paper_bgcolor: 'white', plot_bgcolor: 'white', width: 960, autosize: false };
+  await Plotly.downloadImage(
+    { data: figure.data, layout },
+    { format: 'png', scale: 2, width: 960, height: layout.height, filename: run.name + '-heatmap' },
+  );
+  return '';
+}
+"""
+
+
+class TakeawayPanel:
+    """Everything here is of the run shown. A file is made when somebody asks for it, and not before."""
+
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+        self.studio, self.bus = studio, bus
+        spec = result.spec if result else None
+        gr.HTML(
+            "<h3>Take away</h3><p>The link opens this run where it is kept; the command and the script do it again "
+            "anywhere.</p>",
+            elem_classes=["caption"],
+        )
+        self.spec = gr.State(spec)
+        self.link = gr.HTML(_address(spec), html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
+        self.command = _code(as_command(spec) if spec else "", "On the command line", "takeaway-command")
+        self.python = _code(as_python(spec) if spec else "", "In Python", "takeaway-python")
+        self.buttons: dict[Format, gr.Button] = {}
+        with gr.Row(elem_id="takeaway-files"):
+            for ending, words in _WORDS.items():
+                self.buttons[ending] = gr.Button(words, size="md", min_width=150, interactive=spec is not None)
+            self.picture = gr.Button("Heatmap (PNG)", size="md", min_width=150, interactive=spec is not None)
+        self.difference = gr.HTML("", elem_id="takeaway-difference")
+        self.problem = gr.HTML("", elem_id="takeaway-problem")
+        self.file = gr.DownloadButton(visible="hidden")
+
+    @property
+    def outputs(self) -> list[Block]:
+        buttons = [*self.buttons.values(), self.picture]
+        return [self.spec, self.link, self.command, self.python, self.problem, *buttons]
+
+    def show(self, result: RunResult) -> Updates:
+        spec = result.spec
+        return {
+            self.spec: spec,
+            self.link: _address(spec),
+            self.command: as_command(spec),
+            self.python: as_python(spec),
+            self.problem: "",
+            **{button: gr.update(interactive=True) for button in (*self.buttons.values(), self.picture)},
+        }
+
+    def wire(self) -> None:
+        """Connect the buttons, and follow the recipe."""
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        for ending, button in self.buttons.items():
+            # One click: the file is made, and the browser fetches it at once.
+            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **quiet)
+            made.success(None, self.file, None, js=_DOWNLOAD, **quiet)
+        self.picture.click(None, self.link, self.problem, js=_PICTURE, **quiet)
+        gr.on(
+            [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **quiet
+        )
+
+    def compare(self, recipe: PruneSpec | None, shown: PruneSpec | None) -> str:
+        """A sentence where the recipe asks for another run than the one that is shown."""
+        if recipe is None or shown is None:
+            return ""
+        if not recipe.evaluate:  # the run then measured the task of its model
+            recipe = recipe.model_copy(update={"evaluate": shown.evaluate})
+        return "" if recipe == shown else status.note(_DIFFERS)
+
+    def file_of(self, ending: Format, spec: PruneSpec) -> Updates:
+        """The run of ``spec`` as a file of this format, or one sentence about why there is none."""
+        try:
+            return {self.file: str(self._write(ending, spec)), self.problem: ""}
+        except LiarError as error:
+            return {self.file: None, self.problem: status.problem(str(error))}
+
+    def _write(self, ending: Format, spec: PruneSpec) -> Path:
+        result = self.studio.store.find(spec)
+        if result is None:
+            raise LiarError(_GONE)
+        folder = Path(self.file.GRADIO_CACHE) / "takeaway" / spec.key  # a folder that Gradio serves from
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
+        path = folder / f"{file_stem(spec)}.{ending}"
+        write_atomically(path, _content(ending, result))
+        return path
+
+
+def _code(text: str, label: str, elem_id: str) -> gr.Code:
+    """Text to copy; without a language, because Gradio's colours for one are too pale on white."""
+    return gr.Code(
+        text,
+        label=label,
+        lines=1,
+        wrap_lines=True,
+        show_line_numbers=False,
+        interactive=False,
+        buttons=["copy"],
+        elem_id=elem_id,
+    )
+
+
+def _content(ending: Format, result: RunResult) -> str:
+    if ending == "json":
+        return as_json(result)
+    if ending == "csv":
+        return sites_csv(result)
+    from liar.report import html_report  # reads plotly's script, which is megabytes
+
+    return html_report(result)
+
+
+def _address(spec: PruneSpec | None) -> dict[str, str]:
+    """What the browser needs to name this run: the query of its link and the beginning of its files' names."""
+    return {"query": spec.to_query(), "name": file_stem(spec)} if spec else {"query": "", "name": "liar"}

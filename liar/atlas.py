@@ -1,0 +1,263 @@
+"""Atlas: what one calibration tells of a dense model, in one file, so that exploring needs no model and no forward pass.
+
+For every site and criterion the order and scores of the units and the error curves of every reconstruction under three
+weights of the tokens; for every site the spectrum of its covariance and a readable sample of its correlations. Plain
+arrays: loading one takes milliseconds and no torch. :mod:`liar.draw_atlas` draws one, :mod:`liar.forecast` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from liar.errors import StorageError
+from liar.files import write_atomically
+from liar.results import ModelInfo
+from liar.sites import Site
+from liar.spec import RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
+
+log = logging.getLogger(__name__)
+
+Weighting = Literal["plain", "norm-aware", "loss-aware"]
+"""How tokens weigh in an error: alike, by 1/|h|^2 of the residual stream, or by |dL/dh|^2."""
+
+WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+
+RATIOS = tuple(percent / 100 for percent in range(101))
+"""Where curves are read: the share of a site's units removed."""
+
+SHIPPED_ATLASES = Path(__file__).resolve().parent.parent / "assets" / "atlases"
+"""The atlases of the demo models, drawn ahead; a plain installation has none."""
+
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+
+
+class AtlasKey(BaseModel):
+    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    calibration: str
+    tokens: int
+    sequence_length: int
+    seed: int
+
+    @classmethod
+    def of(cls, spec: PruneSpec) -> AtlasKey:
+        return cls(**{name: getattr(spec, name) for name in cls.model_fields})
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class KindFacts(BaseModel):
+    """What all sites of one kind share. A repair that adds biases adds ``bias_fixed`` parameters to a site and
+    ``bias_per_bundle`` for every bundle it keeps (zeros, where the family knows biases for whole modules only).
+    """
+
+    units: int
+    unit_size: int
+    group: int
+    bundle_parameters: int
+    bias_fixed: int
+    bias_per_bundle: int
+    outputs: int
+    layers: list[int]
+
+
+class AtlasFacts(BaseModel):
+    """Everything of an atlas that is no array."""
+
+    key: AtlasKey
+    model: ModelInfo
+    block_parameters: int
+    criteria: list[Criterion]
+    weightings: list[Weighting]
+    kinds: dict[SiteKind, KindFacts]
+    tokens: int
+    seconds: float
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KindArrays:
+    """Arrays of all sites of one kind, first axis the layer in the order of ``KindFacts.layers``.
+
+    ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
+    ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
+    ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
+    ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
+    ``condition`` (sites,): of the covariance with the ridge.
+    ``sample`` (sites, m): channels whose correlations (sites, m, m) are kept in ``correlation``.
+    """
+
+    order: Integers
+    scores: Floats
+    error: Floats
+    energy: Floats
+    spectrum: Floats
+    condition: Floats
+    sample: Integers
+    correlation: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAtlas:
+    """One site of an atlas."""
+
+    site: Site
+    facts: KindFacts
+    criteria: list[Criterion]
+    weightings: list[Weighting]
+    arrays: KindArrays
+    row: int
+
+    def order(self, criterion: Criterion) -> Integers:
+        """(bundles,) best first."""
+        order: Integers = self.arrays.order[self.row, self.criteria.index(criterion)]
+        return order
+
+    def scores(self, criterion: Criterion) -> Floats:
+        """(bundles,) of the bundles of :meth:`order`, so never rising."""
+        scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
+        return scores
+
+    def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
+        """(101,) relative error over :data:`RATIOS`."""
+        where = (self.criteria.index(criterion), self.weightings.index(weighting))
+        curve: Floats = self.arrays.error[self.row, *where, RECONSTRUCTIONS.index(reconstruction)]
+        return curve
+
+    def error_at(
+        self, criterion: Criterion, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
+    ) -> float:
+        """Relative error when ``kept`` bundles stay, between the points of the curve on a straight line."""
+        removed = (self.site.bundles - kept) / self.site.bundles
+        return float(np.interp(removed, RATIOS, self.curve(criterion, reconstruction, weighting)))
+
+    def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
+        """(bundles + 1,): what keeping the best k bundles costs, comparable between sites."""
+        removed = 1 - np.arange(self.site.bundles + 1) / self.site.bundles
+        energy = float(self.arrays.energy[self.row, self.weightings.index(weighting)])
+        damage: Floats = np.interp(removed, RATIOS, self.curve(criterion, reconstruction, weighting)) * energy
+        return damage
+
+    @property
+    def spectrum(self) -> Floats:
+        spectrum: Floats = self.arrays.spectrum[self.row]
+        return spectrum
+
+    @property
+    def condition(self) -> float:
+        return float(self.arrays.condition[self.row])
+
+    @property
+    def sample(self) -> Integers:
+        """Channels whose correlations are kept."""
+        sample: Integers = self.arrays.sample[self.row]
+        return sample
+
+    @property
+    def correlation(self) -> Floats:
+        """(m, m) correlations of the channels of :attr:`sample`."""
+        correlation: Floats = self.arrays.correlation[self.row]
+        return correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Atlas:
+    """All sites of a model under one calibration."""
+
+    facts: AtlasFacts
+    arrays: dict[SiteKind, KindArrays]
+
+    @property
+    def sites(self) -> list[SiteAtlas]:
+        """In the order of the computation."""
+        found = [self._site(kind, row) for kind, facts in self.facts.kinds.items() for row in range(len(facts.layers))]
+        return sorted(found, key=lambda item: (item.site.layer, item.site.kind))
+
+    def site(self, name: str) -> SiteAtlas | None:
+        """The site called ``name``, else None."""
+        return next((item for item in self.sites if item.site.name == name), None)
+
+    def _site(self, kind: SiteKind, row: int) -> SiteAtlas:
+        facts = self.facts.kinds[kind]
+        site = Site(facts.layers[row], kind, facts.units, facts.unit_size, facts.group)
+        return SiteAtlas(site, facts, self.facts.criteria, self.facts.weightings, self.arrays[kind], row)
+
+    def to_bytes(self) -> bytes:
+        """A compressed npz with the facts as JSON."""
+        named = {f"{kind}.{name}": getattr(a, name) for kind, a in self.arrays.items() for name in KindArrays.__slots__}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, facts=np.frombuffer(self.facts.model_dump_json().encode(), np.uint8), **named)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Atlas:
+        """Inverse of :meth:`to_bytes`; raises ``ValueError`` or ``KeyError`` for anything else. Nothing is unpickled."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
+            arrays = {
+                kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
+                for kind in facts.kinds
+            }
+        return cls(facts, arrays)
+
+
+class AtlasStore:
+    """Atlases by key: those drawn here in ``folder``, before the shipped ones. What was read last stays in memory."""
+
+    def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
+        self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
+        self._read: dict[str, Atlas] = {}
+
+    def find(self, spec: PruneSpec) -> Atlas | None:
+        """The atlas of a spec's calibration, else None; a damaged file counts as none."""
+        key = AtlasKey.of(spec)
+        if key.digest in self._read:
+            return self._read[key.digest]
+        for folder in (self.folder, self.shipped):
+            atlas = _load(folder / f"{key.digest}.npz")
+            if atlas is not None and atlas.facts.key == key:
+                return self._remember(atlas)
+        return None
+
+    def save(self, atlas: Atlas) -> Path:
+        """Keep ``atlas``; raises :class:`StorageError`."""
+        target = self.folder / f"{atlas.facts.key.digest}.npz"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"The folder {self.folder} cannot be made ({error.strerror}).") from error
+        write_atomically(target, atlas.to_bytes())
+        self._remember(atlas)
+        return target
+
+    def _remember(self, atlas: Atlas) -> Atlas:
+        while len(self._read) >= self.in_memory:
+            self._read.pop(next(iter(self._read)))
+        self._read[atlas.facts.key.digest] = atlas
+        return atlas
+
+
+def _load(path: Path) -> Atlas | None:
+    try:
+        return Atlas.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, ValidationError) as error:
+        log.warning("Skipped the damaged atlas %s: %s", path, str(error).splitlines()[0])
+        return None

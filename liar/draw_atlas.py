@@ -1,0 +1,171 @@
+"""Draw an atlas: one backward and one forward pass of the calibration text, and every curve that can be read off them.
+
+Each site's moments are dropped as soon as its curves are drawn, so the memory is that of one block, whatever the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liar.allocation import nearest_removed
+from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts, Weighting
+from liar.criteria import Evidence, order_of, score
+from liar.data.corpora import calibration_batches
+from liar.data.labels import is_classifier
+from liar.environment import describe, readable_failures
+from liar.error_curves import error_curves
+from liar.events import Event
+from liar.gradients import SiteGradients, gradient_steps
+from liar.models.adapter import Adapter
+from liar.models.catalog import LoadedModel, model_info, parameter_count
+from liar.models.offload import is_offloaded
+from liar.moments import Moments
+from liar.reconstruct import ridge_of, solve_dtype
+from liar.sites import Site
+from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
+from liar.timing import Pace, paced
+from liar.walk import Visit, walk
+
+_SPECTRUM = 96
+_SAMPLE = 48
+
+Rows = dict[str, np.ndarray]
+"""One site's slice of every array of :class:`KindArrays`."""
+
+
+def atlas_steps(
+    loaded: LoadedModel, spec: PruneSpec, criteria: Sequence[Criterion] = CRITERIA
+) -> Generator[Event, None, Atlas]:
+    """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
+
+    Criteria and weights of the tokens that need a backward pass are left out where the model has no head to take a loss
+    from, or is streamed. Raises what :func:`liar.calibration.calibrate` raises.
+    """
+    start = time.perf_counter()
+    with readable_failures():
+        adapter = loaded.adapter
+        batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+        gradients: dict[str, SiteGradients] = {}
+        if (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model):
+            steps = gradient_steps(adapter, batches, "both")
+            gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+        else:
+            criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
+        weightings = WEIGHTINGS if gradients else WEIGHTINGS[:2]
+        weights = {name: found.tokens for name, found in gradients.items()} if gradients else None
+        kinds: tuple[SiteKind, ...] = ("attention", "ffn")
+        facts = {kind: _facts(adapter, kind) for kind in kinds}
+        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
+        sites = adapter.sites("both")
+        tokens = 0
+        pace = Pace("calibrate", len(sites))
+        for done, visit in enumerate(walk(adapter, batches, "both", token_weights=weights), start=1):
+            tokens = visit.moments.plain.tokens
+            weight = adapter.consumer(visit.site).weight.T
+            found = gradients.get(visit.site.name)
+            rows[visit.site.kind].append(_rows(visit, weight, found, criteria, weightings, spec.seed))
+            yield pace.at(done, f"Drawing the curves of {visit.site.name}")
+        return Atlas(
+            AtlasFacts(
+                key=AtlasKey.of(spec),
+                model=model_info(loaded),
+                block_parameters=parameter_count(adapter.layers),
+                criteria=list(criteria),
+                weightings=list(weightings),
+                kinds=facts,
+                tokens=tokens,
+                seconds=time.perf_counter() - start,
+                environment=describe(loaded.model),
+            ),
+            {kind: _stacked(found) for kind, found in rows.items()},
+        )
+
+
+def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
+    sites = [site for site in adapter.sites("both") if site.kind == kind]
+    site = sites[0]
+    consumer, producers = adapter.consumer(site), adapter.producers(site)
+    repaired = consumer.bias is None
+    return KindFacts(
+        units=site.units,
+        unit_size=site.unit_size,
+        group=site.group,
+        bundle_parameters=adapter.bundle_parameters(site),
+        bias_fixed=consumer.out_features if repaired else 0,
+        bias_per_bundle=sum(item.rows for item in producers if item.module.bias is None) if repaired else 0,
+        outputs=consumer.out_features,
+        layers=[site.layer for site in sites],
+    )
+
+
+@torch.no_grad()
+def _rows(
+    visit: Visit,
+    weight: Tensor,
+    gradients: SiteGradients | None,
+    criteria: Sequence[Criterion],
+    weightings: Sequence[Weighting],
+    seed: int,
+) -> Rows:
+    site, moments = visit.site, visit.moments
+    weighted = dict(zip(WEIGHTINGS, (moments.plain, moments.norm_aware, moments.loss_aware), strict=True))
+    kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
+    order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
+    scores = np.empty(order.shape, np.float32)
+    error = np.empty((len(criteria), len(weightings), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
+    energy = np.empty(len(weightings))
+    for i, criterion in enumerate(criteria):
+        found = score(criterion, Evidence(site, moments.plain, weight, seed, gradients))
+        best_first = order_of(found)
+        order[i], scores[i] = best_first.numpy(), found[best_first].numpy()
+        for j, weighting in enumerate(weightings):
+            chosen = weighted[weighting]
+            assert chosen is not None
+            curves = error_curves(chosen, weight, best_first, bundle_size=site.bundle_size, site=site.name)
+            energy[j] = curves.energy
+            for k, name in enumerate(RECONSTRUCTIONS):
+                error[i, j, k] = curves.error[name][kept].numpy()
+    spectrum, condition = _spectrum(moments.plain)
+    sample, correlation = _correlation(site, moments.plain)
+    return {
+        "order": order,
+        "scores": scores,
+        "error": error,
+        "energy": energy,
+        "spectrum": spectrum,
+        "condition": np.asarray(condition),
+        "sample": sample,
+        "correlation": correlation,
+    }
+
+
+def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
+    """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
+    values = torch.linalg.eigvalsh(moments.covariance.to(solve_dtype(moments.covariance.device))).flip(0).clamp_min(0)
+    ridge = ridge_of(moments)
+    condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
+    ranks = _evenly(len(values), _SPECTRUM)
+    return values[ranks].cpu().numpy().astype(np.float32), condition
+
+
+def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
+    channels = _evenly(site.channels, _SAMPLE)
+    block = moments.covariance[channels][:, channels].double()
+    deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
+    correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
+    return channels.numpy().astype(np.int32), correlation.cpu().numpy().astype(np.float16)
+
+
+def _evenly(size: int, most: int) -> Tensor:
+    """At most ``most`` different indices of ``range(size)``, first and last among them."""
+    return torch.linspace(0, size - 1, min(size, most), dtype=torch.float64).round().long()
+
+
+def _stacked(rows: Sequence[Rows]) -> KindArrays:
+    return KindArrays(**{name: np.stack([row[name] for row in rows]) for name in KindArrays.__slots__})

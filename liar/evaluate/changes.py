@@ -1,0 +1,62 @@
+"""The test items on which the variants disagree: what stands behind a change of accuracy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from liar.data.tasks import LabelledText
+from liar.results import VARIANTS, Change, Variant
+from liar.spec import Task
+from liar.words import CHANGE_GROUPS, MOST_CHANGES, groups_of
+
+_LONGEST = 400
+"""Characters of a text that are kept: enough to judge its tone or topic."""
+
+
+class Comparison:
+    """Remembers which label each variant gave to each item, and tells where they differ."""
+
+    def __init__(self) -> None:
+        self._items: dict[Task, LabelledText] = {}
+        self._answers: dict[Task, dict[Variant, Sequence[int]]] = {}
+
+    def note(self, task: Task, variant: Variant, items: LabelledText, answers: Sequence[int]) -> None:
+        """Remember the answers to ``items``, the same ones for every variant: positions in ``items.label_names``."""
+        self._items[task] = items
+        self._answers.setdefault(task, {})[variant] = answers
+
+    def changes(self) -> list[Change]:
+        """The first few items of every group of every task that all three variants answered, in the order of the items."""
+        return [
+            change
+            for task, answers in self._answers.items()
+            if answers.keys() >= set(VARIANTS)
+            for change in _first_of_each_group(_differing(task, self._items[task], answers))
+        ]
+
+
+def _differing(task: Task, items: LabelledText, answers: dict[Variant, Sequence[int]]) -> Iterator[Change]:
+    """Items whose answers are not all the same."""
+    names = items.label_names
+    for position, (text, label) in enumerate(zip(items.texts, items.labels, strict=True)):
+        given = {variant: answers[variant][position] for variant in VARIANTS}
+        if len(set(given.values())) > 1:
+            said = {variant: names[answer] for variant, answer in given.items()}
+            yield Change(task=task, text=_cut(text), label=names[label], answers=said)
+
+
+def _first_of_each_group(changes: Iterator[Change]) -> Iterator[Change]:
+    """A change of several groups comes once, and counts in each."""
+    found = Counter(dict.fromkeys(CHANGE_GROUPS, 0))
+    for change in changes:
+        groups = groups_of(change)
+        if any(found[group] < MOST_CHANGES for group in groups):
+            yield change
+            found.update(groups)
+        if min(found.values()) >= MOST_CHANGES:
+            return
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1].rstrip() + "…"

@@ -1,0 +1,90 @@
+"""A run in forms that other tools take: a command, a script, a table, JSON. Text in memory; nothing is written here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from typing import Any
+
+from pydantic import BaseModel
+
+from liar.results import RunResult
+from liar.spec import RECONSTRUCTIONS, PruneSpec
+
+_OPTIONS = {"edits": "edit"}
+"""Choices whose option has another name than the choice itself."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_command(spec: PruneSpec) -> str:
+    """One ``liar prune`` line for a shell that does what ``spec`` says; choices at their defaults are left out."""
+    options: list[str] = []
+    for name, value in _chosen(spec).items():
+        option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+        for item in value if isinstance(value, tuple) else (value,):
+            options += [option, str(item)]
+    if spec.model.startswith("-"):  # a folder of that name: what follows a bare -- is no option
+        return shlex.join(["liar", "prune", *options, "--", spec.model])
+    return shlex.join(["liar", "prune", spec.model, *options])
+
+
+def as_python(spec: PruneSpec) -> str:
+    """A script that does what ``spec`` says and prints the result as JSON; choices at their defaults are left out."""
+    choices = {"model": spec.model, **_chosen(spec)}
+    arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in choices.items())
+    return (
+        f"import liar\n\nspec = liar.PruneSpec(\n{arguments})\n"
+        "result = liar.run(spec)\nprint(result.model_dump_json(indent=1))\n"
+    )
+
+
+def as_json(result: BaseModel) -> str:
+    """Everything in ``result``, one value a line; a RunResult is read back by ``liar report``."""
+    return result.model_dump_json(indent=1) + "\n"
+
+
+def sites_csv(result: RunResult) -> str:
+    """A line for each site: units, kept units, then ``error`` and ``norm_aware_error`` of each reconstruction.
+
+    Errors are shares of the output's energy, see :class:`liar.results.SiteReport`.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file)
+    kinds = ("error", "norm_aware_error")
+    writer.writerow(
+        ["site", "layer", "kind", "units", "kept", *(f"{kind}_{name}" for kind in kinds for name in RECONSTRUCTIONS)]
+    )
+    for site in result.sites:
+        errors = [getattr(site, kind).get(name, "") for kind in kinds for name in RECONSTRUCTIONS]
+        writer.writerow([_no_formula(site.name), site.layer, site.kind, site.units, site.kept, *errors])
+    return file.getvalue()
+
+
+def file_stem(spec: PruneSpec) -> str:
+    """What a file about ``spec`` is called, without its ending: ``liar-smollm2-135m-ffn-50``."""
+    last = re.split(r"[/\\]", spec.model.rstrip("/\\"))[-1]
+    model = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "model"
+    return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}"
+
+
+def _chosen(spec: PruneSpec) -> dict[str, Any]:
+    """The choices that differ from their defaults, but for the model."""
+    defaults = PruneSpec()
+    values = {name: getattr(spec, name) for name in PruneSpec.model_fields if name != "model"}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
+
+
+def _literal(value: Any) -> str:
+    """Python source of a choice, with double quotes where ``repr`` takes single ones."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))},)"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _no_formula(text: str) -> str:
+    """``text`` as a spreadsheet shows it: a leading apostrophe keeps it from being computed."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -1,0 +1,96 @@
+"""Forecast: what a run would leave, read from an atlas. No model, no forward pass, a few milliseconds.
+
+The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, units chosen by
+hand, a curve read between two points), measuring will tell; both stand side by side on the page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from liar.allocation import Candidate, allocate, check_edits, edited_count, edited_scores
+from liar.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
+from liar.edits import merge
+from liar.errors import InvalidSpecError
+from liar.results import SiteReport, Totals
+from liar.spec import RECONSTRUCTIONS, Allocation, PruneSpec
+
+_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "loss-aware"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Sites as a run would report them, and the parameters that would be left."""
+
+    spec: PruneSpec
+    sites: list[SiteReport]
+    totals: Totals
+
+
+def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
+    """What ``spec`` would leave. Raises :class:`InvalidSpecError` for choices that the atlas does not know, and
+    :class:`EmptySiteError` for a ratio that would leave a site without units.
+    """
+    if spec.criterion not in atlas.facts.criteria:
+        raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
+    weighting = _ALLOCATING.get(spec.allocation)
+    if weighting is not None and weighting not in atlas.facts.weightings:
+        raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
+    charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
+    sites = [chart.site for chart in charts]
+    edits = merge(spec.edits)
+    check_edits(edits, sites)
+    kept = allocate(spec.allocation, [_candidate(chart, spec, weighting) for chart in charts], spec.ratio)
+    reports: list[SiteReport] = []
+    removed = biases = 0
+    for chart in charts:
+        site, count = chart.site, kept[chart.site.name]
+        order = chart.order(spec.criterion)
+        if edit := edits.get(site.name):
+            count = edited_count(edit, site, count)
+            scores = np.empty(site.bundles)
+            scores[order] = np.arange(site.bundles, 0, -1)
+            order = np.argsort(-edited_scores(edit, site, scores), kind="stable")
+        bundles = np.sort(order[:count])
+        units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
+        plain, aware = (
+            {name: chart.error_at(spec.criterion, name, count, weighting) for name in RECONSTRUCTIONS}
+            for weighting in WEIGHTINGS[:2]
+        )
+        reports.append(
+            SiteReport(
+                name=site.name,
+                layer=site.layer,
+                kind=site.kind,
+                units=site.units,
+                kept=count * site.group,
+                kept_units=units.tolist(),
+                error=plain,
+                norm_aware_error=aware,
+            )
+        )
+        removed += (site.bundles - count) * chart.facts.bundle_parameters
+        if spec.reconstruction != "none":
+            biases += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
+    before, blocks = atlas.facts.model.parameters, atlas.facts.block_parameters
+    change = biases - removed
+    totals = Totals(
+        parameters_before=before,
+        parameters_after=before + change,
+        block_parameters_before=blocks,
+        block_parameters_after=blocks + change,
+    )
+    return Forecast(spec, reports, totals)
+
+
+def _wanted(chart: SiteAtlas, spec: PruneSpec) -> bool:
+    return spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
+
+
+def _candidate(chart: SiteAtlas, spec: PruneSpec, weighting: Weighting | None) -> Candidate:
+    scores = np.empty(chart.site.bundles)
+    scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
+    damage = chart.damage(spec.criterion, spec.reconstruction, weighting) if weighting else None
+    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage)

@@ -1,0 +1,249 @@
+"""Error of every site as a heatmap: layer x site, on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from statistics import fmean
+from typing import Any
+
+import plotly.graph_objects as go
+
+from liar.plots.frame import FONT, STANDOFF, drawing, title
+from liar.reading import errors_of
+from liar.results import SiteReport
+from liar.spec import Reconstruction, SiteKind
+from liar.view import HeatmapView
+
+SMALLEST_ERROR = 1e-6
+"""Stands for no error at all, which a log scale cannot show."""
+
+DECADES = 2.0
+"""Length of the colour scale below the largest error. A site that a few massive tokens dominate has an error so small
+that it would take the colours from all others; it is drawn in the darkest one."""
+
+DEFAULT_VIEW = HeatmapView()
+
+_CELL, _GAP = 34, 34
+"""Height of a site in the heatmap and the room for a strip's title, in pixels."""
+
+_KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
+_TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3))
+
+_DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
+"""From vermilion (the second reconstruction is worse) to blue (it is better)."""
+
+_OUTLINE = (("black", 4), ("white", 1.5))
+"""White within black shows on every colour of a cell and on a light and a dark page."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """A title, what the colour axis holds for a site, and the words of its cell."""
+
+    title: str
+    value: Callable[[SiteReport], float]
+    words: Callable[[SiteReport], str]
+
+
+def error_heatmap(
+    sites: Sequence[SiteReport],
+    view: HeatmapView = DEFAULT_VIEW,
+    *,
+    limits: tuple[float, float] | None = None,
+    selected: str = "",
+) -> go.Figure:
+    """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
+
+    A difference shows the first reconstruction against the second, as a ratio of errors on the log scale and as a
+    subtraction on the linear one. ``limits`` pins the ends of the colour scale, in the unit of what is shown;
+    :func:`colour_limits` otherwise. ``customdata`` of a cell is its words and the name of its site; ``selected`` names
+    the site to outline. Quick enough to follow a slider.
+    """
+    kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
+    layers = sorted({site.layer for site in sites})
+    at = {(site.layer, site.kind): site for site in sites}
+    cells = [[at.get((layer, kind)) for layer in layers] for kind in kinds]
+    strips = _strips(sites, view)
+    height = _CELL * max(len(kinds), 1)
+    drawn = len(strips) * height + (len(strips) - 1) * _GAP
+    bottoms = [drawn - height - index * (height + _GAP) for index in range(len(strips))]
+    names = ["y", *(f"y{index + 1}" for index in range(1, len(strips)))]
+    layout: dict[str, Any] = {
+        "xaxis": {
+            "anchor": names[-1],
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+            "constrain": "domain",
+            "title": {"text": "layer", "standoff": 4, "font": FONT},
+        },
+        "coloraxis": _coloraxis(view, limits or colour_limits(sites, view), -62 / drawn),
+        "annotations": [
+            title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
+        ],
+        "shapes": [
+            shape
+            for name in names
+            for site in sites
+            if site.name == selected
+            for shape in _outlines(name, site.layer, kinds.index(site.kind))
+        ],
+    }
+    for name, bottom in zip(names, bottoms, strict=True):
+        layout[name.replace("y", "yaxis")] = {
+            "anchor": "x",
+            "domain": [bottom / drawn, (bottom + height) / drawn],
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+            "automargin": True,
+            **STANDOFF,
+        }
+    data = [
+        {
+            "type": "heatmap",
+            "x": layers,
+            "y": [_KINDS[kind] for kind in kinds],
+            "z": [[strip.value(cell) if cell else None for cell in line] for line in cells],
+            "customdata": [[[strip.words(cell), cell.name] if cell else ["", ""] for cell in line] for line in cells],
+            "hovertemplate": "%{customdata[0]}<extra></extra>",
+            "hoverongaps": False,
+            "coloraxis": "coloraxis",
+            "xgap": 1,
+            "ygap": 1,
+            "yaxis": name,
+        }
+        for name, strip in zip(names, strips, strict=True)
+    ]
+    return drawing(data, layout, drawn=drawn, bottom=114, left=8, right=8)
+
+
+def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float, float]:
+    """Ends of the colour scale, in the unit of what is shown: they depend on every reconstruction of ``sites``, not on
+    the strip, so that views of the same sites compare.
+    """
+    errors = [list(errors_of(site, view.weighting).values()) for site in sites]
+    if view.difference and view.scale == "log":
+        ratios = [max(*values, SMALLEST_ERROR) / max(min(values), SMALLEST_ERROR) for values in errors]
+        widest = min(max([1.1, *ratios]), 10**DECADES)
+        return 1 / widest, widest
+    if view.difference:
+        widest = max([max(values) - min(values) for values in errors], default=0.0) or 1.0
+        return -widest, widest
+    largest = max([max(values) for values in errors], default=0.0)
+    if view.scale == "linear":
+        return 0.0, largest or 1.0
+    low = log10(max(min([min(values) for values in errors], default=0.0), SMALLEST_ERROR))
+    high = log10(max(largest, SMALLEST_ERROR))
+    low, high = (max(low, high - DECADES), high) if high - low > 0.1 else (floor(low), floor(low) + 1)
+    return 10**low, 10**high
+
+
+def _strips(sites: Sequence[SiteReport], view: HeatmapView) -> list[_Strip]:
+    if view.difference:
+        return [_difference(sites, view, *view.difference)]
+    return [_strip(sites, view, name) for name in view.strips]
+
+
+def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction) -> _Strip:
+    def value(site: SiteReport) -> float:
+        return _colour(errors_of(site, view.weighting)[name], view)
+
+    mean = fmean(errors_of(site, view.weighting)[name] for site in sites) if sites else 0.0
+    return _Strip(f"<b>{name}</b>  mean {mean:.3g}", value, lambda site: _site_words(site, name))
+
+
+def _difference(
+    sites: Sequence[SiteReport], view: HeatmapView, first: Reconstruction, second: Reconstruction
+) -> _Strip:
+    def value(site: SiteReport) -> float:
+        errors = errors_of(site, view.weighting)
+        return _colour(errors[first], view) - _colour(errors[second], view)
+
+    mean = fmean(value(site) for site in sites) if sites else 0.0
+    words = (
+        f"÷ {second}</b>  geometric mean {10**mean:.3g}" if view.scale == "log" else f"- {second}</b>  mean {mean:.3g}"
+    )
+    return _Strip(f"<b>{first} {words}", value, lambda site: _difference_words(site, view, first, second))
+
+
+def _colour(error: float, view: HeatmapView) -> float:
+    """What the colour axis holds for an error or a ratio of errors."""
+    return log10(max(error, SMALLEST_ERROR)) if view.scale == "log" else error
+
+
+# -- the colour scale -----------------------------------------------------------------------------------------------------
+
+
+def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[str, Any]:
+    low, high = (_colour(end, view) for end in limits)
+    bar: dict[str, Any] = {
+        "orientation": "h",  # below, so that a narrow page keeps its width for the layers
+        "title": {"text": _unit(view), "side": "top", "font": FONT},
+        "tickangle": 0,
+        "nticks": 6,
+        "thickness": 10,
+        "outlinewidth": 0,
+        "y": y,
+        "yanchor": "top",
+        "ypad": 0,
+    }
+    if view.scale == "log":
+        ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
+        bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
+    return {"colorscale": _DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
+
+
+def _unit(view: HeatmapView) -> str:
+    error = "error" if view.weighting == "plain" else "norm-aware error"
+    if view.difference is None:
+        return f"{error}, share of the output's energy ({view.scale} scale)"
+    if view.scale == "linear":
+        return f"difference of {error}s, shares of the output's energy"
+    return f"ratio of {error}s (log scale)"
+
+
+def _error_ticks(low: float, high: float) -> dict[float, str]:
+    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if low + 0.45 < log10(tick) <= high}
+    return {low: f"≤ {10**low:.2g}", **ticks}
+
+
+def _ratio_ticks(high: float) -> dict[float, str]:
+    return {part * high: f"{10 ** (part * high):.2g}" for part in (-1.0, -0.5, 0.0, 0.5, 1.0)}
+
+
+# -- cells ----------------------------------------------------------------------------------------------------------------
+
+
+def _outlines(axis: str, layer: int, row: int) -> list[dict[str, Any]]:
+    """Rectangles around one cell of a strip."""
+    box = {"x0": layer - 0.5, "x1": layer + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    return [
+        {"type": "rect", "xref": "x", "yref": axis, **box, "line": {"color": colour, "width": width}}
+        for colour, width in _OUTLINE
+    ]
+
+
+def _site_words(site: SiteReport, name: Reconstruction) -> str:
+    return (
+        f"<b>{site.name}</b>, {name}<br>error {site.error[name]:.4g} of the output's energy"
+        f"<br>norm-aware error {site.norm_aware_error[name]:.4g}<br>{_kept_words(site)}"
+    )
+
+
+def _difference_words(site: SiteReport, view: HeatmapView, first: Reconstruction, second: Reconstruction) -> str:
+    errors = errors_of(site, view.weighting)
+    label = "error" if view.weighting == "plain" else "norm-aware error"
+    ratio = max(errors[first], SMALLEST_ERROR) / max(errors[second], SMALLEST_ERROR)
+    change = f"{ratio:.3g} times smaller" if ratio >= 1 else f"{1 / ratio:.3g} times larger"
+    return (
+        f"<b>{site.name}</b>, {first} to {second}<br>{label} {errors[first]:.4g} → {errors[second]:.4g} of the "
+        f"output's energy<br>{change}<br>{_kept_words(site)}"
+    )
+
+
+def _kept_words(site: SiteReport) -> str:
+    unit = "neurons" if site.kind == "ffn" else "query heads"
+    return f"{site.kept:,} of {site.units:,} {unit} kept"

@@ -1,0 +1,485 @@
+"""Figures of many runs: the metric over ratio, against what it costs, masks under repairs, and two runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from math import floor, log10
+from typing import TYPE_CHECKING, Any, Literal
+
+import plotly.graph_objects as go
+
+from liar.compare import RunComparison, SiteDifference, differing
+from liar.plots.frame import (
+    FONT,
+    GRID,
+    RECONSTRUCTION_COLOURS,
+    RECONSTRUCTION_DASHES,
+    STANDOFF,
+    VARIANT_COLOURS,
+    empty,
+    framed,
+    title,
+)
+from liar.results import Evaluation, RunResult, Variant
+from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
+from liar.store import RunSummary
+from liar.words import count, metric_value
+
+if TYPE_CHECKING:  # the cells come with torch, the figures without
+    from liar.sweep import MaskCell
+
+Run = RunResult | RunSummary
+Cost = Literal["parameters", "bytes", "seconds"]
+
+COSTS: Mapping[Cost, str] = {
+    "parameters": "Parameters",
+    "bytes": "Size of the weights",
+    "seconds": "Time of one forward",
+}
+"""What the metric can be drawn against."""
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+
+_MOST_LINES = 8
+_PALETTE = (  # colours of Okabe and Ito's, and two darker ones, each with a mark of its own
+    ("#0072b2", "circle"),
+    ("#d55e00", "diamond"),
+    ("#009e73", "square"),
+    ("#cc79a7", "triangle-up"),
+    ("#e69f00", "cross"),
+    ("#56b4e9", "star"),
+    ("#7a5195", "pentagon"),
+    ("#8c6d31", "triangle-down"),
+)
+_OTHERS = "#9aa1ad"
+_SYMBOLS: Mapping[Reconstruction, str] = {
+    "none": "x",
+    "bias": "triangle-up",
+    "liar": "diamond",
+    "least-squares": "circle",
+}
+
+_DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
+_WORSE_BETTER = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
+_SMALLEST_ERROR = 1e-6
+_WIDEST_RATIO = 100.0
+
+
+def tasks_of(runs: Iterable[Run]) -> list[Task]:
+    """Every task that one of ``runs`` measured on its reconstructed model."""
+    return list(dict.fromkeys(item.task for run in runs for item in run.evaluations if item.variant == "reconstructed"))
+
+
+# -- the metric over ratio --------------------------------------------------------------------------------------------------
+
+
+def ratio_figure(runs: Sequence[Run], task: Task, *, selected: str = "") -> go.Figure:
+    """``task`` of the reconstructed model over the ratio: a line for each recipe, whiskers of one standard error.
+
+    The dense model is a horizontal line; a single recipe also shows what was left without the repair. ``customdata`` of a
+    point is its run's key; the run with the key ``selected`` has a ring.
+    """
+    lines = _lines(runs, task)
+    if not lines:
+        return empty("No run has measured this yet.")
+    figure = go.Figure()
+    dense = _measured(lines[0].runs[0], task, "dense")
+    if dense is not None:
+        figure.add_trace(
+            go.Scatter(
+                x=[0, max(run.spec.ratio for line in lines for run in line.runs)],
+                y=[dense.value, dense.value],
+                mode="lines",
+                line={"color": VARIANT_COLOURS["dense"], "width": 2},
+                name=f"dense {metric_value(dense.value, dense.metric)}",
+                hovertemplate=f"dense: {_value_words(dense)}<extra></extra>",
+            )
+        )
+    if len(lines) == 1:
+        unrepaired = replace(lines[0], name="not repaired", colour=VARIANT_COLOURS["pruned"], dash="dot", symbol="x")
+        figure.add_trace(_over_ratio(unrepaired, task, "pruned", ""))
+    for line in lines:
+        figure.add_trace(_over_ratio(line, task, "reconstructed", selected))
+    figure.update_xaxes(
+        title={"text": "share of the targeted units removed", "font": FONT, "standoff": 6}, tickformat=".0%"
+    )
+    _metric_axis(figure, runs, task)
+    return _plot(figure)
+
+
+def _over_ratio(line: _Line, task: Task, variant: Variant, selected: str) -> go.Scatter:
+    found = [(run, item) for run in line.runs if (item := _measured(run, task, variant))]
+    return _marks(
+        line,
+        [run for run, _ in found],
+        [run.spec.ratio for run, _ in found],
+        [item for _, item in found],
+        [
+            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}"
+            f"<br>{count(run.totals.parameters_after)} parameters left"
+            for run, item in found
+        ],
+        selected,
+    )
+
+
+# -- the metric against what it costs -----------------------------------------------------------------------------------------
+
+
+def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *, selected: str = "") -> go.Figure:
+    """``task`` against ``cost``: every run and the dense model, and the front that nothing beats in both at once.
+
+    Runs that do not know their cost are left out. ``customdata`` and ``selected`` are as in :func:`ratio_figure`.
+    """
+    lines = [known for line in _lines(runs, task) if (known := _with_cost(line, cost)).runs]
+    if not lines:
+        return empty("No run has timed its model yet." if cost == "seconds" else "No run has measured this yet.")
+    figure = go.Figure()
+    points: list[tuple[float, float]] = []
+    first = lines[0].runs[0]
+    dense, price = _measured(first, task, "dense"), _cost(first, "dense", cost)
+    for line in lines:
+        measured = [item for run in line.runs if (item := _measured(run, task, "reconstructed"))]
+        prices = [paid for run in line.runs if (paid := _cost(run, "reconstructed", cost)) is not None]
+        points += zip(prices, (item.value for item in measured), strict=True)
+        words = [
+            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}<br>{_cost_words(paid, cost)}"
+            for run, item, paid in zip(line.runs, measured, prices, strict=True)
+        ]
+        figure.add_trace(_marks(replace(line, dash=None), line.runs, prices, measured, words, selected))
+    if dense is not None and price is not None:
+        points.append((price, dense.value))
+        figure.add_trace(
+            go.Scatter(
+                x=[price],
+                y=[dense.value],
+                mode="markers",
+                marker={"color": VARIANT_COLOURS["dense"], "size": 12, "symbol": "star"},
+                name="dense",
+                hovertext=[f"<b>dense</b><br>{_value_words(dense)}<br>{_cost_words(price, cost)}"],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )
+    front = pareto_front(points, lower_is_better=_is_perplexity(task))
+    figure.add_trace(
+        go.Scatter(
+            x=[points[index][0] for index in front],
+            y=[points[index][1] for index in front],
+            mode="lines",
+            line={"color": _OTHERS, "width": 1.5, "dash": "dot", "shape": "hv"},
+            name="Pareto front",
+            hoverinfo="skip",
+        )
+    )
+    figure.data = (figure.data[-1], *figure.data[:-1])  # the front lies under the marks
+    figure.update_xaxes(
+        title={"text": _COST_AXES[cost], "font": FONT, "standoff": 6}, tickformat="" if cost == "seconds" else "~s"
+    )
+    _metric_axis(figure, runs, task)
+    return _plot(figure)
+
+
+def pareto_front(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
+    """Indices of the (cost, metric) pairs that no other pair beats or equals in both, cheapest first."""
+    sign = 1 if lower_is_better else -1
+    order = sorted(range(len(points)), key=lambda index: (points[index][0], sign * points[index][1]))
+    front: list[int] = []
+    for index in order:
+        if not front or sign * points[index][1] < sign * points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+_COST_AXES: Mapping[Cost, str] = {
+    "parameters": "parameters left",
+    "bytes": "bytes of the weights",
+    "seconds": "milliseconds of one forward",
+}
+
+
+def _cost(run: Run, variant: Variant, cost: Cost) -> float | None:
+    """In the unit of the axis; None where the run does not know."""
+    if cost == "seconds":
+        return next((1000 * speed.seconds for speed in run.speeds if speed.variant == variant), None)
+    parameters = run.totals.parameters_before if variant == "dense" else run.totals.parameters_after
+    if cost == "parameters":
+        return parameters
+    size = _BYTES.get(run.environment.get("dtype", ""))
+    return None if size is None else parameters * size
+
+
+def _cost_words(paid: float, cost: Cost) -> str:
+    if cost == "seconds":
+        return f"{paid:.1f} ms a forward"
+    return f"{count(round(paid))} parameters" if cost == "parameters" else f"{paid / 1e6:,.1f} MB of weights"
+
+
+def _with_cost(line: _Line, cost: Cost) -> _Line:
+    return replace(line, runs=[run for run in line.runs if _cost(run, "reconstructed", cost) is not None])
+
+
+# -- recipes as lines ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Runs that differ in the ratio alone, from the lowest on; without a ``dash`` they are marks only."""
+
+    name: str
+    runs: list[Run]
+    colour: str
+    dash: str | None
+    symbol: str
+
+
+def _lines(runs: Sequence[Run], task: Task) -> list[_Line]:
+    """A line for each recipe; the recipes with the fewest runs share the last one where there are too many."""
+    recipes: dict[PruneSpec, dict[float, Run]] = {}
+    for run in runs:
+        if _measured(run, task, "reconstructed") is not None:
+            recipe = run.spec.model_copy(update={"ratio": 0.0, "evaluate": ()})
+            recipes.setdefault(recipe, {}).setdefault(run.spec.ratio, run)
+    names = [name for name in differing(list(recipes)) if name not in ("ratio", "evaluate")]
+    ranked = sorted(recipes, key=lambda recipe: -len(recipes[recipe]))
+    drawn = [recipe for recipe in recipes if recipe in ranked[:_MOST_LINES]]
+    lines: list[_Line] = []
+    for place, recipe in enumerate(drawn):
+        words = ", ".join(_choice(recipe, name) for name in names) or recipe.reconstruction
+        at = [recipes[recipe][ratio] for ratio in sorted(recipes[recipe])]
+        lines.append(_Line(words, at, *_style(recipe, place, names)))
+    if rest := [run for recipe in recipes if recipe not in drawn for run in recipes[recipe].values()]:
+        lines.append(_Line("other recipes", sorted(rest, key=lambda run: run.spec.ratio), _OTHERS, None, "circle-open"))
+    return lines
+
+
+def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, str, str]:
+    """Colour, dash and mark of a line; reconstructions look the same in every figure."""
+    if list(names) == ["reconstruction"]:
+        chosen = recipe.reconstruction
+        return RECONSTRUCTION_COLOURS[chosen], RECONSTRUCTION_DASHES[chosen], _SYMBOLS[chosen]
+    colour, symbol = _PALETTE[place]
+    return colour, "solid", symbol
+
+
+def _choice(spec: PruneSpec, name: str) -> str:
+    """One choice of a recipe as a legend says it."""
+    value = getattr(spec, name)
+    if name == "targets":
+        return {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
+    if name == "edits":
+        return f"{len(spec.edits)} edits" if spec.edits else "no edits"
+    if name == "evaluate_limit":
+        return "all items" if value is None else f"{value:,} items"
+    units = {"tokens": "{:,} tokens", "sequence_length": "{:,} a sequence", "seed": "seed {}"}
+    return units.get(name, "{}").format(escape(value) if isinstance(value, str) else value)
+
+
+def _marks(
+    line: _Line,
+    runs: Sequence[Run],
+    x: Sequence[float],
+    items: Sequence[Evaluation],
+    words: Sequence[str],
+    selected: str,
+) -> go.Scatter:
+    keys = [run.spec.key for run in runs]
+    return go.Scatter(
+        x=list(x),
+        y=[item.value for item in items],
+        mode="lines+markers" if line.dash else "markers",
+        line={"color": line.colour, "width": 2, "dash": line.dash or "solid"},
+        marker={
+            "color": line.colour,
+            "symbol": line.symbol,
+            "size": [13 if key == selected else 8 for key in keys],
+            "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
+        },
+        error_y={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
+        customdata=keys,
+        hovertext=list(words),
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=line.name,
+    )
+
+
+# -- axes ---------------------------------------------------------------------------------------------------------------------
+
+
+def _plot(figure: go.Figure) -> go.Figure:
+    figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=7, automargin=True)
+    figure.update_layout(
+        hovermode="closest",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top", "font": FONT},
+    )
+    return framed(figure, drawn=_DRAWN, bottom=_BOTTOM, left=_LEFT, right=_RIGHT)
+
+
+def _metric_axis(figure: go.Figure, runs: Sequence[Run], task: Task) -> None:
+    """Accuracy in percent; perplexity on a log scale with round numbers once it spans much."""
+    is_perplexity = _is_perplexity(task)
+    better = "lower is better" if is_perplexity else "higher is better"
+    metric = "perplexity" if is_perplexity else f"{task} accuracy"
+    axis: dict[str, Any] = {"title": {"text": f"{metric}, {better}", "font": FONT, "standoff": 8}}
+    values = [value for trace in figure.data for value in trace.y]
+    low, high = min(values), max(values)
+    if is_perplexity and low > 0 and high > 4 * low:
+        ticks = [
+            digit * 10.0**power
+            for power in range(floor(log10(low)), floor(log10(high)) + 1)
+            for digit in ((1, 2, 5) if high < 1_000 * low else (1,))
+        ]
+        axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
+    elif not is_perplexity:
+        axis["tickformat"] = ".0%"
+    figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
+
+
+def _is_perplexity(task: Task) -> bool:
+    return task == "perplexity"
+
+
+def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
+    return next((item for item in run.evaluations if item.task == task and item.variant == variant), None)
+
+
+def _value_words(item: Evaluation) -> str:
+    value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
+    return f"{item.metric} {value} ± {stderr} (one standard error, n = {item.n:,})"
+
+
+# -- masks of one criterion under the repairs of another ----------------------------------------------------------------------
+
+
+def mask_heatmap(
+    cells: Sequence[MaskCell], criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
+) -> go.Figure:
+    """Criteria as rows, reconstructions as columns; the deeper the colour, the better. Cells that are not there stay empty.
+
+    A cell says the metric with its standard error and the mean error of the sites, or the error alone where nothing was
+    measured. The colours are see-through, so that the page's own text colour reads well on all of them.
+    """
+    if not cells or not criteria or not reconstructions:
+        return empty("No cell is there yet.")
+    at = {(cell.criterion, cell.reconstruction): cell for cell in cells}
+    grid = [[at.get((criterion, name)) for name in reconstructions] for criterion in criteria]
+    drawn = 62 * len(criteria)
+    figure = go.Figure(
+        go.Heatmap(
+            x=[name.replace("-", "-<br>") for name in reconstructions],
+            y=list(criteria),
+            z=[[_goodness(cell) if cell else None for cell in line] for line in grid],
+            text=[[_cell_words(cell) if cell else "" for cell in line] for line in grid],
+            texttemplate="%{text}",
+            textfont={"size": 12},
+            customdata=[[_cell_hover(cell) if cell else "" for cell in line] for line in grid],
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            colorscale=[[0.0, "rgba(0,114,178,0.04)"], [1.0, "rgba(0,114,178,0.5)"]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+        )
+    )
+    figure.update_xaxes(side="top", fixedrange=True, showgrid=False, zeroline=False, tickangle=0)
+    figure.update_yaxes(
+        autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, automargin=True, **STANDOFF
+    )
+    figure.add_annotation(title("mask by ↓, repaired by →", y=1.0) | {"yshift": 38})
+    return framed(figure, drawn=drawn + 24, bottom=8, left=8, right=8).update_layout(
+        margin={"t": 76}, height=drawn + 108
+    )
+
+
+def _goodness(cell: MaskCell) -> float:
+    """Grows with what the cell is worth; perplexities and errors compare by their ratios."""
+    if cell.value is None or cell.task is None:
+        return -log10(max(cell.error, _SMALLEST_ERROR))
+    return -log10(cell.value) if _is_perplexity(cell.task) else cell.value
+
+
+def _cell_words(cell: MaskCell) -> str:
+    error = f"error {cell.error:.2g}"
+    if cell.value is None or cell.stderr is None:
+        return error
+    metric = _metric_of(cell)
+    return f"<b>{metric_value(cell.value, metric)}</b><br>± {metric_value(cell.stderr, metric)}<br>{error}"
+
+
+def _cell_hover(cell: MaskCell) -> str:
+    lines = [f"<b>{cell.criterion} masks, {cell.reconstruction}</b>", f"mean error of the sites {cell.error:.4g}"]
+    if cell.value is not None and cell.stderr is not None:
+        metric = _metric_of(cell)
+        value, stderr = metric_value(cell.value, metric), metric_value(cell.stderr, metric)
+        lines.insert(1, f"{metric} {value} ± {stderr} (one standard error, n = {cell.n:,})")
+    return "<br>".join(lines)
+
+
+def _metric_of(cell: MaskCell) -> str:
+    return "perplexity" if cell.task == "perplexity" else "accuracy"
+
+
+# -- two runs side by side ----------------------------------------------------------------------------------------------------
+
+
+def comparison_heatmap(comparison: RunComparison) -> go.Figure:
+    """Layer x site: the error of what run A installed over that of run B, blue where B is better, on a log scale.
+
+    ``customdata`` of a cell is its words and the name of its site.
+    """
+    sites = comparison.sites
+    if not sites:
+        return empty("The two runs have no site in common.")
+    kinds: list[SiteKind] = [kind for kind in ("ffn", "attention") if any(site.kind == kind for site in sites)]
+    layers = sorted({site.layer for site in sites})
+    at = {(site.layer, site.kind): site for site in sites}
+    grid = [[at.get((layer, kind)) for layer in layers] for kind in kinds]
+    widest = log10(min(max([1.1, *(max(_ratio(site), 1 / _ratio(site)) for site in sites)]), _WIDEST_RATIO))
+    ticks = [part * widest for part in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    drawn = 44 * len(kinds)
+    figure = go.Figure(
+        go.Heatmap(
+            x=layers,
+            y=["FFN" if kind == "ffn" else "attention" for kind in kinds],
+            z=[[log10(_ratio(site)) if site else None for site in line] for line in grid],
+            customdata=[[[_site_words(site), site.name] if site else ["", ""] for site in line] for line in grid],
+            hovertemplate="%{customdata[0]}<extra></extra>",
+            hoverongaps=False,
+            colorscale=_WORSE_BETTER,
+            zmin=-widest,
+            zmax=widest,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "orientation": "h",
+                "title": {"text": "error of A ÷ error of B (log scale)", "side": "top", "font": FONT},
+                "tickvals": ticks,
+                "ticktext": [f"{10**tick:.2g}" for tick in ticks],
+                "tickangle": 0,
+                "thickness": 10,
+                "outlinewidth": 0,
+                "y": -62 / drawn,
+                "yanchor": "top",
+                "ypad": 0,
+            },
+        )
+    )
+    figure.update_xaxes(
+        fixedrange=True, showgrid=False, zeroline=False, title={"text": "layer", "standoff": 4, "font": FONT}
+    )
+    figure.update_yaxes(fixedrange=True, showgrid=False, zeroline=False, automargin=True, **STANDOFF)
+    return framed(figure, drawn=drawn, bottom=114, left=8, right=8)
+
+
+def _ratio(site: SiteDifference) -> float:
+    return max(site.a, _SMALLEST_ERROR) / max(site.b, _SMALLEST_ERROR)
+
+
+def _site_words(site: SiteDifference) -> str:
+    unit = "neurons" if site.kind == "ffn" else "query heads"
+    return (
+        f"<b>{site.name}</b><br>error A {site.a:.4g}, B {site.b:.4g} of the output's energy"
+        f"<br>kept A {site.kept_a:,}, B {site.kept_b:,} of {site.units:,} {unit}"
+    )

@@ -1,0 +1,41 @@
+"""Site: one place of a model where units are removed. Plain numbers, so that nothing here loads a model or torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from liar.spec import SiteKind
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place where units are removed.
+
+    ``units`` neurons (or query heads) of ``unit_size`` channels each. ``group`` units stand or fall together: with
+    grouped-query attention, all query heads of one key/value head, so that the result keeps a legal shape.
+    """
+
+    layer: int
+    kind: SiteKind
+    units: int
+    unit_size: int = 1
+    group: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"layers.{self.layer}.{self.kind}"
+
+    @property
+    def channels(self) -> int:
+        """Width of the consumer's input."""
+        return self.units * self.unit_size
+
+    @property
+    def bundles(self) -> int:
+        """How many independent choices there are: groups of units that go together."""
+        return self.units // self.group
+
+    @property
+    def bundle_size(self) -> int:
+        """Channels of one bundle."""
+        return self.group * self.unit_size

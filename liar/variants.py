@@ -1,0 +1,153 @@
+"""The three models of a run, held so that each can be asked again: a dense one, and a pruned one with and without repair."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+from torch import nn
+
+from liar.environment import readable_failures
+from liar.errors import InvalidSpecError
+from liar.events import Progress
+from liar.generate import EditedAnswer, Piece, edits_that_flip, generate_steps
+from liar.models.catalog import LoadedModel
+from liar.models.offload import resident
+from liar.results import VARIANTS, Generation, Variant
+from liar.sites import Site
+from liar.surgery import ConsumerParameters, install
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """Parameters of a consumer that wait on the host, and the variant to which they belong."""
+
+    variant: Variant
+    parameters: ConsumerParameters
+
+
+class Variants:
+    """The dense model, where there is one, and a pruned model that is "reconstructed" or merely "pruned".
+
+    Both pruned variants share everything but their consumers, so one model serves for both: the consumers that are not
+    in use wait on the host, and every swap is an exchange. The dense model is never changed.
+    """
+
+    def __init__(self, pruned: LoadedModel, dense: LoadedModel | None = None) -> None:
+        self.dense = dense
+        self._pruned = pruned
+        self._parked: dict[Site, _Parked] = {}
+        self._lock = Lock()
+
+    def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
+        """Put aside what the site's consumer would hold without a reconstruction."""
+        self._parked[site] = _Parked("pruned", _on_host(unrepaired))
+
+    @property
+    def has_pruned(self) -> bool:
+        """Whether the consumers without a reconstruction are at hand."""
+        return bool(self._parked)
+
+    @property
+    def bytes(self) -> int:
+        """Weights of the pruned model and of the consumers that wait, in bytes; the dense model is not counted."""
+        waiting = [parked.parameters for parked in self._parked.values()]
+        tensors = [*self._pruned.model.parameters(), *(parameters.weight for parameters in waiting)]
+        tensors += [parameters.bias for parameters in waiting if parameters.bias is not None]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @contextmanager
+    def using(self, variant: Variant) -> Iterator[LoadedModel]:
+        """The model of ``variant``, for as long as the context lasts; afterwards the pruned model is reconstructed again.
+
+        One thread at a time has the pruned model, and the others wait, so contexts must not be nested. Raises
+        :class:`InvalidSpecError` when the run had no dense model at hand.
+        """
+        if variant == "dense":
+            if self.dense is None:
+                raise InvalidSpecError("The dense model of this run is not in memory; load it and run again.")
+            yield self.dense
+            return
+        with self._lock:
+            try:
+                self._put(variant)
+                yield self._pruned
+            finally:
+                self._put("reconstructed")
+
+    def _put(self, variant: Variant) -> None:
+        """Exchange every consumer whose parked parameters are those of ``variant``; also mends an exchange cut short."""
+        for site, parked in list(self._parked.items()):
+            if parked.variant != variant:
+                continue
+            with resident(self._pruned.adapter.layers[site.layer]):
+                taken = _parameters_of(self._pruned.adapter.consumer(site))
+                install(self._pruned.adapter, site, parked.parameters)
+            self._parked[site] = _Parked("pruned" if variant == "reconstructed" else "reconstructed", taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The next piece of what a variant writes."""
+
+    variant: Variant
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What a variant of a classifier says of the sentence after each small edit."""
+
+    variant: Variant
+    answers: list[EditedAnswer]
+
+
+def ask(
+    variants: Variants, prompt: str, *, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
+) -> Iterator[Progress | Heard | Generation | Edited]:
+    """Put one question to every variant at hand, one after the other, with the same settings.
+
+    Of a language model one hears each piece and then the whole :class:`Generation`; of a classifier the generation with
+    its probabilities, and then what it says of edits of the sentence. Closing the iterator stops between two pieces.
+
+    Raises what :func:`liar.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
+    """
+    present = [variant for variant in VARIANTS if variant != "dense" or variants.dense is not None]
+    with readable_failures():
+        for done, variant in enumerate(present):
+            yield Progress("generate", done, len(present), f"The {variant} model answers")
+            with variants.using(variant) as loaded:
+                steps = generate_steps(
+                    loaded,
+                    prompt,
+                    variant,
+                    max_new_tokens=max_new_tokens,
+                    temperature=temperature,
+                    seed=seed,
+                    dense=variants.dense,
+                )
+                generation = yield from _heard(steps, variant)
+                yield generation
+                if generation.probabilities is not None:
+                    yield Edited(variant, edits_that_flip(loaded, prompt))
+
+
+def _heard(steps: Generator[Piece, None, Generation], variant: Variant) -> Generator[Heard, None, Generation]:
+    while True:
+        try:
+            piece = next(steps)
+        except StopIteration as stop:
+            generation: Generation = stop.value
+            return generation
+        yield Heard(variant, piece.text)
+
+
+def _parameters_of(consumer: nn.Linear) -> ConsumerParameters:
+    bias = None if consumer.bias is None else consumer.bias.detach()
+    return _on_host(ConsumerParameters(consumer.weight.detach(), bias))
+
+
+def _on_host(parameters: ConsumerParameters) -> ConsumerParameters:
+    return ConsumerParameters(parameters.weight.cpu(), None if parameters.bias is None else parameters.bias.cpu())

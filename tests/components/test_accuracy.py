@@ -1,0 +1,132 @@
+"""The accuracy panel: the figures of the result, the changed texts in their groups, and sentences where there are none."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.accuracy import AccuracyPanel
+from liar.results import RunResult
+from liar.words import MOST_CHANGES
+from tests.fakes import change, classifier_run, language_run
+
+
+class Page(HTMLParser):
+    """The pieces of text of some markup, and its tags; complains of tags that are not closed in order."""
+
+    VOID = frozenset({"br", "hr", "img"})
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(markup)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.pieces.append(data)
+
+
+def build(run: RunResult | None) -> AccuracyPanel:
+    nobody: Any = None  # the panel asks nothing of the server and tells nothing to other panels
+    with gr.Blocks():
+        return AccuracyPanel(nobody, nobody, run)
+
+
+@pytest.fixture
+def panel() -> AccuracyPanel:
+    return build(None)
+
+
+def table(panel: AccuracyPanel, run: RunResult) -> Page:
+    return Page(panel.show(run)[panel.table])
+
+
+def changes(panel: AccuracyPanel, run: RunResult) -> Page:
+    return Page(panel.show(run)[panel.changes])
+
+
+def test_an_empty_panel_is_filled_by_any_run(panel: AccuracyPanel) -> None:
+    for run in (language_run(), classifier_run()):
+        updates = panel.show(run)
+        assert set(updates) == set(panel.outputs)
+        assert all(updates.values())
+
+
+def test_a_panel_starts_as_it_would_be_filled(panel: AccuracyPanel) -> None:
+    started, updates = build(classifier_run()), panel.show(classifier_run())
+    assert started.table.value == updates[panel.table]
+    assert started.changes.value == updates[panel.changes]
+
+
+def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> None:
+    assert table(panel, classifier_run()).pieces[7:-1] == [
+        "sentiment accuracy",
+        *("dense", "86.3 %", "± 1.0 %", "1,200 texts", "100 %", "—"),
+        *("pruned", "80.8 %", "± 1.0 %", "1,200 texts", "94 %", "—"),
+        *("reconstructed", "84.7 %", "± 1.0 %", "1,200 texts", "98 %", "71 %"),
+    ]
+    said = table(panel, language_run()).pieces
+    for piece in ("42.4", "± 2.1", "20 windows", "262 %", "72 %"):
+        assert piece in said
+
+
+def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel) -> None:
+    page = changes(panel, classifier_run())
+    headings = [piece for piece in page.pieces if ":" in piece and "shown" in piece]
+    assert headings == [
+        "Broken by pruning: 2 texts shown, all there are",
+        "Mended by the repair: 1 text shown, all there are",
+        "Wrong after the repair: 2 texts shown, all there are",
+    ]
+    first = page.pieces.index("A quiet marvel.")
+    assert page.pieces[first + 1 : first + 9] == [
+        *("label", "positive"),
+        *("dense", "✓ positive"),
+        *("pruned", "✗ negative, wrong"),
+        *("reconstructed", "✓ positive"),
+    ]
+    assert page.tags.count("li") == 2 + 1 + 2
+
+
+def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
+    many = [change(f"text {number}", "good", "good", "bad", "good") for number in range(MOST_CHANGES)]
+    pieces = changes(panel, classifier_run().model_copy(update={"changes": many})).pieces
+    assert "Broken by pruning: 12 texts shown, the first of the test set" in pieces
+    assert "Wrong after the repair: no text" in pieces
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (language_run(), "This task has no labels"),
+        (classifier_run().model_copy(update={"changes": []}), "No changed text is stored"),
+        (classifier_run().model_copy(update={"evaluations": []}), "No task was measured"),
+    ],
+    ids=["perplexity", "no changes", "no evaluation"],
+)
+def test_a_run_without_changes_says_why(panel: AccuracyPanel, run: RunResult, sentence: str) -> None:
+    page = changes(panel, run)
+    assert any(piece.startswith(sentence) for piece in page.pieces)
+    assert "li" not in page.tags
+
+
+def test_texts_and_labels_are_never_markup(panel: AccuracyPanel) -> None:
+    """Somebody's own file may hold anything."""
+    nasty = "<img src=x onerror=alert(1)>"
+    run = classifier_run().model_copy(update={"changes": [change(nasty, nasty, nasty, "bad", f"{nasty}!")]})
+    page = changes(panel, run)
+    assert "img" not in page.tags
+    assert nasty in page.pieces

@@ -1,0 +1,323 @@
+"""Answers side by side: what is stored, what is asked anew, and the words of strangers that stay words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+import torch
+
+from components.generations import MAX_SEED, GenerationsPanel
+from components.jobs import JobQueue
+from components.panel import Updates
+from components.prompts import MAX_CHARACTERS, preset_prompts
+from components.registry import ModelRegistry
+from liar.events import Finished
+from liar.generate import EditedAnswer
+from liar.models.catalog import LoadedModel
+from liar.results import Generation, RunResult, Token
+from liar.store import RunStore
+from liar.variants import Edited, Heard, Variants
+from tests import tiny
+from tests.fakes import classifier_run, language_run
+
+NASTY = "<img src=x onerror=alert(1)>"
+VISITOR: Any = SimpleNamespace(session_hash="visitor")
+
+
+@dataclass
+class Page:
+    """A panel with the services of a server; ``asked`` counts what reached the queue."""
+
+    store: RunStore
+    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
+    jobs: JobQueue = field(init=False)
+    panel: GenerationsPanel = field(init=False)
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.jobs = JobQueue(on_finished=self.keep)
+        submit = self.jobs.submit
+
+        def counted(*arguments: Any, **choices: Any) -> Any:
+            self.asked += 1
+            return submit(*arguments, **choices)
+
+        self.jobs.submit = counted  # type: ignore[method-assign]
+
+    def keep(self, key: str, event: Finished) -> None:
+        if event.variants is not None:
+            self.registry.keep(key, event.variants)
+
+    def build(self, result: RunResult | None) -> GenerationsPanel:
+        with gr.Blocks():
+            bus: Any = SimpleNamespace(shown=gr.State(result.spec.key if result else ""))
+            self.panel = GenerationsPanel(self, bus, result)  # type: ignore[arg-type]
+            self.panel.wire()
+        return self.panel
+
+    def ask(
+        self, run: RunResult, prompt: str = "a b c", tokens: Any = 8, temperature: Any = 0, seed: Any = 0
+    ) -> list[Updates]:
+        return list(self.panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
+
+    def line(self, updates: Updates) -> str:
+        return str(updates.get(self.panel.status, ""))
+
+
+def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
+    return tiny.language_model()
+
+
+def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
+    """A dense model, and one beside it that says something else."""
+    dense, pruned = make(), make()
+    torch.manual_seed(1)
+    for parameter in pruned.model.parameters():
+        parameter.add_(torch.randn_like(parameter))
+    return Variants(pruned, dense)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    page = Page(RunStore(tmp_path / "runs", shipped=tmp_path / "shipped"))
+    page.build(language_run())
+    yield page
+    page.jobs.close()
+
+
+def said(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
+    return Generation.model_validate(
+        {"prompt": "Hello", "variant": variant, "text": text, "tokens": tokens or [], **more}
+    )
+
+
+def stored(page: Page, *generations: Generation) -> str:
+    run = language_run().model_copy(update={"generations": list(generations)})
+    return str(page.panel.show(run)[page.panel.stored])
+
+
+# -- what is stored -----------------------------------------------------------------------------------------------------
+
+
+def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
+    for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
+        assert text in page.panel.stored.value
+    assert "not in memory" in page.panel.status.value
+    assert page.panel.bring.visible
+    assert "No run" not in page.build(None).stored.value
+
+
+@pytest.mark.parametrize("first", [None, language_run(), classifier_run()], ids=["empty", "llama", "bert"])
+def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
+    page: Page, first: RunResult | None
+) -> None:
+    panel = page.build(first)
+    for run, writes in ((language_run(), True), (classifier_run(), False)):
+        updates = panel.show(run)
+        assert set(updates) <= set(panel.outputs)
+        assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
+        assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
+    assert "86.3 %" in updates[panel.stored]
+    assert "positive" in updates[panel.stored]
+
+
+def test_the_first_difference_is_marked_with_more_than_colour(page: Page) -> None:
+    dense = said("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
+    pruned = said("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
+    markup = stored(page, dense, pruned)
+    assert markup.count("<mark>") == 1
+    assert '<mark><span class="flag" role="img" aria-label="first difference">▸</span> four</mark>' in markup
+
+
+def test_older_results_without_tokens_mark_a_word(page: Page) -> None:
+    markup = stored(page, said("dense", "one two three"), said("pruned", "one too three"))
+    assert "</span>too </mark>three" in markup
+
+
+def test_equal_and_shorter_answers_are_said_to_be_so(page: Page) -> None:
+    same = stored(page, said("dense", "one two"), said("pruned", "one two"))
+    assert "<mark>" not in same
+    assert "Same text as dense" in same
+    shorter = stored(page, said("dense", "one two"), said("pruned", "one"))
+    assert "first difference" in shorter
+    assert "Same text" not in shorter
+    empty = stored(page, said("dense", "one two"), said("pruned", ""))
+    assert "ends its answer at once" in empty
+
+
+def test_figures_and_probabilities_stand_with_an_answer(page: Page) -> None:
+    tokens = [Token(text="rare", probability=0.004), Token(text=" sure", probability=0.97)]
+    markup = stored(page, said("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
+    assert 'class="p3" title="probability 0.004 under the dense model">rare<' in markup
+    assert 'class="p0"' in markup
+    assert "4.0 tokens a second" in markup
+    assert "Perplexity 12.3, as the dense model sees it" in markup
+
+
+def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [Token(text=NASTY, probability=0.5)]
+    spoken = [
+        Generation(prompt=NASTY, variant="dense", text=NASTY, tokens=tokens),
+        Generation(prompt=NASTY, variant="pruned", text=f"a {NASTY}"),
+    ]
+    labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
+    edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
+    monkeypatch.setattr("liar.variants.ask", lambda *_, **__: iter([Heard("dense", NASTY), *labelled, *edited]))
+    page.registry.keep(language_run().spec.key, three())
+    live = page.ask(language_run(), NASTY)[-2][page.panel.live]
+    for markup in (stored(page, *spoken), stored(page, *labelled), live):
+        assert "<img" not in markup
+        assert "&lt;img" in markup
+
+
+# -- what is asked anew -------------------------------------------------------------------------------------------------
+
+
+def test_three_columns_come_one_after_the_other(page: Page) -> None:
+    run = language_run()
+    variants = three()
+    page.registry.keep(run.spec.key, variants)
+    updates = page.ask(run, tokens=12)
+    first, ended, last = updates[0], updates[-2], updates[-1]
+    assert not first[page.panel.button]["interactive"]
+    assert first[page.panel.stop]["interactive"]
+    assert last[page.panel.button]["interactive"]
+    assert not last[page.panel.stop]["interactive"]
+    assert not last[page.panel.bring]["visible"]
+    assert "Done" in page.line(ended)
+    live = ended[page.panel.live]
+    for variant in ("dense", "pruned", "reconstructed"):
+        assert f'class="variant {variant}"' in live
+    assert live.count("as the dense model sees it") == 3
+    assert live.count("tokens a second") == 3
+    assert live.count("first difference") == 2
+
+
+def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
+    run = classifier_run()
+    page.build(run)
+    page.registry.keep(run.spec.key, three(tiny.classifier))
+    live = page.ask(run, "a b c d")[-2][page.panel.live]
+    assert live.count("<dt>") == 6  # two labels of three variants
+    assert "Which edits flip the answer?" in live
+    assert "in capitals" in live
+    flips = live.count('class="flips"')
+    counts = live[live.index("<tfoot>") :].split("<td>")[1:]
+    assert sum(int(count.split(" of ")[0]) for count in counts) == flips
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"prompt": " \n"}, "empty"),
+        ({"prompt": "x" * (MAX_CHARACTERS + 1)}, "longer than"),
+        ({"tokens": 7}, "number of new tokens"),
+        ({"tokens": 201}, "number of new tokens"),
+        ({"tokens": None}, "number of new tokens"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"seed": MAX_SEED + 1}, "seed"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
+    page.registry.keep(language_run().spec.key, three())
+    (update,) = page.ask(language_run(), **choices)
+    assert 'role="alert"' in page.line(update)
+    assert words in page.line(update)
+    assert page.asked == 0
+
+
+def test_models_out_of_memory_are_said_to_be_so(page: Page) -> None:
+    (update,) = page.ask(language_run())
+    assert "not in memory" in page.line(update)
+    assert update[page.panel.bring]["visible"]
+    assert page.asked == 0
+
+
+def test_models_that_leave_while_the_job_waits_are_a_sentence_too(page: Page) -> None:
+    run = language_run()
+    page.registry.keep(run.spec.key, three())
+    gate = Event()
+
+    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
+    watching = page.panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
+    assert "Asking the models" in page.line([next(watching), next(watching)][-1])
+    page.registry.max_bytes = 1
+    page.registry.get("another", "cpu", "float32")
+    gate.set()
+    *_, ended, last = watching
+    assert "not in memory" in page.line(ended)
+    assert last[page.panel.bring]["visible"]
+    assert last[page.panel.button]["interactive"]
+
+
+def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, closed = Event(), Event()
+
+    def ask(*_: Any, **__: Any) -> Iterator[Heard]:
+        try:
+            yield Heard("dense", "one ")
+            yield Heard("dense", "two ")
+            gate.wait(10)
+            yield Heard("dense", "three")
+        finally:
+            closed.set()
+
+    monkeypatch.setattr("liar.variants.ask", ask)
+    page.registry.keep(language_run().spec.key, three())
+    updates: list[Updates] = []
+    for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):
+        updates.append(update)
+        if "two" in str(update.get(page.panel.live, "")) and not gate.is_set():
+            page.panel.end(updates[0][page.panel.job], VISITOR)
+            gate.set()
+    assert closed.wait(10)
+    assert "Stopped" in page.line(updates[-2])
+    assert "one two" in updates[-2][page.panel.live]
+    assert updates[-1][page.panel.button]["interactive"]
+
+
+def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> None:
+    preset = preset_prompts("demo/minilm-topic")[0]
+    cleared = page.panel.leave("", preset_prompts("")[1], preset, VISITOR)
+    assert cleared[page.panel.prompt] == preset
+    assert cleared[page.panel.live] == ""
+    assert page.panel.leave("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
+
+
+def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
+    gate = Event()
+    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
+    asked, applied = (page.jobs.submit("visitor", kind, kind, lambda: iter([]), kind=kind) for kind in ("ask", "apply"))
+    for job in (asked, applied):
+        page.panel.leave(job.id, "", "", VISITOR)
+    assert page.jobs.snapshot(asked).state == "stopped"
+    assert page.jobs.snapshot(applied).state == "waiting"
+    gate.set()
+
+
+def test_models_can_be_brought_back(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = language_run()
+    asked: list[Any] = []
+
+    def stream(spec: Any, loaded: Any, *, prompts: list[str]) -> Iterator[Finished]:
+        asked.append((spec, prompts))
+        yield Finished(run, three())
+
+    monkeypatch.setattr("liar.pipeline.stream", stream)
+    (missing,) = page.panel.bring_back(run.spec.key, VISITOR)
+    assert "not kept here" in page.line(missing)
+    page.store.save(run)
+    updates = list(page.panel.bring_back(run.spec.key, VISITOR))
+    assert asked == [(run.spec, ["The capital of France is"])]
+    assert "Done" in page.line(updates[-2])
+    assert not updates[-1][page.panel.bring]["visible"]
+    assert page.ask(run)[-2][page.panel.live]

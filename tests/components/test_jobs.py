@@ -1,0 +1,363 @@
+"""The queue: who is next, who may stop what, and what is left of a job when it ends."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import pytest
+
+from components.jobs import Job, JobQueue, Snapshot
+from liar.errors import CalibrationError, QueueFullError
+from liar.events import Finished, Progress
+from tests.fakes import language_run
+
+HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
+
+
+@dataclass
+class Gate:
+    """A job that hands out "first", then waits for ``open``, then hands out "second" and ends with "value"."""
+
+    open: Event = field(default_factory=Event)
+    closed: Event = field(default_factory=Event)
+
+    def __call__(self) -> Iterator[Any]:
+        try:
+            yield "first"
+            yield HALF
+            assert self.open.wait(10)
+            yield "second"
+            return "value"
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def queue() -> Iterator[JobQueue]:
+    queue = JobQueue(max_waiting=8)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+def until(queue: JobQueue, job: Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
+    """The first snapshot that ``seen`` accepts; a job says something at least once a second."""
+    last = None
+    for _, last in zip(range(20), queue.watch(job, poll=0), strict=False):
+        if seen(last):
+            return last
+    raise AssertionError(f"never seen, last was {last}")
+
+
+def ended(queue: JobQueue, job: Job) -> Snapshot:
+    return until(queue, job, lambda snapshot: snapshot.ended)
+
+
+def at_gate(queue: JobQueue, job: Job) -> Snapshot:
+    return until(queue, job, lambda snapshot: snapshot.event is not None)
+
+
+def instant() -> Iterator[Any]:
+    yield "only"
+
+
+def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
+    def make() -> Iterator[Any]:
+        order.append(name)
+        yield HALF
+
+    return make
+
+
+def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("anna", "k", "A run", gate)
+    running = at_gate(queue, job)
+    assert (running.state, running.place, running.event, running.partial) == ("running", 0, HALF, ["first"])
+    assert running.result is None
+    gate.open.set()
+    last = ended(queue, job)
+    assert (last.state, last.result, last.partial, last.error) == ("done", "value", ["first", "second"], None)
+    assert queue.find("k") is job
+    assert queue.get(job.id) is job
+
+
+def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("anna", "k", "A run", gate)
+    at_gate(queue, job)
+    waiting = queue.submit("anna", "next", "Another", instant)
+    assert queue.submit("ben", "k", "A run", instant) is job
+    assert queue.submit("ben", "next", "Another", instant) is waiting
+    gate.open.set()
+    ended(queue, waiting)
+    assert queue.submit("ben", "k", "A run", instant) is not job  # what ended is not joined
+
+
+def test_sessions_take_turns(queue: JobQueue, gate: Gate) -> None:
+    order: list[str] = []
+    at_gate(queue, queue.submit("anna", "gate", "", gate))
+
+    def submit(session: str, name: str) -> Job:
+        return queue.submit(session, name, "", recording(order, name))
+
+    jobs = [submit("anna", "a1"), submit("anna", "a2"), submit("anna", "a3")]
+    jobs += [submit("ben", "b1"), submit("ben", "b2"), submit("cleo", "c1")]
+    places = {job.key: queue.snapshot(job).place for job in jobs}
+    assert places == {"b1": 1, "c1": 2, "a1": 3, "b2": 4, "a2": 5, "a3": 6}
+    gate.open.set()
+    for job in jobs:
+        ended(queue, job)
+    assert order == ["b1", "c1", "a1", "b2", "a2", "a3"]
+
+
+def test_newcomers_do_not_hold_up_a_session_for_ever(queue: JobQueue) -> None:
+    first, second = Gate(), Gate()
+    at_gate(queue, queue.submit("anna", "a1", "", first))
+    queue.submit("ben", "b1", "", second)
+    mine = queue.submit("anna", "a2", "", instant)
+    first.open.set()
+    at_gate(queue, queue.find("b1") or pytest.fail("lost"))
+    queue.submit("cleo", "c1", "", instant)
+    assert queue.snapshot(mine).place == 1
+    second.open.set()
+
+
+def test_limits_say_what_to_do_and_joining_is_free(gate: Gate) -> None:
+    with closing(JobQueue(max_waiting=4)) as queue:
+        at_gate(queue, queue.submit("anna", "gate", "", gate))
+        for key in ("a1", "a2", "a3"):
+            queue.submit("anna", key, "", instant)
+        with pytest.raises(QueueFullError, match="stop one"):
+            queue.submit("anna", "a4", "", instant)
+        queue.submit("ben", "b1", "", instant)
+        with pytest.raises(QueueFullError, match="try again"):
+            queue.submit("cleo", "c1", "", instant)
+        assert queue.submit("cleo", "a1", "", instant) is queue.find("a1")
+        gate.open.set()
+
+
+def test_a_waiting_job_is_stopped_at_once_and_never_runs(queue: JobQueue, gate: Gate) -> None:
+    order: list[str] = []
+    running = queue.submit("anna", "gate", "", gate)
+    at_gate(queue, running)
+    stopped = queue.submit("anna", "a1", "", recording(order, "a1"))
+    after = queue.submit("anna", "a2", "", recording(order, "a2"))
+    queue.stop(stopped, "anna")
+    assert queue.snapshot(stopped).state == "stopped"
+    assert queue.snapshot(after).place == 1
+    gate.open.set()
+    ended(queue, after)
+    assert order == ["a2"]
+
+
+def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(queue: JobQueue, gate: Gate) -> None:
+    steps = gate()  # somebody else holds the generator too, so that only closing it runs its finally
+    job = queue.submit("anna", "k", "", lambda: steps)
+    at_gate(queue, job)
+    queue.stop(job, "anna")
+    assert queue.snapshot(job).state == "running"
+    again = queue.submit("anna", "k", "", instant)
+    assert again is not job  # nobody joins a job that is about to end
+    gate.open.set()
+    last = ended(queue, job)
+    assert (last.state, last.partial, last.result, last.error) == ("stopped", ["first", "second"], None, None)
+    assert gate.closed.is_set()
+    assert ended(queue, again).state == "done"
+
+
+def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("anna", "k", "", gate)
+    at_gate(queue, job)
+    queue.submit("ben", "k", "", gate)
+    queue.stop(job, "anna")
+    queue.stop(job, "a stranger")
+    gate.open.set()
+    assert ended(queue, job).state == "done"
+
+    lonely = Gate()
+    job = queue.submit("anna", "k2", "", lonely)
+    at_gate(queue, job)
+    queue.submit("ben", "k2", "", lonely)
+    queue.stop(job, "anna")
+    queue.stop(job, "ben")
+    lonely.open.set()
+    assert ended(queue, job).state == "stopped"
+
+
+def raising(error: BaseException) -> Callable[[], Iterator[Any]]:
+    def make() -> Iterator[Any]:
+        yield "kept"
+        raise error
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "logged"),
+    [
+        (CalibrationError("The text is empty; give it some words."), "The text is empty; give it some words.", False),
+        (MemoryError(), "Memory ran out", False),
+        (ZeroDivisionError("secret detail"), "the log of the server has more", True),
+        (SystemExit(1), "the log of the server has more", True),
+    ],
+)
+def test_a_failure_is_one_sentence_and_the_queue_goes_on(
+    queue: JobQueue, caplog: pytest.LogCaptureFixture, error: BaseException, words: str, logged: bool
+) -> None:
+    last = ended(queue, queue.submit("anna", "bad", "", raising(error)))
+    assert (last.state, last.partial, last.result) == ("failed", ["kept"], None)
+    assert last.error is not None
+    assert words in last.error
+    assert "secret" not in last.error
+    assert ("Traceback" in caplog.text) is logged
+    assert ended(queue, queue.submit("anna", "good", "", instant)).state == "done"
+
+
+def test_what_cannot_even_begin_fails_too(queue: JobQueue) -> None:
+    def make() -> Iterator[Any]:
+        raise CalibrationError("No text; give some.")
+
+    assert ended(queue, queue.submit("anna", "k", "", make)).error == "No text; give some."
+
+
+def test_a_closed_page_does_not_stop_the_job(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("anna", "k", "", gate)
+    watching = queue.watch(job)
+    assert next(watching).state in ("waiting", "running")
+    watching.close()  # type: ignore[attr-defined]
+    gate.open.set()
+    assert ended(queue, job).state == "done"
+
+
+def test_a_watcher_is_told_at_once_and_once_more_when_it_is_over(queue: JobQueue) -> None:
+    job = queue.submit("anna", "k", "", instant)
+    ended(queue, job)
+    assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
+
+
+def test_of_a_finished_run_only_the_result_is_kept() -> None:
+    handed: list[tuple[str, Finished]] = []
+    run = language_run()
+
+    def passed_on(key: str, event: Finished) -> None:
+        handed.append((key, event))
+        raise OSError("the disk is full")
+
+    def make() -> Iterator[Any]:
+        yield HALF
+        yield Finished(run)
+
+    with closing(JobQueue(on_finished=passed_on)) as queue:
+        last = ended(queue, queue.submit("anna", "k", "", make))
+    assert handed == [("k", Finished(run))]
+    assert (last.state, last.result, last.event, last.partial) == ("done", run, HALF, [])
+
+
+def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> None:
+    class Model: ...
+
+    def begin(fails: bool) -> tuple[Job, list[weakref.ref[Any]]]:
+        model, gate = Model(), Event()
+        references: list[weakref.ref[Any]] = [weakref.ref(model)]
+
+        def make() -> Iterator[Any]:
+            def steps() -> Iterator[Any]:
+                yield HALF
+                assert gate.wait(10)
+                if fails:
+                    raise CalibrationError(f"Bad {type(model).__name__}; try another.")
+
+            generator = steps()
+            references.append(weakref.ref(generator))
+            return generator
+
+        job = queue.submit("anna", str(fails), "", make)
+        at_gate(queue, job)
+        gate.set()
+        return job, references
+
+    for fails in (False, True):
+        job, references = begin(fails)
+        ended(queue, job)
+        ended(queue, queue.submit("anna", "next", "", instant))  # the worker has collected by now
+        assert [reference() for reference in references] == [None, None]
+
+
+def test_estimates_add_up_and_are_none_while_nothing_is_known(
+    queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("components.jobs.monotonic", lambda: now)
+    job = queue.submit("anna", "k", "", gate, expected_seconds=60)
+    at_gate(queue, job)
+    known = queue.submit("anna", "known", "", instant, expected_seconds=30)
+    unknown = queue.submit("ben", "unknown", "", instant, kind="sweep")
+    assert queue.snapshot(unknown).seconds_left is None
+    now += 20
+    assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
+    assert queue.snapshot(known).seconds_left is None  # behind one of unknown length
+    queue.stop(unknown, "ben")
+    assert queue.snapshot(known).seconds_left == 40 + 30
+    now += 50
+    assert queue.snapshot(job).seconds_left is None  # longer than expected: nobody knows
+    gate.open.set()
+    ended(queue, known)
+
+    second = Gate()
+    job = queue.submit("anna", "again", "", second)
+    at_gate(queue, job)
+    assert queue.snapshot(job).seconds_left == 35  # the median of 70 s and 0 s
+    second.open.set()
+
+
+def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 1, 10, "Pruned", 900.0)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=60)
+    left = at_gate(queue, job).seconds_left
+    assert left is not None
+    assert left > 60
+    gate.set()
+
+
+def test_ended_jobs_are_forgotten(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("components.jobs.monotonic", lambda: now)
+    jobs = []
+    for number in range(51):
+        jobs.append(queue.submit("anna", str(number), "", instant))
+        ended(queue, jobs[-1])
+    assert queue.find("0") is None
+    assert queue.find("1") is jobs[1]
+    now += 31 * 60
+    assert queue.get(jobs[-1].id) is None
+
+
+def test_closing_ends_everything() -> None:
+    queue, gate = JobQueue(), Gate()
+    running = queue.submit("anna", "k", "", gate)
+    at_gate(queue, running)
+    waiting = queue.submit("anna", "next", "", instant)
+    closer = threading.Thread(target=queue.close)
+    closer.start()
+    ended(queue, waiting)
+    gate.open.set()
+    closer.join(10)
+    assert queue.snapshot(waiting).state == queue.snapshot(running).state == "stopped"
+    with pytest.raises(RuntimeError, match="closed"):
+        queue.submit("anna", "k", "", instant)

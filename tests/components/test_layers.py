@@ -1,0 +1,191 @@
+"""The layers panel follows one view, selects by click and by row, and turns what is decided by hand into edits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.blocks import Block
+
+from components.layers import LayersPanel
+from components.studio import Bus
+from liar.forecast import forecast
+from liar.results import SiteReport
+from liar.spec import PruneSpec
+from liar.view import View
+from tests.fakes import language_run, tiny_atlas
+
+SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
+
+
+@dataclass
+class Page:
+    blocks: gr.Blocks
+    panel: LayersPanel
+    bus: Bus
+
+    def fire(self, component: Block, event: str, *inputs: Any, into: Block) -> Any:
+        """What the one listener of an event that fills ``into`` answers to ``inputs``."""
+        (function,) = (
+            found
+            for found in self.blocks.fns.values()
+            if (component._id, event) in found.targets and into in found.outputs
+        )
+        assert function.fn
+        return function.fn(*inputs)
+
+    def draw(self, view: View, *, known: bool = True, measured: SiteReport | None = None) -> dict[Block, Any]:
+        atlas = tiny_atlas(SPEC)
+        chart = atlas.site(view.site) if known else None
+        return self.panel.draw(forecast(SPEC, atlas).sites, view, chart=chart, measured=measured, spec=SPEC)
+
+
+@pytest.fixture
+def page() -> Page:
+    atlas = tiny_atlas(SPEC)
+    studio: Any = SimpleNamespace(atlases=SimpleNamespace(find=lambda spec: atlas))
+    with gr.Blocks() as blocks:
+        bus = Bus(SPEC, View(), "")
+        panel = LayersPanel(studio, bus, language_run())
+        panel.wire()
+    return Page(blocks, panel, bus)
+
+
+def clicked(site: Any) -> gr.EventData:
+    return gr.EventData(None, {"site": site})
+
+
+@pytest.mark.parametrize("site", ["", "layers.1.ffn", "layers.1.attention", "layers.7.ffn"])
+@pytest.mark.parametrize("known", [True, False], ids=["calibrated", "not calibrated"])
+def test_drawing_fills_only_what_the_panel_declares(page: Page, site: str, known: bool) -> None:
+    updates = page.draw(View(site=site, show="none-liar", scale="linear", weighting="norm-aware"), known=known)
+    assert set(updates) <= set(page.panel.outputs)
+    assert updates[page.panel.show_control] == "none-liar"
+    assert updates[page.panel.inspector.body]["visible"] is (site in ("layers.1.ffn", "layers.1.attention"))
+
+
+def test_a_result_is_shown_without_knowing_the_visitor(page: Page) -> None:
+    updates = page.panel.show(language_run())
+    assert set(updates) <= set(page.panel.outputs)
+    assert "layer 0 FFN" in updates[page.panel.sentence]
+    assert "Click a cell" in updates[page.panel.inspector.hint]
+
+
+def test_the_table_is_the_heatmap_in_words(page: Page) -> None:
+    table = page.draw(View(site="layers.1.ffn"))[page.panel.table]
+    assert table.count("data-site=") == 6
+    assert table.count('aria-pressed="true"') == 1
+    assert 'data-site="layers.1.ffn" aria-pressed="true"' in table
+    assert "45 of 60" in table
+
+
+def test_without_an_atlas_the_units_are_still_there(page: Page) -> None:
+    updates = page.draw(View(site="layers.1.ffn"), known=False)
+    inspector = page.panel.inspector
+    assert updates[inspector.units]["visible"]
+    assert not updates[inspector.errors]["visible"]
+    assert "Nothing is calibrated" in updates[inspector.hint]
+
+
+def test_predicted_and_measured_stand_side_by_side(page: Page) -> None:
+    measured = (
+        forecast(SPEC, tiny_atlas(SPEC))
+        .sites[3]
+        .model_copy(update={"error": {"none": 0.5, "bias": 0.4, "liar": 0.123, "least-squares": 0.1}})
+    )
+    both = page.draw(View(site="layers.1.ffn"), measured=measured)[page.panel.inspector.words]
+    assert "Predicted" in both
+    assert "<td>0.123</td>" in both
+    assert "Measured" not in page.draw(View(site="layers.1.ffn"))[page.panel.inspector.words]
+
+
+def test_a_stored_site_of_any_name_stays_text(page: Page) -> None:
+    nasty = "<img src=x onerror=alert(1)>"
+    run = language_run()
+    run = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": nasty})]})
+    updates = page.panel.show(run)
+    assert all(nasty not in value for value in updates.values() if isinstance(value, str))
+
+
+# -- selection ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["clicks", "table"])
+def test_a_click_selects_and_a_second_one_lets_go(page: Page, source: str) -> None:
+    component = getattr(page.panel, source)
+    view = View(show="liar")
+    selected, site = page.fire(component, "select", view, clicked("layers.1.ffn"), into=page.bus.view)
+    assert (selected, site) == (View(show="liar", site="layers.1.ffn"), "layers.1.ffn")
+    assert page.fire(component, "select", selected, clicked("layers.1.ffn"), into=page.bus.site) == (view, "")
+
+
+@pytest.mark.parametrize("nonsense", ["<script>", "layers.1.ffn\n", None, 7, ["x"]])
+def test_a_forged_click_changes_nothing(page: Page, nonsense: Any) -> None:
+    view = View(site="layers.0.ffn")
+    answer = page.fire(page.panel.table, "select", view, clicked(nonsense), into=page.bus.view)
+    assert answer == (view, "layers.0.ffn")
+
+
+def test_site_and_view_follow_each_other(page: Page) -> None:
+    there = View(site="layers.2.ffn")
+    assert page.fire(page.bus.site, "change", "layers.2.ffn", View(), into=page.bus.view) == there
+    assert page.fire(page.bus.view, "change", there, into=page.bus.site) == "layers.2.ffn"
+
+
+def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
+    view = View(tab="layers", layout="full", site="layers.1.ffn")
+    for control in (page.panel.show_control, page.panel.scale, page.panel.weighting):
+        changed = page.fire(control, "input", view, "bias-liar", "linear", "norm-aware", into=page.bus.view)
+        expected = {"show": "bias-liar", "scale": "linear", "weighting": "norm-aware"}
+        assert changed == view.model_copy(update=expected)
+
+
+# -- by hand ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_fields_say_the_edits_of_the_selected_site(page: Page) -> None:
+    inspector = page.panel.inspector
+    first, second = inspector.fill(SPEC, "layers.0.ffn"), inspector.fill(SPEC, "layers.1.ffn")
+    assert (first[inspector.own_ratio], first[inspector.ratio], first[inspector.keep]) == (False, SPEC.ratio, "1-2")
+    assert (second[inspector.own_ratio], second[inspector.ratio], second[inspector.keep]) == (True, 0.25, "")
+
+
+def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
+    inspector = page.panel.inspector
+    updates = inspector.decide(SPEC, "layers.0.ffn", True, 0.3, " 0-2, 7 ", "9")
+    assert updates[inspector.edits] == [
+        "layers.1.ffn:ratio=0.25",
+        "layers.0.ffn:ratio=0.3",
+        "layers.0.ffn:keep=0-2,7",
+        "layers.0.ffn:remove=9",
+    ]
+    assert updates[inspector.keep] == "0-2,7"
+
+
+def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
+    inspector = page.panel.inspector
+    whole = inspector.keep_all(SPEC, "layers.0.ffn")
+    assert whole[inspector.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:ratio=0"]
+    assert whole[inspector.ratio] == 0
+    assert inspector.forget(SPEC, "layers.1.ffn")[inspector.edits] == ["layers.0.ffn:keep=1-2"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "remove", "said"),
+    [
+        ("abc", "", "is no edit"),
+        ("5-1", "", "is no range"),
+        ("3", "3", "keep and remove 3"),
+        ("60", "", "units 0 to 59"),
+        ("", "0-59", "keep at least one"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, said: str) -> None:
+    inspector = page.panel.inspector
+    updates = inspector.decide(SPEC, "layers.0.ffn", False, 0.5, keep, remove)
+    assert inspector.edits not in updates
+    assert said in updates[inspector.said]
+    assert 'role="alert"' in updates[inspector.said]

@@ -1,0 +1,96 @@
+"""What is taken away is of the run shown, and made only when somebody asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.studio import Bus
+from components.takeaway import Format, TakeawayPanel
+from liar.export import as_command, as_python, sites_csv
+from liar.results import RunResult
+from liar.store import RunStore
+from tests.fakes import classifier_run, language_run
+
+
+@dataclass
+class Page:
+    panel: TakeawayPanel
+    store: RunStore
+    files: Path
+
+    def press(self, ending: Format, run: RunResult) -> tuple[Any, str]:
+        """The file and the complaint after a click on a format's button."""
+        updates = self.panel.file_of(ending, run.spec)
+        return updates[self.panel.file], updates[self.panel.problem]
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+    studio: Any = SimpleNamespace(store=store)
+    with gr.Blocks():
+        panel = TakeawayPanel(studio, Bus(), None)
+        panel.wire()
+    return Page(panel, store, tmp_path / "files")
+
+
+def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
+    run = classifier_run(seed=3)
+    updates = page.panel.show(run)
+    assert set(updates) <= set(page.panel.outputs)
+    assert updates[page.panel.command] == as_command(run.spec)
+    assert updates[page.panel.python] == as_python(run.spec)
+    assert updates[page.panel.link]["query"] == run.spec.to_query()
+
+
+def test_files_wait_until_they_are_asked_for(page: Page) -> None:
+    run = language_run()
+    page.store.save(run)
+    page.panel.show(run)
+    assert not list(page.files.rglob("*.*"))
+
+
+def test_every_format_says_the_run_under_a_readable_name(page: Page) -> None:
+    run = language_run()
+    page.store.save(run)
+    files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
+    assert {path.name for path in files.values()} == {
+        *("liar-smollm2-135m-ffn-50.json", "liar-smollm2-135m-ffn-50.csv", "liar-smollm2-135m-ffn-50.html"),
+    }
+    assert RunResult.model_validate_json(files["json"].read_text()) == run
+    assert files["csv"].read_bytes().decode() == sites_csv(run)
+    assert "110.7" in files["html"].read_text()
+    assert all(path.is_relative_to(page.panel.file.GRADIO_CACHE) for path in files.values()), (
+        "Gradio would not serve it"
+    )
+
+
+def test_a_run_that_is_gone_is_a_sentence(page: Page) -> None:
+    file, problem = page.press("csv", language_run())
+    assert file is None
+    assert "not kept here any more" in problem
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(page: Page) -> None:
+    run = language_run()
+    page.store.save(run)
+    page.files.write_text("a file where the folder should be")
+    file, problem = page.press("json", run)
+    assert file is None
+    assert "cannot be made" in problem
+
+
+def test_a_recipe_that_moved_on_is_said(page: Page) -> None:
+    shown = language_run().spec
+    assert page.panel.compare(shown, shown) == ""
+    assert page.panel.compare(None, shown) == ""
+    assert page.panel.compare(shown, None) == ""
+    assert page.panel.compare(shown.model_copy(update={"evaluate": ()}), shown) == "", "the run chose the task itself"
+    assert "the recipe differs" in page.panel.compare(shown.model_copy(update={"ratio": 0.3}), shown)

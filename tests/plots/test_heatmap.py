@@ -1,0 +1,130 @@
+"""The heatmap holds exactly the errors of the sites, on one scale, in every view, and survives strange runs."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from math import log10
+from typing import Any, get_args
+
+import plotly.graph_objects as go
+import pytest
+
+from liar.plots import colour_limits, error_heatmap
+from liar.plots.heatmap import DECADES
+from liar.results import RunResult
+from liar.spec import RECONSTRUCTIONS
+from liar.view import HeatmapView, Reported, Scale, Show
+from tests.fakes import classifier_run, language_run, site
+
+VIEWS = [HeatmapView(*choices) for choices in product(get_args(Show), get_args(Reported), get_args(Scale))]
+
+
+def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
+    return [trace for trace in figure.data if isinstance(trace, go.Heatmap)]
+
+
+def drawn(figure: go.Figure) -> dict[str, list[float]]:
+    """Values by site, a list over the strips."""
+    found: dict[str, list[float]] = {}
+    for trace in heatmaps(figure):
+        for values, cells in zip(trace.z, trace.customdata, strict=True):
+            for value, (_, name) in zip(values, cells, strict=True):
+                found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("run", [language_run(), classifier_run()], ids=["llama", "bert"])
+def test_every_error_is_drawn_on_one_logarithmic_scale(run: RunResult) -> None:
+    figure = error_heatmap(run.sites)
+    assert {trace.coloraxis for trace in heatmaps(figure)} == {"coloraxis"}
+    assert drawn(figure) == {
+        site.name: pytest.approx([log10(site.error[name]) for name in RECONSTRUCTIONS]) for site in run.sites
+    }
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: f"{view.show}-{view.weighting}-{view.scale}")
+@pytest.mark.parametrize("sites", [classifier_run().sites, []], ids=["bert", "nothing"])
+def test_plotly_takes_every_view(view: HeatmapView, sites: list[Any]) -> None:
+    """The figure is not validated while a slider moves, so a misspelt property shows only here."""
+    figure = error_heatmap(sites, view, selected="layers.1.ffn")
+    assert go.Figure(figure.to_dict())
+    assert json.loads(figure.to_json())
+
+
+def test_one_strip_has_the_values_and_colours_it_has_among_four() -> None:
+    run = language_run()
+    four = error_heatmap(run.sites)
+    one = error_heatmap(run.sites, HeatmapView("liar"))
+    assert len(heatmaps(one)) == 1
+    assert list(one.data[0].z[0]) == list(four.data[RECONSTRUCTIONS.index("liar")].z[0])
+    axes = [figure.layout.coloraxis for figure in (one, four)]
+    assert (axes[0].cmin, axes[0].cmax) == (axes[1].cmin, axes[1].cmax)
+
+
+def test_a_difference_is_centred_and_says_its_unit() -> None:
+    worse = site(0, "ffn").model_copy(update={"error": {"none": 0.4, "bias": 0.5, "liar": 0.2, "least-squares": 0.1}})
+    ratio = error_heatmap([worse], HeatmapView("none-bias", scale="log"))
+    change = error_heatmap([worse], HeatmapView("none-bias", scale="linear"))
+    assert drawn(ratio)["layers.0.ffn"] == pytest.approx([log10(0.4 / 0.5)])
+    assert drawn(change)["layers.0.ffn"] == pytest.approx([-0.1])
+    for figure, widest, unit in ((ratio, log10(5), "ratio"), (change, 0.4, "difference")):
+        axis = figure.layout.coloraxis
+        assert (axis.cmin, axis.cmax) == pytest.approx((-widest, widest))
+        assert unit in axis.colorbar.title.text
+
+
+def test_weighting_chooses_the_reported_error() -> None:
+    aware = site(0, "ffn").model_copy(update={"norm_aware_error": dict.fromkeys(RECONSTRUCTIONS, 0.02)})
+    figure = error_heatmap([aware], HeatmapView(weighting="norm-aware", scale="linear"))
+    assert drawn(figure)["layers.0.ffn"] == pytest.approx([0.02] * 4)
+    assert "norm-aware" in figure.layout.coloraxis.colorbar.title.text
+
+
+@pytest.mark.parametrize("view", [HeatmapView(), HeatmapView("none-liar"), HeatmapView("none-liar", scale="linear")])
+def test_a_caller_may_pin_the_colours_of_other_sites(view: HeatmapView) -> None:
+    before = language_run(3).sites
+    after = [
+        site(0, "ffn").model_copy(update={"error": dict(zip(RECONSTRUCTIONS, (0.2, 0.19, 0.17, 0.1), strict=True))})
+    ]
+    pinned = error_heatmap(after, view, limits=colour_limits(before, view)).layout.coloraxis
+    free = error_heatmap(before, view).layout.coloraxis
+    assert (pinned.cmin, pinned.cmax) == (free.cmin, free.cmax)
+    assert error_heatmap(after, view).layout.coloraxis.cmax != free.cmax
+
+
+def test_the_selected_site_is_outlined_on_every_strip() -> None:
+    run = classifier_run()
+    outlined = error_heatmap(run.sites, selected="layers.2.attention").layout.shapes
+    assert {shape.yref for shape in outlined} == {"y", "y2", "y3", "y4"}
+    assert {(shape.x0, shape.x1, shape.y0, shape.y1) for shape in outlined} == {(1.5, 2.5, 0.5, 1.5)}
+    assert not error_heatmap(run.sites, selected="layers.9.ffn").layout.shapes
+
+
+def test_the_scale_ends_at_the_largest_error_and_two_decades_below() -> None:
+    """One site with next to no error must not take the colours from all others."""
+    run = language_run()
+    tiny = run.sites[0].model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, 1e-5)})
+    axis = error_heatmap([tiny, *run.sites[1:]]).layout.coloraxis
+    largest = max(value for site in run.sites[1:] for value in site.error.values())
+    assert axis.cmax == pytest.approx(log10(largest))
+    assert axis.cmin == pytest.approx(log10(largest) - DECADES)
+    assert axis.colorbar.ticktext[axis.colorbar.tickvals.index(axis.cmin)].startswith("≤")
+
+
+def test_hover_tells_site_units_and_error() -> None:
+    run = language_run()
+    said = json.dumps([list(map(list, trace.customdata)) for trace in heatmaps(error_heatmap(run.sites))])
+    for item in run.sites:
+        assert f"{item.name}<" in said
+    assert "768 of 1,536 neurons kept" in said
+    assert "least-squares" in said
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: f"{view.show}-{view.weighting}-{view.scale}")
+@pytest.mark.parametrize("error", [0.0, 0.25, 1e-9, 1e6])
+def test_one_error_everywhere_has_a_finite_scale(error: float, view: HeatmapView) -> None:
+    same = dict.fromkeys(RECONSTRUCTIONS, error)
+    sites = [item.model_copy(update={"error": same, "norm_aware_error": same}) for item in language_run(3).sites]
+    axis = error_heatmap(sites, view).layout.coloraxis
+    assert axis.cmin < axis.cmax

@@ -1,0 +1,210 @@
+"""Figures of many runs hold exactly the figures of the runs, and every point knows its run."""
+
+from __future__ import annotations
+
+import json
+from math import log10
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from liar.compare import compare
+from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
+from liar.plots.frame import RECONSTRUCTION_COLOURS
+from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
+from liar.results import RunResult, Variant
+from liar.spec import RECONSTRUCTIONS
+from liar.sweep import MaskCell
+from tests.fakes import classifier_run, language_run, speed
+
+
+def run(ratio: float, value: float = 42.4, **choices: Any) -> RunResult:
+    """A run whose size, time and metric follow what it removed."""
+    made = language_run(ratio=ratio, **choices)
+    evaluations = [
+        item.model_copy(update={"value": value, "stderr": 1.5}) if item.variant == "reconstructed" else item
+        for item in made.evaluations
+    ]
+    left = round(made.totals.parameters_before * (1 - ratio / 2))
+    return made.model_copy(
+        update={
+            "evaluations": evaluations,
+            "totals": made.totals.model_copy(update={"parameters_after": left}),
+            "environment": {"dtype": "float32"},
+        }
+    )
+
+
+def lines(figure: go.Figure) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+# -- the metric over ratio ----------------------------------------------------------------------------------------------
+
+
+def test_a_line_for_each_reconstruction_from_left_to_right() -> None:
+    runs = [
+        run(ratio, 20 + 100 * ratio, reconstruction=name)
+        for ratio in (0.5, 0.2, 0.8)
+        for name in ("bias", "least-squares")
+    ]
+    found = lines(ratio_figure(runs, "perplexity"))
+    assert set(found) == {"dense 16.2", "bias", "least-squares"}
+    for name in ("bias", "least-squares"):
+        assert list(found[name].x) == [0.2, 0.5, 0.8]
+        assert list(found[name].y) == [40, 70, 100]
+        assert list(found[name].error_y["array"]) == [1.5] * 3
+        assert found[name].line.color == RECONSTRUCTION_COLOURS[name]
+        wanted = {item.spec.ratio: item.spec.key for item in runs if item.spec.reconstruction == name}
+        assert list(found[name].customdata) == [wanted[ratio] for ratio in (0.2, 0.5, 0.8)]
+    assert set(found["dense 16.2"].y) == {16.2}
+
+
+def test_a_single_recipe_shows_what_was_left_without_its_repair() -> None:
+    found = lines(ratio_figure([run(0.2), run(0.5)], "perplexity"))
+    assert list(found["not repaired"].y) == [110.7, 110.7]
+    assert list(found["least-squares"].x) == [0.2, 0.5]
+
+
+def test_a_line_is_named_by_what_differs() -> None:
+    runs = [run(0.5, criterion="obs", tokens=4096), run(0.5, criterion="wanda"), run(0.2, criterion="wanda")]
+    assert {"obs, 4,096 tokens", "wanda, 12,288 tokens"} < set(lines(ratio_figure(runs, "perplexity")))
+
+
+def test_many_recipes_share_the_last_line() -> None:
+    runs = [run(0.5, seed=seed) for seed in range(12)] + [run(0.2, seed=11)]
+    found = lines(ratio_figure(runs, "perplexity"))
+    assert len(found) == 1 + 8 + 1
+    assert "seed 11" in found, "the recipe with the most runs is drawn first of all"
+    assert len(found["other recipes"].x) == 4
+    assert sum(len(trace.customdata or ()) for trace in found.values()) == len(runs)
+
+
+def test_a_text_that_somebody_wrote_is_no_markup() -> None:
+    nasty = "<b>x</b>"
+    drawn = ratio_figure([run(0.5, calibration=nasty), run(0.5)], "perplexity").to_json()
+    assert nasty not in drawn
+    assert "&lt;b&gt;" in drawn
+
+
+def test_the_selected_run_stands_out() -> None:
+    runs = [run(0.2), run(0.5)]
+    marker = lines(ratio_figure(runs, "perplexity", selected=runs[1].spec.key))["least-squares"].marker
+    assert list(marker.line.width) == [0, 3]
+
+
+def test_perplexity_that_spans_much_has_round_numbers_on_a_log_axis() -> None:
+    axis = ratio_figure([run(0.2, 20), run(0.9, 900)], "perplexity").layout.yaxis
+    assert axis.type == "log"
+    assert {"20", "50", "100", "200", "500"} <= set(axis.ticktext)
+    assert ratio_figure([classifier_run()], "sentiment").layout.yaxis.tickformat == ".0%"
+
+
+# -- the metric against what it costs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lower_is_better", "front"), [(True, [(1, 9), (2, 5), (4, 4)]), (False, [(1, 9), (3, 11), (4, 12)])]
+)
+def test_the_front_is_what_nothing_beats_in_both(lower_is_better: bool, front: list[tuple[float, float]]) -> None:
+    points = [(4, 4), (2, 5), (3, 5), (1, 9), (3, 11), (4, 12), (4, 4)]
+    assert [points[index] for index in pareto_front(points, lower_is_better=lower_is_better)] == front
+
+
+def test_the_dense_model_is_a_point_and_the_front_is_drawn() -> None:
+    runs = [run(0.2, 20.0), run(0.5, 19.0), run(0.8, 90.0)]
+    found = lines(pareto_figure(runs, "perplexity"))
+    before = runs[0].totals.parameters_before
+    assert (list(found["dense"].x), list(found["dense"].y)) == ([before], [16.2])
+    assert list(found["Pareto front"].y) == [90.0, 19.0, 16.2], "the run in between costs more and is worse"
+    assert list(found["least-squares"].customdata) == [item.spec.key for item in runs]
+    assert list(found["least-squares"].x) == [item.totals.parameters_after for item in runs]
+
+
+def test_bytes_follow_the_dtype() -> None:
+    half = run(0.5).model_copy(update={"environment": {"dtype": "bfloat16"}})
+    for item, size in ((run(0.5), 4), (half, 2)):
+        found = lines(pareto_figure([item], "perplexity", "bytes"))
+        assert list(found["least-squares"].x) == [item.totals.parameters_after * size]
+
+
+def test_seconds_are_of_the_runs_that_measured_them() -> None:
+    timed = run(0.5).model_copy(update={"speeds": [speed("dense", 0.02), speed("reconstructed", 0.0125)]})
+    found = lines(pareto_figure([run(0.2), timed], "perplexity", "seconds"))
+    assert (list(found["least-squares"].x), list(found["dense"].x)) == ([12.5], [20.0])
+    assert "timed" in pareto_figure([run(0.2)], "perplexity", "seconds").to_json()
+
+
+# -- masks of one criterion under the repairs of another ----------------------------------------------------------------
+
+
+def cell(criterion: str, reconstruction: str, value: float | None = 40.0, task: str = "perplexity") -> MaskCell:
+    measured = {"task": task, "value": value, "stderr": 2.0, "n": 20} if value is not None else {}
+    return MaskCell.model_validate(
+        {"criterion": criterion, "reconstruction": reconstruction, "error": 0.125, **measured}
+    )
+
+
+def test_cells_stand_where_they_belong_and_say_their_figures() -> None:
+    cells = [cell("obs", "bias", 40), cell("obs", "liar", 30), cell("wanda", "bias", 50)]
+    (grid,) = mask_heatmap(cells, ("wanda", "obs"), ("bias", "liar")).data
+    assert [list(map(bool, line)) for line in grid.text] == [[True, False], [True, True]]
+    assert grid.text[1][1].startswith("<b>30.0</b><br>± 2.0<br>error 0.12")
+    assert grid.z[1][1] > grid.z[1][0] > grid.z[0][0], "deeper is better"
+    assert grid.z[0][1] is None
+
+
+def test_accuracy_is_better_when_it_is_higher_and_errors_stand_in_for_a_metric() -> None:
+    cells = [cell("obs", "bias", 0.8, "sentiment"), cell("obs", "liar", 0.9, "sentiment")]
+    (grid,) = mask_heatmap(cells, ("obs",), ("bias", "liar")).data
+    assert grid.z[0][1] > grid.z[0][0]
+    assert "90.0 %" in grid.text[0][1]
+    (grid,) = mask_heatmap([cell("obs", "bias", None)], ("obs",), ("bias",)).data
+    assert grid.z[0][0] == pytest.approx(-log10(0.125))
+
+
+# -- two runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_blue_is_where_the_second_run_is_better() -> None:
+    first, second = run(0.5, reconstruction="none"), run(0.5)
+    (grid,) = comparison_heatmap(compare(first, second)).data
+    assert len(grid.z[0]) == len(first.sites)
+    assert grid.z[0][0] == pytest.approx(log10(4)), "none has four times the error of least-squares"
+    assert grid.zmax == -grid.zmin == pytest.approx(log10(4))
+    assert grid.colorscale[-1][1] == "#0072b2"
+    assert grid.customdata[0][3][1] == "layers.3.ffn"
+
+
+# -- all of them --------------------------------------------------------------------------------------------------------
+
+
+def test_tasks_are_those_of_reconstructed_models() -> None:
+    pruned: list[Variant] = ["dense", "pruned"]
+    unfinished = run(0.5).model_copy(
+        update={"evaluations": [item for item in run(0.5).evaluations if item.variant in pruned]}
+    )
+    assert tasks_of([unfinished]) == []
+    assert tasks_of([classifier_run(), run(0.5)]) == ["sentiment", "perplexity"]
+
+
+FIGURES = [
+    ratio_figure([], "perplexity"),
+    ratio_figure([run(0.2), run(0.5)], "perplexity"),
+    *(pareto_figure([run(0.2), classifier_run()], "perplexity", cost) for cost in COSTS),
+    mask_heatmap([], ("obs",), ("bias",)),
+    mask_heatmap([cell("obs", "bias")], ("obs", "wanda"), RECONSTRUCTIONS),
+    comparison_heatmap(compare(run(0.5), classifier_run())),
+    comparison_heatmap(compare(run(0.5), run(0.2))),
+]
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=range(len(FIGURES)))
+def test_frames_suit_the_page(figure: go.Figure) -> None:
+    layout = figure.layout
+    assert json.loads(figure.to_json())
+    assert layout.margin.t >= 48, "the frame's first 48 pixels belong to the component's label"
+    assert layout.height, "without a height the page jumps when the figure arrives"
+    assert layout.width is None, "a fixed width does not fit 390 pixels"
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)", "dark mode shines through"

@@ -1,0 +1,137 @@
+"""What is copied from a run does the same run again; what is downloaded says the same figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import liar
+from liar import cli
+from liar.export import as_command, as_json, as_python, file_stem, sites_csv
+from liar.results import RunResult
+from liar.spec import RECONSTRUCTIONS, PruneSpec
+from tests.fakes import classifier_run, language_run
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SPECS = [
+    PruneSpec(),
+    PruneSpec(
+        model="my models/it's $HOME `here`",
+        targets="both",
+        criterion="wanda",
+        ratio=1 / 3,
+        allocation="error-curve",
+        reconstruction="liar",
+        schedule="one-shot",
+        calibration='a "text";.txt',
+        tokens=500,
+        sequence_length=64,
+        seed=7,
+        device="cuda:1",
+        dtype="bfloat16",
+        evaluate=("sentiment", "topic"),
+        evaluate_limit=12,
+        edits=("layers.0.ffn:ratio=0", "layers.1.attention:keep=0,2-3"),
+    ),
+    PruneSpec(model="--help", calibration="-x.txt"),
+    PruneSpec(model="C:\\models\\zwölf\n"),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
+def test_the_command_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[PruneSpec] = []
+    monkeypatch.setattr(cli, "_run", lambda spec: heard.append(spec) or language_run(layers=1))
+    program, *arguments = shlex.split(as_command(spec))
+    done = CliRunner().invoke(cli.app, arguments)
+    assert (program, done.exit_code, heard) == ("liar", 0, [spec]), done.output
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
+def test_the_script_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[PruneSpec] = []
+    monkeypatch.setattr(liar, "run", lambda spec: heard.append(spec) or language_run(layers=1), raising=False)
+    exec(compile(as_python(spec), "script", "exec"), {})
+    assert heard == [spec]
+
+
+def test_what_is_at_its_default_is_left_out() -> None:
+    spec = PruneSpec(ratio=0.3, evaluate=("perplexity",))
+    assert as_command(spec) == "liar prune demo/smollm2-135m --ratio 0.3 --evaluate perplexity"
+    assert "criterion" not in as_python(spec)
+
+
+def test_command_and_script_do_the_same_run_for_real(tmp_path: Path) -> None:
+    from tests import tiny
+
+    folder = tmp_path / "a tiny model's folder"
+    loaded = tiny.language_model()
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
+    spec = PruneSpec(
+        model=str(folder),
+        calibration=str(text),
+        tokens=128,
+        sequence_length=32,
+        device="cpu",
+        dtype="float32",
+        edits=("layers.0.ffn:ratio=0",),
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable}
+    command = f'liar() {{ "$PYTHON" -m liar "$@"; }}\n{as_command(spec)} --json run.json'
+    results: list[RunResult] = []
+    for arguments in (["sh", "-c", command], [sys.executable, "-c", as_python(spec)]):
+        done = subprocess.run(
+            arguments, check=False, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        written = tmp_path / "run.json"
+        results.append(RunResult.model_validate_json(written.read_text() if "sh" in arguments else done.stdout))
+    by_command, by_script = results
+    assert by_command.spec == by_script.spec == spec
+    assert by_command.sites == by_script.sites
+    assert by_command.sites[0].kept == by_command.sites[0].units > by_command.sites[1].kept
+
+
+def test_the_table_holds_both_errors_of_every_site() -> None:
+    run = classifier_run()
+    rows = list(csv.DictReader(io.StringIO(sites_csv(run))))
+    assert [(row["site"], int(row["kept"])) for row in rows] == [(site.name, site.kept) for site in run.sites]
+    for row, site in zip(rows, run.sites, strict=True):
+        assert {name: float(row[f"error_{name}"]) for name in RECONSTRUCTIONS} == site.error
+        assert {name: float(row[f"norm_aware_error_{name}"]) for name in RECONSTRUCTIONS} == site.norm_aware_error
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_a_spreadsheet_computes_nothing(start: str) -> None:
+    run = language_run(layers=1)
+    name = f'{start}HYPERLINK("http://example.org")'
+    named = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": name})]})
+    assert next(csv.DictReader(io.StringIO(sites_csv(named))))["site"] == f"'{name}"
+
+
+def test_json_is_read_back() -> None:
+    assert RunResult.model_validate_json(as_json(language_run())) == language_run()
+
+
+@pytest.mark.parametrize(
+    ("model", "ratio", "stem"),
+    [
+        ("demo/smollm2-135m", 0.5, "liar-smollm2-135m-ffn-50"),
+        ("C:\\models\\My Model\\", 0.07, "liar-my-model-ffn-7"),
+        ("../../..", 0.125, "liar-model-ffn-12.5"),
+    ],
+)
+def test_files_have_readable_names(model: str, ratio: float, stem: str) -> None:
+    assert file_stem(PruneSpec(model=model, ratio=ratio)) == stem

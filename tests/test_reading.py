@@ -1,0 +1,76 @@
+"""Sentences and formulas say the numbers that are there."""
+
+from __future__ import annotations
+
+import pytest
+
+from liar.reading import compares, formula, stands_out
+from liar.results import SiteReport
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+from tests.fakes import site, tiny_atlas
+
+
+def with_errors(*errors: float) -> list[SiteReport]:
+    return [
+        site(layer, "ffn").model_copy(
+            update={
+                "error": {"none": error, "bias": error, "liar": error / 2, "least-squares": error / 4},
+                "norm_aware_error": dict.fromkeys(RECONSTRUCTIONS, 0.03),
+            }
+        )
+        for layer, error in enumerate(errors)
+    ]
+
+
+def test_the_worst_site_and_where_half_of_the_error_sits() -> None:
+    said = stands_out(with_errors(0.1, 0.1, 0.1, 0.41, 0.1, 0.1), "plain", "none")
+    assert said == (
+        "Worst with none: layer 3 FFN, 0.41 of its output's energy; half of all error sits in 2 of 6 sites."
+    )
+
+
+def test_one_site_is_not_compared_with_others() -> None:
+    assert stands_out(with_errors(0.4), "plain", "liar") == "Worst with liar: layer 0 FFN, 0.2 of its output's energy."
+
+
+def test_the_weighting_is_said() -> None:
+    assert "0.03 of its output's energy, norm-aware" in stands_out(with_errors(0.4), "norm-aware", "liar")
+
+
+@pytest.mark.parametrize("sites", [[], with_errors(0.0, 0.0)])
+def test_without_error_nothing_stands_out(sites: list[SiteReport]) -> None:
+    assert stands_out(sites, "plain", "none") == "No site's output differs from the dense model's."
+
+
+def test_a_difference_says_where_most_changes() -> None:
+    said = compares(with_errors(0.1, 0.4, 0.0), "plain", "none", "least-squares")
+    assert said == (
+        "Largest change from none to least-squares: layer 1 FFN, 0.4 → 0.1 of its output's energy; lower at 2 of 3 sites."
+    )
+    assert compares(with_errors(0.1), "plain", "none", "bias") == (
+        "bias leaves the error of none as it is at every site."
+    )
+    assert compares([], "plain", "none", "bias")
+
+
+@pytest.mark.parametrize(
+    ("reconstruction", "weight", "bias"),
+    [
+        ("none", "W_u: (24 x 36)", "b: 36"),
+        ("bias", "W_u: (24 x 36)", "b + mu_m W_m: 36"),
+        ("liar", "(I + Q P) W_u: (I + (24 x 12)(12 x 24))(24 x 36)", "b + mu_m W_m: 36"),
+        ("least-squares", "W_u + Q W_m: (24 x 36) + (24 x 12)(12 x 36)", "b + (mu_m - mu_u Q) W_m: 36"),
+    ],
+)
+def test_formulas_have_the_shapes_of_the_site(reconstruction: Reconstruction, weight: str, bias: str) -> None:
+    chart = tiny_atlas().site("layers.0.attention")
+    assert chart is not None
+    first, second = formula(chart, 2, reconstruction).splitlines()  # two groups of three heads of four channels
+    assert first.startswith(weight)
+    assert second == bias
+
+
+def test_a_whole_site_is_left_as_it_is() -> None:
+    chart = tiny_atlas().site("layers.0.attention")
+    assert chart is not None
+    assert "nothing is removed" in formula(chart, 3, "liar")

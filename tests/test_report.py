@@ -1,0 +1,159 @@
+"""The report: everything of a run in one file that asks nobody for anything and runs nothing it was not meant to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from liar.export import as_command
+from liar.report import html_report
+from liar.results import Change, Generation, RunResult, Speed
+from liar.spec import PruneSpec
+from liar.words import verdict
+from tests.fakes import classifier_run, language_run
+
+NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+
+
+class Document(HTMLParser):
+    """Tags with their attributes, and the text a reader sees apart from that of scripts and styles."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.styles = ""
+        self.seen = ""
+        self._open = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+        self.seen += " "
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "style":
+            self.styles += data
+        elif self._open != "script":
+            self.seen += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.seen.replace("\u00a0", " ").split())
+
+    def count(self, tag: str) -> int:
+        return Counter(name for name, _ in self.tags)[tag]
+
+
+def full_run() -> RunResult:
+    """A run with something in every part of the report."""
+    return classifier_run(edits=("layers.0.ffn:ratio=0",), ratio=0.25).model_copy(
+        update={
+            "changes": [
+                Change(
+                    task="sentiment",
+                    text="Not bad at all.",
+                    label="positive",
+                    answers={"dense": "positive", "pruned": "negative", "reconstructed": "positive"},
+                )
+            ],
+            "speeds": [Speed(variant="dense", seconds=0.0123, spread=0.001, tokens=256, repeats=9)],
+            "warnings": ["Few tokens carry the solve."],
+            "timings": {"load": 0.5, "prune": 7.75},
+            "environment": {"torch": "2.99.0", "device_name": "abacus"},
+        }
+    )
+
+
+def test_everything_of_the_run_is_in_it() -> None:
+    run = full_run()
+    text = Document(html_report(run)).text
+    assert verdict(run) in text
+    for words in (
+        *("86.3 % ± 1.0 %", "A warm and clever film.", "positive 86.3 %", "layers.5.attention", "768 of 1,536"),
+        *("Not bad at all.", "✗ negative", "Few tokens carry the solve.", "12.3 ms", "7.8 s", "8.2 s"),
+        *(
+            "2.99.0",
+            "abacus",
+            "12,288 tokens",
+            "layers.0.ffn:ratio=0",
+            "25 %",
+            "residual stream after the block",
+            "2407.13331",
+        ),
+        *(as_command(run.spec), 'model="demo/minilm-sentiment"', "result = liar.run(spec)"),
+    ):
+        assert words in text
+
+
+def test_the_three_models_answer_side_by_side() -> None:
+    text = Document(html_report(language_run())).text
+    assert "The capital of France is Dense dense. Pruned pruned. Reconstructed reconstructed." in text
+
+
+@pytest.mark.parametrize("name", PruneSpec.model_fields)
+def test_no_choice_is_left_out_or_nameless(name: str) -> None:
+    """A new choice of PruneSpec needs a name for people."""
+    from liar.report import SETTINGS
+
+    assert SETTINGS[name] in Document(html_report(language_run(layers=1))).text
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    source = html_report(full_run())
+    document = Document(source)
+    for tag, attributes in document.tags:
+        assert "src" not in attributes, (tag, attributes)
+        if tag != "a":
+            assert "href" not in attributes, (tag, attributes)
+    assert "url(" not in document.styles
+    assert "@import" not in document.styles
+    policy = next(a["content"] for tag, a in document.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "http" not in policy.replace("http-equiv", "")
+    assert source.count("* plotly.js v") == 1
+
+
+def test_text_of_others_stays_text() -> None:
+    run = full_run()
+    nasty = run.model_copy(
+        update={
+            "spec": run.spec.model_copy(update={"model": NASTY, "calibration": NASTY}),
+            "model": run.model.model_copy(update={"id": NASTY, "family": NASTY}),
+            "sites": [site.model_copy(update={"name": NASTY}) for site in run.sites],
+            "generations": [
+                Generation(prompt=NASTY, variant="dense", text=NASTY),
+                Generation(prompt=NASTY, variant="pruned", probabilities={NASTY: 1.0}),
+            ],
+            "changes": [Change(task="topic", text=NASTY, label=NASTY, answers={"dense": NASTY})],
+            "warnings": [NASTY],
+            "timings": {NASTY: 1.0},
+            "environment": {NASTY: NASTY},
+        }
+    )
+    clean, document = Document(html_report(run)), Document(html_report(nasty))
+    assert document.count("script") == clean.count("script") == 2
+    assert document.count("style") == 1
+    assert document.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in document.tags for name in attributes)
+    assert document.text.count(NASTY) >= 10
+
+
+def test_it_says_its_language_and_its_subject() -> None:
+    document = Document(html_report(language_run()))
+    assert ("html", {"lang": "en"}) in document.tags
+    assert document.text.startswith("LIAR report: demo/smollm2-135m")
+    assert document.count("h1") == 1
+
+
+def test_a_run_that_measured_nothing_has_a_report() -> None:
+    bare = language_run().model_copy(update={"evaluations": [], "generations": []})
+    text = Document(html_report(bare)).text
+    assert "No metric was measured" in text
+    assert "In its own words" not in text

@@ -1,0 +1,274 @@
+"""A sweep shares what runs have in common, and every point is what a run by itself would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+
+from liar import PruneSpec, calibrate, run
+from liar.calibration import Calibration
+from liar.data.tasks import LabelledText
+from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
+from liar.evaluate.changes import Comparison
+from liar.events import Evaluated, Progress
+from liar.models.catalog import LoadedModel
+from liar.results import Evaluation, RunResult
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.store import RunStore
+from liar.sweep import MaskCell, SweepSpec, mask_table_steps, ratios_between, sweep_steps
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Letters in an order of sorts, as a calibration file."""
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path_factory.mktemp("text") / "letters.txt"
+    lines = []
+    for _ in range(60):
+        steps = torch.randint(1, 4, (30,), generator=generator).cumsum(0)
+        lines.append(" ".join(tiny.LETTERS[int(step) % 26] for step in steps))
+    path.write_text("\n\n".join(lines))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return tiny.language_model()
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The variants in the order in which they were measured; the figure is the mean square logit of fixed tokens."""
+    variants: list[str] = []
+    ids = torch.arange(4, 24).unsqueeze(0)
+    items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
+
+    def measure(
+        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, limit: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        with torch.no_grad():
+            value = float(loaded.model(ids).logits.square().mean())
+        variants.append(variant)
+        if comparison is not None:
+            comparison.note(task, variant, items, [0, 1] if variant == "dense" else [1, 1])  # type: ignore[arg-type]
+        yield 1, 1
+        return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("liar.pipeline.evaluate_steps", measure)
+    monkeypatch.setattr("liar.sweep.evaluate_steps", measure)
+    return variants
+
+
+def spec(text: str, **choices: object) -> PruneSpec:
+    defaults = {"calibration": text, "tokens": 640, "sequence_length": 32, "targets": "both", "schedule": "one-shot"}
+    return PruneSpec.create(model="tiny/llama", evaluate=("perplexity",), **{**defaults, **choices})
+
+
+def points(steps: Iterator[object]) -> list[RunResult]:
+    return [step for step in steps if isinstance(step, RunResult)]
+
+
+def same(first: RunResult, second: RunResult) -> bool:
+    """Whether two results agree in everything but times."""
+    timeless = {"timings": {}, "speeds": []}
+    return [speed.variant for speed in first.speeds] == [speed.variant for speed in second.speeds] and (
+        first.model_copy(update=timeless) == second.model_copy(update=timeless)
+    )
+
+
+# -- one calibration for many runs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_a_run_from_a_calibration_is_that_run(
+    model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
+) -> None:
+    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, loss_aware=True)
+    for targets in ("both", "ffn"):
+        for criterion in ("fisher", "obs"):
+            chosen = spec(
+                text, allocation=allocation, schedule=schedule, criterion=criterion, targets=targets, edits=_EDITS
+            )
+            assert same(run(chosen, model, calibration=shared), run(chosen, model))
+
+
+_EDITS = ("layers.0.ffn:ratio=0.2", "layers.1.ffn:keep=0-3")
+
+
+def test_a_one_shot_run_from_a_calibration_reads_no_text(
+    model: LoadedModel, text: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = calibrate(model, text, tokens=640, sequence_length=32, loss_aware=True)
+    chosen = spec(text, allocation="loss-curve")
+    alone = run(chosen, model)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the text was read")
+
+    for name in ("walk", "calibration_batches", "gradient_steps"):
+        monkeypatch.setattr(f"liar.pipeline.{name}", never)
+    assert same(run(chosen, model, calibration=shared), alone)
+
+
+@pytest.mark.parametrize(
+    ("choices", "given", "complaint"),
+    [
+        ({"criterion": "taylor"}, {}, "gradients=True"),
+        ({"allocation": "loss-curve"}, {"gradients": True}, "loss_aware=True"),
+        ({"targets": "both"}, {"targets": "ffn"}, r"layers\.0\.attention"),
+    ],
+)
+def test_a_calibration_that_lacks_something_is_refused(
+    model: LoadedModel, text: str, choices: dict[str, str], given: dict[str, object], complaint: str
+) -> None:
+    shared = calibrate(model, text, tokens=640, sequence_length=32, **given)  # type: ignore[arg-type]
+    chosen = spec(text, **{"allocation": "uniform", **choices})
+    with pytest.raises(InvalidSpecError, match=complaint):
+        run(chosen, model, calibration=shared)
+
+
+# -- sweeps -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "error-curve", "loss-curve"])
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+def test_every_point_equals_a_run_by_itself(
+    model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
+) -> None:
+    base = spec(text, allocation=allocation, schedule=schedule)
+    sweep = SweepSpec.create(base=base, ratios=(0.2, 0.5), reconstructions=("bias", "least-squares"))
+    found = points(sweep_steps(sweep, model))
+    assert [result.spec for result in found] == sweep.specs
+    assert measured.count("dense") == 1
+    for result in found:
+        assert result.changes
+        assert same(result, run(result.spec, model))
+
+
+def test_criteria_with_gradients_share_them(model: LoadedModel, text: str, measured: list[str]) -> None:
+    sweep = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda"))
+    for result in points(sweep_steps(sweep, model)):
+        assert same(result, run(result.spec, model))
+
+
+def test_memory_that_does_not_hold_a_calibration_costs_time_only(
+    model: LoadedModel, text: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
+    shared = points(sweep_steps(sweep, model))
+    monkeypatch.setattr("liar.sweep.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.sweep.calibration_steps", None)
+    assert all(same(a, b) for a, b in zip(points(sweep_steps(sweep, model)), shared, strict=True))
+    with pytest.raises(InsufficientMemoryError, match="compare single runs"):
+        list(mask_table_steps(spec(text), ("obs",), ("bias",), model))
+
+
+def test_progress_counts_the_whole_sweep(model: LoadedModel, text: str, measured: list[str]) -> None:
+    sweep = SweepSpec.create(base=spec(text, allocation="uniform"), ratios=(0.2, 0.4, 0.6))
+    steps = list(sweep_steps(sweep, model))
+    progress = [step for step in steps if isinstance(step, Progress)]
+    assert {step.total for step in progress} == {3}
+    assert [step.done for step in progress] == sorted(step.done for step in progress)
+    assert all((step.seconds_left is None) == (step.done == 0) for step in progress)
+    assert any(step.message.startswith("Ratio 40 %: ") for step in progress)
+    assert (progress[-1].done, progress[-1].seconds_left) == (3, 0)
+
+
+def test_stopping_keeps_the_points_that_are_there(
+    model: LoadedModel, text: str, measured: list[str], tmp_path: Path
+) -> None:
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+    sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4, 0.6))
+    steps = sweep_steps(sweep, model, store=store)
+    first = next(step for step in steps if isinstance(step, RunResult))
+    store.save(first)
+    steps.close()
+
+    measured.clear()
+    again = points(sweep_steps(sweep, model, store=store))
+    assert again[0] == first, "what is stored is taken as it is, its times included"
+    assert [result.spec for result in again] == sweep.specs
+    assert measured == ["dense", "pruned", "reconstructed", "pruned", "reconstructed"]
+
+
+def test_a_ratio_that_no_run_can_reach_is_refused_before_the_first(model: LoadedModel, text: str) -> None:
+    steps = sweep_steps(SweepSpec.create(base=spec(text), ratios=(0.1, 0.9)), model)
+    with pytest.raises(EmptySiteError, match=r"at most 0\.50"):
+        next(steps)
+
+
+@pytest.mark.parametrize(
+    ("choices", "complaint"),
+    [
+        ({"ratios": ()}, "1 to 20 ratios"),
+        ({"ratios": (0.5, 0.96)}, r"ratios\.1"),
+        ({"ratios": ratios_between(0.1, 0.9, 11), "reconstructions": RECONSTRUCTIONS}, "44 runs, and 40"),
+        ({"ratios": (0.5,), "criteria": ("best",)}, "known names"),
+    ],
+)
+def test_sweeps_that_are_too_large_or_nonsense(choices: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InvalidSpecError, match=complaint):
+        SweepSpec.create(base=PruneSpec(), **choices)
+
+
+def test_ratios_meet_those_of_the_slider() -> None:
+    assert ratios_between(0.1, 0.9, 9) == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    assert ratios_between(0.2, 0.21, 5) == (0.2, 0.21)
+    assert ratios_between(0.3, 0.7, 1) == (0.3,)
+    chosen = SweepSpec.create(base=PruneSpec(), ratios=ratios_between(0.1, 0.5, 5)).specs[2]
+    assert chosen.key == PruneSpec(ratio=0.3).key
+
+
+# -- masks of one criterion under the repairs of another ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str], allocation: str) -> None:
+    base = spec(text, allocation=allocation, edits=_EDITS)
+    criteria = ("random", "taylor", "obs")
+    steps = list(mask_table_steps(base, criteria, RECONSTRUCTIONS, model))
+    cells = [step for step in steps if isinstance(step, MaskCell)]
+    assert [(cell.criterion, cell.reconstruction) for cell in cells] == [
+        (criterion, name) for criterion in criteria for name in RECONSTRUCTIONS
+    ]
+    assert sum(isinstance(step, Evaluated) for step in steps) == 1
+    for cell in cells:
+        alone = run(base.model_copy(update={"criterion": cell.criterion, "reconstruction": cell.reconstruction}), model)
+        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-12)
+        repaired = alone.evaluations[-1]
+        assert repaired.variant == "reconstructed"
+        assert cell.value == pytest.approx(repaired.value, rel=1e-6)
+        assert (cell.task, cell.n) == ("perplexity", 1)
+
+
+def test_a_curve_allocation_spreads_all_of_a_row_alike(model: LoadedModel, text: str, measured: list[str]) -> None:
+    """So that a row differs in nothing but the repair; the cell of the spec's own reconstruction is its run."""
+    base = spec(text, allocation="error-curve", reconstruction="bias")
+    cells = [step for step in mask_table_steps(base, ("wanda",), ("none", "bias"), model) if isinstance(step, MaskCell)]
+    alone = run(base.model_copy(update={"criterion": "wanda"}), model)
+    for cell in cells:
+        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-12)
+
+
+def test_a_model_without_a_task_has_errors_and_no_metric(text: str) -> None:
+    base = PruneSpec.create(
+        model="tiny/encoder", calibration=text, tokens=640, sequence_length=32, allocation="uniform"
+    )
+    cells = [
+        step for step in mask_table_steps(base, CRITERIA[:2], ("none",), tiny.encoder()) if isinstance(step, MaskCell)
+    ]
+    assert len(cells) == 2
+    assert all(cell.value is None and cell.error > 0 for cell in cells)
+
+
+def test_nothing_of_a_calibration_is_used_up(model: LoadedModel, text: str, measured: list[str]) -> None:
+    shared: Calibration = calibrate(model, text, tokens=640, sequence_length=32)
+    chosen = spec(text, allocation="error-curve")
+    assert same(run(chosen, model, calibration=shared), run(chosen, model, calibration=shared))
+    assert all(moments.plain.covariance.isfinite().all() for moments in shared.moments.values())

@@ -1,0 +1,174 @@
+"""Three models of one run: each as the run left it, whatever was asked before, and nobody holds them unasked."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from liar import PruneSpec, run, stream
+from liar.errors import InvalidSpecError
+from liar.events import Finished
+from liar.generate import generate
+from liar.models.catalog import LoadedModel
+from liar.variants import Variants
+from tests import tiny
+
+IDS = torch.arange(4, 24).unsqueeze(0)
+
+
+def spec(folder: Path, **choices: object) -> PruneSpec:
+    text = folder / "letters.txt"
+    rows = (" ".join(tiny.LETTERS[(3 * row + step) % 26] for step in range(30)) for row in range(60))
+    text.write_text("\n\n".join(rows))
+    given = {"calibration": str(text), "tokens": 640, "sequence_length": 32, "targets": "both", "allocation": "uniform"}
+    return PruneSpec.create(model="tiny/llama", **{**given, **choices})
+
+
+def finished(chosen: PruneSpec, loaded: LoadedModel | None, prompts: list[str]) -> Finished:
+    last = list(stream(chosen, loaded, prompts=prompts, max_new_tokens=3))[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def logits(loaded: LoadedModel) -> Tensor:
+    with torch.no_grad():
+        return loaded.model(IDS).logits
+
+
+@pytest.fixture
+def dense() -> LoadedModel:
+    return tiny.language_model()
+
+
+@pytest.fixture
+def variants(dense: LoadedModel, tmp_path: Path) -> Variants:
+    found = finished(spec(tmp_path), dense, ["a b c"]).variants
+    assert found is not None
+    return found
+
+
+def test_every_variant_is_there_and_swaps_back(dense: LoadedModel, tmp_path: Path) -> None:
+    same_mask = {"schedule": "one-shot"}
+    unrepaired = finished(spec(tmp_path, reconstruction="none", **same_mask), dense, ["a"]).variants
+    repaired = finished(spec(tmp_path, **same_mask), dense, ["a"]).variants
+    assert unrepaired
+    assert repaired
+    with unrepaired.using("reconstructed") as loaded:
+        bare = logits(loaded)
+    with repaired.using("reconstructed") as loaded:
+        before = logits(loaded)
+    for _ in range(2):
+        with repaired.using("pruned") as loaded:
+            torch.testing.assert_close(logits(loaded), bare)
+        assert torch.equal(logits(loaded), before)
+    assert not torch.allclose(before, bare)
+
+
+def test_a_run_answers_as_its_variants_do(dense: LoadedModel, tmp_path: Path) -> None:
+    last = finished(spec(tmp_path), dense, ["a b c"])
+    assert last.variants is not None
+    for said in last.result.generations:
+        with last.variants.using(said.variant) as loaded:
+            again = generate(loaded, said.prompt, said.variant, max_new_tokens=3, dense=last.variants.dense)
+        assert (again.tokens, again.dense_perplexity) == (said.tokens, said.dense_perplexity)
+        assert said.dense_perplexity is not None
+
+
+def test_the_dense_model_is_the_given_one_unchanged(variants: Variants, dense: LoadedModel) -> None:
+    before = copy.deepcopy(dense.model.state_dict())
+    for variant in ("pruned", "dense", "reconstructed"):
+        with variants.using(variant) as loaded:  # type: ignore[arg-type]
+            assert (loaded is dense) == (variant == "dense")
+    assert all(torch.equal(before[name], tensor) for name, tensor in dense.model.state_dict().items())
+
+
+def test_without_a_given_model_there_is_no_dense_variant(
+    dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: dense)
+    last = finished(spec(tmp_path), None, ["a b c"])
+    assert last.variants is not None
+    with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):
+        pass
+    assert all(said.tokens and said.dense_perplexity is None for said in last.result.generations)
+
+
+def test_an_error_inside_and_an_exchange_cut_short_leave_the_reconstructed_model(
+    variants: Variants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with variants.using("reconstructed") as loaded:
+        before = logits(loaded)
+    with suppress(ZeroDivisionError), variants.using("pruned"):
+        raise ZeroDivisionError
+    assert torch.equal(logits(loaded), before)
+
+    from liar import variants as module
+
+    calls: list[int] = []
+    install = module.install
+
+    def failing(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        install(*arguments)
+
+    monkeypatch.setattr(module, "install", failing)
+    with pytest.raises(MemoryError), variants.using("pruned"):
+        pass
+    assert torch.equal(logits(loaded), before)
+
+
+def test_a_second_thread_waits_for_the_pruned_model(variants: Variants) -> None:
+    entered = Event()
+
+    def other() -> None:
+        with variants.using("reconstructed"):
+            entered.set()
+
+    with variants.using("pruned"):
+        thread = Thread(target=other)
+        thread.start()
+        assert not entered.is_set()
+        with variants.using("dense"):  # never changed, so never waited for
+            pass
+    thread.join(timeout=10)
+    assert entered.is_set()
+
+
+def test_bytes_count_the_pruned_model_and_the_waiting_consumers(variants: Variants) -> None:
+    with variants.using("reconstructed") as loaded:
+        model = sum(parameter.numel() * 4 for parameter in loaded.model.parameters())
+        consumers = [loaded.adapter.consumer(site) for site in loaded.adapter.sites()]
+    waiting = sum((consumer.weight.numel() + consumer.out_features) * 4 for consumer in consumers)
+    assert variants.bytes == model + waiting
+
+
+def test_a_run_without_questions_keeps_no_variants(dense: LoadedModel, tmp_path: Path) -> None:
+    assert finished(spec(tmp_path), dense, []).variants is None
+
+
+def test_who_takes_only_the_result_holds_no_models(
+    dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Variants]] = []
+
+    def remembered(*models: LoadedModel) -> Variants:
+        variants = Variants(*models)
+        made.append(weakref.ref(variants))
+        return variants
+
+    monkeypatch.setattr("liar.pipeline.Variants", remembered)
+    result = run(spec(tmp_path), dense, prompts=["a b c"])
+    gc.collect()
+    assert result.generations
+    assert [reference() for reference in made] == [None]

@@ -1,0 +1,63 @@
+"""A view fits into an address beside the recipe, and nonsense in one choice leaves the others."""
+
+from __future__ import annotations
+
+from typing import get_args
+from urllib.parse import parse_qsl
+
+import pytest
+
+from liar.spec import PruneSpec
+from liar.view import DIFFERENCES, HeatmapView, Show, View
+
+
+def test_no_name_is_one_of_the_recipe() -> None:
+    assert not View.model_fields.keys() & PruneSpec.model_fields.keys()
+
+
+def test_only_what_differs_is_in_the_address() -> None:
+    assert View().to_query() == ""
+    assert parse_qsl(View(show="bias-liar").to_query()) == [("show", "bias-liar")]
+
+
+def test_an_address_holds_the_whole_view() -> None:
+    view = View(
+        tab="trade-off",
+        layout="full",
+        show="least-squares",
+        scale="linear",
+        weighting="norm-aware",
+        site="layers.3.ffn",
+    )
+    assert View.from_pairs(parse_qsl(view.to_query())) == (view, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tab", "<script>"),
+        ("layout", ""),
+        ("show", "liar-liar"),
+        ("scale", "LOG"),
+        ("site", "layers.3.ffn\n"),
+        ("site", "layers.12345.ffn"),
+        ("site", "x" * 10_000),
+    ],
+)
+def test_what_cannot_be_followed_is_left_out_and_said(name: str, value: str) -> None:
+    view, complaints = View.from_pairs([("weighting", "norm-aware"), (name, value)])
+    assert view == View(weighting="norm-aware")
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"{name} should be")
+    assert len(complaints[0]) < 300
+
+
+def test_the_recipe_is_left_to_the_recipe() -> None:
+    assert View.from_pairs([("ratio", "99"), ("nonsense", "1")]) == (View(), [])
+
+
+def test_every_name_of_a_view_is_four_strips_one_or_a_difference() -> None:
+    views = {show: HeatmapView(show) for show in get_args(Show)}
+    assert {show for show, view in views.items() if view.difference} == set(DIFFERENCES)
+    assert all(bool(view.difference) != bool(view.strips) for view in views.values())
+    assert len(views["all"].strips) == 4
