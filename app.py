@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from components.layers import LayersPanel
-from components.runs import RunsPanel
-from components.tradeoff import TradeoffPanel
 
 from components.accuracy import AccuracyPanel
 from components.address import address_bar
@@ -15,14 +12,17 @@ from components.apply import Apply
 from components.explorer import Explorer
 from components.generations import GenerationsPanel
 from components.jobs import JobQueue
-from components.layout import layout_marker, layout_switch
+from components.layers import LayersPanel
+from components.layout import layout_marker, layout_switch, mark
 from components.opening import Opening, first_run
-from components.panel import Panel
+from components.panel import HEARD, Panel
 from components.recipe import ANY_MODEL, Recipe, default_spec
 from components.registry import ModelRegistry
+from components.runs import RunsPanel
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
+from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.atlas import AtlasStore
 from liar.store import RunStore
@@ -32,7 +32,6 @@ TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
     "<a href='#recipe'>To the recipe</a></p>"
 )
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -46,7 +45,7 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Row(elem_id="header"):
             gr.HTML(TITLE, elem_id="title")
             layout, remembered = layout_switch(view.layout)
-        address, marker = address_bar(), layout_marker(view.layout)
+        address, marker = address_bar(), layout_marker(view)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
                 recipe = Recipe(result.spec if result else spec)
@@ -61,38 +60,40 @@ def build(studio: Studio) -> gr.Blocks:
                         layers = LayersPanel(studio, bus, result)
                     with _tab("Accuracy", "accuracy"):
                         accuracy = AccuracyPanel(studio, bus, result)
-                    with _tab("Generations", "generations"):
-                        generations = GenerationsPanel(studio, bus, result)
+                    _tab("Generations", "generations")  # its panel lies below, for the simple layout to show as well
                     with _tab("Trade-off", "trade-off"):
                         tradeoff = TradeoffPanel(studio, bus, result)
                     with _tab("Runs", "runs"):
                         runs = RunsPanel(studio, bus, result, may_delete=ANY_MODEL)
                     with _tab("Take away", "take-away"):
                         takeaway = TakeawayPanel(studio, bus, result)
+                with gr.Column(elem_id="generations", elem_classes=["card"]):
+                    generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, banner, apply.status, address)
         apply.wire(explorer)
         for panel in (layers, generations, tradeoff, runs, takeaway):
             panel.wire()
-        tabs.select(_to_tab, bus.view, bus.view, **QUIET)
-        layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered], **QUIET)
+        tabs.select(_to_tab, bus.view, [bus.view, marker], **HEARD)
+        layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **HEARD)
         opening = Opening(explorer, tabs, layout, marker)
-        opened = page.load(opening.open, remembered, opening.outputs, **QUIET)
+        opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
     return page
 
 
 def _tab(label: str, id: str) -> gr.Tab:
-    """Rendered from the start, because the simple layout shows two of them at once."""
-    return gr.Tab(label, id=id, elem_id=f"tab-{id}", elem_classes=["card"], render_children=True)
+    return gr.Tab(label, id=id, elem_id=f"tab-{id}")
 
 
-def _to_tab(view: View, event: gr.SelectData) -> View:
-    return view.model_copy(update={"tab": str(event.value).lower().replace(" ", "-")})
+def _to_tab(view: View, event: gr.SelectData) -> tuple[View, dict[str, str]]:
+    view = view.model_copy(update={"tab": str(event.value).lower().replace(" ", "-")})
+    return view, mark(view)
 
 
-def _to_layout(layout: str, view: View) -> tuple[View, str, str]:
-    return view.model_copy(update={"layout": layout}), layout, layout
+def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.Tabs]:
+    view = view.model_copy(update={"layout": layout})
+    return view, mark(view), layout, gr.Tabs(selected=mark(view)["tab"])
 
 
 def main() -> None:

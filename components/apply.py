@@ -81,7 +81,7 @@ class Apply:
         """The page was loaded anew while its job went on."""
         job = self.studio.jobs.find(spec.key)
         if job is None or self.studio.jobs.snapshot(job).ended:
-            yield {}
+            yield {self.status: gr.skip()}
             return
         job = self.studio.jobs.submit(str(request.session_hash), spec.key, job.title, lambda: self._run(spec))
         yield from self._watch(job, spec, view)

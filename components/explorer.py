@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.address import query_of
 from components.layers import LayersPanel
-from components.panel import Panel, Updates, show_all
+from components.panel import HEARD, Panel, Updates, show_all
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
@@ -48,12 +48,11 @@ class Explorer:
         """Connect the controls, once every panel exists. ``panels`` are all but ``layers``."""
         self.verdict, self.layers, self.panels = verdict, layers, panels
         self.banner, self.line, self.address = banner, line, address
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        gr.on(self.recipe.moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **quiet)
-        self.bus.view.change(self.look, inputs, self.outputs, trigger_mode="always_last", **quiet)
-        self.bus.open.change(self.open, [self.bus.open, self.bus.view], self.outputs, **quiet)
-        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **quiet)
+        gr.on(self.recipe.moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
+        self.bus.view.change(self.look, inputs, self.outputs, trigger_mode="always_last", **HEARD)
+        self.bus.open.change(self.open, [self.bus.open, self.bus.view], self.outputs, **HEARD)
+        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **HEARD)
         self.calibrate_button.click(
             self.calibrate,
             inputs,
@@ -96,7 +95,7 @@ class Explorer:
         try:
             spec = self.recipe.read(base, *values)
         except LiarError:
-            return {}
+            return {self.line: gr.skip()}
         return {**self._layers(spec, view), self.address: query_of(spec, view)}
 
     def open(self, key: str, view: View) -> Updates:
@@ -104,7 +103,7 @@ class Explorer:
         result = self.studio.store.load(key) if key else None
         if result is None:
             words = "That run is not kept here any more." if key else ""
-            return {self.line: status.problem(words)} if words else {}
+            return {self.line: status.problem(words) if words else gr.skip()}
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 
     def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import Updates
+from components.panel import HEARD, Updates
 from liar.allocation import check_edits
 from liar.atlas import SiteAtlas
 from liar.edits import SiteEdit, merge, spans
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
 _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
-
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 class Inspector:
@@ -87,12 +85,12 @@ class Inspector:
     def wire(self) -> None:
         where: list[Block] = [self.bus.spec, self.bus.site]
         for fresh in (self.bus.site.change, self.by_hand.expand):
-            fresh(self.fill, where, [*self._fields, self.said], **_QUIET)
+            fresh(self.fill, where, [*self._fields, self.said], **HEARD)
         self.ratio.input(None, None, self.own_ratio, js="() => true", show_progress="hidden", api_visibility="private")
         decided: list[Block] = [self.edits, *self._fields, self.said]
-        self.apply.click(self.decide, [*where, *self._fields], decided, **_QUIET)
-        self.keep_whole.click(self.keep_all, where, decided, **_QUIET)
-        self.undo.click(self.forget, where, decided, **_QUIET)
+        self.apply.click(self.decide, [*where, *self._fields], decided, **HEARD)
+        self.keep_whole.click(self.keep_all, where, decided, **HEARD)
+        self.undo.click(self.forget, where, decided, **HEARD)
 
     # -- what it shows ------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from gradio.blocks import Block
 from pydantic import ValidationError
 
 from components.inspector import Inspector
-from components.panel import Updates
+from components.panel import HEARD, Updates
 from liar.atlas import SiteAtlas
 from liar.plots import error_heatmap
 from liar.reading import compares, errors_of, stands_out
@@ -21,14 +21,15 @@ from liar.view import DIFFERENCES, View
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
+_NONE = 1e-9
+"""Errors below this are what rounding leaves of none."""
+
 SHOWN = [
     ("all four", "all"),
     *((name, name) for name in RECONSTRUCTIONS),
     *((f"difference of {first} and {second}", name) for name, (first, second) in DIFFERENCES.items()),
 ]
 
-
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 # Gradio draws every figure into an element of its own, and no event of a plot reaches it: watch for new figures.
 _CLICKS = """
@@ -103,11 +104,11 @@ class LayersPanel:
     def wire(self) -> None:
         bus = self.bus
         for control in self._controls:
-            control.input(_looked, [bus.view, *self._controls], bus.view, **_QUIET)
+            control.input(_looked, [bus.view, *self._controls], bus.view, **HEARD)
         for source in (self.clicks, self.table):
-            source.select(_selected, bus.view, [bus.view, bus.site], **_QUIET)
-        bus.view.change(lambda view: view.site, bus.view, bus.site, **_QUIET)
-        bus.site.change(_follow, [bus.site, bus.view], bus.view, **_QUIET)
+            source.select(_selected, bus.view, [bus.view, bus.site], **HEARD)
+        bus.view.change(lambda view: view.site, bus.view, bus.site, **HEARD)
+        bus.site.change(_follow, [bus.site, bus.view], bus.view, **HEARD)
         self.inspector.wire()
 
     def show(self, result: RunResult) -> Updates:
@@ -196,10 +197,12 @@ def _table(sites: list[SiteReport], view: View) -> str:
 
 
 def _row(site: SiteReport, view: View) -> str:
-    name, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
+    title, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
     pressed = "true" if site.name == view.site else "false"
-    cells = "".join(f"<td>{errors[reconstruction]:.3g}</td>" for reconstruction in RECONSTRUCTIONS)
+    cells = "".join(
+        f"<td>{errors[name]:.3g}</td>" if errors[name] > _NONE else "<td>0</td>" for name in RECONSTRUCTIONS
+    )
     return (
-        f'<tr><th scope="row"><button type="button" data-site="{name}" aria-pressed="{pressed}">{name}</button></th>'
+        f'<tr><th scope="row"><button type="button" data-site="{title}" aria-pressed="{pressed}">{title}</button></th>'
         f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"
     )

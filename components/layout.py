@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gradio as gr
 
-from liar.view import Layout
+from liar.view import Layout, View
 
-# The style sheet hides what the layout leaves out, so switching moves nothing but classes.
+# The style sheet hides what the layout leaves out, so switching moves nothing but attributes. A figure that was hidden when
+# it was drawn learns its width when the window is said to have changed.
 _MARK = """
-const mark = () => { document.body.dataset.layout = props.value; };
+const mark = () => {
+  Object.assign(document.body.dataset, props.value);
+  requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));
+};
 mark();
 watch('value', mark);
 """
@@ -28,6 +32,11 @@ def layout_switch(layout: Layout) -> tuple[gr.Radio, gr.BrowserState]:
     return switch, gr.BrowserState(None, storage_key="liar-layout", secret="liar")
 
 
-def layout_marker(layout: Layout) -> gr.HTML:
-    """A component without a body that tells the style sheet which layout is on."""
-    return gr.HTML(value=layout, html_template="", js_on_load=_MARK, elem_id="layout-marker", container=False)
+def layout_marker(view: View) -> gr.HTML:
+    """A component without a body that tells the style sheet the layout and the tab."""
+    return gr.HTML(value=mark(view), html_template="", js_on_load=_MARK, elem_id="layout-marker", container=False)
+
+
+def mark(view: View) -> dict[str, str]:
+    """The value of the marker for a view; the simple layout has one tab."""
+    return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers"}

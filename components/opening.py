@@ -11,6 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.address import read_address
 from components.explorer import Explorer
+from components.layout import mark
 from components.panel import Updates
 from components.recipe import default_spec, measured_on_its_task, refusal
 from liar.results import RunResult
@@ -45,9 +46,9 @@ class Opening:
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
         updates: Updates = {
             self.explorer.bus.view: view,
-            self.tabs: gr.update(selected=view.tab),
+            self.tabs: gr.update(selected=mark(view)["tab"]),
             self.layout: view.layout,
-            self.marker: view.layout,
+            self.marker: mark(view),
         }
         if spec is not None and (refused := refusal(spec)):
             spec, complaint = None, refused

@@ -12,6 +12,14 @@ Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
 
 
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""How to register an event that answers at once and only fills components."""
+
+HEARD: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+"""How to register an event that writes a ``gr.State`` to which somebody listens: Gradio tells of a changed state only after
+events that went through its queue, and a quick one waits there for nobody."""
+
+
 class Panel(Protocol):
     """Shows one side of a run; built once, filled anew for every result."""
 

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import Updates
+from components.panel import HEARD, QUIET, Updates
 from liar.compare import RunComparison, compare
 from liar.errors import LiarError, StorageError
 from liar.export import as_json, file_stem
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 Run = RunResult | RunSummary
 Opened = tuple[str, str]
 
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 # A gr.State that others listen to tells them of a change only after an event that went through the queue.
-HEARD: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 
 ROWS = """
 element.addEventListener('click', (event) => {
@@ -78,7 +76,7 @@ class RunsPanel:
         self.chosen = gr.State("")
         choices = _choices(runs)
         with gr.Row(elem_id="runs-choice"):
-            self.a = gr.Dropdown(choices, value=shown or None, label="Run A", min_width=260, elem_id="run-a")
+            self.a = gr.Dropdown(choices, value=_among(choices, shown), label="Run A", min_width=260, elem_id="run-a")
             self.b = gr.Dropdown(
                 choices, value=None, label="Run B", info="To compare with run A.", min_width=260, elem_id="run-b"
             )
@@ -101,7 +99,7 @@ class RunsPanel:
         key = result.spec.key
         return {
             self.table: _listing(runs, key),
-            self.a: gr.update(choices=choices, value=key if any(key == run for _, run in choices) else None),
+            self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices),
         }
 
@@ -124,7 +122,7 @@ class RunsPanel:
     def look(self, view: View, shown: str) -> Updates:
         """The list as it is now, for whoever comes to this tab."""
         if view.tab != "runs":
-            return {}
+            return {self.table: gr.skip()}
         runs = self.studio.store.summaries()
         choices = _choices(runs)
         return {
@@ -157,7 +155,7 @@ class RunsPanel:
     def drop(self, key: str | None, shown: str) -> Updates:
         """Delete run A; None where somebody thought better of it."""
         if not key:
-            return {}
+            return {self.said: gr.skip()}
         said = status.note("The run is deleted.")
         try:
             if not self.may_delete:
@@ -167,11 +165,10 @@ class RunsPanel:
             said = status.problem(str(error))
         runs = self.studio.store.summaries()
         choices = _choices(runs)
-        kept = key if any(key == run for _, run in choices) else None
         return {
             **self._nothing(said),
             self.table: _listing(runs, shown),
-            self.a: gr.update(choices=choices, value=kept),
+            self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices, value=None),
         }
 
@@ -276,6 +273,10 @@ def _listing(runs: Sequence[RunSummary], shown: str) -> str:
 def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
     """Labels to read and keys to load; the date tells runs apart that differ in what the label leaves out."""
     return [(f"{run.spec.model}, {short_recipe(run.spec)} ({_kept(run)})", run.spec.key) for run in runs]
+
+
+def _among(choices: Sequence[tuple[str, str]], key: str) -> str | None:
+    return key if any(key == known for _, known in choices) else None
 
 
 # -- two runs side by side -----------------------------------------------------------------------------------------------

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import Updates
+from components.panel import QUIET, Updates
 from liar.errors import LiarError, StorageError
 from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.files import write_atomically
@@ -123,14 +123,13 @@ class TakeawayPanel:
 
     def wire(self) -> None:
         """Connect the buttons, and follow the recipe."""
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for ending, button in self.buttons.items():
             # One click: the file is made, and the browser fetches it at once.
-            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **quiet)
-            made.success(None, self.file, None, js=_DOWNLOAD, **quiet)
-        self.picture.click(None, self.link, self.problem, js=_PICTURE, **quiet)
+            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
+            made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+        self.picture.click(None, self.link, self.problem, js=_PICTURE, **QUIET)
         gr.on(
-            [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **quiet
+            [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET
         )
 
     def compare(self, recipe: PruneSpec | None, shown: PruneSpec | None) -> str:

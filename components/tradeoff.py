@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,8 +12,8 @@ from gradio.blocks import Block
 
 from components import status
 from components.jobs import Job, JobQueue, Snapshot
-from components.panel import Updates
-from components.runs import HEARD, QUIET, ROWS, Run, opens, picked, runs_table
+from components.panel import HEARD, QUIET, Updates
+from components.runs import ROWS, Run, opens, picked, runs_table
 from liar.compare import differing
 from liar.errors import LiarError
 from liar.events import Evaluated, Progress
@@ -33,6 +33,8 @@ Compared = Literal["nothing", "reconstructions", "criteria"]
 
 _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
 """Choices in which the runs of one picture may differ."""
+
+_AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
 
 _FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 
@@ -110,7 +112,7 @@ class TradeoffPanel:
         figures: list[Block] = [self.sentence, self.task, self.ratio, self.pareto, self.table]
         controls = [self.news.change, self.everything.input, self.task.input, self.cost.input]
         gr.on(controls, self.redraw, seen, figures, trigger_mode="always_last", **QUIET)
-        gr.on([bus.view.change, bus.spec.change], self.look, [bus.view, bus.spec, self.news], self.news, **QUIET)
+        gr.on([bus.view.change, bus.spec.change], self.look, [bus.view, bus.spec, self.news], self.news, **HEARD)
         for source in (self.table, self.clicks):
             opens(source.select, picked, None, self.chosen, bus)
         self.form.wire()
@@ -134,12 +136,12 @@ class TradeoffPanel:
             self.table: drawn.table,
         }
 
-    def look(self, view: View, spec: PruneSpec | None, news: str) -> str | dict[str, Any]:
+    def look(self, view: View, spec: PruneSpec | None, news: str) -> Updates:
         """Somebody came to this tab, or changed the recipe while looking at it in more than the ratio."""
         if view.tab != "trade-off" or spec is None:
-            return gr.skip()
-        picture = f"{spec.model} {spec.model_copy(update=_fixed(spec)).key}"
-        return gr.skip() if picture == news else picture
+            return {self.news: gr.skip()}
+        picture = spec.model_copy(update=_AT_DEFAULTS).key
+        return {self.news: gr.skip() if picture == news else picture}
 
     def _draw(
         self,
@@ -182,13 +184,14 @@ class TradeoffPanel:
                 reconstructions=tuple(reconstructions) if compared == "reconstructions" else (),
                 criteria=tuple(criteria) if compared == "criteria" else (),
             )
-            title = f"{len(sweep.specs)} runs of {sweep.base.model}"
+            title = f"{_runs(len(sweep.specs))} of {sweep.base.model}"
             job = self.work.submit(request, f"sweep:{sweep.key}", title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
         there = 0
-        for snapshot, updates in self.work.follow(job):
+        for snapshot, line in self.work.follow(job):
+            updates = dict(line)
             if len(snapshot.partial) != there:
                 there = len(snapshot.partial)
                 updates[self.news] = f"{there} of {job.id}"
@@ -210,10 +213,8 @@ class TradeoffPanel:
 
     def _keep(self, result: RunResult) -> None:
         if self.studio.store.find(result.spec) is None:
-            try:
+            with suppress(LiarError):  # the page has it from the job, and says in the end that it is not stored
                 self.studio.store.save(result)
-            except LiarError:
-                pass  # the page has it from the job, and says in the end that it is not stored
 
     def _ended(self, snapshot: Snapshot, title: str) -> str:
         there = len(snapshot.partial)
@@ -221,9 +222,9 @@ class TradeoffPanel:
         lost = sum(run.spec.key not in keys for run in snapshot.partial)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
-            return status.problem(f"{snapshot.error} {there} runs are there.{unkept}")
+            return status.problem(f"{snapshot.error} {_runs(there)} done before that.{unkept}")
         if snapshot.state == "stopped":
-            return status.note(f"Stopped. The {there} runs that are there stay.{unkept}")
+            return status.note(f"Stopped; {_runs(there)} done.{unkept}")
         return status.note(f"Done: {title}.{unkept}")
 
 
@@ -360,7 +361,8 @@ class MaskTable:
             return
         yield {**self.work.busy(f"{title}…"), self.work.job: job.id}
         there = 0
-        for snapshot, updates in self.work.follow(job):
+        for snapshot, line in self.work.follow(job):
+            updates = dict(line)
             if len(snapshot.partial) != there:
                 there = len(snapshot.partial)
                 updates |= self._draw(snapshot.partial, chosen, rows, columns)
@@ -431,9 +433,8 @@ def _sentence(runs: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None
     )
 
 
-def _fixed(spec: PruneSpec) -> dict[str, Any]:
-    """The choices that runs of one picture may differ in, at their defaults."""
-    return {name: PruneSpec.model_fields[name].default for name in _SWEPT}
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:

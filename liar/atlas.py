@@ -12,13 +12,16 @@ import io
 import json
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from liar.allocation import nearest_removed
 from liar.errors import StorageError
 from liar.files import write_atomically
 from liar.results import ModelInfo
@@ -113,6 +116,12 @@ class KindArrays:
     correlation: Floats
 
 
+@cache
+def removed_at(bundles: int) -> Integers:
+    """(101,) bundles removed from a site of ``bundles`` at each of :data:`RATIOS`."""
+    return np.array([nearest_removed(bundles, ratio) for ratio in RATIOS])
+
+
 @dataclass(frozen=True, slots=True)
 class SiteAtlas:
     """One site of an atlas."""
@@ -144,14 +153,15 @@ class SiteAtlas:
         self, criterion: Criterion, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
     ) -> float:
         """Relative error when ``kept`` bundles stay, between the points of the curve on a straight line."""
-        removed = (self.site.bundles - kept) / self.site.bundles
-        return float(np.interp(removed, RATIOS, self.curve(criterion, reconstruction, weighting)))
+        curve = self.curve(criterion, reconstruction, weighting)
+        return float(np.interp(self.site.bundles - kept, removed_at(self.site.bundles), curve))
 
     def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """(bundles + 1,): what keeping the best k bundles costs, comparable between sites."""
-        removed = 1 - np.arange(self.site.bundles + 1) / self.site.bundles
+        removed = self.site.bundles - np.arange(self.site.bundles + 1)
         energy = float(self.arrays.energy[self.row, self.weightings.index(weighting)])
-        damage: Floats = np.interp(removed, RATIOS, self.curve(criterion, reconstruction, weighting)) * energy
+        curve = self.curve(criterion, reconstruction, weighting)
+        damage: Floats = np.interp(removed, removed_at(self.site.bundles), curve) * energy
         return damage
 
     @property
@@ -207,13 +217,16 @@ class Atlas:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Atlas:
-        """Inverse of :meth:`to_bytes`; raises ``ValueError`` or ``KeyError`` for anything else. Nothing is unpickled."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
-            arrays = {
-                kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
-                for kind in facts.kinds
-            }
+        """Inverse of :meth:`to_bytes`; raises ``ValueError`` for anything else. Nothing is unpickled."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
+                arrays = {
+                    kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
+                    for kind in facts.kinds
+                }
+        except Exception as error:  # zip, zlib, numpy and pydantic each have errors of their own for a damaged file
+            raise ValueError(f"This is no atlas: {error!r}") from error
         return cls(facts, arrays)
 
 
@@ -222,42 +235,45 @@ class AtlasStore:
 
     def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
         self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
-        self._read: dict[str, Atlas] = {}
+        self._read: dict[str, Atlas] = {}  # what was used last is last
+        self._lock = Lock()
 
     def find(self, spec: PruneSpec) -> Atlas | None:
         """The atlas of a spec's calibration, else None; a damaged file counts as none."""
         key = AtlasKey.of(spec)
-        if key.digest in self._read:
-            return self._read[key.digest]
-        for folder in (self.folder, self.shipped):
-            atlas = _load(folder / f"{key.digest}.npz")
-            if atlas is not None and atlas.facts.key == key:
-                return self._remember(atlas)
-        return None
+        with self._lock:
+            atlas = self._read.get(key.digest) or self._load(key)
+            return None if atlas is None else self._remember(atlas)
 
     def save(self, atlas: Atlas) -> Path:
-        """Keep ``atlas``; raises :class:`StorageError`."""
+        """Keep ``atlas``; raises :class:`StorageError`, and then it is at hand only as long as it stays in memory."""
+        with self._lock:
+            self._remember(atlas)
         target = self.folder / f"{atlas.facts.key.digest}.npz"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"The folder {self.folder} cannot be made ({error.strerror}).") from error
         write_atomically(target, atlas.to_bytes())
-        self._remember(atlas)
         return target
 
+    def _load(self, key: AtlasKey) -> Atlas | None:
+        found = (_read(folder / f"{key.digest}.npz") for folder in (self.folder, self.shipped))
+        return next((atlas for atlas in found if atlas is not None and atlas.facts.key == key), None)
+
     def _remember(self, atlas: Atlas) -> Atlas:
-        while len(self._read) >= self.in_memory:
-            self._read.pop(next(iter(self._read)))
+        self._read.pop(atlas.facts.key.digest, None)
         self._read[atlas.facts.key.digest] = atlas
+        while len(self._read) > self.in_memory:
+            del self._read[next(iter(self._read))]
         return atlas
 
 
-def _load(path: Path) -> Atlas | None:
+def _read(path: Path) -> Atlas | None:
     try:
         return Atlas.from_bytes(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         log.warning("Skipped the damaged atlas %s: %s", path, str(error).splitlines()[0])
         return None

@@ -56,7 +56,7 @@ class Calibration:
         if missing := [site.name for site in sites if site not in self.moments]:
             raise InvalidSpecError(
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
-                f"that include it."
+                "that include it."
             )
         if spec.criterion in GRADIENT_CRITERIA and not self.gradients:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")

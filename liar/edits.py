@@ -15,11 +15,16 @@ from liar.errors import InvalidSpecError
 
 MAX_EDITS = 200
 MAX_UNIT = 1_000_000
-MAX_UNITS = 200_000
-"""Units that one edit may name: more than any layer has, and few enough for an address that anybody may open."""
+MAX_UNITS = 500_000
+"""Units that the edits of a recipe may name: all of a model of seven billion parameters, and few enough for an address that
+anybody may open."""
 
-_EDIT = re.compile(r"(layers\.\d{1,4}\.(?:ffn|attention)):(ratio|keep|remove)=([0-9.,\- ]{1,20000})")
+_EDIT = re.compile(r"(layers\.[0-9]{1,4}\.(?:ffn|attention)):(ratio|keep|remove)=([0-9.,\- ]{1,20000})")
 _EXAMPLE = "layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6"
+_TOO_MANY = f"The edits name more than {MAX_UNITS:,} units; name fewer."
+
+Range = tuple[int, int]
+"""First and last unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class SiteEdit:
 def canonical(edit: str) -> str:
     """The one spelling of an edit; raises ``ValueError`` for what is none."""
     site, action, value = _split(edit)
-    return f"{site}:{action}={_number(value):g}" if action == "ratio" else f"{site}:{action}={spans(_units(value))}"
+    return f"{site}:{action}={_decimals(_number(value)) if action == 'ratio' else _written(_ranges(value))}"
 
 
 def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
@@ -43,18 +48,25 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
     Raises :class:`InvalidSpecError`.
     """
     merged: dict[str, SiteEdit] = {}
+    named = 0
     for edit in edits:
         try:
             site, action, value = _split(edit)
             before = merged.get(site, SiteEdit())
             if action == "ratio":
                 merged[site] = SiteEdit(_number(value), before.keep, before.remove)
-            elif action == "keep":
-                merged[site] = SiteEdit(before.ratio, before.keep | _units(value), before.remove)
-            else:
-                merged[site] = SiteEdit(before.ratio, before.keep, before.remove | _units(value))
+                continue
+            ranges = _ranges(value)
         except ValueError as error:
             raise InvalidSpecError(str(error)) from None
+        named += _size(ranges)
+        if named > MAX_UNITS:
+            raise InvalidSpecError(_TOO_MANY)
+        units = frozenset(unit for first, last in ranges for unit in range(first, last + 1))
+        if action == "keep":
+            merged[site] = SiteEdit(before.ratio, before.keep | units, before.remove)
+        else:
+            merged[site] = SiteEdit(before.ratio, before.keep, before.remove | units)
     for name, chosen in merged.items():
         if both := chosen.keep & chosen.remove:
             raise InvalidSpecError(f"{name} shall keep and remove {spans(both)} at once; drop one of the two edits.")
@@ -63,16 +75,7 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
 
 def spans(units: Iterable[int]) -> str:
     """``{0, 1, 2, 5}`` -> ``0-2,5``."""
-    parts: list[str] = []
-    first = last = None
-    for unit in [*sorted(units), None]:
-        if unit is not None and last is not None and unit == last + 1:
-            last = unit
-            continue
-        if first is not None:
-            parts.append(f"{first}" if first == last else f"{first}-{last}")
-        first = last = unit
-    return ",".join(parts)
+    return _written(_joined((unit, unit) for unit in units))
 
 
 def _split(edit: str) -> tuple[str, str, str]:
@@ -89,12 +92,17 @@ def _number(text: str) -> float:
         ratio = -1.0
     if not 0 <= ratio <= 0.95:
         raise ValueError(f"The ratio of a site must be a number from 0 to 0.95, not {text.strip()[:20]!r}.")
-    return ratio
+    return abs(ratio)  # a zero may come with a sign
 
 
-def _units(text: str) -> frozenset[int]:
-    units: set[int] = set()
-    named = 0
+def _decimals(ratio: float) -> str:
+    """Never with an exponent, which no edit may have."""
+    return f"{ratio:.6f}".rstrip("0").rstrip(".")
+
+
+def _ranges(text: str) -> list[Range]:
+    """What a list of units names, in order; nothing is counted out, because a link may name very much."""
+    found: list[Range] = []
     for part in text.split(","):
         ends = re.fullmatch(r"\s*(\d{1,7})\s*(?:-\s*(\d{1,7})\s*)?", part)
         if ends is None:
@@ -102,8 +110,27 @@ def _units(text: str) -> frozenset[int]:
         first, last = int(ends.group(1)), int(ends.group(2) or ends.group(1))
         if not first <= last < MAX_UNIT:
             raise ValueError(f"{part.strip()[:20]!r} is no range of units; write units such as 1,4-6.")
-        named += last - first + 1
-        if named > MAX_UNITS:
-            raise ValueError(f"An edit names at most {MAX_UNITS:,} units; name fewer.")
-        units.update(range(first, last + 1))
-    return frozenset(units)
+        found.append((first, last))
+    ranges = _joined(found)
+    if _size(ranges) > MAX_UNITS:
+        raise ValueError(_TOO_MANY)
+    return ranges
+
+
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """The same units in ascending ranges that neither overlap nor touch."""
+    joined: list[Range] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _size(ranges: Iterable[Range]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def _written(ranges: Iterable[Range]) -> str:
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)

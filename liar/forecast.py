@@ -43,13 +43,15 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     edits = merge(spec.edits)
     check_edits(edits, sites)
     kept = allocate(spec.allocation, [_candidate(chart, spec, weighting) for chart in charts], spec.ratio)
+    kept |= {site.name: edited_count(edits[site.name], site, kept[site.name]) for site in sites if site.name in edits}
+    # A repair of nothing adds no bias; where it adds one, every module of that kind gets its biases.
+    cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
     reports: list[SiteReport] = []
-    removed = biases = 0
+    change = 0
     for chart in charts:
         site, count = chart.site, kept[chart.site.name]
         order = chart.order(spec.criterion)
         if edit := edits.get(site.name):
-            count = edited_count(edit, site, count)
             scores = np.empty(site.bundles)
             scores[order] = np.arange(site.bundles, 0, -1)
             order = np.argsort(-edited_scores(edit, site, scores), kind="stable")
@@ -71,11 +73,10 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 norm_aware_error=aware,
             )
         )
-        removed += (site.bundles - count) * chart.facts.bundle_parameters
-        if spec.reconstruction != "none":
-            biases += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
+        change -= (site.bundles - count) * chart.facts.bundle_parameters
+        if site.kind in cut:
+            change += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
     before, blocks = atlas.facts.model.parameters, atlas.facts.block_parameters
-    change = biases - removed
     totals = Totals(
         parameters_before=before,
         parameters_after=before + change,

@@ -1,0 +1,166 @@
+"""The list of runs follows the store; one of them can be taken or dropped, two of them compared."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.runs import RunsPanel, picked, runs_table
+from components.studio import Bus
+from liar.results import RunResult
+from liar.store import RunStore
+from liar.view import View
+from tests.fakes import classifier_run, language_run
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    return RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+
+
+def panel(store: RunStore, result: RunResult | None = None, *, may_delete: bool = True) -> RunsPanel:
+    studio: Any = SimpleNamespace(store=store)
+    with gr.Blocks():
+        built = RunsPanel(studio, Bus(language_run().spec, View(), ""), result, may_delete=may_delete)
+        built.wire()
+    return built
+
+
+def keys(markup: str) -> list[str]:
+    return [part.split('"')[0] for part in markup.split('data-key="')[1:]]
+
+
+def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: RunStore) -> None:
+    runs = [language_run(), classifier_run()]
+    for run in runs:
+        store.save(run)
+    built = panel(store, runs[0])
+    markup = str(built.table.value)
+    assert sorted(keys(markup)) == sorted(run.spec.key for run in runs)
+    assert markup.count('<tr aria-current="true">') == 1
+    assert f'data-key="{runs[0].spec.key}" aria-current="true"' in markup
+    for said in ("perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
+        assert said in markup
+
+
+def test_an_empty_store_says_what_to_do(store: RunStore) -> None:
+    assert "press “Apply”" in str(panel(store).table.value)
+
+
+def test_what_somebody_wrote_is_no_markup() -> None:
+    nasty = '<img src=x onerror="alert(1)">'
+    markup = runs_table([language_run(model=nasty)], "", "Runs", wide=True)
+    assert nasty not in markup
+    assert escape(nasty) in markup
+
+
+def test_a_new_run_appears_when_it_is_shown_and_when_somebody_comes_to_look(store: RunStore) -> None:
+    built = panel(store)
+    first, second = language_run(), language_run(seed=1)
+    store.save(first)
+    updates = built.show(first)
+    assert set(updates) <= set(built.outputs)
+    assert keys(updates[built.table]) == [first.spec.key]
+    assert updates[built.a]["value"] == first.spec.key
+    store.save(second)
+    looked = built.look(View(tab="runs"), first.spec.key)
+    assert set(keys(looked[built.table])) == {first.spec.key, second.spec.key}
+    assert built.look(View(tab="layers"), first.spec.key) == {}
+
+
+def test_a_run_that_is_not_kept_can_still_be_shown(store: RunStore) -> None:
+    built = panel(store)
+    assert built.show(language_run())[built.a]["value"] is None
+
+
+@pytest.mark.parametrize(("data", "key"), [({"key": "abc"}, "abc"), ({}, ""), ({"key": ["abc"]}, "")])
+def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
+    event: Any = SimpleNamespace(_data=data)
+    assert picked(event) == (key, "")
+
+
+def test_opening_goes_through_the_queue(store: RunStore) -> None:
+    """Gradio's page hears of a changed State only after a queued event, and other panels listen to ``bus.open``."""
+    studio: Any = SimpleNamespace(store=store)
+    with gr.Blocks() as page:
+        bus = Bus(language_run().spec, View(), "")
+        RunsPanel(studio, bus, None, may_delete=True).wire()
+    writing = [event for event in page.fns.values() if bus.open in event.outputs]
+    assert writing
+    assert all(event.queue is not False for event in writing)
+
+
+# -- two of them --------------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_side_by_side(store: RunStore) -> None:
+    first, second = language_run(), language_run(reconstruction="none", schedule="one-shot")
+    store.save(first)
+    store.save(second)
+    built = panel(store)
+    updates = built.compare(first.spec.key, second.spec.key)
+    markup = updates[built.comparison]
+    for said in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "A sequential run's errors"):
+        assert said in markup
+    assert "criterion" not in markup, "only what differs"
+    assert updates[built.heatmap]["visible"]
+    assert len(updates[built.heatmap]["value"].data[0].z[0]) == len(first.sites)
+
+
+def test_nothing_is_compared_before_both_are_chosen(store: RunStore) -> None:
+    run = language_run()
+    store.save(run)
+    built = panel(store)
+    assert built.compare(run.spec.key, None)[built.comparison] == ""
+    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.said]
+
+
+def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
+    first, second = language_run(), classifier_run()
+    store.save(first)
+    store.save(second)
+    built = panel(store)
+    updates = built.compare(first.spec.key, second.spec.key)
+    assert not updates[built.heatmap]["visible"]
+    assert "They measured nothing alike." in updates[built.comparison]
+
+
+# -- one of them --------------------------------------------------------------------------------------------------------
+
+
+def test_a_download_holds_the_whole_run(store: RunStore) -> None:
+    run = language_run()
+    store.save(run)
+    built = panel(store)
+    path = Path(built.file_of(run.spec.key)[built.file])
+    assert path.name == "liar-smollm2-135m-ffn-50.json"
+    assert RunResult.model_validate(json.loads(path.read_text())) == run
+    assert "Choose run A first" in built.file_of(None)[built.said]
+
+
+def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
+    run, other = language_run(), language_run(seed=1)
+    store.save(run)
+    store.save(other)
+    built = panel(store, run)
+    assert built.drop(None, "") == {}, "somebody thought better of it"
+    updates = built.drop(run.spec.key, run.spec.key)
+    assert keys(updates[built.table]) == [other.spec.key]
+    assert updates[built.a]["value"] is None
+    assert store.load(run.spec.key) is None
+
+
+def test_a_public_page_deletes_nothing(store: RunStore) -> None:
+    run = language_run()
+    store.save(run)
+    built = panel(store, run, may_delete=False)
+    assert not built.delete.visible
+    assert "belong to everybody" in built.drop(run.spec.key, "")[built.said]
+    assert store.load(run.spec.key) == run

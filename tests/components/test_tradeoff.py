@@ -1,0 +1,251 @@
+"""A sweep is a job whose points come one by one, are stored at once, and stay however it ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.jobs import JobQueue
+from components.panel import Updates
+from components.studio import Bus
+from components.tradeoff import TradeoffPanel
+from liar.errors import CalibrationError, StorageError
+from liar.events import Evaluated, Progress
+from liar.results import RunResult
+from liar.spec import PruneSpec
+from liar.store import RunStore
+from liar.sweep import MaskCell, SweepSpec
+from liar.view import View
+from tests.fakes import classifier_run, language_run
+
+REQUEST: Any = SimpleNamespace(session_hash="somebody")
+
+
+@dataclass
+class Page:
+    panel: TradeoffPanel
+    store: RunStore
+    jobs: JobQueue
+    spec: PruneSpec
+
+    def sweep(self, first: float = 0.2, last: float = 0.6, number: int = 3, compared: str = "nothing") -> list[Updates]:
+        names: Any = (compared, ["none", "liar"], ["wanda", "obs"])
+        return list(self.panel.sweep(self.spec, first, last, number, *names, REQUEST))
+
+    def drawn(self, **choices: Any) -> Updates:
+        defaults = {"everything": False, "task": None, "cost": "parameters", "job": ""}
+        return self.panel.redraw(self.spec, "", **{**defaults, **choices})
+
+    def line(self, updates: Updates) -> str:
+        return str(updates[self.panel.work.status])
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+    jobs = JobQueue()
+    registry = SimpleNamespace(get=lambda *key: SimpleNamespace(task="perplexity"))
+    studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry)
+    run = language_run()
+    with gr.Blocks():
+        panel = TradeoffPanel(studio, Bus(run.spec, View(), ""), run)
+        panel.wire()
+    yield Page(panel, store, jobs, run.spec)
+    jobs.close()
+
+
+Steps = Callable[[SweepSpec], Iterator[Any]]
+
+
+@pytest.fixture
+def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]]:
+    """Puts something in the place of the library's sweep; the list fills with what it was asked for."""
+
+    def install(steps: Steps) -> list[SweepSpec]:
+        asked: list[SweepSpec] = []
+
+        def stand_in(sweep: SweepSpec, loaded: Any, *, store: RunStore) -> Iterator[Any]:
+            asked.append(sweep)
+            yield from steps(sweep)
+
+        monkeypatch.setattr("liar.sweep.sweep_steps", stand_in)
+        return asked
+
+    return install
+
+
+def point(spec: PruneSpec) -> RunResult:
+    return language_run().model_copy(update={"spec": spec})
+
+
+def good(sweep: SweepSpec) -> Iterator[Any]:
+    for done, spec in enumerate(sweep.specs):
+        yield Progress("prune", done, len(sweep.specs), "Pruning", 90.0 if done else None)
+        yield point(spec)
+
+
+def points_of(figure: Any) -> set[str]:
+    return {key for trace in figure.data for key in (trace.customdata if trace.customdata is not None else ())}
+
+
+# -- before anything was computed ---------------------------------------------------------------------------------------
+
+
+def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
+    runs = [language_run(ratio=ratio) for ratio in (0.2, 0.5)]
+    for run in (*runs, classifier_run()):
+        page.store.save(run)
+    studio: Any = SimpleNamespace(store=page.store, jobs=page.jobs)
+    with gr.Blocks():
+        built = TradeoffPanel(studio, Bus(runs[0].spec, View(), ""), runs[0])
+    expected = {run.spec.key for run in runs}
+    assert all(key in str(built.table.value) for key in expected)
+    assert "All 2 stored runs" in str(built.sentence.value)
+    updates = page.drawn()
+    assert points_of(updates[page.panel.ratio]) == points_of(updates[page.panel.pareto]) == expected
+
+
+def test_an_empty_store_says_what_to_do(page: Page) -> None:
+    assert "No run of this model is stored yet" in page.drawn()[page.panel.sentence]
+
+
+def test_runs_like_the_recipe_come_first_and_all_others_when_asked(page: Page) -> None:
+    alike = [language_run(ratio=0.2), language_run(criterion="wanda"), language_run(reconstruction="bias")]
+    other = language_run(allocation="uniform")
+    for run in (*alike, other):
+        page.store.save(run)
+    assert points_of(page.drawn()[page.panel.ratio]) == {run.spec.key for run in alike}
+    assert points_of(page.drawn(everything=True)[page.panel.ratio]) == {run.spec.key for run in (*alike, other)}
+
+
+def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: Page) -> None:
+    run = language_run()
+    updates = page.panel.show(run)
+    assert set(updates) <= set(page.panel.outputs)
+    assert updates == {page.panel.news: run.spec.key}
+
+
+def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
+    here = View(tab="trade-off")
+    (picture,) = page.panel.look(here, page.spec, "").values()
+    assert page.panel.look(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {}
+    assert page.panel.look(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
+    assert page.panel.look(View(), page.spec, "") == {}
+
+
+# -- a sweep ------------------------------------------------------------------------------------------------------------
+
+
+def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
+    (asked,) = [sweeps(good)]
+    updates = page.sweep(compared="criteria")
+    (sweep,) = asked
+    assert sweep.ratios == (0.2, 0.4, 0.6)
+    assert (sweep.criteria, sweep.reconstructions) == (("wanda", "obs"), ())
+    assert {run.spec for run in page.store.summaries()} == set(sweep.specs)
+    last = updates[-1]
+    assert "Done: 6 runs of demo/smollm2-135m" in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
+    assert not last[page.panel.work.stop]["interactive"]
+    assert page.panel.news in last, "the last point is drawn"
+    assert points_of(page.drawn()[page.panel.ratio]) == {spec.key for spec in sweep.specs}
+
+
+def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
+    stopped = Event()
+
+    def slow(sweep: SweepSpec) -> Iterator[Any]:
+        yield point(sweep.specs[0])
+        while not stopped.is_set():  # the worker looks after every step whether it shall go on
+            yield Progress("prune", 1, 3, "Pruning", 90.0)
+            stopped.wait(0.01)
+
+    sweeps(slow)
+    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], REQUEST)
+    seen: list[Updates] = []
+    for updates in watching:
+        seen.append(updates)
+        if "1 of 3 done" in page.line(updates):
+            assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
+            page.panel.work.end(seen[-1][page.panel.work.job], REQUEST)
+    stopped.set()
+    assert "Stopped; 1 run done." in page.line(seen[-1])
+    assert len(page.store.summaries()) == 1
+
+
+def test_a_failure_is_one_sentence_and_the_points_stay(page: Page, sweeps: Any) -> None:
+    def bad(sweep: SweepSpec) -> Iterator[Any]:
+        yield point(sweep.specs[0])
+        raise CalibrationError("The text is empty; give it some words.")
+
+    sweeps(bad)
+    last = page.sweep()[-1]
+    assert "The text is empty; give it some words. 1 run done before that." in page.line(last)
+    assert 'role="alert"' in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
+    assert len(page.store.summaries()) == 1
+
+
+def test_a_full_disk_costs_the_files_and_not_the_points(
+    page: Page, sweeps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(result: RunResult) -> Path:
+        raise StorageError("The disk is full; free some space.")
+
+    asked = sweeps(good)
+    monkeypatch.setattr(page.store, "save", full)
+    updates = page.sweep()
+    assert "3 of them could not be stored" in page.line(updates[-1])
+    (job,) = {update[page.panel.work.job] for update in updates if page.panel.work.job in update}
+    assert points_of(page.drawn(job=job)[page.panel.ratio]) == {spec.key for spec in asked[0].specs}
+
+
+@pytest.mark.parametrize(
+    ("number", "compared", "complaint"), [(20, "reconstructions", "40"), (21, "nothing", "1 to 20 ratios")]
+)
+def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, compared: str, complaint: str) -> None:
+    asked = sweeps(good)
+    names: Any = (compared, ["none", "bias", "liar"], [])
+    last = list(page.panel.sweep(page.spec, 0, 0.9, number, *names, REQUEST))[-1]
+    assert complaint in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
+    assert asked == []
+
+
+# -- the table of masks -------------------------------------------------------------------------------------------------
+
+
+def test_cells_appear_one_by_one_beside_the_dense_model(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
+        yield Progress("calibrate", 0, 4, "One calibration for all runs")
+        yield Evaluated(language_run().evaluations[0])
+        for criterion in criteria:
+            for name in reconstructions:
+                yield MaskCell(
+                    criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=42.4, stderr=2, n=20
+                )
+
+    monkeypatch.setattr("liar.sweep.mask_table_steps", steps)
+    masks = page.panel.masks
+    updates = list(masks.compute(page.spec, ["obs", "wanda"], ["liar", "none"], REQUEST))
+    last = next(update for update in reversed(updates) if masks.plot in update)
+    (grid,) = last[masks.plot]["value"].data
+    assert list(grid.y) == ["wanda", "obs"], "in the order of the registry, whatever was clicked first"
+    assert all("42.4" in text for line in grid.text for text in line)
+    assert "perplexity 16.2 ± 0.8" in last[masks.words]
+    assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
+    assert "Done: 2 criteria under 2 reconstructions." in str(updates[-1][masks.work.status])
+
+
+def test_a_table_without_rows_starts_nothing(page: Page) -> None:
+    masks = page.panel.masks
+    (only,) = masks.compute(page.spec, [], ["none"], REQUEST)
+    assert "at least one criterion" in only[masks.work.status]
