@@ -79,6 +79,7 @@ def build(studio: Studio) -> gr.Blocks:
         opening = Opening(explorer, tabs, layout, marker)
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
+        page.unload(apply.leave)
     return page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,12 @@ from gradio.blocks import Block
 from components import status
 from components.explorer import Explorer
 from components.jobs import Job
-from components.panel import Updates
+from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from liar.errors import LiarError
-from liar.events import Event, SiteDone
+from liar.events import Event, Finished, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.view import View
@@ -48,11 +49,11 @@ class Apply:
         outputs = [*dict.fromkeys([*line, *explorer.outputs])]
         # Watching costs nothing, so any number of pages may; the work itself waits in the queue of jobs.
         watching: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-        inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
+        inputs: list[Block] = [self.bus.view, *self.recipe.inputs]
         self.button.click(self.apply, inputs, outputs, api_name="apply", trigger_mode="once", **watching)
-        self.stop.click(
-            self.end, self.job, line, queue=False, show_progress="hidden", api_visibility="private", trigger_mode="once"
-        )
+        self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
+        # A run takes minutes, in which its visitor may have turned to another site; and a stopped one drew its heatmap.
+        self.job.change(explorer.look, explorer.seen, explorer.outputs, **HEARD)
         self.outputs, self.watching = outputs, watching
 
     def resume_with(self, event: Any) -> None:
@@ -61,8 +62,11 @@ class Apply:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def apply(self, view: View, shown: str, base: PruneSpec, *values: Any, request: gr.Request) -> Iterator[Updates]:
-        """Do the run that the controls say; every expected failure ends in one sentence on the page."""
+    def apply(self, view: View, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        """Do the run that the controls say; every expected failure ends in one sentence on the page.
+
+        Gradio hands over a request only before the starred values.
+        """
         try:
             spec = self.recipe.read(base, *values)
             job = self.studio.jobs.submit(
@@ -92,6 +96,10 @@ class Apply:
         if job is not None:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+
+    def leave(self, request: gr.Request) -> None:
+        """The page was closed, or loaded anew."""
+        self.studio.jobs.leave(str(request.session_hash))
 
     # -- the job ------------------------------------------------------------------------------------------------
 
@@ -129,6 +137,9 @@ class Apply:
         reports: list[SiteReport] = []
         # A streamed model is too large to be copied: the run loads its own.
         for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
+            if isinstance(event, Finished):  # kept even if nobody watches any more
+                with suppress(LiarError):  # whoever does watch tries again, and says why it cannot be kept
+                    self.studio.store.save(event.result)
             yield event
             if isinstance(event, SiteDone):
                 reports.append(event.report)
@@ -147,10 +158,11 @@ class Apply:
 
     def _finish(self, result: RunResult, view: View) -> Updates:
         words = status.note("Done. The address of this page now holds this run.")
-        try:
-            self.studio.store.save(result)
-        except LiarError as error:
-            words = status.problem(str(error))
+        if self.studio.store.find(result.spec) is None:
+            try:
+                self.studio.store.save(result)
+            except LiarError as error:
+                words = status.problem(str(error))
         drawn = self.explorer.draw(result.spec, view, "")
         return {**self.recipe.fill(result.spec), **drawn, **self._idle(words)}
 

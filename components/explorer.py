@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -19,6 +20,7 @@ from liar.atlas import AtlasKey
 from liar.errors import LiarError
 from liar.events import Event
 from liar.forecast import forecast
+from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
 
@@ -35,6 +37,7 @@ class Explorer:
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         self.calibrate_button = gr.Button("Calibrate", visible=False, elem_id="calibrate")
+        self.drawn = gr.State("")
 
     def wire(
         self,
@@ -49,25 +52,25 @@ class Explorer:
         self.verdict, self.layers, self.panels = verdict, layers, panels
         self.banner, self.line, self.address = banner, line, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        gr.on(self.recipe.moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
-        self.bus.view.change(self.look, inputs, self.outputs, trigger_mode="always_last", **HEARD)
+        moves = [*self.recipe.moves, self.drawn.change]
+        gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
+        self.bus.view.change(self.look, self.seen, self.outputs, trigger_mode="always_last", **HEARD)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view], self.outputs, **HEARD)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **HEARD)
-        self.calibrate_button.click(
-            self.calibrate,
-            inputs,
-            self.outputs,
-            concurrency_limit=None,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        told: list[Block] = [self.line, self.calibrate_button, self.drawn]
+        self.calibrate_button.click(self.calibrate, self.recipe.inputs, told, **HEARD)
+
+    @property
+    def seen(self) -> list[Block]:
+        """What :meth:`look` asks for."""
+        return [self.bus.view, self.bus.shown, self.bus.spec]
 
     @property
     def outputs(self) -> list[Block]:
         panels: list[Panel] = [self.verdict, self.layers, *self.panels]
         shown = [component for panel in panels for component in panel.outputs]
         hidden = [self.bus.spec, self.bus.shown, self.banner, self.line, self.address, self.calibrate_button]
-        return [*hidden, *self.recipe.outputs, *shown]
+        return [*hidden, self.layers.edits, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -78,9 +81,7 @@ class Explorer:
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         updates = self.draw(spec, view, shown)
-        if spec.model != base.model:
-            updates |= self.recipe.fill(spec)
-        return updates
+        return updates if spec.model == base.model else {**updates, **self.recipe.fill(spec)}
 
     def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """The inspector of a site decided something; the recipe says so."""
@@ -90,13 +91,15 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
 
-    def look(self, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+    def look(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Another tab, strip, scale or site: the recipe and the run stay."""
-        try:
-            spec = self.recipe.read(base, *values)
-        except LiarError:
-            return {self.line: gr.skip()}
-        return {**self._layers(spec, view), self.address: query_of(spec, view)}
+        updates: Updates = {self.address: query_of(spec, view)}
+        atlas, result = self.studio.atlases.find(spec), self._run_of(spec)
+        if result is None and atlas is None:  # the picture is still that of the run shown before
+            result = self.studio.store.load(shown)
+        with suppress(LiarError):  # which was said when the recipe became what it is
+            updates |= self._picture(spec, view, result)
+        return updates
 
     def open(self, key: str, view: View) -> Updates:
         """Another panel asks for a stored run."""
@@ -107,40 +110,60 @@ class Explorer:
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 
     def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:
-        """All that changes with the recipe; the other panels follow only where its run is stored."""
-        result = self.studio.store.find(spec)
-        updates: Updates = {self.bus.spec: spec, self.address: query_of(spec, view), self.line: ""}
-        updates |= self._layers(spec, view)
+        """All that changes with the recipe; the other panels follow only where there is a run of it.
+
+        ``shown`` is the key of the run that they show now.
+        """
+        result = self._run_of(spec)
+        known = self.studio.atlases.find(spec) is not None
+        updates: Updates = {
+            self.bus.spec: spec,
+            self.recipe.base: spec,
+            self.layers.edits: list(spec.edits),
+            self.address: query_of(spec, view),
+            self.calibrate_button: gr.update(visible=not known),
+            self.line: "" if known or result else status.note(_NO_ATLAS),
+        }
         if result is not None:
             updates |= {self.banner: "", self.bus.shown: spec.key}
             if shown != spec.key:
                 updates |= show_all(self.panels, result)
-            updates |= self.verdict.show(result)
         elif shown:
             updates[self.banner] = status.note(_STALE)
-        return updates
+        try:
+            return updates | self._picture(spec, view, result)
+        except LiarError as error:
+            return {**updates, self.line: status.problem(str(error))}
 
-    def _layers(self, spec: PruneSpec, view: View) -> Updates:
-        """Heatmap, inspector and verdict of a recipe."""
-        result, atlas = self.studio.store.find(spec), self.studio.atlases.find(spec)
+    def _run_of(self, spec: PruneSpec) -> RunResult | None:
+        """The stored run of a recipe, else the one that has just ended and could not be stored."""
+        result, job = self.studio.store.find(spec), self.studio.jobs.find(spec.key)
+        if result is not None or job is None:
+            return result
+        made: RunResult | None = self.studio.jobs.snapshot(job).result
+        return made
+
+    def _picture(self, spec: PruneSpec, view: View, result: RunResult | None) -> Updates:
+        """Heatmap, inspector and verdict of a run, else of the forecast; nothing where neither is at hand.
+
+        Raises what :func:`forecast` raises.
+        """
+        if result is not None:
+            spec = result.spec
+        atlas = self.studio.atlases.find(spec)
         chart = atlas.site(view.site) if atlas and view.site else None
-        updates: Updates = {self.calibrate_button: gr.update(visible=atlas is None)}
         if result is not None:
             measured = next((site for site in result.sites if site.name == view.site), None)
-            return updates | self.layers.draw(result.sites, view, chart=chart, measured=measured, spec=spec)
+            drawn = self.layers.draw(result.sites, view, chart=chart, measured=measured, spec=spec)
+            return drawn | self.verdict.show(result)
         if atlas is None:
-            return updates | {self.line: status.note(_NO_ATLAS)}
-        try:
-            expected = forecast(spec, atlas)
-        except LiarError as error:
-            return updates | {self.line: status.problem(str(error))}
-        updates |= self.layers.draw(expected.sites, view, chart=chart, measured=None, spec=spec)
-        return updates | self.verdict.expect(expected)
+            return {}
+        expected = forecast(spec, atlas)
+        drawn = self.layers.draw(expected.sites, view, chart=chart, measured=None, spec=spec)
+        return drawn | self.verdict.expect(expected)
 
-    def calibrate(
-        self, view: View, shown: str, base: PruneSpec, *values: Any, request: gr.Request
-    ) -> Iterator[Updates]:
-        """Draw the atlas of the recipe's calibration as a job of the one queue."""
+    def calibrate(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        """Draw the atlas of the recipe's calibration as a job of the one queue; then the recipe is explored anew."""
         try:
             spec = self.recipe.read(base, *values)
             key = f"atlas:{AtlasKey.of(spec).digest}"
@@ -156,7 +179,7 @@ class Explorer:
                 yield {self.line: status.follow(title, snapshot), self.calibrate_button: gr.update(interactive=False)}
         again: Updates = {self.calibrate_button: gr.update(interactive=True)}
         if snapshot.state == "done":
-            yield {**again, **self.draw(spec, view, shown)}
+            yield {**again, self.line: "", self.drawn: job.id}
         else:
             yield {**again, self.line: status.problem(snapshot.error or "The calibration was stopped.")}
 

@@ -80,6 +80,7 @@ class GenerationsPanel:
             visible=writes,
             container=False,
             elem_id="generations-colour",
+            interactive=True,  # no event reads it, which Gradio takes for a picture of a checkbox
         )
         self.legend = gr.HTML(_legend(), visible=writes, elem_id="generations-legend")
         self.live = gr.HTML("", elem_id="generations-live", elem_classes=["answers"])

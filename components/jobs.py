@@ -68,6 +68,7 @@ class Job:
         self.key, self.title, self.kind = key, title, kind
         self.created = datetime.now(UTC)
         self._owners = {session}
+        self._left: set[str] = set()  # owners whose page is closed: their job goes on, but need not be theirs for ever
         self._make: Make | None = make
         self._expected_seconds = expected_seconds
         self._state: State = "waiting"
@@ -181,9 +182,18 @@ class JobQueue:
         what it has handed out stays in ``partial``.
         """
         with self._changed:
+            if session not in job._owners:
+                return
             job._owners.discard(session)
-            if not job._owners and job._ended is None:
+            if job._owners <= job._left and job._ended is None:
                 self._abandon(job)
+
+    def leave(self, session: str) -> None:
+        """The page of ``session`` was closed or loaded anew: its jobs go on, and whoever comes back to one may stop it."""
+        with self._changed:
+            for job in self._live():
+                if session in job._owners:
+                    job._left.add(session)
 
     def close(self) -> None:
         """Stop every job and end the worker; waits ten seconds at most for the step at work."""

@@ -13,7 +13,7 @@ from components.address import read_address
 from components.explorer import Explorer
 from components.layout import mark
 from components.panel import Updates
-from components.recipe import default_spec, measured_on_its_task, refusal
+from components.recipe import measured_on_its_task, refusal
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -36,10 +36,12 @@ class Opening:
         return [self.explorer.bus.view, self.tabs, self.layout, self.marker, *self.explorer.outputs]
 
     def open(self, remembered: str | None, request: gr.Request) -> Updates:
-        return self.follow(request.query_params.items(), remembered)
+        # A choice may be named more than once, and every time counts.
+        return self.follow(request.query_params.multi_items(), remembered)
 
     def follow(self, pairs: Iterable[tuple[str, str]], remembered: str | None = None) -> Updates:
-        """Updates for a link; a bare address changes no more than the layout that this visitor ``remembered``."""
+        """Updates for a link. A bare address changes no more than the layout that this visitor ``remembered``, but shows a
+        forecast where no run is stored."""
         named = list(pairs)
         spec, view, complaint = read_address(named)
         if remembered in ("simple", "full") and "layout" not in dict(named):
@@ -52,8 +54,8 @@ class Opening:
         }
         if spec is not None and (refused := refusal(spec)):
             spec, complaint = None, refused
-        if spec is not None or view != View(layout=view.layout):
-            spec = measured_on_its_task(spec or default_spec())
+        if spec is not None or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
+            spec = self.explorer.bus.spec.value if spec is None else measured_on_its_task(spec)
             updates |= {**self.explorer.recipe.fill(spec), **self.explorer.draw(spec, view, self._first(spec))}
         if complaint is not None:
             updates[self.explorer.line] = status.problem(complaint)

@@ -11,7 +11,6 @@ from liar.results import RunResult
 Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
 
-
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How to register an event that answers at once and only fills components."""
 

@@ -28,7 +28,7 @@ def problem(words: str) -> str:
 
 def follow(title: str, snapshot: Snapshot) -> str:
     """The status line of a job that is not over: its place in the line, else its step, with the time that is left."""
-    left = f" About {_short(snapshot.seconds_left)} left in all." if snapshot.seconds_left else ""
+    left = f" {duration(snapshot.seconds_left).capitalize()} left in all." if snapshot.seconds_left else ""
     if snapshot.state == "waiting":
         before = "one job is" if snapshot.place == 1 else f"{snapshot.place} jobs are"
         return running(f"{title}: {before} before yours.{left}" if snapshot.place else f"{title} begins.{left}")
@@ -47,7 +47,3 @@ def describe(event: Event, left: str = "") -> str | None:
     if not left and event.seconds_left:
         left = f" {duration(event.seconds_left).capitalize()} left in this step."
     return running(f"{event.message}{counted}.{left}", event.done / event.total if event.done else None)
-
-
-def _short(seconds: float) -> str:
-    return duration(seconds).removeprefix("about ")

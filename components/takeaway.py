@@ -16,6 +16,7 @@ from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.files import write_atomically
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from liar.view import View
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -32,10 +33,14 @@ _LINK_BODY = """
 <span class="copied" role="status"></span>
 """
 
-# Only the browser knows where the page is; the server says which run it shows.
+# Only the browser knows where the page is and what of it is looked at; the server says which run it shows.
 _LINK = """
 const fill = () => {
-  const query = props.value?.query ?? '';
+  const wanted = new URLSearchParams(props.value?.query ?? '');
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    if (props.value?.view?.includes(name)) wanted.append(name, value);
+  }
+  const query = wanted.toString();
   element.querySelector('input').value = location.origin + location.pathname + (query ? '?' + query : '');
   element.querySelector('.copied').textContent = '';
 };
@@ -51,6 +56,8 @@ element.addEventListener('click', async (event) => {
   element.querySelector('.copied').textContent = 'Copied.';
 });
 watch('value', fill);
+element.addEventListener('focusin', fill);
+element.addEventListener('pointerenter', fill);
 fill();
 """
 
@@ -185,6 +192,7 @@ def _content(ending: Format, result: RunResult) -> str:
     return html_report(result)
 
 
-def _address(spec: PruneSpec | None) -> dict[str, str]:
+def _address(spec: PruneSpec | None) -> dict[str, str | list[str]]:
     """What the browser needs to name this run: the query of its link and the beginning of its files' names."""
-    return {"query": spec.to_query(), "name": file_stem(spec)} if spec else {"query": "", "name": "liar"}
+    query, name = (spec.to_query(), file_stem(spec)) if spec else ("", "liar")
+    return {"query": query, "name": name, "view": list(View.model_fields)}

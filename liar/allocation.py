@@ -109,7 +109,8 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     while heap:
         _, index, step = heapq.heappop(heap)
         cost = candidates[index].bundle_parameters
-        take = min(step, round(left / cost))
+        # A head may have overdrawn the budget by up to half of its parameters; neurons that went before it come back.
+        take = max(min(step, round(left / cost)), kept[index] - candidates[index].site.bundles)
         kept[index] -= take
         left -= take * cost
         if take < step:  # the budget ends within this step; a cheaper kind of unit may still fit

@@ -253,7 +253,9 @@ class AtlasStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"The folder {self.folder} cannot be made ({error.strerror}).") from error
+            raise StorageError(
+                f"The folder {self.folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
+            ) from error
         write_atomically(target, atlas.to_bytes())
         return target
 

@@ -1,7 +1,9 @@
 """Forecast: what a run would leave, read from an atlas. No model, no forward pass, a few milliseconds.
 
 The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, units chosen by
-hand, a curve read between two points), measuring will tell; both stand side by side on the page.
+hand, a curve read between two points), measuring will tell; both stand side by side on the page. Norm-aware errors are
+those of a repair that is fitted to these weights, as allocation reads them; a run repairs by the plain ones, so its
+norm-aware errors lie a little higher.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class PruneSpec(BaseModel):
     @field_validator("edits")
     @classmethod
     def _canonical_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(canonical(edit) for edit in edits))
+        """One spelling; of equal edits the last stays, since a later ratio replaces an earlier one."""
+        return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
     @classmethod
     def create(cls, **choices: Any) -> Self:

@@ -17,6 +17,7 @@ from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel
+from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from tests import tiny
@@ -182,11 +183,52 @@ def test_error_curve_takes_from_the_sites_that_suffer_least() -> None:
     assert sum(kept.values()) == 100
 
 
+def test_a_head_that_overdraws_the_budget_adds_no_neurons_to_a_whole_site() -> None:
+    heads = Candidate(Site(0, "attention", 4), 100, None, torch.zeros(5, dtype=torch.float64).numpy())
+    steep = torch.linspace(10, 0, 11, dtype=torch.float64).numpy()
+    kept = allocate("error-curve", [heads, Candidate(Site(0, "ffn", 10), 10, None, steep)], 0.12)
+    assert kept == {"layers.0.attention": 3, "layers.0.ffn": 10}
+
+
 @pytest.mark.parametrize(
     ("bundles", "ratio", "removed"), [(20, 0.35, 7), (3, 0.5, 1), (3, 0.67, 2), (12, 0.95, 11), (9, 0, 0)]
 )
 def test_the_nearest_legal_number(bundles: int, ratio: float, removed: int) -> None:
     assert nearest_removed(bundles, ratio) == removed
+
+
+# -- what is decided by hand --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ["uniform", "loss-curve"])
+def test_a_run_honours_edits(model: LoadedModel, text: str, schedule: str, allocation: str) -> None:
+    """Two pairs of query heads share keys and values, so a pair goes together."""
+    plain = spec(text, schedule=schedule, allocation=allocation)
+    before = {site.name: site for site in run(plain, model).sites}
+    gone, there = _gone_and_there(before["layers.1.ffn"])
+    edits = (
+        *("layers.0.attention:ratio=0", "layers.1.attention:keep=3", "layers.1.attention:ratio=0.5"),
+        *("layers.0.ffn:ratio=0.25", f"layers.1.ffn:keep={gone}", f"layers.1.ffn:remove={there}"),
+    )
+    after = {site.name: site for site in run(plain.model_copy(update={"edits": edits}), model).sites}
+    assert after["layers.0.attention"].kept_units == [0, 1, 2, 3]
+    assert after["layers.1.attention"].kept_units == [2, 3]
+    assert (after["layers.0.ffn"].kept, len(after["layers.0.ffn"].kept_units)) == (36, 36)
+    assert after["layers.1.ffn"].kept == before["layers.1.ffn"].kept
+    assert gone in after["layers.1.ffn"].kept_units
+    assert there not in after["layers.1.ffn"].kept_units
+
+
+def _gone_and_there(site: SiteReport) -> tuple[int, int]:
+    """A neuron that the recipe removes by itself, and one that it keeps."""
+    removed = set(range(site.units)) - set(site.kept_units)
+    return min(removed), site.kept_units[0]
+
+
+def test_edits_that_do_not_fit_are_refused_before_any_text_is_read(model: LoadedModel) -> None:
+    with pytest.raises(InvalidSpecError, match="not among the pruned sites"):
+        run(spec("/no/such/text.txt", targets="ffn", edits=("layers.0.attention:ratio=0",)), model)
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------------

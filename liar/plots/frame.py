@@ -32,14 +32,14 @@ STANDOFF = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}
 TOP = 48
 """Gradio lays a component's label over the first pixels of a figure."""
 
-FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13}
+FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
 
 def flush_left(figure: go.Figure, titles: int, shift: int) -> None:
     """Subplot titles are the first annotations; they read better at the left edge than centred."""
     for annotation in figure.layout.annotations[:titles]:
-        annotation.update(x=0, xanchor="left", xshift=shift, font=FONT)
+        annotation.update(x=0, xanchor="left", align="left", xshift=shift, font=FONT)
 
 
 def framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) -> go.Figure:

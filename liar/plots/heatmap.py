@@ -199,9 +199,9 @@ def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict
 def _unit(view: HeatmapView) -> str:
     error = "error" if view.weighting == "plain" else "norm-aware error"
     if view.difference is None:
-        return f"{error}, share of the output's energy ({view.scale} scale)"
+        return f"{error} ({view.scale} scale)"
     if view.scale == "linear":
-        return f"difference of {error}s, shares of the output's energy"
+        return f"difference of {error}s"
     return f"ratio of {error}s (log scale)"
 
 

@@ -255,7 +255,7 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
         "hovertemplate": "eigenvalue %{y:.3g} at rank %{x:,}<extra></extra>",
     }
     condition = f"{chart.condition:.1e}".replace("e+0", "e").replace("e+", "e")
-    words = f"condition {condition} with the ridge" if np.isfinite(chart.condition) else "singular"
+    words = f"condition {condition}" if np.isfinite(chart.condition) else "singular"
     layout: dict[str, Any] = {
         "xaxis": _axis("rank, largest first"),
         "yaxis": _axis("eigenvalue", type="log", exponentformat="power"),

@@ -1,4 +1,4 @@
-"""The real page in a real browser: ``python app.py`` on a free port, Chromium in front of it."""
+"""The real page in a real browser: the app on a free port, Chromium in front of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from liar.results import VARIANTS
+from liar.results import RunResult
+from liar.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
+DATA = Path(__file__).resolve().parent / "data"
 START_SECONDS = 60
 FLAGS = [
     "--no-sandbox",
@@ -31,14 +35,41 @@ FLAGS = [
     "--no-first-run",
 ]
 
+MINILM = "model=demo/minilm-sentiment&targets=both&evaluate=sentiment"
+"""The shipped run of the small classifier."""
+
+FAST = f"{MINILM}&criterion=fluctuation&allocation=uniform&schedule=one-shot&tokens=2048&evaluate_limit=100"
+"""A recipe that is applied in seconds; no run of it is stored, and nothing is calibrated for it."""
+
+SLOW = f"{FAST.replace('=100', '=1200')}&sequence_length=128"
+"""The same, long enough to do something in the middle of it."""
+
 
 @dataclass(frozen=True)
 class Server:
-    """``url`` of the running page; ``log`` is everything it printed; ``start_seconds`` it took to answer."""
+    """``url`` of the running page; ``log`` is everything it printed; ``start_seconds`` it took to answer.
+
+    ``runs`` is the folder of its finished runs, ``pid`` its process.
+    """
 
     url: str
     log: Path
     start_seconds: float
+    runs: Path
+    pid: int
+
+
+_DRAWN = """(selector) => {
+  const plot = document.querySelector(selector + ' .js-plotly-plot');
+  if (!plot?.data) return '';
+  return JSON.stringify({
+    traces: plot.data.map(({ type, name, x, y, z, customdata }) => ({ type, name, x, y, z, customdata })),
+    titles: (plot.layout.annotations ?? []).map((item) => item.text),
+    shapes: (plot.layout.shapes ?? []).map(({ x0, y0, yref }) => ({ x0, y0, yref })),
+  });
+}"""
+
+Visit = Callable[..., Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,31 +88,21 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    port = _free_port()
-    log = folder / "log"
-    environment = {
-        **os.environ,
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "LIAR_RUNS": str(folder / "runs"),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONUNBUFFERED": "1",
-    }
-    start = time.monotonic()
-    with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=file, stderr=file)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_up(url, process, log)
-            yield Server(url, log, time.monotonic() - start)
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    """The page as everybody starts it. Whatever the tests do to it, its log must not hold a traceback in the end."""
+    with _serving(["-m", "app"], tmp_path_factory.mktemp("server")) as server:
+        yield server
+        log = server.log.read_text()
+    assert "Traceback" not in log, log[log.find("Traceback") :][:3000]
+
+
+@pytest.fixture(scope="session")
+def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page with one run, always the same, for pictures and for all that needs no model."""
+    folder = tmp_path_factory.mktemp("still")
+    run = RunResult.model_validate_json((DATA / "run.json").read_text())
+    RunStore(folder / "shipped").save(run)
+    with _serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -93,38 +114,157 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A fresh visitor at 1280 x 900; a script error on the page fails the test."""
-    expect.set_options(timeout=20_000)
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=server.url)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors, errors
+def visit(browser: Browser, server: Server) -> Iterator[Visit]:
+    """Lets any number of visitors in, each with a browser of their own; a script error on a page fails the test."""
+    with _visits(browser, server) as visit:
+        yield visit
+
+
+@pytest.fixture
+def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
+    """The same, to the page with one fixed run."""
+    with _visits(browser, still_server) as visit:
+        yield visit
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    """A fresh visitor at 1280 x 900."""
+    return visit()
+
+
+# -- what tests do ------------------------------------------------------------------------------------------------------
 
 
 def opened(page: Page, link: str = "/") -> Page:
-    """The page behind ``link``, once its figures are drawn."""
+    """The page behind ``link``, once its figures are drawn. A link to the full layout has then been followed."""
     page.goto(link)
     expect(page.locator("#verdict h2")).to_be_visible()
-    expect(page.locator("#heatmap .heatmaplayer .hm").first).to_be_visible()
+    if "layout=full" in link:
+        expect(page.locator("body")).to_have_attribute("data-layout", "full")
+    if not any(f"tab={name}" in link for name in ("accuracy", "generations", "trade-off", "runs", "take-away")):
+        expect(page.locator("#heatmap .heatmaplayer .hm").first).to_be_visible()
     return page
 
 
-def finished(page: Page, seconds: float) -> None:
+def full(page: Page, recipe: str = "", tab: str = "layers", **view: str) -> Page:
+    """The full layout with a recipe, once the link has been followed."""
+    chosen = "".join(f"&{name}={value}" for name, value in view.items())
+    return opened(page, f"/?{recipe}{'&' if recipe else ''}layout=full&tab={tab}{chosen}")
+
+
+def to_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    expect(page.locator("body")).to_have_attribute("data-tab", name.lower().replace(" ", "-"))
+
+
+def apply(page: Page) -> None:
+    """Press the primary button; the run is on its way when this returns."""
+    page.get_by_role("button", name="Apply", exact=True).click()
+    expect(page.locator("#stop")).to_be_enabled()
+
+
+def finished(page: Page, seconds: float = 120) -> None:
     """Wait for the end of a run that is on its way; a problem ends the wait, and the test, at once."""
     status = page.locator("#status")
-    ended = status.get_by_text("Done").or_(status.get_by_role("alert"))
-    expect(ended).to_be_visible(timeout=seconds * 1000)
-    expect(status).to_contain_text("Done")
+    expect(status.get_by_text("Done.").or_(status.get_by_role("alert"))).to_be_visible(timeout=seconds * 1000)
+    expect(status).to_contain_text("Done.")
+    expect(page.locator("#apply")).to_be_enabled()
 
 
-def answers(page: Page) -> list[str]:
-    """What the dense, the pruned and the reconstructed model answer to the first prompt."""
-    row = page.locator(".generation").first
-    return [row.locator(f".variant.{name} textarea").input_value() for name in VARIANTS]
+def kind(page: Page) -> Locator:
+    """Whether the verdict is measured or predicted."""
+    return page.locator("#verdict .kind")
+
+
+def slide(page: Page, selector: str, value: float) -> None:
+    """Move a slider as a hand does."""
+    page.locator(f"{selector} input[type=range]").fill(f"{value:g}")
+
+
+def dropdown(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def drawn(page: Page, selector: str) -> str:
+    """What plotly draws in the figure at ``selector`` as JSON (traces, titles, shapes): tells one picture from another."""
+    return str(page.evaluate(_DRAWN, selector))
+
+
+def redrawn(page: Page, selector: str, before: str) -> str:
+    """What is drawn in a figure as soon as it is no longer ``before``."""
+    changed = f"([selector, before]) => ![before, ''].includes(({_DRAWN})(selector))"
+    page.wait_for_function(changed, arg=[selector, before])
+    return drawn(page, selector)
+
+
+def severe(page: Page) -> list[tuple[str, list[Any]]]:
+    """What axe finds serious or critical: the rule and the first elements that break it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    report = Axe().run(page, options={"resultTypes": ["violations"]})
+    return [
+        (item["id"], [node["target"] for node in item["nodes"]][:5])
+        for item in report.response["violations"]
+        if item["impact"] in ("serious", "critical")
+    ]
+
+
+def too_wide(page: Page) -> int:
+    """Pixels by which the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+# -- servers and visitors -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _serving(command: list[str], folder: Path) -> Iterator[Server]:
+    port = _free_port()
+    log = folder / "log"
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "LIAR_RUNS": str(folder / "runs"),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    start = time.monotonic()
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=file, stderr=file)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_up(url, process, log)
+            yield Server(url, log, time.monotonic() - start, folder / "runs", process.pid)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextmanager
+def _visits(browser: Browser, server: Server) -> Iterator[Visit]:
+    expect.set_options(timeout=20_000)
+    contexts = []
+    errors: list[str] = []
+
+    def visit(width: int = 1280, height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, base_url=server.url)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not errors, errors
 
 
 def _free_port() -> int:

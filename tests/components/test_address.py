@@ -6,29 +6,29 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from components.address import read_address
+from components.address import query_of, read_address
 from liar.spec import PruneSpec
+from liar.view import View
+from tests.components.test_recipe import FULL
+
+SEEN = View(
+    tab="accuracy", layout="full", show="bias-liar", scale="linear", weighting="norm-aware", site="layers.3.ffn"
+)
 
 
 def test_the_bare_address_asks_for_nothing() -> None:
-    assert read_address([]) == (None, None)
-    assert read_address([("__theme", "dark")]) == (None, None)
+    assert query_of(PruneSpec(), View()) == ""
+    assert read_address([]) == (None, View(), None)
+    assert read_address([("__theme", "dark")]) == (None, View(), None)
 
 
-def test_a_link_holds_the_whole_spec() -> None:
-    spec = PruneSpec.create(
-        model="demo/minilm-topic",
-        targets="both",
-        criterion="obs",
-        ratio=0.35,
-        allocation="global",
-        reconstruction="liar",
-        schedule="one-shot",
-        tokens=4096,
-        seed=11,
-        evaluate=("topic",),
-    )
-    assert read_address(parse_qsl(spec.to_query())) == (spec, None)
+def test_a_link_holds_the_whole_recipe_and_what_is_looked_at() -> None:
+    assert read_address(parse_qsl(query_of(FULL, SEEN))) == (FULL, SEEN, None)
+
+
+def test_a_link_may_hold_one_of_the_two() -> None:
+    assert read_address(parse_qsl(query_of(PruneSpec(), SEEN))) == (None, SEEN, None)
+    assert read_address(parse_qsl(query_of(FULL, View()))) == (FULL, View(), None)
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,28 @@ def test_a_link_holds_the_whole_spec() -> None:
         ("seed", "-1"),
         ("nonsense", "1"),
         ("model", "x" * 10_000),
+        ("edits", "layers.0.ffn:keep=" + "1," * 9_000),
+        ("tab", "everything"),
+        ("site", "layers.0.ffn<script>"),
     ],
 )
 def test_what_cannot_be_followed_is_left_out_and_said(name: str, value: str) -> None:
-    spec, complaint = read_address([("targets", "heads"), (name, value)])
+    spec, view, complaint = read_address([("targets", "heads"), (name, value), ("scale", "linear")])
     assert spec == PruneSpec(targets="heads")
+    assert view == View(scale="linear")
     assert complaint
+    assert complaint.startswith("Part of the link was left out.")
     assert len(complaint) < 400
 
 
 def test_nothing_but_nonsense_is_a_sentence_and_no_spec() -> None:
-    spec, complaint = read_address([("ratio", "99")])
-    assert spec is None
+    spec, view, complaint = read_address([("ratio", "99")])
+    assert (spec, view) == (None, View())
     assert complaint
+
+
+def test_choices_that_are_fine_but_not_together_are_a_sentence() -> None:
+    spec, view, complaint = read_address([("edits", f"layers.{layer}.ffn:ratio=0") for layer in range(201)])
+    assert (spec, view) == (None, View())
+    assert complaint is not None
+    assert complaint.startswith("The link was not followed.")

@@ -240,6 +240,17 @@ def test_a_closed_page_does_not_stop_the_job(queue: JobQueue, gate: Gate) -> Non
     assert ended(queue, job).state == "done"
 
 
+def test_whoever_comes_back_to_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("before the reload", "k", "A run", gate)
+    at_gate(queue, job)
+    queue.leave("before the reload")
+    queue.stop(job, "a stranger")
+    assert queue.submit("after the reload", "k", "A run", instant) is job
+    queue.stop(job, "after the reload")
+    gate.open.set()
+    assert ended(queue, job).state == "stopped"
+
+
 def test_a_watcher_is_told_at_once_and_once_more_when_it_is_over(queue: JobQueue) -> None:
     job = queue.submit("anna", "k", "", instant)
     ended(queue, job)

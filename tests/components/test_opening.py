@@ -1,73 +1,114 @@
-"""What a link opens: the stored run, or a filled recipe and a sentence; never a broken page."""
+"""What a link opens: the stored run, or a filled recipe with its forecast, or a sentence; never a broken page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
-import gradio as gr
 import pytest
 
-from components.opening import Opening, first_run
-from components.recipe import Recipe, default_spec
-from components.verdict import VerdictPanel
-from liar.store import RunStore
-from tests.fakes import classifier_run, language_run
-
-
-@dataclass
-class Page:
-    opening: Opening
-    recipe: Recipe
-    verdict: VerdictPanel
-    line: gr.HTML
-    store: RunStore
+from components.layout import mark
+from components.opening import first_run
+from components.recipe import default_spec
+from components.studio import Studio
+from liar.spec import PruneSpec
+from liar.view import View
+from tests.components.visitor import Page, Visitor, build_page
+from tests.fakes import classifier_run, language_run, tiny_atlas
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Page:
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    with gr.Blocks():
-        recipe, verdict, line = Recipe(default_spec(), None), VerdictPanel(None), gr.HTML()
-    return Page(Opening(recipe, [verdict], line, store), recipe, verdict, line, store)
+def page(studio: Studio) -> Page:
+    """The page of a server that has the default run and an atlas."""
+    studio.store.save(language_run())
+    studio.atlases.save(tiny_atlas(default_spec()))
+    return build_page(studio)
 
 
-def test_the_first_screen_prefers_the_default_run(page: Page) -> None:
-    assert first_run(page.store, default_spec()) is None
-    page.store.save(classifier_run())
-    assert first_run(page.store, default_spec()) == classifier_run()
-    page.store.save(language_run())
-    assert first_run(page.store, default_spec()) == language_run()
+def visit(page: Page, query: str) -> Visitor:
+    visitor = Visitor(page.blocks, query)
+    visitor.opens()
+    return visitor
 
 
-def test_a_bare_address_changes_nothing_that_is_shown(page: Page) -> None:
-    assert page.opening.follow([]) == {page.line: ""}
+def test_the_first_screen_prefers_the_default_run(studio: Studio) -> None:
+    assert first_run(studio.store, default_spec()) is None
+    studio.store.save(classifier_run())
+    assert first_run(studio.store, default_spec()) == classifier_run()
+    studio.store.save(language_run())
+    assert first_run(studio.store, default_spec()) == language_run()
+
+
+@pytest.mark.parametrize("query", ["", "__theme=dark"])
+def test_a_bare_address_changes_nothing_that_is_shown(page: Page, query: str) -> None:
+    opening = page.opening
+    updates = opening.follow([tuple(pair.split("=")) for pair in query.split("&") if pair])  # type: ignore[misc]
+    assert set(updates) == {opening.explorer.bus.view, opening.tabs, opening.layout, opening.marker}
+    assert updates[opening.explorer.bus.view] == View()
+
+
+def test_a_bare_address_of_a_page_without_runs_shows_a_forecast(studio: Studio) -> None:
+    studio.atlases.save(tiny_atlas(default_spec()))
+    page = build_page(studio)
+    assert "Predicted" in visit(page, "").sees(page.verdict.text)
+
+
+def test_the_layout_of_the_last_visit_is_remembered_unless_the_link_says_another(page: Page) -> None:
+    view, layout = page.opening.explorer.bus.view, page.opening.layout
+    assert page.opening.follow([], "full")[view] == View(layout="full")
+    assert page.opening.follow([], "full")[layout] == "full"
+    assert page.opening.follow([("layout", "simple")], "full")[layout] == "simple"
+    assert page.opening.follow([], "<script>")[layout] == "simple"
 
 
 def test_a_link_opens_its_stored_run(page: Page) -> None:
     run = classifier_run()
-    page.store.save(run)
-    updates = page.opening.follow([("model", run.spec.model), ("targets", "both"), ("evaluate", "sentiment")])
-    assert updates[page.recipe.model] == run.spec.model
-    assert "sentiment accuracy" in str(updates[page.verdict.text])
-    assert page.line not in updates
+    page.studio.store.save(run)
+    visitor = visit(page, run.spec.to_query())
+    assert visitor.sees(page.recipe.model) == run.spec.model
+    assert "sentiment accuracy" in visitor.sees(page.verdict.text)
+    assert "sentiment" in visitor.sees(page.accuracy.table)
+    assert visitor.state(page.bus.shown) == run.spec.key
+    assert visitor.sees(page.banner) == ""
 
 
-def test_a_link_without_a_stored_run_fills_the_recipe_and_says_so(page: Page) -> None:
-    updates = page.opening.follow([("ratio", "0.3")])
-    assert updates[page.recipe.ratio] == 0.3
-    assert "not kept here" in updates[page.line]
-    assert page.verdict.text not in updates
+def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(page: Page) -> None:
+    visitor = visit(page, "ratio=0.3")
+    assert visitor.sees(page.recipe.ratio) == 0.3
+    assert "Predicted" in visitor.sees(page.verdict.text)
+    assert "shown before" in visitor.sees(page.banner)
+    assert visitor.state(page.bus.spec) == PruneSpec(ratio=0.3, evaluate=("perplexity",))
+    assert visitor.state(page.bus.shown) == language_run().spec.key
+
+
+def test_a_link_may_name_a_choice_more_than_once(page: Page) -> None:
+    edits = ("layers.0.ffn:ratio=0.2", "layers.1.ffn:keep=1")
+    visitor = visit(page, PruneSpec(edits=edits, evaluate=("perplexity", "topic")).to_query())
+    assert visitor.state(page.bus.spec).edits == edits
+    assert visitor.state(page.bus.spec).evaluate == ("perplexity", "topic")
+    assert visitor.sees(page.recipe.edits) == "\n".join(edits)
+
+
+def test_a_link_opens_a_tab_and_a_site_of_the_run_shown(studio: Studio) -> None:
+    run = classifier_run()
+    studio.store.save(run)
+    page = build_page(studio)
+    visitor = visit(page, "tab=accuracy&layout=full&site=layers.2.ffn&scale=linear")
+    assert visitor.prop(page.opening.tabs, "selected") == "accuracy"
+    assert visitor.sees(page.opening.marker) == mark(View(tab="accuracy", layout="full"))
+    assert visitor.state(page.bus.site) == "layers.2.ffn"
+    assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
+    assert visitor.sees(page.layers.scale) == "linear"
+    assert visitor.state(page.bus.spec) == run.spec, "not that of a run that is not there"
 
 
 def test_what_is_wrong_is_said_and_the_rest_followed(page: Page) -> None:
-    updates = page.opening.follow([("ratio", "99"), ("seed", "7"), ("__theme", "dark")])
-    assert updates[page.recipe.seed] == 7
-    assert "ratio" in updates[page.line].lower()
+    visitor = visit(page, "ratio=99&seed=7&tab=nonsense&__theme=dark")
+    assert visitor.sees(page.recipe.seed) == 7
+    assert "ratio" in visitor.sees(page.line)
+    assert visitor.state(page.bus.spec).ratio == PruneSpec().ratio
 
 
 def test_a_public_page_keeps_to_its_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.recipe.ANY_MODEL", False)
-    updates = page.opening.follow([("model", "/etc")])
-    assert set(updates) == {page.line}
-    assert "does not offer" in updates[page.line]
+    visitor = visit(page, "model=/etc")
+    assert "does not offer" in visitor.sees(page.line)
+    assert visitor.sees(page.recipe.model) == PruneSpec().model
+    assert "Measured" in visitor.sees(page.verdict.text)

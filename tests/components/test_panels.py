@@ -1,35 +1,107 @@
-"""Each panel fills its own components, all of them with plain text, figures or numbers."""
+"""Each panel fills its own components, all of them from one result; what a model wrote stays text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import gradio as gr
 import pytest
 
-from components.heatmap import HeatmapPanel
+from components.accuracy import AccuracyPanel
+from components.generations import GenerationsPanel
+from components.layers import LayersPanel
 from components.panel import Panel, show_all
+from components.recipe import Recipe, default_spec
+from components.runs import RunsPanel
+from components.studio import Bus, Studio
+from components.takeaway import TakeawayPanel
+from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
-from liar.results import RunResult
+from liar.results import RunResult, Token
+from liar.spec import PruneSpec
+from liar.view import View
 from tests.fakes import classifier_run, language_run
 
-PANELS: list[Callable[[RunResult | None], Panel]] = [VerdictPanel, HeatmapPanel]
+Build = Callable[[Studio, Bus, RunResult | None], Panel]
+
+PANELS: dict[str, Build] = {
+    "verdict": VerdictPanel,
+    "layers": LayersPanel,
+    "accuracy": AccuracyPanel,
+    "generations": GenerationsPanel,
+    "trade-off": TradeoffPanel,
+    "runs": partial(RunsPanel, may_delete=True),
+    "take-away": TakeawayPanel,
+}
+RUNS = {"llama": language_run(), "bert": classifier_run()}
+NASTY = "<img src=x onerror=alert(1)>"
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.__name__)
-@pytest.mark.parametrize("first", [None, language_run(), classifier_run()], ids=["empty", "llama", "bert"])
-def test_a_panel_fills_only_what_it_declares(
-    panel: Callable[[RunResult | None], Panel], first: RunResult | None
-) -> None:
+def built(panel: Build, studio: Studio, result: RunResult | None) -> Panel:
+    spec = result.spec if result else PruneSpec()
     with gr.Blocks():
-        built = panel(first)
-        for run in (language_run(), classifier_run()):
-            assert set(built.show(run)) <= set(built.outputs)
+        return panel(studio, Bus(spec, View(), spec.key if result else ""), result)
 
 
-def test_all_panels_show_the_same_result() -> None:
-    with gr.Blocks():
-        panels = [panel(None) for panel in PANELS]
-        updates = show_all(panels, language_run())
+@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+@pytest.mark.parametrize("first", [None, *RUNS.values()], ids=["empty", *RUNS])
+def test_a_panel_fills_only_what_it_declares(panel: Build, studio: Studio, first: RunResult | None) -> None:
+    made = built(panel, studio, first)
+    for run in RUNS.values():
+        updates = made.show(run)
+        assert updates
+        assert set(updates) <= set(made.outputs)
+
+
+@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_a_panel_opens_as_it_is_filled(panel: Build, studio: Studio, run: RunResult) -> None:
+    made = built(panel, studio, run)
+    for component, value in made.show(run).items():
+        if isinstance(component, gr.HTML) and isinstance(value, str):
+            assert component.value == value
+
+
+def test_all_panels_show_the_same_result(studio: Studio) -> None:
+    panels = [built(panel, studio, None) for panel in PANELS.values()]
+    updates = show_all(panels, language_run())
     assert {component for panel in panels for component in panel.outputs} >= set(updates)
-    assert any("110.7" in str(value) for value in updates.values())
+    said = [str(updates[component]) for panel in panels for component in panel.outputs if component in updates]
+    assert sum("110.7" in words for words in said) >= 2
+
+
+@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+def test_what_people_and_models_wrote_stays_text(panel: Build, studio: Studio) -> None:
+    run = classifier_run(model=f"somebody/{NASTY}", calibration=NASTY, device="cpu")
+    run = run.model_copy(
+        update={
+            "model": run.model.model_copy(update={"id": NASTY}),
+            "warnings": [NASTY],
+            "changes": [
+                change.model_copy(
+                    update={"text": NASTY, "label": NASTY, "answers": dict.fromkeys(change.answers, NASTY)}
+                )
+                for change in run.changes
+            ],
+            "generations": [
+                item.model_copy(update={"prompt": NASTY, "text": NASTY, "tokens": [Token(text=NASTY)]})
+                for item in run.generations
+            ],
+        }
+    )
+    for component, value in built(panel, studio, None).show(run).items():
+        if isinstance(component, gr.HTML) and isinstance(value, str):
+            assert NASTY not in value
+            assert "<img" not in value
+
+
+def test_no_two_components_share_an_id(studio: Studio) -> None:
+    """They would be one for the style sheet and for scripts."""
+    with gr.Blocks() as blocks:
+        bus = Bus(PruneSpec(), View(), "")
+        Recipe(default_spec())
+        for panel in PANELS.values():
+            panel(studio, bus, language_run())
+    ids = [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]
+    assert len(ids) == len(set(ids))

@@ -2,67 +2,136 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 import pytest
 
 from components import recipe
-from components.prompts import preset_prompts, read_prompts
-from components.recipe import Recipe, default_spec, refusal
+from components.glossary import TERMS
+from components.recipe import Recipe, default_spec, measured_on_its_task, refusal
 from liar.errors import InvalidSpecError
-from liar.spec import PruneSpec
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
+
+FULL = PruneSpec.create(
+    model="demo/minilm-topic",
+    targets="both",
+    criterion="wanda",
+    ratio=0.25,
+    allocation="global",
+    reconstruction="liar",
+    schedule="one-shot",
+    calibration="wiki",
+    tokens=4096,
+    seed=3,
+    edits=("layers.0.ffn:ratio=0.2", "layers.1.attention:keep=1"),
+    device="cpu",
+    dtype="float32",
+    sequence_length=128,
+    evaluate=("topic", "sentiment"),
+    evaluate_limit=5,
+)
+"""Nothing in it is a default."""
 
 
 @pytest.fixture
 def rail() -> Recipe:
     with gr.Blocks():
-        return Recipe(default_spec(), None)
+        return Recipe(default_spec())
+
+
+def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
+    """What the controls say after ``base`` was filled in and some of them were ``moved``."""
+    filled = {**rail.fill(base), **{rail.controls[name]: value for name, value in moved.items()}}
+    return rail.read(*(filled[component] for component in rail.inputs))
 
 
 def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
-    spec = PruneSpec.create(targets="both", criterion="wanda", ratio=0.25, seed=3, device="cpu", evaluate_limit=5)
-    updates = rail.fill(spec)
-    read, prompts = rail.read(*(updates[component] for component in rail.inputs))
-    assert read == spec
-    assert len(prompts) == 3
+    assert all(getattr(FULL, name) != getattr(PruneSpec(), name) for name in PruneSpec.model_fields)
+    assert read(rail, FULL) == FULL
+    assert set(rail.fill(FULL)) == set(rail.outputs)
 
 
-def test_another_model_drops_the_text_and_tasks_of_the_last_one(rail: Recipe) -> None:
-    base = PruneSpec.create(calibration="topic", evaluate=("perplexity",), evaluate_limit=5, device="cpu")
-    updates = {**rail.fill(base), rail.model: "demo/minilm-sentiment"}
-    read, _ = rail.read(*(updates[component] for component in rail.inputs))
-    assert (read.calibration, read.evaluate, read.evaluate_limit, read.device) == ("auto", (), None, "cpu")
+def test_it_opens_with_what_it_was_given() -> None:
+    with gr.Blocks():
+        rail = Recipe(FULL)
+    assert rail.base.value == FULL
+    assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
 
-@pytest.mark.parametrize("prompts", ["a\nb\nc\nd", "x" * 100_000])
-def test_prompts_that_do_not_fit_are_a_sentence(rail: Recipe, prompts: str) -> None:
-    updates = {**rail.fill(default_spec()), rail.prompts: prompts}
-    with pytest.raises(InvalidSpecError):
-        rail.read(*(updates[component] for component in rail.inputs))
+def test_edits_are_one_a_line(rail: Recipe) -> None:
+    typed = "\n layers.0.ffn:ratio=0.20 \n\nlayers.1.ffn:keep=3,1,2\nlayers.0.ffn:ratio=0.2\n"
+    assert read(rail, default_spec(), edits=typed).edits == ("layers.1.ffn:keep=1-3", "layers.0.ffn:ratio=0.2")
+    assert read(rail, FULL, edits="").edits == ()
+
+
+def test_another_model_drops_what_belonged_to_the_last_one(rail: Recipe) -> None:
+    moved = read(rail, FULL, model="demo/minilm-sentiment")
+    assert (moved.evaluate, moved.evaluate_limit, moved.calibration, moved.edits) == (("sentiment",), None, "auto", ())
+    assert (moved.device, moved.dtype, moved.sequence_length, moved.ratio) == ("cpu", "float32", 128, 0.25)
+
+
+def test_another_model_takes_what_came_with_it(rail: Recipe) -> None:
+    """Somebody who calls the page from a program sets everything at once."""
+    edit = "layers.5.ffn:ratio=0.1"
+    moved = read(rail, FULL, model="demo/minilm-sentiment", calibration="topic", edits=edit)
+    assert (moved.calibration, moved.edits) == ("topic", (edit,))
+
+
+def test_an_unknown_model_tells_its_task_when_it_is_loaded(rail: Recipe) -> None:
+    assert read(rail, default_spec(), model="somebody/else").evaluate == ()
+    assert measured_on_its_task(PruneSpec(model="demo/minilm")).evaluate == ()
+    assert measured_on_its_task(FULL) == FULL
 
 
 def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
-    updates = {**rail.fill(default_spec()), rail.seed: None}
-    with pytest.raises(InvalidSpecError, match="seed"):
-        rail.read(*(updates[component] for component in rail.inputs))
+    with pytest.raises(InvalidSpecError, match="The field for seed is empty"):
+        read(rail, default_spec(), seed=None)
 
 
-@pytest.mark.parametrize(("name", "value"), [("ratio", 99), ("tokens", 0), ("seed", -1), ("criterion", "luck")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ratio", 99),
+        ("tokens", 0),
+        ("seed", -1),
+        ("criterion", "luck"),
+        ("edits", "layers.0.ffn:drop=1"),
+        ("edits", "layers.0.ffn:ratio=0\n" * 300 + "x"),
+    ],
+)
 def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: str, value: float | str) -> None:
-    updates = {**rail.fill(default_spec()), rail.controls[name]: value}
     with pytest.raises(InvalidSpecError):
-        rail.read(*(updates[component] for component in rail.inputs))
-
-
-@pytest.mark.parametrize("model", [*recipe.OFFERED, "somebody/else"])
-def test_the_prompts_offered_are_prompts_allowed(model: str) -> None:
-    assert read_prompts("\n".join(preset_prompts(model))) == preset_prompts(model)
+        read(rail, default_spec(), **{name: value})
 
 
 @pytest.mark.parametrize("choice", [{"model": "some/folder"}, {"calibration": "/etc/hostname"}])
-def test_a_public_page_reads_nothing_that_a_link_names(choice: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(
+    rail: Recipe, choice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = PruneSpec.create(**choice)
     assert refusal(spec) is None
     monkeypatch.setattr(recipe, "ANY_MODEL", False)
     monkeypatch.setattr(recipe, "OFFERED", {PruneSpec().model: recipe.OFFERED[PruneSpec().model]})
     assert refusal(spec)
     assert refusal(default_spec()) is None
+    with pytest.raises(InvalidSpecError, match="at home"):
+        read(rail, default_spec(), **choice)
+
+
+# -- its words ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_control_is_explained(rail: Recipe) -> None:
+    assert set(rail.controls) == set(TERMS)
+    for name, control in rail.controls.items():
+        assert control.info.startswith(TERMS[name].help)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"), [("criterion", CRITERIA), ("allocation", ALLOCATIONS), ("reconstruction", RECONSTRUCTIONS)]
+)
+def test_every_choice_is_explained(rail: Recipe, name: str, choices: tuple[str, ...]) -> None:
+    assert tuple(TERMS[name].choices or ()) == choices
+    assert tuple(value for _, value in rail.controls[name].choices) == choices
+    assert all(f"<dt>{choice}</dt>" in TERMS[name].markup() for choice in choices)

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from components import status
-from liar.events import Calibrated, Progress
+from components.jobs import Snapshot
+from liar.events import Calibrated, Event, Progress
+
+NASTY = "<img src=x onerror=alert(1)>"
+STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn", 40.0)
+
+
+def snapshot(event: Event | None = None, **facts: Any) -> Snapshot:
+    known: dict[str, Any] = {
+        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "partial": [], "error": None},
+        **{"seconds": 7.0, "version": 1},
+    }
+    return Snapshot(event=event, **{**known, **facts})
 
 
 def test_progress_says_what_how_far_and_how_long() -> None:
-    line = status.describe(Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn", 40.0))
+    line = status.describe(STEP)
     assert line is not None
-    for part in ("layers.11.ffn", "12 of 30", "about 40 s left", 'value="0.400"'):
+    for part in ("layers.11.ffn", "12 of 30", "About 40 s left in this step", 'value="0.400"'):
         assert part in line
 
 
@@ -24,7 +40,27 @@ def test_other_events_leave_the_line_as_it_is() -> None:
     assert status.describe(Calibrated(12_288)) is None
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"state": "waiting", "place": 1}, "Applying: one job is before yours."),
+        ({"state": "waiting", "place": 3, "seconds_left": 200.0}, "3 jobs are before yours. About 3 min left in all."),
+        ({"state": "waiting", "place": 0}, "Applying begins."),
+        ({}, "Applying, 7 s so far."),
+        ({"seconds_left": 60.0}, "Applying, 7 s so far. About 60 s left in all."),
+        ({"event": STEP, "seconds_left": 200.0}, "12 of 30. About 3 min left in all."),
+        ({"event": STEP, "seconds_left": 5.0}, "A few seconds left in all."),
+        ({"event": STEP}, "About 40 s left in this step."),
+        ({"event": Calibrated(12_288)}, "Applying, 7 s so far."),
+    ],
+)
+def test_a_job_says_where_it_stands(facts: dict[str, Any], said: str) -> None:
+    assert said in status.follow("Applying", snapshot(**facts))
+
+
 def test_a_message_cannot_bring_markup() -> None:
-    nasty = "<img src=x onerror=alert(1)>"
-    for line in (status.problem(nasty), status.note(nasty), status.running(nasty)):
+    lines = [status.problem(NASTY), status.note(NASTY), status.running(NASTY)]
+    lines += [status.follow(NASTY, snapshot()), status.follow("", snapshot(Progress("load", 1, 2, NASTY)))]
+    for line in lines:
         assert "<img" not in line
+        assert "&lt;img" in line

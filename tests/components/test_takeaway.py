@@ -14,7 +14,9 @@ from components.studio import Bus
 from components.takeaway import Format, TakeawayPanel
 from liar.export import as_command, as_python, sites_csv
 from liar.results import RunResult
+from liar.spec import PruneSpec
 from liar.store import RunStore
+from liar.view import View
 from tests.fakes import classifier_run, language_run
 
 
@@ -36,7 +38,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     studio: Any = SimpleNamespace(store=store)
     with gr.Blocks():
-        panel = TakeawayPanel(studio, Bus(), None)
+        panel = TakeawayPanel(studio, Bus(PruneSpec(), View(), ""), None)
         panel.wire()
     return Page(panel, store, tmp_path / "files")
 

@@ -1,0 +1,14 @@
+"""The page as ``app.py`` serves it, but with no other runs than those in the folder of the first argument."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import app
+from liar.store import RunStore
+
+if __name__ == "__main__":
+    app.RunStore = partial(RunStore, shipped=Path(sys.argv[1]))  # type: ignore[assignment, misc]
+    app.main()

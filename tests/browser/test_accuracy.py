@@ -1,0 +1,51 @@
+"""What the run cost: bars, the table behind them, and the texts behind the figures."""
+
+from __future__ import annotations
+
+import json
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import MINILM, drawn, full, redrawn, to_tab
+
+FEW = 12
+
+
+def test_the_bars_say_what_the_table_says(page: Page) -> None:
+    full(page, MINILM, tab="accuracy")
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
+    rows = page.locator("#measures tbody tr")
+    expect(rows).to_have_count(3)
+    said = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
+    bars = [value for trace in json.loads(drawn(page, "#metrics"))["traces"] for value in trace["x"]]
+    assert said == [f"{100 * value:.1f} %" for value in bars]
+    expect(rows.first).to_contain_text("1,200 texts")
+    expect(rows.last).to_contain_text("reconstructed")
+
+
+def test_every_group_of_changes_opens_and_marks_what_is_wrong(page: Page) -> None:
+    full(page, MINILM, tab="accuracy")
+    expect(page.locator("#changes h5")).to_have_count(3)
+    broken = page.locator("#changes details").first
+    broken.locator("summary").press("Enter")
+    expect(broken.locator("li")).to_have_count(FEW)
+    first = broken.locator("li").first
+    expect(first.locator(".dense")).to_contain_text("✓")
+    expect(first.locator(".pruned .wrong")).to_contain_text("✗")
+
+
+def test_a_language_model_has_no_changed_answers(page: Page) -> None:
+    full(page, tab="accuracy")
+    expect(page.locator("#measures")).to_contain_text("perplexity")
+    expect(page.locator("#changes")).to_contain_text("no labels")
+
+
+def test_another_run_fills_the_panel_anew(page: Page) -> None:
+    full(page, tab="accuracy")
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
+    before = drawn(page, "#metrics")
+    to_tab(page, "Runs")
+    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").click()
+    to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("topic accuracy")
+    redrawn(page, "#metrics", before)

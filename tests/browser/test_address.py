@@ -1,0 +1,83 @@
+"""The address holds recipe and view; nonsense in it is one sentence on a page that works."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import MINILM, drawn, full, kind, opened, to_tab
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("/?ratio=99", "from 0 to 0.95"),
+        ("/?nonsense=1", "no choice called"),
+        ("/?criterion=<script>alert(1)</script>", "criterion should be"),
+        ("/?site=<img src=x onerror=alert(1)>", "site should be"),
+        ("/?tab=nowhere&layout=full", "tab should be"),
+        ("/?model=no/such&ratio=x", "from 0 to 0.95"),
+    ],
+)
+def test_nonsense_is_one_sentence_on_a_valid_page(page: Page, link: str, words: str) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    opened(page, link)
+    expect(page.locator("#status [role=alert]")).to_contain_text(words)
+    expect(page.get_by_role("button", name="Apply", exact=True)).to_be_enabled()
+    assert dialogs == [], "a script of the address ran"
+
+
+def test_an_unknown_model_says_what_is_missing_and_keeps_the_picture(page: Page) -> None:
+    opened(page)
+    verdict = page.locator("#verdict h2").inner_text()
+    opened(page, "/?model=no/such-model&layout=full")
+    expect(page.locator("#model input")).to_have_value("no/such-model")
+    expect(page.locator("#status")).to_contain_text("Nothing is known of this model")
+    expect(page.locator("#verdict h2")).to_have_text(verdict)
+
+
+def test_a_link_fills_the_recipe(page: Page) -> None:
+    full(page, "ratio=0.3&targets=both&criterion=wanda&seed=5&schedule=one-shot")
+    expect(page.locator("#ratio input[type=number]")).to_have_value("0.3")
+    expect(page.get_by_label("Both", exact=True)).to_be_checked()
+    expect(page.get_by_label("Criterion", exact=True)).to_have_value("wanda")
+    expect(page.get_by_label("one-shot", exact=True)).to_be_checked()
+    expect(page.locator("#seed input")).to_have_value("5")
+
+
+def test_every_part_of_the_view_comes_back(page: Page) -> None:
+    full(page, MINILM, tab="runs", show="none-liar", scale="linear", weighting="norm-aware", site="layers.2.attention")
+    expect(page.locator("#runs-table")).to_be_visible()
+    to_tab(page, "Layers")
+    expect(page.get_by_label("Show", exact=True)).to_have_value("difference of none and liar")
+    expect(page.get_by_label("linear", exact=True)).to_be_checked()
+    expect(page.get_by_label("norm-aware", exact=True)).to_be_checked()
+    expect(page.locator("#site-words h3")).to_have_text("Layer 2 attention")
+    expect(page.locator("#heatmap .heatmaplayer .hm").first).to_be_visible()
+    assert "none - liar" in json.loads(drawn(page, "#heatmap"))["titles"][0]
+
+
+def test_the_address_follows_the_page_and_a_reload_brings_it_back(page: Page) -> None:
+    full(page)
+    page.locator("#ratio input[type=range]").fill("0.42")
+    expect(page).to_have_url(re.compile("ratio=0.42"))
+    to_tab(page, "Accuracy")
+    expect(page).to_have_url(re.compile("tab=accuracy"))
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-tab", "accuracy")
+    expect(page.locator("#ratio input[type=number]")).to_have_value("0.42")
+    expect(kind(page)).to_have_text("Predicted")
+
+
+def test_clip_paths_do_not_carry_the_address(page: Page) -> None:
+    """Plotly ties them to the address it was drawn under; a changed one must not make the figures vanish."""
+    full(page, MINILM, site="layers.2.ffn")
+    page.locator("#ratio input[type=range]").fill("0.3")
+    expect(page).to_have_url(re.compile("ratio=0.3"))
+    clips = page.evaluate("[...document.querySelectorAll('[clip-path]')].map(node => node.getAttribute('clip-path'))")
+    assert clips
+    assert not [clip for clip in clips if "http" in clip]

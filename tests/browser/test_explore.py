@@ -1,0 +1,116 @@
+"""Exploring without waiting: every move answers from the atlas, with no model in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import FAST, Server, Visit, drawn, dropdown, full, kind, opened, redrawn, slide
+
+
+@pytest.fixture
+def still(visit_still: Visit, still_server: Server) -> Page:
+    """A page on a server that never did a run; the test must not make it load a model."""
+    return full(visit_still())
+
+
+def no_model_is_loaded(server: Server) -> None:
+    """Nothing of torch is mapped into the memory of the server."""
+    if sys.platform == "linux":
+        assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
+
+
+def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Server) -> None:
+    expect(kind(still)).to_have_text("Measured")
+    before, verdict = drawn(still, "#heatmap"), still.locator("#verdict h2").inner_text()
+    slide(still, "#ratio", 0.3)
+    before = redrawn(still, "#heatmap", before)
+    expect(kind(still)).to_have_text("Predicted")
+    expect(still.locator("#verdict h2")).not_to_have_text(verdict)
+    expect(still).to_have_url(re.compile("ratio=0.3"))
+    expect(still.locator("#banner")).to_contain_text("of the run that was shown before")
+    slide(still, "#ratio", 0.5)
+    redrawn(still, "#heatmap", before)
+    expect(kind(still)).to_have_text("Measured")
+    expect(still.locator("#verdict h2")).to_have_text(verdict)
+    expect(still.locator("#banner")).to_be_hidden()
+    no_model_is_loaded(still_server)
+
+
+def test_a_quick_hand_ends_where_it_stops(still: Page) -> None:
+    """Answers to moves in between must not come to rest on the page."""
+    for percent in range(20, 80, 3):
+        slide(still, "#ratio", percent / 100)
+    expect(still).to_have_url(re.compile("ratio=0.77"))
+    expect(still.locator("#verdict")).to_contain_text("77 % of the heads and neurons, obs criterion")
+    expect(still.locator("#ratio input[type=number]")).to_have_value("0.77")
+
+
+@pytest.mark.parametrize(
+    ("label", "option"),
+    [("Criterion", "magnitude"), ("Allocation", "uniform"), ("Remove", "Heads")],
+)
+def test_each_choice_redraws_the_forecast(still: Page, still_server: Server, label: str, option: str) -> None:
+    before = drawn(still, "#heatmap")
+    if label == "Remove":
+        still.get_by_label(option, exact=True).check()
+    else:
+        dropdown(still, label, option)
+    redrawn(still, "#heatmap", before)
+    expect(kind(still)).to_have_text("Predicted")
+    no_model_is_loaded(still_server)
+
+
+def test_another_reconstruction_has_another_repaired_error(still: Page) -> None:
+    dropdown(still, "Reconstruction", "bias")
+    expect(kind(still)).to_have_text("Predicted")
+    expect(still.locator("#stands-out")).to_contain_text("Worst with bias")
+    expect(still.locator("#verdict")).to_contain_text("bias reconstruction")
+
+
+def test_another_model_shows_its_own_forecast(still: Page, still_server: Server) -> None:
+    before = drawn(still, "#heatmap")
+    dropdown(still, "Model", "SmolLM2 135M Instruct")
+    figure = json.loads(redrawn(still, "#heatmap", before))
+    assert len(figure["traces"][0]["x"]) == 30
+    expect(kind(still)).to_have_text("Predicted")
+    expect(still.locator("#verdict")).to_contain_text("demo/smollm2-135m")
+    expect(still).not_to_have_url(re.compile("minilm"))
+    no_model_is_loaded(still_server)
+
+
+def test_the_keyboard_moves_the_slider_and_the_tabs(still: Page) -> None:
+    slider = still.locator("#ratio input[type=range]")
+    slider.press("ArrowRight")
+    expect(still).to_have_url(re.compile("ratio=0.51"))
+    expect(kind(still)).to_have_text("Predicted")
+    still.get_by_role("tab", name="Runs").press("Enter")
+    expect(still.locator("#runs-table")).to_be_visible()
+    expect(still).to_have_url(re.compile("tab=runs"))
+
+
+def test_an_empty_field_is_one_sentence(still: Page) -> None:
+    tokens = still.locator("#tokens input")
+    tokens.fill("")
+    tokens.blur()
+    expect(still.locator("#status [role=alert]")).to_contain_text("empty")
+    expect(kind(still)).to_have_text("Measured")
+
+
+@pytest.mark.demo
+def test_a_recipe_without_an_atlas_is_calibrated_once_and_then_answers(page: Page) -> None:
+    opened(page, f"/?{FAST}&layout=full&seed=31&tokens=1024")
+    expect(page.locator("#status")).to_contain_text("Nothing is known")
+    before = drawn(page, "#heatmap")
+    page.get_by_role("button", name="Calibrate").click()
+    expect(page.locator("#status progress")).to_be_visible()
+    expect(page.get_by_role("button", name="Calibrate")).to_be_hidden(timeout=120_000)
+    redrawn(page, "#heatmap", before)
+    expect(kind(page)).to_have_text("Predicted")
+    slide(page, "#ratio", 0.3)
+    expect(page.locator("#verdict")).to_contain_text("30 % of the heads and neurons")

@@ -1,0 +1,70 @@
+"""The three models in their own words: answers stored with the run, and new ones once the models are in memory."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from liar.results import VARIANTS
+from tests.browser.conftest import FAST, MINILM, apply, finished, full, kind, opened
+
+
+def test_stored_answers_are_there_at_first_paint(page: Page) -> None:
+    opened(page)
+    columns = page.locator("#generations-stored .variant")
+    expect(columns.first).to_be_visible()
+    names = columns.locator("h6").all_inner_texts()
+    assert names == 3 * [name.capitalize() for name in VARIANTS]
+    expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
+    expect(page.locator("#generations-status")).to_contain_text("not in memory")
+    expect(page.get_by_role("button", name="Bring them back")).to_be_visible()
+
+
+def test_the_colours_of_tokens_ask_nothing_of_the_server(page: Page) -> None:
+    full(page, tab="generations")
+    unlikely = page.locator("#generations-stored .p4").first
+    expect(unlikely).to_have_attribute("title", re.compile("probability .* under the dense model"))
+    expect(unlikely).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    expect(page.locator("#generations-legend")).to_be_hidden()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Colour tokens").check()
+    expect(unlikely).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    expect(page.locator("#generations-legend")).to_be_visible()
+    assert asked == []
+
+
+def test_a_question_without_models_is_one_sentence(page: Page) -> None:
+    full(page, MINILM, tab="generations")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#generations-status [role=alert]")).to_contain_text("not in memory")
+
+
+def test_a_prompt_that_is_too_long_is_one_sentence(page: Page) -> None:
+    full(page, tab="generations")
+    page.locator("#generations-prompt textarea").fill("x" * 10_000)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.locator("#generations-status [role=alert]")).to_contain_text("2,000 characters")
+
+
+@pytest.mark.demo
+def test_models_that_are_in_memory_answer_and_say_which_edits_flip_them(page: Page) -> None:
+    full(page, f"{FAST}&seed=11", tab="generations")
+    apply(page)
+    finished(page)
+    expect(kind(page)).to_have_text("Measured")
+    expect(page.get_by_role("button", name="Bring them back")).to_be_hidden()
+    expect(page.locator("#generations-stored .variant")).to_have_count(9)
+    page.get_by_role("button", name="The plot makes no sense and the jokes fall flat.").click()
+    prompt = page.locator("#generations-prompt textarea")
+    expect(prompt).to_have_value(re.compile("fall flat"))
+    prompt.fill("Not a <b>good</b> film, but never dull.")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    live = page.locator("#generations-live")
+    expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=60_000)
+    expect(live.locator("h5").first).to_have_text("Not a <b>good</b> film, but never dull.")
+    expect(live.locator(".columns")).to_contain_text("%")
+    expect(live.locator("tfoot")).to_contain_text("Flips", timeout=60_000)
+    expect(page.locator("#generations-status")).to_contain_text("Done.")

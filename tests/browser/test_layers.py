@@ -1,0 +1,147 @@
+"""The heatmap, its table twin and the inspector: views, one selection for all of them, and decisions by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, redrawn
+
+FIGURES = ("errors", "scores", "units", "spectrum", "correlations")
+
+_CELL = """([layer, kind]) => {
+  const plot = document.querySelector('#heatmap .js-plotly-plot');
+  const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
+  return [x + xaxis._offset + xaxis.d2p(layer), y + yaxis._offset + yaxis.d2p(kind)];
+}"""
+
+_OUTLINED = """(layer) => {
+  const shapes = document.querySelector('#heatmap .js-plotly-plot')?.layout?.shapes ?? [];
+  return shapes.every(({ x0 }) => x0 === layer - 0.5) && new Set(shapes.map(({ yref }) => yref)).size === 4;
+}"""
+"""Whether each of the four strips has its outline at this layer."""
+
+
+@pytest.fixture
+def layers(page: Page) -> Page:
+    """The tab with its table open."""
+    full(page, MINILM)
+    page.get_by_role("button", name="All sites in a table").press("Enter")
+    expect(page.locator("#heatmap-table table")).to_be_visible()
+    return page
+
+
+def click_cell(page: Page, layer: int, kind: str) -> None:
+    """Click into the first strip."""
+    page.locator("#heatmap").scroll_into_view_if_needed()
+    x, y = page.evaluate(_CELL, [layer, kind])
+    page.mouse.move(x, y)  # plotly learns from hovering what a click will hit
+    page.mouse.click(x, y)
+
+
+def selects(page: Page, site: str, heading: str) -> None:
+    """Heatmap, table, inspector and address all speak of ``site``."""
+    expect(page.locator("#site-words h3")).to_have_text(heading)
+    expect(page.locator("#heatmap-table button[aria-pressed=true]")).to_have_text(site)
+    expect(page).to_have_url(re.compile(f"site={re.escape(site)}"))
+    page.wait_for_function(_OUTLINED, arg=int(site.split(".")[1]))
+
+
+def test_each_view_is_drawn_and_goes_into_the_address(layers: Page) -> None:
+    before = drawn(layers, "#heatmap")
+    assert len(json.loads(before)["titles"]) == 4
+    dropdown(layers, "Show", "liar")
+    before = redrawn(layers, "#heatmap", before)
+    assert [title.split("  ")[0] for title in json.loads(before)["titles"]] == ["<b>liar</b>"]
+    expect(layers.locator("#stands-out")).to_contain_text("Worst with liar")
+    dropdown(layers, "Show", "difference of none and least-squares")
+    before = redrawn(layers, "#heatmap", before)
+    assert "none ÷ least-squares" in before
+    layers.get_by_label("linear", exact=True).check()
+    before = redrawn(layers, "#heatmap", before)
+    assert "none - least-squares" in before
+    layers.get_by_label("norm-aware", exact=True).check()
+    redrawn(layers, "#heatmap", before)
+    expect(layers.locator("#heatmap-table caption")).to_contain_text("Norm-aware error")
+    for choice in ("show=none-least-squares", "scale=linear", "weighting=norm-aware"):
+        expect(layers).to_have_url(re.compile(choice))
+
+
+def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_lets_it_go(layers: Page) -> None:
+    click_cell(layers, 3, "FFN")
+    selects(layers, "layers.3.ffn", "Layer 3 FFN")
+    for name in FIGURES:
+        expect(layers.locator(f"#site-{name} .main-svg").first).to_be_visible()
+    errors = layers.locator("#site-words table")
+    expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted", "Measured"])
+    expect(layers.locator("#site-words pre")).to_contain_text("W_u + Q W_m")
+    click_cell(layers, 4, "attention")
+    selects(layers, "layers.4.attention", "Layer 4 attention")
+    click_cell(layers, 4, "attention")
+    expect(layers.locator("#site")).to_be_hidden()
+    expect(layers).not_to_have_url(re.compile("site="))
+
+
+def test_the_table_selects_as_well_and_needs_no_mouse(layers: Page) -> None:
+    before = drawn(layers, "#heatmap")
+    layers.get_by_role("button", name="layers.1.attention").press("Enter")
+    redrawn(layers, "#heatmap", before)
+    selects(layers, "layers.1.attention", "Layer 1 attention")
+
+
+def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
+    click_cell(layers, 2, "FFN")
+    selects(layers, "layers.2.ffn", "Layer 2 FFN")
+    before = drawn(layers, "#site-errors")
+    layers.locator("#ratio input[type=range]").fill("0.7")
+    expect(kind(layers)).to_have_text("Predicted")
+    redrawn(layers, "#site-errors", before)
+    selects(layers, "layers.2.ffn", "Layer 2 FFN")
+    layers.get_by_label("Heads", exact=True).check()
+    expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
+
+
+def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None:
+    full(page, MINILM, site="layers.3.ffn")
+    before = drawn(page, "#heatmap")
+    page.get_by_role("button", name="Decide by hand").click()
+    page.get_by_label("Units to keep").fill("0-3, 7")
+    page.get_by_label("Units to remove").fill("9")
+    page.locator("#site-edits input[type=range]").fill("0.25")
+    expect(page.get_by_label("A ratio of its own")).to_be_checked()
+    page.get_by_role("button", name="Apply to the recipe").click()
+
+    expect(page.locator("#site-edits-said")).to_contain_text("The recipe now says")
+    edits = page.locator("#edits textarea")
+    lines = ["layers.3.ffn:keep=0-3,7", "layers.3.ffn:ratio=0.25", "layers.3.ffn:remove=9"]
+    expect(edits).to_have_value(re.compile("keep=0-3,7"))
+    assert sorted(edits.input_value().splitlines()) == lines
+    for choice in ("ratio%3D0.25", "keep%3D0-3%2C7", "remove%3D9"):
+        expect(page).to_have_url(re.compile(f"edits=layers.3.ffn%3A{choice}"))
+    expect(kind(page)).to_have_text("Predicted")
+    expect(page.locator("#verdict")).to_contain_text("edited by hand at 1 site")
+    expect(page.locator("#site-words")).to_contain_text("1,152 of 1,536 neurons kept")
+    redrawn(page, "#heatmap", before)
+
+    link = page.url
+    opened(page, link)
+    expect(page.locator("#site-words")).to_contain_text("1,152 of 1,536 neurons kept")
+    page.get_by_role("button", name="Decide by hand").click()
+    expect(page.get_by_label("Units to keep")).to_have_value("0-3,7")
+    page.get_by_role("button", name="Undo edits of this site").click()
+    expect(edits).to_have_value("")
+    expect(kind(page)).to_have_text("Measured")
+    expect(page).not_to_have_url(re.compile("edits="))
+
+
+def test_a_decision_that_cannot_be_is_one_sentence(page: Page) -> None:
+    full(page, MINILM, site="layers.3.ffn")
+    page.get_by_role("button", name="Decide by hand").click()
+    page.get_by_label("Units to keep").fill("5000")
+    page.get_by_role("button", name="Apply to the recipe").click()
+    expect(page.locator("#site-edits-said [role=alert]")).to_contain_text("units 0 to 1535, not 5000")
+    expect(page.locator("#edits textarea")).to_have_value("")
+    expect(kind(page)).to_have_text("Measured")

@@ -1,0 +1,74 @@
+"""The table of all runs: open one, lay two side by side, take one home, drop one."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Dialog, Page, expect
+
+from liar.results import RunResult
+from liar.store import RunStore
+from tests.browser.conftest import Server, full, to_tab
+from tests.fakes import classifier_run
+
+TOPIC = "demo/minilm-topic"
+
+
+def choose(page: Page, selector: str, words: str) -> None:
+    """The first run in the list at ``selector`` that says ``words``."""
+    page.locator(f"{selector} input").click()
+    page.get_by_role("option", name=words).first.click()
+
+
+def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
+    full(page, tab="runs")
+    mine = page.locator("#runs-table tr").filter(has_text=TOPIC)
+    mine.get_by_role("button").click()
+    expect(mine).to_have_attribute("aria-current", "true")
+    expect(page.locator("#verdict h2")).to_contain_text("topic accuracy")
+    expect(page).to_have_url(re.compile("model=demo%2Fminilm-topic"))
+    expect(page.locator("#model input")).to_have_value(re.compile("MiniLM"))
+    to_tab(page, "Generations")
+    expect(page.locator("#generations-stored")).to_contain_text("orchestra")
+    to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("topic accuracy")
+
+
+def test_two_runs_side_by_side(page: Page, server: Server) -> None:
+    for seed in (78, 79):
+        RunStore(server.runs).save(classifier_run(seed=seed, criterion="random", ratio=seed / 100))
+    full(page, tab="runs")
+    choose(page, "#run-a", "78 % of heads and neurons: random")
+    choose(page, "#run-b", "79 % of heads and neurons: random")
+    compared = page.locator("#runs-comparison")
+    expect(compared.get_by_role("row").filter(has_text="seed").get_by_role("cell")).to_have_text(["78", "79"])
+    expect(compared.get_by_role("region", name="Metrics that both measured").locator("tbody tr")).to_have_count(3)
+    expect(page.locator("#runs-heatmap .heatmaplayer .hm").first).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download run A (JSON)").click()
+    assert RunResult.model_validate_json(download.value.path().read_text()).spec.seed == 78
+
+
+def test_a_run_of_ones_own_can_go_and_a_shipped_one_stays(page: Page, server: Server) -> None:
+    own = classifier_run(seed=77)
+    RunStore(server.runs).save(own)
+    full(page, tab="runs")
+    expect(page.locator(f"#runs-table button[data-key='{own.spec.key}']")).to_be_visible()
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    page.locator(f"#runs-table button[data-key='{own.spec.key}']").click()
+    expect(page).to_have_url(re.compile("seed=77"))
+    page.get_by_role("button", name="Delete run A").click()
+    expect(page.locator("#runs-said")).to_contain_text("deleted")
+    assert len(asked) == 1
+    expect(page.locator(f"#runs-table button[data-key='{own.spec.key}']")).to_have_count(0)
+    assert not (server.runs / f"{own.spec.key}.json").exists()
+
+    choose(page, "#run-a", TOPIC)
+    page.get_by_role("button", name="Delete run A").click()
+    expect(page.locator("#runs-said [role=alert]")).to_contain_text("came with the program")

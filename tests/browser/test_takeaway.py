@@ -1,0 +1,92 @@
+"""What one takes home: a link, files that arrive and can be read, a report that needs no network."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from liar.results import RunResult
+from tests.browser.conftest import MINILM, Visit, full, opened, slide, to_tab
+
+SITES = 12
+
+
+def fetched(page: Page, words: str) -> Path:
+    """The file that arrives at a click on the button that says ``words``; its name ends as the words promise."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=words).click()
+    ending = words.split("(")[1].rstrip(")").lower()
+    assert download.value.suggested_filename.endswith(f".{ending}")
+    return Path(download.value.path())
+
+
+def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
+    page = full(visit(), MINILM, site="layers.3.ffn")
+    expect(page.locator("#site")).to_be_visible()
+    verdict = page.locator("#verdict h2").inner_text()
+    to_tab(page, "Take away")
+    field = page.get_by_label("Link to this run")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
+    link = field.input_value()
+    assert "site=layers.3.ffn" in link
+
+    other = visit()
+    other.goto(link)
+    expect(other.locator("#verdict h2")).to_have_text(verdict)
+    expect(other.locator("body")).to_have_attribute("data-tab", "take-away")
+    to_tab(other, "Layers")
+    expect(other.locator("#site-words h3")).to_have_text("Layer 3 FFN")
+
+
+def test_the_figures_arrive_as_files(page: Page) -> None:
+    full(page, MINILM)
+    to_tab(page, "Take away")
+    run = RunResult.model_validate_json(fetched(page, "All figures (JSON)").read_text())
+    assert run.spec.model == "demo/minilm-sentiment"
+    assert len(run.sites) == SITES
+    with fetched(page, "Sites (CSV)").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == SITES
+    assert {row["name"] for row in rows} == {site.name for site in run.sites}
+    with Image.open(fetched(page, "Heatmap (PNG)")) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.width == 2 * 960
+        assert len(picture.convert("RGB").resize((240, 100)).getcolors(24_000) or []) > 20, "an empty picture"
+
+
+def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
+    page = full(visit(), MINILM)
+    to_tab(page, "Take away")
+    path = fetched(page, "Report (HTML)").rename(tmp_path / "report.html")
+
+    reader = visit()
+    reader.context.set_offline(True)
+    asked: list[str] = []
+    reader.on("request", lambda request: asked.append(request.url))
+    reader.goto(path.as_uri())
+    expect(reader.locator("h1")).to_be_visible()
+    expect(reader.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(reader.locator("body")).to_contain_text("demo/minilm-sentiment")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_a_recipe_that_differs_from_the_files_is_said(page: Page) -> None:
+    full(page, MINILM, tab="take-away")
+    said = page.locator("#takeaway-difference")
+    expect(said).to_be_empty()
+    slide(page, "#ratio", 0.7)
+    expect(said).to_contain_text("the recipe differs")
+    slide(page, "#ratio", 0.5)
+    expect(said).not_to_contain_text("differs")
+
+
+def test_command_and_script_name_the_run(page: Page) -> None:
+    opened(page, f"/?{MINILM}&layout=full&tab=take-away")
+    expect(page.locator("#takeaway-command")).to_contain_text("liar prune demo/minilm-sentiment --targets both")
+    expect(page.locator("#takeaway-python")).to_contain_text(re.compile(r'targets="both"'))

@@ -1,0 +1,89 @@
+"""Many ratios in one job: points as they come, kept when it is stopped, each the way into its run."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import FAST, drawn, full, kind, redrawn
+
+pytestmark = pytest.mark.demo
+
+
+def start(page: Page, first: float, last: float, number: int) -> None:
+    sliders = page.locator("#tradeoff-form input[type=range]")
+    for slider, value in zip(sliders.all(), (first, last, number), strict=True):
+        slider.fill(f"{value:g}")
+    page.get_by_role("button", name="Run at these ratios").click()
+    expect(page.locator("#tradeoff-sweep-stop")).to_be_enabled()
+
+
+def points(page: Page, figure: str) -> set[str]:
+    """Keys of the runs in a figure."""
+    found = json.loads(drawn(page, figure))["traces"]
+    return {key for trace in found for key in trace.get("customdata") or () if key}
+
+
+def keys(page: Page) -> set[str]:
+    """Keys of the runs in the table."""
+    buttons = page.locator("#tradeoff-table button[data-key]").all()
+    return {str(button.get_attribute("data-key")) for button in buttons}
+
+
+def test_a_sweep_draws_its_points_and_each_opens_its_run(page: Page) -> None:
+    full(page, f"{FAST}&seed=21", tab="trade-off")
+    start(page, 0.2, 0.6, 2)
+    status = page.locator("#tradeoff-sweep-status")
+    expect(status).to_contain_text("Done: 2 runs", timeout=120_000)
+    expect(page.locator("#tradeoff-sentence")).to_contain_text("2 runs that differ")
+    expect(page.locator("#tradeoff-table tbody tr")).to_have_count(2)
+    assert points(page, "#tradeoff-ratio") == points(page, "#tradeoff-pareto") == keys(page)
+
+    page.locator("#tradeoff-table tbody tr").filter(has_text="20 % of").get_by_role("button").click()
+    expect(page).to_have_url(re.compile("ratio=0.2"))
+    expect(kind(page)).to_have_text("Measured")
+    expect(page.locator("#ratio input[type=number]")).to_have_value("0.2")
+
+    before = drawn(page, "#tradeoff-pareto")
+    page.get_by_label("Size of the weights").check()
+    redrawn(page, "#tradeoff-pareto", before)
+    box = page.locator("#tradeoff-pareto .scatterlayer .point").last.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator("#tradeoff-table tr[aria-current]")).to_have_count(1)
+    expect(kind(page)).to_have_text("Measured")
+
+
+def test_a_stopped_sweep_keeps_its_points(page: Page) -> None:
+    full(page, f"{FAST}&seed=22", tab="trade-off")
+    start(page, 0.1, 0.9, 9)
+    status = page.locator("#tradeoff-sweep-status")
+    expect(status).to_contain_text("2 of 9 done", timeout=120_000)
+    page.locator("#tradeoff-sweep-stop").click()
+    expect(status).to_contain_text("Stopped;", timeout=60_000)
+    expect(page.get_by_role("button", name="Run at these ratios")).to_be_enabled()
+    done = re.search(r"Stopped; (\d+) runs? done", status.inner_text())
+    assert done is not None
+    assert 2 <= int(done[1]) < 9
+    expect(page.locator("#tradeoff-table tbody tr")).to_have_count(int(done[1]))
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-tab", "trade-off")
+    expect(page.locator("#tradeoff-table tbody tr")).to_have_count(int(done[1]))
+
+
+def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
+    full(page, f"{FAST}&seed=23", tab="trade-off")
+    for name in ("magnitude", "wanda", "obs"):
+        page.get_by_label(name, exact=True).last.uncheck()
+    for name in ("bias", "liar"):
+        page.get_by_label(name, exact=True).last.uncheck()
+    page.get_by_role("button", name="Compute the table").click()
+    expect(page.locator("#tradeoff-masks-status")).to_contain_text("Done: 1 criteria", timeout=120_000)
+    (trace,) = json.loads(drawn(page, "#mask-table"))["traces"]
+    assert [len(line) for line in trace["z"]] == [2]
+    expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")

@@ -1,0 +1,35 @@
+"""The services of a server that keeps everything in a temporary folder and loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from components.jobs import JobQueue
+from components.registry import ModelRegistry
+from components.studio import Studio
+from liar.atlas import AtlasStore
+from liar.store import RunStore
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """Empty stores, a queue of jobs, and a registry whose models are none."""
+    shipped = tmp_path / "shipped"
+    jobs = JobQueue()
+    yield Studio(
+        RunStore(tmp_path / "runs", shipped=shipped),
+        AtlasStore(tmp_path / "atlases", shipped=shipped),
+        ModelRegistry(10**9, _load),
+        jobs,
+    )
+    jobs.close()
+
+
+def _load(model: str, device: str, dtype: str) -> Any:
+    return SimpleNamespace(id=model, model=torch.nn.Linear(1, 1), task=None, is_language_model=True)

@@ -1,0 +1,259 @@
+"""Applying: events in, figures out; whatever ends a run, the buttons come back and what was shown stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Event as Gate
+from typing import Any
+
+import pytest
+
+from components.prompts import preset_prompts
+from components.recipe import default_spec
+from components.registry import ModelRegistry
+from components.studio import Studio
+from liar.errors import CalibrationError, StorageError
+from liar.events import Event, Finished, Progress, SiteDone
+from liar.results import RunResult
+from liar.spec import PruneSpec
+from tests.components.visitor import Page, Visitor, build_page
+from tests.fakes import language_run, site, tiny_atlas
+
+SITES = [site(0, "attention"), site(0, "ffn")]
+
+
+def result(spec: PruneSpec) -> RunResult:
+    return language_run().model_copy(update={"spec": spec, "sites": SITES})
+
+
+@dataclass
+class Pipeline:
+    """Stands where the pipeline stands: two sites, then it waits at ``gate``, then ``ends`` its way."""
+
+    gate: Gate = field(default_factory=Gate)
+    ends: Callable[[PruneSpec], Event] = lambda spec: Finished(result(spec))
+    asked: list[tuple[PruneSpec, list[str]]] = field(default_factory=list)
+    closed: int = 0
+
+    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str]) -> Iterator[Event]:
+        self.asked.append((spec, prompts))
+        try:
+            for done, report in enumerate(SITES, start=1):
+                yield SiteDone(report, done, len(SITES))
+                yield Progress("prune", done, len(SITES), f"Pruned and repaired {report.name}", 3.0)
+            while not self.gate.wait(0.02):
+                yield Progress("evaluate", 1, 2, "Measuring perplexity", 3.0)
+            yield self.ends(spec)
+        finally:
+            self.closed += 1
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    pipeline = Pipeline()
+    monkeypatch.setattr("liar.pipeline.stream", pipeline.stream)
+    yield pipeline
+    pipeline.gate.set()
+
+
+@pytest.fixture
+def page(studio: Studio) -> Page:
+    """The page of a server that has an atlas and no run."""
+    studio.atlases.save(tiny_atlas(default_spec()))
+    return build_page(studio)
+
+
+def visit(page: Page, session: str = "visitor") -> Visitor:
+    visitor = Visitor(page.blocks, session=session)
+    visitor.opens()
+    return visitor
+
+
+def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
+    """Press the button and watch until the line says ``until``; what follows is still to come."""
+    steps = visitor.steps(page.apply.button, "click")
+    for _ in steps:
+        if until in visitor.sees(page.line):
+            return steps
+    raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
+
+
+def is_idle(page: Page, visitor: Visitor) -> bool:
+    return bool(visitor.prop(page.apply.button, "interactive")) and not visitor.prop(page.apply.stop, "interactive")
+
+
+# -- done ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    pipeline.gate.set()
+    visitor.sets(page.recipe.ratio, 0.4)
+    visitor.does(page.apply.button, "click")
+    spec = default_spec().model_copy(update={"ratio": 0.4})
+    assert page.studio.store.find(spec) == result(spec)
+    assert "Done." in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert "110.7" in visitor.sees(page.verdict.text)
+    assert "110.7" in visitor.sees(page.accuracy.table)
+    assert visitor.state(page.bus.shown) == spec.key
+    assert visitor.sees(page.banner) == ""
+    assert visitor.sees(page.address) == spec.to_query()
+    assert pipeline.asked == [(spec, preset_prompts(spec.model))]
+    assert pipeline.closed == 1
+
+
+def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert not is_idle(page, visitor)
+    assert visitor.sees(page.layers.table).count("data-site=") == len(SITES)
+    assert "768 of 1,536" in visitor.sees(page.layers.table)
+    assert "Predicted" in visitor.sees(page.verdict.text), "nothing is measured yet"
+    pipeline.gate.set()
+    list(steps)
+    assert "Measured" in visitor.sees(page.verdict.text)
+
+
+def test_a_site_chosen_while_it_ran_is_still_chosen(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    steps = applied(page, visitor, "Measuring perplexity")
+    visitor.does(page.layers.table, "select", {"site": "layers.0.attention"})
+    pipeline.gate.set()
+    list(steps)
+    assert "site=layers.0.attention" in visitor.sees(page.address)
+    assert 'data-site="layers.0.attention" aria-pressed="true"' in visitor.sees(page.layers.table)
+
+
+def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
+    page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = ModelRegistry.get
+
+    def with_task(registry: ModelRegistry, *names: str) -> Any:
+        loaded: Any = get(registry, *names)
+        loaded.task = "topic"
+        return loaded
+
+    monkeypatch.setattr(ModelRegistry, "get", with_task)
+    visitor = visit(page)
+    pipeline.gate.set()
+    visitor.sets(page.recipe.model, "somebody/else")
+    visitor.does(page.apply.button, "click")
+    ((spec, _),) = pipeline.asked
+    assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
+    assert "evaluate=topic" in visitor.sees(page.address)
+    assert visitor.state(page.bus.spec) == spec
+
+
+def test_a_full_disk_costs_the_file_and_not_the_figures(
+    page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(run: RunResult) -> None:
+        raise StorageError("The disk is full; free some space.")
+
+    monkeypatch.setattr(page.studio.store, "save", full)
+    visitor = visit(page)
+    pipeline.gate.set()
+    visitor.does(page.apply.button, "click")
+    assert "The disk is full" in visitor.sees(page.line)
+    visitor.does(page.layers.table, "select", {"site": "layers.0.attention"})
+    assert "Measured" in visitor.sees(page.verdict.text)
+    assert "110.7" in visitor.sees(page.accuracy.table)
+    assert is_idle(page, visitor)
+
+
+# -- not done -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_expected_failure_is_its_own_sentence_and_keeps_what_was_shown(page: Page, pipeline: Pipeline) -> None:
+    def bad(spec: PruneSpec) -> Event:
+        raise CalibrationError("The text is empty; give it some <words>.")
+
+    shown = result(default_spec())
+    page.studio.store.save(shown)
+    page = build_page(page.studio)
+    visitor = visit(page)
+    visitor.sets(page.recipe.seed, 7, "blur")
+    before = visitor.sees(page.accuracy.table)
+    pipeline.ends = bad
+    pipeline.gate.set()
+    visitor.does(page.apply.button, "click")
+    assert "The text is empty; give it some &lt;words&gt;." in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert visitor.sees(page.accuracy.table) == before
+    assert visitor.state(page.bus.shown) == shown.spec.key
+    assert page.studio.store.runs() == [shown]
+
+
+def test_a_bug_is_a_sentence_too_and_is_logged(
+    page: Page, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(spec: PruneSpec) -> Event:
+        raise ZeroDivisionError("division by zero")
+
+    visitor = visit(page)
+    pipeline.ends = broken
+    pipeline.gate.set()
+    visitor.does(page.apply.button, "click")
+    assert 'role="alert"' in visitor.sees(page.line)
+    assert "division" not in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    forecasts = visitor.sees(page.layers.table)
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert visitor.sees(page.layers.table) != forecasts
+    visitor.does(page.apply.stop, "click")
+    assert "Stopping" in visitor.sees(page.line)
+    list(steps)
+    assert "Stopped." in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert visitor.sees(page.layers.table) == forecasts
+    assert page.studio.store.runs() == []
+    assert pipeline.closed == 1
+
+    pipeline.gate.set()
+    visitor.does(page.apply.button, "click")
+    assert "Done." in visitor.sees(page.line)
+
+
+def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    visitor.sets(page.recipe.tokens, None, "blur")
+    visitor.does(page.apply.button, "click")
+    assert "The field for tokens is empty" in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert pipeline.asked == []
+
+
+# -- a page that is gone ------------------------------------------------------------------------------------------------
+
+
+def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> None:
+    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
+    again = Visitor(page.blocks, session="again")
+    for _ in again.steps(page.blocks, "load"):
+        if "Measuring perplexity" in again.sees(page.line):
+            assert not is_idle(page, again)
+            pipeline.gate.set()
+    assert "Done." in again.sees(page.line)
+    assert is_idle(page, again)
+    assert "Measured" in again.sees(page.verdict.text)
+    assert len(pipeline.asked) == 1
+
+
+def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pipeline) -> None:
+    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
+    job = page.studio.jobs.find(default_spec().key)
+    assert job is not None
+    pipeline.gate.set()
+    *_, last = page.studio.jobs.watch(job)
+    assert last.state == "done"
+    visitor = visit(page, "again")
+    assert "Measured" in visitor.sees(page.verdict.text)
+    assert is_idle(page, visitor)

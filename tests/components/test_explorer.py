@@ -1,0 +1,291 @@
+"""Every move is answered at once: by the stored run, by a forecast, or by a sentence about what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app import build
+from components.explorer import Explorer
+from components.recipe import default_spec
+from components.registry import ModelRegistry
+from components.studio import Studio
+from liar.errors import CalibrationError
+from liar.events import Event, Progress
+from liar.forecast import forecast
+from liar.results import RunResult
+from liar.spec import PruneSpec
+from liar.view import View
+from tests.components.visitor import Page, Visitor, build_page
+from tests.fakes import classifier_run, language_run, tiny_atlas
+
+
+@pytest.fixture
+def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the registry was asked for: nothing, where nothing is applied or calibrated."""
+    asked: list[str] = []
+    get = ModelRegistry.get
+
+    def listed(registry: ModelRegistry, model: str, device: str, dtype: str) -> Any:
+        asked.append(model)
+        return get(registry, model, device, dtype)
+
+    monkeypatch.setattr(ModelRegistry, "get", listed)
+    return asked
+
+
+@pytest.fixture
+def run(studio: Studio) -> RunResult:
+    """The run that the page opens with, and an atlas of its calibration."""
+    atlas = tiny_atlas(default_spec())
+    run = language_run().model_copy(update={"sites": forecast(default_spec(), atlas).sites})
+    studio.store.save(run)
+    studio.atlases.save(atlas)
+    return run
+
+
+def opened(studio: Studio, query: str = "") -> tuple[Page, Visitor]:
+    page = build_page(studio)
+    visitor = Visitor(page.blocks, query)
+    visitor.opens()
+    return page, visitor
+
+
+# -- moves --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: RunResult, models: list[str]) -> None:
+    page, visitor = opened(studio)
+    measures = visitor.sees(page.accuracy.table)
+    visitor.sets(page.recipe.ratio, 0.25)
+    assert "Predicted" in visitor.sees(page.verdict.text)
+    assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
+    assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
+    assert visitor.sees(page.address) == "ratio=0.25&evaluate=perplexity"
+    assert "shown before" in visitor.sees(page.banner)
+    assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
+    assert visitor.sees(page.accuracy.table) == measures
+    assert "the recipe differs" in visitor.sees(page.takeaway.difference), "whoever listens to the recipe has heard"
+    assert models == []
+
+
+def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.25)
+    visitor.sets(page.recipe.ratio, run.spec.ratio)
+    assert "Measured" in visitor.sees(page.verdict.text)
+    assert visitor.sees(page.banner) == ""
+    assert visitor.sees(page.takeaway.difference) == ""
+
+
+def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
+    other = language_run(ratio=0.3)
+    other = other.model_copy(update={"evaluations": [run.evaluations[0].model_copy(update={"value": 77.7})]})
+    studio.store.save(other)
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.3)
+    assert visitor.state(page.bus.shown) == other.spec.key
+    assert "77.7" in visitor.sees(page.accuracy.table)
+    assert other.spec.to_query() == visitor.sees(page.takeaway.link)["query"]
+    assert visitor.sees(page.layers.table).count("data-site=") == 30
+    assert visitor.sees(page.banner) == ""
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "event", "said"),
+    [
+        ("edits", "layers.0.ffn:ratio=2", "blur", "from 0 to 0.95"),
+        ("edits", "<img src=x onerror=alert(1)>", "submit", "&lt;img"),
+        ("tokens", None, "blur", "The field for tokens is empty"),
+        ("calibration", "x" * 5000, "input", "calibration should"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
+    studio: Studio, run: RunResult, control: str, value: Any, event: str, said: str
+) -> None:
+    page, visitor = opened(studio)
+    seen = [page.verdict.text, page.layers.table, page.address, page.banner, page.accuracy.table]
+    before = [visitor.sees(component) for component in seen]
+    visitor.sets(page.recipe.controls[control], value, event)
+    assert said in visitor.sees(page.line)
+    assert "<img" not in visitor.sees(page.line)
+    assert [visitor.sees(component) for component in seen] == before
+    assert visitor.state(page.bus.spec) == run.spec
+
+
+def test_a_recipe_without_a_forecast_says_why(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.targets, "heads")
+    visitor.sets(page.recipe.ratio, 0.9)
+    assert "would leave layers.0.attention without units" in visitor.sees(page.line)
+    assert visitor.state(page.bus.spec).ratio == 0.9, "it is the recipe all the same"
+    assert "ratio=0.9" in visitor.sees(page.address)
+    visitor.sets(page.recipe.ratio, 0.3)
+    assert visitor.sees(page.line) == ""
+
+
+def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.calibration, "wiki")
+    visitor.sets(page.recipe.edits, "layers.0.ffn:ratio=0.2\n\nlayers.1.ffn:keep=1", "blur")
+    assert len(visitor.state(page.bus.spec).edits) == 2
+    visitor.sets(page.recipe.model, "demo/minilm-topic")
+    spec = visitor.state(page.bus.spec)
+    assert (spec.model, spec.edits, spec.calibration, spec.evaluate) == ("demo/minilm-topic", (), "auto", ("topic",))
+    assert visitor.sees(page.recipe.edits) == ""
+    assert visitor.sees(page.recipe.calibration) == "auto"
+    assert visitor.state(page.layers.edits) == []
+
+
+# -- sites, tabs and what is decided by hand -----------------------------------------------------------------------------
+
+
+def test_a_site_is_looked_into_and_the_address_says_so(studio: Studio, run: RunResult, models: list[str]) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.25)
+    visitor.does(page.layers.table, "select", {"site": "layers.1.ffn"})
+    assert "Layer 1 FFN" in visitor.sees(page.layers.inspector.words)
+    assert "site=layers.1.ffn" in visitor.sees(page.address)
+    visitor.does(page.layers.table, "select", {"site": "layers.1.ffn"})
+    assert "site=" not in visitor.sees(page.address)
+    assert models == []
+
+
+def test_looking_does_not_talk_over_a_job(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    view = View(site="layers.1.ffn")
+    for spec in (
+        run.spec,
+        PruneSpec(ratio=0.25),
+        PruneSpec(model="somebody/else"),
+        PruneSpec(targets="heads", ratio=0.9),
+    ):
+        updates = page.explorer.look(view, run.spec.key, spec)
+        assert page.line not in updates
+        assert updates[page.address]
+
+
+def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Studio) -> None:
+    run = language_run()
+    studio.store.save(run)
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.25)
+    visitor.does(page.layers.table, "select", {"site": "layers.2.ffn"})
+    assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
+    assert "ratio=0.25" in visitor.sees(page.address)
+
+
+def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
+    inspector = page.layers.inspector
+    assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
+    assert visitor.sees(inspector.ratio) == 0.25
+    for _ in range(2):  # the second time undoes what was typed in between
+        visitor.does(inspector.undo, "click")
+        assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)
+        assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1"
+        visitor.sets(page.recipe.edits, "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.50", "blur")
+        assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.5"
+    visitor.does(inspector.keep_whole, "click")
+    assert "60 of 60" in visitor.sees(page.layers.table)
+    assert visitor.sees(page.address).count("edits=") == 2
+
+
+# -- opening a stored run -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, run: RunResult) -> None:
+    other = classifier_run()
+    studio.store.save(other)
+    page, _ = opened(studio)
+    updates = page.explorer.open(other.spec.key, View())
+    assert updates[page.recipe.model] == other.spec.model
+    assert updates[page.bus.spec] == updates[page.recipe.base] == other.spec
+    assert updates[page.bus.shown] == other.spec.key
+    assert "sentiment" in updates[page.accuracy.table]
+    assert "sentiment accuracy" in updates[page.verdict.text]
+    assert set(updates) <= set(page.explorer.outputs)
+
+
+def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    updates = page.explorer.open("0" * 64, View())
+    assert list(updates) == [page.line]
+    assert "not kept here any more" in updates[page.line]
+
+
+# -- calibrating --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
+    """Stands where an atlas is drawn; what it was asked for."""
+    asked: list[PruneSpec] = []
+
+    def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
+        asked.append(spec)
+        yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
+        if spec.tokens == 1:
+            raise CalibrationError("One token is too little; give more.")
+        return tiny_atlas(spec)
+
+    monkeypatch.setattr("liar.draw_atlas.atlas_steps", steps)
+    return asked
+
+
+def test_without_an_atlas_there_is_a_button_and_a_sentence(
+    studio: Studio, models: list[str], drawing: list[PruneSpec]
+) -> None:
+    page, visitor = opened(studio)
+    assert visitor.prop(page.explorer.calibrate_button, "visible") is True
+    assert "“Calibrate” reads it once" in visitor.sees(page.line)
+    assert "No run is stored yet" in visitor.sees(page.verdict.text)
+    visitor.sets(page.recipe.criterion, "wanda")
+    assert models == []
+
+    lines = []
+    for _ in visitor.steps(page.explorer.calibrate_button, "click"):
+        lines.append(visitor.sees(page.line))
+        visitor.holds(page.recipe.ratio, 0.25)  # while the atlas is drawn
+    assert any("Calibrating demo/smollm2-135m" in line or "layers.0.ffn" in line for line in lines)
+    assert len(drawing) == len(models) == 1
+    assert visitor.prop(page.explorer.calibrate_button, "visible") is False
+    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert visitor.sees(page.line) == ""
+    assert "A quarter of the neurons" in visitor.sees(page.verdict.text), "the recipe as it stands now"
+    assert studio.atlases.find(default_spec()) is not None
+
+
+def test_a_calibration_that_fails_says_why_and_the_button_is_back(studio: Studio, drawing: list[PruneSpec]) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.tokens, 1, "blur")
+    visitor.does(page.explorer.calibrate_button, "click")
+    assert "One token is too little; give more." in visitor.sees(page.line)
+    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert studio.atlases.find(PruneSpec(tokens=1)) is None
+
+
+# -- wiring -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_others_listen_to_is_written_past_the_queue(studio: Studio) -> None:
+    """Gradio's client learns that a state has changed only from events that went through its queue."""
+    functions = build(studio).fns.values()
+    heard = {id for function in functions for id, event in function.targets if event == "change"}
+    for function in functions:
+        if function.fn and any(block.stateful and block._id in heard for block in function.outputs):
+            assert function.queue is not False, function.fn
+
+
+def test_the_whole_page_opens_without_a_run_and_with_one(studio: Studio, run: RunResult) -> None:
+    for query in ("", "ratio=0.3&tab=runs&layout=full", "model=demo/minilm-topic&site=layers.1.ffn"):
+        Visitor(build(studio), query).opens()
+
+
+def test_an_explorer_fills_only_what_it_declares(studio: Studio, run: RunResult) -> None:
+    page = build_page(studio)
+    explorer: Explorer = page.explorer
+    for spec in (run.spec, PruneSpec(ratio=0.25), PruneSpec(model="somebody/else")):
+        assert set(explorer.draw(spec, View(site="layers.1.ffn"), "")) <= set(explorer.outputs)

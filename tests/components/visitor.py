@@ -1,0 +1,166 @@
+"""A page without a browser: Gradio's own machinery is driven as its client drives it, down to what that does not hear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fastapi
+import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.blocks import Block
+from gradio.state_holder import SessionState
+
+from components.accuracy import AccuracyPanel
+from components.address import address_bar
+from components.apply import Apply
+from components.explorer import Explorer
+from components.layers import LayersPanel
+from components.layout import layout_marker, layout_switch
+from components.opening import Opening, first_run
+from components.recipe import Recipe, default_spec
+from components.studio import Bus, Studio
+from components.takeaway import TakeawayPanel
+from components.verdict import VerdictPanel
+from liar.view import View
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rail with what happens at once, and some of the panels; wired as the real page is."""
+
+    blocks: gr.Blocks
+    studio: Studio
+    bus: Bus
+    recipe: Recipe
+    apply: Apply
+    explorer: Explorer
+    opening: Opening
+    verdict: VerdictPanel
+    layers: LayersPanel
+    accuracy: AccuracyPanel
+    takeaway: TakeawayPanel
+    address: gr.HTML
+    banner: gr.HTML
+
+    @property
+    def line(self) -> gr.HTML:
+        return self.apply.status
+
+
+def build_page(studio: Studio) -> Page:
+    """A page on which the first stored run is shown, if there is one."""
+    result, view = first_run(studio.store, default_spec()), View()
+    spec = result.spec if result else default_spec()
+    with gr.Blocks() as blocks:
+        bus = Bus(spec, view, spec.key if result else "")
+        layout, remembered = layout_switch(view.layout)
+        address, marker, tabs, banner = address_bar(), layout_marker(view), gr.Tabs(), gr.HTML("")
+        recipe = Recipe(spec)
+        apply = Apply(studio, bus, recipe)
+        explorer = Explorer(studio, bus, recipe)
+        verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
+        accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
+        explorer.wire(verdict, layers, [accuracy, takeaway], banner, apply.status, address)
+        apply.wire(explorer)
+        layers.wire()
+        takeaway.wire()
+        opening = Opening(explorer, tabs, layout, marker)
+        apply.resume_with(blocks.load(opening.open, remembered, opening.outputs))
+    return Page(
+        blocks, studio, bus, recipe, apply, explorer, opening, verdict, layers, accuracy, takeaway, address, banner
+    )
+
+
+class Visitor:
+    """Keeps what a browser keeps: the values of the components, and on the server a session with its states."""
+
+    def __init__(self, blocks: gr.Blocks, query: str = "", session: str = "visitor") -> None:
+        self.blocks = blocks
+        scope = {"type": "http", "query_string": query.encode(), "headers": []}
+        self._request = gr.Request(fastapi.Request(scope), session_hash=session)
+        self._session = SessionState(blocks)
+        self._values = {id: getattr(block, "value", None) for id, block in blocks.blocks.items()}
+        self._props: dict[int, dict[str, Any]] = {}
+        self._loop = asyncio.new_event_loop()
+
+    # -- what is there to see -----------------------------------------------------------------------------------
+
+    def sees(self, component: Block) -> Any:
+        """The value of a component."""
+        return self._values[component._id]
+
+    def prop(self, component: Block, name: str) -> Any:
+        """``visible``, ``interactive`` and so on, as the page last set it."""
+        return self._props.get(component._id, {}).get(name, getattr(component, name))
+
+    def state(self, state: gr.State) -> Any:
+        """What the server holds for this visitor."""
+        return self._session[state._id]
+
+    # -- what can be done ---------------------------------------------------------------------------------------
+
+    def holds(self, control: Block, value: Any) -> None:
+        """Move a control that has not told anybody yet."""
+        self._values[control._id] = value
+
+    def sets(self, control: Block, value: Any, event: str = "input") -> None:
+        """Move a control, and wait for all that follows."""
+        self.holds(control, value)
+        self.does(control, event)
+
+    def does(self, block: Block, event: str, data: dict[str, Any] | None = None) -> None:
+        """Fire an event, and wait for all that follows."""
+        for _ in self.steps(block, event, data):
+            pass
+
+    def opens(self) -> None:
+        """Load the page."""
+        self.does(self.blocks, "load")
+
+    def steps(self, block: Block, event: str, data: dict[str, Any] | None = None) -> Iterator[None]:
+        """:meth:`does` answer by answer: between two of them there is time to look."""
+        yield from self._fire(block._id, event, gr.EventData(block, data))
+
+    def _fire(self, id: int, event: str, data: gr.EventData | None = None) -> Iterator[None]:
+        for function in list(self.blocks.fns.values()):
+            if (id, event) in function.targets:
+                yield from self._call(function, data)
+
+    def _call(self, function: BlockFunction, data: gr.EventData | None) -> Iterator[None]:
+        if function.fn is not None:
+            yield from self._answers(function, data)
+        for following in self.blocks.fns.values():
+            if following.trigger_after == function._id:
+                yield from self._call(following, data)
+
+    def _answers(self, function: BlockFunction, data: gr.EventData | None) -> Iterator[None]:
+        inputs = [None if block.stateful else self._values[block._id] for block in function.inputs]
+        iterator = None
+        while True:
+            step = self.blocks.process_api(
+                function, inputs, self._session, self._request, iterator=iterator, event_data=data
+            )
+            answer = self._loop.run_until_complete(step)
+            if iterator is not None and not answer["is_generating"]:
+                return
+            for block, value in zip(function.outputs, answer["data"], strict=True):
+                if not block.stateful:
+                    self._take(block, value)
+            yield
+            if function.queue is not False:  # else Gradio's client does not hear which states have changed
+                for id in answer["changed_state_ids"]:
+                    yield from self._fire(id, "change")
+            if not answer["is_generating"]:
+                return
+            iterator = answer["iterator"]
+
+    def _take(self, block: Block, value: Any) -> None:
+        if isinstance(value, dict) and value.get("__type__") == "update":
+            self._props.setdefault(block._id, {}).update(value)
+            if "value" not in value:
+                return
+            value = value["value"]
+        self._values[block._id] = value

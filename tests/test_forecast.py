@@ -1,0 +1,250 @@
+"""A forecast is what a one-shot run reports, without the run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from accelerate import cpu_offload
+
+from liar import Calibration, PruneSpec, calibrate, run
+from liar.atlas import RATIOS, Atlas, KindArrays
+from liar.draw_atlas import atlas_steps
+from liar.errors import EmptySiteError, InvalidSpecError
+from liar.events import Event, Progress
+from liar.forecast import Forecast, forecast
+from liar.models.adapter import adapt
+from liar.models.catalog import LoadedModel
+from liar.results import RunResult
+from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
+from tests import families, tiny
+from tests.fakes import tiny_atlas
+
+TEXT = {"tokens": 640, "sequence_length": 32}
+HIGHEST = 1.055
+"""The curves of liar and least-squares bound the error from above, and are never more than this much higher."""
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Letters with a grammar of sorts, as a calibration file."""
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.randint(0, 26, (120, 1), generator=generator)
+    walks = (starts + torch.randint(1, 4, (120, 30), generator=generator).cumsum(1)) % 26
+    path = tmp_path_factory.mktemp("text") / "letters.txt"
+    path.write_text("\n\n".join(" ".join(tiny.LETTERS[letter] for letter in row) for row in walks.tolist()))
+    return str(path)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model with its atlas, and with the calibration that spares each run its own; both of the same text."""
+
+    loaded: LoadedModel
+    base: PruneSpec
+    atlas: Atlas
+    calibration: Calibration
+
+    def compare(self, **choices: Any) -> tuple[Forecast, RunResult]:
+        spec = PruneSpec.create(**{**self.base.model_dump(), **choices})
+        return forecast(spec, self.atlas), run(spec, self.loaded, calibration=self.calibration)
+
+
+MAKERS = {
+    "llama": tiny.language_model,
+    "bert": lambda: tiny.classifier(positions=64),
+    **{name: lambda name=name: of_family(name) for name in ("llama-biased", "llama-tied", "qwen2")},
+}
+
+
+def of_family(name: str) -> LoadedModel:
+    model = families.build(name)
+    return LoadedModel(f"tiny/{name}", model, tiny.tokenizer(64), adapt(model), "perplexity")
+
+
+@cache
+def bench(name: str, text: str) -> Bench:
+    loaded = MAKERS[name]()
+    base = PruneSpec.create(model=loaded.id, calibration=text, targets="both", schedule="one-shot", **TEXT)
+    atlas, _ = drawn(atlas_steps(loaded, base))
+    return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, loss_aware=True, **TEXT))
+
+
+def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
+    events: list[Event] = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return end.value, events
+
+
+# -- against the run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("model", ["llama", "bert"])
+def test_uniform_is_forecast_to_the_unit_and_to_the_parameter(
+    model: str, criterion: Criterion, ratio: float, text: str
+) -> None:
+    for reconstruction in RECONSTRUCTIONS:
+        expected, measured = bench(model, text).compare(
+            criterion=criterion, ratio=ratio, allocation="uniform", reconstruction=reconstruction
+        )
+        assert [site.name for site in expected.sites] == [site.name for site in measured.sites]
+        assert [site.kept_units for site in expected.sites] == [site.kept_units for site in measured.sites]
+        assert expected.totals == measured.totals
+        assert_errors(expected, measured)
+
+
+@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "uniform"])
+@pytest.mark.parametrize("model", ["llama", "bert"])
+def test_the_other_allocations_are_forecast_to_the_last_step(model: str, allocation: str, text: str) -> None:
+    """The last digits decide between sites that are alike, and an atlas keeps half as many; never more than one bundle."""
+    at = bench(model, text)
+    cost = {chart.site.name: chart.facts.bundle_parameters / chart.site.group for chart in at.atlas.sites}
+    bundle = max(chart.facts.bundle_parameters for chart in at.atlas.sites)
+    alike = total = 0
+    for criterion in CRITERIA:
+        for reconstruction in RECONSTRUCTIONS:
+            expected, measured = at.compare(
+                criterion=criterion, ratio=0.3, allocation=allocation, reconstruction=reconstruction
+            )
+            for site, twin in zip(expected.sites, measured.sites, strict=True):
+                assert abs(site.kept - twin.kept) * cost[site.name] <= bundle
+            total += 1
+            if [site.kept for site in expected.sites] == [site.kept for site in measured.sites]:
+                alike += 1
+                assert [site.kept_units for site in expected.sites] == [site.kept_units for site in measured.sites]
+                assert expected.totals == measured.totals
+                assert_errors(expected, measured)
+    assert alike >= 0.8 * total
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS)
+@pytest.mark.parametrize("model", ["llama-biased", "llama-tied", "qwen2"])
+def test_biases_that_a_repair_adds_are_counted_as_the_family_adds_them(
+    model: str, reconstruction: str, text: str
+) -> None:
+    for targets in ("ffn", "heads", "both"):
+        expected, measured = bench(model, text).compare(
+            targets=targets, ratio=0.4, allocation="uniform", reconstruction=reconstruction
+        )
+        assert expected.totals == measured.totals
+
+
+@pytest.mark.parametrize("model", ["llama", "bert"])
+def test_edits_are_forecast_as_a_run_honours_them(model: str, text: str) -> None:
+    edits = (
+        *("layers.0.attention:ratio=0", "layers.1.attention:keep=3", "layers.0.ffn:ratio=0.25"),
+        *("layers.0.ffn:keep=0-4", "layers.1.ffn:remove=7,9"),
+    )
+    expected, measured = bench(model, text).compare(edits=edits, allocation="uniform")
+    kept = {site.name: site.kept_units for site in expected.sites}
+    assert kept == {site.name: site.kept_units for site in measured.sites}
+    assert kept["layers.0.attention"] == [0, 1, 2, 3]
+    assert 3 in kept["layers.1.attention"]
+    assert {0, 1, 2, 3, 4} <= set(kept["layers.0.ffn"])
+    assert not {7, 9} & set(kept["layers.1.ffn"])
+    assert expected.totals == measured.totals
+
+
+def test_edits_that_leave_all_as_it_is_add_no_bias(text: str) -> None:
+    whole = tuple(f"layers.{layer}.{kind}:ratio=0" for layer in (0, 1) for kind in ("ffn", "attention"))
+    expected, measured = bench("llama", text).compare(edits=whole, allocation="uniform")
+    assert expected.totals == measured.totals
+    assert expected.totals.parameters_after == expected.totals.parameters_before
+
+
+def assert_errors(expected: Forecast, measured: RunResult) -> None:
+    for site, twin in zip(expected.sites, measured.sites, strict=True):
+        for name in ("none", "bias"):
+            assert site.error[name] == pytest.approx(twin.error[name], rel=1e-5, abs=1e-9)
+        for name in ("liar", "least-squares"):
+            assert twin.error[name] * (1 - 1e-5) - 1e-9 <= site.error[name] <= twin.error[name] * HIGHEST + 1e-9
+        assert site.norm_aware_error["none"] == pytest.approx(twin.norm_aware_error["none"], rel=1e-5, abs=1e-9)
+        for name in RECONSTRUCTIONS:  # of a repair that is fitted to these weights
+            assert site.norm_aware_error[name] <= twin.norm_aware_error[name] * HIGHEST + 1e-9
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ratio_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(EmptySiteError, match=r"layers\.0\.attention.*at most 0\.67"):
+        forecast(PruneSpec(targets="heads", ratio=0.9), tiny_atlas())
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [("layers.0.attention:ratio=0", "not among the pruned sites"), ("layers.0.ffn:keep=60", "the units 0 to 59")],
+)
+def test_edits_that_do_not_fit_are_refused(edit: str, said: str) -> None:
+    with pytest.raises(InvalidSpecError, match=said):
+        forecast(PruneSpec(edits=(edit,)), tiny_atlas())
+
+
+def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
+    loaded = tiny.encoder()
+    atlas, _ = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
+    assert atlas.facts.weightings == ["plain", "norm-aware"]
+    assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
+    spec = PruneSpec(model=loaded.id, allocation="error-curve")
+    assert forecast(spec, atlas).sites
+    with pytest.raises(InvalidSpecError, match="loss-curve"):
+        forecast(spec.model_copy(update={"allocation": "loss-curve"}), atlas)
+    with pytest.raises(InvalidSpecError, match="taylor"):
+        forecast(spec.model_copy(update={"criterion": "taylor"}), atlas)
+
+
+# -- drawing ------------------------------------------------------------------------------------------------------------
+
+
+def test_drawing_says_how_far_it_is_and_leaves_the_model_alone(text: str) -> None:
+    loaded = tiny.language_model()
+    before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    _, events = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert progress == events
+    assert {event.stage for event in progress} == {"calibrate"}
+    assert (progress[-1].done, progress[-1].total) == (4, 4)
+    assert all(torch.equal(before[name], tensor) for name, tensor in loaded.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
+
+
+def test_a_drawn_atlas_survives_its_file_and_closes_its_curves(text: str) -> None:
+    atlas = bench("llama", text).atlas
+    again = Atlas.from_bytes(atlas.to_bytes())
+    assert again.facts == atlas.facts
+    assert again.facts.tokens == TEXT["tokens"]
+    for item in again.sites:
+        assert len(item.spectrum) == item.site.channels
+        assert (item.spectrum[:-1] >= item.spectrum[1:]).all()
+        assert 1 <= item.condition < 1e6
+        assert (abs(item.correlation.diagonal() - 1) < 1e-3).all()
+        for criterion in CRITERIA:
+            assert sorted(item.order(criterion).tolist()) == list(range(item.site.bundles))
+            assert (item.scores(criterion)[:-1] >= item.scores(criterion)[1:]).all()
+            curve = item.curve(criterion, "none")
+            assert len(curve) == len(RATIOS)
+            assert (curve[0], curve[-1]) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
+
+
+def test_a_streamed_model_has_the_curves_that_need_no_backward_pass(text: str) -> None:
+    streamed = tiny.language_model()
+    cpu_offload(streamed.model, execution_device=torch.device("cpu"))
+    atlas, _ = drawn(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
+    whole = bench("llama", text).atlas
+    assert atlas.facts.weightings == ["plain", "norm-aware"]
+    assert atlas.facts.kinds == whole.facts.kinds
+    assert atlas.facts.block_parameters == whole.facts.block_parameters
+    at = [whole.facts.criteria.index(name) for name in atlas.facts.criteria]
+    for kind, arrays in atlas.arrays.items():
+        found: KindArrays = whole.arrays[kind]
+        assert (arrays.order == found.order[:, at]).all()
+        assert abs(arrays.error - found.error[:, at, :2]).max() < 1e-6
