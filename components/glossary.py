@@ -69,7 +69,7 @@ TERMS: Mapping[str, Term] = {
             "uniform": "Every site loses the same share.",
             "global": "One threshold over all scores, standardised within each site.",
             "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
-            "loss-curve": "The same, with each token weighed by how much the loss feels an error there.",
+            "loss-curve": "Takes from where the model's answer feels the error least. Needs a backward pass.",
         },
     ),
     "reconstruction": Term(

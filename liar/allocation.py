@@ -29,7 +29,7 @@ class Candidate:
     """One site and what is known of it.
 
     ``scores`` (bundles,) and ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between
-    sites; E[|error|^2 / |h|^2] for error-curve, E[|dL/dh|^2 |error|^2] for loss-curve. Uniform allocation needs neither.
+    sites; E[|error|^2 / |h|^2] for error-curve, sensitivity x E[|error|^2] for loss-curve. Uniform allocation needs neither.
     """
 
     site: Site

@@ -1,7 +1,8 @@
 """Atlas: what one calibration tells of a dense model, in one file, so that exploring needs no model and no forward pass.
 
-For every site and criterion the order and scores of the units and the error curves of every reconstruction under three
-weights of the tokens; for every site the spectrum of its covariance and a readable sample of its correlations. Plain
+For every site and criterion the order and scores of the units and the error curves of every reconstruction under two
+weights of the tokens; for every site its sensitivity, the spectrum of its covariance and a readable sample of its
+correlations. Plain
 arrays: loading one takes milliseconds and no torch. :mod:`liar.draw_atlas` draws one, :mod:`liar.forecast` reads it.
 """
 
@@ -30,8 +31,8 @@ from liar.spec import RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, Sit
 
 log = logging.getLogger(__name__)
 
-Weighting = Literal["plain", "norm-aware", "loss-aware"]
-"""How tokens weigh in an error: alike, by 1/|h|^2 of the residual stream, or by |dL/dh|^2."""
+Weighting = Literal["plain", "norm-aware"]
+"""How tokens weigh in an error: alike, or by 1/|h|^2 of the residual stream."""
 
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
@@ -81,13 +82,13 @@ class KindFacts(BaseModel):
 
 
 class AtlasFacts(BaseModel):
-    """Everything of an atlas that is no array."""
+    """Everything of an atlas that is no array; ``sensitive`` says whether a loss could be asked."""
 
     key: AtlasKey
     model: ModelInfo
     block_parameters: int
     criteria: list[Criterion]
-    weightings: list[Weighting]
+    sensitive: bool
     kinds: dict[SiteKind, KindFacts]
     tokens: int
     seconds: float
@@ -101,6 +102,7 @@ class KindArrays:
     ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
     ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
     ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
+    ``sensitivity`` (sites,): what turns a plain one into what the loss feels; zeros where no loss could be asked.
     ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
     ``condition`` (sites,): of the covariance with the ridge.
     ``sample`` (sites, m): channels whose correlations (sites, m, m) are kept in ``correlation``.
@@ -110,6 +112,7 @@ class KindArrays:
     scores: Floats
     error: Floats
     energy: Floats
+    sensitivity: Floats
     spectrum: Floats
     condition: Floats
     sample: Integers
@@ -129,7 +132,6 @@ class SiteAtlas:
     site: Site
     facts: KindFacts
     criteria: list[Criterion]
-    weightings: list[Weighting]
     arrays: KindArrays
     row: int
 
@@ -145,7 +147,7 @@ class SiteAtlas:
 
     def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """(101,) relative error over :data:`RATIOS`."""
-        where = (self.criteria.index(criterion), self.weightings.index(weighting))
+        where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
         curve: Floats = self.arrays.error[self.row, *where, RECONSTRUCTIONS.index(reconstruction)]
         return curve
 
@@ -159,10 +161,15 @@ class SiteAtlas:
     def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """(bundles + 1,): what keeping the best k bundles costs, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
-        energy = float(self.arrays.energy[self.row, self.weightings.index(weighting)])
+        energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
         curve = self.curve(criterion, reconstruction, weighting)
         damage: Floats = np.interp(removed, removed_at(self.site.bundles), curve) * energy
         return damage
+
+    @property
+    def sensitivity(self) -> float:
+        """What turns a plain damage into what the loss feels."""
+        return float(self.arrays.sensitivity[self.row])
 
     @property
     def spectrum(self) -> Floats:
@@ -206,7 +213,7 @@ class Atlas:
     def _site(self, kind: SiteKind, row: int) -> SiteAtlas:
         facts = self.facts.kinds[kind]
         site = Site(facts.layers[row], kind, facts.units, facts.unit_size, facts.group)
-        return SiteAtlas(site, facts, self.facts.criteria, self.facts.weightings, self.arrays[kind], row)
+        return SiteAtlas(site, facts, self.facts.criteria, self.arrays[kind], row)
 
     def to_bytes(self) -> bytes:
         """A compressed npz with the facts as JSON."""

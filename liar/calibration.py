@@ -40,11 +40,14 @@ class Calibration:
     """What the text told about the dense model; all tensors stay on the device that measured them.
 
     Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
-    time that a run asks for them.
+    time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
+    ``masked``, sensitivities where ``sensitive``.
     """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
+    masked: bool = False
+    sensitive: bool = False
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -58,10 +61,10 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if spec.criterion in GRADIENT_CRITERIA and not self.gradients:
+        if spec.criterion in GRADIENT_CRITERIA and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
-        if spec.allocation == "loss-curve" and any(self.moments[site].loss_aware is None for site in sites):
-            raise InvalidSpecError("loss-curve needs loss-aware moments; calibrate with loss_aware=True.")
+        if spec.allocation == "loss-curve" and not self.sensitive:
+            raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
 
     def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
         """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
@@ -74,7 +77,8 @@ class Calibration:
         choice = (spec.criterion, spec.seed, spec.allocation, spec.reconstruction)
         scores = self.scores(spec.criterion, site, adapter.consumer(site).weight.T, spec.seed)
         return self._keep(
-            ("candidate", site, *choice), lambda: candidate_of(spec, site, self.moments[site], scores, adapter)
+            ("candidate", site, *choice),
+            lambda: candidate_of(spec, site, self.moments[site], scores, adapter, self.gradients.get(site.name)),
         )
 
     def _keep(self, question: Hashable, answer: Callable[[], T]) -> T:
@@ -85,14 +89,19 @@ class Calibration:
 
 
 @torch.no_grad()
-def candidate_of(spec: PruneSpec, site: Site, moments: SiteMoments, scores: Tensor, adapter: Adapter) -> Candidate:
+def candidate_of(
+    spec: PruneSpec,
+    site: Site,
+    moments: SiteMoments,
+    scores: Tensor,
+    adapter: Adapter,
+    gradients: SiteGradients | None = None,
+) -> Candidate:
     """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
     damage: NDArray[np.floating] | None = None
     if spec.allocation in CURVE_ALLOCATIONS:
-        weighted = moments.loss_aware if spec.allocation == "loss-curve" else moments.norm_aware
-        assert weighted is not None, "whoever asks for loss-curve has walked with token weights"
         curves = error_curves(
-            weighted,
+            moments.norm_aware if spec.allocation == "error-curve" else moments.plain,
             adapter.consumer(site).weight.T,
             order_of(scores),
             bundle_size=site.bundle_size,
@@ -100,6 +109,9 @@ def candidate_of(spec: PruneSpec, site: Site, moments: SiteMoments, scores: Tens
             site=site.name,
         )
         damage = curves.error[spec.reconstruction].numpy() * curves.energy
+        if spec.allocation == "loss-curve":
+            assert gradients is not None, "whoever asks for loss-curve has asked for sensitivities"
+            damage *= gradients.sensitivity
     return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage)
 
 
@@ -112,14 +124,14 @@ def calibrate(
     seed: int = 0,
     targets: Targets = "both",
     gradients: bool = False,
-    loss_aware: bool = False,
+    sensitivity: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """One forward of the calibration text (and one backward when ``gradients`` or ``loss_aware`` moments are wanted).
+    """One forward of the calibration text, and a backward for mask ``gradients`` (the criteria taylor and fisher) or for
+    the ``sensitivity`` of the sites (the allocation loss-curve).
 
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. ``loss_aware`` moments are those
-    of the allocation loss-curve. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or
-    Inf in weights or activations.
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. Raises :class:`CalibrationError`
+    for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
     steps = calibration_steps(
         loaded,
@@ -129,7 +141,7 @@ def calibrate(
         seed=seed,
         targets=targets,
         gradients=gradients,
-        loss_aware=loss_aware,
+        sensitivity=sensitivity,
     )
     while True:
         try:
@@ -150,7 +162,7 @@ def calibration_steps(
     seed: int = 0,
     targets: Targets = "both",
     gradients: bool = False,
-    loss_aware: bool = False,
+    sensitivity: bool = False,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it."""
     with readable_failures():
@@ -158,8 +170,8 @@ def calibration_steps(
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0
-        if gradients or loss_aware:
-            backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, tokens=loss_aware)
+        if gradients or sensitivity:
+            backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
             while True:
                 try:
                     before, pieces = next(backward)
@@ -167,12 +179,11 @@ def calibration_steps(
                     found = stop.value
                     break
                 yield before, pieces + len(sites)
-        weights = {name: item.tokens for name, item in found.items()} if loss_aware else None
         moments: dict[Site, SiteMoments] = {}
-        for visit in walk(loaded.adapter, batches, targets, token_weights=weights):
+        for visit in walk(loaded.adapter, batches, targets):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found if gradients else {})
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity)
 
 
 @torch.no_grad()
@@ -188,7 +199,7 @@ def curves(
 
     Raises :class:`InvalidSpecError` when taylor or fisher are asked of a calibration without gradients.
     """
-    if GRADIENT_CRITERIA.intersection(criteria) and not calibration.gradients:
+    if GRADIENT_CRITERIA.intersection(criteria) and not calibration.masked:
         raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")
     found: list[SiteCurves] = []
     for done, (site, moments) in enumerate(calibration.moments.items(), start=1):

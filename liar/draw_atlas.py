@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from liar.allocation import nearest_removed
-from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts, Weighting
+from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.criteria import Evidence, order_of, score
 from liar.data.corpora import calibration_batches
 from liar.data.labels import is_classifier
@@ -43,8 +43,8 @@ def atlas_steps(
 ) -> Generator[Event, None, Atlas]:
     """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
 
-    Criteria and weights of the tokens that need a backward pass are left out where the model has no head to take a loss
-    from, or is streamed. Raises what :func:`liar.calibration.calibrate` raises.
+    Criteria and sensitivities that need a backward pass are left out where the model has no head to take a loss from, or
+    is streamed. Raises what :func:`liar.calibration.calibrate` raises.
     """
     start = time.perf_counter()
     with readable_failures():
@@ -56,19 +56,17 @@ def atlas_steps(
             gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
         else:
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
-        weightings = WEIGHTINGS if gradients else WEIGHTINGS[:2]
-        weights = {name: found.tokens for name, found in gradients.items()} if gradients else None
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         facts = {kind: _facts(adapter, kind) for kind in kinds}
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
         pace = Pace("calibrate", len(sites))
-        for done, visit in enumerate(walk(adapter, batches, "both", token_weights=weights), start=1):
+        for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
-            rows[visit.site.kind].append(_rows(visit, weight, found, criteria, weightings, spec.seed))
+            rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
             yield pace.at(done, f"Drawing the curves of {visit.site.name}")
         return Atlas(
             AtlasFacts(
@@ -76,7 +74,7 @@ def atlas_steps(
                 model=model_info(loaded),
                 block_parameters=parameter_count(adapter.layers),
                 criteria=list(criteria),
-                weightings=list(weightings),
+                sensitive=bool(gradients),
                 kinds=facts,
                 tokens=tokens,
                 seconds=time.perf_counter() - start,
@@ -109,23 +107,20 @@ def _rows(
     weight: Tensor,
     gradients: SiteGradients | None,
     criteria: Sequence[Criterion],
-    weightings: Sequence[Weighting],
     seed: int,
 ) -> Rows:
     site, moments = visit.site, visit.moments
-    weighted = dict(zip(WEIGHTINGS, (moments.plain, moments.norm_aware, moments.loss_aware), strict=True))
+    weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
     kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
     order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
     scores = np.empty(order.shape, np.float32)
-    error = np.empty((len(criteria), len(weightings), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
-    energy = np.empty(len(weightings))
+    error = np.empty((len(criteria), len(WEIGHTINGS), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
+    energy = np.empty(len(WEIGHTINGS))
     for i, criterion in enumerate(criteria):
         found = score(criterion, Evidence(site, moments.plain, weight, seed, gradients))
         best_first = order_of(found)
         order[i], scores[i] = best_first.numpy(), found[best_first].numpy()
-        for j, weighting in enumerate(weightings):
-            chosen = weighted[weighting]
-            assert chosen is not None
+        for j, chosen in enumerate(weighted):
             curves = error_curves(chosen, weight, best_first, bundle_size=site.bundle_size, site=site.name)
             energy[j] = curves.energy
             for k, name in enumerate(RECONSTRUCTIONS):
@@ -137,6 +132,7 @@ def _rows(
         "scores": scores,
         "error": error,
         "energy": energy,
+        "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),
         "spectrum": spectrum,
         "condition": np.asarray(condition),
         "sample": sample,

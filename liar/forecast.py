@@ -19,7 +19,7 @@ from liar.errors import InvalidSpecError
 from liar.results import SiteReport, Totals
 from liar.spec import RECONSTRUCTIONS, Allocation, PruneSpec
 
-_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "loss-aware"}
+_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,13 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     """
     if spec.criterion not in atlas.facts.criteria:
         raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
-    weighting = _ALLOCATING.get(spec.allocation)
-    if weighting is not None and weighting not in atlas.facts.weightings:
+    if spec.allocation == "loss-curve" and not atlas.facts.sensitive:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
     charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
     sites = [chart.site for chart in charts]
     edits = merge(spec.edits)
     check_edits(edits, sites)
-    kept = allocate(spec.allocation, [_candidate(chart, spec, weighting) for chart in charts], spec.ratio)
+    kept = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
     kept |= {site.name: edited_count(edits[site.name], site, kept[site.name]) for site in sites if site.name in edits}
     # A repair of nothing adds no bias; where it adds one, every module of that kind gets its biases.
     cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
@@ -61,7 +60,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (
             {name: chart.error_at(spec.criterion, name, count, weighting) for name in RECONSTRUCTIONS}
-            for weighting in WEIGHTINGS[:2]
+            for weighting in WEIGHTINGS
         )
         reports.append(
             SiteReport(
@@ -92,8 +91,12 @@ def _wanted(chart: SiteAtlas, spec: PruneSpec) -> bool:
     return spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
 
 
-def _candidate(chart: SiteAtlas, spec: PruneSpec, weighting: Weighting | None) -> Candidate:
+def _candidate(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
     scores = np.empty(chart.site.bundles)
     scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
-    damage = chart.damage(spec.criterion, spec.reconstruction, weighting) if weighting else None
+    damage = None
+    if weighting := _ALLOCATING.get(spec.allocation):
+        damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
+        if spec.allocation == "loss-curve":
+            damage = damage * chart.sensitivity
     return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage)

@@ -1,22 +1,26 @@
-"""What the loss says of every site, from one backward pass of the calibration text.
+"""What the loss says of every site, from a backward pass of the calibration text.
 
 * Mask gradients for the criteria taylor and fisher: dL/dm of a mask m = 1 on every bundle, one sample at a time. A mask on a
   consumer's input multiplies the bundle's channels, so its gradient is sum_t x_t . (dL/dx_t) over the tokens of the sequence.
-* Token weights for the allocation loss-curve: tr(J^T F J) at the residual stream behind the site, J the Jacobian of the
-  logits and F the Fisher metric diag(p) - p p^T of their softmax, so that E[weight_t |error_t|^2] is twice the divergence
-  KL(dense || pruned) that an error costs, to second order and with its directions averaged (Gauss-Newton). A confident
-  classifier has hardly a metric where it will soon need one, so there F only centres the logits. The trace is estimated
-  by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z.
+* Sensitivities for the allocation loss-curve: the mean over tokens of tr(J^T F J) at the residual stream behind the site,
+  J the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x E|error|^2 is
+  twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
+  (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
+  logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs no
+  long text, so the first few thousand tokens serve.
+
+The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
+at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
@@ -24,20 +28,23 @@ from liar.sites import Site
 from liar.spec import Targets
 from liar.walk import evaluating
 
+SENSITIVITY_TOKENS = 2_048
+"""So much text tells the sensitivities; the sequence that reaches it is the last."""
+
 _SEQUENCES_AT_ONCE = 2
 """Backward keeps every activation of the sequences in flight."""
+
+_POSITIONS_AT_ONCE = 64
+"""Positions of each sequence whose logits over the whole vocabulary are in memory together."""
 
 
 @dataclass(slots=True)
 class SiteGradients:
-    """``taylor`` and ``fisher`` are (bundles,) fp64; ``tokens`` holds (sequences, length) for each batch of the text.
-
-    What nobody asked for is zero, or empty.
-    """
+    """``taylor`` and ``fisher`` are (bundles,) fp64, ``sensitivity`` is one number; what nobody asked for is zero."""
 
     taylor: Tensor
     fisher: Tensor
-    tokens: list[Tensor] = field(default_factory=list)
+    sensitivity: float = 0.0
 
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
@@ -45,61 +52,70 @@ Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 
 
 def gradient_steps(
-    adapter: Adapter, batches: Sequence[Batch], targets: Targets, *, masks: bool = True, tokens: bool = True
+    adapter: Adapter, batches: Sequence[Batch], targets: Targets, *, masks: bool = True, sensitivity: bool = True
 ) -> Steps:
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
-    ``masks`` and ``tokens`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
+    ``masks`` and ``sensitivity`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
     cross entropy; a classifier's uses the labels of the batch, else the model's own prediction. Raises
     :class:`InvalidSpecError` for a model without a head.
     """
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
-    sums = {
+    found = {
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    total = sum(len(_starts(batch)) for batch in batches)
-    sequences = done = 0
+    pieces, last = _pieces(batches)
+    if not masks:
+        pieces = pieces[:last]
+    sequences = tokens = 0
     signs = torch.Generator().manual_seed(0)
     required = [parameter for parameter in adapter.model.parameters() if parameter.requires_grad]
     with evaluating(adapter.model):
         try:
             for parameter in required:
                 parameter.requires_grad_(False)
-            for batch in batches:
-                rows: dict[str, list[Tensor]] = {site.name: [] for site in sites}
-                for start in _starts(batch):
-                    piece = {name: tensor[start : start + _SEQUENCES_AT_ONCE] for name, tensor in batch.items()}
-                    inputs = {name: tensor.to(device) for name, tensor in piece.items()}
-                    of_mask, of_token = _backward(adapter, sites, inputs, signs if tokens else None, masks)
-                    for name, gradient in of_mask.items():
-                        sums[name].taylor += gradient.sum(dim=0)
-                        sums[name].fisher += gradient.square().sum(dim=0)
-                    for name, weight in of_token.items():
-                        rows[name].append(weight)
-                    sequences += len(piece["input_ids"])
-                    done += 1
-                    yield done, total
-                for name, found in sums.items() if tokens else ():
-                    found.tokens.append(torch.cat(rows[name]))
+            for done, piece in enumerate(pieces, start=1):
+                inputs = {name: tensor.to(device) for name, tensor in piece.items()}
+                signed = sensitivity and done <= last
+                by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
+                for name, gradient in by_mask.items():
+                    found[name].taylor += gradient.sum(dim=0)
+                    found[name].fisher += gradient.square().sum(dim=0)
+                for name, trace in by_site.items():
+                    found[name].sensitivity += trace
+                sequences += len(inputs["input_ids"])
+                tokens += int(inputs["attention_mask"].sum()) if signed else 0
+                yield done, len(pieces)
         finally:
             for parameter in required:
                 parameter.requires_grad_(True)
     return {
-        name: SiteGradients(found.taylor.abs() / sequences, found.fisher / sequences, found.tokens)
-        for name, found in sums.items()
+        name: SiteGradients(sums.taylor.abs() / sequences, sums.fisher / sequences, sums.sensitivity / max(tokens, 1))
+        for name, sums in found.items()
     }
 
 
-def _starts(batch: Batch) -> range:
-    return range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
+def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
+    """The text in pieces of a few sequences, and how many of these tell the sensitivities."""
+    pieces: list[Batch] = [
+        {name: tensor[start : start + _SEQUENCES_AT_ONCE] for name, tensor in batch.items()}
+        for batch in batches
+        for start in range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
+    ]
+    tokens = 0
+    for count, piece in enumerate(pieces, start=1):
+        tokens += int(piece["attention_mask"].sum())
+        if tokens >= SENSITIVITY_TOKENS:
+            return pieces, count
+    return pieces, len(pieces)
 
 
 def _backward(
     adapter: Adapter, sites: list[Site], inputs: dict[str, Tensor], signs: torch.Generator | None, with_masks: bool
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Of each site: mask gradients (sequences, bundles) fp64 on the CPU, and token weights (sequences, length) fp32."""
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Of each site: mask gradients (sequences, bundles) fp64 on the CPU, and the traces summed over all tokens."""
     masks: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     handles = []
@@ -112,19 +128,23 @@ def _backward(
                 masks[site.name] = mask
                 handles.append(consumer.register_forward_pre_hook(_masking(mask, site.bundle_size)))
         with torch.enable_grad():
-            logits = _logits(adapter.model, inputs)
-            by_mask = _gradients(_loss(logits, inputs), masks, retain_graph=signs is not None)
-            by_output = _gradients(_signed(logits, inputs, signs), outputs) if signs is not None else {}
+            answer, of_loss, of_signs = _slopes(adapter.model, inputs, signs, with_masks)
+            by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
+            by_output = _pulled(answer, of_signs, outputs)
     finally:
         for handle in handles:
             handle.remove()
     # The consumer's output is added to the stream, so both have the same gradient.
-    weights = {name: gradient.float().square().sum(dim=-1) for name, gradient in by_output.items()}
-    return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, weights
+    traces = {name: float(gradient.float().square().sum()) for name, gradient in by_output.items()}
+    return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, traces
 
 
-def _gradients(scalar: Tensor, of: dict[str, Tensor], *, retain_graph: bool = False) -> dict[str, Tensor]:
-    found = torch.autograd.grad(scalar, list(of.values()), retain_graph=retain_graph) if of else ()
+def _pulled(
+    answer: Tensor, slope: Tensor | None, of: dict[str, Tensor], *, retain_graph: bool = False
+) -> dict[str, Tensor]:
+    if slope is None or not of:
+        return {}
+    found = torch.autograd.grad(answer, list(of.values()), slope, retain_graph=retain_graph)
     return dict(zip(of, found, strict=True))
 
 
@@ -144,46 +164,85 @@ def _keeping(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tupl
     return keep
 
 
-def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-    """(sequences, classes) of a classifier, (sequences, length, vocabulary) of a language model, at least fp32."""
-    output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+# -- from the logits to what the head reads -------------------------------------------------------------------------------
+
+
+def _slopes(
+    model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Generator | None, with_loss: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """An answer of the model, and the slopes of the loss and of the signed logits with respect to it.
+
+    The answer of a classifier is its logits; that of a language model is what its head reads, (sequences, length, width).
+    """
+    asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    head = model.get_output_embeddings()
+    if head is None:
+        logits = _logits_of(model(**asked))
+        labels = inputs.get("labels")
+        targets = logits.argmax(dim=-1) if labels is None else labels
+        share = logits.new_ones(len(logits))
+        return (
+            logits,
+            _loss_slope(logits.detach(), targets, share) if with_loss else None,
+            _centred_signs(logits.detach(), signs) if signs is not None else None,
+        )
+    answer: Tensor = model.base_model(**asked).last_hidden_state
+    of_loss = torch.zeros_like(answer) if with_loss else None
+    of_signs = torch.zeros_like(answer) if signs is not None else None
+    shares = _shares(inputs)
+    for start in range(0, shares.shape[1], _POSITIONS_AT_ONCE):
+        part = slice(start, min(start + _POSITIONS_AT_ONCE, shares.shape[1]))
+        read = answer[:, part].detach().requires_grad_()
+        logits = head(read)
+        seen = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
+        if of_loss is not None:
+            slope = _loss_slope(seen, inputs["input_ids"][:, 1:][:, part], shares[:, part]).to(logits.dtype)
+            (of_loss[:, part],) = torch.autograd.grad(logits, read, slope, retain_graph=of_signs is not None)
+        if of_signs is not None and signs is not None:
+            slope = _fisher_signs(seen, shares[:, part], signs).to(logits.dtype)
+            (of_signs[:, part],) = torch.autograd.grad(logits, read, slope)
+    return answer, of_loss, of_signs
+
+
+def _logits_of(output: object) -> Tensor:
     logits: Tensor | None = getattr(output, "logits", None)
     if logits is None:
         raise InvalidSpecError(
             "This model has no head to take a loss from; choose another criterion than taylor and fisher, and another "
             "allocation than loss-curve."
         )
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return logits
 
 
-def _loss(logits: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-    """Sum over sequences of each sequence's mean loss, so that every row of a mask sees its own sequence only."""
-    if logits.ndim == 2:
-        labels = inputs.get("labels")
-        return F.cross_entropy(logits, logits.argmax(dim=-1) if labels is None else labels, reduction="sum")
-    targets = inputs["input_ids"][:, 1:]
-    losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
-    return (losses * _shares(inputs, losses)).sum()
+def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
+    """Slope of the cross entropy at ``logits`` (..., classes): (p - e_target) times its share in the mean.
+
+    The loss is the sum over sequences of each sequence's mean, so that every row of a mask sees its own sequence only.
+    """
+    slope = logits.softmax(dim=-1)
+    slope.scatter_add_(-1, targets.unsqueeze(-1), -torch.ones_like(targets, dtype=slope.dtype).unsqueeze(-1))
+    return slope.mul_(shares.unsqueeze(-1))
 
 
-def _signed(logits: Tensor, inputs: dict[str, Tensor], signs: torch.Generator) -> Tensor:
-    """s^T F^(1/2) z under random signs s: the squared gradient of this is, on average, the trace that is wanted."""
-    if logits.ndim == 3:
-        logits = logits[:, :-1]
-    with torch.no_grad():
-        sign = torch.empty(logits.shape, dtype=logits.dtype).bernoulli_(0.5, generator=signs).mul_(2).sub_(1)
-        sign = sign.to(logits.device)
-        if logits.ndim == 2:
-            direction = sign - sign.mean(dim=-1, keepdim=True)
-        else:
-            p = logits.softmax(dim=-1)
-            sign *= p.sqrt()
-            direction = torch.addcmul(sign, p, sign.sum(dim=-1, keepdim=True), value=-1)
-            direction *= _shares(inputs, logits).sqrt().unsqueeze(-1)
-    return (logits * direction).sum()
+def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Tensor:
+    """F^(1/2)^T s under random signs s: on average, the squared gradient of this is the trace that is wanted."""
+    p = logits.softmax(dim=-1)
+    slope = _signs(logits, signs).mul_(p.sqrt())
+    slope = slope.sub_(p.mul_(slope.sum(dim=-1, keepdim=True)))
+    return slope.mul_(shares.sqrt().unsqueeze(-1))
 
 
-def _shares(inputs: dict[str, Tensor], like: Tensor) -> Tensor:
-    """What each predicted token weighs in the mean of its sequence, (sequences, length - 1); padding weighs nothing."""
-    real = inputs["attention_mask"][:, 1:].to(like)
+def _centred_signs(logits: Tensor, signs: torch.Generator) -> Tensor:
+    sign = _signs(logits, signs)
+    return sign.sub_(sign.mean(dim=-1, keepdim=True))
+
+
+def _signs(like: Tensor, signs: torch.Generator) -> Tensor:
+    drawn = torch.randint(0, 2, like.shape, generator=signs, dtype=torch.int8)
+    return drawn.to(like.device, like.dtype).mul_(2).sub_(1)
+
+
+def _shares(inputs: dict[str, Tensor]) -> Tensor:
+    """What each predicted token weighs in the mean of its sequence, (sequences, length - 1) fp32; padding weighs nothing."""
+    real = inputs["attention_mask"][:, 1:].float()
     return real / real.sum(dim=1, keepdim=True).clamp_min(1)

@@ -44,14 +44,10 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class SiteMoments:
-    """``plain`` moments are for solving; the others report and allocate.
-
-    ``norm_aware`` weighs each token by 1/|h|^2, ``loss_aware`` (where it was asked for) by |dL/dh|^2.
-    """
+    """``plain`` moments are for solving; ``norm_aware`` ones, in which a token weighs 1/|h|^2, report and allocate."""
 
     plain: Moments
     norm_aware: Moments
-    loss_aware: Moments | None = None
 
 
 class MomentsAccumulator:
@@ -112,24 +108,15 @@ class MomentsAccumulator:
 class SiteMomentsAccumulator:
     """The accumulators of one site, fed together."""
 
-    def __init__(
-        self, width: int, device: torch.device | str, dtype: torch.dtype = torch.float32, *, loss_aware: bool = False
-    ) -> None:
+    def __init__(self, width: int, device: torch.device | str, dtype: torch.dtype = torch.float32) -> None:
         self._plain = MomentsAccumulator(width, device, dtype)
         self._norm_aware = MomentsAccumulator(width, device, dtype)
-        self._loss_aware = MomentsAccumulator(width, device, dtype) if loss_aware else None
 
-    def update(self, rows: Tensor, stream: Tensor, gradient: Tensor | None = None) -> None:
-        """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it.
-
-        ``gradient`` (tokens,) is |dL/dh|^2 there, for the loss-aware moments.
-        """
+    def update(self, rows: Tensor, stream: Tensor) -> None:
+        """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it."""
         squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
         self._plain.update(rows)
         self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
-        if self._loss_aware is not None and gradient is not None:
-            self._loss_aware.update(rows, gradient)
 
     def finish(self, site: str) -> SiteMoments:
-        loss_aware = self._loss_aware.finish(site) if self._loss_aware is not None else None
-        return SiteMoments(self._plain.finish(site), self._norm_aware.finish(site), loss_aware)
+        return SiteMoments(self._plain.finish(site), self._norm_aware.finish(site))

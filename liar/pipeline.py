@@ -211,8 +211,8 @@ class _Run:
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
-            masks, tokens = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
-            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, tokens=tokens)
+            masks, sensitivity = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
             self.gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class _Run:
                 candidates.append(candidate)
                 if self.spec.schedule == "one-shot" and candidate.scores is not None:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
-                    moments[visit.site.name] = dataclasses.replace(visit.moments, loss_aware=None)
+                    moments[visit.site.name] = visit.moments
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
@@ -244,17 +244,15 @@ class _Run:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        weights: dict[str, list[Tensor]] | None = None
-        if self.spec.allocation == "loss-curve":
-            weights = {name: found.tokens for name, found in self.gradients.items()}
-        return walk(self.adapter, batches, self.spec.targets, token_weights=weights)
+        return walk(self.adapter, batches, self.spec.targets)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
         if self.calibration is not None:
             return self.calibration.candidate(self.spec, visit.site, self.adapter)
         scores = self._score(visit, self.adapter.consumer(visit.site).weight.T)
-        return candidate_of(self.spec, visit.site, visit.moments, scores, self.adapter)
+        gradients = self.gradients.get(visit.site.name)
+        return candidate_of(self.spec, visit.site, visit.moments, scores, self.adapter, gradients)
 
     def _score(self, visit: Visit, weight: Tensor) -> Tensor:
         gradients = self.gradients.get(visit.site.name)

@@ -265,7 +265,7 @@ def _calibrated(specs: Sequence[PruneSpec], loaded: LoadedModel, pace: _Pace) ->
         seed=base.seed,
         targets=base.targets,
         gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
-        loss_aware=base.allocation == "loss-curve",
+        sensitivity=base.allocation == "loss-curve",
     )
     calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
     return calibration
@@ -279,7 +279,7 @@ def _can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> b
 
 def _fits(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
     """Whether the covariances of all sites take no more than half of the memory that is free."""
-    number = sum(site.channels**2 for site in sites) * (3 if spec.allocation == "loss-curve" else 2)
+    number = 2 * sum(site.channels**2 for site in sites)
     size = max(loaded.model.dtype.itemsize, torch.float32.itemsize)
     return number * size <= free_bytes(execution_device(loaded.model)) // 2
 

@@ -7,7 +7,7 @@ pruned and sends the outputs of what is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,12 +45,10 @@ def walk(
     targets: Targets,
     *,
     sequential: bool = False,
-    token_weights: Mapping[str, Sequence[Tensor]] | None = None,
 ) -> Iterator[Visit]:
     """Visit every targeted site in the order of the computation.
 
-    ``token_weights`` gives (sequences, length) by site and batch for the loss-aware moments. Raises :class:`NonFiniteError` and
-    :class:`CalibrationError` naming the site. Closing the iterator releases all it holds.
+    Raises :class:`NonFiniteError` and :class:`CalibrationError` naming the site. Closing the iterator releases all it holds.
     """
     streams: list[Stream] = []
     contexts: list[list[dict[str, Any]]] = []
@@ -74,7 +72,6 @@ def walk(
                         [context[layer] for context in contexts],
                         visit=(layer, kind) in wanted,
                         sequential=sequential,
-                        token_weights=None if token_weights is None else token_weights.get(site.name),
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
                         break  # nothing behind the last site is needed
@@ -88,23 +85,20 @@ def _stage(
     *,
     visit: bool,
     sequential: bool,
-    token_weights: Sequence[Tensor] | None,
 ) -> Iterator[Visit]:
     """One half of a block for every batch; a visit when the site is wanted."""
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
     if visit:
-        loss_aware = token_weights is not None
-        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype, loss_aware=loss_aware)
+        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype)
     inputs: list[Tensor] = []
     advanced: list[Tensor] = []
-    for number, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
+    for stream, context in zip(streams, contexts, strict=True):
         with torch.no_grad():
             rows = adapter.consumer_input(site, stream.hidden, context)
             total, following = _advance(adapter, site, rows, stream.hidden)
             if accumulator is not None:
-                gradient = None if token_weights is None else stream.real(token_weights[number].to(total.device))
-                accumulator.update(stream.real(rows), stream.real(total), gradient)
+                accumulator.update(stream.real(rows), stream.real(total))
         if visit and sequential:
             inputs.append(rows)
             advanced.append(following)

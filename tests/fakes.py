@@ -176,7 +176,7 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
         model=ModelInfo(id=spec.model, family="llama", layers=3, parameters=150_000),
         block_parameters=81_648,
         criteria=list(CRITERIA),
-        weightings=list(WEIGHTINGS),
+        sensitive=True,
         kinds=_KINDS,
         tokens=spec.tokens,
         seconds=1.5,
@@ -192,7 +192,7 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
     removed = np.array([nearest_removed(bundles, ratio) / bundles for ratio in RATIOS])
     depth = 1 / (1 + np.arange(sites))
     parts = np.array([1.0, 0.8, 0.3, 0.25])  # none, bias, liar, least-squares
-    weights = np.array([1.0, 0.9, 0.7])  # plain, norm-aware, loss-aware
+    weights = np.array([1.0, 0.9])  # plain, norm-aware
     error = np.einsum("s,c,w,r,i->scwri", depth, 1 - 0.05 * np.arange(criteria), weights, parts, removed**2)
     sample = np.linspace(0, channels - 1, 12).round().astype(np.int32)
     factor = generator.normal(size=(sites, len(sample), 4))
@@ -203,6 +203,7 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
         scores=np.sort(generator.lognormal(sigma=2, size=(sites, criteria, bundles)), axis=-1)[..., ::-1],
         error=error,
         energy=np.ones((sites, len(WEIGHTINGS))),
+        sensitivity=0.7 * np.ones(sites),
         spectrum=np.tile(np.logspace(2, -3, 24), (sites, 1)),
         condition=np.array([3.2e4] * sites),
         sample=np.tile(sample, (sites, 1)),

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from liar.criteria import kept_bundles
 from liar.errors import NonFiniteError, UnsupportedModelError
-from liar.gradients import gradient_steps
+from liar.gradients import SiteGradients, Steps, gradient_steps
 from liar.models.adapter import Adapter, adapt
 from liar.moments import Moments
 from liar.reconstruct import reconstruct
@@ -207,6 +207,16 @@ def test_a_uniform_bert_ffn_is_an_ordinary_checkpoint(tmp_path) -> None:
     assert torch.equal(logits(loaded, batch), logits(model, batch))
 
 
+def gradients(steps: Steps) -> dict[str, SiteGradients]:
+    while True:
+        try:
+            done, total = next(steps)
+            assert 0 < done <= total
+        except StopIteration as stop:
+            found: dict[str, SiteGradients] = stop.value
+            return found
+
+
 @pytest.mark.parametrize("name", ["llama", "bert"])
 def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     model = build(name)
@@ -214,11 +224,7 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     data = batches(1, size=2)
     if name == "bert":
         data = [{**data[0], "labels": torch.tensor([0, 2])}]
-    steps = gradient_steps(adapter, data, "both")
-    assert next(steps) == (1, 1)
-    with pytest.raises(StopIteration) as stop:
-        next(steps)
-    scores = stop.value.value
+    scores = gradients(gradient_steps(adapter, data, "both"))
     site = adapter.sites()[2]
     bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
     columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
@@ -242,17 +248,14 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
-def test_token_weights_are_the_traces_of_the_gauss_newton_matrix(name: str) -> None:
+def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each pass draws other signs; their mean comes near what all rows of F^(1/2) J by themselves add up to."""
     model = build(name)
     adapter = adapt(model)
     batch = batches(1, size=1)[0]
     repeats = 400
-    steps = gradient_steps(adapter, [batch] * repeats, "both", masks=False)
-    for _ in range(repeats):
-        next(steps)
-    with pytest.raises(StopIteration) as stop:
-        next(steps)
+    monkeypatch.setattr("liar.gradients.SENSITIVITY_TOKENS", repeats * batch["input_ids"].numel())
+    found = gradients(gradient_steps(adapter, [batch] * repeats, "both", masks=False))
     site = adapter.sites()[1]
     outputs: list[Tensor] = []
     handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
@@ -264,8 +267,19 @@ def test_token_weights_are_the_traces_of_the_gauss_newton_matrix(name: str) -> N
     else:
         rows = logits - logits.mean()
     squares = [torch.autograd.grad(row, outputs[0], retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
-    found = torch.stack(stop.value.value[site.name].tokens).mean(0)
-    torch.testing.assert_close(found, torch.stack(squares).sum(0).float(), rtol=0.2, atol=1e-9)
+    assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_sensitivities_are_read_from_the_first_few_sequences(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, text = adapt(build(name)), batches(3)
+    monkeypatch.setattr("liar.gradients.SENSITIVITY_TOKENS", text[0]["input_ids"].numel())
+    first = gradients(gradient_steps(adapter, text[:1], "both", masks=False))
+    whole = gradients(gradient_steps(adapter, text, "both"))
+    for site, found in first.items():
+        assert found.sensitivity > 0
+        assert whole[site].sensitivity == pytest.approx(found.sensitivity)
+        assert whole[site].fisher.sum() > 0
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:

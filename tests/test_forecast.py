@@ -71,7 +71,7 @@ def bench(name: str, text: str) -> Bench:
     loaded = MAKERS[name]()
     base = PruneSpec.create(model=loaded.id, calibration=text, targets="both", schedule="one-shot", **TEXT)
     atlas, _ = drawn(atlas_steps(loaded, base))
-    return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, loss_aware=True, **TEXT))
+    return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, sensitivity=True, **TEXT))
 
 
 def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
@@ -192,7 +192,7 @@ def test_edits_that_do_not_fit_are_refused(edit: str, said: str) -> None:
 def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
     loaded = tiny.encoder()
     atlas, _ = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
-    assert atlas.facts.weightings == ["plain", "norm-aware"]
+    assert not atlas.facts.sensitive
     assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
     spec = PruneSpec(model=loaded.id, allocation="error-curve")
     assert forecast(spec, atlas).sites
@@ -240,7 +240,7 @@ def test_a_streamed_model_has_the_curves_that_need_no_backward_pass(text: str) -
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
     atlas, _ = drawn(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
     whole = bench("llama", text).atlas
-    assert atlas.facts.weightings == ["plain", "norm-aware"]
+    assert not atlas.facts.sensitive
     assert atlas.facts.kinds == whole.facts.kinds
     assert atlas.facts.block_parameters == whole.facts.block_parameters
     at = [whole.facts.criteria.index(name) for name in atlas.facts.criteria]

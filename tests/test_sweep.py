@@ -89,7 +89,7 @@ def same(first: RunResult, second: RunResult) -> bool:
 def test_a_run_from_a_calibration_is_that_run(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
-    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, loss_aware=True)
+    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True)
     for targets in ("both", "ffn"):
         for criterion in ("fisher", "obs"):
             chosen = spec(
@@ -104,7 +104,7 @@ _EDITS = ("layers.0.ffn:ratio=0.2", "layers.1.ffn:keep=0-3")
 def test_a_one_shot_run_from_a_calibration_reads_no_text(
     model: LoadedModel, text: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = calibrate(model, text, tokens=640, sequence_length=32, loss_aware=True)
+    shared = calibrate(model, text, tokens=640, sequence_length=32, sensitivity=True)
     chosen = spec(text, allocation="loss-curve")
     alone = run(chosen, model)
 
@@ -120,7 +120,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     ("choices", "given", "complaint"),
     [
         ({"criterion": "taylor"}, {}, "gradients=True"),
-        ({"allocation": "loss-curve"}, {"gradients": True}, "loss_aware=True"),
+        ({"allocation": "loss-curve"}, {"gradients": True}, "sensitivity=True"),
         ({"targets": "both"}, {"targets": "ffn"}, r"layers\.0\.attention"),
     ],
 )
