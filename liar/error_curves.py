@@ -60,31 +60,26 @@ def error_curves(
     mean = moments.mean[channels].to(dtype)
     C = moments.covariance[channels][:, channels].to(dtype)
 
-    diagonal = C.diagonal().clone()
-    C_upper = C.triu(1)
-    UW = (C_upper @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
-    bias = _from_end((W * UW).sum(dim=1))
     mean_error = _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
-    # tr(W^T C W) is the bias curve's first entry: everything removed.
-    energy = (bias[0] + mean_error[0]).clamp_min(torch.finfo(dtype).tiny)
-
-    error: dict[Reconstruction, Tensor] = {}
-    if "none" in reconstructions:
-        error["none"] = bias + mean_error
-    if "bias" in reconstructions:
-        error["bias"] = bias
-    if "liar" in reconstructions or "least-squares" in reconstructions:
+    found: dict[Reconstruction, Tensor] = {}
+    UW = W
+    if {"none", "bias", "liar"}.intersection(reconstructions):
+        diagonal = C.diagonal().clone()
+        UW = (C.triu(1) @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
+        found["bias"] = _from_end((W * UW).sum(dim=1))
+        found["none"] = found["bias"] + mean_error
+    if {"liar", "least-squares"}.intersection(reconstructions):
         r = ridge_of(moments, ridge)
         L = cholesky(C, r, site=site, tokens=moments.tokens)
         Z = L.T @ W
-        excess = Z.square() - r * W.square()
-        least_squares = _from_end(excess.sum(dim=1))
-        if "least-squares" in reconstructions:
-            error["least-squares"] = least_squares
+        found["least-squares"] = _from_end((Z.square() - r * W.square()).sum(dim=1))
         if "liar" in reconstructions:
-            error["liar"] = _liar(L, Z, W, UW, mean, r, least_squares)
+            found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
+    # With everything removed, whatever repairs has nothing to work with: tr(W^T C W).
+    everything = found["bias" if "bias" in found else "least-squares"][0]
+    energy = (everything + mean_error[0]).clamp_min(torch.finfo(dtype).tiny)
     ends = slice(None, None, bundle_size)
-    relative = {name: (curve.clamp_min(0)[ends] / energy).cpu() for name, curve in error.items()}
+    relative = {name: (found[name].clamp_min(0)[ends] / energy).cpu() for name in reconstructions}
     return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)
 
 

@@ -6,8 +6,8 @@
   J the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x E|error|^2 is
   twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
   (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
-  logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs no
-  long text, so the first few thousand tokens serve.
+  logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs
+  less text than a covariance, so a part of it serves.
 
 The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
 at a time.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +29,8 @@ from liar.sites import Site
 from liar.spec import Targets
 from liar.walk import evaluating
 
-SENSITIVITY_TOKENS = 2_048
-"""So much text tells the sensitivities; the sequence that reaches it is the last."""
+SENSITIVITY_SHARE = 1 / 3
+"""So much of the text tells the sensitivities; the sequence that reaches it is the last."""
 
 _SEQUENCES_AT_ONCE = 2
 """Backward keeps every activation of the sequences in flight."""
@@ -104,12 +105,9 @@ def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
         for batch in batches
         for start in range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
     ]
-    tokens = 0
-    for count, piece in enumerate(pieces, start=1):
-        tokens += int(piece["attention_mask"].sum())
-        if tokens >= SENSITIVITY_TOKENS:
-            return pieces, count
-    return pieces, len(pieces)
+    tokens = [int(piece["attention_mask"].sum()) for piece in pieces]
+    enough = SENSITIVITY_SHARE * sum(tokens)
+    return pieces, next(count for count, read in enumerate(accumulate(tokens), start=1) if read >= enough)
 
 
 def _backward(

@@ -175,21 +175,24 @@ def relative_errors(
     C = moments.covariance.to(dtype)
     mean = moments.mean.to(dtype)
     removed = complement(kept, W.shape[0])
-    energy = float((W * (C @ W)).sum() + (mean @ W).square().sum())
-    if energy <= 0:
-        return dict.fromkeys(solutions, 0.0)
     W_u, W_m = W[kept], W[removed]
+    C_uu = C[kept][:, kept]
     CW_m = C[:, removed] @ W_m
+    kept_CW_m = CW_m[kept]
     removed_error = float((CW_m[removed] * W_m).sum())
     mean_removed = mean[removed] @ W_m
-    C_uu = C[kept][:, kept] if any(name in solutions for name in ("liar", "least-squares")) else None
+    # tr(W^T C W) block by block: the product with all of W would be the largest of all.
+    energy = float((W_u * (C_uu @ W_u)).sum() + 2 * (W_u * kept_CW_m).sum()) + removed_error
+    energy += float((mean @ W).square().sum())
+    if energy <= 0:
+        return dict.fromkeys(solutions, 0.0)
     errors: dict[Reconstruction, float] = {}
     for name, solution in solutions.items():
         error = removed_error
         mean_error = solution.bias_change - mean_removed
-        if C_uu is not None and name not in ("none", "bias"):
+        if name not in ("none", "bias"):
             D_u = solution.weight - W_u
-            error += float((D_u * (C_uu @ D_u)).sum() - 2 * (D_u * CW_m[kept]).sum())
+            error += float((D_u * (C_uu @ D_u)).sum() - 2 * (D_u * kept_CW_m).sum())
             mean_error = mean_error + mean[kept] @ D_u
         errors[name] = max(error + float(mean_error.square().sum()), 0.0) / energy
     return errors
