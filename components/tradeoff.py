@@ -1,33 +1,33 @@
-"""What a metric costs: many ratios in one job, drawn as they come, and masks of one criterion under another's repair."""
+"""What a metric costs: many ratios in one job, drawn as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.jobs import Job, JobQueue, Snapshot
+from components.jobs import Snapshot
+from components.masks import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
+from components.work import Work, loaded_for, measured
 from liar.compare import differing
 from liar.errors import LiarError
-from liar.events import Evaluated, Progress
-from liar.plots import mask_heatmap, pareto_figure, ratio_figure
+from liar.events import Progress
+from liar.plots import pareto_figure, ratio_figure
 from liar.plots.tradeoff import COSTS, Cost, tasks_of
-from liar.results import Evaluation, RunResult
+from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, Task
 from liar.view import View
-from liar.words import count, duration, metric_value
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.models.catalog import LoadedModel
-    from liar.sweep import MaskCell, SweepSpec
+    from liar.sweep import SweepSpec
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
@@ -35,8 +35,6 @@ _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
 """Choices in which the runs of one picture may differ."""
 
 _AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
-
-_FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 
 # Gradio draws every figure into an element of its own, and no event of a plot reaches it: watch for new figures.
 _CLICKS = """
@@ -203,8 +201,8 @@ class TradeoffPanel:
         """In the worker: every finished run is stored at once."""
         from liar.sweep import sweep_steps
 
-        loaded = _load(self.studio, sweep.base)
-        sweep = sweep.model_copy(update={"base": _measured(sweep.base, loaded)})
+        loaded = loaded_for(self.studio, sweep.base)
+        sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
             for step in steps:
                 if isinstance(step, RunResult):
@@ -247,7 +245,7 @@ class SweepForm:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False
         )
-        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=_FEW_CRITERIA, label="Criteria", visible=False)
+        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
 
     @property
     def inputs(self) -> list[Block]:
@@ -255,147 +253,6 @@ class SweepForm:
 
     def wire(self) -> None:
         self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **QUIET)
-
-
-class Work:
-    """Button, Stop and status line of one job of the queue."""
-
-    def __init__(self, jobs: JobQueue, words: str, name: str) -> None:
-        self.jobs = jobs
-        with gr.Row(elem_classes=["work"]):
-            self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
-            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
-        self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["work-status"])
-        self.job = gr.State("")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.button, self.stop, self.status, self.job]
-
-    def wire(self) -> None:
-        self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
-
-    def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
-        return self.jobs.submit(str(request.session_hash), key, title, make, kind=key.partition(":")[0])
-
-    def follow(self, job: Job) -> Iterator[tuple[Snapshot, Updates]]:
-        """Snapshots until the job has ended, with what the line says of each; the last one is the caller's to tell."""
-        for snapshot in self.jobs.watch(job):
-            updates = {} if snapshot.ended else {**self.busy(""), self.status: _line(job, snapshot), self.job: job.id}
-            yield snapshot, updates
-
-    def handed_out(self, id: str) -> list[RunResult]:
-        """Runs of a sweep that are there."""
-        job = self.jobs.get(id)
-        return [item for item in self.jobs.snapshot(job).partial if isinstance(item, RunResult)] if job else []
-
-    def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed; the watcher tells when the step at work has ended."""
-        job = self.jobs.get(id)
-        if job is not None:
-            self.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
-
-    def busy(self, words: str) -> Updates:
-        return {
-            self.button: gr.update(interactive=False),
-            self.stop: gr.update(interactive=True),
-            self.status: status.running(words),
-        }
-
-    def idle(self, words: str) -> Updates:
-        return {
-            self.button: gr.update(interactive=True),
-            self.stop: gr.update(interactive=False),
-            self.status: words,
-        }
-
-
-class MaskTable:
-    """The paper's open question: does a criterion that was made for one repair serve another?"""
-
-    def __init__(self, studio: Studio, bus: Bus) -> None:
-        self.studio, self.bus = studio, bus
-        gr.HTML(
-            "<h3>Masks of one criterion, repair of another</h3><p>Every criterion prunes once, at the recipe's ratio, "
-            "allocation and targets; every reconstruction then repairs that same mask. All of it is read from one "
-            "calibration of the dense model, one-shot.</p>",
-            elem_classes=["caption"],
-        )
-        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=_FEW_CRITERIA, label="Criteria")
-        self.reconstructions = gr.CheckboxGroup(
-            list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
-        )
-        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks")
-        self.words = gr.HTML("", elem_id="mask-words")
-        self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
-        with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
-            self.table = gr.HTML("", elem_classes=["runs-table"])
-
-    def wire(self) -> None:
-        inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
-        outputs: list[Block] = [*self.work.outputs, self.words, self.plot, self.twin, self.table]
-        self.work.button.click(self.compute, inputs, outputs, trigger_mode="once", **HEARD)
-        self.work.wire()
-
-    def compute(
-        self,
-        spec: PruneSpec | None,
-        criteria: list[Criterion],
-        reconstructions: list[Reconstruction],
-        request: gr.Request,
-    ) -> Iterator[Updates]:
-        """Fill the table cell by cell as one job."""
-        if not criteria or not reconstructions:
-            yield self.work.idle(status.problem("Choose at least one criterion and one reconstruction."))
-            return
-        chosen = spec or PruneSpec()
-        rows = [name for name in CRITERIA if name in criteria]
-        columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
-        title = f"{len(rows)} criteria under {len(columns)} reconstructions"
-        key = f"masks:{chosen.key}:{','.join(rows)}:{','.join(columns)}"
-        try:
-            job = self.work.submit(request, key, title, lambda: self._compute(chosen, rows, columns))
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield {**self.work.busy(f"{title}…"), self.work.job: job.id}
-        there = 0
-        for snapshot, line in self.work.follow(job):
-            updates = dict(line)
-            if len(snapshot.partial) != there:
-                there = len(snapshot.partial)
-                updates |= self._draw(snapshot.partial, chosen, rows, columns)
-            if snapshot.ended:
-                updates |= self.work.idle(_mask_end(snapshot, title))
-            yield updates
-
-    def _compute(
-        self, spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
-    ) -> Iterator[Progress | Evaluation | MaskCell]:
-        """In the worker; the dense model's evaluation is kept like a cell."""
-        from liar.sweep import mask_table_steps
-
-        loaded = _load(self.studio, spec)
-        with closing(mask_table_steps(_measured(spec, loaded), criteria, reconstructions, loaded)) as steps:
-            for step in steps:
-                yield step.evaluation if isinstance(step, Evaluated) else step
-
-    def _draw(
-        self,
-        handed_out: Sequence[Evaluation | MaskCell],
-        spec: PruneSpec,
-        criteria: Sequence[Criterion],
-        reconstructions: Sequence[Reconstruction],
-    ) -> Updates:
-        dense = next((item for item in handed_out if isinstance(item, Evaluation)), None)
-        cells = [item for item in handed_out if not isinstance(item, Evaluation)]
-        return {
-            self.words: f"<p>{escape(_mask_words(spec, dense))}</p>",
-            self.plot: gr.update(value=mask_heatmap(cells, criteria, reconstructions), visible=True),
-            self.twin: gr.update(visible=True),
-            self.table: _mask_twin(cells),
-        }
 
 
 class _Drawn:
@@ -439,72 +296,3 @@ def _runs(number: int) -> str:
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(visible=compared == "reconstructions"), gr.update(visible=compared == "criteria")
-
-
-def _line(job: Job, snapshot: Snapshot) -> str:
-    """The progress of a job that counts its own pieces."""
-    event = snapshot.event
-    if snapshot.state == "waiting" or not isinstance(event, Progress):
-        return status.follow(job.title, snapshot)
-    left = f" {duration(event.seconds_left).capitalize()} left." if event.seconds_left else ""
-    done = event.done / event.total if event.done else None
-    return status.running(f"{event.done} of {event.total} done. {event.message}.{left}", done)
-
-
-# -- in the worker ------------------------------------------------------------------------------------------------------------
-
-
-def _load(studio: Studio, spec: PruneSpec) -> LoadedModel:
-    return studio.registry.get(spec.model, spec.device, spec.dtype)
-
-
-def _measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the task of its model, where it names none."""
-    if spec.evaluate or loaded.task is None:
-        return spec
-    return spec.model_copy(update={"evaluate": (loaded.task,)})
-
-
-# -- the words of the table of masks ------------------------------------------------------------------------------------------
-
-
-def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
-    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
-    begun = f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation"
-    if dense is None:
-        return f"{begun}."
-    value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
-    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {count(dense.n)})."
-
-
-def _mask_end(snapshot: Snapshot, title: str) -> str:
-    if snapshot.state == "failed":
-        return status.problem(str(snapshot.error))
-    return status.note("Stopped. The cells that are there stay." if snapshot.state == "stopped" else f"Done: {title}.")
-
-
-def _mask_twin(cells: Sequence[MaskCell]) -> str:
-    names = ("Criterion", "Reconstruction", "Mean error of the sites", "Metric", "Standard error", "n")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    rows = "".join(
-        f'<tr><th scope="row">{cell.criterion}</th>'
-        + "".join(f"<td>{words}</td>" for words in _mask_row(cell))
-        + "</tr>"
-        for cell in cells
-    )
-    return (
-        '<div class="scroll" role="region" aria-label="Masks and repairs" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _mask_row(cell: MaskCell) -> list[str]:
-    known = cell.value is not None and cell.stderr is not None and cell.task is not None
-    metric = "perplexity" if cell.task == "perplexity" else "accuracy"
-    measured = [metric_value(cast(float, number), metric) for number in (cell.value, cell.stderr)] if known else []
-    return [
-        cell.reconstruction,
-        f"{cell.error:.4f}",
-        *(measured or ["not measured", ""]),
-        f"{cell.n:,}" if cell.n else "",
-    ]

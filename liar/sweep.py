@@ -1,4 +1,4 @@
-"""Many runs from one calibration: the metric over ratio, and masks of one criterion under the repairs of another.
+"""Many runs from one calibration: the metric over ratio, criteria and reconstructions.
 
 Moments know nothing of criterion, ratio and reconstruction, so whatever the schedule allows to be shared is computed once.
 Closing a generator between two steps stops it; what it handed out before stays good.
@@ -7,37 +7,28 @@ Closing a generator between two steps stops it; what it handed out before stays 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from itertools import product
 from math import prod
-from statistics import fmean
 from typing import Annotated, Any, Self
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from liar.allocation import Candidate, allocate
-from liar.calibration import Calibration, calibration_steps
-from liar.edits import merge
+from liar.calibration import Calibration
 from liar.environment import readable_failures
-from liar.errors import InsufficientMemoryError, InvalidSpecError
-from liar.evaluate import evaluate_steps
+from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
-from liar.events import Evaluated, Finished, Progress, Stage
-from liar.models.adapter import execution_device
+from liar.events import Finished, Progress
 from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
-from liar.models.placement import free_bytes
-from liar.pipeline import chosen_bundles, stream, working_copy
-from liar.reconstruct import reconstruct_all, relative_errors
+from liar.pipeline import stream
 from liar.results import Evaluation, RunResult
-from liar.sites import Site
-from liar.spec import GRADIENT_CRITERIA, MAX_RATIO, Criterion, PruneSpec, Reconstruction, Task
+from liar.sharing import can_share, shared_calibration
+from liar.spec import MAX_RATIO, Criterion, PruneSpec, Reconstruction
 from liar.store import RunStore
-from liar.surgery import ConsumerParameters, install, kept_channels, shrink
-from liar.timing import paced
+from liar.timing import JobPace
 
 MAX_RATIOS = 20
 MAX_RUNS = 40
@@ -121,7 +112,7 @@ def sweep_steps(
         specs = sweep.specs
         sites = loaded.adapter.sites(sweep.base.targets)
         allocate("uniform", [Candidate(site, 1) for site in sites], max(sweep.ratios))
-        pace = _Pace(len(specs))
+        pace = JobPace(len(specs))
         missing: list[PruneSpec] = []
         for spec in specs:
             if store is not None and (known := store.find(spec)) is not None:
@@ -130,8 +121,8 @@ def sweep_steps(
             else:
                 missing.append(spec)
         calibration: Calibration | None = None
-        if len(missing) > 1 and _can_share(missing[0], loaded, sites):
-            calibration = yield from _calibrated(missing, loaded, pace)
+        if len(missing) > 1 and can_share(missing[0], loaded, sites):
+            calibration = yield from shared_calibration(missing, loaded, pace)
         pace.start()
         dense: list[Evaluation] = []
         comparison = Comparison()
@@ -147,180 +138,6 @@ def sweep_steps(
                         dense = [item for item in event.result.evaluations if item.variant == "dense"]
                         yield event.result
         yield pace.at("prune", "All runs are there")
-
-
-class MaskCell(BaseModel):
-    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
-
-    ``stderr`` is the metric's standard error over ``n`` items.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    criterion: Criterion
-    reconstruction: Reconstruction
-    error: float
-    task: Task | None = None
-    value: float | None = None
-    stderr: float | None = None
-    n: int | None = None
-
-
-def mask_table_steps(
-    spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction], loaded: LoadedModel
-) -> Generator[Progress | Evaluated | MaskCell, None, None]:
-    """Whether a criterion made for one repair serves another: masks of each of ``criteria`` under each reconstruction.
-
-    One-shot, whatever the schedule of ``spec``, because all masks are of one calibration; its allocation spreads the ratio,
-    and a curve allocation reads the curves of the spec's own reconstruction for all of a row. Hands out the evaluation of
-    the dense model (if ``loaded`` has a task) and then one cell after the other, row by row; ``loaded`` is never changed.
-
-    Raises :class:`InsufficientMemoryError` when the moments of all sites do not fit, and what a run raises.
-    """
-    with readable_failures():
-        specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
-        columns = tuple(dict.fromkeys(reconstructions))
-        sites = loaded.adapter.sites(spec.targets)
-        allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
-        if not _fits(spec, loaded, sites):
-            raise InsufficientMemoryError(
-                "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
-            )
-        pace = _Pace(len(specs) * len(columns))
-        calibration = yield from _calibrated(specs, loaded, pace)
-        task = next(iter(spec.evaluate), loaded.task)
-        if task is not None:
-            steps = evaluate_steps(loaded, task, "dense", limit=spec.evaluate_limit)
-            yield Evaluated((yield from paced(steps, "evaluate", f"Measuring {task} of the dense model")))
-        pace.start()
-        for row in specs:
-            working = working_copy(loaded)
-            repairs, errors = yield from _pruned(row, columns, working, calibration, pace)
-            for name in columns:
-                for site, parameters in repairs[name].items():
-                    install(working.adapter, site, parameters)
-                cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
-                if task is not None:
-                    steps = evaluate_steps(working, task, "reconstructed", limit=spec.evaluate_limit)
-                    words = f"Measuring {task} of {row.criterion} masks with {name}"
-                    measured = yield from pace.along(steps, "evaluate", words)
-                    cell = cell.model_copy(
-                        update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
-                    )
-                pace.step()
-                yield cell
-        yield pace.at("evaluate", "All cells are there")
-
-
-Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]
-
-
-def _pruned(
-    spec: PruneSpec,
-    reconstructions: tuple[Reconstruction, ...],
-    working: LoadedModel,
-    calibration: Calibration,
-    pace: _Pace,
-) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
-    """Prune ``working`` once; what each reconstruction would install at every site, and the errors that it leaves."""
-    adapter = working.adapter
-    sites = adapter.sites(spec.targets)
-    edits = merge(spec.edits)
-    candidates: list[Candidate] = []
-    for site in sites:
-        yield pace.at("calibrate", f"Scoring {site.name} by {spec.criterion}")
-        candidates.append(calibration.candidate(spec, site, adapter))
-    kept = allocate(spec.allocation, candidates, spec.ratio)
-    repairs: Repairs = {name: {} for name in reconstructions}
-    errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
-    for site in sites:
-        yield pace.at("prune", f"Pruning {site.name} by {spec.criterion}")
-        with torch.no_grad():
-            consumer = adapter.consumer(site)
-            weight = consumer.weight.T
-            scores = calibration.scores(spec.criterion, site, weight, spec.seed)
-            bundles = chosen_bundles(site, scores, kept[site.name], edits.get(site.name))
-            channels = kept_channels(site, bundles, weight.device)
-            moments = calibration.moments[site].plain
-            solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
-            for name, error in relative_errors(moments, weight, channels, solutions).items():
-                repairs[name][site] = ConsumerParameters.install_of(consumer, solutions[name])
-                errors[name].append(error)
-            shrink(adapter, site, bundles, repairs[reconstructions[0]][site])
-    adapter.after_surgery(sites)
-    return repairs, errors
-
-
-# -- what runs can share --------------------------------------------------------------------------------------------------
-
-
-def _calibrated(specs: Sequence[PruneSpec], loaded: LoadedModel, pace: _Pace) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most."""
-    base = specs[0]
-    steps = calibration_steps(
-        loaded,
-        base.calibration,
-        tokens=base.tokens,
-        sequence_length=base.sequence_length,
-        seed=base.seed,
-        targets=base.targets,
-        gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
-        sensitivity=base.allocation == "loss-curve",
-    )
-    calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
-    return calibration
-
-
-def _can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
-    """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
-    looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
-    return looks and not is_offloaded(loaded.model) and _fits(spec, loaded, sites)
-
-
-def _fits(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
-    """Whether the covariances of all sites take no more than half of the memory that is free."""
-    number = 2 * sum(site.channels**2 for site in sites)
-    size = max(loaded.model.dtype.itemsize, torch.float32.itemsize)
-    return number * size <= free_bytes(execution_device(loaded.model)) // 2
-
-
-class _Pace:
-    """Progress of the whole: how many pieces are done, and how long the others take at the pace so far."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total, self.skipped = 0, total, 0
-        self.start()
-
-    def start(self) -> None:
-        """From here on time counts."""
-        self.begun = self.stepped = time.perf_counter()
-
-    def skip(self) -> None:
-        """One piece needed no work."""
-        self.done += 1
-        self.skipped += 1
-
-    def step(self) -> None:
-        self.done += 1
-        self.stepped = time.perf_counter()
-
-    def at(self, stage: Stage, message: str) -> Progress:
-        left: float | None = None
-        if self.done > self.skipped:
-            each = (self.stepped - self.begun) / (self.done - self.skipped)
-            left = max(each * (self.total - self.done) - (time.perf_counter() - self.stepped), 0.0)
-        return Progress(stage, self.done, self.total, message, left)
-
-    def along(
-        self, steps: Generator[tuple[int, int], None, Any], stage: Stage, message: str
-    ) -> Generator[Progress, None, Any]:
-        """The progress of the whole while one of its pieces goes on; the value of ``steps`` is passed on."""
-        while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            yield self.at(stage, f"{message}, {done} of {total}")
 
 
 def _name(spec: PruneSpec, sweep: SweepSpec) -> str:

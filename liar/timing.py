@@ -51,3 +51,43 @@ def paced(steps: Generator[tuple[int, int], None, T], stage: Stage, message: str
             value: T = stop.value
             return value
         yield pace.at(done, message)
+
+
+class JobPace:
+    """Progress of the whole: how many pieces are done, and how long the others take at the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total, self.skipped = 0, total, 0
+        self.start()
+
+    def start(self) -> None:
+        """From here on time counts."""
+        self.begun = self.stepped = time.perf_counter()
+
+    def skip(self) -> None:
+        """One piece needed no work."""
+        self.done += 1
+        self.skipped += 1
+
+    def step(self) -> None:
+        self.done += 1
+        self.stepped = time.perf_counter()
+
+    def at(self, stage: Stage, message: str) -> Progress:
+        left: float | None = None
+        if self.done > self.skipped:
+            each = (self.stepped - self.begun) / (self.done - self.skipped)
+            left = max(each * (self.total - self.done) - (time.perf_counter() - self.stepped), 0.0)
+        return Progress(stage, self.done, self.total, message, left)
+
+    def along(
+        self, steps: Generator[tuple[int, int], None, T], stage: Stage, message: str
+    ) -> Generator[Progress, None, T]:
+        """The progress of the whole while one of its pieces goes on; the value of ``steps`` is passed on."""
+        while True:
+            try:
+                done, total = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            yield self.at(stage, f"{message}, {done} of {total}")

@@ -15,11 +15,12 @@ from liar.data.tasks import LabelledText
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.events import Evaluated, Progress
+from liar.mask_table import MaskCell, mask_table_steps
 from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from liar.store import RunStore
-from liar.sweep import MaskCell, SweepSpec, mask_table_steps, ratios_between, sweep_steps
+from liar.sweep import SweepSpec, ratios_between, sweep_steps
 from tests import tiny
 
 
@@ -60,7 +61,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
 
     monkeypatch.setattr("liar.pipeline.evaluate_steps", measure)
-    monkeypatch.setattr("liar.sweep.evaluate_steps", measure)
+    monkeypatch.setattr("liar.mask_table.evaluate_steps", measure)
     return variants
 
 
@@ -162,8 +163,8 @@ def test_memory_that_does_not_hold_a_calibration_costs_time_only(
 ) -> None:
     sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
     shared = points(sweep_steps(sweep, model))
-    monkeypatch.setattr("liar.sweep.free_bytes", lambda device: 0)
-    monkeypatch.setattr("liar.sweep.calibration_steps", None)
+    monkeypatch.setattr("liar.sharing.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.sharing.calibration_steps", None)
     assert all(same(a, b) for a, b in zip(points(sweep_steps(sweep, model)), shared, strict=True))
     with pytest.raises(InsufficientMemoryError, match="compare single runs"):
         list(mask_table_steps(spec(text), ("obs",), ("bias",), model))

@@ -35,6 +35,9 @@ TOP = 48
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
+SMALLEST_ERROR = 1e-6
+"""What stands for an error of zero where errors are divided or their logarithm is drawn."""
+
 
 def flush_left(figure: go.Figure, titles: int, shift: int) -> None:
     """Subplot titles are the first annotations; they read better at the left edge than centred."""

@@ -1,4 +1,4 @@
-"""Figures of many runs: the metric over ratio, against what it costs, masks under repairs, and two runs side by side."""
+"""Figures of many runs: the metric over ratio, and against what it costs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import plotly.graph_objects as go
 
-from liar.compare import RunComparison, SiteDifference, differing
+from liar.compare import differing
 from liar.plots.frame import (
     FONT,
     GRID,
     RECONSTRUCTION_COLOURS,
     RECONSTRUCTION_DASHES,
-    STANDOFF,
     VARIANT_COLOURS,
     empty,
     framed,
-    title,
 )
 from liar.results import Evaluation, RunResult, Variant
-from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
+from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
 from liar.words import count, metric_value
 
 if TYPE_CHECKING:  # the cells come with torch, the figures without
-    from liar.sweep import MaskCell
+    pass
 
 Run = RunResult | RunSummary
 Cost = Literal["parameters", "bytes", "seconds"]
@@ -62,9 +60,6 @@ _SYMBOLS: Mapping[Reconstruction, str] = {
 }
 
 _DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
-_WORSE_BETTER = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
-_SMALLEST_ERROR = 1e-6
-_WIDEST_RATIO = 100.0
 
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
@@ -348,138 +343,3 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 def _value_words(item: Evaluation) -> str:
     value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
     return f"{item.metric} {value} ± {stderr} (one standard error, n = {item.n:,})"
-
-
-# -- masks of one criterion under the repairs of another ----------------------------------------------------------------------
-
-
-def mask_heatmap(
-    cells: Sequence[MaskCell], criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
-) -> go.Figure:
-    """Criteria as rows, reconstructions as columns; the deeper the colour, the better. Cells that are not there stay empty.
-
-    A cell says the metric with its standard error and the mean error of the sites, or the error alone where nothing was
-    measured. The colours are see-through, so that the page's own text colour reads well on all of them.
-    """
-    if not cells or not criteria or not reconstructions:
-        return empty("No cell is there yet.")
-    at = {(cell.criterion, cell.reconstruction): cell for cell in cells}
-    grid = [[at.get((criterion, name)) for name in reconstructions] for criterion in criteria]
-    drawn = 62 * len(criteria)
-    figure = go.Figure(
-        go.Heatmap(
-            x=[name.replace("-", "-<br>") for name in reconstructions],
-            y=list(criteria),
-            z=[[_goodness(cell) if cell else None for cell in line] for line in grid],
-            text=[[_cell_words(cell) if cell else "" for cell in line] for line in grid],
-            texttemplate="%{text}",
-            textfont={"size": 12},
-            customdata=[[_cell_hover(cell) if cell else "" for cell in line] for line in grid],
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-            colorscale=[[0.0, "rgba(0,114,178,0.04)"], [1.0, "rgba(0,114,178,0.5)"]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
-    )
-    figure.update_xaxes(side="top", fixedrange=True, showgrid=False, zeroline=False, tickangle=0)
-    figure.update_yaxes(
-        autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, automargin=True, **STANDOFF
-    )
-    figure.add_annotation(title("mask by ↓, repaired by →", y=1.0) | {"yshift": 38})
-    return framed(figure, drawn=drawn + 24, bottom=8, left=8, right=8).update_layout(
-        margin={"t": 76}, height=drawn + 108
-    )
-
-
-def _goodness(cell: MaskCell) -> float:
-    """Grows with what the cell is worth; perplexities and errors compare by their ratios."""
-    if cell.value is None or cell.task is None:
-        return -log10(max(cell.error, _SMALLEST_ERROR))
-    return -log10(cell.value) if _is_perplexity(cell.task) else cell.value
-
-
-def _cell_words(cell: MaskCell) -> str:
-    error = f"error {cell.error:.2g}"
-    if cell.value is None or cell.stderr is None:
-        return error
-    metric = _metric_of(cell)
-    return f"<b>{metric_value(cell.value, metric)}</b><br>± {metric_value(cell.stderr, metric)}<br>{error}"
-
-
-def _cell_hover(cell: MaskCell) -> str:
-    lines = [f"<b>{cell.criterion} masks, {cell.reconstruction}</b>", f"mean error of the sites {cell.error:.4g}"]
-    if cell.value is not None and cell.stderr is not None:
-        metric = _metric_of(cell)
-        value, stderr = metric_value(cell.value, metric), metric_value(cell.stderr, metric)
-        lines.insert(1, f"{metric} {value} ± {stderr} (one standard error, n = {cell.n:,})")
-    return "<br>".join(lines)
-
-
-def _metric_of(cell: MaskCell) -> str:
-    return "perplexity" if cell.task == "perplexity" else "accuracy"
-
-
-# -- two runs side by side ----------------------------------------------------------------------------------------------------
-
-
-def comparison_heatmap(comparison: RunComparison) -> go.Figure:
-    """Layer x site: the error of what run A installed over that of run B, blue where B is better, on a log scale.
-
-    ``customdata`` of a cell is its words and the name of its site.
-    """
-    sites = comparison.sites
-    if not sites:
-        return empty("The two runs have no site in common.")
-    kinds: list[SiteKind] = [kind for kind in ("ffn", "attention") if any(site.kind == kind for site in sites)]
-    layers = sorted({site.layer for site in sites})
-    at = {(site.layer, site.kind): site for site in sites}
-    grid = [[at.get((layer, kind)) for layer in layers] for kind in kinds]
-    widest = log10(min(max([1.1, *(max(_ratio(site), 1 / _ratio(site)) for site in sites)]), _WIDEST_RATIO))
-    ticks = [part * widest for part in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-    drawn = 44 * len(kinds)
-    figure = go.Figure(
-        go.Heatmap(
-            x=layers,
-            y=["FFN" if kind == "ffn" else "attention" for kind in kinds],
-            z=[[log10(_ratio(site)) if site else None for site in line] for line in grid],
-            customdata=[[[_site_words(site), site.name] if site else ["", ""] for site in line] for line in grid],
-            hovertemplate="%{customdata[0]}<extra></extra>",
-            hoverongaps=False,
-            colorscale=_WORSE_BETTER,
-            zmin=-widest,
-            zmax=widest,
-            xgap=1,
-            ygap=1,
-            colorbar={
-                "orientation": "h",
-                "title": {"text": "error of A ÷ error of B (log scale)", "side": "top", "font": FONT},
-                "tickvals": ticks,
-                "ticktext": [f"{10**tick:.2g}" for tick in ticks],
-                "tickangle": 0,
-                "thickness": 10,
-                "outlinewidth": 0,
-                "y": -62 / drawn,
-                "yanchor": "top",
-                "ypad": 0,
-            },
-        )
-    )
-    figure.update_xaxes(
-        fixedrange=True, showgrid=False, zeroline=False, title={"text": "layer", "standoff": 4, "font": FONT}
-    )
-    figure.update_yaxes(fixedrange=True, showgrid=False, zeroline=False, automargin=True, **STANDOFF)
-    return framed(figure, drawn=drawn, bottom=114, left=8, right=8)
-
-
-def _ratio(site: SiteDifference) -> float:
-    return max(site.a, _SMALLEST_ERROR) / max(site.b, _SMALLEST_ERROR)
-
-
-def _site_words(site: SiteDifference) -> str:
-    unit = "neurons" if site.kind == "ffn" else "query heads"
-    return (
-        f"<b>{site.name}</b><br>error A {site.a:.4g}, B {site.b:.4g} of the output's energy"
-        f"<br>kept A {site.kept_a:,}, B {site.kept_b:,} of {site.units:,} {unit}"
-    )

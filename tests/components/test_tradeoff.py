@@ -19,10 +19,11 @@ from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
 from liar.events import Evaluated, Progress
+from liar.mask_table import MaskCell
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.sweep import MaskCell, SweepSpec
+from liar.sweep import SweepSpec
 from liar.view import View
 from tests.fakes import classifier_run, language_run
 
@@ -233,7 +234,7 @@ def test_cells_appear_one_by_one_beside_the_dense_model(page: Page, monkeypatch:
                     criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=42.4, stderr=2, n=20
                 )
 
-    monkeypatch.setattr("liar.sweep.mask_table_steps", steps)
+    monkeypatch.setattr("liar.mask_table.mask_table_steps", steps)
     masks = page.panel.masks
     updates = list(masks.compute(page.spec, ["obs", "wanda"], ["liar", "none"], REQUEST))
     last = next(update for update in reversed(updates) if masks.plot in update)

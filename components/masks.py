@@ -1,0 +1,159 @@
+"""Masks of one criterion under the repairs of another, computed cell by cell as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from html import escape
+from typing import TYPE_CHECKING, cast
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.jobs import Snapshot
+from components.panel import HEARD, Updates
+from liar.errors import LiarError
+from liar.events import Evaluated, Progress
+from liar.plots import mask_heatmap
+from liar.results import Evaluation
+from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
+from liar.words import count, metric_value
+
+if TYPE_CHECKING:  # these load torch, which takes seconds
+    from components.studio import Bus, Studio
+    from liar.mask_table import MaskCell
+
+from components.work import Work, loaded_for, measured
+
+FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
+"""Offered at first: those that ask for no backward pass."""
+
+
+class MaskTable:
+    """The paper's open question: does a criterion that was made for one repair serve another?"""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        gr.HTML(
+            "<h3>Masks of one criterion, repair of another</h3><p>Every criterion prunes once, at the recipe's ratio, "
+            "allocation and targets; every reconstruction then repairs that same mask. All of it is read from one "
+            "calibration of the dense model, one-shot.</p>",
+            elem_classes=["caption"],
+        )
+        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria")
+        self.reconstructions = gr.CheckboxGroup(
+            list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
+        )
+        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks")
+        self.words = gr.HTML("", elem_id="mask-words")
+        self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
+        with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
+            self.table = gr.HTML("", elem_classes=["runs-table"])
+
+    def wire(self) -> None:
+        inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
+        outputs: list[Block] = [*self.work.outputs, self.words, self.plot, self.twin, self.table]
+        self.work.button.click(self.compute, inputs, outputs, trigger_mode="once", **HEARD)
+        self.work.wire()
+
+    def compute(
+        self,
+        spec: PruneSpec | None,
+        criteria: list[Criterion],
+        reconstructions: list[Reconstruction],
+        request: gr.Request,
+    ) -> Iterator[Updates]:
+        """Fill the table cell by cell as one job."""
+        if not criteria or not reconstructions:
+            yield self.work.idle(status.problem("Choose at least one criterion and one reconstruction."))
+            return
+        chosen = spec or PruneSpec()
+        rows = [name for name in CRITERIA if name in criteria]
+        columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
+        title = f"{len(rows)} criteria under {len(columns)} reconstructions"
+        key = f"masks:{chosen.key}:{','.join(rows)}:{','.join(columns)}"
+        try:
+            job = self.work.submit(request, key, title, lambda: self._compute(chosen, rows, columns))
+        except LiarError as error:
+            yield self.work.idle(status.problem(str(error)))
+            return
+        yield {**self.work.busy(f"{title}…"), self.work.job: job.id}
+        there = 0
+        for snapshot, line in self.work.follow(job):
+            updates = dict(line)
+            if len(snapshot.partial) != there:
+                there = len(snapshot.partial)
+                updates |= self._draw(snapshot.partial, chosen, rows, columns)
+            if snapshot.ended:
+                updates |= self.work.idle(_mask_end(snapshot, title))
+            yield updates
+
+    def _compute(
+        self, spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
+    ) -> Iterator[Progress | Evaluation | MaskCell]:
+        """In the worker; the dense model's evaluation is kept like a cell."""
+        from liar.mask_table import mask_table_steps
+
+        loaded = loaded_for(self.studio, spec)
+        with closing(mask_table_steps(measured(spec, loaded), criteria, reconstructions, loaded)) as steps:
+            for step in steps:
+                yield step.evaluation if isinstance(step, Evaluated) else step
+
+    def _draw(
+        self,
+        handed_out: Sequence[Evaluation | MaskCell],
+        spec: PruneSpec,
+        criteria: Sequence[Criterion],
+        reconstructions: Sequence[Reconstruction],
+    ) -> Updates:
+        dense = next((item for item in handed_out if isinstance(item, Evaluation)), None)
+        cells = [item for item in handed_out if not isinstance(item, Evaluation)]
+        return {
+            self.words: f"<p>{escape(_mask_words(spec, dense))}</p>",
+            self.plot: gr.update(value=mask_heatmap(cells, criteria, reconstructions), visible=True),
+            self.twin: gr.update(visible=True),
+            self.table: _mask_twin(cells),
+        }
+
+
+def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
+    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
+    begun = f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation"
+    if dense is None:
+        return f"{begun}."
+    value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
+    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {count(dense.n)})."
+
+
+def _mask_end(snapshot: Snapshot, title: str) -> str:
+    if snapshot.state == "failed":
+        return status.problem(str(snapshot.error))
+    return status.note("Stopped. The cells that are there stay." if snapshot.state == "stopped" else f"Done: {title}.")
+
+
+def _mask_twin(cells: Sequence[MaskCell]) -> str:
+    names = ("Criterion", "Reconstruction", "Mean error of the sites", "Metric", "Standard error", "n")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    rows = "".join(
+        f'<tr><th scope="row">{cell.criterion}</th>'
+        + "".join(f"<td>{words}</td>" for words in _mask_row(cell))
+        + "</tr>"
+        for cell in cells
+    )
+    return (
+        '<div class="scroll" role="region" aria-label="Masks and repairs" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _mask_row(cell: MaskCell) -> list[str]:
+    known = cell.value is not None and cell.stderr is not None and cell.task is not None
+    metric = "perplexity" if cell.task == "perplexity" else "accuracy"
+    measured = [metric_value(cast(float, number), metric) for number in (cell.value, cell.stderr)] if known else []
+    return [
+        cell.reconstruction,
+        f"{cell.error:.4f}",
+        *(measured or ["not measured", ""]),
+        f"{cell.n:,}" if cell.n else "",
+    ]

@@ -1,0 +1,96 @@
+"""A job of a panel: button, Stop and status line, and what its worker begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.jobs import Job, JobQueue, Snapshot
+from components.panel import QUIET, Updates
+from liar.events import Progress
+from liar.results import RunResult
+from liar.spec import PruneSpec
+from liar.words import duration
+
+if TYPE_CHECKING:  # these load torch, which takes seconds
+    from components.studio import Studio
+    from liar.models.catalog import LoadedModel
+
+
+class Work:
+    """Button, Stop and status line of one job of the queue."""
+
+    def __init__(self, jobs: JobQueue, words: str, name: str) -> None:
+        self.jobs = jobs
+        with gr.Row(elem_classes=["work"]):
+            self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
+            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
+        self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["work-status"])
+        self.job = gr.State("")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.button, self.stop, self.status, self.job]
+
+    def wire(self) -> None:
+        self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
+
+    def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
+        return self.jobs.submit(str(request.session_hash), key, title, make, kind=key.partition(":")[0])
+
+    def follow(self, job: Job) -> Iterator[tuple[Snapshot, Updates]]:
+        """Snapshots until the job has ended, with what the line says of each; the last one is the caller's to tell."""
+        for snapshot in self.jobs.watch(job):
+            updates = {} if snapshot.ended else {**self.busy(""), self.status: _line(job, snapshot), self.job: job.id}
+            yield snapshot, updates
+
+    def handed_out(self, id: str) -> list[RunResult]:
+        """Runs of a sweep that are there."""
+        job = self.jobs.get(id)
+        return [item for item in self.jobs.snapshot(job).partial if isinstance(item, RunResult)] if job else []
+
+    def end(self, id: str, request: gr.Request) -> Updates:
+        """Stop was pressed; the watcher tells when the step at work has ended."""
+        job = self.jobs.get(id)
+        if job is not None:
+            self.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+
+    def busy(self, words: str) -> Updates:
+        return {
+            self.button: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+            self.status: status.running(words),
+        }
+
+    def idle(self, words: str) -> Updates:
+        return {
+            self.button: gr.update(interactive=True),
+            self.stop: gr.update(interactive=False),
+            self.status: words,
+        }
+
+
+def _line(job: Job, snapshot: Snapshot) -> str:
+    """The progress of a job that counts its own pieces."""
+    event = snapshot.event
+    if snapshot.state == "waiting" or not isinstance(event, Progress):
+        return status.follow(job.title, snapshot)
+    left = f" {duration(event.seconds_left).capitalize()} left." if event.seconds_left else ""
+    done = event.done / event.total if event.done else None
+    return status.running(f"{event.done} of {event.total} done. {event.message}.{left}", done)
+
+
+def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
+    return studio.registry.get(spec.model, spec.device, spec.dtype)
+
+
+def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
+    """``spec`` with the task of its model, where it names none."""
+    if spec.evaluate or loaded.task is None:
+        return spec
+    return spec.model_copy(update={"evaluate": (loaded.task,)})

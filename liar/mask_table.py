@@ -1,0 +1,131 @@
+"""Masks of one criterion under the repairs of another, from one calibration: the paper's open question as a table.
+
+Moments know nothing of criterion and reconstruction, so everything is read off one calibration. Closing the generator
+between two steps stops it; what it handed out before stays good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from statistics import fmean
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from liar.allocation import Candidate, allocate
+from liar.calibration import Calibration
+from liar.edits import merge
+from liar.environment import readable_failures
+from liar.errors import InsufficientMemoryError
+from liar.evaluate import evaluate_steps
+from liar.events import Evaluated, Progress
+from liar.models.catalog import LoadedModel
+from liar.pipeline import chosen_bundles, working_copy
+from liar.reconstruct import reconstruct_all, relative_errors
+from liar.sharing import fits, shared_calibration
+from liar.sites import Site
+from liar.spec import Criterion, PruneSpec, Reconstruction, Task
+from liar.surgery import ConsumerParameters, install, kept_channels, shrink
+from liar.timing import JobPace, paced
+
+
+class MaskCell(BaseModel):
+    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
+
+    ``stderr`` is the metric's standard error over ``n`` items.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    criterion: Criterion
+    reconstruction: Reconstruction
+    error: float
+    task: Task | None = None
+    value: float | None = None
+    stderr: float | None = None
+    n: int | None = None
+
+
+def mask_table_steps(
+    spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction], loaded: LoadedModel
+) -> Generator[Progress | Evaluated | MaskCell, None, None]:
+    """Whether a criterion made for one repair serves another: masks of each of ``criteria`` under each reconstruction.
+
+    One-shot, whatever the schedule of ``spec``, because all masks are of one calibration; its allocation spreads the ratio,
+    and a curve allocation reads the curves of the spec's own reconstruction for all of a row. Hands out the evaluation of
+    the dense model (if ``loaded`` has a task) and then one cell after the other, row by row; ``loaded`` is never changed.
+
+    Raises :class:`InsufficientMemoryError` when the moments of all sites do not fit, and what a run raises.
+    """
+    with readable_failures():
+        specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
+        columns = tuple(dict.fromkeys(reconstructions))
+        sites = loaded.adapter.sites(spec.targets)
+        allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+        if not fits(spec, loaded, sites):
+            raise InsufficientMemoryError(
+                "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
+            )
+        pace = JobPace(len(specs) * len(columns))
+        calibration = yield from shared_calibration(specs, loaded, pace)
+        task = next(iter(spec.evaluate), loaded.task)
+        if task is not None:
+            steps = evaluate_steps(loaded, task, "dense", limit=spec.evaluate_limit)
+            yield Evaluated((yield from paced(steps, "evaluate", f"Measuring {task} of the dense model")))
+        pace.start()
+        for row in specs:
+            working = working_copy(loaded)
+            repairs, errors = yield from _pruned(row, columns, working, calibration, pace)
+            for name in columns:
+                for site, parameters in repairs[name].items():
+                    install(working.adapter, site, parameters)
+                cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
+                if task is not None:
+                    steps = evaluate_steps(working, task, "reconstructed", limit=spec.evaluate_limit)
+                    words = f"Measuring {task} of {row.criterion} masks with {name}"
+                    measured = yield from pace.along(steps, "evaluate", words)
+                    cell = cell.model_copy(
+                        update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
+                    )
+                pace.step()
+                yield cell
+        yield pace.at("evaluate", "All cells are there")
+
+
+Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]
+
+
+def _pruned(
+    spec: PruneSpec,
+    reconstructions: tuple[Reconstruction, ...],
+    working: LoadedModel,
+    calibration: Calibration,
+    pace: JobPace,
+) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
+    """Prune ``working`` once; what each reconstruction would install at every site, and the errors that it leaves."""
+    adapter = working.adapter
+    sites = adapter.sites(spec.targets)
+    edits = merge(spec.edits)
+    candidates: list[Candidate] = []
+    for site in sites:
+        yield pace.at("calibrate", f"Scoring {site.name} by {spec.criterion}")
+        candidates.append(calibration.candidate(spec, site, adapter))
+    kept = allocate(spec.allocation, candidates, spec.ratio)
+    repairs: Repairs = {name: {} for name in reconstructions}
+    errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
+    for site in sites:
+        yield pace.at("prune", f"Pruning {site.name} by {spec.criterion}")
+        with torch.no_grad():
+            consumer = adapter.consumer(site)
+            weight = consumer.weight.T
+            scores = calibration.scores(spec.criterion, site, weight, spec.seed)
+            bundles = chosen_bundles(site, scores, kept[site.name], edits.get(site.name))
+            channels = kept_channels(site, bundles, weight.device)
+            moments = calibration.moments[site].plain
+            solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
+            for name, error in relative_errors(moments, weight, channels, solutions).items():
+                repairs[name][site] = ConsumerParameters.install_of(consumer, solutions[name])
+                errors[name].append(error)
+            shrink(adapter, site, bundles, repairs[reconstructions[0]][site])
+    adapter.after_surgery(sites)
+    return repairs, errors

@@ -1,0 +1,49 @@
+"""What several runs of one model can share: a calibration, where it fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import torch
+
+from liar.calibration import Calibration, calibration_steps
+from liar.events import Progress
+from liar.models.adapter import execution_device
+from liar.models.catalog import LoadedModel
+from liar.models.offload import is_offloaded
+from liar.models.placement import free_bytes
+from liar.sites import Site
+from liar.spec import GRADIENT_CRITERIA, PruneSpec
+from liar.timing import JobPace
+
+
+def shared_calibration(
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: JobPace
+) -> Generator[Progress, None, Calibration]:
+    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most."""
+    base = specs[0]
+    steps = calibration_steps(
+        loaded,
+        base.calibration,
+        tokens=base.tokens,
+        sequence_length=base.sequence_length,
+        seed=base.seed,
+        targets=base.targets,
+        gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
+        sensitivity=base.allocation == "loss-curve",
+    )
+    calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
+    return calibration
+
+
+def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
+    """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
+    looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
+    return looks and not is_offloaded(loaded.model) and fits(spec, loaded, sites)
+
+
+def fits(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
+    """Whether the covariances of all sites take no more than half of the memory that is free."""
+    number = 2 * sum(site.channels**2 for site in sites)
+    size = max(loaded.model.dtype.itemsize, torch.float32.itemsize)
+    return number * size <= free_bytes(execution_device(loaded.model)) // 2
