@@ -29,7 +29,7 @@ from liar.sites import Site
 from liar.spec import Targets
 from liar.walk import evaluating
 
-SENSITIVITY_SHARE = 1 / 3
+SENSITIVITY_SHARE = 1 / 4
 """So much of the text tells the sensitivities; the sequence that reaches it is the last."""
 
 _SEQUENCES_AT_ONCE = 2
