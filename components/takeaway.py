@@ -25,7 +25,7 @@ Format = Literal["json", "csv", "html"]
 
 _WORDS: dict[Format, str] = {"json": "All figures (JSON)", "csv": "Sites (CSV)", "html": "Report (HTML)"}
 _DIFFERS = "These files are of the run shown; the recipe differs."
-_GONE = "The run shown is not kept here any more: press “Prune and repair” to do it again."
+_GONE = "The run shown is not kept here any more: press “Apply” to do it again."
 
 _LINK_BODY = """
 <label for="takeaway-link">Link to this run</label>

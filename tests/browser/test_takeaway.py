@@ -30,7 +30,7 @@ def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
     verdict = page.locator("#verdict h2").inner_text()
     to_tab(page, "Take away")
     field = page.get_by_label("Link to this run")
-    page.get_by_role("button", name="Copy", exact=True).click()
+    page.locator("#takeaway-address button").click()
     expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
     link = field.input_value()
     assert "site=layers.3.ffn" in link
@@ -52,7 +52,7 @@ def test_the_figures_arrive_as_files(page: Page) -> None:
     with fetched(page, "Sites (CSV)").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == SITES
-    assert {row["name"] for row in rows} == {site.name for site in run.sites}
+    assert {row["site"] for row in rows} == {site.name for site in run.sites}
     with Image.open(fetched(page, "Heatmap (PNG)")) as picture:
         picture.load()
         assert picture.format == "PNG"
