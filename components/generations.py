@@ -31,8 +31,8 @@ MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
 _ABSENT = (
-    "The three models of this run are not in memory; applying its recipe (the “Apply” button) brings them back, and then "
-    "they answer new questions."
+    "The three models of this run are not in memory. “Bring them back” prunes once more by its recipe, and then they "
+    "answer new questions."
 )
 _NO_ANSWERS = "No answers are stored with this run."
 _EMPTY_ANSWER = "The model ends its answer at once."

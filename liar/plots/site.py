@@ -32,6 +32,9 @@ _FEW = 50
 _MOST = 400
 """More points than these nobody can tell apart in a figure of this size."""
 
+_POWERS = "~g"
+"""Numbers of a logarithmic axis: plotly's own powers are a quarter larger than the other numbers."""
+
 _DECADES = 4
 """Length of a logarithmic error axis; below lie the ratios that hardly remove anything."""
 
@@ -231,7 +234,18 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "colorscale": [[0, "#d55e00"], [0.5, "#f2f2f2"], [1, "#0072b2"]],
         "zmin": -1,
         "zmax": 1,
-        "colorbar": {"thickness": 10, "outlinewidth": 0, "tickvals": [-1, 0, 1], "tickfont": FONT},
+        "colorbar": {
+            "orientation": "h",
+            "lenmode": "pixels",
+            "len": _PLOT,
+            "thickness": 10,
+            "y": 0,
+            "ypad": 30,
+            "yanchor": "top",
+            "outlinewidth": 0,
+            "tickvals": [-1, 0, 1],
+            "tickfont": FONT,
+        },
         "hovertemplate": "channels %{customdata[0]} and %{customdata[1]}: correlation %{z:.2f}<extra></extra>",
     }
     layout: dict[str, Any] = {
@@ -240,7 +254,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "shapes": [{**line, "line": {"color": "black", "width": 2}} for line in divider],
         "annotations": [title(f"<b>Correlation</b>  {size} of {site.channels:,} channels")],
     }
-    return drawing([cells], layout, drawn=_PLOT + 44, bottom=52, left=36, right=8)
+    return drawing([cells], layout, drawn=_PLOT + 44, bottom=84, left=36, right=8)
 
 
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
@@ -258,7 +272,7 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
     words = f"condition {condition}" if np.isfinite(chart.condition) else "singular"
     layout: dict[str, Any] = {
         "xaxis": _axis("rank, largest first"),
-        "yaxis": _axis("eigenvalue", type="log", exponentformat="power"),
+        "yaxis": _axis("eigenvalue", type="log", tickformat=_POWERS),
         "annotations": [title(f"<b>Spectrum of the covariance</b>  {words}")],
     }
     return drawing([line], layout, drawn=_PLOT, bottom=52, left=64, right=8)
@@ -284,7 +298,7 @@ def _error_range(lines: Sequence[dict[str, Any]], scale: Scale) -> dict[str, Any
         return {"rangemode": "tozero"}
     top = np.log10(max(values))
     bottom = max(np.log10(min(values)), top - _DECADES)
-    return {"type": "log", "range": [float(bottom) - 0.1, float(top) + 0.2], "exponentformat": "power"}
+    return {"type": "log", "range": [float(bottom) - 0.1, float(top) + 0.2], "tickformat": _POWERS}
 
 
 def _axis(words: str, **more: Any) -> dict[str, Any]:

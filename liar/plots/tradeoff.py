@@ -328,7 +328,7 @@ def _metric_axis(figure: go.Figure, runs: Sequence[Run], task: Task) -> None:
         ]
         axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
     elif not is_perplexity:
-        axis["tickformat"] = ".0%"
+        axis["tickformat"] = ".1~%"
     figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
 
 
