@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Timer
 from typing import Any
 
 import gradio as gr
@@ -32,6 +33,9 @@ TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
     "<a href='#recipe'>To the recipe</a></p>"
 )
+
+WARM_UP_SECONDS = 6.0
+"""After the start of the server: its first page comes first."""
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -97,6 +101,11 @@ def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.T
     return view, mark(view), layout, gr.Tabs(selected=mark(view)["tab"])
 
 
+def warm_up() -> None:
+    """Import torch and all that a run needs while the first visitor reads; else the first run would wait for it."""
+    import liar.pipeline  # noqa: F401
+
+
 def main() -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     store, registry = RunStore(), ModelRegistry()
@@ -108,6 +117,9 @@ def main() -> None:
     jobs = JobQueue(on_finished=keep)
     page = build(Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs))
     page.queue(max_size=64)
+    later = Timer(WARM_UP_SECONDS, warm_up)
+    later.daemon = True
+    later.start()
     page.launch(theme=theme(), css_paths=stylesheets(), head=HEAD, footer_links=[], ssr_mode=False)
 
 

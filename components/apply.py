@@ -12,7 +12,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.explorer import Explorer
-from components.jobs import Job
+from components.job import Job
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
 from components.recipe import Recipe

@@ -9,78 +9,22 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from statistics import median
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any, Literal
-from uuid import uuid4
+from typing import Any
 
-from liar.errors import LiarError, QueueFullError
+from components.job import Job, Make, Snapshot, State
+from components.line import Line
+from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
 
 log = logging.getLogger(__name__)
 
-State = Literal["waiting", "running", "done", "stopped", "failed"]
-Make = Callable[[], Iterator[Any]]
-
-WAITING_PER_SESSION = 3
 KEPT_JOBS = 50
 KEPT_SECONDS = 30 * 60.0
 TICK = 1.0
 """Seconds after which a watcher is told the time again although nothing happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A job as it stood at one moment.
-
-    ``place`` is how many jobs come before it, the one at work included; 0 once it runs. ``event`` is the latest event
-    but :class:`~liar.events.Finished`. ``seconds_left`` is an estimate up to the end of the job, the wait included; None
-    while nothing is known, and once it ended. ``result`` is there when ``state`` is "done"; ``partial``, what the job has
-    handed out so far, stays whatever the end; ``error`` is one sentence when ``state`` is "failed". ``seconds`` is how long
-    it has run. ``version`` grows with every change.
-    """
-
-    state: State
-    place: int
-    event: Event | None
-    seconds_left: float | None
-    result: Any
-    partial: list[Any]
-    error: str | None
-    seconds: float
-    version: int
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in ("waiting", "running")
-
-
-class Job:
-    """A handle: ``id``, ``key``, ``title``, ``kind`` and ``created`` are for everybody, the rest is the queue's."""
-
-    def __init__(
-        self, session: str, key: str, title: str, kind: str, make: Make, expected_seconds: float | None
-    ) -> None:
-        self.id = uuid4().hex
-        self.key, self.title, self.kind = key, title, kind
-        self.created = datetime.now(UTC)
-        self._owners = {session}
-        self._left: set[str] = set()  # owners whose page is closed: their job goes on, but need not be theirs for ever
-        self._make: Make | None = make
-        self._expected_seconds = expected_seconds
-        self._state: State = "waiting"
-        self._stopping = False
-        self._started: float | None = None
-        self._ended: float | None = None
-        self._event: Event | None = None
-        self._event_time = 0.0
-        self._result: Any = None
-        self._partial: list[Any] = []
-        self._error: str | None = None
-        self._version = 0
 
 
 class JobQueue:
@@ -91,14 +35,11 @@ class JobQueue:
     """
 
     def __init__(self, max_waiting: int = 16, *, on_finished: Callable[[str, Finished], None] | None = None) -> None:
-        self.max_waiting = max_waiting
         self._on_finished = on_finished
         self._changed = Condition()
-        self._waiting: list[Job] = []  # in the order they came
+        self._line = Line(max_waiting)
         self._running: Job | None = None
         self._ended: list[Job] = []  # in the order they ended
-        self._clock = 0
-        self._turns: dict[str, int] = {}  # when each session last had its turn; the least is next
         self._worker: Thread | None = None
         self._closed = False
 
@@ -126,16 +67,16 @@ class JobQueue:
             if self._closed:
                 raise RuntimeError("The queue is closed.")
             self._forget()
-            job = next((job for job in self._live() if job.key == key and not job._stopping), None)
+            job = next((job for job in self._live() if job.key == key and not job.stopping), None)
             if job is None:
-                self._check_room(session)
-                self._enter(session)
+                self._line.check_room(session)
+                self._line.enter(session)
                 job = Job(session, key, title, kind, make, expected_seconds)
-                self._waiting.append(job)
+                self._line.waiting.append(job)
             else:
-                self._enter(session)
-                job._owners.add(session)
-            self._say(*self._waiting)
+                self._line.enter(session)
+                job.owners.add(session)
+            self._say(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)
                 self._worker.start()
@@ -182,18 +123,18 @@ class JobQueue:
         what it has handed out stays in ``partial``.
         """
         with self._changed:
-            if session not in job._owners:
+            if session not in job.owners:
                 return
-            job._owners.discard(session)
-            if job._owners <= job._left and job._ended is None:
+            job.owners.discard(session)
+            if job.owners <= job.left and job.ended is None:
                 self._abandon(job)
 
     def leave(self, session: str) -> None:
         """The page of ``session`` was closed or loaded anew: its jobs go on, and whoever comes back to one may stop it."""
         with self._changed:
             for job in self._live():
-                if session in job._owners:
-                    job._left.add(session)
+                if session in job.owners:
+                    job.left.add(session)
 
     def close(self) -> None:
         """Stop every job and end the worker; waits ten seconds at most for the step at work."""
@@ -209,97 +150,57 @@ class JobQueue:
         """Wait until there is something to show after version ``seen``, or the time has moved on."""
         with self._changed:
             begin = monotonic()
-            self._changed.wait_for(lambda: job._ended is not None, poll)
+            self._changed.wait_for(lambda: job.ended is not None, poll)
             left = TICK - (monotonic() - begin)
-            self._changed.wait_for(lambda: job._version != seen, max(left, 0.0))
+            self._changed.wait_for(lambda: job.version != seen, max(left, 0.0))
 
     # -- the line (called with the lock held) -------------------------------------------------------------------
 
     def _live(self) -> list[Job]:
-        return [*self._waiting, *([self._running] if self._running else [])]
-
-    def _check_room(self, session: str) -> None:
-        if sum(session in job._owners for job in self._waiting) >= WAITING_PER_SESSION:
-            raise QueueFullError(
-                f"You have {WAITING_PER_SESSION} jobs waiting, which is the most for one visitor; stop one of them, or try "
-                "again when one has started."
-            )
-        if len(self._waiting) >= self.max_waiting:
-            raise QueueFullError(
-                f"{self.max_waiting} jobs are waiting, which is the most that this server takes; try again in a few minutes."
-            )
-
-    def _enter(self, session: str) -> None:
-        """A session with nothing in line comes after all that wait, but before the next job of the one being served."""
-        if not any(session in job._owners for job in self._waiting):
-            self._turns[session] = max(self._turns.get(session, 0), self._clock - 1)
-
-    def _order(self) -> list[Job]:
-        """The waiting jobs as they would be taken if nothing else came."""
-        left, turns, clock = list(self._waiting), dict(self._turns), self._clock
-        order: list[Job] = []
-        while left:
-            job = min(left, key=lambda job: min(turns[owner] for owner in job._owners))
-            clock += 2  # leaves room for those who enter in between
-            turns |= dict.fromkeys(job._owners, clock)
-            left.remove(job)
-            order.append(job)
-        return order
-
-    def _take_first(self) -> Job:
-        job = self._order()[0]
-        self._waiting.remove(job)
-        self._clock += 2
-        in_line = {owner for waiting in self._waiting for owner in waiting._owners}
-        self._turns = {session: turn for session, turn in self._turns.items() if session in in_line}
-        self._turns |= dict.fromkeys(job._owners, self._clock)
-        self._running = job
-        job._state, job._started = "running", monotonic()
-        self._say(job, *self._waiting)
-        return job
+        return [*self._line.waiting, *([self._running] if self._running else [])]
 
     def _abandon(self, job: Job) -> None:
-        job._stopping = True
-        if job in self._waiting:
-            self._waiting.remove(job)
+        job.stopping = True
+        if job in self._line.waiting:
+            self._line.waiting.remove(job)
             self._end(job, "stopped")
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
-        job._state, job._error, job._ended, job._make = state, error, monotonic(), None
+        job.state, job.error, job.ended, job.make = state, error, monotonic(), None
         if state != "done":
-            job._result = None
+            job.result = None
         if self._running is job:
             self._running = None
         self._ended.append(job)
         self._forget()
-        self._say(job, *self._waiting)
+        self._say(job, *self._line.waiting)
 
     def _forget(self) -> None:
         oldest = monotonic() - KEPT_SECONDS
-        self._ended = [job for job in self._ended[-KEPT_JOBS:] if job._ended is not None and job._ended >= oldest]
+        self._ended = [job for job in self._ended[-KEPT_JOBS:] if job.ended is not None and job.ended >= oldest]
 
     def _say(self, *jobs: Job) -> None:
         for job in jobs:
-            job._version += 1
+            job.version += 1
         self._changed.notify_all()
 
     # -- what is known of a job (called with the lock held) -----------------------------------------------------
 
     def _snapshot(self, job: Job) -> Snapshot:
         ahead: list[Job] = []
-        if job._state == "waiting":
-            order = self._order()
+        if job.state == "waiting":
+            order = self._line.order()
             ahead = [*([self._running] if self._running else []), *order[: order.index(job)]]
         return Snapshot(
-            state=job._state,
+            state=job.state,
             place=len(ahead),
-            event=job._event,
-            seconds_left=self._sum_left([*ahead, job]) if job._ended is None else None,
-            result=job._result if job._state == "done" else None,
-            partial=list(job._partial),
-            error=job._error,
-            seconds=_seconds(job),
-            version=job._version,
+            event=job.event,
+            seconds_left=self._sum_left([*ahead, job]) if job.ended is None else None,
+            result=job.result if job.state == "done" else None,
+            partial=list(job.partial),
+            error=job.error,
+            seconds=job.seconds,
+            version=job.version,
         )
 
     def _sum_left(self, jobs: list[Job]) -> float | None:
@@ -311,15 +212,15 @@ class JobQueue:
 
         None when neither is known, and when the job has taken longer than that and does not say how long its stage takes.
         """
-        whole = job._expected_seconds
+        whole = job.expected_seconds
         if whole is None:
-            times = [_seconds(ended) for ended in self._ended if ended.kind == job.kind and ended._state == "done"]
+            times = [ended.seconds for ended in self._ended if ended.kind == job.kind and ended.state == "done"]
             whole = median(times) if times else None
         if whole is None:
             return None
-        left = whole - _seconds(job)
-        if isinstance(job._event, Progress) and job._event.seconds_left is not None:
-            left = max(left, job._event.seconds_left - (monotonic() - job._event_time))
+        left = whole - job.seconds
+        if isinstance(job.event, Progress) and job.event.seconds_left is not None:
+            left = max(left, job.event.seconds_left - (monotonic() - job.event_time))
         return left if left > 0 else None
 
     # -- the worker ---------------------------------------------------------------------------------------------
@@ -331,10 +232,12 @@ class JobQueue:
     def _do_next(self) -> bool:
         """Wait for a job and do it; False when the queue is closed. Afterwards this thread holds nothing of the job."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
+            self._changed.wait_for(lambda: self._line.waiting or self._closed)
+            if not self._line.waiting:
                 return False
-            job = self._take_first()
+            job = self._running = self._line.take()
+            job.state, job.started = "running", monotonic()
+            self._say(job, *self._line.waiting)
         state, error = self._outcome(job)
         with self._changed:
             self._end(job, state, error)
@@ -351,19 +254,19 @@ class JobQueue:
         except BaseException:  # SystemExit too: the worker outlives every job
             log.exception("The job %r failed in a way that LIAR does not know", job.title)
             error = "The job failed unexpectedly; the log of the server has more."
-        return ("stopped", None) if job._stopping else ("failed", error)
+        return ("stopped", None) if job.stopping else ("failed", error)
 
     def _drive(self, job: Job) -> bool:
         """Run the job's generator; True when it came to its end, False when it was stopped on the way."""
-        assert job._make is not None, "a job is taken once"
-        steps = job._make()
+        assert job.make is not None, "a job is taken once"
+        steps = job.make()
         try:
-            while not job._stopping:
+            while not job.stopping:
                 try:
                     step = next(steps)
                 except StopIteration as end:
                     if end.value is not None:
-                        job._result = end.value
+                        job.result = end.value
                     return True
                 self._hear(job, step)
                 del step  # a Finished may hold models, and the next step may take long
@@ -380,16 +283,9 @@ class JobQueue:
                 log.exception("A finished job could not be passed on")
         with self._changed:
             if isinstance(step, Finished):
-                job._result = step.result
+                job.result = step.result
             elif isinstance(step, Event):
-                job._event, job._event_time = step, monotonic()
+                job.event, job.event_time = step, monotonic()
             else:
-                job._partial.append(step)
+                job.partial.append(step)
             self._say(job)
-
-
-def _seconds(job: Job) -> float:
-    """How long the job has run."""
-    if job._started is None:
-        return 0.0
-    return (monotonic() if job._ended is None else job._ended) - job._started

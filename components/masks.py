@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.jobs import Snapshot
+from components.job import Snapshot
 from components.panel import HEARD, Updates
 from liar.errors import LiarError
 from liar.events import Evaluated, Progress

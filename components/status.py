@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from components.jobs import Snapshot
+from components.job import Snapshot
 from liar.events import Event, Progress
 from liar.words import duration
 

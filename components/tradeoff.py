@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.jobs import Snapshot
+from components.job import Snapshot
 from components.masks import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table

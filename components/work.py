@@ -9,7 +9,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.jobs import Job, JobQueue, Snapshot
+from components.job import Job, Snapshot
+from components.jobs import JobQueue
 from components.panel import QUIET, Updates
 from liar.events import Progress
 from liar.results import RunResult

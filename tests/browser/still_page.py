@@ -1,4 +1,6 @@
-"""The page as ``app.py`` serves it, but with no other runs than those in the folder of the first argument."""
+"""The page as ``app.py`` serves it, but with no other runs than those in the folder of the first argument, and without
+torch until a visitor asks for what needs it.
+"""
 
 from __future__ import annotations
 
@@ -11,4 +13,5 @@ from liar.store import RunStore
 
 if __name__ == "__main__":
     app.RunStore = partial(RunStore, shipped=Path(sys.argv[1]))  # type: ignore[assignment, misc]
+    app.warm_up = lambda: None
     app.main()

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from components.jobs import Job, JobQueue, Snapshot
+from components.job import Job, Snapshot
+from components.jobs import JobQueue
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Finished, Progress
 from tests.fakes import language_run
@@ -309,7 +310,8 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("components.jobs.monotonic", lambda: now)
+    for module in ("job", "jobs"):
+        monkeypatch.setattr(f"components.{module}.monotonic", lambda: now)
     job = queue.submit("anna", "k", "", gate, expected_seconds=60)
     at_gate(queue, job)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)

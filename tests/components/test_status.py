@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components import status
-from components.jobs import Snapshot
+from components.job import Snapshot
 from liar.events import Calibrated, Event, Progress
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -1,0 +1,222 @@
+"""What a visitor waits for, in headless Chromium in front of the real page, beside the limits that the page must keep.
+
+    python benchmarks/page.py                 prints seconds and limits; exits 1 above a limit
+    python benchmarks/page.py --only slider   one part alone: paint, slider, draw or apply
+
+Chromium must be on the path. The server is started anew, with an empty folder of runs: only what ships is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import gradio as gr
+from gradio.state_holder import SessionState
+from playwright.sync_api import Browser, Page, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PAINT_SECONDS, SLIDER_SECONDS, DRAW_SECONDS = 3.0, 0.4, 0.15
+HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
+VISITS, MOVES, SITES = 5, 20, 60
+
+RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096"
+"""What is applied; all else as it is by default."""
+
+_Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.map((trace) => trace.z))"
+"""What the heatmap shows."""
+
+_MOVE = f"""async ([value]) => {{
+  const z = () => {_Z};
+  const before = z(), slider = document.querySelector('#ratio input[type=range]'), begin = performance.now();
+  slider.value = value;
+  slider.dispatchEvent(new Event('input', {{ bubbles: true }}));
+  while (performance.now() - begin < 10000) {{
+    await new Promise(requestAnimationFrame);
+    if (z() && z() !== before && document.querySelector('#heatmap .heatmaplayer .hm')) return performance.now() - begin;
+  }}
+  throw new Error('the heatmap did not follow');
+}}"""
+"""Milliseconds from the move of a hand to the frame that shows another heatmap."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``seconds`` is what counts against ``limit``."""
+
+    part: str
+    seconds: float
+    limit: float
+    of: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    chosen = parser.parse_args().only or list(PARTS)
+    found = [measured for name in PARTS if name in chosen for measured in PARTS[name]()]
+    table = Table("part", "seconds", "limit", "of", box=None)
+    for measured in found:
+        table.add_row(measured.part, f"{measured.seconds:.3f}", f"{measured.limit:g}", measured.of)
+    Console(width=120).print(table)
+    return 0 if all(measured.seconds <= measured.limit for measured in found) else 1
+
+
+# -- parts ----------------------------------------------------------------------------------------------------------------
+
+
+def paint() -> list[Measured]:
+    """Opening the page with an empty cache, until heatmap and verdict are there."""
+    with served() as url, chromium() as browser:
+        seconds = [first_paint(browser, url) for _ in range(VISITS)]
+    words = f"the slowest of {VISITS} visits, median {median(seconds):.3f}"
+    return [Measured("first paint", max(seconds), PAINT_SECONDS, words)]
+
+
+def slider() -> list[Measured]:
+    """From a move of the ratio to the redrawn heatmap of the 30 sites that the page opens with."""
+    with served() as url, chromium() as browser:
+        page = visit(browser, url)
+        page.wait_for_timeout(1000)
+        page.evaluate(_MOVE, [0.3])  # the first move loads the atlas
+        seconds = [page.evaluate(_MOVE, [round(0.1 + 0.04 * move, 2)]) / 1000 for move in range(MOVES)]
+    words = f"median of {MOVES} moves, the slowest {max(seconds):.3f}"
+    return [Measured("slider to heatmap", median(seconds), SLIDER_SECONDS, words)]
+
+
+def draw() -> list[Measured]:
+    """The server's part of a move, down to the answer as it is sent, for all 60 sites of SmolLM2."""
+    from app import build
+    from components.jobs import JobQueue
+    from components.registry import ModelRegistry
+    from components.studio import Studio
+    from liar.atlas import AtlasStore
+    from liar.store import RunStore
+
+    with tempfile.TemporaryDirectory() as folder:
+        studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue())
+        page = build(studio)
+        session, request = SessionState(page), gr.Request(session_hash="benchmark")
+        explore = next(function for function in page.fns.values() if function.name == "explore")
+        names = [block.elem_id for block in explore.inputs]
+        values = [None if block.stateful else block.value for block in explore.inputs]
+        values[names.index("targets")] = "both"
+        seconds = []
+        for move in range(MOVES + 1):  # the first one loads the atlas
+            values[names.index("ratio")] = round(0.1 + 0.02 * move, 2)  # heads allow no more than a half
+            begin = time.perf_counter()
+            answer = asyncio.run(page.process_api(explore, list(values), session, request))
+            seconds.append(time.perf_counter() - begin)
+            drawn = str(answer["data"]).count("data-site=")
+            if drawn != SITES:
+                raise RuntimeError(f"{drawn} sites were drawn in place of {SITES}")
+    words = f"median of {MOVES} moves, the slowest {max(seconds[1:]):.3f}"
+    return [Measured("draw 60 sites on the server", median(seconds[1:]), DRAW_SECONDS, words)]
+
+
+def apply() -> list[Measured]:
+    """From the click to the measured heatmap, and to every metric and generation; torch is not yet loaded."""
+    with served() as url, chromium() as browser:
+        page = visit(browser, f"{url}/?{RECIPE}&layout=full&tab=layers")
+        page.wait_for_timeout(1000)
+        before = page.evaluate(_Z)
+        begin = time.perf_counter()
+        page.get_by_role("button", name="Apply", exact=True).click()
+        page.wait_for_function(f"(before) => ![before, undefined].includes({_Z})", arg=before, timeout=300_000)
+        heatmap = time.perf_counter() - begin
+        page.locator("#status").get_by_text("Done.").wait_for(timeout=300_000)
+        everything = time.perf_counter() - begin
+        answers = page.locator("#generations-stored .variant").count()
+    if answers < 3:
+        raise RuntimeError("the run has no generations to show")
+    words = "SmolLM2, FFN, 50 %, one-shot, 4,096 tokens, from the click"
+    return [
+        Measured("apply, to the heatmap", heatmap, HEATMAP_SECONDS, words),
+        Measured("apply, to all metrics and generations", everything, ALL_SECONDS, words),
+    ]
+
+
+PARTS: dict[str, Callable[[], list[Measured]]] = {"paint": paint, "slider": slider, "draw": draw, "apply": apply}
+
+# -- server and visitors --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a fresh page whose visitors have not come yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "LIAR_RUNS": folder}
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            wait_until_up(url, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("the page did not come up")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        raise SystemExit("No Chromium on this machine: install the package chromium.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+def visit(browser: Browser, link: str) -> Page:
+    """The page, with heatmap and verdict drawn, in a profile of its own."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(link, wait_until="commit")
+    page.locator("#verdict h2").wait_for()
+    page.locator("#heatmap .heatmaplayer .hm").first.wait_for()
+    return page
+
+
+def first_paint(browser: Browser, url: str) -> float:
+    begin = time.perf_counter()
+    page = visit(browser, url)
+    seconds = time.perf_counter() - begin
+    page.context.close()
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

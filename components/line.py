@@ -1,0 +1,60 @@
+"""The line of waiting jobs: sessions take turns, so nobody waits behind all the jobs of somebody else."""
+
+from __future__ import annotations
+
+from components.job import Job
+from liar.errors import QueueFullError
+
+WAITING_PER_SESSION = 3
+
+
+class Line:
+    """Not safe for threads: the queue holds its lock around every call.
+
+    ``waiting`` holds the jobs in the order they came, ``most`` of them; :meth:`order` is that in which they are served.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.waiting: list[Job] = []
+        self._clock = 0
+        self._turns: dict[str, int] = {}  # when each session last had its turn; the least is next
+
+    def check_room(self, session: str) -> None:
+        """Raises :class:`QueueFullError` when ``session`` has three jobs waiting, or the line is full."""
+        if sum(session in job.owners for job in self.waiting) >= WAITING_PER_SESSION:
+            raise QueueFullError(
+                f"You have {WAITING_PER_SESSION} jobs waiting, which is the most for one visitor; stop one of them, or try "
+                "again when one has started."
+            )
+        if len(self.waiting) >= self.most:
+            raise QueueFullError(
+                f"{self.most} jobs are waiting, which is the most that this server takes; try again in a few minutes."
+            )
+
+    def enter(self, session: str) -> None:
+        """A session with nothing in line comes after all that wait, but before the next job of the one being served."""
+        if not any(session in job.owners for job in self.waiting):
+            self._turns[session] = max(self._turns.get(session, 0), self._clock - 1)
+
+    def order(self) -> list[Job]:
+        """The waiting jobs as they would be taken if nothing else came."""
+        left, turns, clock = list(self.waiting), dict(self._turns), self._clock
+        order: list[Job] = []
+        while left:
+            job = min(left, key=lambda job: min(turns[owner] for owner in job.owners))
+            clock += 2  # leaves room for those who enter in between
+            turns |= dict.fromkeys(job.owners, clock)
+            left.remove(job)
+            order.append(job)
+        return order
+
+    def take(self) -> Job:
+        """The next job, which is then no longer in line."""
+        job = self.order()[0]
+        self.waiting.remove(job)
+        self._clock += 2
+        in_line = {owner for waiting in self.waiting for owner in waiting.owners}
+        self._turns = {session: turn for session, turn in self._turns.items() if session in in_line}
+        self._turns |= dict.fromkeys(job.owners, self._clock)
+        return job

@@ -1,0 +1,79 @@
+"""The page looks as it did when somebody last looked at it. ``LIAR_GOLDEN=1`` renews the pictures: look at each of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import OUT, Visit, opened
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+COARSE = 4
+"""Pixels of the page a side that are compared as one: another hinting of the same letters does not count."""
+
+VISIBLE = 24
+"""Levels of 255 by which a coarse pixel must change to count."""
+
+TOLERATED = 0.02
+"""Share of coarse pixels that may change: a word here and there, not a panel that moved."""
+
+
+SCENES: dict[str, tuple[str, str]] = {
+    "simple": ("", "#generations-stored .variant"),
+    "site": ("layout=full&site=layers.3.ffn", "#site-correlations .main-svg"),
+    "accuracy": ("layout=full&tab=accuracy", "#metrics .main-svg"),
+    "trade-off": ("layout=full&tab=trade-off", "#tradeoff-pareto .main-svg"),
+    "take-away": ("layout=full&tab=take-away", "#takeaway-files"),
+}
+"""A link for each picture, and what is drawn last of it."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scene", SCENES)
+def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -> None:
+    query, last = SCENES[scene]
+    page = opened(visit_still(width, 900 if width > 800 else 844), f"/?{query}&__theme={theme}")
+    page.locator(last).last.scroll_into_view_if_needed()
+    page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
+    page.wait_for_timeout(400)  # figures settle into their width
+    OUT.mkdir(parents=True, exist_ok=True)
+    found, golden = OUT / f"{scene}-{width}-{theme}.png", GOLDEN / f"{scene}-{width}-{theme}.png"
+    page.screenshot(path=found, full_page=True, animations="disabled", caret="hide")
+    if "LIAR_GOLDEN" in os.environ:
+        GOLDEN.mkdir(exist_ok=True)
+        with Image.open(found) as picture:
+            picture.convert("RGB").quantize(64).save(golden, optimize=True)
+        return
+    changed = share_changed(found, golden)
+    assert changed <= TOLERATED, f"{changed:.1%} of {found} is not as in {golden}; LIAR_GOLDEN=1 renews it"
+
+
+def share_changed(found: Path, golden: Path) -> float:
+    """Share of coarse pixels that differ; what only one picture shows counts as changed."""
+    a, b = coarse(found), coarse(golden)
+    height, width = min(a.shape[0], b.shape[0]), min(a.shape[1], b.shape[1])
+    most = max(a.shape[0], b.shape[0]) * max(a.shape[1], b.shape[1])
+    alike = (np.abs(a[:height, :width] - b[:height, :width]).max(axis=2) <= VISIBLE).sum()
+    return float(1 - alike / most)
+
+
+def coarse(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        rgb = picture.convert("RGB")
+        return np.asarray(rgb.resize((rgb.width // COARSE, rgb.height // COARSE), Image.Resampling.BOX), dtype=np.int16)
+
+
+def test_the_comparison_sees_a_panel_that_moved(tmp_path: Path) -> None:
+    page = Image.new("RGB", (400, 400), "white")
+    page.paste("navy", (40, 40, 200, 200))
+    moved = Image.new("RGB", (400, 400), "white")
+    moved.paste("navy", (80, 40, 240, 200))
+    for name, picture in (("page", page), ("moved", moved)):
+        picture.save(tmp_path / f"{name}.png")
+    assert share_changed(tmp_path / "page.png", tmp_path / "page.png") == 0
+    assert share_changed(tmp_path / "page.png", tmp_path / "moved.png") > TOLERATED
