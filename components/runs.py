@@ -235,16 +235,11 @@ def _row(run: Run, shown: str, *, wide: bool) -> str:
     key = run.spec.key
     current = ' aria-current="true"' if key == shown else ""
     cells = [_kept(run), run.spec.model] if wide else []
-    cells += [*_metrics(run), " of ".join(map(_unbroken, (run.totals.parameters_after, run.totals.parameters_before)))]
+    cells += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
     return (
         f'<tr{current}><th scope="row"><button type="button" data-key="{key}"{current}>'
         f"{escape(short_recipe(run.spec))}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
     )
-
-
-def _unbroken(parameters: int) -> str:
-    """A count whose unit stays on its line."""
-    return count(parameters).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def short_recipe(spec: PruneSpec) -> str:

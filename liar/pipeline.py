@@ -20,28 +20,24 @@ from liar.data.corpora import calibration_batches
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
-from liar.evaluate import evaluate_steps
 from liar.evaluate.changes import Comparison
-from liar.evaluate.speed import speed_steps
 from liar.events import (
     Calibrated,
-    Evaluated,
     Event,
     Finished,
-    Generated,
     Loaded,
     Progress,
     SiteDone,
     Warned,
 )
-from liar.generate import generate
 from liar.gradients import SiteGradients, gradient_steps
+from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import Evaluation, Generation, RunResult, SiteReport, Speed, Totals, Variant
+from liar.results import Evaluation, RunResult, SiteReport, Totals, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
@@ -119,15 +115,9 @@ class _Run:
         comparison: Comparison | None,
     ) -> None:
         self.spec = spec
-        self.prompts = prompts
-        self.max_new_tokens = max_new_tokens
         self.calibration = calibration
-        self.dense = {item.task: item for item in dense if item.variant == "dense"}
         self.watch = Stopwatch()
-        self.evaluations: list[Evaluation] = []
-        self.comparison = comparison or Comparison()
-        self.speeds: list[Speed] = []
-        self.generations: list[Generation] = []
+        self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
         self.gradients: dict[str, SiteGradients] = {}
@@ -165,18 +155,20 @@ class _Run:
         )
         if given is not None:
             yield from self._measure("dense")
-        if self.spec.evaluate or self.prompts:
-            yield from self._measure_variants()
+        if self.measures.is_wanted:
+            with self.variants.using("pruned"):
+                yield from self._measure("pruned")
+            yield from self._measure("reconstructed")
         yield Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
                 sites=self.reports,
                 totals=totals,
-                evaluations=self.evaluations,
-                generations=self.generations,
-                changes=self.comparison.changes(),
-                speeds=self.speeds,
+                evaluations=self.measures.evaluations,
+                generations=self.measures.generations,
+                changes=self.measures.comparison.changes(),
+                speeds=self.measures.speeds,
                 warnings=self.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
@@ -314,7 +306,7 @@ class _Run:
             error=relative_errors(moments.plain, weight, channels, solutions),
             norm_aware_error=relative_errors(moments.norm_aware, weight, channels, solutions),
         )
-        if self.spec.evaluate or self.prompts:
+        if self.measures.is_wanted:
             self.variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
         repaired = ConsumerParameters.install_of(consumer, solutions[self.spec.reconstruction])
         shrink(self.adapter, site, bundles, repaired)
@@ -323,40 +315,9 @@ class _Run:
 
     # -- measuring ----------------------------------------------------------------------------------------------
 
-    def _measure_variants(self) -> Events:
-        with self.variants.using("pruned"):
-            yield from self._measure("pruned")
-        yield from self._measure("reconstructed")
-
     def _measure(self, variant: Variant) -> Events:
-        loaded = self.given if variant == "dense" and self.given is not None else self.loaded
-        for task in dict.fromkeys(self.spec.evaluate):
-            if variant == "dense" and task in self.dense:
-                self.evaluations.append(self.dense[task])
-                yield Evaluated(self.dense[task])
-                continue
-            with self.watch.stage("evaluate"):
-                limit = self.spec.evaluate_limit
-                steps = evaluate_steps(loaded, task, variant, limit=limit, comparison=self.comparison)
-                evaluation = yield from paced(steps, "evaluate", f"Measuring {task} of the {variant} model")
-            self.evaluations.append(evaluation)
-            yield Evaluated(evaluation)
-        if self.spec.evaluate:
-            yield from self._time(loaded, variant)
-        for number, prompt in enumerate(self.prompts, start=1):
-            yield Progress("generate", number - 1, len(self.prompts), f"The {variant} model answers")
-            with self.watch.stage("generate"):
-                generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=self.given)
-            self.generations.append(generation)
-            yield Generated(generation)
-
-    def _time(self, loaded: LoadedModel, variant: Variant) -> Events:
-        """The pruned variant computes what the reconstructed one does; a streamed model would time its disk."""
-        if variant == "pruned" or is_offloaded(loaded.model):
-            return
-        with self.watch.stage("evaluate"):
-            steps = speed_steps(loaded, variant)
-            self.speeds.append((yield from paced(steps, "evaluate", f"Timing the {variant} model")))
+        given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
+        yield from self.measures.of(variant, given or self.loaded, self.given)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

@@ -17,7 +17,7 @@ from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel
-from liar.results import SiteReport
+from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from tests import tiny
@@ -285,8 +285,6 @@ def test_specs_survive_json_and_query() -> None:
 
 def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pruned variant is the same mask without a repair, and the repaired weights are back afterwards."""
-    from liar import pipeline
-
     seen: dict[str, torch.Tensor] = {}
     ids = torch.arange(4, 24).unsqueeze(0)
 
@@ -294,9 +292,9 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
         with torch.no_grad():
             seen[variant] = loaded.model(ids).logits
         yield 1, 1
-        return pipeline.Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
+        return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
 
-    monkeypatch.setattr(pipeline, "evaluate_steps", measure)
+    monkeypatch.setattr("liar.measure.evaluate_steps", measure)
     base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
     events = list(stream(spec(text, **base), model))
     assert sum(isinstance(event, Evaluated) for event in events) == 3

@@ -60,7 +60,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("liar.pipeline.evaluate_steps", measure)
+    monkeypatch.setattr("liar.measure.evaluate_steps", measure)
     monkeypatch.setattr("liar.mask_table.evaluate_steps", measure)
     return variants
 

@@ -273,7 +273,7 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
     layout: dict[str, Any] = {
         "xaxis": _axis("rank, largest first"),
         "yaxis": _axis("eigenvalue", type="log", tickformat=_POWERS),
-        "annotations": [title(f"<b>Spectrum of the covariance</b>  {words}")],
+        "annotations": [title(f"<b>Covariance spectrum</b>  {words}")],
     }
     return drawing([line], layout, drawn=_PLOT, bottom=52, left=64, right=8)
 

@@ -98,7 +98,7 @@ def test_perplexity_that_spans_much_has_round_numbers_on_a_log_axis() -> None:
     axis = ratio_figure([run(0.2, 20), run(0.9, 900)], "perplexity").layout.yaxis
     assert axis.type == "log"
     assert {"20", "50", "100", "200", "500"} <= set(axis.ticktext)
-    assert ratio_figure([classifier_run()], "sentiment").layout.yaxis.tickformat == ".0%"
+    assert ratio_figure([classifier_run()], "sentiment").layout.yaxis.tickformat == ".1~%"
 
 
 # -- the metric against what it costs -----------------------------------------------------------------------------------
