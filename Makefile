@@ -11,7 +11,7 @@ help:
 	@echo "make demo       install, fetch the demo models, open the page"
 	@echo "make test       lint, types and every test"
 	@echo "make lint       ruff and mypy alone"
-	@echo "make benchmark  what a run costs on this machine"
+	@echo "make benchmark  what a run and the page cost on this machine"
 
 $(VENV)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,7 @@ test: lint
 	$(BIN)/liar fetch-demo
 	$(BIN)/pytest
 
-benchmark: $(VENV)/installed
+benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/page.py

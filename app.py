@@ -9,6 +9,7 @@ import gradio as gr
 
 from components.accuracy import AccuracyPanel
 from components.address import address_bar
+from components.api import Api
 from components.apply import Apply
 from components.explorer import Explorer
 from components.generations import GenerationsPanel
@@ -84,6 +85,7 @@ def build(studio: Studio) -> gr.Blocks:
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
         page.unload(apply.leave)
+        Api(studio)
     return page
 
 

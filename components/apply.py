@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -14,21 +12,13 @@ from components import status
 from components.explorer import Explorer
 from components.job import Job
 from components.panel import HEARD, QUIET, Updates
-from components.prompts import preset_prompts
 from components.recipe import Recipe
 from components.studio import Bus, Studio
+from components.work import pruning
 from liar.errors import LiarError
-from liar.events import Event, Finished, SiteDone
-from liar.results import RunResult, SiteReport
+from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """Handed out when the last site is done: the heatmap need not wait for the metrics."""
-
-    sites: list[SiteReport]
 
 
 class Apply:
@@ -50,7 +40,7 @@ class Apply:
         # Watching costs nothing, so any number of pages may; the work itself waits in the queue of jobs.
         watching: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
         inputs: list[Block] = [self.bus.view, *self.recipe.inputs]
-        self.button.click(self.apply, inputs, outputs, api_name="apply", trigger_mode="once", **watching)
+        self.button.click(self.apply, inputs, outputs, api_visibility="private", trigger_mode="once", **watching)
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
         # A run takes minutes, in which its visitor may have turned to another site; and a stopped one drew its heatmap.
         self.job.change(explorer.look, explorer.seen, explorer.outputs, **HEARD)
@@ -73,7 +63,7 @@ class Apply:
                 str(request.session_hash),
                 spec.key,
                 f"Applying the recipe to {spec.model}",
-                lambda: self._run(spec),
+                lambda: pruning(self.studio, spec),
                 expected_seconds=self._expected(spec),
             )
         except LiarError as error:
@@ -87,7 +77,9 @@ class Apply:
         if job is None or self.studio.jobs.snapshot(job).ended:
             yield {self.status: gr.skip()}
             return
-        job = self.studio.jobs.submit(str(request.session_hash), spec.key, job.title, lambda: self._run(spec))
+        job = self.studio.jobs.submit(
+            str(request.session_hash), spec.key, job.title, lambda: pruning(self.studio, spec)
+        )
         yield from self._watch(job, spec, view)
 
     def end(self, id: str, request: gr.Request) -> Updates:
@@ -122,29 +114,6 @@ class Apply:
             yield self._idle(status.note("Stopped. What was shown before is still here."))
         else:
             yield self._idle(status.problem(snapshot.error or "The run failed; the log of the server has more."))
-
-    def _run(self, spec: PruneSpec) -> Iterator[Event | Pruned]:
-        """In the worker: the run with everything that the page shows of it."""
-        # Both load torch, which takes seconds: the first run pays, not the first paint.
-        from liar.models.offload import is_offloaded
-        from liar.pipeline import stream
-
-        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
-        if not spec.evaluate and loaded.task:
-            spec = spec.model_copy(update={"evaluate": (loaded.task,)})
-        says = loaded.is_language_model or loaded.task is not None
-        prompts = preset_prompts(spec.model) if says else []
-        reports: list[SiteReport] = []
-        # A streamed model is too large to be copied: the run loads its own.
-        for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
-            if isinstance(event, Finished):  # kept even if nobody watches any more
-                with suppress(LiarError):  # whoever does watch tries again, and says why it cannot be kept
-                    self.studio.store.save(event.result)
-            yield event
-            if isinstance(event, SiteDone):
-                reports.append(event.report)
-                if event.done == event.total:
-                    yield Pruned(reports)
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds that a stored run of the same kind took."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,8 +14,10 @@ from components import status
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from components.panel import QUIET, Updates
-from liar.events import Progress
-from liar.results import RunResult
+from components.prompts import preset_prompts
+from liar.errors import LiarError
+from liar.events import Event, Finished, Progress, SiteDone
+from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.words import duration
 
@@ -84,6 +88,36 @@ def _line(job: Job, snapshot: Snapshot) -> str:
     left = f" {duration(event.seconds_left).capitalize()} left." if event.seconds_left else ""
     done = event.done / event.total if event.done else None
     return status.running(f"{event.done} of {event.total} done. {event.message}.{left}", done)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Handed out when the last site is done: the heatmap need not wait for the metrics."""
+
+    sites: list[SiteReport]
+
+
+def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
+    """In the worker: the run with everything that the page shows of it. Its result is stored even if nobody watches."""
+    # Both load torch, which takes seconds: the first run pays, not the first paint.
+    from liar.models.offload import is_offloaded
+    from liar.pipeline import stream
+
+    loaded = loaded_for(studio, spec)
+    spec = measured(spec, loaded)
+    says = loaded.is_language_model or loaded.task is not None
+    prompts = preset_prompts(spec.model) if says else []
+    reports: list[SiteReport] = []
+    # A streamed model is too large to be copied: the run loads its own.
+    for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
+        if isinstance(event, Finished):
+            with suppress(LiarError):  # whoever does watch tries again, and says why it cannot be kept
+                studio.store.save(event.result)
+        yield event
+        if isinstance(event, SiteDone):
+            reports.append(event.report)
+            if event.done == event.total:
+                yield Pruned(reports)
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:

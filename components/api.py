@@ -1,0 +1,105 @@
+"""The page for programs: three endpoints for ``gradio_client`` or curl, which speak JSON and know nothing of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from components.job import Snapshot
+from components.recipe import measured_on_its_task, refusal
+from components.studio import Studio
+from components.work import pruning
+from liar.errors import InvalidSpecError, LiarError
+from liar.events import Progress
+from liar.forecast import forecast
+from liar.spec import PruneSpec
+
+
+class Api:
+    """A ``recipe`` is an object with the fields of :class:`liar.PruneSpec`; what it leaves out is as by default.
+
+    Whatever can be expected to go wrong is raised as :class:`gradio.Error` with one sentence.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        api(self.forecast, api_name="forecast", concurrency_limit=None)
+        api(self.prune, api_name="prune", concurrency_limit=None)
+        api(self.runs, api_name="runs", concurrency_limit=None)
+
+    def forecast(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """Expected errors of every site and parameters that would be left, from curves that are at hand: no model is loaded."""
+        try:
+            spec = _spec(recipe)
+            atlas = self.studio.atlases.find(spec)
+            if atlas is None:
+                raise InvalidSpecError("No curves of this model and text are at hand; use the endpoint /prune.")
+            expected = forecast(spec, atlas)
+        except LiarError as error:
+            raise gr.Error(str(error)) from None
+        return {
+            "spec": spec.model_dump(mode="json"),
+            "sites": [site.model_dump(mode="json") for site in expected.sites],
+            "totals": expected.totals.model_dump(mode="json"),
+        }
+
+    def prune(self, recipe: dict[str, Any], request: gr.Request) -> Iterator[dict[str, Any]]:
+        """Do a run. Answers say ``state``, ``message``, ``place``, ``seconds_left``; the last has the RunResult as ``result``.
+
+        A run that is stored is not done again, and one that somebody else waits for is shared. It goes on when nobody listens
+        any more, so the same recipe finds it again.
+        """
+        try:
+            spec = _spec(recipe)
+            if (stored := self.studio.store.find(spec)) is not None:
+                yield _answer("done", "This run was stored.", result=stored.model_dump(mode="json"))
+                return
+            title = f"Applying the recipe to {spec.model}"
+            job = self.studio.jobs.submit(
+                str(request.session_hash), spec.key, title, lambda: pruning(self.studio, spec)
+            )
+        except LiarError as error:
+            raise gr.Error(str(error)) from None
+        for snapshot in self.studio.jobs.watch(job):
+            if not snapshot.ended:
+                yield _told(title, snapshot)
+        if snapshot.state != "done":
+            raise gr.Error(snapshot.error or "The run was stopped.")
+        yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every stored run, newest first: its key, its recipe and what was measured."""
+        return [
+            {
+                "key": run.spec.key,
+                "spec": run.spec.model_dump(mode="json"),
+                "totals": run.totals.model_dump(mode="json"),
+                "evaluations": [item.model_dump(mode="json") for item in run.evaluations],
+            }
+            for run in self.studio.store.runs()
+        ]
+
+
+def _spec(recipe: dict[str, Any]) -> PruneSpec:
+    """Raises :class:`InvalidSpecError` for what is no recipe, or none that this page does."""
+    if not isinstance(recipe, dict):
+        raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
+    spec = measured_on_its_task(PruneSpec.create(**recipe))
+    if refused := refusal(spec):
+        raise InvalidSpecError(refused)
+    return spec
+
+
+def _told(title: str, snapshot: Snapshot) -> dict[str, Any]:
+    event = snapshot.event
+    message = event.message if isinstance(event, Progress) else title
+    return _answer(snapshot.state, message, snapshot.place, snapshot.seconds_left)
+
+
+def _answer(
+    state: str, message: str, place: int = 0, seconds_left: float | None = None, result: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"state": state, "message": message, "place": place, "seconds_left": seconds_left, "result": result}

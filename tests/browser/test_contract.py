@@ -1,0 +1,94 @@
+"""What programs may rely on: the endpoints of the page, as ``gradio_client`` sees and calls them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from liar import PruneSpec
+from liar.results import VARIANTS, RunResult
+from tests.browser.conftest import DATA, ROOT, Server
+
+FAST: dict[str, Any] = {
+    "model": "demo/minilm-sentiment",
+    "targets": "ffn",
+    "criterion": "fluctuation",
+    "allocation": "uniform",
+    "schedule": "one-shot",
+    "tokens": 2048,
+    "evaluate_limit": 50,
+    "seed": 77,
+}
+
+
+@pytest.fixture(scope="module")
+def still(still_server: Server) -> Client:
+    return Client(still_server.url, verbose=False)
+
+
+def test_these_endpoints_and_no_others_are_offered(still: Client) -> None:
+    named = still.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/forecast", "/prune", "/runs"}
+    assert [parameter["parameter_name"] for parameter in named["/prune"]["parameters"]] == ["recipe"]
+    assert [parameter["parameter_name"] for parameter in named["/forecast"]["parameters"]] == ["recipe"]
+
+
+def test_a_forecast_needs_no_model(still: Client) -> None:
+    found = still.predict({"model": "demo/smollm2-135m", "ratio": 0.3}, api_name="/forecast")
+    spec = PruneSpec(**found["spec"])
+    assert (spec.model, spec.ratio) == ("demo/smollm2-135m", 0.3)
+    assert len(found["sites"]) == 30
+    assert all(0 <= site["error"]["least-squares"] <= site["error"]["none"] for site in found["sites"])
+    assert any(site["kept"] < site["units"] and site["error"]["least-squares"] > 0 for site in found["sites"])
+    assert found["totals"]["parameters_after"] < found["totals"]["parameters_before"]
+
+
+def test_stored_runs_are_listed_and_come_at_once(still: Client) -> None:
+    stored = RunResult.model_validate_json((DATA / "run.json").read_text())
+    assert [run["key"] for run in still.predict(api_name="/runs")] == [stored.spec.key]
+    answer = still.predict(stored.spec.model_dump(mode="json"), api_name="/prune")
+    assert RunResult(**answer["result"]) == stored
+
+
+@pytest.mark.parametrize("endpoint", ["/forecast", "/prune"])
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"ratio": 99}, "ratio"),
+        ({"ratio": "a lot"}, "ratio"),
+        ({"rotia": 0.5}, "rotia"),
+        ([1, 2], "JSON object"),
+        ("<script>", "JSON object"),
+    ],
+)
+def test_a_bad_recipe_is_one_sentence(still: Client, endpoint: str, recipe: Any, words: str) -> None:
+    with pytest.raises(AppError, match=words):
+        still.predict(recipe, api_name=endpoint)
+
+
+def test_the_example_of_the_readme_runs(still_server: Server) -> None:
+    (source,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    said: dict[str, Any] = {}
+    exec(source.replace("http://127.0.0.1:7860", still_server.url), said)
+    assert said["answer"]["state"] == "done"
+
+
+def test_a_forecast_of_a_site_that_is_not_there_is_one_sentence(still: Client) -> None:
+    with pytest.raises(AppError, match=r"layers\.99\.ffn"):
+        still.predict({"edits": ["layers.99.ffn:ratio=0"]}, api_name="/forecast")
+
+
+@pytest.mark.demo
+def test_a_run_tells_how_far_it_is_and_ends_with_its_result(server: Server) -> None:
+    job = Client(server.url, verbose=False).submit(FAST, api_name="/prune")
+    result = RunResult(**job.result(timeout=120)["result"])
+    assert result.spec.seed == FAST["seed"]
+    assert [item.variant for item in result.evaluations] == list(VARIANTS)
+    states = [answer["state"] for answer in job.outputs()]
+    assert states[-1] == "done"
+    assert set(states[:-1]) <= {"waiting", "running"}
+    assert len(states) > 1
