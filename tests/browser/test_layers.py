@@ -104,10 +104,17 @@ def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
     expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
 
 
+def by_hand(page: Page) -> None:
+    """Open the form, and wait as a person does until the server has filled it."""
+    with page.expect_event("requestfinished", lambda request: "/queue/data" in request.url):
+        page.get_by_role("button", name="Decide by hand").click()
+    expect(page.get_by_label("Units to keep")).to_be_visible()
+
+
 def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None:
     full(page, MINILM, site="layers.3.ffn")
     before = drawn(page, "#heatmap")
-    page.get_by_role("button", name="Decide by hand").click()
+    by_hand(page)
     page.get_by_label("Units to keep").fill("0-3, 7")
     page.get_by_label("Units to remove").fill("9")
     page.locator("#site-edits input[type=range]").fill("0.25")
@@ -129,7 +136,7 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
     link = page.url
     opened(page, link)
     expect(page.locator("#site-words")).to_contain_text("1,152 of 1,536 neurons kept")
-    page.get_by_role("button", name="Decide by hand").click()
+    by_hand(page)
     expect(page.get_by_label("Units to keep")).to_have_value("0-3,7")
     page.get_by_role("button", name="Undo edits of this site").click()
     expect(edits).to_have_value("")
@@ -139,7 +146,7 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
 
 def test_a_decision_that_cannot_be_is_one_sentence(page: Page) -> None:
     full(page, MINILM, site="layers.3.ffn")
-    page.get_by_role("button", name="Decide by hand").click()
+    by_hand(page)
     page.get_by_label("Units to keep").fill("5000")
     page.get_by_role("button", name="Apply to the recipe").click()
     expect(page.locator("#site-edits-said [role=alert]")).to_contain_text("units 0 to 1535, not 5000")
