@@ -11,6 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.explorer import Explorer
 from components.job import Job
+from components.jobs import TICK
 from components.panel import HEARD, QUIET, Updates
 from components.recipe import Recipe
 from components.studio import Bus, Studio
@@ -98,7 +99,7 @@ class Apply:
     def _watch(self, job: Job, spec: PruneSpec, view: View) -> Iterator[Updates]:
         yield self._busy(job)
         drawn = False
-        for snapshot in self.studio.jobs.watch(job):
+        for snapshot in self.studio.jobs.watch(job, poll=TICK):  # every answer takes time from the run's own thread
             if snapshot.ended:
                 break
             updates: Updates = {self.status: status.follow(job.title, snapshot)}

@@ -102,7 +102,7 @@ class JobQueue:
         with self._changed:
             return self._snapshot(job)
 
-    def watch(self, job: Job, *, poll: float = 1.0) -> Iterator[Snapshot]:
+    def watch(self, job: Job, *, poll: float = 0.25) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, then one whenever something changed, and a last one when it ended.
 
         They come no faster than one in ``poll`` seconds (but the last one, which never waits), and no slower than one in a

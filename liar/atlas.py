@@ -2,8 +2,8 @@
 
 For every site and criterion the order and scores of the units and the error curves of every reconstruction under two
 weights of the tokens; for every site its sensitivity, the spectrum of its covariance and a readable sample of its
-correlations. Plain
-arrays: loading one takes milliseconds and no torch. :mod:`liar.draw_atlas` draws one, :mod:`liar.forecast` reads it.
+correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.draw_atlas` draws one,
+:mod:`liar.forecast` reads it.
 """
 
 from __future__ import annotations

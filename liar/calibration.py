@@ -30,6 +30,7 @@ from liar.moments import SiteMoments
 from liar.results import SiteCurves
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Targets
+from liar.timing import finish
 from liar.walk import walk
 
 T = TypeVar("T")
@@ -143,14 +144,7 @@ def calibrate(
         gradients=gradients,
         sensitivity=sensitivity,
     )
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            calibration: Calibration = stop.value
-            return calibration
-        if on_progress is not None:
-            on_progress(done, total)
+    return finish(steps, on_progress)
 
 
 def calibration_steps(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -51,6 +51,18 @@ def paced(steps: Generator[tuple[int, int], None, T], stage: Stage, message: str
             value: T = stop.value
             return value
         yield pace.at(done, message)
+
+
+def finish(steps: Generator[tuple[int, int], None, T], on_progress: Callable[[int, int], None] | None = None) -> T:
+    """The value of ``steps``, run to their end; ``on_progress`` hears (done, total) of each."""
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        if on_progress is not None:
+            on_progress(done, total)
 
 
 class JobPace:

@@ -40,6 +40,7 @@ from liar.evaluate.classification import accuracy_steps
 from liar.models.demo import ASSETS, ENCODER, OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
 from liar.spec import Task
+from liar.timing import finish
 
 BASE_MODEL = f"demo/{ENCODER}"
 
@@ -218,13 +219,8 @@ def _shuffled_batches(rows: Sequence[Sequence[int]], batch_size: int, shuffler: 
 
 def _score(model: PeftModel, tokenizer: PreTrainedTokenizerBase, items: LabelledText, chosen: Hyperparameters) -> Score:
     classes = range(len(items.label_names))
-    steps = accuracy_steps(model, tokenizer, items, classes, chosen.sequence_length)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            accuracy, stderr = stop.value
-            return Score(accuracy=accuracy, n=len(items), stderr=stderr)
+    accuracy, stderr = finish(accuracy_steps(model, tokenizer, items, classes, chosen.sequence_length))
+    return Score(accuracy=accuracy, n=len(items), stderr=stderr)
 
 
 def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:

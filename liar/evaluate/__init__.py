@@ -18,6 +18,7 @@ from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_step
 from liar.evaluate.perplexity import perplexity_steps
 from liar.results import Evaluation, Variant
 from liar.spec import Task
+from liar.timing import finish
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -65,14 +66,7 @@ def evaluate(
 ) -> Evaluation:
     """Run :func:`evaluate_steps` to its end; ``on_progress`` hears (items done, items in all) after each batch."""
     steps = evaluate_steps(loaded, task, variant, split=split, limit=limit, data=data, sequence_length=sequence_length)
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            evaluation: Evaluation = stop.value
-            return evaluation
-        if on_progress is not None:
-            on_progress(done, total)
+    return finish(steps, on_progress)
 
 
 def _perplexity(

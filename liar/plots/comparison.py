@@ -7,10 +7,9 @@ from math import log10
 import plotly.graph_objects as go
 
 from liar.compare import RunComparison, SiteDifference
-from liar.plots.frame import FONT, SMALLEST_ERROR, STANDOFF, empty, framed
+from liar.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, empty, framed
 from liar.spec import SiteKind
 
-_WORSE_BETTER = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
 _WIDEST_RATIO = 100.0
 
 
@@ -37,7 +36,7 @@ def comparison_heatmap(comparison: RunComparison) -> go.Figure:
             customdata=[[[_site_words(site), site.name] if site else ["", ""] for site in line] for line in grid],
             hovertemplate="%{customdata[0]}<extra></extra>",
             hoverongaps=False,
-            colorscale=_WORSE_BETTER,
+            colorscale=DIVERGING,
             zmin=-widest,
             zmax=widest,
             xgap=1,

@@ -38,6 +38,9 @@ GRID = "rgba(128,128,128,.22)"
 SMALLEST_ERROR = 1e-6
 """What stands for an error of zero where errors are divided or their logarithm is drawn."""
 
+DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
+"""From vermilion (the second of two is worse) to blue (it is better)."""
+
 
 def flush_left(figure: go.Figure, titles: int, shift: int) -> None:
     """Subplot titles are the first annotations; they read better at the left edge than centred."""

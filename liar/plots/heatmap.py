@@ -10,14 +10,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from liar.plots.frame import FONT, STANDOFF, drawing, title
+from liar.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, drawing, title
 from liar.reading import errors_of
 from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
 from liar.view import HeatmapView
-
-SMALLEST_ERROR = 1e-6
-"""Stands for no error at all, which a log scale cannot show."""
 
 DECADES = 2.0
 """Length of the colour scale below the largest error. A site that a few massive tokens dominate has an error so small
@@ -30,9 +27,6 @@ _CELL, _GAP = 34, 34
 
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
 _TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3))
-
-_DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
-"""From vermilion (the second reconstruction is worse) to blue (it is better)."""
 
 _OUTLINE = (("black", 4), ("white", 1.5))
 """White within black shows on every colour of a cell and on a light and a dark page."""
@@ -193,7 +187,7 @@ def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict
     if view.scale == "log":
         ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
         bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
-    return {"colorscale": _DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
+    return {"colorscale": DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
 
 
 def _unit(view: HeatmapView) -> str:
