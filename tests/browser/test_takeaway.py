@@ -29,6 +29,7 @@ def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
     expect(page.locator("#site")).to_be_visible()
     verdict = page.locator("#verdict h2").inner_text()
     to_tab(page, "Take away")
+    expect(page).to_have_url(re.compile("tab=take-away"))
     field = page.get_by_label("Link to this run")
     page.locator("#takeaway-address button").click()
     expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")

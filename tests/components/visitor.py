@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,7 @@ class Visitor:
         self._session = SessionState(blocks)
         self._values = {id: getattr(block, "value", None) for id, block in blocks.blocks.items()}
         self._props: dict[int, dict[str, Any]] = {}
+        self._thread = ThreadPoolExecutor(1)  # the main thread may be running the loop of a browser
         self._loop = asyncio.new_event_loop()
 
     # -- what is there to see -----------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ class Visitor:
             step = self.blocks.process_api(
                 function, inputs, self._session, self._request, iterator=iterator, event_data=data
             )
-            answer = self._loop.run_until_complete(step)
+            answer = self._thread.submit(self._loop.run_until_complete, step).result()
             if iterator is not None and not answer["is_generating"]:
                 return
             for block, value in zip(function.outputs, answer["data"], strict=True):
