@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Timer
+import sys
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from components.accuracy import AccuracyPanel
 from components.address import address_bar
@@ -21,6 +22,7 @@ from components.panel import HEARD, Panel
 from components.recipe import ANY_MODEL, Recipe, default_spec
 from components.registry import ModelRegistry
 from components.runs import RunsPanel
+from components.serving import Headers
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
@@ -28,6 +30,7 @@ from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.atlas import AtlasStore
 from liar.store import RunStore
+from liar.threads import settle_threads
 from liar.view import View
 
 TITLE = (
@@ -35,8 +38,8 @@ TITLE = (
     "<a href='#recipe'>To the recipe</a></p>"
 )
 
-WARM_UP_SECONDS = 6.0
-"""After the start of the server: its first page comes first."""
+SWITCH_SECONDS = 0.0005
+"""So long may a handler keep the interpreter from the thread of a run, which asks for it before each of its many products."""
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -104,12 +107,15 @@ def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.T
 
 
 def warm_up() -> None:
-    """Import torch and all that a run needs while the first visitor reads; else the first run would wait for it."""
+    """Import torch and all that a run needs, before the first visitor comes: in a thread it would take as long, and the page
+    of whoever comes meanwhile would stutter."""
     import liar.pipeline  # noqa: F401
 
 
 def main() -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    settle_threads()
+    sys.setswitchinterval(SWITCH_SECONDS)
     store, registry = RunStore(), ModelRegistry()
 
     def keep(key: str, finished: Any) -> None:
@@ -119,10 +125,15 @@ def main() -> None:
     jobs = JobQueue(on_finished=keep)
     page = build(Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs))
     page.queue(max_size=64)
-    later = Timer(WARM_UP_SECONDS, warm_up)
-    later.daemon = True
-    later.start()
-    page.launch(theme=theme(), css_paths=stylesheets(), head=HEAD, footer_links=[], ssr_mode=False)
+    warm_up()
+    page.launch(
+        theme=theme(),
+        css_paths=stylesheets(),
+        head=HEAD,
+        footer_links=[],
+        ssr_mode=False,
+        app_kwargs={"middleware": [Middleware(Headers)]},
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ python benchmarks/figures.py --only minilm   one section
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,7 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from liar.threads import settle_threads
+
+settle_threads()
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.results import Evaluation, Variant

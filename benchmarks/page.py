@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import gradio as gr
@@ -141,7 +140,9 @@ def apply() -> list[Measured]:
         before = page.evaluate(_Z)
         begin = time.perf_counter()
         page.get_by_role("button", name="Apply", exact=True).click()
-        page.wait_for_function(f"(before) => ![before, undefined].includes({_Z})", arg=before, timeout=300_000)
+        page.wait_for_function(
+            f"(before) => ![before, undefined].includes({_Z})", arg=before, polling=100, timeout=300_000
+        )
         heatmap = time.perf_counter() - begin
         page.locator("#status").get_by_text("Done.").wait_for(timeout=300_000)
         everything = time.perf_counter() - begin

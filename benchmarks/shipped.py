@@ -7,12 +7,13 @@ python benchmarks/shipped.py atlases    or runs: one of the two; run it again wh
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from liar.threads import settle_threads
+
+settle_threads()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 from components.prompts import preset_prompts

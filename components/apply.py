@@ -21,6 +21,11 @@ from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
 
+There = tuple[str, str]
+"""The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet."""
+
+NOTHING: There = ("", "")
+
 
 class Apply:
     """Button, Stop and status line around one job; what was shown before stays until a result takes its place."""
@@ -32,28 +37,27 @@ class Apply:
             self.stop = gr.Button("Stop", interactive=False, scale=1, min_width=80, elem_id="stop")
         self.status = gr.HTML("", elem_id="status")
         self.job = gr.State("")
+        self.there = gr.State(NOTHING)
 
     def wire(self, explorer: Explorer) -> None:
         """Connect the buttons, once the explorer is wired."""
         self.explorer = explorer
-        line: list[Block] = [self.button, self.stop, self.status, self.job]
-        outputs = [*dict.fromkeys([*line, *explorer.outputs])]
-        # Watching costs nothing, so any number of pages may; the work itself waits in the queue of jobs.
-        watching: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-        inputs: list[Block] = [self.bus.view, *self.recipe.inputs]
-        self.button.click(self.apply, inputs, outputs, api_visibility="private", trigger_mode="once", **watching)
+        self.button.click(self.apply, self.recipe.inputs, self.line, trigger_mode="once", **HEARD)
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
-        # A run takes minutes, in which its visitor may have turned to another site; and a stopped one drew its heatmap.
-        self.job.change(explorer.look, explorer.seen, explorer.outputs, **HEARD)
-        self.outputs, self.watching = outputs, watching
+        self.there.change(self.show, [self.there, *explorer.seen], explorer.outputs, **HEARD)
+
+    @property
+    def line(self) -> list[Block]:
+        """What a watcher tells of every second. Few, since every output takes the interpreter from the run's own thread."""
+        return [self.button, self.stop, self.status, self.job, self.there]
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the job of the recipe if there is one."""
-        event.then(self.resume, [self.bus.view, self.bus.spec], self.outputs, api_visibility="private", **self.watching)
+        event.then(self.resume, self.bus.spec, self.line, **HEARD)
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def apply(self, view: View, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+    def apply(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Do the run that the controls say; every expected failure ends in one sentence on the page.
 
         Gradio hands over a request only before the starred values.
@@ -70,9 +74,9 @@ class Apply:
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        yield from self._watch(job, spec, view)
+        yield from self._watch(job)
 
-    def resume(self, view: View, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
+    def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
         job = self.studio.jobs.find(spec.key)
         if job is None or self.studio.jobs.snapshot(job).ended:
@@ -81,7 +85,7 @@ class Apply:
         job = self.studio.jobs.submit(
             str(request.session_hash), spec.key, job.title, lambda: pruning(self.studio, spec)
         )
-        yield from self._watch(job, spec, view)
+        yield from self._watch(job)
 
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; the watcher tells when the step at work has ended."""
@@ -94,23 +98,35 @@ class Apply:
         """The page was closed, or loaded anew."""
         self.studio.jobs.leave(str(request.session_hash))
 
+    def show(self, there: There, view: View, shown: str, spec: PruneSpec) -> Updates:
+        """Draw what the job has by now: the measured sites, and in the end everything.
+
+        Its visitor may have turned to another site or tab meanwhile, so the view is that of now. A stopped job may have drawn
+        its heatmap; what was there before comes back.
+        """
+        id, what = there
+        job = self.studio.jobs.get(id)
+        if job is None:
+            return self.explorer.look(view, shown, spec)
+        snapshot = self.studio.jobs.snapshot(job)
+        if what == "run":
+            return self._finish(snapshot.result, view)
+        pruned = snapshot.partial[-1]
+        return self.explorer.layers.draw(pruned.sites, view, chart=None, measured=None, spec=pruned.spec)
+
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job, spec: PruneSpec, view: View) -> Iterator[Updates]:
+    def _watch(self, job: Job) -> Iterator[Updates]:
         yield self._busy(job)
-        drawn = False
-        for snapshot in self.studio.jobs.watch(job, poll=TICK):  # every answer takes time from the run's own thread
-            if snapshot.ended:
-                break
-            updates: Updates = {self.status: status.follow(job.title, snapshot)}
-            if snapshot.partial and not drawn:
-                updates |= self.explorer.layers.draw(
-                    snapshot.partial[-1].sites, view, chart=None, measured=None, spec=spec
-                )
-                drawn = True
-            yield updates
+        for snapshot in self.studio.jobs.watch(job, poll=TICK, parts_wait=False):
+            if not snapshot.ended:
+                told: Updates = {self.status: status.follow(job.title, snapshot)}
+                if snapshot.partial:
+                    told[self.there] = (job.id, "sites")
+                yield told
         if snapshot.state == "done":
-            yield self._finish(snapshot.result, view)
+            words = status.note("Done. The address of this page now holds this run.")
+            yield {**self._idle(words), self.there: (job.id, "run")}
         elif snapshot.state == "stopped":
             yield self._idle(status.note("Stopped. What was shown before is still here."))
         else:
@@ -127,14 +143,14 @@ class Apply:
         return sum(found.timings.values()) if found else None
 
     def _finish(self, result: RunResult, view: View) -> Updates:
-        words = status.note("Done. The address of this page now holds this run.")
+        updates = {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, "")}
+        del updates[self.status]  # it says that the run is done
         if self.studio.store.find(result.spec) is None:
             try:
                 self.studio.store.save(result)
             except LiarError as error:
-                words = status.problem(str(error))
-        drawn = self.explorer.draw(result.spec, view, "")
-        return {**self.recipe.fill(result.spec), **drawn, **self._idle(words)}
+                updates[self.status] = status.problem(str(error))
+        return updates
 
     def _busy(self, job: Job) -> Updates:
         return {
@@ -142,6 +158,7 @@ class Apply:
             self.stop: gr.update(interactive=True),
             self.status: status.running(f"{job.title}…"),
             self.job: job.id,
+            self.there: NOTHING,
         }
 
     def _idle(self, words: str) -> Updates:
@@ -150,4 +167,5 @@ class Apply:
             self.stop: gr.update(interactive=False),
             self.status: words,
             self.job: "",
+            self.there: NOTHING,
         }

@@ -102,11 +102,12 @@ class JobQueue:
         with self._changed:
             return self._snapshot(job)
 
-    def watch(self, job: Job, *, poll: float = 0.25) -> Iterator[Snapshot]:
+    def watch(self, job: Job, *, poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, then one whenever something changed, and a last one when it ended.
 
-        They come no faster than one in ``poll`` seconds (but the last one, which never waits), and no slower than one in a
-        second, so that the time shown moves on. Closing the iterator leaves the job alone.
+        They come no faster than one in ``poll`` seconds, and no slower than one in a second, so that the time shown moves on.
+        The last one never waits, nor does what the job hands out unless ``parts_wait``. Closing the iterator leaves the job
+        alone.
         """
         while True:
             with self._changed:
@@ -114,7 +115,7 @@ class JobQueue:
             yield snapshot
             if snapshot.ended:
                 return
-            self._pause(job, snapshot.version, poll)
+            self._pause(job, snapshot, poll, parts_wait)
 
     def stop(self, job: Job, session: str) -> None:
         """``session`` no longer wants ``job``; with nobody left to want it, it is stopped.
@@ -146,13 +147,17 @@ class JobQueue:
         if self._worker is not None:
             self._worker.join(timeout=10)
 
-    def _pause(self, job: Job, seen: int, poll: float) -> None:
-        """Wait until there is something to show after version ``seen``, or the time has moved on."""
+    def _pause(self, job: Job, seen: Snapshot, poll: float, parts_wait: bool) -> None:
+        """Wait until there is something to show after ``seen``, or the time has moved on."""
+
+        def cannot_wait() -> bool:
+            return job.ended is not None or (not parts_wait and len(job.partial) > len(seen.partial))
+
         with self._changed:
             begin = monotonic()
-            self._changed.wait_for(lambda: job.ended is not None, poll)
+            self._changed.wait_for(cannot_wait, poll)
             left = TICK - (monotonic() - begin)
-            self._changed.wait_for(lambda: job.version != seen, max(left, 0.0))
+            self._changed.wait_for(lambda: job.version != seen.version, max(left, 0.0))
 
     # -- the line (called with the lock held) -------------------------------------------------------------------
 

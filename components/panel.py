@@ -11,10 +11,13 @@ from liar.results import RunResult
 Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
 
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
+"""Hidden progress alone would still run a clock in every output, sixty times a second."""
+
+QUIET: dict[str, Any] = {"queue": False, **_UNSEEN}
 """How to register an event that answers at once and only fills components."""
 
-HEARD: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+HEARD: dict[str, Any] = {"concurrency_limit": None, **_UNSEEN}
 """How to register an event that writes a ``gr.State`` to which somebody listens: Gradio tells of a changed state only after
 events that went through its queue, and a quick one waits there for nobody."""
 

@@ -94,6 +94,7 @@ def _line(job: Job, snapshot: Snapshot) -> str:
 class Pruned:
     """Handed out when the last site is done: the heatmap need not wait for the metrics."""
 
+    spec: PruneSpec
     sites: list[SiteReport]
 
 
@@ -117,7 +118,7 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
         if isinstance(event, SiteDone):
             reports.append(event.report)
             if event.done == event.total:
-                yield Pruned(reports)
+                yield Pruned(spec, reports)
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:

@@ -34,6 +34,7 @@ from liar.spec import (
     Targets,
     Task,
 )
+from liar.threads import settle_threads
 
 app = typer.Typer(
     help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
@@ -321,6 +322,7 @@ def _counted(bar: Progress, description: str) -> Callable[[int, int], None]:
 
 def main() -> None:
     """Console entry point."""
+    settle_threads()
     try:
         app()
     except LiarError as error:

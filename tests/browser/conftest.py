@@ -229,7 +229,6 @@ def _serving(command: list[str], folder: Path) -> Iterator[Server]:
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_ANALYTICS_ENABLED": "False",
         "LIAR_RUNS": str(folder / "runs"),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
     }

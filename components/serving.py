@@ -1,0 +1,43 @@
+"""What the server says beside Gradio's answers, so that a first screen waits for less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ASSETS = "/assets/"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class Headers:
+    """Middleware. The page names plotly at once: Gradio asks for its 4.6 MB only when a figure is mounted, and everything
+    else is there by then. The names of bundled files hold a hash of what is in them, so a browser need not ask again.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.link = ", ".join(f"<assets/{name}>; rel=modulepreload" for name in _plotly())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                headers = MutableHeaders(scope=message)
+                if path == "/" and self.link:
+                    headers["link"] = self.link
+                elif path.startswith(ASSETS):
+                    headers["cache-control"] = FOR_EVER
+            await send(message)
+
+        await self.app(scope, receive, send_more if scope["type"] == "http" else send)
+
+
+def _plotly() -> Iterator[str]:
+    """Nothing where Gradio bundles it otherwise: then it comes when it is asked for."""
+    bundled = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return (file.name for file in bundled.glob("PlotlyPlot-*.js"))
