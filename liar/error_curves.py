@@ -58,16 +58,15 @@ def error_curves(
     channels = members(order.to(device), bundle_size)
     W = weight[channels].to(dtype)
     mean = moments.mean[channels].to(dtype)
-    C = moments.covariance[channels][:, channels].to(dtype)
+    C = moments.covariance[channels].gather(1, channels.expand(len(channels), -1)).to(dtype)
 
-    mean_error = _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
     found: dict[Reconstruction, Tensor] = {}
     UW = W
     if {"none", "bias", "liar"}.intersection(reconstructions):
         diagonal = C.diagonal().clone()
         UW = (C.triu(1) @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
         found["bias"] = _from_end((W * UW).sum(dim=1))
-        found["none"] = found["bias"] + mean_error
+        found["none"] = found["bias"] + _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
     if {"liar", "least-squares"}.intersection(reconstructions):
         r = ridge_of(moments, ridge)
         L = cholesky(C, r, site=site, tokens=moments.tokens)
@@ -77,7 +76,7 @@ def error_curves(
             found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
     # With everything removed, whatever repairs has nothing to work with: tr(W^T C W).
     everything = found["bias" if "bias" in found else "least-squares"][0]
-    energy = (everything + mean_error[0]).clamp_min(torch.finfo(dtype).tiny)
+    energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(dtype).tiny)
     ends = slice(None, None, bundle_size)
     relative = {name: (found[name].clamp_min(0)[ends] / energy).cpu() for name in reconstructions}
     return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)
