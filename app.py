@@ -87,6 +87,7 @@ def build(studio: Studio) -> gr.Blocks:
         opening = Opening(explorer, tabs, layout, marker)
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
+        tradeoff.resume_with(opened)
         page.unload(apply.leave)
         Api(studio)
     return page

@@ -79,12 +79,9 @@ class Apply:
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
         job = self.studio.jobs.find(spec.key)
-        if job is None or self.studio.jobs.snapshot(job).ended:
+        if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
             return
-        job = self.studio.jobs.submit(
-            str(request.session_hash), spec.key, job.title, lambda: pruning(self.studio, spec)
-        )
         yield from self._watch(job)
 
     def end(self, id: str, request: gr.Request) -> Updates:

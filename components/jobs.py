@@ -74,13 +74,20 @@ class JobQueue:
                 job = Job(session, key, title, kind, make, expected_seconds)
                 self._line.waiting.append(job)
             else:
-                self._line.enter(session)
-                job.owners.add(session)
+                self._own(job, session)
             self._say(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)
                 self._worker.start()
             return job
+
+    def join(self, job: Job, session: str) -> bool:
+        """``session`` wants ``job`` too, as a page does that was loaded anew; False when it has ended."""
+        with self._changed:
+            if job.ended is not None or job.stopping:
+                return False
+            self._own(job, session)
+            return True
 
     def find(self, key: str) -> Job | None:
         """The job that waits or runs under ``key``, else the one that ended last; None once that is forgotten.
@@ -163,6 +170,10 @@ class JobQueue:
 
     def _live(self) -> list[Job]:
         return [*self._line.waiting, *([self._running] if self._running else [])]
+
+    def _own(self, job: Job, session: str) -> None:
+        self._line.enter(session)
+        job.owners.add(session)
 
     def _abandon(self, job: Job) -> None:
         job.stopping = True

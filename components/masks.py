@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Snapshot
+from components.job import Job, Snapshot
 from components.panel import HEARD, Updates
 from liar.errors import LiarError
 from liar.events import Evaluated, Progress
@@ -30,6 +31,15 @@ FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 """Offered at first: those that ask for no backward pass."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows, columns and recipe of a table: what its job hands out first, for whoever watches it."""
+
+    spec: PruneSpec
+    criteria: list[Criterion]
+    reconstructions: list[Reconstruction]
+
+
 class MaskTable:
     """The paper's open question: does a criterion that was made for one repair serve another?"""
 
@@ -45,7 +55,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks")
+        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -53,9 +63,16 @@ class MaskTable:
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
-        outputs: list[Block] = [*self.work.outputs, self.words, self.plot, self.twin, self.table]
-        self.work.button.click(self.compute, inputs, outputs, trigger_mode="once", **HEARD)
+        self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
         self.work.wire()
+
+    def resume_with(self, event: Any) -> None:
+        """After ``event``, watch the table that this browser began if it is still at work."""
+        event.then(self.resume, self.work.remembered, self.outputs, **HEARD)
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [*self.work.outputs, self.words, self.plot, self.twin, self.table]
 
     def compute(
         self,
@@ -68,50 +85,59 @@ class MaskTable:
         if not criteria or not reconstructions:
             yield self.work.idle(status.problem("Choose at least one criterion and one reconstruction."))
             return
-        chosen = spec or PruneSpec()
-        rows = [name for name in CRITERIA if name in criteria]
-        columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
+        asked = Asked(
+            spec or PruneSpec(),
+            [name for name in CRITERIA if name in criteria],
+            [name for name in RECONSTRUCTIONS if name in reconstructions],
+        )
+        rows, columns = asked.criteria, asked.reconstructions
         title = f"{len(rows)} criteria under {len(columns)} reconstructions"
-        key = f"masks:{chosen.key}:{','.join(rows)}:{','.join(columns)}"
+        key = f"{asked.spec.key}:{','.join(rows)}:{','.join(columns)}"
         try:
-            job = self.work.submit(request, key, title, lambda: self._compute(chosen, rows, columns))
+            job = self.work.submit(request, key, title, lambda: self._compute(asked))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield {**self.work.busy(f"{title}…"), self.work.job: job.id}
-        there = 0
+        yield from self._watch(job)
+
+    def resume(self, id: str | None, request: gr.Request) -> Iterator[Updates]:
+        """The page was loaded anew while its table was at work."""
+        job = self.work.resumed(id, request)
+        if job is None:
+            yield {self.words: gr.skip()}
+        else:
+            yield from self._watch(job)
+
+    def _watch(self, job: Job) -> Iterator[Updates]:
+        there = 1  # the question alone is nothing to draw
         for snapshot, line in self.work.follow(job):
             updates = dict(line)
-            if len(snapshot.partial) != there:
+            if len(snapshot.partial) > there:
                 there = len(snapshot.partial)
-                updates |= self._draw(snapshot.partial, chosen, rows, columns)
+                updates |= self._draw(snapshot.partial)
             if snapshot.ended:
-                updates |= self.work.idle(_mask_end(snapshot, title))
+                updates |= self.work.idle(_mask_end(snapshot, job.title))
             yield updates
 
-    def _compute(
-        self, spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
-    ) -> Iterator[Progress | Evaluation | MaskCell]:
+    def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Evaluation | MaskCell]:
         """In the worker; the dense model's evaluation is kept like a cell."""
         from liar.mask_table import mask_table_steps
 
-        loaded = loaded_for(self.studio, spec)
-        with closing(mask_table_steps(measured(spec, loaded), criteria, reconstructions, loaded)) as steps:
+        yield asked
+        loaded = loaded_for(self.studio, asked.spec)
+        spec = measured(asked.spec, loaded)
+        with closing(mask_table_steps(spec, asked.criteria, asked.reconstructions, loaded)) as steps:
             for step in steps:
                 yield step.evaluation if isinstance(step, Evaluated) else step
 
-    def _draw(
-        self,
-        handed_out: Sequence[Evaluation | MaskCell],
-        spec: PruneSpec,
-        criteria: Sequence[Criterion],
-        reconstructions: Sequence[Reconstruction],
-    ) -> Updates:
+    def _draw(self, handed_out: Sequence[Any]) -> Updates:
+        asked: Asked = handed_out[0]
         dense = next((item for item in handed_out if isinstance(item, Evaluation)), None)
-        cells = [item for item in handed_out if not isinstance(item, Evaluation)]
+        cells = [item for item in handed_out[1:] if not isinstance(item, Evaluation)]
+        heatmap = mask_heatmap(cells, asked.criteria, asked.reconstructions)
         return {
-            self.words: f"<p>{escape(_mask_words(spec, dense))}</p>",
-            self.plot: gr.update(value=mask_heatmap(cells, criteria, reconstructions), visible=True),
+            self.words: f"<p>{escape(_mask_words(asked.spec, dense))}</p>",
+            self.plot: gr.update(value=heatmap, visible=True),
             self.twin: gr.update(visible=True),
             self.table: _mask_twin(cells),
         }

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Snapshot
+from components.job import Job, Snapshot
 from components.masks import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
@@ -70,7 +70,7 @@ class TradeoffPanel:
             elem_classes=["caption"],
         )
         self.form = SweepForm()
-        self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep")
+        self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
@@ -118,6 +118,11 @@ class TradeoffPanel:
         self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.news], trigger_mode="once", **HEARD)
         self.work.wire()
         self.masks.wire()
+
+    def resume_with(self, event: Any) -> None:
+        """After ``event`` (the opening of the page), watch the sweep that this browser began if it is still at work."""
+        event.then(self.resume, self.work.remembered, [*self.work.outputs, self.news], **HEARD)
+        self.masks.resume_with(event)
 
     # -- the figures --------------------------------------------------------------------------------------------
 
@@ -183,10 +188,21 @@ class TradeoffPanel:
                 criteria=tuple(criteria) if compared == "criteria" else (),
             )
             title = f"{_runs(len(sweep.specs))} of {sweep.base.model}"
-            job = self.work.submit(request, f"sweep:{sweep.key}", title, lambda: self._sweep(sweep))
+            job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
+        yield from self._watch(job)
+
+    def resume(self, id: str | None, request: gr.Request) -> Iterator[Updates]:
+        """The page was loaded anew while its sweep went on."""
+        job = self.work.resumed(id, request)
+        if job is None:
+            yield {self.news: gr.skip()}
+        else:
+            yield from self._watch(job)
+
+    def _watch(self, job: Job) -> Iterator[Updates]:
         there = 0
         for snapshot, line in self.work.follow(job):
             updates = dict(line)
@@ -194,7 +210,7 @@ class TradeoffPanel:
                 there = len(snapshot.partial)
                 updates[self.news] = f"{there} of {job.id}"
             if snapshot.ended:
-                updates |= self.work.idle(self._ended(snapshot, title))
+                updates |= self.work.idle(self._ended(snapshot, job.title))
             yield updates
 
     def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:

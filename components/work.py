@@ -27,31 +27,43 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 
 
 class Work:
-    """Button, Stop and status line of one job of the queue."""
+    """Button, Stop and status line of one job of the queue, which the visitor's browser remembers by its id.
 
-    def __init__(self, jobs: JobQueue, words: str, name: str) -> None:
-        self.jobs = jobs
+    ``kind`` tells its jobs from those of other buttons.
+    """
+
+    def __init__(self, jobs: JobQueue, words: str, name: str, kind: str) -> None:
+        self.jobs, self.kind = jobs, kind
         with gr.Row(elem_classes=["work"]):
             self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
             self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
         self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["work-status"])
         self.job = gr.State("")
+        self.remembered = gr.BrowserState("", storage_key=f"liar-{name}")
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.button, self.stop, self.status, self.job]
+        return [self.button, self.stop, self.status, self.job, self.remembered]
 
     def wire(self) -> None:
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
 
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
-        return self.jobs.submit(str(request.session_hash), key, title, make, kind=key.partition(":")[0])
+        return self.jobs.submit(str(request.session_hash), f"{self.kind}:{key}", title, make, kind=self.kind)
+
+    def resumed(self, id: str | None, request: gr.Request) -> Job | None:
+        """The job ``id``, which a browser remembered, for a page that was loaded anew; None when it has ended."""
+        job = self.jobs.get(id or "")
+        if job is None or job.kind != self.kind or not self.jobs.join(job, str(request.session_hash)):
+            return None
+        return job
 
     def follow(self, job: Job) -> Iterator[tuple[Snapshot, Updates]]:
         """Snapshots until the job has ended, with what the line says of each; the last one is the caller's to tell."""
+        begun: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
         for snapshot in self.jobs.watch(job):
-            updates = {} if snapshot.ended else {**self.busy(""), self.status: _line(job, snapshot), self.job: job.id}
-            yield snapshot, updates
+            yield snapshot, {} if snapshot.ended else {**begun, self.status: _line(job, snapshot)}
+            begun = {}
 
     def handed_out(self, id: str) -> list[RunResult]:
         """Runs of a sweep that are there."""

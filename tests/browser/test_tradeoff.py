@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, drawn, full, kind, redrawn
+from tests.browser.conftest import FAST, SLOW, drawn, full, kind, redrawn
 
 pytestmark = pytest.mark.demo
 
@@ -74,6 +74,21 @@ def test_a_stopped_sweep_keeps_its_points(page: Page) -> None:
     page.reload()
     expect(page.locator("body")).to_have_attribute("data-tab", "trade-off")
     expect(page.locator("#tradeoff-table tbody tr")).to_have_count(int(done[1]))
+
+
+def test_a_reload_finds_its_sweep_and_its_table_at_work(page: Page) -> None:
+    full(page, f"{SLOW}&seed=24", tab="trade-off")
+    start(page, 0.2, 0.4, 2)
+    page.get_by_role("button", name="Compute the table").click()
+    expect(page.locator("#tradeoff-masks-status")).to_contain_text("one job is before yours", timeout=30_000)
+    page.reload()
+    status = page.locator("#tradeoff-sweep-status")
+    expect(status.locator("progress")).to_be_visible(timeout=30_000)
+    expect(page.locator("#tradeoff-masks-status")).to_contain_text("before yours", timeout=30_000)
+    page.locator("#tradeoff-masks-stop").click()
+    expect(page.locator("#tradeoff-masks-status")).to_contain_text("Stopped")
+    expect(status).to_contain_text("Done: 2 runs", timeout=240_000)
+    expect(page.locator("#tradeoff-table tbody tr")).to_have_count(2)
 
 
 def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -103,6 +104,30 @@ def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> N
     gate.open.set()
     ended(queue, waiting)
     assert queue.submit("ben", "k", "A run", instant) is not job  # what ended is not joined
+
+
+def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("before", "k", "", gate)
+    at_gate(queue, job)
+    queue.leave("before")
+    assert queue.join(job, "after")
+    gate.open.set()
+    assert ended(queue, job).state == "done"
+    assert not queue.join(job, "late")
+
+
+def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gate: Gate) -> None:
+    def make() -> Iterator[Any]:
+        yield "a part"
+        yield from gate()
+
+    job = queue.submit("anna", "k", "", make)
+    watching = queue.watch(job, poll=30.0, parts_wait=False)
+    begin = time.monotonic()
+    while not next(watching).partial:
+        pass
+    assert time.monotonic() - begin < 10
+    gate.open.set()
 
 
 def test_sessions_take_turns(queue: JobQueue, gate: Gate) -> None:

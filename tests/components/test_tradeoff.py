@@ -176,7 +176,7 @@ def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
         seen.append(updates)
         if "1 of 3 done" in page.line(updates):
             assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
-            page.panel.work.end(seen[-1][page.panel.work.job], REQUEST)
+            page.panel.work.end(next(one[page.panel.work.job] for one in seen if page.panel.work.job in one), REQUEST)
     stopped.set()
     assert "Stopped; 1 run done." in page.line(seen[-1])
     assert len(page.store.summaries()) == 1
@@ -244,6 +244,29 @@ def test_cells_appear_one_by_one_beside_the_dense_model(page: Page, monkeypatch:
     assert "perplexity 16.2 ± 0.8" in last[masks.words]
     assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
     assert "Done: 2 criteria under 2 reconstructions." in str(updates[-1][masks.work.status])
+
+
+def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: Any) -> None:
+    leave = Event()
+
+    def slow(sweep: SweepSpec) -> Iterator[Any]:
+        while not leave.is_set():
+            yield Progress("prune", 1, 3, "Pruning", 90.0)
+            leave.wait(0.01)
+        yield point(sweep.specs[0])
+
+    sweeps(slow)
+    work = page.panel.work
+    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], REQUEST)
+    id = next(updates[work.remembered] for updates in watching if work.remembered in updates)
+    assert page.panel.masks.work.resumed(id, REQUEST) is None, "another button's job"
+    for unknown in (None, "", "made up"):
+        assert work.resumed(unknown, REQUEST) is None
+    again = page.panel.resume(id, REQUEST)
+    assert not next(again)[work.button]["interactive"]
+    leave.set()
+    assert "Done: 3 runs" in page.line(list(again)[-1])
+    assert list(page.panel.resume(id, REQUEST)) == [{page.panel.news: gr.skip()}], "it has ended"
 
 
 def test_a_table_without_rows_starts_nothing(page: Page) -> None:
