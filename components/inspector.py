@@ -34,6 +34,7 @@ class Inspector:
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
         self.edits = gr.State([])
+        self.filled = gr.State(())
         self.hint = gr.HTML(f"<p>{_EMPTY}</p>", elem_id="site-hint")
         with gr.Column(visible=False, elem_id="site") as self.body:
             self.words = gr.HTML("", elem_id="site-words")
@@ -84,10 +85,15 @@ class Inspector:
 
     def wire(self) -> None:
         where: list[Block] = [self.bus.spec, self.bus.site]
-        for fresh in (self.bus.site.change, self.by_hand.expand):
-            fresh(self.fill, where, [*self._fields, self.said], **HEARD)
+        gr.on(
+            [self.bus.site.change, self.bus.spec.change],
+            self.follow,
+            [*where, self.filled],
+            [*self._fields, self.filled, self.said],
+            **HEARD,
+        )
         self.ratio.input(None, None, self.own_ratio, js="() => true", show_progress="hidden", api_visibility="private")
-        decided: list[Block] = [self.edits, *self._fields, self.said]
+        decided: list[Block] = [self.edits, *self._fields, self.filled, self.said]
         self.apply.click(self.decide, [*where, *self._fields], decided, **HEARD)
         self.keep_whole.click(self.keep_all, where, decided, **HEARD)
         self.undo.click(self.forget, where, decided, **HEARD)
@@ -136,6 +142,10 @@ class Inspector:
 
     # -- what somebody decides ------------------------------------------------------------------------------------
 
+    def follow(self, spec: PruneSpec, site: str, filled: tuple[str, ...]) -> Updates:
+        """Another site, or a recipe that decides otherwise about this one; what somebody types meanwhile stays."""
+        return {self.said: gr.skip()} if filled == _decided(spec, site) else self.fill(spec, site)
+
     def fill(self, spec: PruneSpec, site: str) -> Updates:
         """The fields as the recipe's edits have them."""
         try:
@@ -147,6 +157,7 @@ class Inspector:
             self.ratio: spec.ratio if edit.ratio is None else edit.ratio,
             self.keep: spans(edit.keep),
             self.remove: spans(edit.remove),
+            self.filled: _decided(spec, site),
             self.said: "",
         }
 
@@ -167,7 +178,7 @@ class Inspector:
 
     def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
         """``chosen`` in the place of the site's edits, or a sentence about why not."""
-        others = [edit for edit in spec.edits if not edit.startswith(f"{site}:")]
+        others = [edit for edit in spec.edits if edit not in _decided(spec, site)]
         try:
             changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
             merged = merge(changed.edits)
@@ -179,6 +190,11 @@ class Inspector:
             return {self.said: status.problem(str(error))}
         said = f"The recipe now says: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
         return {**self.fill(changed, site), self.edits: list(changed.edits), self.said: status.note(said)}
+
+
+def _decided(spec: PruneSpec, site: str) -> tuple[str, ...]:
+    """The site and its edits: while these are the same, so are the fields."""
+    return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
 
 
 def _plot(name: str) -> gr.Plot:

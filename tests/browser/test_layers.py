@@ -105,9 +105,7 @@ def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
 
 
 def by_hand(page: Page) -> None:
-    """Open the form, and wait as a person does until the server has filled it."""
-    with page.expect_event("requestfinished", lambda request: "/queue/data" in request.url):
-        page.get_by_role("button", name="Decide by hand").click()
+    page.get_by_role("button", name="Decide by hand").click()
     expect(page.get_by_label("Units to keep")).to_be_visible()
 
 
