@@ -99,8 +99,8 @@ TERMS: Mapping[str, Term] = {
     "tokens": Term(
         "How much of it; more is steadier.",
         "How much text?",
-        "With fewer tokens than a layer has channels the "
-        "covariance is not known well enough and the repair leans on its ridge. 12,288 is a good start for small models.",
+        "A covariance has as many unknowns as the layer has channels, squared. With fewer than three tokens for each channel "
+        "the repair fits the noise and may do more harm than good; eight are a good start: 12,288 for 1,536 channels.",
     ),
     "seed": Term(
         "The same seed gives the same result.",

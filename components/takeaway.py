@@ -46,6 +46,7 @@ const fill = () => {
 };
 element.addEventListener('click', async (event) => {
   if (!event.target.closest('button')) return;
+  fill();
   const input = element.querySelector('input');
   input.select();
   try {

@@ -47,6 +47,9 @@ from liar.walk import Visit, walk
 
 Events = Generator[Event, None, None]
 
+TOKENS_PER_CHANNEL = 3
+"""With fewer a fitted repair is hardly better than none, or worse: the table of tokens in the README."""
+
 
 def run(
     spec: PruneSpec,
@@ -279,10 +282,12 @@ class _Run:
     def _say_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
-        if tokens < widest.channels:
+        enough = TOKENS_PER_CHANNEL * widest.channels
+        fitted = self.spec.reconstruction in ("liar", "least-squares") or self.spec.criterion == "obs"
+        if fitted and tokens < enough:
             message = (
-                f"{tokens:,} calibration tokens are fewer than the {widest.channels:,} channels of {widest.name}, so the "
-                "ridge carries the solve; more tokens would repair better."
+                f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
+                f"{TOKENS_PER_CHANNEL} for each a repair fits the noise of the text and may do harm; take {enough:,} or more."
             )
             self.warnings.append(message)
             yield Warned(message)

@@ -6,6 +6,7 @@ import copy
 import gc
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,12 +145,27 @@ def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
         assert curve.error["none"][100] == pytest.approx(1)
 
 
-def test_few_tokens_are_said_and_carried_by_the_ridge(model: LoadedModel, text: str) -> None:
-    events = list(stream(spec(text, tokens=32, targets="ffn"), model))
+@pytest.mark.parametrize(
+    ("tokens", "choices", "said"),
+    [
+        (32, {}, True),
+        (128, {}, True),
+        (160, {}, False),
+        (128, {"criterion": "fluctuation", "reconstruction": "bias"}, False),
+        (128, {"criterion": "obs", "reconstruction": "bias"}, True),
+    ],
+)
+def test_few_tokens_are_said_where_something_is_fitted_to_them(
+    model: LoadedModel, text: str, tokens: int, choices: dict[str, Any], said: bool
+) -> None:
+    """48 channels, so 144 tokens are enough."""
+    events = list(stream(spec(text, tokens=tokens, targets="ffn", **choices), model))
     warned = [event.message for event in events if isinstance(event, Warned)]
-    assert len(warned) == 1
-    assert "fewer than the 48 channels" in warned[0]
     assert events[-1].result.warnings == warned  # type: ignore[union-attr]
+    assert len(warned) == int(said)
+    if said:
+        assert "few for the 48 channels" in warned[0]
+        assert "take 144 or more" in warned[0]
 
 
 # -- allocation ---------------------------------------------------------------------------------------------------------

@@ -57,9 +57,10 @@ def test_the_simple_page_is_accessible_and_fits(visit: Visit, width: int, theme:
     assert severe(page) == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_tab_is_accessible_and_fits(page: Page, theme: str) -> None:
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_every_tab_is_accessible_and_fits(visit: Visit, width: int, theme: str) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
+    page = visit(width, 1000 if width > 800 else 844)
     full(page, site="layers.3.ffn", __theme=theme)
     page.get_by_role("button", name="All sites in a table").click()
     page.get_by_role("button", name="Decide by hand").click()
@@ -67,7 +68,7 @@ def test_every_tab_is_accessible_and_fits(page: Page, theme: str) -> None:
     found: dict[str, object] = {}
     for tab in TABS:
         to_tab(page, tab)
-        page.screenshot(path=OUT / f"{tab.lower()}-{theme}.png", full_page=True, animations="disabled")
+        page.screenshot(path=OUT / f"{tab.lower()}-{width}-{theme}.png", full_page=True, animations="disabled")
         found[tab] = [*severe(page), *([("too wide", too_wide(page))] if too_wide(page) > 0 else [])]
     assert {tab: problems for tab, problems in found.items() if problems} == {}
 
