@@ -211,7 +211,7 @@ def _site_words(
     return (
         f"<h3>{escape(name[:1].upper() + name[1:])}</h3>"
         f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
-        + (f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else "")
+        + (f'<pre role="region" aria-label="Formula" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else "")
         + _predicted_and_measured(view, chart, kept, measured, spec)
     )
 
