@@ -41,6 +41,9 @@ TITLE = (
 SWITCH_SECONDS = 0.0005
 """So long may a handler keep the interpreter from the thread of a run, which asks for it before each of its many products."""
 
+LOOK_SECONDS = 0.02
+"""Gradio looks for new events a thousand times a second, which takes a run a twentieth of its time."""
+
 
 def build(studio: Studio) -> gr.Blocks:
     """The whole page, with a finished run already in it."""
@@ -126,6 +129,7 @@ def main() -> None:
     jobs = JobQueue(on_finished=keep)
     page = build(Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs))
     page.queue(max_size=64)
+    page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS
     warm_up()
     page.launch(
         theme=theme(),
