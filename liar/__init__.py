@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from liar.calibration import Calibration, calibrate, curves
+    from liar.checkpoint import save_model
     from liar.errors import LiarError
     from liar.models.catalog import LoadedModel, load_model
     from liar.pipeline import run, stream
@@ -29,6 +30,7 @@ _HOME = {
     "curves": "liar.calibration",
     "load_model": "liar.models.catalog",
     "run": "liar.pipeline",
+    "save_model": "liar.checkpoint",
     "stream": "liar.pipeline",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "curves",
     "load_model",
     "run",
+    "save_model",
     "stream",
 ]
 

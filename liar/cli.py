@@ -18,8 +18,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from liar.errors import LiarError
+from liar.events import Finished
 from liar.export import as_json
-from liar.files import check_writable, write_atomically
+from liar.files import check_new_folder, check_writable, write_atomically
 from liar.results import CurvesResult, EvaluationResult, RunResult
 from liar.spec import (
     AUTO,
@@ -101,10 +102,12 @@ def prune(
     evaluate: Annotated[list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     edit: Annotated[list[str] | None, typer.Option(help=_EDIT_HELP)] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
     json: JsonFile = None,
 ) -> None:
     """Prune and repair a model, and tell the error of every site."""
     check_writable(json)
+    check_new_folder(save)
     spec = PruneSpec.create(
         model=model,
         targets=targets,
@@ -123,9 +126,11 @@ def prune(
         evaluate_limit=evaluate_limit,
         edits=tuple(edit or ()),
     )
-    result = _run(spec)
-    _print_result(result)
-    _write(json, result)
+    finished = _run(spec)
+    _print_result(finished.result)
+    _write(json, finished.result)
+    if save is not None:
+        _save(save, finished)
 
 
 @app.command("evaluate")
@@ -243,7 +248,21 @@ def train_adapter_command(
         train_adapter(task, seed, on_progress=_fraction(bar))
 
 
-def _run(spec: PruneSpec) -> RunResult:
+def _save(folder: Path, finished: Finished) -> None:
+    from liar.checkpoint import reload_difference, save_model
+    from liar.environment import readable_failures
+
+    assert finished.model is not None, "a run hands over its model"
+    with _progress() as bar, readable_failures():
+        row = bar.add_task(f"Writing {folder}", total=None)
+        saved = save_model(finished.model, folder, finished.result)
+        bar.update(row, description="Loading it in a fresh process")
+        difference = reload_difference(saved, finished.model)
+    console.print(f"Saved to {saved.folder}, {saved.bytes / 1e6:,.1f} MB of weights. {saved.sentence}", soft_wrap=True)
+    console.print(f"Loaded again in a fresh process: its logits differ by {difference:g} at most.")
+
+
+def _run(spec: PruneSpec) -> Finished:
     from liar import events
     from liar.pipeline import stream
 
@@ -257,7 +276,7 @@ def _run(spec: PruneSpec) -> RunResult:
             elif isinstance(event, events.Warned):
                 errors.print(f"Note: {event.message}", style="yellow")
             elif isinstance(event, events.Finished):
-                return event.result
+                return event
     raise AssertionError("a run ends with Finished or with an error")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
 
 if TYPE_CHECKING:  # events are matched on by pages, which are up before torch is
+    from liar.models.catalog import LoadedModel
     from liar.variants import Variants
 
 Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"]
@@ -66,11 +67,13 @@ class Warned:
 class Finished:
     """``variants`` are the models of the run, for whoever wants to ask them more; they live as long as somebody keeps them.
 
-    None for a streamed model, and for a run that neither evaluated nor asked anything.
+    None for a streamed model, and for a run that neither evaluated nor asked anything. ``model`` is the pruned and repaired
+    one in any case.
     """
 
     result: RunResult
     variants: Variants | None = None
+    model: LoadedModel | None = None
 
 
 Event = Progress | Loaded | Calibrated | SiteDone | Evaluated | Generated | Warned | Finished

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from liar.errors import StorageError
@@ -18,6 +21,43 @@ def check_writable(path: Path | None) -> None:
         raise StorageError(f"The folder {folder} does not exist; create it or choose another place for {path.name}.")
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise StorageError(f"{path} cannot be written; choose another file.")
+
+
+def check_new_folder(folder: Path | None) -> None:
+    """Refuse a folder that exists or could not be made, before any work is done for it; raises :class:`StorageError`."""
+    if folder is None:
+        return
+    if folder.exists():
+        raise StorageError(f"{folder} exists already; choose another name, or move it away.")
+    parent = folder.resolve().parent
+    if not parent.is_dir():
+        raise StorageError(f"The folder {parent} does not exist; create it or choose another place for {folder.name}.")
+    if not os.access(parent, os.W_OK):
+        raise StorageError(f"{folder} cannot be made, {parent} is read-only; choose another place.")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A hidden neighbour of ``folder`` to write into, which takes its name at the end.
+
+    Raises :class:`StorageError` and leaves nothing; a process that is killed leaves no ``folder``.
+    """
+    check_new_folder(folder)
+    partial: Path | None = None
+    try:
+        partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
+        yield partial
+        for path in (partial, *partial.rglob("*")):  # temporary folders are private, and so are some writers' files
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        os.rename(partial, folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"{folder} could not be written ({reason}); make room there or choose another place."
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -177,6 +177,7 @@ class _Run:
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
+            loaded,
         )
 
     # -- before anything is touched -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.models.ragged import PREFIX
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
@@ -213,7 +214,7 @@ def adapt(model: PreTrainedModel) -> Adapter:
     from liar.models.llama import LlamaAdapter
 
     families: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
-    model_type = str(model.config.model_type)
+    model_type = str(model.config.model_type).removeprefix(PREFIX)
     for family in families:
         if model_type in family.model_types:
             return family(model)

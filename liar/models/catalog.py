@@ -23,7 +23,7 @@ from liar.models.demo import ASSETS, ENCODER, LANGUAGE_MODEL, OnProgress, fetch_
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, read_config
-from liar.models.weights import auto_class, explained, load_classifier, load_network
+from liar.models.weights import auto_class, explained, load_classifier, load_network, register_ragged
 from liar.results import ModelInfo
 from liar.spec import Task
 
@@ -78,7 +78,7 @@ def load_model(
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     source = _source(model, on_progress)
-    read_config(source)
+    register_ragged(str(read_config(source)["model_type"]))
     report(f"Loading {model}", 0.0)
     with quiet_transformers():
         config = explained(source, lambda: AutoConfig.from_pretrained(source.path, **source.options))

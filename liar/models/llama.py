@@ -70,7 +70,7 @@ class LlamaAdapter(Adapter):
         heads = {self.site(layer, "attention").units for layer in range(len(self.layers))}
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
-        if len(heads) == 1:
+        if len(heads) == 1 and self.config.hidden_size % max(heads) == 0:  # the config refuses all others
             attention = self._block(0).self_attn
             self.config.head_dim = attention.head_dim
             self.config.num_attention_heads = heads.pop()

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.models.bert import BertAdapter
 from liar.models.llama import LlamaAdapter
+from liar.models.ragged import PREFIX
 
 MODEL_TYPES: tuple[str, ...] = (*LlamaAdapter.model_types, *BertAdapter.model_types)
 
@@ -94,7 +95,7 @@ def read_config(source: Source) -> dict[str, Any]:
             f"{source.path!r} has no readable config.json; name a folder or hub id of a transformers model."
         )
     model_type = config.get("model_type")
-    if model_type not in MODEL_TYPES:
+    if str(model_type).removeprefix(PREFIX) not in MODEL_TYPES:
         raise UnsupportedModelError(
             f"Models of type {model_type!r} are not supported; choose one of: {', '.join(MODEL_TYPES)}."
         )

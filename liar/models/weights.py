@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -11,15 +11,18 @@ from accelerate import cpu_offload, disk_offload, init_empty_weights
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.placement import place
+from liar.models.ragged import PREFIX, ragged
 from liar.models.source import Source
 
 T = TypeVar("T")
@@ -27,12 +30,31 @@ T = TypeVar("T")
 
 def auto_class(config: PreTrainedConfig) -> Any:
     """The auto class that keeps the checkpoint's head, where it has one that can be measured."""
-    architectures = config.architectures or []
+    return auto_class_of(config.architectures or [])
+
+
+def auto_class_of(architectures: Sequence[str]) -> Any:
+    """The same for the names of model classes."""
     if any(name.endswith("ForSequenceClassification") for name in architectures):
         return AutoModelForSequenceClassification
     if any(name.endswith("ForCausalLM") for name in architectures):
         return AutoModelForCausalLM
     return AutoModel
+
+
+def register_ragged(model_type: str) -> None:
+    """Make the auto classes know a ragged checkpoint by our own code, so that none of the checkpoint's is ever run."""
+    if not model_type.startswith(PREFIX) or model_type in CONFIG_MAPPING:
+        return
+    base: Any = CONFIG_MAPPING[model_type.removeprefix(PREFIX)]
+    config: Any = None
+    for auto in (AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification):
+        made, model = ragged(base, auto._model_mapping[base])
+        if config is None:
+            config = made
+            AutoConfig.register(model_type, config)
+        model.config_class = config
+        auto.register(config, model)
 
 
 def load_network(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+import urllib.request
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -46,6 +48,16 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
     for tab in TABS:
         to_tab(page, tab)
     assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+def test_plotly_is_named_with_the_page_and_bundled_files_are_kept(server: Server) -> None:
+    """Else the first figure waits for 4.6 MB that nobody asked for in time."""
+    with urllib.request.urlopen(server.url) as page:
+        named = re.fullmatch(r"<(assets/PlotlyPlot-.+\.js)>; rel=modulepreload", str(page.headers["link"]))
+    assert named is not None
+    with urllib.request.urlopen(f"{server.url}/{named[1]}") as script:
+        assert "immutable" in script.headers["cache-control"]
+        assert len(script.read()) > 1_000_000
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)

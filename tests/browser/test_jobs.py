@@ -162,6 +162,7 @@ def test_a_run_that_somebody_deleted_is_a_sentence(visit: Visit, server: Server)
     other = full(visit(), tab="runs")
     row = other.locator(f"#runs-table button[data-key='{PruneSpec.from_query(link).key}']")
     expect(row).to_be_visible()
+    other.wait_for_timeout(1500)  # the table is drawn again when the view has arrived, and would leave the row out
     stored(server, link).unlink()
     row.click()
     expect(other.locator("#status [role=alert]")).to_contain_text("not kept here any more")

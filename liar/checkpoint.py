@@ -1,0 +1,214 @@
+"""Checkpoints: a pruned model in a folder that loads elsewhere, in the plainest form that can say what it is.
+
+*Stock* where the family's own config can name every size: nothing of ours is needed to load it, by transformers or by any
+engine that reads the family. *Ragged* where it cannot (layers of different widths, heads removed from a BERT, a bias that
+the family does not know): the folder then carries a short modelling file and loads with ``trust_remote_code=True``.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from liar.errors import InvalidSpecError, LiarError
+from liar.export import as_json
+from liar.files import whole_folder
+from liar.model_card import model_card
+from liar.models import ragged
+from liar.models.catalog import LoadedModel
+from liar.models.offload import is_offloaded
+from liar.models.quiet import quiet_transformers
+from liar.models.weights import auto_class_of
+from liar.results import RunResult
+
+Form = Literal["stock", "ragged"]
+
+RESULT_FILE = "liar.json"
+MODELLING = "modeling_liar"
+
+_CHECK_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint in ``folder``; ``bytes`` are those of its weights on disk."""
+
+    folder: Path
+    form: Form
+    bytes: int
+    loader: str
+
+    @property
+    def sentence(self) -> str:
+        """How it loads, and why so."""
+        if self.form == "stock":
+            return (
+                f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it."
+            )
+        return (
+            "Its layers have sizes that the family's config cannot name, so it brings a modelling file: "
+            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Where a model departs from what its own config would build, as :mod:`liar.models.ragged` reads it."""
+
+    linears: dict[str, tuple[int, int, bool]]
+    attributes: dict[str, dict[str, int]]
+
+    @property
+    def form(self) -> Form:
+        return "ragged" if self.linears or self.attributes else "stock"
+
+
+def sizes_of(model: PreTrainedModel) -> Sizes:
+    """Compare ``model`` with a skeleton of its config; no weight is allocated."""
+    family = _family(model)
+    with init_empty_weights():
+        skeleton = family(family.config_class.from_dict(model.config.to_dict()))
+    linears: dict[str, tuple[int, int, bool]] = {}
+    attributes: dict[str, dict[str, int]] = {}
+    for name, module in cast(nn.Module, model).named_modules():
+        plain = cast(nn.Module, skeleton).get_submodule(name)
+        if isinstance(module, nn.Linear):
+            found, expected = (
+                (linear.out_features, linear.in_features, linear.bias is not None)
+                for linear in (module, cast(Any, plain))
+            )
+            if found != expected:
+                linears[name] = found
+            continue
+        changed = {
+            key: value
+            for key, value in vars(module).items()
+            if type(value) is int and vars(plain).get(key) not in (value, None)
+        }
+        if changed:
+            attributes[name] = changed
+    return Sizes(linears, attributes)
+
+
+def _family(model: PreTrainedModel) -> Any:
+    """The family's own class, also of a model that was loaded from a ragged checkpoint."""
+    return type(model).__mro__[1] if str(model.config.model_type).startswith(ragged.PREFIX) else type(model)
+
+
+def save_model(loaded: LoadedModel, folder: Path, result: RunResult | None = None) -> Saved:
+    """Write weights, config and tokenizer to a new ``folder``, whole or not at all; of a ``result`` its JSON and a model card.
+
+    Raises :class:`StorageError` when it exists or cannot be written, :class:`InvalidSpecError` for a streamed model.
+    """
+    if is_offloaded(loaded.model):
+        raise InvalidSpecError("A streamed model cannot be saved; take a device that holds it.")
+    sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
+    with whole_folder(folder) as partial, _storage():
+        with quiet_transformers():
+            loaded.model.save_pretrained(partial)
+            loaded.tokenizer.save_pretrained(partial)
+        _say_sizes(partial, loaded.model, sizes, loader)
+        if result is not None:
+            (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
+            card = model_card(result, loader, trust=sizes.form == "ragged")
+            (partial / "README.md").write_text(card, encoding="utf-8")
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return Saved(folder, sizes.form, weights, loader)
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    """safetensors has an error of its own for a full disk."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
+
+
+def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str) -> None:
+    """Make the config, which transformers wrote, that of the form; a ragged one gets its modelling file."""
+    family = _family(model)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("auto_map", "linears", "attributes"):
+        config.pop(name, None)
+    config |= {"model_type": family.config_class.model_type, "architectures": [family.__name__]}
+    if sizes.form == "ragged":
+        names = [family.config_class.__name__, family.__name__]
+        ours = [f"Ragged{name}" for name in names]
+        config |= {
+            "model_type": ragged.PREFIX + family.config_class.model_type,
+            "architectures": [ours[1]],
+            "auto_map": {"AutoConfig": f"{MODELLING}.{ours[0]}", loader: f"{MODELLING}.{ours[1]}"},
+            "linears": sizes.linears,
+            "attributes": sizes.attributes,
+        }
+        imports = "from torch import nn\n"
+        source = inspect.getsource(ragged).replace(imports, f"{imports}from transformers import {', '.join(names)}\n")
+        made = f"\n\n{', '.join(ours)} = ragged({', '.join(names)})\n"
+        (folder / f"{MODELLING}.py").write_text(source + made, encoding="utf-8")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+# -- loading it again, as somebody else would -----------------------------------------------------------------------------
+
+_RELOAD = """
+import sys, torch, transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+folder, loader, trust, threads, asked, answered = sys.argv[1:]
+torch.set_num_threads(int(threads))
+transformers.logging.set_verbosity_error()
+model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
+with torch.no_grad():
+    output = model(**load_file(asked))
+save_file({"output": output[0].contiguous()}, answered)
+"""
+
+
+def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
+    """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
+
+    0 in fp32 on a CPU: same shapes, same weights, same number of threads. Raises :class:`LiarError` when the process cannot
+    load it.
+    """
+    ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch, "asked"), Path(scratch, "answered")
+        save_file(inputs, asked)
+        trust = "yes" if saved.form == "ragged" else "no"
+        arguments = [saved.folder.resolve(), saved.loader, trust, torch.get_num_threads(), asked, answered]
+        done = subprocess.run(
+            [sys.executable, "-c", _RELOAD, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+            raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
+        again = load_file(answered)["output"]
+    device = next(loaded.model.parameters()).device
+    with torch.no_grad():
+        here = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()})[0].cpu()
+    return float((again.float() - here.float()).abs().max())

@@ -1,0 +1,98 @@
+"""The README of a saved model: metadata for the hub, what was removed and what it cost, how to load it and to make it again."""
+
+from __future__ import annotations
+
+from huggingface_hub import ModelCardData
+
+from liar.export import as_command
+from liar.models.presets import PRESETS
+from liar.results import VARIANTS, Evaluation, RunResult
+from liar.words import metric_value, parameters, recipe, verdict
+
+_ORIGINS = {
+    "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "demo/minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    "demo/minilm-sentiment": "sentence-transformers/all-MiniLM-L6-v2",
+    "demo/minilm-topic": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""What the demo models are called on the hub."""
+
+_PIPELINES = {"AutoModelForCausalLM": "text-generation", "AutoModelForSequenceClassification": "text-classification"}
+
+_TEMPLATE = """\
+---
+{metadata}
+---
+
+# {title}
+
+{verdict}
+
+{parameters} {recipe}
+
+{figures}
+## Load it
+
+```python
+from transformers import {loader}, AutoTokenizer
+
+model = {loader}.from_pretrained("PATH"{trust})
+tokenizer = AutoTokenizer.from_pretrained("PATH"{trust})
+```
+
+## Make it again
+
+```
+{command}
+```
+
+Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure of the run is in `liar.json`. {licence}
+
+{environment}
+"""
+
+
+def model_card(result: RunResult, loader: str, *, trust: bool) -> str:
+    """Markdown with a YAML head. ``loader`` is the auto class that loads the model, ``trust`` whether it runs a file of it."""
+    model = result.spec.model
+    base = _ORIGINS.get(model, model)
+    licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
+    metadata = ModelCardData(
+        base_model=base,
+        license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
+        library_name="transformers",
+        pipeline_tag=_PIPELINES.get(loader),
+        tags=["pruned", "liar"],
+    )
+    return _TEMPLATE.format(
+        metadata=metadata.to_yaml(),
+        title=f"{base.rstrip('/').split('/')[-1]}, pruned and repaired",
+        verdict=verdict(result),
+        parameters=parameters(result),
+        recipe=recipe(result),
+        figures=_figures(result),
+        loader=loader,
+        trust=", trust_remote_code=True" if trust else "",
+        command=as_command(result.spec),
+        licence=f"The base model is under {licence}." if licence else "The licence is that of the base model.",
+        environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
+    )
+
+
+def _figures(result: RunResult) -> str:
+    """A table with one line for each task; nothing where nothing was measured."""
+    found = {(item.task, item.variant): item for item in result.evaluations}
+    tasks = list(dict.fromkeys(item.task for item in result.evaluations))
+    if not tasks:
+        return ""
+    lines = [f"| | n | {' | '.join(VARIANTS)} |", f"|---|---|{'---|' * len(VARIANTS)}"]
+    for task in tasks:
+        items = [found.get((task, variant)) for variant in VARIANTS]
+        first = next(item for item in items if item is not None)
+        name = task if task == first.metric else f"{task}, {first.metric}"
+        lines.append(f"| {name} | {first.n:,} | {' | '.join(map(_value, items))} |")
+    return "\n".join(lines) + "\n\nValues ± their standard error, on texts that were not used to repair the model.\n"
+
+
+def _value(item: Evaluation | None) -> str:
+    return f"{metric_value(item.value, item.metric)} ± {metric_value(item.stderr, item.metric)}" if item else ""

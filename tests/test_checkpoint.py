@@ -1,0 +1,263 @@
+"""Saved models load again, elsewhere too, and say the same to the last bit; what cannot be written leaves nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from huggingface_hub import ModelCard
+from safetensors import SafetensorError
+
+from liar import LoadedModel, PruneSpec, load_model, stream
+from liar.checkpoint import RESULT_FILE, Saved, reload_difference, save_model
+from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.events import Finished
+from liar.model_card import model_card
+from liar.models.adapter import adapt
+from liar.reconstruct import Solution
+from liar.surgery import ConsumerParameters, kept_channels, shrink
+from tests import families, tiny
+from tests.fakes import language_run
+
+INPUTS = {"input_ids": torch.arange(3, 19).unsqueeze(0), "attention_mask": torch.ones(1, 16, dtype=torch.long)}
+
+
+def loaded(family: str) -> LoadedModel:
+    model = families.build(family).float()
+    adapter = adapt(model)
+    return LoadedModel(f"tiny/{family}", model, tiny.tokenizer(64), adapter, None)
+
+
+def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: bool = True) -> LoadedModel:
+    """Keep the first ``kept(layer)`` bundles of every site of ``kind``, with a bias that is not zero where ``repaired``."""
+    sites = [site for site in model.adapter.sites() if site.kind == kind]
+    for site in sites:
+        bundles = torch.arange(kept(site.layer))
+        channels = kept_channels(site, bundles, torch.device("cpu"))
+        consumer = model.adapter.consumer(site)
+        weight = consumer.weight.T[channels]
+        change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)
+        shrink(model.adapter, site, bundles, ConsumerParameters.install_of(consumer, Solution(weight, change)))
+    model.adapter.after_surgery(sites)
+    return model
+
+
+def logits(model: LoadedModel) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.model.eval()(**INPUTS)[0]
+    return found
+
+
+def elsewhere(saved: Saved) -> torch.Tensor:
+    """What transformers makes of the folder by itself."""
+    loader = getattr(transformers, saved.loader)
+    model = loader.from_pretrained(saved.folder, trust_remote_code=saved.form == "ragged").eval()
+    with torch.no_grad():
+        found: torch.Tensor = model(**INPUTS)[0]
+    return found
+
+
+UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock", "bert": "stock", "roberta": "stock"}
+"""The other families have no name for the bias of a repaired layer."""
+
+
+@pytest.mark.parametrize("family", families.BUILDERS)
+@pytest.mark.parametrize(
+    ("kind", "kept", "repaired"),
+    [
+        ("ffn", lambda layer: 20, True),
+        ("ffn", lambda layer: 20, False),
+        ("ffn", lambda layer: 10 + 7 * layer, True),
+        ("attention", lambda layer: 2, True),
+        ("attention", lambda layer: 1 + layer % 2, False),
+    ],
+    ids=["ffn", "ffn-bare", "ffn-ragged", "heads", "heads-ragged"],
+)
+def test_every_family_says_the_same_after_loading(
+    family: str, kind: str, kept: Callable[[int], int], repaired: bool, tmp_path: Path
+) -> None:
+    model = cut(loaded(family), kind, kept, repaired=repaired)
+    before = logits(model)
+    saved = save_model(model, tmp_path / "model")
+    if kind == "ffn" and kept(0) == kept(1):
+        assert saved.form == ("stock" if not repaired else UNIFORM_FFN.get(family, "ragged"))
+    assert torch.equal(elsewhere(saved), before)
+    again = load_model(str(saved.folder))
+    assert torch.equal(logits(again), before)
+    assert [site.units for site in again.adapter.sites()] == [site.units for site in model.adapter.sites()]
+    assert saved.bytes >= sum(p.numel() * 4 for p in again.model.parameters())
+    assert {path.stat().st_mode & 0o777 for path in saved.folder.iterdir()} == {0o644}, "others may read it"
+
+
+def test_a_ragged_model_can_be_pruned_and_saved_again(tmp_path: Path) -> None:
+    first = save_model(cut(loaded("llama"), "ffn", lambda layer: 30 + layer), tmp_path / "first")
+    again = cut(load_model(str(first.folder)), "ffn", lambda layer: 9 + layer)
+    second = save_model(again, tmp_path / "second")
+    assert (first.form, second.form) == ("ragged", "ragged")
+    assert torch.equal(elsewhere(second), logits(again))
+    assert (second.folder / "modeling_liar.py").read_text() == (first.folder / "modeling_liar.py").read_text()
+    plain = save_model(cut(load_model(str(first.folder)), "ffn", lambda layer: 9), tmp_path / "plain")
+    assert plain.form == "stock", "even layers need nothing of ours any more"
+    assert "liar" not in (plain.folder / "config.json").read_text()
+    assert not (plain.folder / "modeling_liar.py").exists()
+
+
+@pytest.mark.parametrize("kept", [lambda layer: 20, lambda layer: 10 + 7 * layer], ids=["stock", "ragged"])
+def test_a_fresh_process_without_liar_finds_the_same_logits(kept: Callable[[int], int], tmp_path: Path) -> None:
+    model = cut(loaded("llama"), "ffn", kept)
+    saved = save_model(model, tmp_path / "model")
+    assert reload_difference(saved, model) == 0
+    with torch.no_grad():
+        next(model.model.parameters()).add_(0.5)
+    assert reload_difference(saved, model) > 0, "a difference is seen"
+
+
+def test_a_run_is_saved_with_its_figures(tmp_path: Path) -> None:
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    chosen = PruneSpec(model="tiny/llama", calibration=str(text), tokens=256, sequence_length=16, schedule="one-shot")
+    finished = list(stream(chosen, tiny.language_model()))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.model is not None
+    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    kept = json.loads((saved.folder / RESULT_FILE).read_text())
+    assert kept["spec"]["ratio"] == 0.5
+    assert "tiny/llama" in (saved.folder / "README.md").read_text()
+    parameters = finished.result.totals.parameters_after
+    assert sum(p.numel() for p in load_model(str(saved.folder)).model.parameters()) == parameters
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_the_model_card_says_what_it_is_and_how_to_load_it(trust: bool) -> None:
+    run = language_run(ratio=0.5)
+    card = ModelCard(model_card(run, "AutoModelForCausalLM", trust=trust))
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-generation")
+    assert ("trust_remote_code=True" in card.text) == trust
+    for words in ("110.7", "42.4", "liar prune demo/smollm2-135m", "fewer parameters", "Apache-2.0"):
+        assert words in card.text
+    unmeasured = run.model_copy(update={"evaluations": [], "spec": run.spec.model_copy(update={"model": "a/folder"})})
+    card = ModelCard(model_card(unmeasured, "AutoModel", trust=False))
+    assert (card.data.license, card.data.pipeline_tag) == (None, None)
+    assert "| n |" not in card.text
+
+
+# -- what cannot be ------------------------------------------------------------------------------------------------------
+
+
+def nothing_left(folder: Path) -> bool:
+    return list(folder.iterdir()) == []
+
+
+def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(StorageError, match="exists already"):
+        save_model(loaded("llama"), tmp_path / "model")
+    with pytest.raises(StorageError, match="does not exist"):
+        save_model(loaded("llama"), tmp_path / "no" / "model")
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise failure
+
+    model = loaded("llama")
+    monkeypatch.setattr(type(model.model), "save_pretrained", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        save_model(model, tmp_path / "model")
+    assert nothing_left(tmp_path)
+
+
+def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tests.test_checkpoint import loaded; import liar.checkpoint as c\n"
+        "m = loaded('llama'); real = m.tokenizer.save_pretrained\n"
+        "m.tokenizer.save_pretrained = lambda folder: (real(folder), print('half', flush=True), time.sleep(60))\n"
+        "c.save_model(m, Path(sys.argv[1]))"
+    )
+    target = tmp_path / "model"
+    process = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(20)
+    assert not target.exists()
+    assert [entry.name.startswith(".model-") for entry in tmp_path.iterdir()] == [True]
+
+
+def test_damage_and_disagreement_are_named(tmp_path: Path) -> None:
+    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
+    config = saved.folder / "config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace("[\n      48,\n      17,", "[\n      48,\n      16,", 1))
+    assert config.read_text() != whole
+    with pytest.raises(UnsupportedModelError, match="belong together"):
+        load_model(str(saved.folder))
+    config.write_text(whole)
+    weights = saved.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelNotFoundError, match="damaged"):
+        load_model(str(saved.folder))
+    os.remove(weights)
+    with pytest.raises((ModelNotFoundError, UnsupportedModelError)):
+        load_model(str(saved.folder))
+
+
+def test_the_code_of_a_checkpoint_is_never_run_by_us(tmp_path: Path) -> None:
+    saved = save_model(cut(loaded("bert"), "attention", lambda layer: 2), tmp_path / "model")
+    mark = tmp_path / "ran"
+    (saved.folder / "modeling_liar.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    load_model(str(saved.folder))
+    time.sleep(0.1)
+    assert not mark.exists()
+
+
+# -- the demo models -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize(
+    ("model", "targets", "allocation", "form"),
+    [
+        ("demo/smollm2-135m", "ffn", "uniform", "stock"),
+        ("demo/smollm2-135m", "ffn", "error-curve", "ragged"),
+        ("demo/minilm-sentiment", "ffn", "uniform", "stock"),
+        ("demo/minilm-topic", "heads", "uniform", "ragged"),
+    ],
+)
+def test_a_demo_model_is_as_small_as_planned_and_the_same_elsewhere(
+    model: str, targets: str, allocation: str, form: str, tmp_path: Path
+) -> None:
+    chosen = PruneSpec(
+        model=model,
+        targets=targets,
+        allocation=allocation,
+        criterion="fluctuation",
+        schedule="one-shot",
+        tokens=512,
+        sequence_length=128,
+    )
+    finished = list(stream(chosen))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.model is not None
+    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    assert saved.form == form
+    (weights,) = saved.folder.glob("*.safetensors")
+    header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
+    assert saved.bytes - header == 4 * finished.result.totals.parameters_after
+    assert reload_difference(saved, finished.model) == 0
