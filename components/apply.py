@@ -122,8 +122,7 @@ class Apply:
                     told[self.there] = (job.id, "sites")
                 yield told
         if snapshot.state == "done":
-            words = status.note("Done. The address of this page now holds this run.")
-            yield {**self._idle(words), self.there: (job.id, "run")}
+            yield {**self._idle(status.running("Drawing the run…")), self.there: (job.id, "run")}
         elif snapshot.state == "stopped":
             yield self._idle(status.note("Stopped. What was shown before is still here."))
         else:
@@ -141,7 +140,7 @@ class Apply:
 
     def _finish(self, result: RunResult, view: View) -> Updates:
         updates = {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, "")}
-        del updates[self.status]  # it says that the run is done
+        updates[self.status] = status.note("Done. The address of this page now holds this run.")
         if self.studio.store.find(result.spec) is None:
             try:
                 self.studio.store.save(result)
