@@ -5,7 +5,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export GOMP_SPINCOUNT ?= 10000
 
 help:
 	@echo "make demo       install, fetch the demo models, open the page"

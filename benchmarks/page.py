@@ -133,7 +133,7 @@ def draw() -> list[Measured]:
 
 
 def apply() -> list[Measured]:
-    """From the click to the measured heatmap, and to every metric and generation; torch is not yet loaded."""
+    """From the click to the measured heatmap, and to every metric and generation; no model is loaded yet."""
     with served() as url, chromium() as browser:
         page = visit(browser, f"{url}/?{RECIPE}&layout=full&tab=layers")
         page.wait_for_timeout(1000)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 from liar.words import metric_value
 
-if TYPE_CHECKING:  # loading torch takes seconds, and the page must be up before
+if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.generate import EditedAnswer
 
 _NO_ANSWERS = "No answers are stored with this run."

@@ -114,10 +114,11 @@ class Apply:
     # -- the job ------------------------------------------------------------------------------------------------
 
     def _watch(self, job: Job) -> Iterator[Updates]:
-        yield self._busy(job)
+        yield {**self._busy(job), self.there: NOTHING}
         for snapshot in self.studio.jobs.watch(job, poll=TICK, parts_wait=False):
             if not snapshot.ended:
-                told: Updates = {self.status: status.follow(job.title, snapshot)}
+                # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
+                told: Updates = {**self._busy(job), self.status: status.follow(job.title, snapshot)}
                 if snapshot.partial:
                     told[self.there] = (job.id, "sites")
                 yield told
@@ -154,7 +155,6 @@ class Apply:
             self.stop: gr.update(interactive=True),
             self.status: status.running(f"{job.title}…"),
             self.job: job.id,
-            self.there: NOTHING,
         }
 
     def _idle(self, words: str) -> Updates:

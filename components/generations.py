@@ -12,12 +12,12 @@ from gradio.blocks import Block
 from components import status
 from components.answers import by_prompt, legend, live_answers, stored_answers
 from components.job import Job, Snapshot
-from components.panel import Updates
+from components.panel import HEARD, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError, LiarError
 from liar.results import RunResult
 
-if TYPE_CHECKING:  # loading torch takes seconds, and the page must be up before
+if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
     from liar.variants import Variants
 
@@ -97,28 +97,25 @@ class GenerationsPanel:
 
     def wire(self) -> None:
         """Connect the buttons, and clear the desk when another run is shown."""
-        private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        # Watching costs nothing, so any number of pages may; the work itself waits in the queue of jobs.
-        watching: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "once", **private}
         line: list[Block] = [self.button, self.bring, self.stop, self.status, self.job]
         for preset in self.presets:
-            preset.click(lambda words: words, preset, self.prompt, queue=False, **private)
+            preset.click(lambda words: words, preset, self.prompt, **QUIET)
         asking = gr.on(
             [self.button.click, self.prompt.submit],
             self.ask,
             [self.bus.shown, self.prompt, self.tokens, self.temperature, self.seed],
             [*line, self.live],
-            **watching,
+            trigger_mode="once",
+            **HEARD,
         )
-        bringing = self.bring.click(self.bring_back, self.bus.shown, line, **watching)
-        self.stop.click(self.end, self.job, self.stop, queue=False, **private)
+        bringing = self.bring.click(self.bring_back, self.bus.shown, line, trigger_mode="once", **HEARD)
+        self.stop.click(self.end, self.job, self.stop, **QUIET)
         self.bus.shown.change(
             self.leave,
             [self.job, self.prompt, self.presets[0]],
             [self.button, self.stop, self.job, self.prompt, self.live],
             cancels=[asking, bringing],
-            queue=False,
-            **private,
+            **QUIET,
         )
 
     # -- events -------------------------------------------------------------------------------------------------

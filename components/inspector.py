@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import HEARD, Updates
+from components.panel import HEARD, QUIET, Updates
 from liar.allocation import check_edits
 from liar.atlas import SiteAtlas
 from liar.edits import SiteEdit, merge, spans
@@ -92,7 +92,7 @@ class Inspector:
             [*self._fields, self.filled, self.said],
             **HEARD,
         )
-        self.ratio.input(None, None, self.own_ratio, js="() => true", show_progress="hidden", api_visibility="private")
+        self.ratio.input(None, None, self.own_ratio, js="() => true", **QUIET)
         decided: list[Block] = [self.edits, *self._fields, self.filled, self.said]
         self.apply.click(self.decide, [*where, *self._fields], decided, **HEARD)
         self.keep_whole.click(self.keep_all, where, decided, **HEARD)

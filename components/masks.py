@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, Updates
+from components.work import Work, loaded_for, measured
 from liar.errors import LiarError
 from liar.events import Evaluated, Progress
 from liar.plots import mask_heatmap
@@ -24,8 +25,6 @@ from liar.words import count, metric_value
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
     from liar.mask_table import MaskCell
-
-from components.work import Work, loaded_for, measured
 
 FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 """Offered at first: those that ask for no backward pass."""
@@ -67,8 +66,8 @@ class MaskTable:
         self.work.wire()
 
     def resume_with(self, event: Any) -> None:
-        """After ``event``, watch the table that this browser began if it is still at work."""
-        event.then(self.resume, self.work.remembered, self.outputs, **HEARD)
+        """After ``event`` (the opening of the page), watch the table that this browser began if it is still at work."""
+        self.work.resume_with(event, self._watch, self.outputs)
 
     @property
     def outputs(self) -> list[Block]:
@@ -100,19 +99,11 @@ class MaskTable:
             return
         yield from self._watch(job)
 
-    def resume(self, id: str | None, request: gr.Request) -> Iterator[Updates]:
-        """The page was loaded anew while its table was at work."""
-        job = self.work.resumed(id, request)
-        if job is None:
-            yield {self.words: gr.skip()}
-        else:
-            yield from self._watch(job)
-
     def _watch(self, job: Job) -> Iterator[Updates]:
         there = 1  # the question alone is nothing to draw
         for snapshot, line in self.work.follow(job):
             updates = dict(line)
-            if len(snapshot.partial) > there:
+            if len(snapshot.partial) > there or (snapshot.ended and there > 1):
                 there = len(snapshot.partial)
                 updates |= self._draw(snapshot.partial)
             if snapshot.ended:

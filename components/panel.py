@@ -12,7 +12,7 @@ Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
 
 _UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
-"""Hidden progress alone would still run a clock in every output, sixty times a second."""
+"""Progress that is merely hidden still runs a clock in every output while the event is at work, sixty times a second."""
 
 QUIET: dict[str, Any] = {"queue": False, **_UNSEEN}
 """How to register an event that answers at once and only fills components."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-if TYPE_CHECKING:  # loading torch takes seconds, and the page must be up before
+if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.catalog import LoadedModel
     from liar.variants import Variants
 

@@ -120,8 +120,8 @@ class TradeoffPanel:
         self.masks.wire()
 
     def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the sweep that this browser began if it is still at work."""
-        event.then(self.resume, self.work.remembered, [*self.work.outputs, self.news], **HEARD)
+        """After ``event`` (the opening of the page), watch what this browser began if it is still at work."""
+        self.work.resume_with(event, self._watch, [*self.work.outputs, self.news])
         self.masks.resume_with(event)
 
     # -- the figures --------------------------------------------------------------------------------------------
@@ -194,21 +194,11 @@ class TradeoffPanel:
             return
         yield from self._watch(job)
 
-    def resume(self, id: str | None, request: gr.Request) -> Iterator[Updates]:
-        """The page was loaded anew while its sweep went on."""
-        job = self.work.resumed(id, request)
-        if job is None:
-            yield {self.news: gr.skip()}
-        else:
-            yield from self._watch(job)
-
     def _watch(self, job: Job) -> Iterator[Updates]:
-        there = 0
         for snapshot, line in self.work.follow(job):
             updates = dict(line)
-            if len(snapshot.partial) != there:
-                there = len(snapshot.partial)
-                updates[self.news] = f"{there} of {job.id}"
+            if snapshot.partial:  # news only when the number changes
+                updates[self.news] = f"{len(snapshot.partial)} of {job.id}"
             if snapshot.ended:
                 updates |= self.work.idle(self._ended(snapshot, job.title))
             yield updates

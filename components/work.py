@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
-from components.panel import QUIET, Updates
+from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress, SiteDone
@@ -24,6 +24,10 @@ from liar.words import duration
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.models.catalog import LoadedModel
+
+
+Watch = Callable[[Job], Iterator[Updates]]
+"""How a panel shows a job, from now to its end."""
 
 
 class Work:
@@ -51,19 +55,28 @@ class Work:
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
         return self.jobs.submit(str(request.session_hash), f"{self.kind}:{key}", title, make, kind=self.kind)
 
-    def resumed(self, id: str | None, request: gr.Request) -> Job | None:
-        """The job ``id``, which a browser remembered, for a page that was loaded anew; None when it has ended."""
+    def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
+        """After ``event`` (the opening of the page), ``watch`` the job that this browser began if it is still at work."""
+
+        def resume(id: str | None, request: gr.Request) -> Iterator[Updates]:
+            yield from self.resume(watch, id, request)
+
+        event.then(resume, self.remembered, outputs, **HEARD)
+
+    def resume(self, watch: Watch, id: str | None, request: gr.Request) -> Iterator[Updates]:
+        """``watch`` the job ``id``, which a browser remembered, for a page that was loaded anew; nothing when it has ended."""
         job = self.jobs.get(id or "")
         if job is None or job.kind != self.kind or not self.jobs.join(job, str(request.session_hash)):
-            return None
-        return job
+            yield {self.status: gr.skip()}
+        else:
+            yield from watch(job)
 
     def follow(self, job: Job) -> Iterator[tuple[Snapshot, Updates]]:
         """Snapshots until the job has ended, with what the line says of each; the last one is the caller's to tell."""
-        begun: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
+        # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
+        line: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
         for snapshot in self.jobs.watch(job):
-            yield snapshot, {} if snapshot.ended else {**begun, self.status: _line(job, snapshot)}
-            begun = {}
+            yield snapshot, {} if snapshot.ended else {**line, self.status: _line(job, snapshot)}
 
     def handed_out(self, id: str) -> list[RunResult]:
         """Runs of a sweep that are there."""
@@ -112,7 +125,7 @@ class Pruned:
 
 def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
     """In the worker: the run with everything that the page shows of it. Its result is stored even if nobody watches."""
-    # Both load torch, which takes seconds: the first run pays, not the first paint.
+    # Both load torch, which takes seconds; a page that only explores does without.
     from liar.models.offload import is_offloaded
     from liar.pipeline import stream
 

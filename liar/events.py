@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
 
-if TYPE_CHECKING:  # events are matched on by pages, which are up before torch is
+if TYPE_CHECKING:  # pages match on events, and can be built without torch, which takes seconds to load
     from liar.models.catalog import LoadedModel
     from liar.variants import Variants
 

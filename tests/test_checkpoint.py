@@ -218,6 +218,30 @@ def test_damage_and_disagreement_are_named(tmp_path: Path) -> None:
         load_model(str(saved.folder))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("linears", None),
+        ("linears", [1, 2]),
+        ("linears", {"model.nowhere.x": [1, 1, True]}),
+        ("linears", {"model.layers.0.mlp.down_proj": ["a", 1, True]}),
+        ("linears", {"model.layers.0.mlp.down_proj": [-1, 1, True]}),
+        ("linears", {"model.layers.0.mlp.down_proj": [10**7, 10**7, True]}),
+        ("attributes", {"model.layers.0.mlp": {"forward": 5}}),
+        ("attributes", {"model.layers.0.mlp": {"nothing": 5}}),
+        ("model_type", "liar_bert"),
+    ],
+)
+def test_a_config_that_was_tampered_with_is_one_sentence(field: str, value: object, tmp_path: Path) -> None:
+    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
+    path = saved.folder / "config.json"
+    config = json.loads(path.read_text())
+    config[field] = value
+    path.write_text(json.dumps({name: item for name, item in config.items() if item is not None}))
+    with pytest.raises(UnsupportedModelError, match="belong together"):
+        load_model(str(saved.folder))
+
+
 def test_the_code_of_a_checkpoint_is_never_run_by_us(tmp_path: Path) -> None:
     saved = save_model(cut(loaded("bert"), "attention", lambda layer: 2), tmp_path / "model")
     mark = tmp_path / "ran"

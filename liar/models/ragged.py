@@ -29,6 +29,8 @@ def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
                 setattr(self.get_submodule(parent), child, linear)
             for name, numbers in config.attributes.items():
                 for attribute, number in numbers.items():
+                    if type(getattr(self.get_submodule(name), attribute)) is not int or type(number) is not int:
+                        raise ValueError(f"{name}.{attribute} is no number of this model")
                     setattr(self.get_submodule(name), attribute, number)
 
     Config.__name__ = f"Ragged{config_class.__name__}"

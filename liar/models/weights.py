@@ -68,7 +68,7 @@ def load_network(
     if offload_folder is not None and device.type == "cpu":
         # Straight from the checkpoint's own files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
-    placement = place(_count_parameters(config), dtype, device)
+    placement = place(explained(source, lambda: _count_parameters(config)), dtype, device)
     network = _read(source, config, dtype)
     if offload_folder is not None:
         try:

@@ -116,6 +116,19 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
     assert "Measured" in visitor.sees(page.verdict.text)
 
 
+def test_no_message_of_a_run_leans_on_the_one_before(page: Page, pipeline: Pipeline) -> None:
+    """Of two that arrive together, Gradio's page hears only the last: Stop must be there all the same."""
+    job = page.studio.jobs.submit("visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[]))
+    line = {page.apply.button, page.apply.stop, page.apply.status}
+    told = 0
+    for updates in page.apply._watch(job):
+        assert line <= updates.keys()
+        told += 1
+        if told == 2:
+            pipeline.gate.set()
+    assert told > 2
+
+
 def test_a_site_chosen_while_it_ran_is_still_chosen(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
     steps = applied(page, visitor, "Measuring perplexity")

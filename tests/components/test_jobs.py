@@ -117,13 +117,18 @@ def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue
 
 
 def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gate: Gate) -> None:
+    ready = Event()
+
     def make() -> Iterator[Any]:
+        ready.wait(20)
         yield "a part"
         yield from gate()
 
     job = queue.submit("anna", "k", "", make)
     watching = queue.watch(job, poll=30.0, parts_wait=False)
+    assert next(watching).partial == [], "what is there at first is told at once in any case"
     begin = time.monotonic()
+    ready.set()
     while not next(watching).partial:
         pass
     assert time.monotonic() - begin < 10

@@ -152,6 +152,9 @@ def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
     assert sweep.ratios == (0.2, 0.4, 0.6)
     assert (sweep.criteria, sweep.reconstructions) == (("wanda", "obs"), ())
     assert {run.spec for run in page.store.summaries()} == set(sweep.specs)
+    work = page.panel.work
+    at_work = [update for update in updates if work.job in update]
+    assert all({work.button, work.stop, work.status, work.remembered} <= update.keys() for update in at_work)
     last = updates[-1]
     assert "Done: 6 runs of demo/smollm2-135m" in page.line(last)
     assert last[page.panel.work.button]["interactive"]
@@ -259,14 +262,17 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
     work = page.panel.work
     watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], REQUEST)
     id = next(updates[work.remembered] for updates in watching if work.remembered in updates)
-    assert page.panel.masks.work.resumed(id, REQUEST) is None, "another button's job"
+    masks = page.panel.masks
+    assert list(masks.work.resume(masks._watch, id, REQUEST)) == [{masks.work.status: gr.skip()}], (
+        "another button's job"
+    )
     for unknown in (None, "", "made up"):
-        assert work.resumed(unknown, REQUEST) is None
-    again = page.panel.resume(id, REQUEST)
+        assert list(work.resume(page.panel._watch, unknown, REQUEST)) == [{work.status: gr.skip()}]
+    again = work.resume(page.panel._watch, id, REQUEST)
     assert not next(again)[work.button]["interactive"]
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
-    assert list(page.panel.resume(id, REQUEST)) == [{page.panel.news: gr.skip()}], "it has ended"
+    assert list(work.resume(page.panel._watch, id, REQUEST)) == [{work.status: gr.skip()}], "it has ended"
 
 
 def test_a_table_without_rows_starts_nothing(page: Page) -> None:
