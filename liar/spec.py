@@ -95,17 +95,20 @@ class PruneSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """sha256 of the canonical JSON: the name of this run in a store."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        """sha256 of the choices that differ from the defaults, so that a new choice renames no run: its name in a store."""
+        chosen = json.dumps(self._chosen(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_query(self) -> str:
         """URL query of the choices that differ from the defaults."""
-        defaults = type(self)().model_dump(mode="json")
         pairs: list[tuple[str, str]] = []
-        for name, value in self.model_dump(mode="json").items():
-            if value != defaults[name]:
-                pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
+        for name, value in self._chosen().items():
+            pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
         return urlencode(pairs)
+
+    def _chosen(self) -> dict[str, Any]:
+        defaults = type(self)().model_dump(mode="json")
+        return {name: value for name, value in self.model_dump(mode="json").items() if value != defaults[name]}
 
     @classmethod
     def from_query(cls, query: str) -> Self:
