@@ -102,6 +102,12 @@ TERMS: Mapping[str, Term] = {
         "A covariance has as many unknowns as the layer has channels, squared. With fewer than three tokens for each channel "
         "the repair fits the noise and may do more harm than good; eight are a good start: 12,288 for 1,536 channels.",
     ),
+    "multiple": Term(
+        "64 suits most accelerators; 1 rounds nothing.",
+        "Why round?",
+        "Matrix products run in tiles, so a layer of 1,000 neurons is often no faster than one of 1,024. What each FFN layer "
+        "keeps is rounded to the nearest multiple; what that costs in error stands below the verdict. Heads are left alone.",
+    ),
     "seed": Term(
         "The same seed gives the same result.",
         "What is random here?",

@@ -98,6 +98,17 @@ class Recipe:
             )
             _explained("tokens")
         with gr.Column(elem_classes=["choice", "full-only"]):
+            self.multiple = gr.Number(
+                spec.multiple,
+                label="Round neurons to a multiple",
+                info=TERMS["multiple"].help,
+                precision=0,
+                minimum=1,
+                maximum=1024,
+                elem_id="multiple",
+            )
+            _explained("multiple")
+        with gr.Column(elem_classes=["choice", "full-only"]):
             self.seed = gr.Number(
                 spec.seed,
                 label="Seed",
@@ -123,7 +134,7 @@ class Recipe:
     def controls(self) -> dict[str, Block]:
         """Name of the choice in a spec -> its control."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
-        return {name: getattr(self, name) for name in (*names, "tokens", "seed", "edits")}
+        return {name: getattr(self, name) for name in (*names, "tokens", "multiple", "seed", "edits")}
 
     @property
     def inputs(self) -> list[Block]:
@@ -136,7 +147,7 @@ class Recipe:
     @property
     def moves(self) -> list[Any]:
         """The events by which a person changes a choice; typed text counts when it is finished."""
-        typed: list[Any] = [self.tokens, self.seed, self.edits]
+        typed: list[Any] = [self.tokens, self.multiple, self.seed, self.edits]
         picked: list[Any] = [control for control in self.controls.values() if control not in typed]
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [control.input for control in picked] + finished

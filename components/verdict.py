@@ -10,7 +10,7 @@ from gradio.blocks import Block
 
 from components.panel import Updates
 from liar.results import RunResult
-from liar.words import Outcome, outlook, parameters, recipe, verdict
+from liar.words import Outcome, outlook, parameters, recipe, rounding, verdict
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -41,10 +41,12 @@ def _measured(result: RunResult | None) -> str:
 
 
 def _markup(kind: str, sentence: str, outcome: Outcome, warnings: list[str]) -> str:
+    cost = rounding(outcome)
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return (
         f"<h2><span class='kind {kind.lower()}'>{kind}</span> {_unbroken(sentence)}</h2>"
-        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome))}</p>{warned}"
+        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome))}</p>"
+        f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}"
     )
 
 

@@ -14,10 +14,10 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from liar.edits import SiteEdit, spans
+from liar.edits import SiteEdit, merge, spans
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.sites import Site
-from liar.spec import Allocation
+from liar.spec import Allocation, PruneSpec
 
 _FLOOR = 12
 _STEPS = 48
@@ -119,6 +119,30 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
+def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
+    """Refuse what no calibration could make legal, before the long work; raises :class:`InvalidSpecError`."""
+    check_edits(merge(spec.edits), sites)
+    allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+    for site in sites:
+        if site.kind == "ffn" and site.bundles < spec.multiple:
+            raise InvalidSpecError(
+                f"{site.name} has {site.bundles} neurons, fewer than the multiple {spec.multiple}; take a smaller one."
+            )
+
+
+def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | None = None) -> int:
+    """Kept bundles of a site for which the allocation says ``count``, after rounding and what was decided by hand."""
+    if edit is not None and edit.ratio is not None:
+        count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
+    if site.kind == "ffn" and count < site.bundles:
+        most = site.bundles // multiple
+        count = multiple * min(max(1, int(count / multiple + 0.5)), most)
+    if edit is not None:
+        most = site.bundles - len(bundles_of(site, edit.remove))
+        count = min(max(count, len(bundles_of(site, edit.keep))), most)
+    return count
+
+
 # -- what was decided by hand ---------------------------------------------------------------------------------------------
 
 
@@ -142,14 +166,6 @@ def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
 def bundles_of(site: Site, units: Iterable[int]) -> frozenset[int]:
     """The bundles that hold ``units``."""
     return frozenset(unit // site.group for unit in units)
-
-
-def edited_count(edit: SiteEdit, site: Site, count: int) -> int:
-    """Kept bundles of a site for which the allocation says ``count``."""
-    if edit.ratio is not None:
-        count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
-    most = site.bundles - len(bundles_of(site, edit.remove))
-    return min(max(count, len(bundles_of(site, edit.keep))), most)
 
 
 def edited_scores(edit: SiteEdit, site: Site, scores: NDArray[np.floating]) -> NDArray[np.floating]:

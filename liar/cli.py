@@ -96,6 +96,7 @@ def prune(
     calibration: Calibration = AUTO,
     tokens: Tokens = _DEFAULTS.tokens,
     sequence_length: SequenceLength = _DEFAULTS.sequence_length,
+    multiple: Annotated[int, typer.Option(help="Round kept neurons to a multiple, such as 64.")] = _DEFAULTS.multiple,
     seed: Seed = _DEFAULTS.seed,
     device: Device = AUTO,
     dtype: DType = "auto",
@@ -119,6 +120,7 @@ def prune(
         calibration=calibration,
         tokens=tokens,
         sequence_length=sequence_length,
+        multiple=multiple,
         seed=seed,
         device=device,
         dtype=dtype,
@@ -281,7 +283,7 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.words import verdict
+    from liar.words import rounding, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
@@ -295,6 +297,8 @@ def _print_result(result: RunResult) -> None:
             )
         console.print(measures)
     console.print(verdict(result))
+    if cost := rounding(result):
+        console.print(cost)
 
 
 def _read_run(path: Path) -> RunResult:

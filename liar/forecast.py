@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liar.allocation import Candidate, allocate, check_edits, edited_count, edited_scores
+from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.edits import merge
 from liar.errors import InvalidSpecError
-from liar.results import SiteReport, Totals
+from liar.results import SiteReport, Totals, Unrounded
 from liar.spec import RECONSTRUCTIONS, Allocation, PruneSpec
 
 _ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
@@ -42,9 +42,12 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
     sites = [chart.site for chart in charts]
     edits = merge(spec.edits)
-    check_edits(edits, sites)
-    kept = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
-    kept |= {site.name: edited_count(edits[site.name], site, kept[site.name]) for site in sites if site.name in edits}
+    check_choices(spec, sites)
+    allocated = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
+    kept, unrounded = (
+        {site.name: settled_count(site, allocated[site.name], multiple, edits.get(site.name)) for site in sites}
+        for multiple in (spec.multiple, 1)
+    )
     # A repair of nothing adds no bias; where it adds one, every module of that kind gets its biases.
     cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
     reports: list[SiteReport] = []
@@ -72,6 +75,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 kept_units=units.tolist(),
                 error=plain,
                 norm_aware_error=aware,
+                unrounded=_unrounded(chart, spec, unrounded[site.name]) if spec.multiple > 1 else None,
             )
         )
         change -= (site.bundles - count) * chart.facts.bundle_parameters
@@ -85,6 +89,11 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         block_parameters_after=blocks + change,
     )
     return Forecast(spec, reports, totals)
+
+
+def _unrounded(chart: SiteAtlas, spec: PruneSpec, count: int) -> Unrounded:
+    error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")
+    return Unrounded(kept=count * chart.site.group, error=error)
 
 
 def _wanted(chart: SiteAtlas, spec: PruneSpec) -> bool:

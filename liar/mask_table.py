@@ -12,7 +12,7 @@ from statistics import fmean
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from liar.allocation import Candidate, allocate
+from liar.allocation import Candidate, allocate, check_choices, settled_count
 from liar.calibration import Calibration
 from liar.edits import merge
 from liar.environment import readable_failures
@@ -61,7 +61,7 @@ def mask_table_steps(
         specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
-        allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+        check_choices(spec, sites)
         if not fits(spec, loaded, sites):
             raise InsufficientMemoryError(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
@@ -119,7 +119,8 @@ def _pruned(
             consumer = adapter.consumer(site)
             weight = consumer.weight.T
             scores = calibration.scores(spec.criterion, site, weight, spec.seed)
-            bundles = chosen_bundles(site, scores, kept[site.name], edits.get(site.name))
+            edit = edits.get(site.name)
+            bundles = chosen_bundles(site, scores, settled_count(site, kept[site.name], spec.multiple, edit), edit)
             channels = kept_channels(site, bundles, weight.device)
             moments = calibration.moments[site].plain
             solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from liar.allocation import Candidate, allocate, check_edits, edited_count, edited_scores
+from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import calibration_batches
@@ -37,7 +37,7 @@ from liar.models.catalog import LoadedModel, load_model, model_info, parameter_c
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import Evaluation, RunResult, SiteReport, Totals, Variant
+from liar.results import Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
@@ -190,10 +190,9 @@ class _Run:
                 "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
             )
         sites = self.adapter.sites(self.spec.targets)
-        check_edits(self.edits, sites)
+        check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
-        allocate("uniform", [Candidate(site, 1) for site in sites], self.spec.ratio)
 
     @property
     def _is_calibrated(self) -> bool:
@@ -299,7 +298,8 @@ class _Run:
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
         scores = self._score(visit, weight) if scores is None else scores
-        bundles = chosen_bundles(site, scores, count, self.edits.get(site.name))
+        edit = self.edits.get(site.name)
+        bundles = chosen_bundles(site, scores, settled_count(site, count, self.spec.multiple, edit), edit)
         channels = kept_channels(site, bundles, weight.device)
         solutions = reconstruct_all(moments.plain, weight, channels, site=site.name)
         report = SiteReport(
@@ -311,6 +311,7 @@ class _Run:
             kept_units=units_of(site, bundles).tolist(),
             error=relative_errors(moments.plain, weight, channels, solutions),
             norm_aware_error=relative_errors(moments.norm_aware, weight, channels, solutions),
+            unrounded=self._unrounded(visit, count, scores) if self.spec.multiple > 1 else None,
         )
         if self.measures.is_wanted:
             self.variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
@@ -318,6 +319,17 @@ class _Run:
         shrink(self.adapter, site, bundles, repaired)
         visit.kept = channels
         return report
+
+    def _unrounded(self, visit: Visit, count: int, scores: Tensor) -> Unrounded:
+        """What rounding costs is told by a second solve."""
+        site, moments, edit = visit.site, visit.moments.plain, self.edits.get(visit.site.name)
+        weight = self.adapter.consumer(site).weight.T
+        bundles = chosen_bundles(site, scores, settled_count(site, count, edit=edit), edit)
+        channels = kept_channels(site, bundles, weight.device)
+        method = self.spec.reconstruction
+        solutions = reconstruct_all(moments, weight, channels, (method,), site=site.name)
+        error = relative_errors(moments, weight, channels, solutions)[method]
+        return Unrounded(kept=len(bundles) * site.group, error=error)
 
     # -- measuring ----------------------------------------------------------------------------------------------
 
@@ -327,9 +339,8 @@ class _Run:
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
-    """The bundles that stay, ascending: the ``count`` best by ``scores`` (bundles,), and what was decided by hand."""
+    """The bundles that stay, ascending: the ``count`` best by ``scores`` (bundles,), but for what was decided by hand."""
     if edit is not None:
-        count = edited_count(edit, site, count)
         scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
     return kept_bundles(scores, count)
 

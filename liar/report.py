@@ -41,6 +41,7 @@ SETTINGS = {
     "calibration": "Calibration text",
     "tokens": "Calibration tokens",
     "sequence_length": "Sequence length",
+    "multiple": "Neurons rounded to a multiple of",
     "seed": "Seed",
     "device": "Device",
     "dtype": "Number format",

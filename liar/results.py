@@ -27,6 +27,13 @@ class ModelInfo(_Record):
     parameters: int
 
 
+class Unrounded(_Record):
+    """What a site would have kept without ``PruneSpec.multiple``, and the error of the spec's reconstruction there."""
+
+    kept: int
+    error: float
+
+
 class SiteReport(_Record):
     """What happened at one site. ``units`` and ``kept`` count neurons, or query heads for attention.
 
@@ -42,6 +49,7 @@ class SiteReport(_Record):
     kept_units: list[int]
     error: dict[Reconstruction, float]
     norm_aware_error: dict[Reconstruction, float]
+    unrounded: Unrounded | None = None
 
 
 class Totals(_Record):

@@ -54,6 +54,8 @@ class PruneSpec(BaseModel):
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
     tokens: int = Field(12_288, ge=1, le=10_000_000)
     sequence_length: int = Field(256, ge=2, le=131_072)
+    multiple: int = Field(1, ge=1, le=1024)
+    """Kept neurons of each site are rounded to a multiple of this, for kernels that like round widths."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from liar.allocation import Candidate, allocate
+from liar.allocation import check_choices
 from liar.calibration import Calibration
 from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
@@ -111,7 +111,7 @@ def sweep_steps(
     with readable_failures():
         specs = sweep.specs
         sites = loaded.adapter.sites(sweep.base.targets)
-        allocate("uniform", [Candidate(site, 1) for site in sites], max(sweep.ratios))
+        check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
         pace = JobPace(len(specs))
         missing: list[PruneSpec] = []
         for spec in specs:

@@ -71,6 +71,19 @@ def parameters(result: Outcome) -> str:
     )
 
 
+def rounding(result: Outcome) -> str | None:
+    """What it costs that kept neurons are multiples; None where they were not rounded."""
+    pairs = [(site.error[result.spec.reconstruction], site.unrounded) for site in result.sites]
+    errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
+    if not errors:
+        return None
+    rounded, plain = (fmean(values) for values in zip(*errors, strict=True))
+    return (
+        f"Kept neurons are multiples of {result.spec.multiple}: the mean error is {rounded:.4f}, without rounding it "
+        f"would be {plain:.4f}."
+    )
+
+
 def recipe(result: Outcome) -> str:
     """The choices that made this run, in the order in which they act."""
     spec = result.spec

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liar.allocation import check_edits, edited_count, edited_scores
+from liar.allocation import check_edits, edited_scores, settled_count
 from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, merge, spans
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.sites import Site
@@ -159,12 +159,12 @@ def test_a_recipe_refuses_what_is_no_edit(edits: list[str], said: str) -> None:
     ],
 )
 def test_how_many_stay(edit: dict[str, Any], allocated: int, kept: int) -> None:
-    assert edited_count(of(**edit), NEURONS, allocated) == kept
+    assert settled_count(NEURONS, allocated, edit=of(**edit)) == kept
 
 
 def test_heads_that_share_keys_and_values_stay_or_go_together() -> None:
-    assert edited_count(of(keep={0, 1, 5}), HEADS, 1) == 2
-    assert edited_count(of(remove={5}), HEADS, 3) == 2
+    assert settled_count(HEADS, 1, edit=of(keep={0, 1, 5})) == 2
+    assert settled_count(HEADS, 3, edit=of(remove={5})) == 2
     assert edited_scores(of(keep={5}, remove={1}), HEADS, np.array([3.0, 2.0, 1.0])).tolist() == [-np.inf, 2, np.inf]
 
 
@@ -186,7 +186,7 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
         return
     check_edits({NEURONS.name: edit}, [NEURONS])
     best = np.argsort(-edited_scores(edit, NEURONS, np.zeros(12)), kind="stable")
-    left = set(best[: edited_count(edit, NEURONS, count)].tolist())
+    left = set(best[: settled_count(NEURONS, count, edit=edit)].tolist())
     assert edit.keep <= left
     assert not left & remove
     assert left
