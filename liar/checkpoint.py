@@ -26,14 +26,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from liar.errors import InvalidSpecError, LiarError
+from liar.errors import LiarError
 from liar.export import as_json
 from liar.files import whole_folder
 from liar.model_card import model_card
 from liar.models import ragged
 from liar.models.catalog import LoadedModel
-from liar.models.offload import is_offloaded
+from liar.models.offload import is_offloaded, save_weights
+from liar.models.placement import choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.weights import auto_class_of
 from liar.results import RunResult
@@ -43,17 +45,20 @@ Form = Literal["stock", "ragged"]
 RESULT_FILE = "liar.json"
 MODELLING = "modeling_liar"
 
+SHARD_BYTES = 5_000_000_000
+
 _CHECK_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint in ``folder``; ``bytes`` are those of its weights on disk."""
+    """A checkpoint in ``folder``; ``bytes`` are those of its weights on disk, of the precision ``dtype``."""
 
     folder: Path
     form: Form
     bytes: int
     loader: str
+    dtype: torch.dtype
 
     @property
     def sentence(self) -> str:
@@ -112,25 +117,51 @@ def _family(model: PreTrainedModel) -> Any:
     return type(model).__mro__[1] if str(model.config.model_type).startswith(ragged.PREFIX) else type(model)
 
 
-def save_model(loaded: LoadedModel, folder: Path, result: RunResult | None = None) -> Saved:
+def save_model(
+    loaded: LoadedModel,
+    folder: Path,
+    result: RunResult | None = None,
+    *,
+    dtype: str = "auto",
+    shard_bytes: int = SHARD_BYTES,
+) -> Saved:
     """Write weights, config and tokenizer to a new ``folder``, whole or not at all; of a ``result`` its JSON and a model card.
 
-    Raises :class:`StorageError` when it exists or cannot be written, :class:`InvalidSpecError` for a streamed model.
+    ``dtype`` rounds the weights ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``, unless one
+    weight is. Raises :class:`StorageError` when the folder exists or cannot be written, :class:`InvalidSpecError` for a dtype
+    that there is not.
     """
-    if is_offloaded(loaded.model):
-        raise InvalidSpecError("A streamed model cannot be saved; take a device that holds it.")
+    precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
     sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
     with whole_folder(folder) as partial, _storage():
         with quiet_transformers():
-            loaded.model.save_pretrained(partial)
+            save_weights(loaded.model, partial, shard_bytes)
             loaded.tokenizer.save_pretrained(partial)
-        _say_sizes(partial, loaded.model, sizes, loader)
+        if precision != loaded.model.dtype:
+            _round_weights(partial, precision)
+        _say_sizes(partial, loaded.model, sizes, loader, precision)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(result, loader, trust=sizes.form == "ragged")
             (partial / "README.md").write_text(card, encoding="utf-8")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return Saved(folder, sizes.form, weights, loader)
+    return Saved(folder, sizes.form, weights, loader, precision)
+
+
+def _round_weights(folder: Path, dtype: torch.dtype) -> None:
+    """File by file, so that no more than one shard is in memory; a model that is in use is not changed."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        rounded = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()
+        }
+        total += sum(tensor.numel() * tensor.element_size() for tensor in rounded.values())
+        save_file(rounded, path, metadata={"format": "pt"})
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if index.exists():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        content["metadata"]["total_size"] = total
+        index.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -142,14 +173,18 @@ def _storage() -> Iterator[None]:
         raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
-def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str) -> None:
+def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
     """Make the config, which transformers wrote, that of the form; a ragged one gets its modelling file."""
     family = _family(model)
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     for name in ("auto_map", "linears", "attributes"):
         config.pop(name, None)
-    config |= {"model_type": family.config_class.model_type, "architectures": [family.__name__]}
+    config |= {
+        "model_type": family.config_class.model_type,
+        "architectures": [family.__name__],
+        "dtype": str(dtype).removeprefix("torch."),
+    }
     if sizes.form == "ragged":
         names = [family.config_class.__name__, family.__name__]
         ours = [f"Ragged{name}" for name in names]
@@ -186,8 +221,8 @@ save_file({"output": output[0].contiguous()}, answered)
 def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
     """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
 
-    0 in fp32 on a CPU: same shapes, same weights, same number of threads. Raises :class:`LiarError` when the process cannot
-    load it.
+    0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
+    the process cannot load it.
     """
     ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -208,7 +243,8 @@ def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
         again = load_file(answered)["output"]
-    device = next(loaded.model.parameters()).device
+    streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
+    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
     with torch.no_grad():
         here = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()})[0].cpu()
     return float((again.float() - here.float()).abs().max())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -58,7 +58,18 @@ Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
 Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'random'.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
-DType = Annotated[Literal["auto", "float32", "bfloat16", "float16"], typer.Option()]
+DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Annotated[DTypeName, typer.Option()]
+
+
+def _size(text: str) -> int:
+    try:
+        return TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no size of a file; write it like 500MB or 2GB.") from None
+
+
+ShardSize = Annotated[int, typer.Option(parser=_size, metavar="SIZE", help="Largest file of saved weights.")]
 _EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
 
 
@@ -104,6 +115,8 @@ def prune(
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     edit: Annotated[list[str] | None, typer.Option(help=_EDIT_HELP)] = None,
     save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
+    save_dtype: Annotated[DTypeName, typer.Option(help="Round the saved weights; auto keeps them.")] = "auto",
+    shard_size: ShardSize = "5GB",  # type: ignore[assignment]
     json: JsonFile = None,
 ) -> None:
     """Prune and repair a model, and tell the error of every site."""
@@ -132,7 +145,7 @@ def prune(
     _print_result(finished.result)
     _write(json, finished.result)
     if save is not None:
-        _save(save, finished)
+        _save(save, finished, save_dtype, shard_size)
 
 
 @app.command("evaluate")
@@ -250,18 +263,19 @@ def train_adapter_command(
         train_adapter(task, seed, on_progress=_fraction(bar))
 
 
-def _save(folder: Path, finished: Finished) -> None:
+def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
     from liar.checkpoint import reload_difference, save_model
     from liar.environment import readable_failures
 
     assert finished.model is not None, "a run hands over its model"
     with _progress() as bar, readable_failures():
         row = bar.add_task(f"Writing {folder}", total=None)
-        saved = save_model(finished.model, folder, finished.result)
+        saved = save_model(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
         bar.update(row, description="Loading it in a fresh process")
         difference = reload_difference(saved, finished.model)
     console.print(f"Saved to {saved.folder}, {saved.bytes / 1e6:,.1f} MB of weights. {saved.sentence}", soft_wrap=True)
-    console.print(f"Loaded again in a fresh process: its logits differ by {difference:g} at most.")
+    precision = str(saved.dtype).removeprefix("torch.")
+    console.print(f"Loaded again in a fresh process ({precision}): its logits differ by {difference:g} at most.")
 
 
 def _run(spec: PruneSpec) -> Finished:

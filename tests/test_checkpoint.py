@@ -15,15 +15,18 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from accelerate import cpu_offload, disk_offload
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.checkpoint import RESULT_FILE, Saved, reload_difference, save_model
-from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.errors import InvalidSpecError, ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.events import Finished
 from liar.model_card import model_card
 from liar.models.adapter import adapt
+from liar.models.offload import is_offloaded, resident
 from liar.reconstruct import Solution
 from liar.surgery import ConsumerParameters, kept_channels, shrink
 from tests import families, tiny
@@ -285,3 +288,54 @@ def test_a_demo_model_is_as_small_as_planned_and_the_same_elsewhere(
     header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
     assert saved.bytes - header == 4 * finished.result.totals.parameters_after
     assert reload_difference(saved, finished.model) == 0
+
+
+@pytest.mark.parametrize("where", ["host", "disk"])
+@pytest.mark.parametrize("family", ["llama-tied", "bert"])
+def test_a_streamed_model_is_saved_from_where_its_weights_lie(family: str, where: str, tmp_path: Path) -> None:
+    def cut_half(model: LoadedModel) -> LoadedModel:
+        return cut(model, "ffn", lambda layer: 20)
+
+    expected = save_model(cut_half(loaded(family)), tmp_path / "resident")
+    streamed = loaded(family)
+    if where == "host":
+        cpu_offload(streamed.model, execution_device=torch.device("cpu"))
+    else:
+        disk_offload(streamed.model, str(tmp_path / "weights"), execution_device=torch.device("cpu"))
+    for site in [site for site in streamed.adapter.sites() if site.kind == "ffn"]:
+        with resident(streamed.adapter.layers[site.layer]):
+            channels = torch.arange(20)
+            consumer = streamed.adapter.consumer(site)
+            solution = Solution(consumer.weight.T[channels], torch.full((consumer.out_features,), 0.1))
+            shrink(streamed.adapter, site, channels, ConsumerParameters.install_of(consumer, solution))
+    streamed.adapter.after_surgery([site for site in streamed.adapter.sites() if site.kind == "ffn"])
+    saved = save_model(streamed, tmp_path / "streamed")
+    assert is_offloaded(streamed.model), "it goes on being streamed"
+    assert not hasattr(streamed.model, "hf_device_map")
+    assert saved.form == expected.form == "stock"
+    for name in ("model.safetensors", "config.json"):
+        assert (saved.folder / name).read_bytes() == (expected.folder / name).read_bytes()
+    assert reload_difference(saved, streamed) == 0
+
+
+def test_weights_are_rounded_and_split_as_asked(tmp_path: Path) -> None:
+    model = cut(loaded("llama-tied"), "ffn", lambda layer: 10 + 7 * layer)
+    before = {name: tensor.clone() for name, tensor in model.model.state_dict().items()}
+    whole = save_model(model, tmp_path / "whole")
+    saved = save_model(model, tmp_path / "half", dtype="bfloat16", shard_bytes=20_000)
+    shards = sorted(saved.folder.glob("*.safetensors"))
+    assert len(shards) > 2
+    assert max(path.stat().st_size for path in shards) < 20_000
+    tensors = {name: tensor for path in shards for name, tensor in load_file(path).items()}
+    index = json.loads((saved.folder / "model.safetensors.index.json").read_text())
+    assert index["weight_map"].keys() == tensors.keys()
+    assert index["metadata"]["total_size"] == sum(t.numel() * 2 for t in tensors.values())
+    assert json.loads((saved.folder / "config.json").read_text())["dtype"] == "bfloat16"
+    assert 0.45 * whole.bytes < saved.bytes < 0.6 * whole.bytes
+    scale = logits(model).abs().max()
+    assert 0 < reload_difference(saved, model) < 0.05 * scale, "rounding is seen, and no more than that"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.model.state_dict().items())
+    assert load_model(str(saved.folder), dtype="bfloat16").model.dtype == torch.bfloat16
+    with pytest.raises(InvalidSpecError, match="no dtype 'int3'"):
+        save_model(model, tmp_path / "never", dtype="int3")
+    assert not (tmp_path / "never").exists()

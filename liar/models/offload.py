@@ -7,12 +7,15 @@ where the old ones lay (host memory, or the folder of a disk offload).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from accelerate.hooks import AlignDevicesHook
 from accelerate.utils import OffloadedWeightsLoader, PrefixedDataset, has_offloaded_params, offload_weight
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 
 def is_offloaded(model: nn.Module) -> bool:
@@ -39,6 +42,23 @@ def resident(block: nn.Module) -> Iterator[None]:
             if after.keys() != before.keys() or any(after[name] is not before[name] for name in after):
                 hook.weights_map = _put_back(hook.weights_map, after)
             hook.post_forward(module, None)
+
+
+def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None:
+    """``save_pretrained``, also of a streamed model: its weights are fetched shard by shard."""
+    if not is_offloaded(model):
+        model.save_pretrained(folder, max_shard_size=shard_bytes)
+        return
+    # Two modules that share a weight have each a placeholder of their own, so transformers cannot see that it is one.
+    state = {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
+    had = getattr(model, "hf_device_map", None)
+    model.hf_device_map = had or {"": "cpu"}  # type: ignore[assignment]  # by this it knows that there is something to fetch
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that a shard must fit into memory
+            model.save_pretrained(folder, max_shard_size=shard_bytes, state_dict=state)
+    finally:
+        if had is None:
+            del model.hf_device_map
 
 
 def _put_back(old: Mapping[str, Tensor], parameters: dict[str, nn.Parameter]) -> Mapping[str, Tensor]:
