@@ -22,6 +22,7 @@ from components.panel import HEARD, Panel
 from components.recipe import ANY_MODEL, Recipe, default_spec
 from components.registry import ModelRegistry
 from components.runs import RunsPanel
+from components.saving import SavingPanel
 from components.serving import Headers
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
@@ -78,12 +79,13 @@ def build(studio: Studio) -> gr.Blocks:
                         runs = RunsPanel(studio, bus, result, may_delete=ANY_MODEL)
                     with _tab("Take away", "take-away"):
                         takeaway = TakeawayPanel(studio, bus, result)
+                        saving = SavingPanel(studio, bus)
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
                     generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, banner, apply.status, address)
         apply.wire(explorer)
-        for panel in (layers, generations, tradeoff, runs, takeaway):
+        for panel in (layers, generations, tradeoff, runs, takeaway, saving):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **HEARD)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **HEARD)
@@ -91,6 +93,7 @@ def build(studio: Studio) -> gr.Blocks:
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
         tradeoff.resume_with(opened)
+        saving.resume_with(opened)
         page.unload(apply.leave)
         Api(studio)
     return page

@@ -10,10 +10,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.answers import by_prompt, legend, live_answers, stored_answers
+from components.answers import legend, live_answers, stored_answers
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
+from components.work import again
 from liar.errors import InvalidSpecError, LiarError
 from liar.results import RunResult
 
@@ -148,7 +149,7 @@ class GenerationsPanel:
             return
         try:
             job = self.studio.jobs.submit(
-                str(request.session_hash), key, f"Pruning {result.spec.model} again", lambda: self._again(result)
+                str(request.session_hash), key, f"Pruning {result.spec.model} again", lambda: again(self.studio, result)
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error))}
@@ -181,19 +182,6 @@ class GenerationsPanel:
 
         # Looked up in the worker, because a job that waits must not keep models in memory.
         yield from ask(self._variants(key), prompt, **choices)
-
-    def _again(self, result: RunResult) -> Iterator[Any]:
-        from liar.models.offload import is_offloaded
-        from liar.pipeline import stream
-
-        spec = result.spec
-        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
-        if is_offloaded(loaded.model):
-            raise InvalidSpecError(
-                "This model is streamed, so its variants cannot stay in memory; choose a smaller one."
-            )
-        prompts = list(by_prompt(result)) or preset_prompts(spec.model)
-        yield from stream(spec, loaded, prompts=prompts)
 
     def _watch(self, key: str, job: Job, draw: Callable[[Snapshot], Updates]) -> Iterator[Updates]:
         """Updates while ``job`` goes on, and the buttons as they were when it has ended."""

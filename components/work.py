@@ -11,11 +11,12 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.answers import by_prompt
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
-from liar.errors import LiarError
+from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
@@ -144,6 +145,18 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
             reports.append(event.report)
             if event.done == event.total:
                 yield Pruned(spec, reports)
+
+
+def again(studio: Studio, result: RunResult) -> Iterator[Event]:
+    """In the worker: a run that is stored is done once more, because its models are no longer in memory; its figures stay."""
+    from liar.models.offload import is_offloaded
+    from liar.pipeline import stream
+
+    spec = result.spec
+    loaded = loaded_for(studio, spec)
+    if is_offloaded(loaded.model):
+        raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
+    yield from stream(spec, loaded, prompts=list(by_prompt(result)) or preset_prompts(spec.model))
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:

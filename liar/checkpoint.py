@@ -10,10 +10,6 @@ from __future__ import annotations
 import errno
 import inspect
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,13 +24,12 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from liar.errors import LiarError
 from liar.export import as_json
 from liar.files import whole_folder
 from liar.model_card import model_card
 from liar.models import ragged
 from liar.models.catalog import LoadedModel
-from liar.models.offload import is_offloaded, save_weights
+from liar.models.offload import save_weights
 from liar.models.placement import choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.weights import auto_class_of
@@ -47,8 +42,6 @@ MODELLING = "modeling_liar"
 
 SHARD_BYTES = 5_000_000_000
 
-_CHECK_TOKENS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -59,6 +52,11 @@ class Saved:
     bytes: int
     loader: str
     dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """``dtype`` as configs write it: ``float32``."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
     def sentence(self) -> str:
@@ -200,51 +198,3 @@ def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, 
         made = f"\n\n{', '.join(ours)} = ragged({', '.join(names)})\n"
         (folder / f"{MODELLING}.py").write_text(source + made, encoding="utf-8")
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-# -- loading it again, as somebody else would -----------------------------------------------------------------------------
-
-_RELOAD = """
-import sys, torch, transformers
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-folder, loader, trust, threads, asked, answered = sys.argv[1:]
-torch.set_num_threads(int(threads))
-transformers.logging.set_verbosity_error()
-model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
-with torch.no_grad():
-    output = model(**load_file(asked))
-save_file({"output": output[0].contiguous()}, answered)
-"""
-
-
-def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
-    """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
-
-    0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
-    the process cannot load it.
-    """
-    ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch, "asked"), Path(scratch, "answered")
-        save_file(inputs, asked)
-        trust = "yes" if saved.form == "ragged" else "no"
-        arguments = [saved.folder.resolve(), saved.loader, trust, torch.get_num_threads(), asked, answered]
-        done = subprocess.run(
-            [sys.executable, "-c", _RELOAD, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=scratch,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            check=False,
-        )
-        if done.returncode != 0:
-            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
-            raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
-        again = load_file(answered)["output"]
-    streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
-    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
-    with torch.no_grad():
-        here = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()})[0].cpu()
-    return float((again.float() - here.float()).abs().max())

@@ -264,18 +264,20 @@ def train_adapter_command(
 
 
 def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
-    from liar.checkpoint import reload_difference, save_model
-    from liar.environment import readable_failures
+    from liar.saving import saving_steps
 
     assert finished.model is not None, "a run hands over its model"
-    with _progress() as bar, readable_failures():
-        row = bar.add_task(f"Writing {folder}", total=None)
-        saved = save_model(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
-        bar.update(row, description="Loading it in a fresh process")
-        difference = reload_difference(saved, finished.model)
-    console.print(f"Saved to {saved.folder}, {saved.bytes / 1e6:,.1f} MB of weights. {saved.sentence}", soft_wrap=True)
-    precision = str(saved.dtype).removeprefix("torch.")
-    console.print(f"Loaded again in a fresh process ({precision}): its logits differ by {difference:g} at most.")
+    with _progress() as bar:
+        row = bar.add_task("")
+        steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                delivered = end.value
+                break
+            bar.update(row, description=step.message, completed=step.done, total=step.total)
+    console.print(delivered.sentence, soft_wrap=True)
 
 
 def _run(spec: PruneSpec) -> Finished:

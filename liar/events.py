@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # pages match on events, and can be built without torch, whic
     from liar.models.catalog import LoadedModel
     from liar.variants import Variants
 
-Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"]
+Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate", "save"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,25 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """``folder``, under its own name, as the zip ``archive``; weights do not shrink, so nothing is compressed.
+
+    Raises :class:`StorageError` and leaves nothing half written.
+    """
+    partial = archive.with_name(f".{archive.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
+            for path in sorted(folder.iterdir()):
+                file.write(path, f"{folder.name}/{path.name}")
+        os.replace(partial, archive)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"{archive} could not be written ({reason}); make room there or choose another place."
+        ) from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -21,13 +21,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.checkpoint import RESULT_FILE, Saved, reload_difference, save_model
+from liar.checkpoint import RESULT_FILE, Saved, save_model
 from liar.errors import InvalidSpecError, ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.events import Finished
 from liar.model_card import model_card
 from liar.models.adapter import adapt
 from liar.models.offload import is_offloaded, resident
 from liar.reconstruct import Solution
+from liar.reload import reload_difference
 from liar.surgery import ConsumerParameters, kept_channels, shrink
 from tests import families, tiny
 from tests.fakes import language_run

@@ -36,6 +36,7 @@ SPECS = [
         calibration='a "text";.txt',
         tokens=500,
         sequence_length=64,
+        multiple=64,
         seed=7,
         device="cuda:1",
         dtype="bfloat16",

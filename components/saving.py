@@ -1,0 +1,192 @@
+"""The smaller model itself, to take away: saved, proved to load, and handed over as a zip or left in a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.job import Job, Snapshot
+from components.panel import HEARD, QUIET, Updates
+from components.recipe import ANY_MODEL
+from components.work import Work, again
+from liar.errors import InvalidSpecError, LiarError, StorageError
+from liar.events import Event
+from liar.export import file_stem
+from liar.files import check_new_folder
+from liar.results import RunResult
+
+if TYPE_CHECKING:  # these load torch, which takes seconds
+    from components.studio import Bus, Studio
+    from liar.saving import Delivered
+
+KEPT_BYTES = 4_000_000_000
+"""Zips of earlier saves go, the oldest first, when all together are larger."""
+
+_DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
+_GONE = "The run shown is not kept here any more: press “Apply” to do it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the job hands out at its end: one sentence, and the file to fetch if there is one."""
+
+    sentence: str
+    archive: Path | None
+
+
+class SavingPanel:
+    """A job like any other, with one thing to fetch at its end."""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        gr.HTML(
+            "<h3>The smaller model</h3><p>Weights, config, tokenizer and a model card of the reconstructed model. It is loaded "
+            "again in a fresh process, without this program, before it is handed over.</p>",
+            elem_classes=["caption"],
+        )
+        with gr.Row(elem_id="save-settings"):
+            self.dtype = gr.Radio(
+                _DTYPES,
+                value="auto",
+                label="Number format",
+                info="Sixteen bits take half the bytes; the weights are rounded after the repair.",
+                min_width=260,
+            )
+            self.folder = gr.Textbox(
+                label="Folder",
+                info="A new folder on this computer; without one a zip is made to download.",
+                max_lines=1,
+                visible=ANY_MODEL,
+                min_width=260,
+            )
+        self.work = Work(studio.jobs, "Save the model", "save", "save")
+        self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [*self.work.outputs, self.ready]
+
+    def wire(self) -> None:
+        inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
+        saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **HEARD)
+        self.work.wire()
+        # The job goes on: it is of the run that was shown when it began, and its own page finds it again.
+        self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **QUIET)
+
+    def resume_with(self, event: Any) -> None:
+        """After ``event`` (the opening of the page), watch the saving that this browser began if it is still at work."""
+        self.work.resume_with(event, self._watch, self.outputs)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
+        """Save the model of the run shown as a job."""
+        try:
+            result = self.studio.store.load(key) if key else None
+            if result is None:
+                raise InvalidSpecError(_GONE)
+            if dtype not in dict(map(reversed, _DTYPES)):  # type: ignore[arg-type]
+                raise InvalidSpecError("Choose one of the number formats.")
+            target = Path(folder.strip()).expanduser() if ANY_MODEL and folder and folder.strip() else None
+            check_new_folder(target)
+            title = f"Saving {file_stem(result.spec)}"
+            job = self.work.submit(
+                request, f"{key}:{dtype}:{target}", title, lambda: self._saving(result, dtype, target)
+            )
+        except LiarError as error:
+            yield self.work.idle(status.problem(str(error)))
+            return
+        yield from self._watch(job)
+
+    def clear(self) -> Updates:
+        """Another run is shown."""
+        return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
+
+    def _watch(self, job: Job) -> Iterator[Updates]:
+        hidden = gr.update(visible=False)
+        for snapshot, line in self.work.follow(job):
+            if snapshot.ended:
+                yield {**self.work.idle(_end(snapshot)), self.ready: _ready(snapshot)}
+            else:
+                yield {**line, self.ready: hidden}
+
+    # -- in the worker ------------------------------------------------------------------------------------------
+
+    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Iterator[Event | Ready]:
+        from liar.saving import saving_steps
+
+        key = result.spec.key
+        variants = self.studio.registry.variants(key)
+        if variants is None:
+            yield from again(self.studio, result)
+            variants = self.studio.registry.variants(key)
+            assert variants is not None, "the queue hands a finished run's models to the registry"
+        archive = None if target else self._place(result, dtype)
+        folder = target or archive.with_suffix("")  # type: ignore[union-attr]
+        _check_room(folder.parent, variants.bytes)
+        try:
+            with variants.using("reconstructed") as loaded:
+                delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
+        finally:
+            if archive is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        yield Ready(_said(delivered, archive), archive)
+
+    def _place(self, result: RunResult, dtype: str) -> Path:
+        """Where a zip goes, after older ones have made room; a folder that Gradio serves from."""
+        folder = Path(self.ready.GRADIO_CACHE) / "models"
+        place = folder / f"{result.spec.key}-{dtype}"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            zips = sorted(folder.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+            size = 0
+            for path in zips:
+                size += path.stat().st_size
+                if size > KEPT_BYTES:
+                    path.unlink()
+        except OSError as error:
+            raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error
+        shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # of a process that was killed
+        return place / f"{file_stem(result.spec)}.zip"
+
+
+def _check_room(folder: Path, weights: int) -> None:
+    """The folder and its zip lie side by side for a moment."""
+    free = shutil.disk_usage(folder).free
+    if free < 2.1 * weights:
+        raise StorageError(
+            f"Saving takes {2.1 * weights / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room there."
+        )
+
+
+def _said(delivered: Delivered, archive: Path | None) -> str:
+    if archive is None:
+        return delivered.sentence
+    # The folder that the zip unpacks to; that of the server is nobody's business.
+    return replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem))).sentence
+
+
+def _handed_out(snapshot: Snapshot) -> Ready | None:
+    return next((item for item in snapshot.partial if isinstance(item, Ready)), None)
+
+
+def _end(snapshot: Snapshot) -> str:
+    if snapshot.state == "failed":
+        return status.problem(str(snapshot.error))
+    ready = _handed_out(snapshot)
+    return status.note(ready.sentence if ready else "Stopped. Nothing was saved.")
+
+
+def _ready(snapshot: Snapshot) -> Any:
+    ready = _handed_out(snapshot)
+    if ready is None or ready.archive is None:
+        return gr.update(visible=False)
+    size = ready.archive.stat().st_size / 1e6
+    return gr.update(value=str(ready.archive), label=f"Download {ready.archive.name} ({size:,.1f} MB)", visible=True)

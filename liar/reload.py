@@ -1,0 +1,64 @@
+"""A checkpoint is loaded again as somebody else would: in a fresh process, by transformers alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from liar.checkpoint import Saved
+from liar.errors import LiarError
+from liar.models.catalog import LoadedModel
+from liar.models.offload import is_offloaded
+
+_CHECK_TOKENS = 16
+
+_RELOAD = """
+import sys, torch, transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+folder, loader, trust, threads, asked, answered = sys.argv[1:]
+torch.set_num_threads(int(threads))
+transformers.logging.set_verbosity_error()
+model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
+with torch.no_grad():
+    output = model(**load_file(asked))
+save_file({"output": output[0].contiguous()}, answered)
+"""
+
+
+def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
+    """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
+
+    0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
+    the process cannot load it.
+    """
+    ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch, "asked"), Path(scratch, "answered")
+        save_file(inputs, asked)
+        trust = "yes" if saved.form == "ragged" else "no"
+        arguments = [saved.folder.resolve(), saved.loader, trust, torch.get_num_threads(), asked, answered]
+        done = subprocess.run(
+            [sys.executable, "-c", _RELOAD, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+            raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
+        again = load_file(answered)["output"]
+    streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
+    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
+    with torch.no_grad():
+        here = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()})[0].cpu()
+    return float((again.float() - here.float()).abs().max())

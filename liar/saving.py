@@ -1,0 +1,56 @@
+"""From the model of a run to what one takes home: written, loaded again in a fresh process, packed where that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from liar.checkpoint import SHARD_BYTES, Saved, save_model
+from liar.environment import readable_failures
+from liar.events import Progress
+from liar.files import pack
+from liar.models.catalog import LoadedModel
+from liar.reload import reload_difference
+from liar.results import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A checkpoint, and the largest difference between its logits and those of the model in memory."""
+
+    saved: Saved
+    difference: float
+
+    @property
+    def sentence(self) -> str:
+        """What was written, how it loads, and the proof that it does."""
+        return (
+            f"Saved {self.saved.folder}, {self.saved.bytes / 1e6:,.1f} MB of weights ({self.saved.precision}). "
+            f"{self.saved.sentence} Loaded again in a fresh process: its logits differ by {self.difference:g} at most."
+        )
+
+
+def saving_steps(
+    loaded: LoadedModel,
+    folder: Path,
+    result: RunResult,
+    *,
+    dtype: str = "auto",
+    shard_bytes: int = SHARD_BYTES,
+    archive: Path | None = None,
+) -> Generator[Progress, None, Delivered]:
+    """Save ``loaded`` to a new ``folder`` and prove that it loads; an ``archive`` is the folder once more as a zip.
+
+    Raises what :func:`liar.checkpoint.save_model` and :func:`liar.reload.reload_difference` raise.
+    """
+    steps = 2 if archive is None else 3
+    with readable_failures():
+        yield Progress("save", 0, steps, f"Writing {folder.name}")
+        saved = save_model(loaded, folder, result, dtype=dtype, shard_bytes=shard_bytes)
+        yield Progress("save", 1, steps, "Loading it in a fresh process")
+        difference = reload_difference(saved, loaded)
+        if archive is not None:
+            yield Progress("save", 2, steps, f"Packing {archive.name}")
+            pack(folder, archive)
+        return Delivered(saved, difference)

@@ -1,0 +1,82 @@
+"""The smaller model comes home as a zip, and what comes home loads without this program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import FAST, MINILM, Visit, apply, finished, full, severe, to_tab, too_wide
+
+_LOAD = """
+import sys
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder = sys.argv[1]
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=sys.argv[2] == "yes")
+words = AutoTokenizer.from_pretrained(folder)("A warm, funny and quietly moving film.", return_tensors="pt")
+print(model.config.id2label[int(model(**words).logits.argmax())], sum(p.numel() for p in model.parameters()))
+assert "liar" not in sys.modules
+"""
+
+
+def loaded(folder: Path, *, trust: bool) -> list[str]:
+    """What the model in ``folder`` says, and its parameters, in a process that knows nothing of this program."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _LOAD, str(folder), "yes" if trust else "no"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1].split()
+
+
+def saved(page: Page) -> str:
+    """The sentence under the button at the end of the job."""
+    page.get_by_role("button", name="Save the model").click()
+    status = page.locator("#save-status")
+    expect(status.get_by_text("Loaded again").or_(status.get_by_role("alert"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("button", name="Save the model")).to_be_enabled()
+    return status.inner_text()
+
+
+def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path) -> None:
+    """Neurons of one width: the stock form."""
+    page = full(visit(), FAST.replace("targets=both", "targets=ffn"))
+    apply(page)
+    finished(page)
+    to_tab(page, "Take away")
+    assert "AutoModelForSequenceClassification.from_pretrained('liar-minilm-sentiment-ffn-50')" in saved(page)
+    expect(page.locator("#save-status")).to_contain_text("its logits differ by 0 at most")
+    with page.expect_download() as download:
+        page.locator("#save-ready").click()
+    assert download.value.suggested_filename == "liar-minilm-sentiment-ffn-50.zip"
+    with zipfile.ZipFile(download.value.path()) as file:
+        file.extractall(tmp_path)
+    folder = tmp_path / "liar-minilm-sentiment-ffn-50"
+    run = json.loads((folder / "liar.json").read_text())
+    said, parameters = loaded(folder, trust=False)
+    assert said == "positive"
+    assert int(parameters) == run["totals"]["parameters_after"]
+    assert severe(page) == []
+
+
+def test_a_stored_run_is_done_again_and_saved(visit: Visit, tmp_path: Path) -> None:
+    """The shipped run's models are in nobody's memory, so it is done again. Heads are gone from a BERT: the ragged form."""
+    page = full(visit(width=390), MINILM, tab="take-away")
+    page.get_by_label("bfloat16").check()
+    folder = tmp_path / "mine"
+    page.get_by_label("Folder").fill(str(folder))
+    words = saved(page)
+    assert f"Saved {folder}, " in words
+    assert "(bfloat16)" in words
+    assert "trust_remote_code=True" in words
+    expect(page.locator("#save-ready")).not_to_be_visible()
+    assert loaded(folder, trust=True)[0] == "positive"
+    assert too_wide(page) == 0
+
+    page.get_by_role("button", name="Save the model").click()
+    expect(page.locator("#save-status").get_by_role("alert")).to_contain_text("exists already")

@@ -1,0 +1,140 @@
+"""Saving from the page: a job that ends in one sentence and one file, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import namedtuple
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+import components.saving
+from components.jobs import JobQueue
+from components.panel import Updates
+from components.registry import ModelRegistry
+from components.saving import SavingPanel
+from components.studio import Bus
+from liar import load_model, stream
+from liar.events import Finished
+from liar.results import RunResult
+from liar.spec import PruneSpec
+from liar.store import RunStore
+from liar.view import View
+from tests import tiny
+
+VISITOR: Any = SimpleNamespace(session_hash="visitor")
+
+
+@dataclass
+class Page:
+    """The panel with the services of a server, and a run that is shown."""
+
+    store: RunStore
+    files: Path
+    run: RunResult
+    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load=lambda *_: tiny.language_model()))
+    loads: int = 0
+
+    def __post_init__(self) -> None:
+        self.jobs = JobQueue(on_finished=self.keep)
+        studio: Any = self
+        with gr.Blocks():
+            self.panel = SavingPanel(studio, Bus(self.run.spec, View(), self.run.spec.key))
+            self.panel.wire()
+
+    def keep(self, key: str, event: Finished) -> None:
+        self.loads += 1
+        assert event.variants is not None
+        self.registry.keep(event.result.spec.key, event.variants)
+
+    def save(self, dtype: str = "auto", folder: str = "", key: str | None = None) -> tuple[list[Updates], str]:
+        """Everything that was told, and the last line."""
+        told = list(self.panel.save(self.run.spec.key if key is None else key, dtype, folder, VISITOR))
+        return told, str(told[-1][self.panel.work.status])
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    spec = PruneSpec(
+        model="tiny/llama", allocation="uniform", calibration=str(text), tokens=256, sequence_length=16
+    ).model_copy(update={"criterion": "fluctuation"})
+    finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
+    assert isinstance(finished, Finished)
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+    store.save(finished.result)
+    page = Page(store, tmp_path / "files", finished.result)
+    yield page
+    page.jobs.close()
+
+
+def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
+    told, line = page.save()
+    assert "logits differ by 0 at most" in line
+    assert str(tmp_path) not in line, "where the server keeps it is nobody's business"
+    ready = told[-1][page.panel.ready]
+    archive = Path(ready["value"])
+    assert archive.name == "liar-llama-ffn-50.zip"
+    assert archive.is_relative_to(page.panel.ready.GRADIO_CACHE), "Gradio would not serve it"
+    assert archive.name in ready["label"]
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "home")
+    model = load_model(str(tmp_path / "home" / "liar-llama-ffn-50"))
+    assert {site.units for site in model.adapter.sites("ffn")} == {24}
+    assert [path.name for path in archive.parent.iterdir()] == [archive.name], "the folder was for the zip alone"
+    assert page.loads == 1, "its models were in nobody's memory: the run was done again"
+    page.save("bfloat16")
+    assert page.loads == 1, "and now they are"
+
+
+def test_a_folder_of_this_computer_keeps_no_zip(page: Page, tmp_path: Path) -> None:
+    told, line = page.save(folder=f" {tmp_path / 'mine'} ")
+    assert str(tmp_path / "mine") in line
+    assert told[-1][page.panel.ready]["visible"] is False
+    assert (tmp_path / "mine" / "config.json").exists()
+    assert not list(page.files.rglob("*.zip"))
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"key": "0" * 64}, "not kept here any more"),
+        ({"key": ""}, "not kept here any more"),
+        ({"dtype": "int3"}, "one of the number formats"),
+        ({"folder": "/no/such/place/at/all"}, "does not exist; create it or choose another place"),
+        ({"folder": "/tmp"}, "exists already; choose another name"),
+    ],
+)
+def test_what_cannot_be_saved_is_a_sentence_before_any_work(page: Page, choices: dict[str, str], said: str) -> None:
+    _, line = page.save(**choices)
+    assert said in line
+    assert page.loads == 0
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(components.saving.shutil, "disk_usage", lambda _: usage(10, 10, 0))
+    _, line = page.save()
+    assert "0.0 GB are free; make room there" in line
+    assert not list(page.files.rglob("*.safetensors"))
+
+
+def test_older_zips_make_room(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.save()
+    assert len(list(page.files.rglob("*.zip"))) == 1
+    monkeypatch.setattr(components.saving, "KEPT_BYTES", 10)
+    page.save("bfloat16")
+    assert [path.parent.name.split("-")[-1] for path in page.files.rglob("*.zip")] == ["bfloat16"]
+
+
+def test_another_run_clears_what_was_said(page: Page) -> None:
+    updates = page.panel.clear()
+    assert updates[page.panel.work.status] == ""
+    assert updates[page.panel.ready]["visible"] is False
