@@ -15,9 +15,10 @@ from tests.browser.conftest import FAST, MINILM, Visit, apply, finished, full, s
 _LOAD = """
 import sys
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder = sys.argv[1]
-model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=sys.argv[2] == "yes")
-words = AutoTokenizer.from_pretrained(folder)("A warm, funny and quietly moving film.", return_tensors="pt")
+folder, trust = sys.argv[1], sys.argv[2] == "yes"
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=trust)
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+words = tokenizer("A warm, funny and quietly moving film.", return_tensors="pt")
 print(model.config.id2label[int(model(**words).logits.argmax())], sum(p.numel() for p in model.parameters()))
 assert "liar" not in sys.modules
 """
