@@ -83,7 +83,7 @@ def build(studio: Studio) -> gr.Blocks:
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, banner, apply.status, address)
         apply.wire(explorer)
-        for panel in (layers, generations, tradeoff, runs, takeaway):
+        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **HEARD)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **HEARD)
@@ -91,6 +91,7 @@ def build(studio: Studio) -> gr.Blocks:
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
         tradeoff.resume_with(opened)
+        accuracy.costs.resume_with(opened)
         page.unload(apply.leave)
         Api(studio)
     return page
