@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     results = {name: measured(model) for model, name in MODELS.items()}
-    text = "\n".join(f"{section(name, result)}\n" for name, result in results.items())
+    text = "\n".join(section(name, result) for name, result in results.items())
     print(text, flush=True)
     if arguments.write:
         write("saved", text)
@@ -75,7 +75,7 @@ def section(name: str, result: CostsResult) -> str:
     machine = f"{found['device_name']}, {found['dtype']}, {found['threads']} threads, torch {found['torch']}"
     cells = [(row.name, row.dense, row.pruned, row.change) for row in rows(result)]
     return (
-        f"### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
+        f"#### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
         f"{table(('cost', 'dense', 'saved', 'change'), cells)}\n\n"
         f"Medians of {result.repeats} turns with their quartiles; {machine}. {' '.join(sentences(result))}\n"
     )
