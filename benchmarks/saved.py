@@ -29,7 +29,7 @@ from liar.results import CostsResult
 from liar.timing import finish
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
-REPEATS = 15
+REPEATS = 21
 
 
 def main() -> int:

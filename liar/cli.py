@@ -193,7 +193,7 @@ def measure_command(
             on_disk=(bytes_on_disk(dense), bytes_on_disk(pruned)),
         )
         result = finish(steps, _counted(bar, "Timing both in turns"))
-    table = Table("", escape(dense), escape(pruned), "change", box=None)
+    table = Table("", "dense", "pruned", "change", box=None)
     for row in rows(result):
         table.add_row(row.name, row.dense, row.pruned, row.change)
     console.print(table)

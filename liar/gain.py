@@ -18,7 +18,7 @@ _ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
 """Work in which a layer has few tokens to share its overhead."""
 
 _NOTHING = 0.02
-"""Shares below this are nothing: no clock of a machine that does other things as well sees them."""
+"""Shares below this are nothing: even beside itself a model comes out a percent faster or slower in most turns."""
 
 _MULTIPLE = 8
 """Kernels take this many numbers at once, or a multiple of it: a vector of AVX in fp32, a tile of a tensor core in half."""
@@ -51,13 +51,13 @@ def rows(result: CostsResult) -> list[Row]:
 
 
 def is_slower(speed: SpeedComparison) -> bool:
-    """Whether the pruned model was slower in three turns of four."""
-    return speed.gain.upper < 1
+    """Whether the pruned model was slower in three turns of four, and by more than a hair."""
+    return speed.gain.upper < 1 and speed.gain.median < 1 - _NOTHING
 
 
 def is_faster(speed: SpeedComparison) -> bool:
-    """Whether the pruned model was faster in three turns of four."""
-    return speed.gain.lower > 1
+    """Whether the pruned model was faster in three turns of four, and by more than a hair."""
+    return speed.gain.lower > 1 and speed.gain.median > 1 + _NOTHING
 
 
 def sentences(result: CostsResult) -> list[str]:
@@ -91,7 +91,7 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
     """The likeliest reason for no gain; what is ruled out by the figures is not said."""
     fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
     if fewer < _NOTHING:
-        return "it multiplies as much as the dense one."
+        return "it multiplies hardly less than the dense one."
     if not is_slower(speed) and speed.gain.upper >= 1 / (1 - fewer):
         return (
             f"the turns differ by more than {_percent(fewer)} fewer multiplications can bring; repeat it more often, or "
