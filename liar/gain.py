@@ -15,7 +15,7 @@ _DOING: dict[Work, str] = {
 }
 
 _ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
-"""Work in which a layer has few tokens to share its overhead."""
+"""Work in which a layer has little to do at once."""
 
 _NOTHING = 0.02
 """Shares below this are nothing: even beside itself a model comes out a percent faster or slower in most turns."""
@@ -106,8 +106,8 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
         )
     if speed.work in _ONE_BY_ONE:
         return (
-            f"its {result.pruned.model.layers} layers each cost a fixed time, whatever their width, and with so few tokens at "
-            "once that is most of it; fewer layers or larger batches would help, narrower layers do not."
+            f"its {result.pruned.model.layers} layers each cost a fixed time, whatever their width, and with so little to do "
+            "at once that is most of it; fewer layers or larger batches would help, narrower layers do not."
         )
     return "the time goes elsewhere than into the layers that became narrower."
 
