@@ -10,7 +10,7 @@ help:
 	@echo "make demo       install, fetch the demo models, open the page"
 	@echo "make test       lint, types and every test"
 	@echo "make lint       ruff and mypy alone"
-	@echo "make benchmark  what a run and the page cost on this machine"
+	@echo "make benchmark  what a run, the page and a saved model cost on this machine"
 
 $(VENV)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -42,3 +42,4 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/saved.py

@@ -85,7 +85,7 @@ def build(studio: Studio) -> gr.Blocks:
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, banner, apply.status, address)
         apply.wire(explorer)
-        for panel in (layers, generations, tradeoff, runs, takeaway, saving):
+        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **HEARD)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **HEARD)
@@ -93,6 +93,7 @@ def build(studio: Studio) -> gr.Blocks:
         opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
         apply.resume_with(opened)
         tradeoff.resume_with(opened)
+        accuracy.costs.resume_with(opened)
         saving.resume_with(opened)
         page.unload(apply.leave)
         Api(studio)

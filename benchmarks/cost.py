@@ -27,6 +27,7 @@ from rich.table import Table
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Finished, Loaded
+from liar.models.catalog import bytes_in_memory
 from liar.reconstruct import RIDGE
 from liar.spec import Schedule
 
@@ -137,11 +138,10 @@ def floor() -> dict[str, float]:
         block.diagonal().add_(RIDGE)
         torch.cholesky_solve(covariance[:kept, kept:] @ weight[kept:], torch.linalg.cholesky(block))
         seconds["solves"] += time.perf_counter() - start
-    model_bytes = sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
     return {
         "forward": forward,
         **seconds,
-        "model_bytes": float(model_bytes),
+        "model_bytes": float(bytes_in_memory(loaded.model)),
         "moment_bytes": 2.0 * 4 * sum(site.channels**2 for site in sites),
     }
 

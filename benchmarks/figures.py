@@ -8,22 +8,21 @@ python benchmarks/figures.py --only minilm   one section
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from liar.threads import settle_threads
 
 settle_threads()
 
+from readme import table, write
+
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.results import Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Task
 
-README = Path(__file__).parent.parent / "README.md"
 SEEDS = (0, 1, 2)
 SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"
 
@@ -40,14 +39,6 @@ def measured(spec: PruneSpec) -> RunResult:
 
 def value(result: RunResult, variant: Variant) -> Evaluation:
     return next(item for item in result.evaluations if item.variant == variant)
-
-
-def row(*cells: object) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return "\n".join([row(*header), row(*("---" for _ in header)), *(row(*cells) for cells in rows)])
 
 
 def with_error(item: Evaluation, percent: bool = False) -> str:
@@ -230,16 +221,6 @@ def main() -> None:
         print(text, flush=True)
         if arguments.write:
             write(name, text)
-
-
-def write(name: str, text: str) -> None:
-    """Put ``text`` between the README's markers of this section."""
-    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    readme = README.read_text()
-    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
-    if not pattern.search(readme):
-        raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
-    README.write_text(pattern.sub(lambda _match: start + text + end, readme))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What it cost: the metric of the three models, and the test items whose answers changed."""
+"""What it cost: the metric of the three models, the test items whose answers changed, and what was saved for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
+from components.costs import CostsPanel
 from components.panel import Updates
 from liar.plots import metric_bars
 from liar.results import VARIANTS, Change, Evaluation, RunResult
@@ -38,6 +39,7 @@ class AccuracyPanel:
         )
         self.table = gr.HTML(_table(result) if result else "", elem_id="measures")
         self.changes = gr.HTML(_changes(result) if result else "", elem_id="changes")
+        self.costs = CostsPanel(studio, bus)
 
     @property
     def outputs(self) -> list[Block]:
@@ -45,6 +47,9 @@ class AccuracyPanel:
 
     def show(self, result: RunResult) -> Updates:
         return {self.plot: metric_bars(result), self.table: _table(result), self.changes: _changes(result)}
+
+    def wire(self) -> None:
+        self.costs.wire()
 
 
 # -- the figures behind the bars ----------------------------------------------------------------------------------------

@@ -89,6 +89,11 @@ class JobQueue:
             self._own(job, session)
             return True
 
+    def is_wanted(self, job: Job, session: str) -> bool:
+        """Whether ``session`` waits for ``job``: it has submitted or joined it, and has not stopped it."""
+        with self._changed:
+            return session in job.owners
+
     def find(self, key: str) -> Job | None:
         """The job that waits or runs under ``key``, else the one that ended last; None once that is forgotten.
 

@@ -88,13 +88,12 @@ class ModelRegistry:
 
     def _bytes(self) -> int:
         """Bytes of all weights in memory; a dense model that several entries share counts once."""
+        from liar.models.catalog import bytes_in_memory  # torch takes seconds to load, and is there by now
+
         dense = {id(entry.dense): entry.dense for entry in self._entries.values() if entry.dense is not None}
         pruned = [entry.variants for entry in self._entries.values() if entry.variants is not None]
-        return sum(_weights(loaded) for loaded in dense.values()) + sum(variants.bytes for variants in pruned)
-
-
-def _weights(loaded: LoadedModel) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
+        weights = sum(bytes_in_memory(loaded.model) for loaded in dense.values())
+        return weights + sum(variants.bytes for variants in pruned)
 
 
 def _load(model: str, device: str, dtype: str) -> LoadedModel:

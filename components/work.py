@@ -53,8 +53,12 @@ class Work:
     def wire(self) -> None:
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
 
+    def key_of(self, key: str) -> str:
+        """The key under which the queue knows the job about ``key``."""
+        return f"{self.kind}:{key}"
+
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
-        return self.jobs.submit(str(request.session_hash), f"{self.kind}:{key}", title, make, kind=self.kind)
+        return self.jobs.submit(str(request.session_hash), self.key_of(key), title, make, kind=self.kind)
 
     def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
         """After ``event`` (the opening of the page), ``watch`` the job that this browser began if it is still at work."""

@@ -32,6 +32,7 @@ from liar.models.catalog import LoadedModel
 from liar.models.offload import save_weights
 from liar.models.placement import choose_dtype
 from liar.models.quiet import quiet_transformers
+from liar.models.source import weight_bytes
 from liar.models.weights import auto_class_of
 from liar.results import RunResult
 
@@ -142,8 +143,7 @@ def save_model(
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(result, loader, trust=sizes.form == "ragged")
             (partial / "README.md").write_text(card, encoding="utf-8")
-    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return Saved(folder, sizes.form, weights, loader, precision)
+    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision)
 
 
 def _round_weights(folder: Path, dtype: torch.dtype) -> None:

@@ -177,6 +177,47 @@ def evaluate_command(
     _write(json, result)
 
 
+@app.command("measure")
+def measure_command(
+    dense: Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)],
+    pruned: Annotated[str, typer.Argument(help="What became of it: say, what --save wrote.", show_default=False)],
+    prompt_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of a prompt or a text; 256 where the model has positions for them.")
+    ] = None,
+    new_tokens: Annotated[int, typer.Option(help="Tokens that a language model writes after it.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Turns of each model; the first, which warms up, is one more.")] = 7,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Parameters, multiplications, bytes and speed of two models, timed in turns."""
+    check_writable(json)
+    from liar.costs import compare_steps
+    from liar.environment import readable_failures
+    from liar.gain import rows, sentences
+    from liar.models.catalog import bytes_on_disk, load_model
+    from liar.timing import finish
+
+    with _progress() as bar, readable_failures():
+        models = [load_model(name, device, dtype, on_progress=_fraction(bar)) for name in (dense, pruned)]
+        steps = compare_steps(
+            *models,
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            repeats=repeats,
+            on_disk=(bytes_on_disk(dense), bytes_on_disk(pruned)),
+        )
+        result = finish(steps, _counted(bar, "Timing both in turns"))
+    table = Table("", "dense", "pruned", "change", box=None)
+    for row in rows(result):
+        table.add_row(row.name, row.dense, row.pruned, row.change)
+    console.print(table)
+    console.print(f"Speeds are medians of {repeats} turns with their quartiles.")
+    for sentence in sentences(result):
+        console.print(sentence, soft_wrap=True)
+    _write(json, result)
+
+
 @app.command("curves")
 def curves_command(
     model: Model,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from liar.data.labels import class_names, is_classifier
 from liar.data.packing import longest_sequence
+from liar.decode import new_tokens
 from liar.errors import InvalidSpecError
 from liar.models.adapter import execution_device
 from liar.perturb import perturbations
@@ -159,7 +160,7 @@ def stream_tokens(
         raise InvalidSpecError("A temperature is at least 0, and at least one new token is needed to see anything.")
     prompt_tokens = _prompt_tokens(loaded, prompt)
     _check_length(loaded, prompt_tokens.shape[1], max_new_tokens)
-    chosen = _new_tokens(loaded.model, prompt_tokens, max_new_tokens, temperature, seed)
+    chosen = new_tokens(loaded.model, prompt_tokens, max_new_tokens, temperature, seed)
     yield from _pieces(loaded.tokenizer, chosen)
 
 
@@ -173,45 +174,6 @@ def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> Score
     logits = dense.model(everything, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
     chosen = logits.float().log_softmax(dim=-1).cpu().gather(1, answer.T).squeeze(1).double()
     return Scores(chosen.exp().tolist(), math.exp(-float(chosen.mean())))
-
-
-def _new_tokens(
-    model: PreTrainedModel, prompt_tokens: Tensor, count: int, temperature: float, seed: int
-) -> Iterator[int]:
-    """At most ``count`` tokens after ``prompt_tokens`` (1, length); a token that ends the answer is left out."""
-    device = execution_device(model)
-    ends = _end_tokens(model)
-    generator = torch.Generator().manual_seed(seed)
-    cache = DynamicCache(config=model.config)
-    unread = prompt_tokens.to(device)
-    for _ in range(count):
-        token = _choose(_last_logits(model, unread, cache), temperature, generator)
-        if token in ends:
-            return
-        yield token
-        unread = torch.tensor([[token]], device=device)
-
-
-@torch.no_grad()
-def _last_logits(model: PreTrainedModel, unread: Tensor, cache: Cache) -> Tensor:
-    """Read ``unread`` (1, length) into ``cache``; the logits (vocabulary,) of the token that follows."""
-    # The cache goes by position, because transformers 5 renames the argument on the way.
-    logits: Tensor = model(unread, None, None, cache, use_cache=True, logits_to_keep=1).logits[0, -1]
-    return logits
-
-
-def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
-    if temperature == 0:
-        return int(logits.argmax())
-    above = (logits.double().cpu() - logits.max().double().cpu()) / temperature  # at most 0: no temperature overflows
-    return int(torch.multinomial(above.softmax(dim=0), 1, generator=generator))
-
-
-def _end_tokens(model: PreTrainedModel) -> frozenset[int]:
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    if ends is None:
-        return frozenset()
-    return frozenset(ends if isinstance(ends, list) else [ends])
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterator[Piece]:

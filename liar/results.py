@@ -13,6 +13,9 @@ SCHEMA_VERSION = 1
 Variant = Literal["dense", "pruned", "reconstructed"]
 VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
 
+Work = Literal["prompt", "decoding", "text", "batch"]
+"""What a model is timed at: a language model reads a prompt and writes, any other reads one text, or many at once."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -128,6 +131,58 @@ class RunResult(_Record):
     changes: list[Change] = []
     speeds: list[Speed] = []
     warnings: list[str] = []
+    timings: dict[str, float] = {}
+    environment: dict[str, str] = {}
+
+
+class Quartiles(_Record):
+    """The middle of some timings, and the quartiles around it."""
+
+    lower: float
+    median: float
+    upper: float
+
+
+class Costs(_Record):
+    """What a model costs before anybody runs it.
+
+    ``macs_per_token`` are multiply-accumulates, see :func:`liar.costs.macs_per_token`. ``bytes_in_memory`` are those of its
+    parameters and buffers, ``bytes_on_disk`` those of its safetensors, None for a model that was never saved. ``widths``
+    are the different numbers of channels of its sites, ascending.
+    """
+
+    model: ModelInfo
+    embedding_parameters: int
+    macs_per_token: int
+    bytes_in_memory: int
+    bytes_on_disk: int | None = None
+    widths: list[int]
+
+
+class SpeedComparison(_Record):
+    """Tokens a second of two models at the same work, taken in turns.
+
+    ``sequences`` of ``tokens`` tokens each are read at once (for "decoding": written after the prompt, one by one). ``gain``
+    is how many times as fast the pruned model was in each turn, so that a slow spell of the machine hits both sides of it.
+    """
+
+    work: Work
+    sequences: int
+    tokens: int
+    dense: Quartiles
+    pruned: Quartiles
+    gain: Quartiles
+
+
+class CostsResult(_Record):
+    """What ``liar measure --json`` writes. ``context`` is the number of tokens that a counted token sees, itself included."""
+
+    schema_version: int = SCHEMA_VERSION
+    dense: Costs
+    pruned: Costs
+    context: int
+    speeds: list[SpeedComparison]
+    repeats: int
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}
 

@@ -13,7 +13,7 @@ from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.generate import EditedAnswer, Piece, edits_that_flip, generate_steps
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import resident
 from liar.results import VARIANTS, Generation, Variant
 from liar.sites import Site
@@ -52,11 +52,11 @@ class Variants:
 
     @property
     def bytes(self) -> int:
-        """Weights of the pruned model and of the consumers that wait, in bytes; the dense model is not counted."""
+        """What the pruned model and the consumers that wait hold, in bytes; the dense model is not counted."""
         waiting = [parked.parameters for parked in self._parked.values()]
-        tensors = [*self._pruned.model.parameters(), *(parameters.weight for parameters in waiting)]
+        tensors = [parameters.weight for parameters in waiting]
         tensors += [parameters.bias for parameters in waiting if parameters.bias is not None]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return bytes_in_memory(self._pruned.model) + sum(tensor.nbytes for tensor in tensors)
 
     @contextmanager
     def using(self, variant: Variant) -> Iterator[LoadedModel]:

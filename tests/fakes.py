@@ -11,14 +11,19 @@ from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArra
 from liar.results import (
     VARIANTS,
     Change,
+    Costs,
+    CostsResult,
     Evaluation,
     Generation,
     ModelInfo,
+    Quartiles,
     RunResult,
     SiteReport,
     Speed,
+    SpeedComparison,
     Totals,
     Variant,
+    Work,
 )
 from liar.spec import CRITERIA, PruneSpec, Reconstruction, SiteKind
 
@@ -89,6 +94,44 @@ def change(text: str, label: str, *answers: str) -> Change:
 
 def speed(variant: Variant, seconds: float, spread: float = 0.001) -> Speed:
     return Speed(variant=variant, seconds=seconds, spread=spread, tokens=128, repeats=9)
+
+
+def costs(parameters: int = 130_000_000, macs: int = 140_000_000, **facts: Any) -> Costs:
+    """What a language model costs: 4 bytes a parameter, 30 M of them in its embeddings."""
+    return Costs.model_validate(
+        {
+            "model": ModelInfo(id="demo/smollm2-135m", family="llama", layers=30, parameters=parameters),
+            "embedding_parameters": 30_000_000,
+            "macs_per_token": macs,
+            "bytes_in_memory": 4 * parameters,
+            "widths": [576, 768],
+            **facts,
+        }
+    )
+
+
+def turns(work: Work, lower: float, median: float, upper: float) -> SpeedComparison:
+    """The dense model does 100 tokens a second, the pruned one as many more as the gain says."""
+    middle = {"lower": lower, "median": median, "upper": upper}
+    return SpeedComparison(
+        work=work,
+        sequences=16 if work == "batch" else 1,
+        tokens=32 if work == "decoding" else 256,
+        dense=Quartiles(lower=99, median=100, upper=101),
+        pruned=Quartiles(**{name: 100 * value for name, value in middle.items()}),
+        gain=Quartiles(**middle),
+    )
+
+
+def costs_result(*speeds: SpeedComparison, **pruned: Any) -> CostsResult:
+    """30 % fewer parameters, a quarter fewer multiplications."""
+    return CostsResult(
+        dense=costs(bytes_on_disk=520_000_000),
+        pruned=costs(**{"parameters": 91_000_000, "macs": 105_000_000, "bytes_on_disk": 364_000_000, **pruned}),
+        context=256,
+        speeds=list(speeds) or [turns("prompt", 1.3, 1.4, 1.5), turns("decoding", 1.1, 1.2, 1.25)],
+        repeats=7,
+    )
 
 
 def classifier_run(**choices: Any) -> RunResult:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from liar.results import CurvesResult, EvaluationResult, RunResult
+from liar.checkpoint import save_model
+from liar.results import CostsResult, CurvesResult, EvaluationResult, RunResult
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import language_run
+from tests.tiny import classifier, language_model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -48,7 +50,7 @@ def test_help_is_quick_and_names_every_command() -> None:
     done = liar("--help")
     assert time.perf_counter() - start < 10
     assert done.returncode == 0
-    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "report", "train-adapter"):
+    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "measure", "report", "train-adapter"):
         assert command in done.stdout
 
 
@@ -107,6 +109,29 @@ def test_curves_and_evaluate_write_json(tmp_path: Path) -> None:
     done = liar("evaluate", "demo/minilm-topic", "--task", "topic", "--limit", "50", "--json", str(path))
     assert done.returncode == 0, done.stderr
     assert EvaluationResult.model_validate_json(path.read_text()).evaluations[0].n == 50
+
+
+def test_measure_writes_what_it_prints(tmp_path: Path) -> None:
+    for name, model in {"dense": classifier(), "other": classifier(labels=("a", "b", "c"))}.items():
+        save_model(model, tmp_path / name)
+    path = tmp_path / "costs.json"
+    folders = [str(tmp_path / name) for name in ("dense", "other")]
+    done = liar("measure", *folders, "--prompt-tokens", "16", "--repeats", "2", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    result = CostsResult.model_validate_json(path.read_text())
+    assert (result.context, result.repeats) == (16, 2)
+    assert result.dense.bytes_on_disk == (tmp_path / "dense" / "model.safetensors").stat().st_size
+    assert result.pruned.model.parameters - result.dense.model.parameters == 32 + 1, "one more label"
+    for words in ("parameters", "MACs a token", "bytes on disk", "texts of 16 tokens a second", "Nothing was saved"):
+        assert words in done.stdout
+    assert "above the 64 positions" in sentence(liar("measure", *folders, "--prompt-tokens", "500"))
+    assert "language model" in sentence(liar("measure", folders[0], _saved(tmp_path / "llama")))
+    assert "no/such" in sentence(liar("measure", folders[0], "no/such/folder"))
+    assert "does not exist" in sentence(liar("measure", *folders, "--json", "/no/such/folder/costs.json"))
+
+
+def _saved(folder: Path) -> str:
+    return str(save_model(language_model(), folder).folder)
 
 
 @pytest.mark.demo

@@ -74,7 +74,7 @@ def test_a_character_of_several_tokens_arrives_with_the_last(monkeypatch: pytest
     written = "é €😀a"
     tokens = letters.encode(written).ids[:-1]
     cut_short = [*tokens, letters.encode("€").ids[0]]
-    monkeypatch.setattr("liar.generate._new_tokens", lambda *_: iter(cut_short))
+    monkeypatch.setattr("liar.generate.new_tokens", lambda *_: iter(cut_short))
     pieces = list(stream_tokens(loaded, "a"))
     assert [piece.token for piece in pieces] == cut_short
     assert "|".join(piece.text for piece in pieces) == "|é| |||€||||😀|\N{REPLACEMENT CHARACTER}"

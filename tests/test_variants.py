@@ -147,7 +147,7 @@ def test_a_second_thread_waits_for_the_pruned_model(variants: Variants) -> None:
 
 def test_bytes_count_the_pruned_model_and_the_waiting_consumers(variants: Variants) -> None:
     with variants.using("reconstructed") as loaded:
-        model = sum(parameter.numel() * 4 for parameter in loaded.model.parameters())
+        model = sum(tensor.nbytes for tensor in [*loaded.model.parameters(), *loaded.model.buffers()])
         consumers = [loaded.adapter.consumer(site) for site in loaded.adapter.sites()]
     waiting = sum((consumer.weight.numel() + consumer.out_features) * 4 for consumer in consumers)
     assert variants.bytes == model + waiting

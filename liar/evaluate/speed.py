@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.models.adapter import execution_device
-from liar.results import Speed, Variant
+from liar.results import Quartiles, Speed, Variant
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -31,27 +31,45 @@ def speed_steps(loaded: LoadedModel, variant: Variant = "dense") -> Generator[tu
     The batch is one sequence of 128 tokens, or as many as the model has positions for. The first forward, which pays for
     what later ones find ready, does not count. ``variant`` only labels the result.
     """
-    device = execution_device(loaded.model)
     length = min(_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer))
-    tokens = torch.arange(length, device=device).unsqueeze(0) % int(loaded.model.config.vocab_size)
-    mask = torch.ones_like(tokens)
-    options = {"use_cache": False} if loaded.is_language_model else {}
-    _seconds_of_forward(loaded.model, tokens, mask, options)
+    tokens = fixed_tokens(loaded, 1, length)
+    seconds_of_forward(loaded, tokens)
     seconds: list[float] = []
     while len(seconds) < _LEAST or (len(seconds) < _MOST and sum(seconds) < _SECONDS):
-        seconds.append(_seconds_of_forward(loaded.model, tokens, mask, options))
+        seconds.append(seconds_of_forward(loaded, tokens))
         yield len(seconds), _MOST
-    lower, median, upper = quantiles(seconds, n=4, method="inclusive")
-    return Speed(variant=variant, seconds=median, spread=upper - lower, tokens=length, repeats=len(seconds))
+    middle = quartiles(seconds)
+    spread = middle.upper - middle.lower
+    return Speed(variant=variant, seconds=middle.median, spread=spread, tokens=length, repeats=len(seconds))
+
+
+def fixed_tokens(loaded: LoadedModel, sequences: int, length: int) -> Tensor:
+    """Token ids (sequences, length), always the same; what they say changes nothing about the time they take."""
+    tokens = torch.arange(length, device=execution_device(loaded.model)) % int(loaded.model.config.vocab_size)
+    return tokens.expand(sequences, length)
 
 
 @torch.no_grad()
-def _seconds_of_forward(model: nn.Module, tokens: Tensor, mask: Tensor, options: dict[str, bool]) -> float:
-    _wait_for(tokens.device)
+def seconds_of_forward(loaded: LoadedModel, tokens: Tensor) -> float:
+    """One forward of ``tokens`` (sequences, length), none of them padding, with nothing kept for a next one."""
+    mask = torch.ones_like(tokens)
+    options = {"use_cache": False} if loaded.is_language_model else {}
+    return seconds_of(lambda: loaded.model(input_ids=tokens, attention_mask=mask, **options), tokens.device)
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """How long ``work`` takes on ``device``."""
+    _wait_for(device)
     start = time.perf_counter()
-    model(input_ids=tokens, attention_mask=mask, **options)
-    _wait_for(tokens.device)
+    work()
+    _wait_for(device)
     return time.perf_counter() - start
+
+
+def quartiles(values: Sequence[float]) -> Quartiles:
+    """Median and quartiles of at least two ``values``, both ends included."""
+    lower, median, upper = quantiles(values, n=4, method="inclusive")
+    return Quartiles(lower=lower, median=median, upper=upper)
 
 
 def _wait_for(device: torch.device) -> None:

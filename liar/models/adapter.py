@@ -101,6 +101,10 @@ class Adapter(ABC):
             count += producer.rows * (producer.module.in_features + (producer.module.bias is not None))
         return count
 
+    def once_a_text(self) -> list[nn.Linear]:
+        """Linear layers that read one token of each text and not all of them; none by default."""
+        return []
+
     # -- one forward, block by block ----------------------------------------------------------------------------
 
     @abstractmethod

@@ -34,6 +34,11 @@ class BertAdapter(Adapter):
         attention = block.attention.self
         return [Producer(linear, site.unit_size) for linear in (attention.query, attention.key, attention.value)]
 
+    def once_a_text(self) -> list[nn.Linear]:
+        modules = cast(nn.Module, self.model).named_modules()
+        heads = [module for name, module in modules if {"pooler", "classifier"}.intersection(name.split("."))]
+        return [module for module in heads if isinstance(module, nn.Linear)]
+
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
         block = self._block(site.layer)
         if site.kind == "ffn":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -22,7 +23,7 @@ from liar.models.adapter import Adapter, adapt
 from liar.models.demo import ASSETS, ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
-from liar.models.source import Source, find_model, read_config
+from liar.models.source import Source, find_model, read_config, weight_bytes
 from liar.models.weights import auto_class, explained, load_classifier, load_network, register_ragged
 from liar.results import ModelInfo
 from liar.spec import Task
@@ -139,3 +140,23 @@ def model_info(loaded: LoadedModel) -> ModelInfo:
 def parameter_count(module: nn.Module) -> int:
     """Distinct parameters, shared ones once; weights that lie elsewhere count by their shape."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def bytes_in_memory(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers, shared ones once."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def bytes_on_disk(model: str) -> int | None:
+    """Bytes of the safetensors that :func:`load_model` has read for ``model``; None where they are not found again."""
+    if model in _DEMO_FOLDERS:
+        folders = [fetch_demo() / _DEMO_FOLDERS[model]]
+        if model in _DEMO_TASKS:
+            folders.append(ADAPTERS / _DEMO_TASKS[model])
+    elif Path(model).expanduser().is_dir():
+        folders = [Path(model).expanduser()]
+    else:
+        config = try_to_load_from_cache(model, "config.json")
+        folders = [Path(config).parent] if isinstance(config, str) else []
+    return sum(map(weight_bytes, folders)) or None

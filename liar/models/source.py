@@ -67,6 +67,11 @@ def find_model(model: str) -> Source:
     return Source(model, local_only=False)
 
 
+def weight_bytes(folder: Path) -> int:
+    """Bytes of the safetensors in ``folder``; 0 where there are none."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
 def _is_network_error(error: Exception) -> bool:
     """The hub client's HTTP library has changed over its versions; its errors keep their names."""
     names = {parent.__name__ for parent in type(error).__mro__}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -40,7 +41,7 @@ class Page(HTMLParser):
 
 
 def build(run: RunResult | None) -> AccuracyPanel:
-    nobody: Any = None  # the panel asks nothing of the server and tells nothing to other panels
+    nobody: Any = SimpleNamespace(jobs=None)  # nothing is asked of the server, and nothing told to other panels
     with gr.Blocks():
         return AccuracyPanel(nobody, nobody, run)
 

@@ -213,6 +213,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     queue.submit("ben", "k", "", gate)
     queue.stop(job, "anna")
     queue.stop(job, "a stranger")
+    assert [queue.is_wanted(job, name) for name in ("anna", "ben", "a stranger")] == [False, True, False]
     gate.open.set()
     assert ended(queue, job).state == "done"
 

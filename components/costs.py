@@ -1,0 +1,146 @@
+"""What was saved: size and speed of the run's dense model and of its smaller one, measured as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.job import Job, Snapshot
+from components.panel import HEARD, QUIET, Updates
+from components.work import Work
+from liar.errors import InvalidSpecError, LiarError
+from liar.events import Progress
+from liar.gain import rows, sentences
+from liar.results import CostsResult
+
+if TYPE_CHECKING:  # these load torch, which takes seconds
+    from components.studio import Bus, Studio
+    from liar.variants import Variants
+
+_ABSENT = (
+    "The models of this run are not in memory: press “Apply” to do it again, then measure. One that is streamed never stays "
+    "there, and its speed would be that of its disk."
+)
+
+
+class CostsPanel:
+    """A button, and the table that it fills while the models of the run shown are in memory."""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        gr.HTML(
+            "<h3>Size and speed</h3><p>The dense model and the reconstructed one do the same work in turns, so that a slow "
+            "spell of this machine hits both.</p>",
+            elem_classes=["caption"],
+        )
+        self.work = Work(studio.jobs, "Measure size and speed", "costs-measure", "costs")
+        self.table = gr.HTML("", elem_id="costs", elem_classes=["runs-table"])
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [*self.work.outputs, self.table]
+
+    def wire(self) -> None:
+        """Connect the buttons, and turn to another run when it is shown."""
+        self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **HEARD)
+        self.work.wire()
+        self.bus.shown.change(self.turn, [self.work.job, self.bus.shown], self.outputs, **QUIET)
+
+    def resume_with(self, event: Any) -> None:
+        """After ``event`` (the opening of the page), watch the job of the run shown if there is one."""
+        event.then(self.resume, self.bus.shown, self.outputs, **HEARD)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def measure(self, key: str, request: gr.Request) -> Iterator[Updates]:
+        """Time both models of the run ``key`` as a job."""
+        try:
+            self._variants(key)
+            job = self.work.submit(request, key, "Measuring size and speed", lambda: self._measure(key))
+        except LiarError as error:
+            yield self._idle(status.problem(str(error)))
+            return
+        yield from self._watch(job, str(request.session_hash))
+
+    def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
+        """The page was loaded anew while its job went on."""
+        session, job = str(request.session_hash), self.studio.jobs.find(self.work.key_of(key))
+        if job is None or not self.studio.jobs.join(job, session):
+            yield {self.table: self._known(key)}
+            return
+        yield from self._watch(job, session)
+
+    def turn(self, id: str, key: str, request: gr.Request) -> Updates:
+        """Another run is shown: its figures, where they are known, and an end of those that nobody waits for."""
+        job = self.studio.jobs.get(id)
+        if job is not None and job.key == self.work.key_of(key):
+            return {self.table: gr.skip()}
+        if job is not None:
+            self.studio.jobs.stop(job, str(request.session_hash))
+        return {**self._idle(""), self.table: self._known(key)}
+
+    # -- the job ------------------------------------------------------------------------------------------------
+
+    def _watch(self, job: Job, session: str) -> Iterator[Updates]:
+        for snapshot, line in self.work.follow(job):
+            if not self.studio.jobs.is_wanted(job, session):  # somebody else may still wait for it
+                yield self._idle(status.note("Stopped."))
+                return
+            yield self._ended(snapshot) if snapshot.ended else line
+
+    def _ended(self, snapshot: Snapshot) -> Updates:
+        if snapshot.state == "done":
+            return {**self._idle(status.note("Done.")), self.table: costs_table(snapshot.result)}
+        return self._idle(status.problem(snapshot.error) if snapshot.error else status.note("Stopped."))
+
+    def _idle(self, words: str) -> Updates:
+        return {**self.work.idle(words), self.work.job: ""}
+
+    def _known(self, key: str) -> str:
+        """The table of a run that was measured not long ago."""
+        job = self.studio.jobs.find(self.work.key_of(key))
+        result = self.studio.jobs.snapshot(job).result if job else None
+        return costs_table(result) if result else ""
+
+    def _measure(self, key: str) -> Generator[Progress, None, CostsResult]:
+        """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
+        from liar.costs import compare_steps
+        from liar.environment import readable_failures
+        from liar.timing import paced
+
+        variants = self._variants(key)
+        with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
+            return (yield from paced(compare_steps(dense, pruned), "evaluate", "Both models work in turns"))
+
+    def _variants(self, key: str) -> Variants:
+        variants = self.studio.registry.variants(key) if key else None
+        if variants is None or variants.dense is None:
+            raise InvalidSpecError(_ABSENT)
+        return variants
+
+
+def costs_table(result: CostsResult) -> str:
+    """Every cost with its unit, and beneath it what that comes to."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Cost", "Dense", "Reconstructed", "Change"))
+    body = "".join(
+        f'<tr><th scope="row">{escape(row.name)}</th><td>{row.dense}</td><td>{row.pruned}</td><td>{row.change}</td></tr>'
+        for row in rows(result)
+    )
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
+    return (
+        '<div class="scroll" role="region" aria-label="Size and speed of both models" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<p>Speeds are medians of {result.repeats} turns with their quartiles, on {escape(_machine(result))}.</p>"
+        f"<ul>{said}</ul>"
+    )
+
+
+def _machine(result: CostsResult) -> str:
+    found = result.environment
+    where = found.get("device_name", "this machine")
+    return f"{where} with {found['threads']} threads" if found.get("device") == "cpu" else where

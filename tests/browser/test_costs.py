@@ -1,0 +1,61 @@
+"""Size and speed beneath the accuracy: measured for real, stopped, kept over a reload, and gone with the run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import FAST, MINILM, OUT, apply, finished, full, opened, severe, to_tab, too_wide
+
+BUTTON = "#costs-measure"
+STATUS = "#costs-measure-status"
+
+
+def test_a_run_whose_models_are_not_in_memory_is_one_sentence(page: Page) -> None:
+    full(page, MINILM, tab="accuracy")
+    page.locator(BUTTON).click()
+    expect(page.locator(f"{STATUS} [role=alert]")).to_contain_text("press “Apply”")
+    expect(page.locator(BUTTON)).to_be_enabled()
+
+
+@pytest.mark.demo
+def test_size_and_speed_are_measured_stopped_and_found_again(page: Page) -> None:
+    full(page, f"{FAST}&seed=23", tab="accuracy")
+    apply(page)
+    finished(page)
+    said, table = page.locator(STATUS), page.locator("#costs table")
+    page.locator(BUTTON).click()
+    expect(said.locator("progress")).to_be_visible()
+    expect(said).to_contain_text(re.compile(r"\d+ of 16 done. Both models work in turns. .* left."))
+    page.locator("#costs-measure-stop").click()
+    expect(said).to_contain_text("Stopped.")
+    expect(table).to_have_count(0)
+
+    page.locator(BUTTON).click()
+    expect(said).to_contain_text(re.compile(r"\d+ of 16 done"))
+    opened(page, page.url)
+    expect(said).to_contain_text(re.compile(r"\d+ of 16 done"))
+    expect(said).to_contain_text("Done.", timeout=120_000)
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(5)
+    expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7 M\s*17"))
+    expect(rows.last).to_contain_text(re.compile(r"[\d.]+ x \([\d.]+ to [\d.]+\)"))
+    expect(page.locator("#costs li").first).to_contain_text("Fewer parameters")
+    assert severe(page) == []
+    OUT.mkdir(parents=True, exist_ok=True)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in ("light", "dark"):
+            page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
+            assert too_wide(page) == 0
+            page.locator("#costs").scroll_into_view_if_needed()
+            page.screenshot(path=OUT / f"costs-{width}-{theme}.png")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+    to_tab(page, "Runs")
+    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").click()
+    to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("topic accuracy")
+    expect(table).to_have_count(0)

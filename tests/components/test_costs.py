@@ -1,0 +1,181 @@
+"""Size and speed of the run shown: measured as a job, never shown beneath another run, found again by whoever comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.costs import CostsPanel
+from components.jobs import JobQueue
+from components.panel import Updates
+from components.registry import ModelRegistry
+from liar.variants import Variants
+from tests import tiny
+from tests.fakes import costs_result
+
+KEY = "a run"
+
+
+def somebody(name: str = "somebody") -> Any:
+    return SimpleNamespace(session_hash=name)
+
+
+@dataclass
+class Page:
+    panel: CostsPanel
+    jobs: JobQueue
+    registry: ModelRegistry
+
+    def line(self, updates: Updates) -> str:
+        return str(updates.get(self.panel.work.status, ""))
+
+    def table(self, updates: Updates) -> str:
+        return str(updates[self.panel.table])
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    jobs, registry = JobQueue(), ModelRegistry(10**9)
+    studio: Any = SimpleNamespace(jobs=jobs, registry=registry)
+    with gr.Blocks() as blocks:
+        bus: Any = SimpleNamespace(shown=gr.State(KEY))
+        panel = CostsPanel(studio, bus)
+        panel.wire()
+        panel.resume_with(blocks.load(lambda: None))
+    yield Page(panel, jobs, registry)
+    jobs.close()
+
+
+@pytest.fixture
+def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Models are there, and measuring them waits for the event."""
+    gate = Event()
+
+    def steps(*_: Any) -> Iterator[Any]:
+        yield 1, 16
+        while not gate.wait(0.01):
+            yield 2, 16
+        return costs_result()
+
+    monkeypatch.setattr("liar.costs.compare_steps", steps)
+    for key in (KEY, "another run"):
+        page.registry.keep(key, Variants(tiny.language_model(), tiny.language_model()))
+    yield gate
+    gate.set()
+
+
+def test_both_models_are_measured_for_real(page: Page) -> None:
+    page.registry.keep(KEY, Variants(tiny.classifier(), tiny.classifier()))
+    first, *_, last = list(page.panel.measure(KEY, somebody()))
+    work = page.panel.work
+    assert not first[work.button]["interactive"]
+    assert first[work.stop]["interactive"]
+    assert last[work.button]["interactive"]
+    assert "Done." in page.line(last)
+    for words in (
+        "parameters",
+        "MACs a token, 64 in sight",
+        "texts of 64 tokens a second",
+        "7 turns",
+        "Nothing was saved",
+    ):
+        assert words in page.table(last)
+
+
+def test_the_table_says_what_the_figures_say(page: Page, held: Event) -> None:
+    held.set()
+    *_, last = page.panel.measure(KEY, somebody())
+    for words in (
+        "<td>130.0 M</td><td>91.0 M</td>",
+        "1.40 x (1.30 to 1.50)",
+        "<li>1.20 times as fast at writing.</li>",
+    ):
+        assert words in page.table(last)
+
+
+def test_progress_is_told_with_all_of_the_line(page: Page, held: Event) -> None:
+    watching = page.panel.measure(KEY, somebody())
+    told = next(update for update in watching if "of 16 done" in page.line(update))
+    work = page.panel.work
+    assert {work.button, work.stop, work.status, work.job} <= told.keys()
+    assert "Both models work in turns" in page.line(told)
+    watching.close()
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_models_that_are_not_in_memory_are_a_sentence_with_a_way_out(page: Page, key: str) -> None:
+    (only,) = page.panel.measure(key, somebody())
+    assert 'role="alert"' in page.line(only)
+    assert "press “Apply”" in page.line(only)
+    assert only[page.panel.work.button]["interactive"]
+
+
+def test_a_run_without_its_dense_model_cannot_be_measured(page: Page) -> None:
+    page.registry.keep(KEY, Variants(tiny.classifier()))
+    (only,) = page.panel.measure(KEY, somebody())
+    assert "not in memory" in page.line(only)
+
+
+def test_models_that_leave_while_the_job_waits_are_a_sentence_too(page: Page, held: Event) -> None:
+    gate = Event()
+    page.jobs.submit("another", "first", "First", lambda: iter([gate.wait(10)]))
+    watching = page.panel.measure(KEY, somebody())
+    next(watching)
+    page.registry.max_bytes = 1
+    page.registry.keep("the newest", Variants(tiny.classifier()))
+    gate.set()
+    *_, last = watching
+    assert "not in memory" in page.line(last)
+
+
+def test_stop_ends_the_job(page: Page, held: Event) -> None:
+    told: Updates = {}
+    for told in page.panel.measure(KEY, somebody()):
+        if "of 16 done" in page.line(told):
+            page.panel.work.end(told[page.panel.work.job], somebody())
+    assert "Stopped." in page.line(told)
+    assert told[page.panel.work.button]["interactive"]
+    assert page.panel.table not in told
+
+
+def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event) -> None:
+    """Two visitors wait for one job, and one of them turns to another run."""
+    one, two = (page.panel.measure(KEY, somebody(name)) for name in ("one", "two"))
+    id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
+    next(two)
+    turned = page.panel.turn(id, "another run", somebody("one"))
+    assert page.table(turned) == ""
+    held.set()
+    assert all(page.panel.table not in update for update in one)
+    *_, last = two
+    assert "91.0 M" in page.table(last)
+
+
+def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
+    """As happens when a link is opened whose job is at work."""
+    watching = page.panel.measure(KEY, somebody())
+    id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
+    assert page.panel.turn(id, KEY, somebody()) == {page.panel.table: gr.skip()}
+    held.set()
+    *_, last = watching
+    assert "Done." in page.line(last)
+
+
+def test_whoever_comes_back_finds_the_job_and_later_its_figures(page: Page, held: Event) -> None:
+    assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [""], "nothing was begun"
+    page.panel.measure(KEY, somebody()).__next__()
+    page.jobs.leave("somebody")
+    back = page.panel.resume(KEY, somebody("the same, back again"))
+    assert not next(back)[page.panel.work.button]["interactive"]
+    held.set()
+    *_, last = back
+    assert "91.0 M" in page.table(last)
+    assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [page.table(last)]
+    assert page.table(page.panel.turn("", KEY, somebody())) == page.table(last)
+    assert page.table(page.panel.turn("", "another run", somebody())) == ""

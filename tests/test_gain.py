@@ -1,0 +1,92 @@
+"""Rows and sentences of what was saved: every figure has its unit, every missing gain its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from liar.gain import is_faster, is_slower, rows, sentences
+from tests.fakes import costs, costs_result, turns
+
+
+def test_every_cost_is_a_row_with_its_unit() -> None:
+    assert [(row.name, row.dense, row.pruned, row.change) for row in rows(costs_result())] == [
+        ("parameters", "130.0 M", "91.0 M", "\N{MINUS SIGN}30 %"),
+        ("MACs a token, 256 in sight", "140.0 M", "105.0 M", "\N{MINUS SIGN}25 %"),
+        ("bytes in memory", "520.0 MB", "364.0 MB", "\N{MINUS SIGN}30 %"),
+        ("bytes on disk", "520.0 MB", "364.0 MB", "\N{MINUS SIGN}30 %"),
+        ("tokens a second, reading 256", "100 (99 to 101)", "140 (130 to 150)", "1.40 x (1.30 to 1.50)"),
+        ("tokens a second, writing 32 after 256", "100 (99 to 101)", "120 (110 to 125)", "1.20 x (1.10 to 1.25)"),
+    ]
+
+
+def test_texts_are_counted_as_texts() -> None:
+    one, many = rows(costs_result(turns("text", 1, 1.28, 2), turns("batch", 1, 2.56, 3)))[-2:]
+    assert (one.name, one.dense, one.pruned) == ("texts of 256 tokens a second", "0.4 (0.4 to 0.4)", "0.5 (0.4 to 0.8)")
+    assert (many.name, many.pruned) == ("the same, 16 at once", "1.0 (0.4 to 1.2)")
+
+
+def test_what_was_never_saved_has_no_bytes_on_disk() -> None:
+    result = costs_result(bytes_on_disk=None)
+    row = next(row for row in rows(result) if row.name == "bytes on disk")
+    assert (row.dense, row.pruned, row.change) == ("520.0 MB", "—", "—")
+    nowhere = result.model_copy(update={"dense": costs()})
+    assert "bytes on disk" not in [row.name for row in rows(nowhere)]
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "faster", "slower"),
+    [(1.1, 1.2, 1, 0), (0.9, 1.1, 0, 0), (0.8, 0.9, 0, 1), (1.001, 1.01, 0, 0), (0.99, 0.999, 0, 0)],
+)
+def test_a_difference_is_one_when_both_quartiles_say_so(lower: float, upper: float, faster: int, slower: int) -> None:
+    speed = turns("prompt", lower, (lower + upper) / 2, upper)
+    assert (is_faster(speed), is_slower(speed)) == (bool(faster), bool(slower))
+
+
+def test_a_gain_is_said_and_needs_no_reason() -> None:
+    assert sentences(costs_result()) == [
+        "Fewer parameters (30 %), multiplications a token (25 %), bytes in memory (30 %).",
+        "1.40 times as fast at reading a prompt.",
+        "1.20 times as fast at writing.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speed", "facts", "said"),
+    [
+        (turns("prompt", 0.8, 1.0, 1.4), {}, "differ by more than 25 % fewer multiplications can bring"),
+        (turns("decoding", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
+        (turns("text", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
+        (turns("prompt", 0.98, 1.0, 1.03), {}, "elsewhere than into the layers that became narrower"),
+        (
+            turns("decoding", 0.98, 1.0, 1.03),
+            {"widths": [576, 701, 768]},
+            "1 of its 3 widths (701) is no multiple of 8",
+        ),
+        (turns("prompt", 0.98, 1.0, 1.03), {"macs": 139_000_000}, "it multiplies hardly less than the dense one"),
+    ],
+    ids=["spread", "decoding", "one text", "elsewhere", "widths", "no fewer"],
+)
+def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], said: str) -> None:
+    words = sentences(costs_result(speed, **facts))[1]
+    assert words.startswith("Not measurably faster")
+    assert said in words
+
+
+def test_a_loss_is_called_one() -> None:
+    words = sentences(costs_result(turns("decoding", 0.7, 0.8, 0.9)))[1]
+    assert words.startswith("Slower (0.80 times as fast) at writing: ")
+
+
+def test_embeddings_that_dominate_are_named() -> None:
+    words = sentences(costs_result(parameters=50_000_000))[-1]
+    assert words == "Embeddings, which pruning leaves alone, are 60 % of what is left, so little more can go."
+
+
+def test_a_model_beside_itself_saves_nothing() -> None:
+    result = costs_result(turns("prompt", 0.99, 1.0, 1.01), parameters=130_000_000, macs=140_000_000)
+    assert sentences(result) == [
+        "Nothing was saved: both models are of one size.",
+        "Not measurably faster at reading a prompt: it multiplies hardly less than the dense one.",
+    ]
