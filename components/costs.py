@@ -12,24 +12,18 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work
-from liar.errors import InvalidSpecError, LiarError
-from liar.events import Progress
+from components.work import Work, models_of, stored
+from liar.errors import LiarError
+from liar.events import Event
 from liar.gain import rows, sentences
-from liar.results import CostsResult
+from liar.results import CostsResult, RunResult
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.variants import Variants
-
-_ABSENT = (
-    "The models of this run are not in memory: press “Apply” to do it again, then measure. One that is streamed never stays "
-    "there, and its speed would be that of its disk."
-)
 
 
 class CostsPanel:
-    """A button, and the table that it fills while the models of the run shown are in memory."""
+    """A button, and the table that it fills; models that are no longer in memory are pruned once more."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
@@ -60,8 +54,8 @@ class CostsPanel:
     def measure(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """Time both models of the run ``key`` as a job."""
         try:
-            self._variants(key)
-            job = self.work.submit(request, key, "Measuring size and speed", lambda: self._measure(key))
+            result = stored(self.studio, key)
+            job = self.work.submit(request, key, "Measuring size and speed", lambda: self._measure(result))
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
@@ -107,21 +101,15 @@ class CostsPanel:
         result = self.studio.jobs.snapshot(job).result if job else None
         return costs_table(result) if result else ""
 
-    def _measure(self, key: str) -> Generator[Progress, None, CostsResult]:
+    def _measure(self, run: RunResult) -> Generator[Event, None, CostsResult]:
         """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
         from liar.costs import compare_steps
         from liar.environment import readable_failures
         from liar.timing import paced
 
-        variants = self._variants(key)
+        variants = yield from models_of(self.studio, run)
         with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
             return (yield from paced(compare_steps(dense, pruned), "evaluate", "Both models work in turns"))
-
-    def _variants(self, key: str) -> Variants:
-        variants = self.studio.registry.variants(key) if key else None
-        if variants is None or variants.dense is None:
-            raise InvalidSpecError(_ABSENT)
-        return variants
 
 
 def costs_table(result: CostsResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.recipe import ANY_MODEL
-from components.work import Work, again
+from components.work import Work, models_of, stored
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Event
 from liar.export import file_stem
@@ -30,7 +30,6 @@ KEPT_BYTES = 4_000_000_000
 """Zips of earlier saves go, the oldest first, when all together are larger."""
 
 _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
-_GONE = "The run shown is not kept here any more: press “Apply” to do it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,7 @@ class SavingPanel:
     def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
         """Save the model of the run shown as a job."""
         try:
-            result = self.studio.store.load(key) if key else None
-            if result is None:
-                raise InvalidSpecError(_GONE)
+            result = stored(self.studio, key)
             if dtype not in dict(map(reversed, _DTYPES)):  # type: ignore[arg-type]
                 raise InvalidSpecError("Choose one of the number formats.")
             target = Path(folder.strip()).expanduser() if ANY_MODEL and folder and folder.strip() else None
@@ -119,15 +116,10 @@ class SavingPanel:
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Iterator[Event | Ready]:
+    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Event | Ready, None, None]:
         from liar.saving import saving_steps
 
-        key = result.spec.key
-        variants = self.studio.registry.variants(key)
-        if variants is None:
-            yield from again(self.studio, result)
-            variants = self.studio.registry.variants(key)
-            assert variants is not None, "the queue hands a finished run's models to the registry"
+        variants = yield from models_of(self.studio, result)
         archive = None if target else self._place(result, dtype)
         folder = target or archive.with_suffix("")  # type: ignore[union-attr]
         _check_room(folder.parent, variants.bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from liar.words import duration
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.models.catalog import LoadedModel
+    from liar.variants import Variants
 
 
 Watch = Callable[[Job], Iterator[Updates]]
@@ -151,8 +152,26 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
                 yield Pruned(spec, reports)
 
 
+def stored(studio: Studio, key: str) -> RunResult:
+    """The run that is shown; raises :class:`InvalidSpecError` when it is not kept any more."""
+    result = studio.store.load(key) if key else None
+    if result is None:
+        raise InvalidSpecError("The run shown is not kept here any more: press “Apply” to do it again.")
+    return result
+
+
+def models_of(studio: Studio, result: RunResult) -> Generator[Event, None, Variants]:
+    """In the worker: the models of a stored run, which is done again where they are no longer in memory."""
+    key = result.spec.key
+    if studio.registry.variants(key) is None:
+        yield from again(studio, result)
+    variants = studio.registry.variants(key)
+    assert variants is not None, "the queue hands a finished run's models to the registry"
+    return variants
+
+
 def again(studio: Studio, result: RunResult) -> Iterator[Event]:
-    """In the worker: a run that is stored is done once more, because its models are no longer in memory; its figures stay."""
+    """In the worker: a stored run is done once more for its models; its figures stay."""
     from liar.models.offload import is_offloaded
     from liar.pipeline import stream
 

@@ -7,17 +7,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, MINILM, OUT, apply, finished, full, opened, severe, to_tab, too_wide
+from tests.browser.conftest import FAST, OUT, apply, finished, full, opened, severe, to_tab, too_wide
 
 BUTTON = "#costs-measure"
 STATUS = "#costs-measure-status"
-
-
-def test_a_run_whose_models_are_not_in_memory_is_one_sentence(page: Page) -> None:
-    full(page, MINILM, tab="accuracy")
-    page.locator(BUTTON).click()
-    expect(page.locator(f"{STATUS} [role=alert]")).to_contain_text("press “Apply”")
-    expect(page.locator(BUTTON)).to_be_enabled()
 
 
 @pytest.mark.demo

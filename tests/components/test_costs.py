@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,18 @@ from components.costs import CostsPanel
 from components.jobs import JobQueue
 from components.panel import Updates
 from components.registry import ModelRegistry
+from liar.events import Finished
+from liar.store import RunStore
 from liar.variants import Variants
 from tests import tiny
-from tests.fakes import costs_result
+from tests.fakes import classifier_run, costs_result
 
-KEY = "a run"
+RUN, OTHER = classifier_run(), classifier_run(ratio=0.25)
+KEY, ANOTHER = RUN.spec.key, OTHER.spec.key
+
+
+def three() -> Variants:
+    return Variants(tiny.classifier(), tiny.classifier())
 
 
 def somebody(name: str = "somebody") -> Any:
@@ -40,9 +48,12 @@ class Page:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    jobs, registry = JobQueue(), ModelRegistry(10**9)
-    studio: Any = SimpleNamespace(jobs=jobs, registry=registry)
+def page(tmp_path: Path) -> Iterator[Page]:
+    store, registry = RunStore(tmp_path), ModelRegistry(10**9)
+    for run in (RUN, OTHER):
+        store.save(run)
+    jobs = JobQueue(on_finished=lambda _, end: registry.keep(end.result.spec.key, three()))
+    studio: Any = SimpleNamespace(jobs=jobs, registry=registry, store=store)
     with gr.Blocks() as blocks:
         bus: Any = SimpleNamespace(shown=gr.State(KEY))
         panel = CostsPanel(studio, bus)
@@ -64,14 +75,14 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
         return costs_result()
 
     monkeypatch.setattr("liar.costs.compare_steps", steps)
-    for key in (KEY, "another run"):
-        page.registry.keep(key, Variants(tiny.language_model(), tiny.language_model()))
+    for key in (KEY, ANOTHER):
+        page.registry.keep(key, three())
     yield gate
     gate.set()
 
 
 def test_both_models_are_measured_for_real(page: Page) -> None:
-    page.registry.keep(KEY, Variants(tiny.classifier(), tiny.classifier()))
+    page.registry.keep(KEY, three())
     first, *_, last = list(page.panel.measure(KEY, somebody()))
     work = page.panel.work
     assert not first[work.button]["interactive"]
@@ -108,30 +119,19 @@ def test_progress_is_told_with_all_of_the_line(page: Page, held: Event) -> None:
     watching.close()
 
 
-@pytest.mark.parametrize("key", ["", KEY])
-def test_models_that_are_not_in_memory_are_a_sentence_with_a_way_out(page: Page, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "no such run"])
+def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -> None:
     (only,) = page.panel.measure(key, somebody())
     assert 'role="alert"' in page.line(only)
     assert "press “Apply”" in page.line(only)
     assert only[page.panel.work.button]["interactive"]
 
 
-def test_a_run_without_its_dense_model_cannot_be_measured(page: Page) -> None:
-    page.registry.keep(KEY, Variants(tiny.classifier()))
-    (only,) = page.panel.measure(KEY, somebody())
-    assert "not in memory" in page.line(only)
-
-
-def test_models_that_leave_while_the_job_waits_are_a_sentence_too(page: Page, held: Event) -> None:
-    gate = Event()
-    page.jobs.submit("another", "first", "First", lambda: iter([gate.wait(10)]))
-    watching = page.panel.measure(KEY, somebody())
-    next(watching)
-    page.registry.max_bytes = 1
-    page.registry.keep("the newest", Variants(tiny.classifier()))
-    gate.set()
-    *_, last = watching
-    assert "not in memory" in page.line(last)
+def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.work.again", lambda *_: iter([Finished(RUN, three())]))
+    *_, last = page.panel.measure(KEY, somebody())
+    assert "Done." in page.line(last)
+    assert "texts of 64 tokens a second" in page.table(last)
 
 
 def test_stop_ends_the_job(page: Page, held: Event) -> None:
@@ -149,7 +149,7 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
     one, two = (page.panel.measure(KEY, somebody(name)) for name in ("one", "two"))
     id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
     next(two)
-    turned = page.panel.turn(id, "another run", somebody("one"))
+    turned = page.panel.turn(id, ANOTHER, somebody("one"))
     assert page.table(turned) == ""
     held.set()
     assert all(page.panel.table not in update for update in one)
@@ -178,4 +178,4 @@ def test_whoever_comes_back_finds_the_job_and_later_its_figures(page: Page, held
     assert "91.0 M" in page.table(last)
     assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [page.table(last)]
     assert page.table(page.panel.turn("", KEY, somebody())) == page.table(last)
-    assert page.table(page.panel.turn("", "another run", somebody())) == ""
+    assert page.table(page.panel.turn("", ANOTHER, somebody())) == ""
