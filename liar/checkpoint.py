@@ -36,6 +36,7 @@ from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
 from liar.models.quiet import quiet_transformers
 from liar.models.weights import auto_class_of
+from liar.quantize import is_rounded
 from liar.results import RunResult
 
 Form = Literal["stock", "ragged"]
@@ -54,17 +55,17 @@ class Saved:
     form: Form
     bytes: int
     loader: str
+    rounded: bool = False
 
     @property
     def sentence(self) -> str:
         """How it loads, and why so."""
+        needs = " where torchao is installed" if self.rounded else ""
         if self.form == "stock":
-            return (
-                f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it."
-            )
+            return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
             "Its layers have sizes that the family's config cannot name, so it brings a modelling file: "
-            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it."
+            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it{needs}."
         )
 
 
@@ -127,10 +128,10 @@ def save_model(loaded: LoadedModel, folder: Path, result: RunResult | None = Non
         _say_sizes(partial, loaded.model, sizes, loader)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            card = model_card(result, loader, trust=sizes.form == "ragged")
+            card = model_card(result, loader, trust=sizes.form == "ragged", rounded=is_rounded(loaded.model))
             (partial / "README.md").write_text(card, encoding="utf-8")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return Saved(folder, sizes.form, weights, loader)
+    return Saved(folder, sizes.form, weights, loader, rounded=is_rounded(loaded.model))
 
 
 @contextmanager

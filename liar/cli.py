@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from liar.chatter import hush
 from liar.errors import LiarError
 from liar.events import Finished
 from liar.export import as_json
@@ -30,6 +31,7 @@ from liar.spec import (
     Allocation,
     Criterion,
     PruneSpec,
+    Quantize,
     Reconstruction,
     Schedule,
     Targets,
@@ -60,6 +62,7 @@ Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'ra
 Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
 DType = Annotated[Literal["auto", "float32", "bfloat16", "float16"], typer.Option()]
 _EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
+_QUANTIZE_HELP = "Measure the dense and the repaired model with weights of 8 bits as well, and save that one."
 
 
 @app.command("fetch-demo")
@@ -102,6 +105,7 @@ def prune(
     evaluate: Annotated[list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     edit: Annotated[list[str] | None, typer.Option(help=_EDIT_HELP)] = None,
+    quantize: Annotated[Quantize, typer.Option(help=_QUANTIZE_HELP)] = _DEFAULTS.quantize,
     save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
     json: JsonFile = None,
 ) -> None:
@@ -125,6 +129,7 @@ def prune(
         evaluate=tuple(task.value for task in evaluate or ()),
         evaluate_limit=evaluate_limit,
         edits=tuple(edit or ()),
+        quantize=quantize,
     )
     finished = _run(spec)
     _print_result(finished.result)
@@ -251,13 +256,15 @@ def train_adapter_command(
 def _save(folder: Path, finished: Finished) -> None:
     from liar.checkpoint import reload_difference, save_model
     from liar.environment import readable_failures
+    from liar.quantize import quantized
 
     assert finished.model is not None, "a run hands over its model"
     with _progress() as bar, readable_failures():
         row = bar.add_task(f"Writing {folder}", total=None)
-        saved = save_model(finished.model, folder, finished.result)
+        model = quantized(finished.model) if finished.result.spec.quantize == "int8" else finished.model
+        saved = save_model(model, folder, finished.result)
         bar.update(row, description="Loading it in a fresh process")
-        difference = reload_difference(saved, finished.model)
+        difference = reload_difference(saved, model)
     console.print(f"Saved to {saved.folder}, {saved.bytes / 1e6:,.1f} MB of weights. {saved.sentence}", soft_wrap=True)
     console.print(f"Loaded again in a fresh process: its logits differ by {difference:g} at most.")
 
@@ -281,7 +288,7 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.words import verdict
+    from liar.words import quantizations, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
@@ -294,7 +301,7 @@ def _print_result(result: RunResult) -> None:
                 f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", str(item.n)
             )
         console.print(measures)
-    console.print(verdict(result))
+    console.print(verdict(result), *quantizations(result), sep="\n")
 
 
 def _read_run(path: Path) -> RunResult:
@@ -342,6 +349,7 @@ def _counted(bar: Progress, description: str) -> Callable[[int, int], None]:
 def main() -> None:
     """Console entry point."""
     settle_threads()
+    hush()
     try:
         app()
     except LiarError as error:

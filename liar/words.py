@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot
 from statistics import fmean
 from typing import Literal, Protocol
 
-from liar.results import VARIANTS, Change, Evaluation, RunResult, SiteReport, Totals, Variant
+from liar.results import ROUNDED, VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, SiteKind, Task
 
 ChangeGroup = Literal["broken", "mended", "lost"]
@@ -78,7 +80,7 @@ def recipe(result: Outcome) -> str:
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}."
     )
 
 
@@ -122,6 +124,16 @@ def repair(result: RunResult, task: Task) -> str | None:
     if share < 0:
         return f"the repair broke {-share:.0f} % more"
     return f"the repair gave back {share:.0f} % of what pruning broke"
+
+
+def quantizations(result: RunResult) -> list[str]:
+    """What int8 weights cost each task, a sentence for each: whether the repair is compatible with rounding."""
+    return [sentence for task in _tasks(result) if (sentence := _quantization(result, task))]
+
+
+def variant_name(variant: Measured) -> str:
+    """``dense-int8`` -> ``dense int8``."""
+    return variant.replace("-", " ")
 
 
 def share_of_dense(result: RunResult, evaluation: Evaluation) -> float | None:
@@ -168,6 +180,10 @@ def _edited(spec: PruneSpec) -> str:
     return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
 
 
+def _rounded(spec: PruneSpec) -> str:
+    return f", also measured with {spec.quantize} weights" if spec.quantize != "none" else ""
+
+
 def _removed(result: Outcome) -> str:
     """``Half of the neurons``, or each kind by itself where their shares differ."""
     shares: dict[SiteKind, float] = {}
@@ -196,6 +212,47 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
+def _quantization(result: RunResult, task: Task) -> str | None:
+    """``int8 weights cost 0.02 perplexity on the dense model and 0.41 on the repaired one, both within ...``.
+
+    The repair's gain is spoken of where it is one: more than the standard errors of the two models together.
+    """
+    values = _values(result, task)
+    if values is None or not values.keys() >= set(ROUNDED.values()):
+        return None
+    costs = {variant: _cost(values[variant], values[rounded]) for variant, rounded in ROUNDED.items()}
+    name = "perplexity" if values["dense"].metric == "perplexity" else f"points of {task} accuracy"
+    dense, repaired = (f"{cost.value:+.2f}" for cost in costs.values())
+    within = [cost.is_within for cost in costs.values()]
+    doubt = {2: ", both within the standard errors", 0: ", both beyond the standard errors"}.get(
+        sum(within), f", the {'first' if within[0] else 'second'} within the standard errors"
+    )
+    whom = "reconstructed" if result.spec.reconstruction != "none" else "pruned"
+    sentence = f"Int8 weights: {dense} {name} on the dense model and {repaired} on the {whom} one{doubt}"
+    if repair(result, task) is None or (share := recovery(result, task)) is None or share <= 0:
+        return f"{sentence}."
+    pruned, rounded = values["pruned"].value, values["reconstructed-int8"].value
+    left = (pruned - rounded) / (pruned - values["reconstructed"].value)
+    return f"{sentence}; {100 * left:.0f} % of what the repair gave back is still there."
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What rounding did to a metric: perplexity, or percentage points; and whether the standard errors cover it.
+
+    Both models are measured on the same items, so the error of the difference is smaller than that of either.
+    """
+
+    value: float
+    is_within: bool
+
+
+def _cost(exact: Evaluation, rounded: Evaluation) -> _Cost:
+    change = rounded.value - exact.value
+    scale = 1 if exact.metric == "perplexity" else 100
+    return _Cost(scale * change, abs(change) <= hypot(exact.stderr, rounded.stderr))
+
+
 def _speed(result: RunResult) -> str:
     """``, 1.2 times as fast (measured)``; nothing where no time was taken.
 
@@ -211,7 +268,7 @@ def _speed(result: RunResult) -> str:
     return f", {factor} times as fast (measured)"
 
 
-def _values(result: RunResult, task: Task) -> dict[Variant, Evaluation] | None:
+def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
     """The task's evaluation of each variant; None where one is missing."""
     values = {item.variant: item for item in result.evaluations if item.task == task}
     return values if values.keys() >= set(VARIANTS) else None
