@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from liar.chatter import hush
 from liar.threads import settle_threads
 
 settle_threads()
+hush()
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.results import Evaluation, Variant

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from components.panel import Updates
 from liar.plots import metric_bars
+from liar.quantized_words import quantizations
 from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
 from liar.spec import Task
 from liar.words import (
@@ -18,7 +19,6 @@ from liar.words import (
     ChangeGroup,
     changes_of,
     metric_value,
-    quantizations,
     recovery,
     share_of_dense,
     variant_name,

@@ -288,7 +288,8 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.words import quantizations, verdict
+    from liar.quantized_words import quantizations
+    from liar.words import verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:

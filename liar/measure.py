@@ -49,7 +49,8 @@ class Measures:
 
     def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
         """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
-        yield from self._figures(variant, loaded)
+        if self.spec.evaluate:
+            yield from self._figures(variant, loaded)
         for number, prompt in enumerate(self.prompts, start=1):
             yield Progress("generate", number - 1, len(self.prompts), f"The {variant} model answers")
             with self.watch.stage("generate"):
@@ -59,14 +60,14 @@ class Measures:
 
     def of_rounded(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
         """Measure an int8 copy of ``loaded``, which lives no longer than that; it answers no prompts."""
+        if not self.spec.evaluate:
+            return
         with self.watch.stage("quantize"):
             yield Progress("evaluate", 0, 1, f"Making the {variant_name(variant)} model")
             copy = quantized(loaded)
         yield from self._figures(variant, copy)
 
     def _figures(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
-        if not self.spec.evaluate:
-            return
         self.weight_bytes[variant] = weight_bytes(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))

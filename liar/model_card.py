@@ -6,8 +6,9 @@ from huggingface_hub import ModelCardData
 
 from liar.export import as_command
 from liar.models.presets import PRESETS
+from liar.quantized_words import quantizations
 from liar.results import MEASURED, Evaluation, RunResult
-from liar.words import metric_value, parameters, quantizations, recipe, variant_name, verdict
+from liar.words import metric_value, parameters, recipe, variant_name, verdict
 
 _ORIGINS = {
     "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",

@@ -14,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from liar.export import as_command, as_python
 from liar.plots import error_heatmap, metric_bars
 from liar.plots.frame import VARIANT_COLOURS
+from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from liar.words import measurement, metric_value, parameters, quantizations, recipe, variant_name, verdict
+from liar.words import measurement, metric_value, parameters, recipe, variant_name, verdict
 
 _TEMPLATE = "report.html.j2"
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import hypot
 from statistics import fmean
 from typing import Literal, Protocol
 
-from liar.results import ROUNDED, VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
+from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, SiteKind, Task
 
 ChangeGroup = Literal["broken", "mended", "lost"]
@@ -126,11 +124,6 @@ def repair(result: RunResult, task: Task) -> str | None:
     return f"the repair gave back {share:.0f} % of what pruning broke"
 
 
-def quantizations(result: RunResult) -> list[str]:
-    """What int8 weights cost each task, a sentence for each: whether the repair is compatible with rounding."""
-    return [sentence for task in _tasks(result) if (sentence := _quantization(result, task))]
-
-
 def variant_name(variant: Measured) -> str:
     """``dense-int8`` -> ``dense int8``."""
     return variant.replace("-", " ")
@@ -210,47 +203,6 @@ def _effect(result: RunResult, task: Task) -> str | None:
     name = "perplexity" if task == "perplexity" else f"{task} accuracy"
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {said('reconstructed')}"
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
-
-
-def _quantization(result: RunResult, task: Task) -> str | None:
-    """``int8 weights cost 0.02 perplexity on the dense model and 0.41 on the repaired one, both within ...``.
-
-    The repair's gain is spoken of where it is one: more than the standard errors of the two models together.
-    """
-    values = _values(result, task)
-    if values is None or not values.keys() >= set(ROUNDED.values()):
-        return None
-    costs = {variant: _cost(values[variant], values[rounded]) for variant, rounded in ROUNDED.items()}
-    name = "perplexity" if values["dense"].metric == "perplexity" else f"points of {task} accuracy"
-    dense, repaired = (f"{cost.value:+.2f}" for cost in costs.values())
-    within = [cost.is_within for cost in costs.values()]
-    doubt = {2: ", both within the standard errors", 0: ", both beyond the standard errors"}.get(
-        sum(within), f", the {'first' if within[0] else 'second'} within the standard errors"
-    )
-    whom = "reconstructed" if result.spec.reconstruction != "none" else "pruned"
-    sentence = f"Int8 weights: {dense} {name} on the dense model and {repaired} on the {whom} one{doubt}"
-    if repair(result, task) is None or (share := recovery(result, task)) is None or share <= 0:
-        return f"{sentence}."
-    pruned, rounded = values["pruned"].value, values["reconstructed-int8"].value
-    left = (pruned - rounded) / (pruned - values["reconstructed"].value)
-    return f"{sentence}; {100 * left:.0f} % of what the repair gave back is still there."
-
-
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """What rounding did to a metric: perplexity, or percentage points; and whether the standard errors cover it.
-
-    Both models are measured on the same items, so the error of the difference is smaller than that of either.
-    """
-
-    value: float
-    is_within: bool
-
-
-def _cost(exact: Evaluation, rounded: Evaluation) -> _Cost:
-    change = rounded.value - exact.value
-    scale = 1 if exact.metric == "perplexity" else 100
-    return _Cost(scale * change, abs(change) <= hypot(exact.stderr, rounded.stderr))
 
 
 def _speed(result: RunResult) -> str:
