@@ -4,6 +4,10 @@ Every linear layer of the blocks keeps int8 weights and one scale for each outpu
 in the model's own precision, so that any width works and the same code runs on a CPU and on CUDA. Embeddings are looked up
 and not multiplied, and often shared with the head; norms and biases are a thousandth of the weights; and the head is where a
 rounded weight shows at once: these stay as they are, as they do wherever transformers quantises.
+
+*Measured* on SmolLM2, 128 tokens, two cores: 184 ms in fp32, 217 with int8 weights, which are cast for every product. Compiled
+by torch, which takes one to three minutes, 175 and 169. Rounding the activations to int8 too takes 247 ms (compiled 104), and
+perplexity from 17.48 to 17.91, where weights alone take it to 17.50; on CUDA its kernels want widths that are multiples of 8.
 """
 
 from __future__ import annotations

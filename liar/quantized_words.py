@@ -66,7 +66,7 @@ def _savings(result: RunResult) -> str | None:
     if not timed.keys() >= {*ROUNDED, *ROUNDED.values()}:
         return f"{sentence}."
     factors = [_slowness(timed[exact], timed[rounded]) for exact, rounded in ROUNDED.items()]
-    return f"{sentence}; a forward pass takes {factors[0]} and {factors[1]}."
+    return f"{sentence}; a forward pass takes {factors[0]} in the first and {factors[1]} in the second."
 
 
 def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
@@ -74,7 +74,7 @@ def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
 
 
 def _slowness(exact: Speed, rounded: Speed) -> str:
-    """``1.12 x the time``; times whose spreads reach each other are no difference."""
+    """``1.12 times as long``; times whose spreads reach each other are no difference."""
     if abs(rounded.seconds - exact.seconds) <= exact.spread + rounded.spread:
-        return "measurably the same time"
-    return f"{rounded.seconds / exact.seconds:.2f} x the time"
+        return "as long as before"
+    return f"{rounded.seconds / exact.seconds:.2f} times as long"
