@@ -34,7 +34,8 @@ def quantized(loaded: LoadedModel) -> LoadedModel:
     """An int8 copy of ``loaded``, which is not changed. What is not rounded is shared, so the copy costs a byte a weight.
 
     A weight w of row i becomes s_i * clamp(round(w / s_i), -128, 127) with s_i = max_j |W_ij| / 127.5 (1.2e-7 at least): no
-    entry is off by more than half a step s_i. ``save_pretrained`` writes the copy in a form that transformers loads where torchao is installed.
+    entry is off by more than half a step s_i. ``save_pretrained`` writes the copy in a form that transformers loads where
+    torchao is installed.
 
     Raises what :func:`check_quantizable` raises.
     """
