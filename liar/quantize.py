@@ -47,14 +47,11 @@ def quantized(loaded: LoadedModel) -> LoadedModel:
     shared = {id(tensor): tensor for tensor in [*loaded.model.parameters(), *loaded.model.buffers()]}
     model: Any = copy.deepcopy(loaded.model, shared)
     adapter = adapt(model)
-    rounding = Int8WeightOnlyConfig(
-        set_inductor_config=False
-    )  # nothing is compiled here, and its settings are everybody's
+    # Nothing is compiled here, and the compiler's settings are everybody's.
+    rounding = Int8WeightOnlyConfig(set_inductor_config=False)
     quantize_(adapter.layers, rounding)
-    inside = {id(linear) for linear in _linears(adapter)}
-    left = [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and id(module) not in inside
-    ]
+    inside = set(_linears(adapter))
+    left = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in inside]
     model.config.quantization_config = TorchAoConfig(rounding, modules_to_not_convert=left)
     model.hf_quantizer = AutoHfQuantizer.from_config(model.config.quantization_config)
     return dataclasses.replace(loaded, model=model, adapter=adapter)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from liar.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
-from liar.results import MEASURED, ROUNDED, RunResult
+from liar.results import MEASURED, ROUNDED, VARIANTS, RunResult
 from liar.spec import Task
 from liar.words import measurement, metric_value, repair, variant_name
 
@@ -28,7 +28,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     gap = 3 * _GAP  # a title of two lines, and above it the ticks and the title of the last axis
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
     labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
-    drawn = len(tasks) * len(variants) * _BAR + (len(tasks) - 1) * gap
+    drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
     figure = make_subplots(rows=len(tasks), subplot_titles=titles, vertical_spacing=gap / drawn)
     for row, task in enumerate(tasks, start=1):
         items = sorted(
