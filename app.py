@@ -30,6 +30,7 @@ from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.atlas import AtlasStore
+from liar.chatter import hush
 from liar.store import RunStore
 from liar.threads import settle_threads
 from liar.view import View
@@ -123,6 +124,7 @@ def warm_up() -> None:
 def main() -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     settle_threads()
+    hush()
     sys.setswitchinterval(SWITCH_SECONDS)
     store, registry = RunStore(), ModelRegistry()
 

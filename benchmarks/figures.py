@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from liar.chatter import hush
 from liar.threads import settle_threads
 
 settle_threads()
+hush()
 
 from readme import table, write
 

@@ -11,9 +11,19 @@ from gradio.blocks import Block
 from components.costs import CostsPanel
 from components.panel import Updates
 from liar.plots import metric_bars
-from liar.results import VARIANTS, Change, Evaluation, RunResult
+from liar.quantized_words import quantizations
+from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
 from liar.spec import Task
-from liar.words import CHANGE_GROUPS, MOST_CHANGES, ChangeGroup, changes_of, metric_value, recovery, share_of_dense
+from liar.words import (
+    CHANGE_GROUPS,
+    MOST_CHANGES,
+    ChangeGroup,
+    changes_of,
+    metric_value,
+    recovery,
+    share_of_dense,
+    variant_name,
+)
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -64,15 +74,16 @@ def _table(result: RunResult) -> str:
         '<div class="scroll" role="region" aria-label="Figures of the bars" tabindex="0">'
         f"<table><thead><tr>{head}</tr></thead>{body}</table></div>"
         "<p>Recovery is the share of what pruning broke that the repair gave back.</p>"
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in quantizations(result))
     )
 
 
 def _rows(result: RunResult, task: Task) -> str:
     items = [
-        item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)
+        item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
     name = "perplexity" if task == "perplexity" else f"{task} accuracy"
-    rows = [f'<th scope="row">{item.variant}</th>' + _cells(result, item) for item in items]
+    rows = [f'<th scope="row">{variant_name(item.variant)}</th>' + _cells(result, item) for item in items]
     first = f'<th scope="rowgroup" rowspan="{len(items)}">{name}</th>'
     return "<tbody>" + "".join(f"<tr>{first if not at else ''}{row}</tr>" for at, row in enumerate(rows)) + "</tbody>"
 

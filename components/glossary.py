@@ -120,4 +120,11 @@ TERMS: Mapping[str, Term] = {
         "SITE:ratio=0.2 prunes one site by its own ratio (0 keeps it whole); SITE:keep=1,4-6 never removes these units; "
         "SITE:remove=0 removes them first. Units count from 0. Clicking a cell of the heatmap offers the same.",
     ),
+    "quantize": Term(
+        "Measure it with weights of 8 bits, too.",
+        "What is int8?",
+        "Each weight of the blocks is rounded to one of 256 steps, one scale for each output channel. The dense and the "
+        "repaired model are then measured once more, which tells whether the repair survives. A byte a weight instead of "
+        "four saves memory; on a CPU it saves no time, since products are still taken in full precision.",
+    ),
 }

@@ -16,6 +16,8 @@ from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, P
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
+QUANTIZE = [("No", "none"), ("Also int8", "int8")]
+
 TEXTS = (AUTO, "wiki", "sentiment", "topic")
 """Calibration texts of the demo bundle."""
 
@@ -130,11 +132,17 @@ class Recipe:
             )
             _explained("edits")
 
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.quantize = gr.Radio(
+                QUANTIZE, value=spec.quantize, label="Quantise", info=TERMS["quantize"].help, elem_id="quantize"
+            )
+            _explained("quantize")
+
     @property
     def controls(self) -> dict[str, Block]:
         """Name of the choice in a spec -> its control."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
-        return {name: getattr(self, name) for name in (*names, "tokens", "multiple", "seed", "edits")}
+        return {name: getattr(self, name) for name in (*names, "tokens", "multiple", "seed", "edits", "quantize")}
 
     @property
     def inputs(self) -> list[Block]:

@@ -17,7 +17,7 @@ from liar.errors import LiarError, StorageError
 from liar.export import as_json, file_stem
 from liar.files import write_atomically
 from liar.plots import comparison_heatmap
-from liar.results import Evaluation, RunResult, Variant
+from liar.results import VARIANTS, Evaluation, Measured, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
@@ -258,10 +258,10 @@ def _kept(run: Run) -> str:
 def _metrics(run: Run) -> list[str]:
     """Name of the first task that was measured, and its value for the three variants."""
     task = next((item.task for item in run.evaluations), None)
-    values: dict[Variant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
+    values: dict[Measured, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
     said = [
         metric_value(values[variant].value, values[variant].metric) if variant in values else "not measured"
-        for variant in ("dense", "pruned", "reconstructed")
+        for variant in VARIANTS
     ]
     return ["perplexity" if task == "perplexity" else f"{task} accuracy" if task else "none", *said]
 

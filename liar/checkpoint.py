@@ -24,6 +24,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
+from liar.errors import InvalidSpecError
 from liar.export import as_json
 from liar.files import whole_folder
 from liar.model_card import model_card
@@ -34,6 +35,7 @@ from liar.models.placement import choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.source import weight_bytes
 from liar.models.weights import auto_class_of
+from liar.quantize import is_rounded
 from liar.results import RunResult
 
 Form = Literal["stock", "ragged"]
@@ -53,22 +55,22 @@ class Saved:
     bytes: int
     loader: str
     dtype: torch.dtype
+    rounded: bool = False
 
     @property
     def precision(self) -> str:
-        """``dtype`` as configs write it: ``float32``."""
-        return str(self.dtype).removeprefix("torch.")
+        """The number format of the weights as configs write it: ``float32``, or ``int8`` for those of linear layers."""
+        return "int8" if self.rounded else str(self.dtype).removeprefix("torch.")
 
     @property
     def sentence(self) -> str:
         """How it loads, and why so."""
+        needs = " where torchao is installed" if self.rounded else ""
         if self.form == "stock":
-            return (
-                f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it."
-            )
+            return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
             "Its layers have sizes that the family's config cannot name, so it brings a modelling file: "
-            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it."
+            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it{needs}."
         )
 
 
@@ -128,8 +130,11 @@ def save_model(
 
     ``dtype`` rounds the weights ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``, unless one
     weight is. Raises :class:`StorageError` when the folder exists or cannot be written, :class:`InvalidSpecError` for a dtype
-    that there is not.
+    that there is not, and for one with weights of eight bits.
     """
+    rounded = is_rounded(loaded.model)
+    if rounded and dtype != "auto":
+        raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
     precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
     sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
     with whole_folder(folder) as partial, _storage():
@@ -137,24 +142,22 @@ def save_model(
             save_weights(loaded.model, partial, shard_bytes)
             loaded.tokenizer.save_pretrained(partial)
         if precision != loaded.model.dtype:
-            _round_weights(partial, precision)
+            _cast_weights(partial, precision)
         _say_sizes(partial, loaded.model, sizes, loader, precision)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            card = model_card(result, loader, trust=sizes.form == "ragged")
+            card = model_card(result, loader, trust=sizes.form == "ragged", rounded=rounded)
             (partial / "README.md").write_text(card, encoding="utf-8")
-    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision)
+    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, rounded)
 
 
-def _round_weights(folder: Path, dtype: torch.dtype) -> None:
+def _cast_weights(folder: Path, dtype: torch.dtype) -> None:
     """File by file, so that no more than one shard is in memory; a model that is in use is not changed."""
     total = 0
     for path in folder.glob("*.safetensors"):
-        rounded = {
-            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()
-        }
-        total += sum(tensor.numel() * tensor.element_size() for tensor in rounded.values())
-        save_file(rounded, path, metadata={"format": "pt"})
+        weights = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+        total += sum(tensor.nbytes for tensor in weights.values())
+        save_file(weights, path, metadata={"format": "pt"})
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.exists():
         content = json.loads(index.read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from liar.chatter import hush
 from liar.errors import LiarError
 from liar.events import Finished
 from liar.export import as_json
@@ -30,6 +31,7 @@ from liar.spec import (
     Allocation,
     Criterion,
     PruneSpec,
+    Quantize,
     Reconstruction,
     Schedule,
     Targets,
@@ -71,6 +73,7 @@ def _size(text: str) -> int:
 
 ShardSize = Annotated[int, typer.Option(parser=_size, metavar="SIZE", help="Largest file of saved weights.")]
 _EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
+_QUANTIZE_HELP = "Measure the dense and the repaired model with weights of 8 bits as well, and save that one."
 
 
 @app.command("fetch-demo")
@@ -114,6 +117,7 @@ def prune(
     evaluate: Annotated[list[_TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
     edit: Annotated[list[str] | None, typer.Option(help=_EDIT_HELP)] = None,
+    quantize: Annotated[Quantize, typer.Option(help=_QUANTIZE_HELP)] = _DEFAULTS.quantize,
     save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
     save_dtype: Annotated[DTypeName, typer.Option(help="Round the saved weights; auto keeps them.")] = "auto",
     shard_size: ShardSize = "5GB",  # type: ignore[assignment]
@@ -140,6 +144,7 @@ def prune(
         evaluate=tuple(task.value for task in evaluate or ()),
         evaluate_limit=evaluate_limit,
         edits=tuple(edit or ()),
+        quantize=quantize,
     )
     finished = _run(spec)
     _print_result(finished.result)
@@ -340,6 +345,7 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
+    from liar.quantized_words import quantizations
     from liar.words import rounding, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
@@ -353,7 +359,7 @@ def _print_result(result: RunResult) -> None:
                 f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", str(item.n)
             )
         console.print(measures)
-    console.print(verdict(result))
+    console.print(verdict(result), *quantizations(result), sep="\n")
     if cost := rounding(result):
         console.print(cost)
 
@@ -403,6 +409,7 @@ def _counted(bar: Progress, description: str) -> Callable[[int, int], None]:
 def main() -> None:
     """Console entry point."""
     settle_threads()
+    hush()
     try:
         app()
     except LiarError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from liar.results import VARIANTS, Evaluation, RunResult, SiteReport
+from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
 
 _SURROUNDINGS = ("device", "dtype")
@@ -100,7 +100,7 @@ def _said(value: object) -> str:
 
 def _metrics(a: RunResult, b: RunResult) -> Iterable[MetricDifference]:
     at = {(item.task, item.variant): item for item in b.evaluations}
-    for item in sorted(a.evaluations, key=lambda item: (item.task, VARIANTS.index(item.variant))):
+    for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant))):
         if other := at.get((item.task, item.variant)):
             yield MetricDifference(item, other)
 

@@ -6,8 +6,9 @@ from huggingface_hub import ModelCardData
 
 from liar.export import as_command
 from liar.models.presets import PRESETS
-from liar.results import VARIANTS, Evaluation, RunResult
-from liar.words import metric_value, parameters, recipe, verdict
+from liar.quantized_words import quantizations
+from liar.results import MEASURED, Evaluation, RunResult
+from liar.words import metric_value, parameters, recipe, variant_name, verdict
 
 _ORIGINS = {
     "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -32,7 +33,7 @@ _TEMPLATE = """\
 
 {figures}
 ## Load it
-
+{needs}
 ```python
 from transformers import {loader}, AutoTokenizer
 
@@ -52,8 +53,16 @@ Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure
 """
 
 
-def model_card(result: RunResult, loader: str, *, trust: bool) -> str:
-    """Markdown with a YAML head. ``loader`` is the auto class that loads the model, ``trust`` whether it runs a file of it."""
+_NEEDS = """
+The linear layers of its blocks have int8 weights, one scale for each output channel: `pip install torchao` first.
+"""
+
+
+def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = False) -> str:
+    """Markdown with a YAML head. ``loader`` is the auto class that loads the model, ``trust`` whether it runs a file of it.
+
+    ``rounded`` says that the weights are int8.
+    """
     model = result.spec.model
     base = _ORIGINS.get(model, model)
     licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
@@ -71,6 +80,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool) -> str:
         parameters=parameters(result),
         recipe=recipe(result),
         figures=_figures(result),
+        needs=_NEEDS if rounded else "",
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
@@ -85,13 +95,18 @@ def _figures(result: RunResult) -> str:
     tasks = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:
         return ""
-    lines = [f"| | n | {' | '.join(VARIANTS)} |", f"|---|---|{'---|' * len(VARIANTS)}"]
+    variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
+    lines = [f"| | n | {' | '.join(map(variant_name, variants))} |", f"|---|---|{'---|' * len(variants)}"]
     for task in tasks:
-        items = [found.get((task, variant)) for variant in VARIANTS]
+        items = [found.get((task, variant)) for variant in variants]
         first = next(item for item in items if item is not None)
         name = task if task == first.metric else f"{task}, {first.metric}"
         lines.append(f"| {name} | {first.n:,} | {' | '.join(map(_value, items))} |")
-    return "\n".join(lines) + "\n\nValues ± their standard error, on texts that were not used to repair the model.\n"
+    said = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
+    return (
+        "\n".join(lines)
+        + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{said}"
+    )
 
 
 def _value(item: Evaluation | None) -> str:

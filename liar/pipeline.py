@@ -36,8 +36,9 @@ from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
+from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
+from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
@@ -172,6 +173,7 @@ class _Run:
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
                 speeds=self.measures.speeds,
+                weight_bytes=self.measures.weight_bytes,
                 warnings=self.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
@@ -189,6 +191,8 @@ class _Run:
                 "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
                 "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
             )
+        if self.spec.quantize == "int8":
+            check_quantizable(self.loaded)
         sites = self.adapter.sites(self.spec.targets)
         check_choices(self.spec, sites)
         if self.calibration is not None:
@@ -336,6 +340,8 @@ class _Run:
     def _measure(self, variant: Variant) -> Events:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given)
+        if self.spec.quantize == "int8" and variant in ROUNDED:
+            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

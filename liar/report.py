@@ -14,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from liar.export import as_command, as_python
 from liar.plots import error_heatmap, metric_bars
 from liar.plots.frame import VARIANT_COLOURS
+from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from liar.words import measurement, metric_value, parameters, recipe, verdict
+from liar.words import measurement, metric_value, parameters, recipe, variant_name, verdict
 
 _TEMPLATE = "report.html.j2"
 
@@ -28,6 +29,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.filters["variant_name"] = variant_name
 _ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
 
 SETTINGS = {
@@ -48,6 +50,7 @@ SETTINGS = {
     "evaluate": "Measured tasks",
     "evaluate_limit": "Windows or items of each task",
     "edits": "Decided by hand",
+    "quantize": "Weights also measured as",
 }
 
 
@@ -68,6 +71,7 @@ def html_report(result: RunResult) -> str:
         answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),
+        quantizations=quantizations(result),
         colours=VARIANT_COLOURS,
         plotly=Markup(get_plotlyjs()),
         figures={"heatmap": _plain(error_heatmap(result.sites)), "metrics": _plain(metric_bars(result))},
@@ -93,13 +97,13 @@ def _said(name: str, value: object) -> str:
     return f"{value:,} tokens" if name in ("tokens", "sequence_length") else str(value)
 
 
-def _measurements(result: RunResult) -> dict[str, dict[Variant, str]]:
+def _measurements(result: RunResult) -> dict[str, dict[str, str]]:
     """What was measured -> variant -> its value with one standard error."""
-    values: dict[str, dict[Variant, str]] = {}
+    values: dict[str, dict[str, str]] = {}
     for item in result.evaluations:
         value, stderr = metric_value(item.value, item.metric), metric_value(item.stderr, item.metric)
         what = measurement(result, item.task)
-        values.setdefault(what[:1].upper() + what[1:], {})[item.variant] = f"{value} ± {stderr}"
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = f"{value} ± {stderr}"
     return values
 
 

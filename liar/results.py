@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,12 @@ VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
 
 Work = Literal["prompt", "decoding", "text", "batch"]
 """What a model is timed at: a language model reads a prompt and writes, any other reads one text, or many at once."""
+Measured = Literal["dense", "dense-int8", "pruned", "reconstructed", "reconstructed-int8"]
+"""What can be measured: a variant, or its copy with weights of eight bits."""
+MEASURED: tuple[Measured, ...] = get_args(Measured)
+ROUNDED: dict[Variant, Measured] = {"dense": "dense-int8", "reconstructed": "reconstructed-int8"}
+DENSE: tuple[Measured, ...] = ("dense", "dense-int8")
+"""What pruning does not change."""
 
 
 class _Record(BaseModel):
@@ -69,7 +75,7 @@ class Evaluation(_Record):
 
     task: Task
     metric: Literal["perplexity", "accuracy"]
-    variant: Variant
+    variant: Measured
     value: float
     n: int
     stderr: float
@@ -111,7 +117,7 @@ class Change(_Record):
 class Speed(_Record):
     """Median seconds of one forward of ``tokens`` tokens on the run's device, with the quartiles' distance as spread."""
 
-    variant: Variant
+    variant: Measured
     seconds: float
     spread: float
     tokens: int
@@ -119,7 +125,10 @@ class Speed(_Record):
 
 
 class RunResult(_Record):
-    """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes."""
+    """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
+
+    ``weight_bytes`` is what the weights of each measured variant take in memory, shared ones once.
+    """
 
     schema_version: int = SCHEMA_VERSION
     spec: PruneSpec
@@ -130,6 +139,7 @@ class RunResult(_Record):
     generations: list[Generation] = []
     changes: list[Change] = []
     speeds: list[Speed] = []
+    weight_bytes: dict[Measured, int] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}

@@ -11,6 +11,7 @@ from liar.environment import readable_failures
 from liar.events import Progress
 from liar.files import pack
 from liar.models.catalog import LoadedModel
+from liar.quantize import quantized
 from liar.reload import reload_difference
 from liar.results import RunResult
 
@@ -42,14 +43,17 @@ def saving_steps(
 ) -> Generator[Progress, None, Delivered]:
     """Save ``loaded`` to a new ``folder`` and prove that it loads; an ``archive`` is the folder once more as a zip.
 
+    With weights of eight bits where the run asked for them.
+
     Raises what :func:`liar.checkpoint.save_model` and :func:`liar.reload.reload_difference` raise.
     """
     steps = 2 if archive is None else 3
     with readable_failures():
         yield Progress("save", 0, steps, f"Writing {folder.name}")
-        saved = save_model(loaded, folder, result, dtype=dtype, shard_bytes=shard_bytes)
+        model = quantized(loaded) if result.spec.quantize == "int8" else loaded
+        saved = save_model(model, folder, result, dtype=dtype, shard_bytes=shard_bytes)
         yield Progress("save", 1, steps, "Loading it in a fresh process")
-        difference = reload_difference(saved, loaded)
+        difference = reload_difference(saved, model)
         if archive is not None:
             yield Progress("save", 2, steps, f"Packing {archive.name}")
             pack(folder, archive)

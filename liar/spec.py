@@ -17,6 +17,7 @@ Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fi
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
 Reconstruction = Literal["none", "bias", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
+Quantize = Literal["none", "int8"]
 Task = Literal["perplexity", "sentiment", "topic"]
 SiteKind = Literal["ffn", "attention"]
 
@@ -63,6 +64,8 @@ class PruneSpec(BaseModel):
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Decided by hand, see :mod:`liar.edits`."""
+    quantize: Quantize = "none"
+    """Measure copies with rounded weights as well, see :mod:`liar.quantize`."""
 
     @field_validator("edits")
     @classmethod

@@ -24,7 +24,7 @@ from liar.events import Finished, Progress
 from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
 from liar.pipeline import stream
-from liar.results import Evaluation, RunResult
+from liar.results import DENSE, Evaluation, RunResult
 from liar.sharing import can_share, shared_calibration
 from liar.spec import MAX_RATIO, Criterion, PruneSpec, Reconstruction
 from liar.store import RunStore
@@ -135,7 +135,7 @@ def sweep_steps(
                         yield pace.at(event.stage, f"{_name(spec, sweep)}: {event.message}")
                     elif isinstance(event, Finished):
                         pace.step()
-                        dense = [item for item in event.result.evaluations if item.variant == "dense"]
+                        dense = [item for item in event.result.evaluations if item.variant in DENSE]
                         yield event.result
         yield pace.at("prune", "All runs are there")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, Protocol
 
-from liar.results import VARIANTS, Change, Evaluation, RunResult, SiteReport, Totals, Variant
+from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, SiteKind, Task
 
 ChangeGroup = Literal["broken", "mended", "lost"]
@@ -91,7 +91,7 @@ def recipe(result: Outcome) -> str:
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}."
     )
 
 
@@ -135,6 +135,11 @@ def repair(result: RunResult, task: Task) -> str | None:
     if share < 0:
         return f"the repair broke {-share:.0f} % more"
     return f"the repair gave back {share:.0f} % of what pruning broke"
+
+
+def variant_name(variant: Measured) -> str:
+    """``dense-int8`` -> ``dense int8``."""
+    return variant.replace("-", " ")
 
 
 def share_of_dense(result: RunResult, evaluation: Evaluation) -> float | None:
@@ -181,6 +186,10 @@ def _edited(spec: PruneSpec) -> str:
     return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
 
 
+def _rounded(spec: PruneSpec) -> str:
+    return f", also measured with {spec.quantize} weights" if spec.quantize != "none" else ""
+
+
 def _removed(result: Outcome) -> str:
     """``Half of the neurons``, or each kind by itself where their shares differ."""
     shares: dict[SiteKind, float] = {}
@@ -224,7 +233,7 @@ def _speed(result: RunResult) -> str:
     return f", {factor} times as fast (measured)"
 
 
-def _values(result: RunResult, task: Task) -> dict[Variant, Evaluation] | None:
+def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
     """The task's evaluation of each variant; None where one is missing."""
     values = {item.variant: item for item in result.evaluations if item.task == task}
     return values if values.keys() >= set(VARIANTS) else None

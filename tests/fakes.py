@@ -9,12 +9,15 @@ import numpy as np
 from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import (
+    MEASURED,
+    ROUNDED,
     VARIANTS,
     Change,
     Costs,
     CostsResult,
     Evaluation,
     Generation,
+    Measured,
     ModelInfo,
     Quartiles,
     RunResult,
@@ -22,7 +25,6 @@ from liar.results import (
     Speed,
     SpeedComparison,
     Totals,
-    Variant,
     Work,
 )
 from liar.spec import CRITERIA, PruneSpec, Reconstruction, SiteKind
@@ -92,7 +94,27 @@ def change(text: str, label: str, *answers: str) -> Change:
     return Change(task="sentiment", text=text, label=label, answers=dict(zip(VARIANTS, answers, strict=True)))
 
 
-def speed(variant: Variant, seconds: float, spread: float = 0.001) -> Speed:
+def rounded_run(**values: float) -> RunResult:
+    """:func:`language_run` with int8 copies, 0.5 worse than the models they were made from or as ``values`` say."""
+    run = language_run(quantize="int8")
+    exact = {item.variant: item for item in run.evaluations}
+    chosen = {"dense_int8": 16.7, "reconstructed_int8": 42.9, **values}
+    copies = [
+        exact[variant].model_copy(update={"variant": rounded, "value": chosen[rounded.replace("-", "_")]})
+        for variant, rounded in ROUNDED.items()
+    ]
+    sizes: dict[Measured, int] = {"dense": 538_000_000, "dense-int8": 220_000_000, "pruned": 377_000_000}
+    sizes |= {"reconstructed": 377_000_000, "reconstructed-int8": 179_000_000}
+    return run.model_copy(
+        update={
+            "evaluations": sorted([*run.evaluations, *copies], key=lambda item: MEASURED.index(item.variant)),
+            "weight_bytes": sizes,
+            "speeds": [speed("dense", 0.2), speed("dense-int8", 0.23), speed("reconstructed", 0.15), _SLOWER],
+        }
+    )
+
+
+def speed(variant: Measured, seconds: float, spread: float = 0.001) -> Speed:
     return Speed(variant=variant, seconds=seconds, spread=spread, tokens=128, repeats=9)
 
 
@@ -132,6 +154,10 @@ def costs_result(*speeds: SpeedComparison, **pruned: Any) -> CostsResult:
         speeds=list(speeds) or [turns("prompt", 1.3, 1.4, 1.5), turns("decoding", 1.1, 1.2, 1.25)],
         repeats=7,
     )
+
+
+_SLOWER = speed("reconstructed-int8", 0.151)
+"""No slower than the spread of the two times."""
 
 
 def classifier_run(**choices: Any) -> RunResult:

@@ -9,9 +9,12 @@ import torch
 from accelerate import cpu_offload
 
 from liar.models.adapter import adapt
+from liar.models.catalog import LoadedModel
+from liar.quantize import quantized
 from liar.walk import walk
 from tests.families import batches, build
 from tests.test_families import half, logits, prune
+from tests.tiny import tokenizer
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -40,6 +43,31 @@ def test_cuda_prunes_like_the_cpu(name: str, sequential: bool) -> None:
     batch = batches(1)[0]
     found = logits(model, {key: tensor.cuda() for key, tensor in batch.items()}).cpu()
     torch.testing.assert_close(found, logits(expected, batch), rtol=1e-6, atol=1e-6)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", ["llama", "bert"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cuda_rounds_like_the_cpu(name: str, dtype: torch.dtype) -> None:
+    """Pruned widths too, which are multiples of nothing."""
+    model = build(name)
+    prune(adapt(model), {site: max(1, site.bundles // 2 - 1) for site in adapt(model).sites()})
+    model.to(dtype)
+    there = copy.deepcopy(model).cuda()
+    expected = quantized(LoadedModel(name, model, tokenizer(64), adapt(model), None)).model
+    found = quantized(LoadedModel(name, there, tokenizer(64), adapt(there), None)).model
+    for (key, weight), other in zip(expected.named_parameters(), found.parameters(), strict=True):
+        if hasattr(weight, "qdata"):
+            assert other.qdata.is_cuda
+            assert (other.qdata.cpu().int() - weight.qdata.int()).abs().max() <= 1, key
+    batch = batches(1)[0]
+    tolerance = 1e-3 if dtype == torch.float32 else 0.2
+    torch.testing.assert_close(
+        logits(found, {key: tensor.cuda() for key, tensor in batch.items()}).cpu(),
+        logits(expected, batch),
+        rtol=tolerance,
+        atol=tolerance,
+    )
 
 
 @needs_cuda

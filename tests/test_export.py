@@ -43,6 +43,7 @@ SPECS = [
         evaluate=("sentiment", "topic"),
         evaluate_limit=12,
         edits=("layers.0.ffn:ratio=0", "layers.1.attention:keep=0,2-3"),
+        quantize="int8",
     ),
     PruneSpec(model="--help", calibration="-x.txt"),
     PruneSpec(model="C:\\models\\zwölf\n"),

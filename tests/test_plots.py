@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.plots import error_heatmap, metric_bars
-from tests.fakes import classifier_run, language_run
+from liar.spec import TASKS
+from tests.fakes import classifier_run, language_run, rounded_run
 
 
 def test_bars_show_value_error_and_n() -> None:
@@ -17,6 +18,21 @@ def test_bars_show_value_error_and_n() -> None:
     assert list(bar.error_x["array"]) == [item.stderr for item in run.evaluations]
     assert "20 windows of 256 tokens" in figure.to_json()
     assert all("20" in text for text in bar.hovertext)
+
+
+def test_rounded_models_have_bars_beside_those_they_were_made_from() -> None:
+    bar = next(trace for trace in metric_bars(rounded_run()).data if isinstance(trace, go.Bar))
+    assert list(bar.y) == ["dense", "dense int8", "pruned", "reconstructed", "reconstructed int8"]
+    assert len(set(bar.marker.color)) == 5
+    plain, wider = metric_bars(language_run()).layout, metric_bars(rounded_run()).layout
+    assert (wider.height, wider.margin.l) > (plain.height, plain.margin.l)
+
+
+def test_a_run_that_measured_one_variant_of_many_tasks_has_bars() -> None:
+    first = language_run().evaluations[0]
+    tasks = [first.model_copy(update={"task": task}) for task in TASKS]
+    bars = metric_bars(language_run().model_copy(update={"evaluations": tasks}))
+    assert [list(bar.y) for bar in bars.data] == [["dense"]] * len(TASKS)
 
 
 def test_a_run_that_measured_nothing_says_so() -> None:

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import pytest
 
 from liar.export import as_command
+from liar.quantized_words import quantizations
 from liar.report import html_report
 from liar.results import Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
 from liar.words import verdict
-from tests.fakes import classifier_run, language_run
+from tests.fakes import classifier_run, language_run, rounded_run
 
 NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
@@ -89,6 +90,20 @@ def test_everything_of_the_run_is_in_it() -> None:
         *(as_command(run.spec), 'model="demo/minilm-sentiment"', "result = liar.run(spec)"),
     ):
         assert words in text
+
+
+def test_rounded_models_are_in_it_with_names_for_people() -> None:
+    text = Document(html_report(rounded_run())).text
+    for words in (
+        "dense int8",
+        "reconstructed int8",
+        "16.7 ± 0.8",
+        "42.9 ± 2.1",
+        "220.0 MB",
+        *quantizations(rounded_run()),
+    ):
+        assert words.replace(" %", "\u00a0%") in text or words in text
+    assert "dense-int8 " not in text
 
 
 def test_the_three_models_answer_side_by_side() -> None:

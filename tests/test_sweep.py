@@ -152,6 +152,14 @@ def test_every_point_equals_a_run_by_itself(
         assert same(result, run(result.spec, model))
 
 
+def test_the_rounded_dense_model_is_measured_once_too(model: LoadedModel, text: str, measured: list[str]) -> None:
+    sweep = SweepSpec.create(base=spec(text, quantize="int8", allocation="uniform"), ratios=(0.2, 0.5))
+    found = points(sweep_steps(sweep, model))
+    assert (measured.count("dense"), measured.count("dense-int8"), measured.count("reconstructed-int8")) == (1, 1, 2)
+    for result in found:
+        assert same(result, run(result.spec, model))
+
+
 def test_criteria_with_gradients_share_them(model: LoadedModel, text: str, measured: list[str]) -> None:
     sweep = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda"))
     for result in points(sweep_steps(sweep, model)):

@@ -16,7 +16,7 @@ from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps
 from liar.evaluate.perplexity import perplexity_steps
-from liar.results import Evaluation, Variant
+from liar.results import Evaluation, Measured
 from liar.spec import Task
 from liar.timing import finish
 
@@ -30,7 +30,7 @@ Steps = Generator[tuple[int, int], None, Evaluation]
 def evaluate_steps(
     loaded: LoadedModel,
     task: Task,
-    variant: Variant = "dense",
+    variant: Measured = "dense",
     *,
     split: Split = "test",
     limit: int | None = None,
@@ -56,7 +56,7 @@ def evaluate_steps(
 def evaluate(
     loaded: LoadedModel,
     task: Task,
-    variant: Variant = "dense",
+    variant: Measured = "dense",
     *,
     split: Split = "test",
     limit: int | None = None,
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _perplexity(
-    loaded: LoadedModel, variant: Variant, split: Split, limit: int | None, data: str | None, sequence_length: int
+    loaded: LoadedModel, variant: Measured, split: Split, limit: int | None, data: str | None, sequence_length: int
 ) -> Steps:
     if not loaded.is_language_model:
         raise InvalidSpecError(
@@ -92,7 +92,7 @@ def _perplexity(
 def _accuracy(
     loaded: LoadedModel,
     task: Task,
-    variant: Variant,
+    variant: Measured,
     split: Split,
     limit: int | None,
     data: str | None,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from liar.data.tasks import LabelledText
-from liar.results import VARIANTS, Change, Variant
+from liar.results import VARIANTS, Change, Measured
 from liar.spec import Task
 from liar.words import CHANGE_GROUPS, MOST_CHANGES, groups_of
 
@@ -19,9 +19,9 @@ class Comparison:
 
     def __init__(self) -> None:
         self._items: dict[Task, LabelledText] = {}
-        self._answers: dict[Task, dict[Variant, Sequence[int]]] = {}
+        self._answers: dict[Task, dict[Measured, Sequence[int]]] = {}
 
-    def note(self, task: Task, variant: Variant, items: LabelledText, answers: Sequence[int]) -> None:
+    def note(self, task: Task, variant: Measured, items: LabelledText, answers: Sequence[int]) -> None:
         """Remember the answers to ``items``, the same ones for every variant: positions in ``items.label_names``."""
         self._items[task] = items
         self._answers.setdefault(task, {})[variant] = answers
@@ -36,7 +36,7 @@ class Comparison:
         ]
 
 
-def _differing(task: Task, items: LabelledText, answers: dict[Variant, Sequence[int]]) -> Iterator[Change]:
+def _differing(task: Task, items: LabelledText, answers: dict[Measured, Sequence[int]]) -> Iterator[Change]:
     """Items whose answers are not all the same."""
     names = items.label_names
     for position, (text, label) in enumerate(zip(items.texts, items.labels, strict=True)):

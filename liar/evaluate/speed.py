@@ -12,7 +12,7 @@ from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.models.adapter import execution_device
-from liar.results import Quartiles, Speed, Variant
+from liar.results import Measured, Quartiles, Speed
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -25,7 +25,7 @@ _LEAST, _MOST = 3, 9
 _SECONDS = 0.4
 
 
-def speed_steps(loaded: LoadedModel, variant: Variant = "dense") -> Generator[tuple[int, int], None, Speed]:
+def speed_steps(loaded: LoadedModel, variant: Measured = "dense") -> Generator[tuple[int, int], None, Speed]:
     """Yield (forwards done, forwards at most); return the median time of one and the distance of its quartiles.
 
     The batch is one sequence of 128 tokens, or as many as the model has positions for. The first forward, which pays for

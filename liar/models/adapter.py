@@ -86,7 +86,14 @@ class Adapter(ABC):
         """The linear layers that write the site's channels."""
 
     def sites(self, targets: Targets = "both") -> list[Site]:
-        """All sites of the chosen targets, in the order of the computation."""
+        """All sites of the chosen targets, in the order of the computation.
+
+        Raises :class:`UnsupportedModelError` for a model whose weights are rounded already: nothing can be solved for them.
+        """
+        if getattr(self.config, "quantization_config", None) is not None:
+            raise UnsupportedModelError(
+                "This model is quantised already; prune the one it was made from, and quantise what is left of it."
+            )
         kinds: list[SiteKind] = []
         if targets in ("heads", "both"):
             kinds.append("attention")

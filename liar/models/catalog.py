@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from huggingface_hub import try_to_load_from_cache
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -143,9 +145,16 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def bytes_in_memory(module: nn.Module) -> int:
-    """Bytes of all parameters and buffers, shared ones once."""
+    """Bytes of all parameters and buffers, shared ones once; weights that lie elsewhere count by their shape."""
     tensors = [*module.parameters(), *module.buffers()]
-    return sum(tensor.nbytes for tensor in tensors)
+    return sum(stored.nbytes for tensor in tensors for stored in _stored(tensor))
+
+
+def _stored(tensor: Tensor) -> list[Tensor]:
+    """What a weight holds: itself, or the tensors of which a quantised one is made."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return [tensor]
+    return [cast(Tensor, getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0]]
 
 
 def bytes_on_disk(model: str) -> int | None:

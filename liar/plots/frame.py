@@ -6,12 +6,18 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from liar.results import Variant
+from liar.results import Measured
 from liar.spec import Reconstruction
 
 # Okabe and Ito's palette: told apart with any colour vision. Grey for what was, vermilion for the damage, blue for the
-# repair; the same three wherever the variants stand side by side.
-VARIANT_COLOURS: dict[Variant, str] = {"dense": "#7a8190", "pruned": "#d55e00", "reconstructed": "#0072b2"}
+# repair; the same three wherever the variants stand side by side, and a lighter tint for a rounded copy.
+VARIANT_COLOURS: dict[Measured, str] = {
+    "dense": "#7a8190",
+    "dense-int8": "#b3b8c2",
+    "pruned": "#d55e00",
+    "reconstructed": "#0072b2",
+    "reconstructed-int8": "#66a9d1",
+}
 
 RECONSTRUCTION_COLOURS: dict[Reconstruction, str] = {
     "none": VARIANT_COLOURS["pruned"],

@@ -1,4 +1,4 @@
-"""The metric of the dense, the pruned and the reconstructed model."""
+"""The metric of the dense, the pruned and the reconstructed model, and of their int8 copies."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from liar.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
-from liar.results import VARIANTS, RunResult
+from liar.results import MEASURED, ROUNDED, VARIANTS, RunResult
 from liar.spec import Task
-from liar.words import measurement, metric_value, repair
+from liar.words import measurement, metric_value, repair, variant_name
 
 _BAR, _LABELS = 34, 108
 """Height of a bar and the width of the names beside it, in pixels."""
+
+_ROUNDED = 30
+"""More width for the longer names of int8 models."""
 
 _GAP = 34
 
 
 def metric_bars(result: RunResult) -> go.Figure:
-    """Dense, pruned and reconstructed for every task that was measured, with one standard error to each side."""
+    """Every variant for every task that was measured, with one standard error to each side."""
     tasks: list[Task] = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:
         return empty("No metric was measured in this run.")
     titles = [_title(result, task) for task in tasks]
     gap = 3 * _GAP  # a title of two lines, and above it the ticks and the title of the last axis
-    drawn = len(tasks) * len(VARIANTS) * _BAR + (len(tasks) - 1) * gap
+    variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
+    labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
+    drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
     figure = make_subplots(rows=len(tasks), subplot_titles=titles, vertical_spacing=gap / drawn)
     for row, task in enumerate(tasks, start=1):
         items = sorted(
-            (item for item in result.evaluations if item.task == task), key=lambda item: VARIANTS.index(item.variant)
+            (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
         )
         figure.add_trace(
             go.Bar(
                 x=[item.value for item in items],
-                y=[item.variant for item in items],
+                y=[variant_name(item.variant) for item in items],
                 orientation="h",
                 width=0.62,
                 marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
                 error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
                 hovertext=[
-                    f"<b>{item.variant}</b><br>{item.metric} {metric_value(item.value, item.metric)} "
+                    f"<b>{variant_name(item.variant)}</b><br>{item.metric} {metric_value(item.value, item.metric)} "
                     f"± {metric_value(item.stderr, item.metric)} (one standard error)<br>n = {item.n:,}"
                     for item in items
                 ],
@@ -51,7 +56,7 @@ def metric_bars(result: RunResult) -> go.Figure:
         for item in items:  # bar labels would sit on the error bars: write them past the whisker
             figure.add_annotation(
                 x=item.value + item.stderr,
-                y=item.variant,
+                y=variant_name(item.variant),
                 text=f"<b>{metric_value(item.value, item.metric)}</b>",
                 xanchor="left",
                 xshift=8,
@@ -70,8 +75,8 @@ def metric_bars(result: RunResult) -> go.Figure:
         )
     figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=6)
     figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **STANDOFF)
-    flush_left(figure, len(tasks), shift=-_LABELS)
-    return framed(figure, drawn, bottom=52, left=_LABELS, right=4)
+    flush_left(figure, len(tasks), shift=-labels)
+    return framed(figure, drawn, bottom=52, left=labels, right=4)
 
 
 def _title(result: RunResult, task: Task) -> str:

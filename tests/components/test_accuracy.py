@@ -10,9 +10,9 @@ import gradio as gr
 import pytest
 
 from components.accuracy import AccuracyPanel
-from liar.results import RunResult
+from liar.results import VARIANTS, RunResult
 from liar.words import MOST_CHANGES
-from tests.fakes import change, classifier_run, language_run
+from tests.fakes import change, classifier_run, language_run, rounded_run
 
 
 class Page(HTMLParser):
@@ -82,6 +82,15 @@ def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> Non
     said = table(panel, language_run()).pieces
     for piece in ("42.4", "± 2.1", "20 windows", "262 %", "72 %"):
         assert piece in said
+
+
+def test_rounded_models_stand_beside_those_they_were_made_from(panel: AccuracyPanel) -> None:
+    said = table(panel, rounded_run()).pieces
+    rows = [piece for piece in said if piece.split(" ")[0] in VARIANTS]
+    assert rows == ["dense", "dense int8", "pruned", "reconstructed", "reconstructed int8"]
+    assert "42.9" in said
+    assert any(piece.startswith("Int8 weights: +0.50 perplexity on the dense model") for piece in said)
+    assert not any("nt8" in piece for piece in table(panel, language_run()).pieces)
 
 
 def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel) -> None:

@@ -31,6 +31,7 @@ FULL = PruneSpec.create(
     sequence_length=128,
     evaluate=("topic", "sentiment"),
     evaluate_limit=5,
+    quantize="int8",
 )
 """Nothing in it is a default."""
 

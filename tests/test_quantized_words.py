@@ -1,0 +1,48 @@
+"""What is said of int8 copies is what their figures say, and no more than the standard errors allow."""
+
+from __future__ import annotations
+
+import pytest
+
+from liar.quantized_words import quantizations
+from tests.fakes import classifier_run, language_run, rounded_run
+
+
+def test_costs_and_savings_are_said() -> None:
+    assert quantizations(rounded_run()) == [
+        "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
+        "errors; 99 % of what the repair gave back is still there.",
+        "They take 220 instead of 538 MB of memory in the dense model and 179 instead of 377 MB in the smaller one; "
+        "a forward pass takes 1.15 times as long in the first and as long as before in the second.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dense", "reconstructed", "said"),
+    [
+        (15.9, 110.7, "-0.30 perplexity on the dense model and +68.30 on the reconstructed one, the first within"),
+        (20.0, 42.4, "+3.80 perplexity on the dense model and +0.00 on the reconstructed one, the second within"),
+        (20.0, 80.0, "both beyond the standard errors; 45 % of what the repair gave back is still there."),
+        (16.2, 120.0, "-14 % of what the repair gave back"),
+    ],
+)
+def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: float, said: str) -> None:
+    first, _ = quantizations(rounded_run(dense_int8=dense, reconstructed_int8=reconstructed))
+    assert said in first
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert quantizations(language_run()) == quantizations(classifier_run()) == []
+    run = rounded_run()
+    untimed = run.model_copy(update={"speeds": []})
+    assert quantizations(untimed)[1].endswith("in the smaller one.")
+
+
+def test_a_repair_that_gave_back_nothing_has_nothing_to_lose() -> None:
+    run = rounded_run()
+    worse = [item.model_copy(update={"value": 130.0}) if "rec" in item.variant else item for item in run.evaluations]
+    first, _ = quantizations(run.model_copy(update={"evaluations": worse}))
+    assert "gave back" not in first
+    bare = run.model_copy(update={"spec": run.spec.model_copy(update={"reconstruction": "none"})})
+    assert "on the pruned one" in quantizations(bare)[0]
+    assert "gave back" not in quantizations(bare)[0]
