@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
-from liar.checkpoint import reload_difference, save_model
+from liar.checkpoint import save_model
 from liar.data.tasks import LabelledText
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.events import Finished
@@ -26,6 +26,7 @@ from liar.model_card import model_card
 from liar.models.adapter import adapt
 from liar.models.catalog import bytes_in_memory
 from liar.quantize import quantized
+from liar.reload import reload_difference
 from liar.results import MEASURED, RunResult
 from tests import families, tiny
 from tests.test_checkpoint import cut
