@@ -14,6 +14,8 @@ from components.answers import by_prompt, legend, live_answers, stored_answers
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
+from components.rate import client_of
+from components.work import loaded_for
 from liar.errors import InvalidSpecError, LiarError
 from liar.results import RunResult
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 
 log = logging.getLogger(__name__)
 
-MIN_TOKENS, MAX_TOKENS = 8, 200
+MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
@@ -52,7 +54,9 @@ class GenerationsPanel:
         with gr.Row(elem_id="generations-presets"):
             self.presets = [gr.Button(preset, size="sm", min_width=160) for preset in presets]
         with gr.Row(visible=writes, elem_id="generations-settings") as self.settings:
-            self.tokens = gr.Slider(MIN_TOKENS, MAX_TOKENS, 48, step=1, label="New tokens", min_width=160)
+            self.tokens = gr.Slider(
+                MIN_TOKENS, studio.profile.new_tokens, 48, step=1, label="New tokens", min_width=160
+            )
             self.temperature = gr.Slider(
                 0, MAX_TEMPERATURE, 0, step=0.1, label="Temperature", info="0 takes the likeliest token.", min_width=160
             )
@@ -125,8 +129,8 @@ class GenerationsPanel:
     ) -> Iterator[Updates]:
         """Put one prompt to the three models of the run, as a job; what they say appears as they say it."""
         try:
-            prompt = read_prompt(text)
-            choices = _settings(tokens, temperature, seed)
+            prompt = read_prompt(text, self.studio.profile.prompt_characters)
+            choices = self._settings(tokens, temperature, seed)
             self._variants(key)
             job = self.studio.jobs.submit(
                 str(request.session_hash),
@@ -134,6 +138,7 @@ class GenerationsPanel:
                 "Asking the models",
                 lambda: self._questions(key, prompt, choices),
                 kind="ask",
+                client=client_of(request),
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error)), self.bring: self._bring(key)}
@@ -148,7 +153,11 @@ class GenerationsPanel:
             return
         try:
             job = self.studio.jobs.submit(
-                str(request.session_hash), key, f"Pruning {result.spec.model} again", lambda: self._again(result)
+                str(request.session_hash),
+                key,
+                f"Pruning {result.spec.model} again",
+                lambda: self._again(result),
+                client=client_of(request),
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error))}
@@ -161,7 +170,7 @@ class GenerationsPanel:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False)}
 
-    def leave(self, id: str, prompt: str, preset: str, request: gr.Request) -> Updates:
+    def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""
         job = self.studio.jobs.get(id)
         if job is not None and job.kind == "ask":  # a run that brings models back may be somebody's Apply as well
@@ -170,7 +179,7 @@ class GenerationsPanel:
             self.button: gr.update(interactive=True),
             self.stop: gr.update(interactive=False),
             self.job: "",
-            self.prompt: preset if is_preset(prompt) else prompt,
+            self.prompt: preset if is_preset(prompt or "") else prompt,
             self.live: "",
         }
 
@@ -187,7 +196,7 @@ class GenerationsPanel:
         from liar.pipeline import stream
 
         spec = result.spec
-        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
+        loaded = loaded_for(self.studio, spec)
         if is_offloaded(loaded.model):
             raise InvalidSpecError(
                 "This model is streamed, so its variants cannot stay in memory; choose a smaller one."
@@ -215,23 +224,22 @@ class GenerationsPanel:
             raise InvalidSpecError(_ABSENT)
         return variants
 
+    def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
+        """Arguments of :func:`liar.variants.ask`; raises :class:`InvalidSpecError` for what no control allows."""
+        for name, value, least, most in (
+            ("number of new tokens", tokens, MIN_TOKENS, self.studio.profile.new_tokens),
+            ("temperature", temperature, 0, MAX_TEMPERATURE),
+            ("seed", seed, 0, MAX_SEED),
+        ):
+            if not isinstance(value, int | float) or not least <= value <= most:
+                raise InvalidSpecError(f"The {name} should be a number from {least} to {most:,}.")
+        return {"max_new_tokens": int(tokens or 0), "temperature": float(temperature or 0), "seed": int(seed or 0)}
+
     def _is_absent(self, key: str) -> bool:
         return bool(key) and self.studio.registry.variants(key) is None
 
     def _bring(self, key: str) -> Any:
         return gr.update(visible=self._is_absent(key), interactive=True)
-
-
-def _settings(tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
-    """Arguments of :func:`liar.variants.ask`; raises :class:`InvalidSpecError` for what no control allows."""
-    for name, value, least, most in (
-        ("number of new tokens", tokens, MIN_TOKENS, MAX_TOKENS),
-        ("temperature", temperature, 0, MAX_TEMPERATURE),
-        ("seed", seed, 0, MAX_SEED),
-    ):
-        if not isinstance(value, int | float) or not least <= value <= most:
-            raise InvalidSpecError(f"The {name} should be a number from {least} to {most:,}.")
-    return {"max_new_tokens": int(tokens or 0), "temperature": float(temperature or 0), "seed": int(seed or 0)}
 
 
 def _line(title: str, snapshot: Snapshot) -> str:

@@ -15,6 +15,7 @@ from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
+from components.rate import client_of
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
@@ -53,7 +54,9 @@ class Work:
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
 
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
-        return self.jobs.submit(str(request.session_hash), f"{self.kind}:{key}", title, make, kind=self.kind)
+        return self.jobs.submit(
+            str(request.session_hash), f"{self.kind}:{key}", title, make, kind=self.kind, client=client_of(request)
+        )
 
     def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
         """After ``event`` (the opening of the page), ``watch`` the job that this browser began if it is still at work."""
@@ -147,6 +150,8 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
+    """The model of ``spec``. Every load goes through here, so that none is of a recipe that the profile refuses."""
+    studio.profile.check(spec)
     return studio.registry.get(spec.model, spec.device, spec.dtype)
 
 
