@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from typing import Any
@@ -161,12 +162,13 @@ def main(arguments: list[str] | None = None) -> None:
     # Gradio serves what lies in its temporary folder, which all its apps on a machine share unless they are told otherwise.
     with tempfile.TemporaryDirectory(prefix="liar-page-", dir=os.environ.get("GRADIO_TEMP_DIR")) as downloads:
         os.environ["GRADIO_TEMP_DIR"] = downloads
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes as well
         serve(profile)
 
 
 def serve(profile: Profile) -> None:
     """Build the page and answer until the process ends."""
-    store, registry = RunStore(), ModelRegistry()
+    store, registry = RunStore(), ModelRegistry(profile.model_bytes)
 
     def keep(key: str, finished: Any) -> None:
         if finished.variants is not None:

@@ -26,8 +26,10 @@ class Page(gr.Blocks):
         self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
     ) -> dict[str, Any]:
         event = options.get("event_data")
-        if event is not None and not isinstance(event._data, dict):
-            event._data = {}
+        if event is not None:
+            event._data = event._data if isinstance(event._data, dict) else {}
+            if _names_file(event._data):
+                raise gr.Error(_REFUSED, print_exception=False)
         return await super().process_api(block_fn, inputs, *args, **options)
 
     async def preprocess_data(

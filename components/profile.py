@@ -20,9 +20,10 @@ TEXTS = (AUTO, "wiki", "sentiment", "topic")
 class Profile(BaseModel):
     """What visitors may ask for, and how much of it. Each number is the most that is allowed.
 
-    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`; ``any_device`` every
+    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device`` every
     device and dtype beside ``auto``. ``starts`` is how often one client may start a job, in the notation of the library
-    limits; "" for any number. ``runs`` is those of one sweep. ``body_bytes`` is the size of a request, ``sessions`` how many visitors are remembered and
+    limits; "" for any number. ``runs`` is those of one sweep. ``model_bytes`` is what models in memory may take, 0 for a
+    quarter of the machine; ``body_bytes`` the size of a request; ``sessions`` how many visitors are remembered and
     ``unread`` how many answers wait for one who does not fetch them. ``preload`` names a model to load as soon as the page
     is up.
     """
@@ -43,6 +44,7 @@ class Profile(BaseModel):
     new_tokens: int
     waiting_jobs: int
     starts: str
+    model_bytes: int
     body_bytes: int
     sessions: int
     unread: int
@@ -89,6 +91,7 @@ LOCAL = Profile(
     new_tokens=200,
     waiting_jobs=16,
     starts="",
+    model_bytes=0,
     body_bytes=4_000_000,
     sessions=1_000,
     unread=1_000,
@@ -110,8 +113,9 @@ PUBLIC = Profile(
     new_tokens=96,
     waiting_jobs=16,
     starts="12 per 10 minutes; 40 per hour",
+    model_bytes=1_500_000_000,
     body_bytes=65_536,
-    sessions=500,
+    sessions=300,
     unread=64,
     preload=PruneSpec().model,
 )
