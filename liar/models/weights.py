@@ -144,8 +144,9 @@ def explained(source: Source, load: Callable[[], T]) -> T:
     except OSError as error:
         if "safetensors" in str(error):
             raise UnsupportedModelError(
-                f"{source.path!r} has no safetensors weights, and pickled ones may run code; load and save it once "
-                "with save_pretrained where you trust it."
+                f"{source.path!r} has no safetensors weights, and pickled ones may run code; where you trust it, load it "
+                "with from_pretrained of transformers, save model and tokenizer to a new folder with save_pretrained, and "
+                "name that folder."
             ) from error
         raise ModelNotFoundError(
             f"The files of {source.path!r} are incomplete or out of reach; check the folder or the network."

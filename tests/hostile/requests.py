@@ -127,7 +127,8 @@ BODIES: tuple[tuple[str, bytes, dict[str, str]], ...] = (
     ("8 MB", b'{"data": [{"model": "' + b"x" * 8_000_000 + b'"}]}', JSON),
     ("a lie about its length", b'{"data": [{}]}', {**JSON, "content-length": "99999999999"}),
     ("a negative length", b'{"data": [{}]}', {**JSON, "content-length": "-1"}),
-    ("endless pieces", b"10000\r\n" + b" " * 65_536 + b"\r\n10\r\n" + b" " * 16 + b"\r\n", {**JSON, "transfer-encoding": "chunked"}),
+    ("endless pieces", b"10000\r\n" + b" " * 65_536 + b"\r\n10\r\n" + b" " * 16 + b"\r\n",
+     {**JSON, "transfer-encoding": "chunked"}),
     ("gzip", b"\x1f\x8b\x08\x00" + b"\0" * 60, {**JSON, "content-encoding": "gzip"}),
     ("a form", b"data=1", {"content-type": "application/x-www-form-urlencoded"}),
     ("parts", b'--x\r\ncontent-disposition: form-data; name="f"; filename="/tmp/x"\r\n\r\nhi\r\n--x--\r\n',
@@ -284,7 +285,8 @@ def unharmed(trap: str) -> Iterator[Request]:
         yield Request(f"/config with {str(headers)[:60]}", "GET", "/config", None, headers)
     for query in (
         "model=/etc/passwd", "model={trap}/x", "calibration=secret.txt", "deep_link=../../etc", "ratio=nan&seed=1e999",
-        "%00=%ff", "tab=../../etc", "site=<script>", "&".join("edits=x" for _ in range(3000)), "__theme=<script>", "page=../../x",
+        "%00=%ff", "tab=../../etc", "site=<script>", "&".join("edits=x" for _ in range(3000)), "__theme=<script>",
+        "page=../../x",
     ):  # fmt: skip
         yield Request(f"/?{query[:30]}", "GET", f"/?{query.replace('{trap}', trap)}")
 
