@@ -49,7 +49,12 @@ class GenerationsPanel:
         )
         self.job = gr.State("")
         self.prompt = gr.Textbox(
-            presets[0], label=_prompt_label(writes), lines=2, max_lines=8, elem_id="generations-prompt"
+            presets[0],
+            label=_prompt_label(writes),
+            lines=2,
+            max_lines=8,
+            max_length=studio.profile.prompt_characters,
+            elem_id="generations-prompt",
         )
         with gr.Row(elem_id="generations-presets"):
             self.presets = [gr.Button(preset, size="sm", min_width=160) for preset in presets]
