@@ -65,14 +65,14 @@ def test_what_a_control_can_say_is_heard(make: Any, value: Any) -> None:
     ],
 )
 def test_what_it_cannot_say_is_refused(make: Any, value: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(gr.Error, match="none that the page makes") as refused:
+    with pytest.raises(gr.Error, match="nothing that the page says") as refused:
         ask(make, value)
     assert not refused.value.print_exception
 
 
 @pytest.mark.parametrize("event", [FILE, {"key": [{"deep": FILE}]}])
 def test_no_event_holds_a_file(event: Any) -> None:
-    with pytest.raises(gr.Error, match="none that the page makes"):
+    with pytest.raises(gr.Error, match="nothing that the page says"):
         ask(gr.Textbox, "x", event)
 
 
@@ -85,5 +85,5 @@ def test_what_only_a_browser_does_is_not_asked_of_the_server() -> None:
     with Page() as page:
         box = gr.Textbox()
         box.change(None, box, box, js="x => x")
-    with pytest.raises(gr.Error, match="none that the page makes"):
+    with pytest.raises(gr.Error, match="nothing that the page says"):
         asyncio.run(page.process_api(page.fns[0], ["x"], SessionState(page)))

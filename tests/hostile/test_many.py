@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import gradio_client
 import psutil
 import pytest
+from gradio_client.exceptions import AppError
 
 from components.profile import PUBLIC
 from tests.hostile.client import Answer, Request
@@ -93,7 +94,10 @@ def _start(server: Server, client: str, seed: int) -> str:
     return server.client.call("prune", {**SMALL, "seed": seed}, headers={"x-forwarded-for": client}, seconds=60).said
 
 
-def test_what_it_says_is_json_that_programs_read(server: Server) -> None:
-    said = server.client.call("runs").said
-    listed = json.loads(said[said.index("data: ") + 6 :].splitlines()[0])
-    assert {run["spec"]["model"] for run in listed[0]} >= {"demo/minilm-sentiment"}
+def test_a_program_is_served_as_ever(server: Server) -> None:
+    program = gradio_client.Client(f"http://127.0.0.1:{server.client.port}", verbose=False)
+    expected = program.predict({"model": "demo/minilm-sentiment", "targets": "both"}, api_name="/forecast")
+    assert expected["sites"]
+    assert {run["spec"]["model"] for run in program.predict(api_name="/runs")} >= {"demo/minilm-sentiment"}
+    with pytest.raises(AppError, match="does not offer"):
+        program.predict({"model": "/etc"}, api_name="/prune")
