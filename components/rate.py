@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from ipaddress import IPv6Address, ip_address
 
@@ -30,7 +29,7 @@ class Rate:
         spent = [limit for limit in self._limits if not self._strategy.test(limit, client)]
         if spent:
             free = max(self._strategy.get_window_stats(limit, client).reset_time for limit in spent)
-            wait = duration(max(math.ceil(free - time.time()), 1))
+            wait = duration(free - time.time())
             raise QueueFullError(
                 f"That was started {spent[0].amount} times from your address lately; try again in {wait}."
             )
