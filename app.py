@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import signal
 import sys
+import tempfile
 from typing import Any
 
 import gradio as gr
@@ -12,14 +16,17 @@ from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.api import Api
 from components.apply import Apply
+from components.door import Door
 from components.explorer import Explorer
 from components.generations import GenerationsPanel
 from components.jobs import JobQueue
 from components.layers import LayersPanel
 from components.layout import layout_marker, layout_switch, mark
 from components.opening import Opening, first_run
+from components.page import Page
 from components.panel import HEARD, Panel
-from components.recipe import ANY_MODEL, Recipe, default_spec
+from components.profile import PROFILES, Profile, profile_of
+from components.recipe import Recipe, default_spec
 from components.registry import ModelRegistry
 from components.runs import RunsPanel
 from components.saving import SavingPanel
@@ -31,6 +38,7 @@ from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.atlas import AtlasStore
 from liar.chatter import hush
+from liar.errors import LiarError
 from liar.store import RunStore
 from liar.threads import settle_threads
 from liar.view import View
@@ -43,6 +51,12 @@ TITLE = (
 SWITCH_SECONDS = 0.0005
 """So long may a handler keep the interpreter from the thread of a run, which asks for it before each of its many products."""
 
+WAITING_EVENTS = 64
+"""In Gradio's own queue; above that a visitor is told to come back."""
+
+PRIVATE_NETWORKS = "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+"""Where the proxy of a Space stands: what it says of a client's address is believed, and nobody else can reach the server."""
+
 LOOK_SECONDS = 0.02
 """Gradio looks for new events a thousand times a second, which takes a run a twentieth of its time."""
 
@@ -52,7 +66,7 @@ def build(studio: Studio) -> gr.Blocks:
     spec = default_spec()
     result = first_run(studio.store, spec)
     view = View()
-    page = gr.Blocks(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
+    page = Page(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
     with page:
         bus = Bus(result.spec if result else spec, view, result.spec.key if result else "")
         with gr.Row(elem_id="header"):
@@ -61,7 +75,7 @@ def build(studio: Studio) -> gr.Blocks:
         address, marker = address_bar(), layout_marker(view)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
-                recipe = Recipe(result.spec if result else spec)
+                recipe = Recipe(result.spec if result else spec, studio.profile)
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe)
@@ -77,7 +91,7 @@ def build(studio: Studio) -> gr.Blocks:
                     with _tab("Trade-off", "trade-off"):
                         tradeoff = TradeoffPanel(studio, bus, result)
                     with _tab("Runs", "runs"):
-                        runs = RunsPanel(studio, bus, result, may_delete=ANY_MODEL)
+                        runs = RunsPanel(studio, bus, result)
                     with _tab("Take away", "take-away"):
                         takeaway = TakeawayPanel(studio, bus, result)
                         saving = SavingPanel(studio, bus)
@@ -105,14 +119,14 @@ def _tab(label: str, id: str) -> gr.Tab:
     return gr.Tab(label, id=id, elem_id=f"tab-{id}")
 
 
-def _to_tab(view: View, event: gr.SelectData) -> tuple[View, dict[str, str]]:
-    view = view.model_copy(update={"tab": str(event.value).lower().replace(" ", "-")})
+def _to_tab(view: View, event: gr.EventData) -> tuple[View, dict[str, str]]:
+    view = view.changed(tab=str(getattr(event, "value", "")).lower().replace(" ", "-"))
     return view, mark(view)
 
 
 def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.Tabs]:
-    view = view.model_copy(update={"layout": layout})
-    return view, mark(view), layout, gr.Tabs(selected=mark(view)["tab"])
+    view = view.changed(layout=layout)
+    return view, mark(view), view.layout, gr.Tabs(selected=mark(view)["tab"])
 
 
 def warm_up() -> None:
@@ -121,21 +135,57 @@ def warm_up() -> None:
     import liar.pipeline  # noqa: F401
 
 
-def main() -> None:
+def chosen_profile(arguments: list[str] | None = None) -> Profile:
+    """What the command line names, else what suits the place."""
+    parser = argparse.ArgumentParser(description="Serve the page of LIAR.")
+    parser.add_argument("--profile", choices=PROFILES, help="default: local on a loopback address, else public")
+    named = parser.parse_args(arguments).profile
+    server, space = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), os.environ.get("SPACE_ID")
+    profile = profile_of(named, server, space)
+    if named is None and space is None and profile.name == "public":
+        print(f"Others can reach {server}, so the profile is public; --profile local trusts every visitor.")
+    return profile
+
+
+def preload(studio: Studio) -> None:
+    """Fetch and load the model that the page opens with, for the first visitor who applies a recipe."""
+    model = studio.profile.preload
+    try:
+        if model is not None:
+            studio.registry.get(model, "auto", "auto")
+    except LiarError as error:
+        print(f"{model} is not loaded yet. {error}")
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    profile = chosen_profile(arguments)
     settle_threads()
     hush()
     sys.setswitchinterval(SWITCH_SECONDS)
-    store, registry = RunStore(), ModelRegistry()
+    if "SPACE_ID" in os.environ:
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS)
+    # Gradio serves what lies in its temporary folder, which all its apps on a machine share unless they are told otherwise.
+    with tempfile.TemporaryDirectory(prefix="liar-page-", dir=os.environ.get("GRADIO_TEMP_DIR")) as downloads:
+        os.environ["GRADIO_TEMP_DIR"] = downloads
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes as well
+        serve(profile)
+
+
+def serve(profile: Profile) -> None:
+    """Build the page and answer until the process ends."""
+    store, registry = RunStore(), ModelRegistry(profile.model_bytes)
 
     def keep(key: str, finished: Any) -> None:
         if finished.variants is not None:
             registry.keep(finished.result.spec.key, finished.variants)
 
-    jobs = JobQueue(on_finished=keep)
-    page = build(Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs))
-    page.queue(max_size=64)
+    jobs = JobQueue(profile.waiting_jobs, starts=profile.starts, on_finished=keep)
+    studio = Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs, profile)
+    page = build(studio)
+    page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS
+    page._queue.pending_messages_per_session.max_size = profile.sessions
     warm_up()
     page.launch(
         theme=theme(),
@@ -143,8 +193,14 @@ def main() -> None:
         head=HEAD,
         footer_links=[],
         ssr_mode=False,
-        app_kwargs={"middleware": [Middleware(Headers)]},
+        run_history=False,
+        enable_monitoring=False,
+        state_session_capacity=profile.sessions,
+        app_kwargs={"middleware": [Middleware(Door, page=page, profile=profile), Middleware(Headers)]},
+        prevent_thread_lock=True,
     )
+    preload(studio)
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -106,13 +106,14 @@ def draw() -> list[Measured]:
     """The server's part of a move, down to the answer as it is sent, for all 60 sites of SmolLM2."""
     from app import build
     from components.jobs import JobQueue
+    from components.profile import LOCAL
     from components.registry import ModelRegistry
     from components.studio import Studio
     from liar.atlas import AtlasStore
     from liar.store import RunStore
 
     with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue())
+        studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue(), LOCAL)
         page = build(studio)
         session, request = SessionState(page), gr.Request(session_hash="benchmark")
         explore = next(function for function in page.fns.values() if function.name == "explore")

@@ -9,7 +9,8 @@ import gradio as gr
 from gradio.events import api
 
 from components.job import Snapshot
-from components.recipe import measured_on_its_task, refusal
+from components.rate import client_of
+from components.recipe import measured_on_its_task
 from components.studio import Studio
 from components.work import pruning
 from liar.errors import InvalidSpecError, LiarError
@@ -33,13 +34,13 @@ class Api:
     def forecast(self, recipe: dict[str, Any]) -> dict[str, Any]:
         """Expected errors of every site and parameters that would be left, from curves that are at hand: no model is loaded."""
         try:
-            spec = _spec(recipe)
+            spec = self._spec(recipe)
             atlas = self.studio.atlases.find(spec)
             if atlas is None:
                 raise InvalidSpecError("No curves of this model and text are at hand; use the endpoint /prune.")
             expected = forecast(spec, atlas)
         except LiarError as error:
-            raise gr.Error(str(error)) from None
+            raise gr.Error(str(error), print_exception=False) from None
         return {
             "spec": spec.model_dump(mode="json"),
             "sites": [site.model_dump(mode="json") for site in expected.sites],
@@ -53,25 +54,29 @@ class Api:
         any more, so the same recipe finds it again.
         """
         try:
-            spec = _spec(recipe)
+            spec = self._spec(recipe)
             if (stored := self.studio.store.find(spec)) is not None:
                 yield _answer("done", "This run was stored.", result=stored.model_dump(mode="json"))
                 return
             title = f"Applying the recipe to {spec.model}"
             job = self.studio.jobs.submit(
-                str(request.session_hash), spec.key, title, lambda: pruning(self.studio, spec)
+                str(request.session_hash),
+                spec.key,
+                title,
+                lambda: pruning(self.studio, spec),
+                client=client_of(request),
             )
         except LiarError as error:
-            raise gr.Error(str(error)) from None
+            raise gr.Error(str(error), print_exception=False) from None
         for snapshot in self.studio.jobs.watch(job):
             if not snapshot.ended:
                 yield _told(title, snapshot)
         if snapshot.state != "done":
-            raise gr.Error(snapshot.error or "The run was stopped.")
+            raise gr.Error(snapshot.error or "The run was stopped.", print_exception=False)
         yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every stored run, newest first: its key, its recipe and what was measured."""
+        """The newest stored runs, newest first: key, recipe and what was measured of each."""
         return [
             {
                 "key": run.spec.key,
@@ -79,18 +84,16 @@ class Api:
                 "totals": run.totals.model_dump(mode="json"),
                 "evaluations": [item.model_dump(mode="json") for item in run.evaluations],
             }
-            for run in self.studio.store.runs()
+            for run in self.studio.store.summaries()
         ]
 
-
-def _spec(recipe: dict[str, Any]) -> PruneSpec:
-    """Raises :class:`InvalidSpecError` for what is no recipe, or none that this page does."""
-    if not isinstance(recipe, dict):
-        raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
-    spec = measured_on_its_task(PruneSpec.create(**recipe))
-    if refused := refusal(spec):
-        raise InvalidSpecError(refused)
-    return spec
+    def _spec(self, recipe: dict[str, Any]) -> PruneSpec:
+        """Raises :class:`InvalidSpecError` for what is no recipe, or none that this page does."""
+        if not isinstance(recipe, dict):
+            raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
+        spec = measured_on_its_task(PruneSpec.create(**recipe))
+        self.studio.profile.check(spec)
+        return spec
 
 
 def _told(title: str, snapshot: Snapshot) -> dict[str, Any]:

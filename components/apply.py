@@ -13,6 +13,7 @@ from components.explorer import Explorer
 from components.job import Job
 from components.jobs import TICK
 from components.panel import HEARD, QUIET, Updates
+from components.rate import client_of
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.work import pruning
@@ -70,6 +71,7 @@ class Apply:
                 f"Applying the recipe to {spec.model}",
                 lambda: pruning(self.studio, spec),
                 expected_seconds=self._expected(spec),
+                client=client_of(request),
             )
         except LiarError as error:
             yield self._idle(status.problem(str(error)))

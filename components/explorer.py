@@ -13,9 +13,11 @@ from components import status
 from components.address import query_of
 from components.layers import LayersPanel
 from components.panel import HEARD, Panel, Updates, show_all
+from components.rate import client_of
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
+from components.work import loaded_for
 from liar.atlas import AtlasKey
 from liar.errors import LiarError
 from liar.events import Event
@@ -169,7 +171,12 @@ class Explorer:
             key = f"atlas:{AtlasKey.of(spec).digest}"
             title = f"Calibrating {spec.model}"
             job = self.studio.jobs.submit(
-                str(request.session_hash), key, title, lambda: self._atlas(spec), kind="calibrate"
+                str(request.session_hash),
+                key,
+                title,
+                lambda: self._atlas(spec),
+                kind="calibrate",
+                client=client_of(request),
             )
         except LiarError as error:
             yield {self.line: status.problem(str(error))}
@@ -186,6 +193,6 @@ class Explorer:
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.draw_atlas import atlas_steps  # torch takes seconds to load
 
-        loaded = self.studio.registry.get(spec.model, spec.device, spec.dtype)
+        loaded = loaded_for(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)

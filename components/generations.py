@@ -14,6 +14,7 @@ from components.answers import legend, live_answers, stored_answers
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
+from components.rate import client_of
 from components.work import again
 from liar.errors import InvalidSpecError, LiarError
 from liar.results import RunResult
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 
 log = logging.getLogger(__name__)
 
-MIN_TOKENS, MAX_TOKENS = 8, 200
+MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
@@ -48,12 +49,19 @@ class GenerationsPanel:
         )
         self.job = gr.State("")
         self.prompt = gr.Textbox(
-            presets[0], label=_prompt_label(writes), lines=2, max_lines=8, elem_id="generations-prompt"
+            presets[0],
+            label=_prompt_label(writes),
+            lines=2,
+            max_lines=8,
+            max_length=studio.profile.prompt_characters,
+            elem_id="generations-prompt",
         )
         with gr.Row(elem_id="generations-presets"):
             self.presets = [gr.Button(preset, size="sm", min_width=160) for preset in presets]
         with gr.Row(visible=writes, elem_id="generations-settings") as self.settings:
-            self.tokens = gr.Slider(MIN_TOKENS, MAX_TOKENS, 48, step=1, label="New tokens", min_width=160)
+            self.tokens = gr.Slider(
+                MIN_TOKENS, studio.profile.new_tokens, 48, step=1, label="New tokens", min_width=160
+            )
             self.temperature = gr.Slider(
                 0, MAX_TEMPERATURE, 0, step=0.1, label="Temperature", info="0 takes the likeliest token.", min_width=160
             )
@@ -126,8 +134,8 @@ class GenerationsPanel:
     ) -> Iterator[Updates]:
         """Put one prompt to the three models of the run, as a job; what they say appears as they say it."""
         try:
-            prompt = read_prompt(text)
-            choices = _settings(tokens, temperature, seed)
+            prompt = read_prompt(text, self.studio.profile.prompt_characters)
+            choices = self._settings(tokens, temperature, seed)
             self._variants(key)
             job = self.studio.jobs.submit(
                 str(request.session_hash),
@@ -135,6 +143,7 @@ class GenerationsPanel:
                 "Asking the models",
                 lambda: self._questions(key, prompt, choices),
                 kind="ask",
+                client=client_of(request),
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error)), self.bring: self._bring(key)}
@@ -149,7 +158,11 @@ class GenerationsPanel:
             return
         try:
             job = self.studio.jobs.submit(
-                str(request.session_hash), key, f"Pruning {result.spec.model} again", lambda: again(self.studio, result)
+                str(request.session_hash),
+                key,
+                f"Pruning {result.spec.model} again",
+                lambda: again(self.studio, result),
+                client=client_of(request),
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error))}
@@ -162,7 +175,7 @@ class GenerationsPanel:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False)}
 
-    def leave(self, id: str, prompt: str, preset: str, request: gr.Request) -> Updates:
+    def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""
         job = self.studio.jobs.get(id)
         if job is not None and job.kind == "ask":  # a run that brings models back may be somebody's Apply as well
@@ -171,7 +184,7 @@ class GenerationsPanel:
             self.button: gr.update(interactive=True),
             self.stop: gr.update(interactive=False),
             self.job: "",
-            self.prompt: preset if is_preset(prompt) else prompt,
+            self.prompt: preset if is_preset(prompt or "") else prompt,
             self.live: "",
         }
 
@@ -203,23 +216,22 @@ class GenerationsPanel:
             raise InvalidSpecError(_ABSENT)
         return variants
 
+    def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
+        """Arguments of :func:`liar.variants.ask`; raises :class:`InvalidSpecError` for what no control allows."""
+        for name, value, least, most in (
+            ("number of new tokens", tokens, MIN_TOKENS, self.studio.profile.new_tokens),
+            ("temperature", temperature, 0, MAX_TEMPERATURE),
+            ("seed", seed, 0, MAX_SEED),
+        ):
+            if not isinstance(value, int | float) or not least <= value <= most:
+                raise InvalidSpecError(f"The {name} should be a number from {least} to {most:,}.")
+        return {"max_new_tokens": int(tokens or 0), "temperature": float(temperature or 0), "seed": int(seed or 0)}
+
     def _is_absent(self, key: str) -> bool:
         return bool(key) and self.studio.registry.variants(key) is None
 
     def _bring(self, key: str) -> Any:
         return gr.update(visible=self._is_absent(key), interactive=True)
-
-
-def _settings(tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
-    """Arguments of :func:`liar.variants.ask`; raises :class:`InvalidSpecError` for what no control allows."""
-    for name, value, least, most in (
-        ("number of new tokens", tokens, MIN_TOKENS, MAX_TOKENS),
-        ("temperature", temperature, 0, MAX_TEMPERATURE),
-        ("seed", seed, 0, MAX_SEED),
-    ):
-        if not isinstance(value, int | float) or not least <= value <= most:
-            raise InvalidSpecError(f"The {name} should be a number from {least} to {most:,}.")
-    return {"max_new_tokens": int(tokens or 0), "temperature": float(temperature or 0), "seed": int(seed or 0)}
 
 
 def _line(title: str, snapshot: Snapshot) -> str:

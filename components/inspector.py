@@ -161,13 +161,15 @@ class Inspector:
             self.said: "",
         }
 
-    def decide(self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str, remove: str) -> Updates:
+    def decide(
+        self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
+    ) -> Updates:
         """The fields become the edits of the site."""
         chosen: list[str] = []
         if own_ratio:
             chosen.append(f"{site}:ratio={ratio:g}")
-        chosen += [f"{site}:keep={keep.strip()}"] if keep.strip() else []
-        chosen += [f"{site}:remove={remove.strip()}"] if remove.strip() else []
+        chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
+        chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
         return self._write(spec, site, chosen)
 
     def keep_all(self, spec: PruneSpec, site: str) -> Updates:

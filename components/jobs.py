@@ -16,6 +16,7 @@ from typing import Any
 
 from components.job import Job, Make, Snapshot, State
 from components.line import Line
+from components.rate import Rate
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
 
@@ -30,12 +31,20 @@ TICK = 1.0
 class JobQueue:
     """One worker for the whole server, started by the first job. Every method may be called from any thread.
 
+    ``starts`` is how often one client may start a job, as :class:`~components.rate.Rate` reads it.
     ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
     queue drops all of it but ``result``: the event may hold whole models.
     """
 
-    def __init__(self, max_waiting: int = 16, *, on_finished: Callable[[str, Finished], None] | None = None) -> None:
+    def __init__(
+        self,
+        max_waiting: int = 16,
+        *,
+        starts: str = "",
+        on_finished: Callable[[str, Finished], None] | None = None,
+    ) -> None:
         self._on_finished = on_finished
+        self._rate = Rate(starts)
         self._changed = Condition()
         self._line = Line(max_waiting)
         self._running: Job | None = None
@@ -54,6 +63,7 @@ class JobQueue:
         *,
         kind: str = "apply",
         expected_seconds: float | None = None,
+        client: str = "",
     ) -> Job:
         """Put a job in line; one that waits or runs under the same ``key`` is joined, and ``session`` owns it too.
 
@@ -61,7 +71,8 @@ class JobQueue:
         shows; anything else is appended to :attr:`Snapshot.partial` and outlives a stop or a failure. The result is the
         value that the generator returns, else (None) that of its last Finished.
 
-        Raises :class:`QueueFullError` when the session has three jobs waiting, or the queue ``max_waiting``.
+        Raises :class:`QueueFullError` when the session has three jobs waiting, or the queue ``max_waiting``, or ``client``
+        has started too many.
         """
         with self._changed:
             if self._closed:
@@ -70,6 +81,7 @@ class JobQueue:
             job = next((job for job in self._live() if job.key == key and not job.stopping), None)
             if job is None:
                 self._line.check_room(session)
+                self._rate.spend(client)
                 self._line.enter(session)
                 job = Job(session, key, title, kind, make, expected_seconds)
                 self._line.waiting.append(job)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
-from pydantic import ValidationError
 
 from components.inspector import Inspector
 from components.panel import HEARD, Updates
@@ -147,8 +146,8 @@ class LayersPanel:
 
 
 def _looked(view: View, show: str, scale: str, weighting: str) -> View:
-    """The controls' choice; Gradio lets through only what they offer."""
-    return View.model_validate({**view.model_dump(), "show": show, "scale": scale, "weighting": weighting})
+    """The controls' choice."""
+    return view.changed(show=show, scale=scale, weighting=weighting)
 
 
 def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
@@ -156,20 +155,13 @@ def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
     succession never leave them apart.
     """
     site = getattr(event, "site", "")
-    selected = _at(view, "" if site == view.site else site)
+    selected = view.changed(site="" if site == view.site else site)
     return selected, selected.site
 
 
 def _follow(site: str, view: View) -> View:
     """Another panel selected ``site``."""
-    return _at(view, site)
-
-
-def _at(view: View, site: Any) -> View:
-    try:
-        return View.model_validate({**view.model_dump(), "site": site})
-    except ValidationError:  # no click of this page says that
-        return view
+    return view.changed(site=site)
 
 
 # -- markup ---------------------------------------------------------------------------------------------------------------

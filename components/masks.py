@@ -93,6 +93,7 @@ class MaskTable:
         title = f"{len(rows)} criteria under {len(columns)} reconstructions"
         key = f"{asked.spec.key}:{','.join(rows)}:{','.join(columns)}"
         try:
+            self.studio.profile.check(asked.spec)
             job = self.work.submit(request, key, title, lambda: self._compute(asked))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))

@@ -13,7 +13,8 @@ from components.address import read_address
 from components.explorer import Explorer
 from components.layout import mark
 from components.panel import Updates
-from components.recipe import measured_on_its_task, refusal
+from components.recipe import measured_on_its_task
+from liar.errors import LiarError
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -52,8 +53,11 @@ class Opening:
             self.layout: view.layout,
             self.marker: mark(view),
         }
-        if spec is not None and (refused := refusal(spec)):
-            spec, complaint = None, refused
+        if spec is not None:
+            try:
+                self.explorer.studio.profile.check(spec)
+            except LiarError as error:
+                spec, complaint = None, str(error)
         if spec is not None or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
             spec = self.explorer.bus.spec.value if spec is None else measured_on_its_task(spec)
             updates |= {**self.explorer.recipe.fill(spec), **self.explorer.draw(spec, view, self._first(spec))}

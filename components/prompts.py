@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from liar.errors import InvalidSpecError
 
-MAX_CHARACTERS = 2_000
-
 _QUESTIONS = (
     "What is the capital of France?",
     "How do plants make their food?",
@@ -34,11 +32,11 @@ def is_preset(prompt: str) -> bool:
     return prompt.strip() in ("", *_QUESTIONS, *_SENTIMENT, *_TOPIC)
 
 
-def read_prompt(text: str | None) -> str:
-    """One prompt of several lines, if need be; raises :class:`InvalidSpecError` for an empty or too long one."""
+def read_prompt(text: str | None, most: int) -> str:
+    """One prompt of several lines, if need be; raises :class:`InvalidSpecError` for none, or more than ``most`` characters."""
     prompt = (text or "").strip()
     if not prompt:
         raise InvalidSpecError("The prompt is empty: write a sentence.")
-    if len(prompt) > MAX_CHARACTERS:
-        raise InvalidSpecError(f"The prompt is longer than {MAX_CHARACTERS:,} characters: shorten it.")
+    if len(prompt) > most:
+        raise InvalidSpecError(f"The prompt is longer than {most:,} characters: shorten it.")
     return prompt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import gradio as gr
@@ -10,21 +9,16 @@ from gradio.blocks import Block
 
 from components.glossary import TERMS
 from components.panel import Updates
+from components.profile import TEXTS, Profile
 from liar.errors import InvalidSpecError
-from liar.models.presets import PRESETS, Preset
+from liar.models.presets import PRESETS
 from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
 QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 
-TEXTS = (AUTO, "wiki", "sentiment", "topic")
-"""Calibration texts of the demo bundle."""
-
-ANY_MODEL = "SPACE_ID" not in os.environ
-"""At home any model id or folder may be typed; a public page offers the demo models, which its machine can hold."""
-
-OFFERED: dict[str, Preset] = {preset.id: preset for preset in PRESETS if ANY_MODEL or preset.id.startswith("demo/")}
+_PRESETS = {preset.id: preset for preset in PRESETS}
 
 
 def default_spec() -> PruneSpec:
@@ -34,7 +28,7 @@ def default_spec() -> PruneSpec:
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
     """``spec`` with the task of a preset model to measure, where it says none; an unknown model tells when it is loaded."""
-    preset = OFFERED.get(spec.model)
+    preset = _PRESETS.get(spec.model)
     if spec.evaluate or preset is None or preset.task is None:
         return spec
     return spec.model_copy(update={"evaluate": (preset.task,)})
@@ -43,16 +37,17 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
 class Recipe:
     """The controls. What a link may say but no control shows (device, evaluation) stays in ``base``."""
 
-    def __init__(self, spec: PruneSpec) -> None:
+    def __init__(self, spec: PruneSpec, profile: Profile) -> None:
+        self.profile = profile
         gr.HTML("<h2>Recipe</h2>")
         self.base = gr.State(spec)
         with gr.Column(elem_classes=["choice"]):
             self.model = gr.Dropdown(
-                [(preset.title, preset.id) for preset in OFFERED.values()],
+                [(_PRESETS[id].title, id) for id in profile.models],
                 value=spec.model,
                 label="Model",
-                info=TERMS["model"].help + (" Or type a hub id or a folder." if ANY_MODEL else ""),
-                allow_custom_value=ANY_MODEL,
+                info=TERMS["model"].help + (" Or type a hub id or a folder." if profile.any_model else ""),
+                allow_custom_value=profile.any_model,
                 elem_id="model",
             )
             _explained("model")
@@ -83,8 +78,8 @@ class Recipe:
                 list(TEXTS),
                 value=spec.calibration,
                 label="Calibration text",
-                info=TERMS["calibration"].help + (" Or type a file or a hub dataset." if ANY_MODEL else ""),
-                allow_custom_value=ANY_MODEL,
+                info=TERMS["calibration"].help + (" Or type a file or a hub dataset." if profile.any_text else ""),
+                allow_custom_value=profile.any_text,
                 elem_id="calibration",
             )
             _explained("calibration")
@@ -95,7 +90,7 @@ class Recipe:
                 info=TERMS["tokens"].help,
                 precision=0,
                 minimum=1,
-                maximum=10_000_000,
+                maximum=profile.tokens,
                 elem_id="tokens",
             )
             _explained("tokens")
@@ -175,25 +170,13 @@ class Recipe:
             if choices["calibration"] == base.calibration:
                 choices["calibration"] = AUTO
         spec = measured_on_its_task(PruneSpec.create(**{**kept, **choices}))
-        if refused := refusal(spec):
-            raise InvalidSpecError(refused)
+        self.profile.check(spec)
         return spec
 
     def fill(self, spec: PruneSpec) -> Updates:
         """Controls that say ``spec``."""
         values = {control: getattr(spec, name) for name, control in self.controls.items()}
         return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
-
-
-def refusal(spec: PruneSpec) -> str | None:
-    """Why a public page does not run this spec, else None: a link must not make it read or fetch what it names."""
-    if ANY_MODEL:
-        return None
-    if spec.model not in OFFERED:
-        return f"This page does not offer the model {spec.model[:80]!r}; run LIAR at home for that."
-    if spec.calibration not in TEXTS:
-        return f"This page does not read the text {spec.calibration[:80]!r}; run LIAR at home for that."
-    return None
 
 
 def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) -> gr.Dropdown:

@@ -59,13 +59,10 @@ _GONE = "That run is not kept here any more."
 
 
 class RunsPanel:
-    """The table of all runs, and below it what can be done with one or two of them.
+    """The table of all runs, and below it what can be done with one or two of them."""
 
-    ``may_delete`` is for a page whose runs belong to its only visitor.
-    """
-
-    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None, *, may_delete: bool) -> None:
-        self.studio, self.bus, self.may_delete = studio, bus, may_delete
+    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+        self.studio, self.bus, self.may_delete = studio, bus, studio.profile.may_delete
         gr.HTML(
             "<h3>Runs</h3><p>Every run that is kept here, newest first. Choose one to open it in all panels.</p>",
             elem_classes=["caption"],
@@ -83,7 +80,7 @@ class RunsPanel:
         with gr.Row(elem_id="runs-actions"):
             self.open = gr.Button("Open run A", size="md", min_width=120)
             self.download = gr.Button("Download run A (JSON)", size="md", min_width=120)
-            self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop", visible=may_delete)
+            self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop", visible=self.may_delete)
         self.said = gr.HTML("", elem_id="runs-said")
         self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
         self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
@@ -202,7 +199,7 @@ def opens(
 
 def picked(event: gr.EventData) -> Opened:
     """The run of a button in a :func:`runs_table`, or of a point in a figure."""
-    key = event._data.get("key")
+    key = getattr(event, "key", None)
     return (key if isinstance(key, str) else ""), ""
 
 

@@ -14,7 +14,6 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
-from components.recipe import ANY_MODEL
 from components.work import Work, models_of, stored
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Event
@@ -25,9 +24,6 @@ from liar.results import RunResult
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
     from liar.saving import Delivered
-
-KEPT_BYTES = 4_000_000_000
-"""Zips of earlier saves go, the oldest first, when all together are larger."""
 
 _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
 
@@ -62,7 +58,7 @@ class SavingPanel:
                 label="Folder",
                 info="A new folder on this computer; without one a zip is made to download.",
                 max_lines=1,
-                visible=ANY_MODEL,
+                visible=studio.profile.may_name_folder,
                 min_width=260,
             )
         self.work = Work(studio.jobs, "Save the model", "save", "save")
@@ -91,7 +87,8 @@ class SavingPanel:
             result = stored(self.studio, key)
             if dtype not in dict(map(reversed, _DTYPES)):  # type: ignore[arg-type]
                 raise InvalidSpecError("Choose one of the number formats.")
-            target = Path(folder.strip()).expanduser() if ANY_MODEL and folder and folder.strip() else None
+            named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
+            target = Path(named).expanduser() if named else None
             check_new_folder(target)
             title = f"Saving {file_stem(result.spec)}"
             job = self.work.submit(
@@ -132,7 +129,7 @@ class SavingPanel:
         yield Ready(_said(delivered, archive), archive)
 
     def _place(self, result: RunResult, dtype: str) -> Path:
-        """Where a zip goes, after older ones have made room; a folder that Gradio serves from."""
+        """Where a zip goes, in a folder that Gradio serves from; zips of earlier saves make room, the oldest first."""
         folder = Path(self.ready.GRADIO_CACHE) / "models"
         place = folder / f"{result.spec.key}-{dtype}"
         try:
@@ -141,7 +138,7 @@ class SavingPanel:
             size = 0
             for path in zips:
                 size += path.stat().st_size
-                if size > KEPT_BYTES:
+                if size > self.studio.profile.saved_bytes:
                     path.unlink()
         except OSError as error:
             raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from components.jobs import JobQueue
+from components.profile import Profile
 from components.registry import ModelRegistry
 from liar.atlas import AtlasStore
 from liar.spec import PruneSpec
@@ -22,6 +23,7 @@ class Studio:
     atlases: AtlasStore
     registry: ModelRegistry
     jobs: JobQueue
+    profile: Profile
 
 
 class Bus:

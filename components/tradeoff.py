@@ -17,7 +17,7 @@ from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
 from components.work import Work, loaded_for, measured
 from liar.compare import differing
-from liar.errors import LiarError
+from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.plots import pareto_figure, ratio_figure
 from liar.plots.tradeoff import COSTS, Cost, tasks_of
@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.sweep import SweepSpec
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
+
+_MOST_RATIOS = 20
+"""As :mod:`liar.sweep` has it, which loads torch."""
 
 _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
 """Choices in which the runs of one picture may differ."""
@@ -69,7 +72,7 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        self.form = SweepForm()
+        self.form = SweepForm(studio.profile.runs)
         self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
@@ -187,12 +190,20 @@ class TradeoffPanel:
                 reconstructions=tuple(reconstructions) if compared == "reconstructions" else (),
                 criteria=tuple(criteria) if compared == "criteria" else (),
             )
+            self._check(sweep)
             title = f"{_runs(len(sweep.specs))} of {sweep.base.model}"
             job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
         yield from self._watch(job)
+
+    def _check(self, sweep: SweepSpec) -> None:
+        """Raises :class:`InvalidSpecError` for what the profile refuses."""
+        number, most = len(sweep.specs), self.studio.profile.runs
+        if number > most:
+            raise InvalidSpecError(f"That makes {number} runs, and {most} is the most at once here; take fewer ratios.")
+        self.studio.profile.check(sweep.base)
 
     def _watch(self, job: Job) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job):
@@ -233,20 +244,26 @@ class TradeoffPanel:
 
 
 class SweepForm:
-    """Which ratios, and what is compared at each of them."""
+    """Which ratios, and what is compared at each of them; ``runs`` is the most of a sweep."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: int) -> None:
         with gr.Row(elem_id="tradeoff-form"):
             self.first = gr.Slider(0, MAX_RATIO, value=0.1, step=0.01, label="From ratio", min_width=180)
             self.last = gr.Slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio", min_width=180)
             self.number = gr.Slider(
-                1, 20, value=4, step=1, label="Number of ratios", info="At equal distances.", min_width=180
+                1,
+                min(runs, _MOST_RATIOS),
+                value=4,
+                step=1,
+                label="Number of ratios",
+                info="At equal distances.",
+                min_width=180,
             )
         self.compared = gr.Radio(
             [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
             value="nothing",
             label="Compare",
-            info="All else is as the recipe says; at most 40 runs at once.",
+            info=f"All else is as the recipe says; at most {runs} runs at once.",
         )
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False

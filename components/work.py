@@ -16,6 +16,7 @@ from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
+from components.rate import client_of
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
@@ -59,7 +60,9 @@ class Work:
         return f"{self.kind}:{key}"
 
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
-        return self.jobs.submit(str(request.session_hash), self.key_of(key), title, make, kind=self.kind)
+        return self.jobs.submit(
+            str(request.session_hash), self.key_of(key), title, make, kind=self.kind, client=client_of(request)
+        )
 
     def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
         """After ``event`` (the opening of the page), ``watch`` the job that this browser began if it is still at work."""
@@ -183,6 +186,8 @@ def again(studio: Studio, result: RunResult) -> Iterator[Event]:
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
+    """The model of ``spec``. Every load goes through here, so that none is of a recipe that the profile refuses."""
+    studio.profile.check(spec)
     return studio.registry.get(spec.model, spec.device, spec.dtype)
 
 

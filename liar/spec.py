@@ -74,7 +74,7 @@ class PruneSpec(BaseModel):
         return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
     @classmethod
-    def create(cls, **choices: Any) -> Self:
+    def create(cls, /, **choices: Any) -> Self:
         """Validate ``choices``; raises :class:`InvalidSpecError` with one readable sentence instead of pydantic's report."""
         try:
             return cls(**choices)
@@ -132,9 +132,9 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"]) or "spec"
     if name == "ratio":
-        return f"The ratio must be a number from 0 to {MAX_RATIO}, not {first['input']!r}."
+        return f"The ratio must be a number from 0 to {MAX_RATIO}, not {str(first['input'])[:80]!r}."
     if first["type"] == "extra_forbidden":
-        return f"There is no choice called {name!r}; the choices are {', '.join(PruneSpec.model_fields)}."
+        return f"There is no choice called {name[:80]!r}; the choices are {', '.join(PruneSpec.model_fields)}."
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     message = first["msg"].removeprefix("Input should be ").rstrip(".")

@@ -78,7 +78,9 @@ class RunStore:
         return target
 
     def load(self, key: str) -> RunResult | None:
-        """The run with this key, else None."""
+        """The run with this key, else None. What is no key names no file."""
+        if not _KEY.fullmatch(key):
+            return None
         return next((run for path in self._files(f"{key}.json") if (run := _read(path)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:

@@ -77,6 +77,13 @@ class View(BaseModel):
     def heatmap(self) -> HeatmapView:
         return HeatmapView(self.show, self.weighting, self.scale)
 
+    def changed(self, **choices: Any) -> View:
+        """This view with other ``choices``; itself where one of them is none."""
+        try:
+            return View.model_validate({**self.model_dump(), **choices})
+        except ValidationError:
+            return self
+
     def to_query(self) -> str:
         """URL query of the choices that differ from the defaults."""
         fields = type(self).model_fields

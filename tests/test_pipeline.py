@@ -297,6 +297,8 @@ def test_specs_survive_json_and_query() -> None:
     assert chosen.key == PruneSpec.from_json(chosen.to_json()).key != PruneSpec().key
     with pytest.raises(InvalidSpecError, match="There is no choice called 'colour'"):
         PruneSpec.from_query("?colour=red")
+    with pytest.raises(InvalidSpecError, match="There is no choice called 'cls'"):
+        PruneSpec.create(**{"cls": 1})
 
 
 def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_saving_again_replaces_and_leaves_no_litter(store: RunStore) -> None:
     assert [path.suffix for path in store.folder.iterdir()] == [".json"]
 
 
-@pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "Z" * 64])
+@pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "Z" * 64, "/etc/*", "**/*", "x" * 5000])
 def test_missing_or_impossible_keys_are_none(store: RunStore, key: str) -> None:
     assert store.load(key) is None
 

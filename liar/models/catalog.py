@@ -24,6 +24,7 @@ from liar.errors import ModelNotFoundError
 from liar.models.adapter import Adapter, adapt
 from liar.models.demo import ASSETS, ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
 from liar.models.placement import choose_device, choose_dtype
+from liar.models.presets import DEMO
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, read_config, weight_bytes
 from liar.models.weights import auto_class, explained, load_classifier, load_network, register_ragged
@@ -33,7 +34,6 @@ from liar.spec import Task
 ADAPTERS = ASSETS / "adapters"
 """One folder for each task that the bare MiniLM was fine-tuned for."""
 
-_DEMO_PREFIX = "demo/"
 _DEMO_FOLDERS = {
     "demo/smollm2-135m": LANGUAGE_MODEL,
     "demo/minilm": ENCODER,
@@ -98,7 +98,7 @@ def load_model(
 
 
 def _source(model: str, on_progress: OnProgress | None) -> Source:
-    if not model.startswith(_DEMO_PREFIX):
+    if not model.startswith(DEMO):
         return find_model(model)
     folder = _DEMO_FOLDERS.get(model)
     if folder is None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from liar.spec import Task
 
+DEMO = "demo/"
+"""How the ids of the demo models begin."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """``parameters`` in millions; ``revision`` is a package version for the demo models, else a branch of the hub."""
+    """``parameters`` in millions; ``revision`` is a package version for the demo models, else a commit or branch of the hub."""
 
     id: str
     title: str
@@ -18,6 +24,11 @@ class Preset:
     parameters: float
     revision: str
     licence: str
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the id names the same weights for ever; a branch may move."""
+        return self.id.startswith(DEMO) or _COMMIT.fullmatch(self.revision) is not None
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -35,3 +46,8 @@ PRESETS: tuple[Preset, ...] = (
     Preset("google-bert/bert-base-uncased", "BERT base, the paper's", "bert", None, 109.5, "main", "Apache-2.0"),
     Preset("FacebookAI/roberta-base", "RoBERTa base", "bert", None, 124.6, "main", "MIT"),
 )
+
+
+def revision_of(model: str) -> str | None:
+    """The revision that the preset ``model`` is loaded at; None for any other id, which takes the hub's default branch."""
+    return next((preset.revision for preset in PRESETS if preset.id == model), None)

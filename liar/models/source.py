@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.models.bert import BertAdapter
 from liar.models.llama import LlamaAdapter
+from liar.models.presets import revision_of
 from liar.models.ragged import PREFIX
 
 MODEL_TYPES: tuple[str, ...] = (*LlamaAdapter.model_types, *BertAdapter.model_types)
@@ -23,27 +24,32 @@ _HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place to load from. ``local_only`` keeps transformers from asking a hub that does not answer."""
+    """A place to load from. ``local_only`` keeps transformers from asking a hub that does not answer; ``revision`` is the
+    commit or branch of a hub id, None for the default one.
+    """
 
     path: str
     local_only: bool
+    revision: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments for every ``from_pretrained``: no remote code, no surprise downloads."""
-        return {"local_files_only": self.local_only, "trust_remote_code": False}
+        options = {"local_files_only": self.local_only, "trust_remote_code": False}
+        return options if self.revision is None else {**options, "revision": self.revision}
 
 
 def find_model(model: str) -> Source:
-    """Settle where ``model`` (a local folder or a hub id) comes from.
+    """Settle where ``model`` (a local folder or a hub id) comes from, a preset at the revision that its table names.
 
     Raises :class:`ModelNotFoundError` within seconds when the id is unknown, gated, or out of reach and not cached.
     """
     if Path(model).expanduser().is_dir():
         return Source(str(Path(model).expanduser()), local_only=True)
+    revision = revision_of(model)
     try:
         # One short question: transformers itself would retry for longer than a person waits, once for every file.
-        get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=_PROBE_SECONDS)
+        get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=_PROBE_SECONDS)
     except HFValidationError:
         raise ModelNotFoundError(
             f"There is no folder {model!r}, and it is not a hub id either; ids look like owner/name, see `liar models`."
@@ -57,14 +63,14 @@ def find_model(model: str) -> Source:
             raise ModelNotFoundError(
                 f"The hub has no model {model!r} that you may read; check the spelling, or log in with `hf auth login`."
             ) from None
-        return _cached(model)
+        return _cached(model, revision)
     except (OSError, OfflineModeIsEnabled):
-        return _cached(model)
+        return _cached(model, revision)
     except Exception as error:
         if _is_network_error(error):
-            return _cached(model)
+            return _cached(model, revision)
         raise
-    return Source(model, local_only=False)
+    return Source(model, local_only=False, revision=revision)
 
 
 def weight_bytes(folder: Path) -> int:
@@ -78,8 +84,8 @@ def _is_network_error(error: Exception) -> bool:
     return bool(names & {"TransportError", "RequestException"})
 
 
-def _cached(model: str) -> Source:
-    config = try_to_load_from_cache(model, "config.json")
+def _cached(model: str, revision: str | None) -> Source:
+    config = try_to_load_from_cache(model, "config.json", revision=revision)
     if isinstance(config, str):
         # The folder and not the id: given an id, some loaders ask the hub however local they are told to be.
         return Source(str(Path(config).parent), local_only=True)
@@ -92,7 +98,7 @@ def _cached(model: str) -> Source:
 def read_config(source: Source) -> dict[str, Any]:
     """The raw ``config.json``; raises :class:`UnsupportedModelError` when its family has no adapter."""
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source.path, local_files_only=source.local_only)
+        config, _ = PreTrainedConfig.get_config_dict(source.path, **source.options)
     except (OSError, ValueError):
         config = {}
     if not config:

@@ -87,13 +87,17 @@ def load_network(
 def load_classifier(
     source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device
 ) -> PreTrainedModel:
-    """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it."""
+    """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it.
+
+    Raises :class:`InsufficientMemoryError` when the host is too small for it, and what :func:`explained` raises.
+    """
     from peft import PeftModel
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(
             f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
         )
+    place(explained(source, lambda: _count_parameters(config)), torch.float32, torch.device("cpu"))
     network = _read(source, config, torch.float32, may_lack="classifier.")
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
     cast(nn.Module, merged).to(device=device, dtype=dtype)  # rounded after merging, not before
@@ -140,8 +144,9 @@ def explained(source: Source, load: Callable[[], T]) -> T:
     except OSError as error:
         if "safetensors" in str(error):
             raise UnsupportedModelError(
-                f"{source.path!r} has no safetensors weights, and pickled ones may run code; load and save it once "
-                "with save_pretrained where you trust it."
+                f"{source.path!r} has no safetensors weights, and pickled ones may run code; where you trust it, load it "
+                "with from_pretrained of transformers, save model and tokenizer to a new folder with save_pretrained, and "
+                "name that folder."
             ) from error
         raise ModelNotFoundError(
             f"The files of {source.path!r} are incomplete or out of reach; check the folder or the network."

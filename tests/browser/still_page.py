@@ -14,4 +14,4 @@ from liar.store import RunStore
 if __name__ == "__main__":
     app.RunStore = partial(RunStore, shipped=Path(sys.argv[1]))  # type: ignore[assignment, misc]
     app.warm_up = lambda: None
-    app.main()
+    app.main([])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from components.jobs import JobQueue
+from components.profile import LOCAL
 from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.atlas import AtlasStore
@@ -27,6 +28,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         AtlasStore(tmp_path / "atlases", shipped=shipped),
         ModelRegistry(10**9, _load),
         jobs,
+        LOCAL,
     )
     jobs.close()
 

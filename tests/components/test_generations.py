@@ -16,7 +16,8 @@ import torch
 from components.generations import MAX_SEED, GenerationsPanel
 from components.jobs import JobQueue
 from components.panel import Updates
-from components.prompts import MAX_CHARACTERS, preset_prompts
+from components.profile import LOCAL, Profile
+from components.prompts import preset_prompts
 from components.registry import ModelRegistry
 from liar.events import Finished
 from liar.generate import EditedAnswer
@@ -28,7 +29,7 @@ from tests import tiny
 from tests.fakes import classifier_run, language_run
 
 NASTY = "<img src=x onerror=alert(1)>"
-VISITOR: Any = SimpleNamespace(session_hash="visitor")
+VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Page:
     registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
     jobs: JobQueue = field(init=False)
     panel: GenerationsPanel = field(init=False)
+    profile: Profile = LOCAL
     asked: int = 0
 
     def __post_init__(self) -> None:
@@ -217,7 +219,7 @@ def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
     ("choices", "words"),
     [
         ({"prompt": " \n"}, "empty"),
-        ({"prompt": "x" * (MAX_CHARACTERS + 1)}, "longer than"),
+        ({"prompt": "x" * (LOCAL.prompt_characters + 1)}, "longer than"),
         ({"tokens": 7}, "number of new tokens"),
         ({"tokens": 201}, "number of new tokens"),
         ({"tokens": None}, "number of new tokens"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from components.layout import mark
 from components.opening import first_run
+from components.profile import PUBLIC
 from components.recipe import default_spec
 from components.studio import Studio
 from liar.spec import PruneSpec
@@ -106,8 +109,9 @@ def test_what_is_wrong_is_said_and_the_rest_followed(page: Page) -> None:
     assert visitor.state(page.bus.spec).ratio == PruneSpec().ratio
 
 
-def test_a_public_page_keeps_to_its_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.recipe.ANY_MODEL", False)
+def test_a_public_page_keeps_to_its_models(studio: Studio) -> None:
+    studio.store.save(language_run())
+    page = build_page(replace(studio, profile=PUBLIC))
     visitor = visit(page, "model=/etc")
     assert "does not offer" in visitor.sees(page.line)
     assert visitor.sees(page.recipe.model) == PruneSpec().model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import gradio as gr
 import pytest
@@ -12,6 +11,7 @@ from components.accuracy import AccuracyPanel
 from components.generations import GenerationsPanel
 from components.layers import LayersPanel
 from components.panel import Panel, show_all
+from components.profile import LOCAL
 from components.recipe import Recipe, default_spec
 from components.runs import RunsPanel
 from components.studio import Bus, Studio
@@ -31,7 +31,7 @@ PANELS: dict[str, Build] = {
     "accuracy": AccuracyPanel,
     "generations": GenerationsPanel,
     "trade-off": TradeoffPanel,
-    "runs": partial(RunsPanel, may_delete=True),
+    "runs": RunsPanel,
     "take-away": TakeawayPanel,
 }
 RUNS = {"llama": language_run(), "bert": classifier_run()}
@@ -100,7 +100,7 @@ def test_no_two_components_share_an_id(studio: Studio) -> None:
     """They would be one for the style sheet and for scripts."""
     with gr.Blocks() as blocks:
         bus = Bus(PruneSpec(), View(), "")
-        Recipe(default_spec())
+        Recipe(default_spec(), LOCAL)
         for panel in PANELS.values():
             panel(studio, bus, language_run())
     ids = [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]

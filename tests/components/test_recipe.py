@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components import recipe
 from components.glossary import TERMS
-from components.recipe import Recipe, default_spec, measured_on_its_task, refusal
+from components.profile import LOCAL, PUBLIC
+from components.recipe import Recipe, default_spec, measured_on_its_task
 from liar.errors import InvalidSpecError
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
 
@@ -39,7 +39,7 @@ FULL = PruneSpec.create(
 @pytest.fixture
 def rail() -> Recipe:
     with gr.Blocks():
-        return Recipe(default_spec())
+        return Recipe(default_spec(), LOCAL)
 
 
 def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
@@ -56,7 +56,7 @@ def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
 
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
-        rail = Recipe(FULL)
+        rail = Recipe(FULL, LOCAL)
     assert rail.base.value == FULL
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
@@ -109,17 +109,23 @@ def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: st
 
 
 @pytest.mark.parametrize("choice", [{"model": "some/folder"}, {"calibration": "/etc/hostname"}])
-def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(
-    rail: Recipe, choice: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = PruneSpec.create(**choice)
-    assert refusal(spec) is None
-    monkeypatch.setattr(recipe, "ANY_MODEL", False)
-    monkeypatch.setattr(recipe, "OFFERED", {PruneSpec().model: recipe.OFFERED[PruneSpec().model]})
-    assert refusal(spec)
-    assert refusal(default_spec()) is None
+def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(rail: Recipe, choice: dict[str, str]) -> None:
+    assert read(rail, default_spec(), **choice)
+    with gr.Blocks():
+        public = Recipe(default_spec(), PUBLIC)
+    assert read(public, default_spec()) == default_spec()
     with pytest.raises(InvalidSpecError, match="at home"):
-        read(rail, default_spec(), **choice)
+        read(public, default_spec(), **choice)
+
+
+def test_a_public_page_offers_only_what_it_takes() -> None:
+    with gr.Blocks():
+        public = Recipe(default_spec(), PUBLIC)
+    assert [id for _, id in public.model.choices] == list(PUBLIC.models)
+    assert not public.model.allow_custom_value
+    assert not public.calibration.allow_custom_value
+    assert public.tokens.maximum == PUBLIC.tokens
+    assert "Or type" not in f"{public.model.info} {public.calibration.info}"
 
 
 # -- its words ----------------------------------------------------------------------------------------------------------

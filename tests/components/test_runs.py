@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from components.profile import LOCAL, PUBLIC, Profile
 from components.runs import RunsPanel, picked, runs_table
 from components.studio import Bus
 from liar.results import RunResult
@@ -25,10 +26,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     return RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
 
 
-def panel(store: RunStore, result: RunResult | None = None, *, may_delete: bool = True) -> RunsPanel:
-    studio: Any = SimpleNamespace(store=store)
+def panel(store: RunStore, result: RunResult | None = None, profile: Profile = LOCAL) -> RunsPanel:
+    studio: Any = SimpleNamespace(store=store, profile=profile)
     with gr.Blocks():
-        built = RunsPanel(studio, Bus(language_run().spec, View(), ""), result, may_delete=may_delete)
+        built = RunsPanel(studio, Bus(language_run().spec, View(), ""), result)
         built.wire()
     return built
 
@@ -82,16 +83,15 @@ def test_a_run_that_is_not_kept_can_still_be_shown(store: RunStore) -> None:
 
 @pytest.mark.parametrize(("data", "key"), [({"key": "abc"}, "abc"), ({}, ""), ({"key": ["abc"]}, "")])
 def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
-    event: Any = SimpleNamespace(_data=data)
-    assert picked(event) == (key, "")
+    assert picked(gr.EventData(None, data)) == (key, "")
 
 
 def test_opening_goes_through_the_queue(store: RunStore) -> None:
     """Gradio's page hears of a changed State only after a queued event, and other panels listen to ``bus.open``."""
-    studio: Any = SimpleNamespace(store=store)
+    studio: Any = SimpleNamespace(store=store, profile=LOCAL)
     with gr.Blocks() as page:
         bus = Bus(language_run().spec, View(), "")
-        RunsPanel(studio, bus, None, may_delete=True).wire()
+        RunsPanel(studio, bus, None).wire()
     writing = [event for event in page.fns.values() if bus.open in event.outputs]
     assert writing
     assert all(event.queue is not False for event in writing)
@@ -160,7 +160,7 @@ def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
 def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     run = language_run()
     store.save(run)
-    built = panel(store, run, may_delete=False)
+    built = panel(store, run, PUBLIC)
     assert not built.delete.visible
     assert "belong to everybody" in built.drop(run.spec.key, "")[built.said]
     assert store.load(run.spec.key) == run

@@ -16,6 +16,7 @@ import pytest
 import components.saving
 from components.jobs import JobQueue
 from components.panel import Updates
+from components.profile import LOCAL, PUBLIC, Profile
 from components.registry import ModelRegistry
 from components.saving import SavingPanel
 from components.studio import Bus
@@ -27,7 +28,7 @@ from liar.store import RunStore
 from liar.view import View
 from tests import tiny
 
-VISITOR: Any = SimpleNamespace(session_hash="visitor")
+VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Page:
     files: Path
     run: RunResult
     registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load=lambda *_: tiny.language_model()))
+    profile: Profile = LOCAL
     loads: int = 0
 
     def __post_init__(self) -> None:
@@ -126,10 +128,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(page: Page, monkeypatch: pytest.
     assert not list(page.files.rglob("*.safetensors"))
 
 
-def test_older_zips_make_room(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_zips_make_room(page: Page) -> None:
     page.save()
     assert len(list(page.files.rglob("*.zip"))) == 1
-    monkeypatch.setattr(components.saving, "KEPT_BYTES", 10)
+    page.profile = LOCAL.model_copy(update={"saved_bytes": 10})
     page.save("bfloat16")
     assert [path.parent.name.split("-")[-1] for path in page.files.rglob("*.zip")] == ["bfloat16"]
 
@@ -138,3 +140,10 @@ def test_another_run_clears_what_was_said(page: Page) -> None:
     updates = page.panel.clear()
     assert updates[page.panel.work.status] == ""
     assert updates[page.panel.ready]["visible"] is False
+
+
+def test_a_public_page_writes_nowhere_but_in_its_own_folder(page: Page, tmp_path: Path) -> None:
+    page.profile = PUBLIC.model_copy(update={"any_model": True, "any_text": True})
+    told, _ = page.save(folder=str(tmp_path / "mine"))
+    assert not (tmp_path / "mine").exists()
+    assert Path(told[-1][page.panel.ready]["value"]).is_relative_to(page.files)

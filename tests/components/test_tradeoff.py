@@ -15,6 +15,7 @@ import pytest
 
 from components.jobs import JobQueue
 from components.panel import Updates
+from components.profile import LOCAL, PUBLIC
 from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
@@ -27,7 +28,7 @@ from liar.sweep import SweepSpec
 from liar.view import View
 from tests.fakes import classifier_run, language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="somebody")
+REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
 
 
 @dataclass
@@ -54,7 +55,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     jobs = JobQueue()
     registry = SimpleNamespace(get=lambda *key: SimpleNamespace(task="perplexity"))
-    studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry)
+    studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry, profile=LOCAL)
     run = language_run()
     with gr.Blocks():
         panel = TradeoffPanel(studio, Bus(run.spec, View(), ""), run)
@@ -104,7 +105,7 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
     runs = [language_run(ratio=ratio) for ratio in (0.2, 0.5)]
     for run in (*runs, classifier_run()):
         page.store.save(run)
-    studio: Any = SimpleNamespace(store=page.store, jobs=page.jobs)
+    studio: Any = SimpleNamespace(store=page.store, jobs=page.jobs, profile=LOCAL)
     with gr.Blocks():
         built = TradeoffPanel(studio, Bus(runs[0].spec, View(), ""), runs[0])
     expected = {run.spec.key for run in runs}
@@ -279,3 +280,13 @@ def test_a_table_without_rows_starts_nothing(page: Page) -> None:
     masks = page.panel.masks
     (only,) = masks.compute(page.spec, [], ["none"], REQUEST)
     assert "at least one criterion" in only[masks.work.status]
+
+
+@pytest.mark.parametrize(
+    ("model", "number", "words"), [("demo/minilm", 5, "16 is the most"), ("somebody/model", 1, "does not offer")]
+)
+def test_a_public_page_bounds_what_it_sweeps(page: Page, model: str, number: int, words: str) -> None:
+    page.panel.studio = SimpleNamespace(store=page.store, jobs=page.jobs, profile=PUBLIC)  # type: ignore[assignment]
+    names = ("reconstructions", ["none", "bias", "liar", "least-squares"], [])
+    last = list(page.panel.sweep(PruneSpec(model=model), 0.1, 0.5, number, *names, REQUEST))[-1]
+    assert words in last[page.panel.work.status]

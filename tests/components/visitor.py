@@ -59,7 +59,7 @@ def build_page(studio: Studio) -> Page:
         bus = Bus(spec, view, spec.key if result else "")
         layout, remembered = layout_switch(view.layout)
         address, marker, tabs, banner = address_bar(), layout_marker(view), gr.Tabs(), gr.HTML("")
-        recipe = Recipe(spec)
+        recipe = Recipe(spec, studio.profile)
         apply = Apply(studio, bus, recipe)
         explorer = Explorer(studio, bus, recipe)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)

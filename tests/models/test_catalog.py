@@ -16,6 +16,8 @@ import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
@@ -34,7 +36,7 @@ from liar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from liar.models import catalog, placement, source
+from liar.models import catalog, placement, presets, source
 from liar.models.catalog import load_model
 from liar.models.offload import is_offloaded
 from liar.models.presets import PRESETS
@@ -128,7 +130,7 @@ def test_a_hub_that_never_answers_is_given_up_within_seconds(monkeypatch: pytest
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(source, "_PROBE_SECONDS", 0.5)
-        monkeypatch.setattr(source, "hf_hub_url", lambda model, name: f"{endpoint}/{model}/{name}")
+        monkeypatch.setattr(source, "hf_hub_url", lambda model, name, revision: f"{endpoint}/{model}/{name}")
         start = time.perf_counter()
         with pytest.raises(ModelNotFoundError, match="cannot be reached"):
             load_model("nobody/no-such-model", device="cpu")
@@ -166,6 +168,35 @@ def test_what_the_hub_answers_is_explained(
         load_model("somebody/something", device="cpu")
 
 
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.mark.parametrize(("model", "revision"), [("somebody/pinned", COMMIT), ("somebody/else", None)])
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_preset_is_asked_for_at_its_revision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str, revision: str | None, reachable: bool
+) -> None:
+    asked: list[str | None] = []
+
+    def cached(model: str, name: str, revision: str | None = None) -> str:
+        asked.append(revision)
+        return str(tmp_path / name)
+
+    def answer(url: str, timeout: float) -> None:
+        asked.append(COMMIT if COMMIT in url else None)
+        if not reachable:
+            raise OSError("no network")
+
+    preset = presets.Preset("somebody/pinned", "", "llama", None, 1.0, COMMIT, "MIT")
+    assert preset.is_pinned
+    monkeypatch.setattr(presets, "PRESETS", (preset,))
+    monkeypatch.setattr(source, "get_hf_file_metadata", answer)
+    monkeypatch.setattr(source, "try_to_load_from_cache", cached)
+    found = source.find_model(model)
+    assert asked == ([revision] if reachable else [revision, revision])
+    assert found.options.get("revision") == (revision if reachable else None)
+
+
 @pytest.mark.parametrize("name", ["demo/unknown", "/no/such/folder", "not an id", "", "a/b/c"])
 def test_names_that_lead_nowhere(name: str) -> None:
     with pytest.raises(ModelNotFoundError):
@@ -192,6 +223,11 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(UnsupportedModelError, match="safetensors"):
         load_model(name, device="cpu")
+    way_out = tmp_path / "new"
+    AutoModelForCausalLM.from_pretrained(name).save_pretrained(way_out)
+    AutoTokenizer.from_pretrained(name).save_pretrained(way_out)
+    loaded = load_model(str(way_out), device="cpu").model.state_dict()
+    assert all(torch.equal(loaded[key], weight) for key, weight in model.state_dict().items())
 
 
 def test_remote_code_is_never_run(tmp_path: Path) -> None:
@@ -235,6 +271,13 @@ def test_too_little_memory_says_what_would_fit(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
     with pytest.raises(InsufficientMemoryError, match="would fit"):
         load_model(name, device="cpu")
+
+
+@pytest.mark.demo
+def test_memory_is_looked_at_before_a_demo_classifier_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
+    with pytest.raises(InsufficientMemoryError, match="would fit"):
+        load_model("demo/minilm-sentiment", device="cpu")
 
 
 def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:

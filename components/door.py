@@ -1,0 +1,161 @@
+"""The door of the server: which requests reach Gradio at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from components.profile import Profile
+
+log = logging.getLogger(__name__)
+
+_API = "/gradio_api"
+_READ = {
+    "/",
+    "/config",
+    "/favicon.ico",
+    "/manifest.json",
+    "/robots.txt",
+    "/theme.css",
+    *(f"{_API}/{name}" for name in ("app_id", "info", "queue/data", "queue/status", "startup-events", "theme.css")),
+}
+_READ_BELOW = ("/assets/", "/static/", "/svelte/", f"{_API}/call/", f"{_API}/heartbeat/")
+_WRITTEN = {f"{_API}/{name}" for name in ("cancel", "queue/join", "reset")}
+_WRITTEN_BELOW = (f"{_API}/call/", f"{_API}/run/")
+_FILES = f"{_API}/file="
+
+_SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
+_METHODS_READ: Container[str] = ("GET", "HEAD")
+
+Refusal = tuple[int, str]
+"""Status and sentence."""
+
+
+class Door:
+    """Middleware: lets through the requests that the page and its three endpoints make, and no others.
+
+    Gradio has routes to upload files, to fetch any address for its caller, to store links, to look at the queue. None of
+    them is needed here. A request has a body of plain JSON and bounded size. Where a route of Gradio fails at what it was
+    asked, one line is logged and the caller told that the request was wrong.
+    """
+
+    def __init__(self, app: ASGIApp, page: gr.Blocks, profile: Profile) -> None:
+        self.app, self.page, self.profile = app, page, profile
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        refusal = _closed(scope["method"], scope["path"])
+        if refusal is None and scope["method"] == "POST":
+            body = await _read(scope, receive, self.profile.body_bytes)
+            refusal = (413, _TOO_LARGE.format(self.profile.body_bytes)) if body is None else self._unfit(body)
+            receive = _again(body or b"", receive)
+        if refusal is not None:
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
+        else:
+            await _pass(self.app, scope, receive, send)
+
+    def _unfit(self, body: bytes) -> Refusal | None:
+        """Why the body of a request is not read, else None."""
+        said = _plain(body)
+        if said is None:
+            return 400, "The body of a request to this page is a JSON object of plain texts and finite numbers."
+        session = said.get("session_hash")
+        if session is None:
+            return None
+        if not isinstance(session, str) or not _SESSION.fullmatch(session):
+            return 400, "A session_hash has up to 64 letters and digits."
+        unread = self.page._queue.pending_messages_per_session.get(session)
+        if unread is not None and unread.qsize() > self.profile.unread:
+            return 429, "Nobody reads the answers of this session; read them at queue/data, then try again."
+        return None
+
+
+_TOO_LARGE = "A request to this page has at most {:,} bytes; ask for less at once."
+_NO_ADDRESS: Refusal = (404, "This page has no such address.")
+
+
+def _closed(method: str, path: str) -> Refusal | None:
+    """Why no such request is let through, else None."""
+    if method in _METHODS_READ:
+        trimmed = path.rstrip("/") or "/"
+        open_ = trimmed in _READ or path.startswith(_READ_BELOW) or (path.startswith(_FILES) and _is_made_here(path))
+        return None if open_ else _NO_ADDRESS
+    if method == "POST":
+        return None if path.rstrip("/") in _WRITTEN or path.startswith(_WRITTEN_BELOW) else _NO_ADDRESS
+    return 405, "This page is read with GET and asked with POST."
+
+
+def _is_made_here(path: str) -> bool:
+    """Whether the file route is asked for something in the folder of this server's downloads."""
+    asked = path.removeprefix(_FILES)
+    folder = Path(get_upload_folder()).resolve()
+    return "\0" not in asked and Path(asked).is_absolute() and folder in Path(asked).resolve().parents
+
+
+async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
+    """The body of a request; None when it is larger than ``most`` bytes, of which no more are read."""
+    announced = dict(scope["headers"]).get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > most:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > most:
+            return None
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A receiver that hands out ``body`` first, and then what else comes."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _plain(body: bytes) -> dict[str, Any] | None:
+    """The object that ``body`` says, else None: no NaN, no infinity, no half of a character, nothing too deep to follow."""
+    try:
+        said = json.loads(body)
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let Gradio answer; an exception becomes one line in the log and an end of the answer."""
+    begun = ended = False
+
+    async def watch(message: Message) -> None:
+        nonlocal begun, ended
+        begun = True
+        ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await send(message)
+
+    try:
+        await app(scope, receive, watch)
+    except Exception as error:
+        log.warning("%s %.100r could not be answered: %.200r", scope["method"], scope["path"], error)
+        if not begun:
+            await PlainTextResponse("This request is none that the page makes.", 400)(scope, receive, send)
+        elif not ended:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,73 @@
+"""Gradio's Blocks for a page on the open web: what no browser of ours would send is refused in one sentence.
+
+Gradio answers a value that a component cannot read with a traceback in the log; it takes lists for single choices, fetches
+whatever address a file object names, and hands to a handler whatever an event is said to hold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.components.api_component import Api
+from gradio.state_holder import SessionState
+
+_REFUSED = "This is nothing that the page says; set the value again, or load the page anew."
+_GROUPS = (gr.CheckboxGroup, Api)
+"""Components whose value is a list or an object; that of every other control is a text, a number, a truth value or nothing."""
+_NEVER_EMPTY = (gr.Radio, gr.Slider, gr.Checkbox)
+
+
+class Page(gr.Blocks):
+    """Blocks without any component that takes files."""
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        event = options.get("event_data")
+        if event is not None:
+            event._data = event._data if isinstance(event._data, dict) else {}
+            if _names_file(event._data):
+                raise gr.Error(_REFUSED, print_exception=False)
+        return await super().process_api(block_fn, inputs, *args, **options)
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
+    ) -> list[Any]:
+        pairs = zip(block_fn.inputs, inputs, strict=False)
+        if block_fn.fn is None or any(not _readable(block, value) for block, value in pairs):
+            raise gr.Error(_REFUSED, print_exception=False)
+        try:
+            read: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+            return read
+        except Exception as error:  # each component has errors of its own
+            raise gr.Error(_REFUSED, print_exception=False) from error
+
+
+def _readable(block: Any, value: Any) -> bool:
+    """Whether the control ``block`` can say ``value`` at all."""
+    if block.stateful:
+        return True
+    if isinstance(block, _GROUPS):
+        return not _names_file(value)
+    if value is None:
+        return not isinstance(block, _NEVER_EMPTY)
+    if isinstance(block, gr.Checkbox):
+        return isinstance(value, bool)
+    if isinstance(block, gr.Textbox | gr.Button | gr.BrowserState):
+        return isinstance(value, str)
+    return isinstance(value, str | int | float)
+
+
+def _names_file(value: Any) -> bool:
+    """Whether a file object lies anywhere in ``value``; Gradio would fetch it."""
+    parts = [value]
+    for part in parts:  # grows while it is read
+        if isinstance(part, dict):
+            if "path" in part or "meta" in part:
+                return True
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return False

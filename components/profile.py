@@ -1,0 +1,143 @@
+"""Profiles: every limit of a deployment in one place. ``local`` trusts its only visitor, ``public`` trusts nobody."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from liar.errors import InvalidSpecError
+from liar.models.presets import DEMO, PRESETS
+from liar.spec import AUTO, PruneSpec
+
+ProfileName = Literal["local", "public"]
+
+TEXTS = (AUTO, "wiki", "sentiment", "topic")
+"""Calibration texts of the demo bundle."""
+
+
+class Profile(BaseModel):
+    """What visitors may ask for, and how much of it. Each number is the most that is allowed.
+
+    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device`` every
+    device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model anywhere on the server. ``starts`` is how often one client may start a job, in the notation of the library
+    limits; "" for any number. ``runs`` is those of one sweep. ``model_bytes`` is what models in memory may take, 0 for a
+    quarter of the machine; ``saved_bytes`` those of the zips of saved models; ``body_bytes`` the size of a request; ``sessions`` how many visitors are remembered and
+    ``unread`` how many answers wait for one who does not fetch them. ``preload`` names a model to load as soon as the page
+    is up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ProfileName
+    models: tuple[str, ...]
+    any_model: bool
+    any_text: bool
+    any_device: bool
+    may_delete: bool
+    may_name_folder: bool
+    tokens: int
+    sequence_length: int
+    evaluate_limit: int
+    runs: int
+    prompt_characters: int
+    new_tokens: int
+    waiting_jobs: int
+    starts: str
+    model_bytes: int
+    saved_bytes: int
+    body_bytes: int
+    sessions: int
+    unread: int
+    preload: str | None
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        """A model that others may choose is always the same one."""
+        known = {preset.id: preset for preset in PRESETS}
+        loose = [id for id in self.models if id not in known or not known[id].is_pinned]
+        if loose and not self.any_model:
+            raise ValueError(f"{', '.join(loose)}: give the commit as the revision of the preset before offering it.")
+        return self
+
+    def check(self, spec: PruneSpec) -> None:
+        """Raises :class:`InvalidSpecError` for a recipe that this page does not do. Whatever loads or runs asks here first."""
+        away = "run LIAR at home for that."
+        if not self.any_model and spec.model not in self.models:
+            raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {away}")
+        if not self.any_text and spec.calibration not in TEXTS:
+            raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {away}")
+        if not self.any_device and (spec.device, spec.dtype) != (AUTO, AUTO):
+            raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {away}")
+        for name in ("tokens", "sequence_length", "evaluate_limit"):
+            asked, most = getattr(spec, name), getattr(self, name)
+            if asked is not None and asked > most:
+                raise InvalidSpecError(
+                    f"This page takes at most {most:,} for {name}, not {asked:,}; take fewer, or {away}"
+                )
+
+
+LOCAL = Profile(
+    name="local",
+    models=tuple(preset.id for preset in PRESETS),
+    any_model=True,
+    any_text=True,
+    any_device=True,
+    may_delete=True,
+    may_name_folder=True,
+    tokens=10_000_000,
+    sequence_length=131_072,
+    evaluate_limit=1_000_000,
+    runs=40,
+    prompt_characters=2_000,
+    new_tokens=200,
+    waiting_jobs=16,
+    starts="",
+    model_bytes=0,
+    saved_bytes=8_000_000_000,
+    body_bytes=4_000_000,
+    sessions=1_000,
+    unread=1_000,
+    preload=None,
+)
+
+PUBLIC = Profile(
+    name="public",
+    models=tuple(preset.id for preset in PRESETS if preset.id.startswith(DEMO)),
+    any_model=False,
+    any_text=False,
+    any_device=False,
+    may_delete=False,
+    may_name_folder=False,
+    tokens=16_384,
+    sequence_length=512,
+    evaluate_limit=400,
+    runs=16,
+    prompt_characters=500,
+    new_tokens=96,
+    waiting_jobs=16,
+    starts="12 per 10 minutes; 40 per hour",
+    model_bytes=1_500_000_000,
+    saved_bytes=2_000_000_000,
+    body_bytes=65_536,
+    sessions=300,
+    unread=64,
+    preload=PruneSpec().model,
+)
+
+PROFILES: dict[ProfileName, Profile] = {"local": LOCAL, "public": PUBLIC}
+
+
+def profile_of(named: ProfileName | None, server: str, space: str | None) -> Profile:
+    """The profile that is ``named``; else public on the Space ``space`` and wherever others can reach ``server``."""
+    if named is not None:
+        return PROFILES[named]
+    return PUBLIC if space or not _is_loopback(server) else LOCAL
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        return ip_address(server.strip("[]")).is_loopback
+    except ValueError:
+        return server == "localhost"

@@ -1,0 +1,89 @@
+"""A request that no browser of the page sends is one sentence and no traceback."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.state_holder import SessionState
+
+from components.page import Page
+
+FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+
+
+def ask(make: Any, value: Any, event: Any = None) -> list[Any]:
+    """What a page with one control answers when ``value`` is sent for it."""
+    with Page() as page:
+        control, said = make(), gr.Textbox()
+        page.load(lambda heard, state: repr(heard), [control, gr.State(0)], said)
+    data = None if event is None else gr.EventData(None, event)
+    step = page.process_api(page.fns[0], [value, None], SessionState(page), event_data=data)
+    return list(asyncio.run(step)["data"])
+
+
+CHOICES = ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda: gr.Dropdown(CHOICES), "a"),
+        (lambda: gr.Dropdown(CHOICES), None),
+        (lambda: gr.Radio(CHOICES), "b"),
+        (lambda: gr.CheckboxGroup(CHOICES), ["a", "b"]),
+        (gr.Checkbox, True),
+        (lambda: gr.Slider(0, 1), 0.5),
+        (gr.Number, None),
+        (gr.Textbox, "x"),
+        (lambda: gr.BrowserState(""), "x"),
+    ],
+)
+def test_what_a_control_can_say_is_heard(make: Any, value: Any) -> None:
+    assert ask(make, value) == [repr(value)]
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda: gr.Dropdown(CHOICES), ["a"]),
+        (lambda: gr.Dropdown(CHOICES), "c"),
+        (lambda: gr.Dropdown(CHOICES, allow_custom_value=True), FILE),
+        (lambda: gr.Radio(CHOICES), None),
+        (lambda: gr.CheckboxGroup(CHOICES), None),
+        (lambda: gr.CheckboxGroup(CHOICES), [FILE]),
+        (gr.Checkbox, "yes"),
+        (lambda: gr.Slider(0, 1), None),
+        (lambda: gr.Slider(0, 1), 2),
+        (lambda: gr.Slider(0, 1), "x"),
+        (lambda: gr.Number(precision=0), float("nan")),
+        (gr.Textbox, FILE),
+        (gr.Textbox, 1),
+        (lambda: gr.BrowserState(""), ["x"]),
+    ],
+)
+def test_what_it_cannot_say_is_refused(make: Any, value: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(gr.Error, match="nothing that the page says") as refused:
+        ask(make, value)
+    assert not refused.value.print_exception
+
+
+@pytest.mark.parametrize("event", [FILE, {"key": [{"deep": FILE}]}])
+def test_no_event_holds_a_file(event: Any) -> None:
+    with pytest.raises(gr.Error, match="nothing that the page says"):
+        ask(gr.Textbox, "x", event)
+
+
+@pytest.mark.parametrize("event", ["x", 1, ["key"], {"key": "x"}])
+def test_an_event_holds_names_or_nothing(event: Any) -> None:
+    assert ask(gr.Textbox, "x", event) == ["'x'"]
+
+
+def test_what_only_a_browser_does_is_not_asked_of_the_server() -> None:
+    with Page() as page:
+        box = gr.Textbox()
+        box.change(None, box, box, js="x => x")
+    with pytest.raises(gr.Error, match="nothing that the page says"):
+        asyncio.run(page.process_api(page.fns[0], ["x"], SessionState(page)))

@@ -1,0 +1,112 @@
+"""Profiles: which one a server takes, and what each refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import app
+from components.profile import LOCAL, PUBLIC, Profile, profile_of
+from components.recipe import default_spec, measured_on_its_task
+from components.registry import ModelRegistry
+from components.studio import Studio
+from components.tradeoff import _MOST_RATIOS
+from components.work import loaded_for
+from liar import sweep
+from liar.errors import DownloadError, InvalidSpecError
+from liar.models.presets import PRESETS
+from liar.spec import PruneSpec
+from liar.store import RunStore
+
+
+@pytest.mark.parametrize(
+    ("named", "server", "space", "expected"),
+    [
+        (None, "127.0.0.1", None, LOCAL),
+        (None, "localhost", None, LOCAL),
+        (None, "::1", None, LOCAL),
+        (None, "127.0.0.1", "owner/liar", PUBLIC),
+        (None, "0.0.0.0", None, PUBLIC),
+        (None, "192.168.1.5", None, PUBLIC),
+        (None, "liar.example.org", None, PUBLIC),
+        ("local", "0.0.0.0", "owner/liar", LOCAL),
+        ("public", "127.0.0.1", None, PUBLIC),
+    ],
+)
+def test_whoever_can_be_reached_by_others_is_public_unless_told_otherwise(
+    named: Any, server: str, space: str | None, expected: Profile
+) -> None:
+    assert profile_of(named, server, space) is expected
+
+
+def test_the_command_says_so_when_it_takes_public(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    assert app.chosen_profile([]) is PUBLIC
+    assert "--profile local" in capsys.readouterr().out
+    assert app.chosen_profile(["--profile", "local"]) is LOCAL
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.1")
+    assert app.chosen_profile([]) is LOCAL
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"model": "Qwen/Qwen2.5-0.5B"}, "does not offer"),
+        ({"model": "demo/../model"}, "does not offer"),
+        ({"calibration": "/etc/passwd"}, "does not read"),
+        ({"device": "cpu"}, "device"),
+        ({"dtype": "bfloat16"}, "dtype"),
+        ({"tokens": PUBLIC.tokens + 1}, "16,384 for tokens"),
+        ({"sequence_length": PUBLIC.sequence_length + 1}, "sequence_length"),
+        ({"evaluate_limit": PUBLIC.evaluate_limit + 1}, "evaluate_limit"),
+    ],
+)
+def test_what_a_public_page_refuses_and_a_local_one_does(choice: dict[str, Any], words: str) -> None:
+    spec = PruneSpec.create(**choice)
+    LOCAL.check(spec)
+    with pytest.raises(InvalidSpecError, match=words):
+        PUBLIC.check(spec)
+
+
+def test_a_public_page_takes_what_it_shows() -> None:
+    PUBLIC.check(default_spec())
+    for run in RunStore().shipped.glob("*.json"):
+        PUBLIC.check(RunStore().load(run.stem).spec)  # type: ignore[union-attr]
+    for model in PUBLIC.models:
+        PUBLIC.check(measured_on_its_task(PruneSpec(model=model)))
+
+
+def test_a_public_model_is_pinned_to_a_commit() -> None:
+    moving = next(preset.id for preset in PRESETS if not preset.is_pinned)
+    with pytest.raises(ValidationError, match="commit"):
+        Profile.model_validate({**PUBLIC.model_dump(), "models": (*PUBLIC.models, moving)})
+
+
+def test_a_model_that_cannot_be_preloaded_costs_a_line(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    app.preload(studio)
+    app.preload(replace(studio, profile=PUBLIC))
+    assert capsys.readouterr().out == ""
+
+    def absent(*_: str) -> Any:
+        raise DownloadError("The package index did not give it; check the network.")
+
+    app.preload(replace(studio, profile=PUBLIC, registry=ModelRegistry(1, absent)))
+    assert "check the network" in capsys.readouterr().out
+
+
+def test_nothing_is_loaded_that_the_profile_refuses(studio: Studio) -> None:
+    """However a recipe came to be what it is: the last gate stands before the model."""
+    with pytest.raises(InvalidSpecError, match="does not offer"):
+        loaded_for(replace(studio, profile=PUBLIC), PruneSpec(model="somebody/model"))
+
+
+def test_a_sweep_is_as_large_as_the_library_allows() -> None:
+    assert LOCAL.runs == sweep.MAX_RUNS
+    assert _MOST_RATIOS == sweep.MAX_RATIOS

@@ -1,0 +1,127 @@
+"""A client that says what no browser says: raw paths, raw bodies, raw headers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+API = "/gradio_api"
+JSON = {"content-type": "application/json"}
+SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Request:
+    """``body`` is sent as it is when it is bytes, else as JSON."""
+
+    name: str
+    method: str
+    path: str
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``said`` is everything that came back, with the stream of events where there was one."""
+
+    status: int
+    said: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the request was turned down: by its status, by an event, or by a sentence on the page."""
+        words = ("event: error", '"success":false', '"success": false', 'role=\\"alert\\"')
+        return self.status >= 400 or any(word in self.said for word in words)
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def send(self, request: Request, seconds: float = SECONDS) -> Answer:
+        """One request and all that comes of it: an event that is queued is followed to its end."""
+        status, text = self._once(request, seconds)
+        event = _event_of(text) if status == 200 and request.method == "POST" else None
+        if event is None:
+            return Answer(status, text)
+        if request.path.startswith(f"{API}/call/"):
+            _, more = self._once(Request("events", "GET", f"{request.path.rstrip('/')}/{event}"), seconds)
+        else:
+            session = request.body["session_hash"]
+            _, more = self._once(Request("events", "GET", f"{API}/queue/data?session_hash={session}"), seconds)
+        return Answer(status, f"{text}\n{more}")
+
+    def call(
+        self, endpoint: str, *data: Any, headers: dict[str, str] | None = None, seconds: float = SECONDS
+    ) -> Answer:
+        """As curl calls a public endpoint."""
+        return self.send(
+            Request(endpoint, "POST", f"{API}/call/{endpoint}", {"data": list(data)}, headers or {}), seconds
+        )
+
+    def join(self, index: int, data: list[Any], **more: Any) -> Answer:
+        """As the page fires the event ``index``."""
+        body = {"fn_index": index, "data": data, "session_hash": uuid4().hex, **more}
+        return self.send(Request("join", "POST", f"{API}/queue/join", body))
+
+    def _once(self, request: Request, seconds: float) -> tuple[int, str]:
+        body = request.body
+        headers = dict(request.headers)
+        if body is not None and not isinstance(body, bytes):
+            body, headers = json.dumps(body).encode("utf-8", "surrogatepass"), {**JSON, **headers}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        try:
+            connection.putrequest(request.method, request.path, skip_host="host" in headers)
+            if body is not None and "content-length" not in headers and "transfer-encoding" not in headers:
+                headers["content-length"] = str(len(body))
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            try:
+                if body is not None:
+                    connection.send(body)
+            except OSError:
+                pass  # refused before all of it was sent; the answer says so
+            return _read(connection, seconds)
+        except (OSError, http.client.HTTPException) as error:
+            return 499, f"closed: {error!r}"
+        finally:
+            connection.close()
+
+
+def _read(connection: http.client.HTTPConnection, seconds: float) -> tuple[int, str]:
+    """A stream of events is read to the end of the first event, any other answer as a whole."""
+    response = connection.getresponse()
+    deadline = time.monotonic() + seconds
+    if "text/event-stream" not in (response.getheader("content-type") or ""):
+        return response.status, response.read().decode(errors="replace")
+    said = ""
+    while time.monotonic() < deadline:
+        line = response.readline().decode(errors="replace")
+        said += line
+        if not line or "ALIVE" in line or '"msg":"process_completed"' in line or '"close_stream"' in line:
+            break
+        if said.endswith("\n\n") and ("event: complete" in said or "event: error" in said):
+            break
+    return response.status, said
+
+
+def _event_of(text: str) -> str | None:
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return None
+    event = said.get("event_id") if isinstance(said, dict) else None
+    return event if isinstance(event, str) else None

@@ -1,0 +1,162 @@
+"""The page as it stands on the open web, in a place where whatever is touched is noticed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from liar.models.demo import cache_folder, fetch_demo
+from tests import tiny
+from tests.hostile.client import Client, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "planted-4f1c9e-secret"
+START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Place:
+    """``folder`` is where the server works and lives; ``runs`` and ``scratch`` are its own, all else belongs to others.
+
+    ``trap`` is the address of a neighbour on this machine that counts who calls; ``calls`` are the paths it was asked for.
+    """
+
+    folder: Path
+    trap: str
+    calls: list[str]
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def others(self) -> dict[str, tuple[int, int, int]]:
+        """Every file that is not the server's own: size, time of writing, time of reading."""
+        trees = [self.folder / "work", self.folder / "home", cache_folder()]
+        files = [path for tree in trees for path in tree.rglob("*") if path.is_file()]
+        files += [path for path in ROOT.rglob("*") if path.is_file() and not _is_ours(path)]
+        return {str(path): _touched(path, self.folder) for path in files}
+
+
+@dataclass(frozen=True)
+class Server:
+    client: Client
+    process: psutil.Process
+    log: Path
+    place: Place
+
+
+def _is_ours(path: Path) -> bool:
+    """What the tests and tools write while the server runs."""
+    parts = path.relative_to(ROOT).parts
+    return any(part.startswith(".") or part in ("__pycache__", "out") for part in parts)
+
+
+def _touched(path: Path, watched: Path) -> tuple[int, int, int]:
+    """The program reads its own files, so only the planted ones are watched for reading."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_atime_ns if path.is_relative_to(watched) else 0
+
+
+def _plant(folder: Path) -> None:
+    """A secret, a model that would load and a text that would be read, all with a time of reading long ago."""
+    work, home = folder / "work", folder / "home"
+    for tree in (work / "model", home / ".ssh", folder / "runs", folder / "scratch"):
+        tree.mkdir(parents=True)
+    loaded = tiny.language_model()
+    loaded.model.save_pretrained(work / "model")
+    loaded.tokenizer.save_pretrained(work / "model")
+    (work / "secret.txt").write_text(f"{SECRET}\n\n" * 200)
+    (work / "secret.json").write_text(f'{{"text": "{SECRET}"}}')
+    (home / ".ssh" / "id").write_text(SECRET)
+    for path in [*work.rglob("*"), *home.rglob("*")]:
+        os.utime(path, (1_000_000_000, path.stat().st_mtime))
+
+
+@pytest.fixture(scope="session")
+def trap() -> Iterator[tuple[str, list[str]]]:
+    """A neighbour on the loopback address that nobody should call."""
+    calls: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(SECRET.encode())
+
+        do_HEAD = do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", calls
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """``python -m app --profile public`` as a process of its own, once its model is loaded."""
+    fetch_demo()
+    folder = tmp_path_factory.mktemp("hostile")
+    _plant(folder)
+    place, port, log = Place(folder, *trap), free_port(), folder / "log"
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HOME": str(folder / "home"),
+        "LIAR_CACHE": str(cache_folder()),
+        "LIAR_RUNS": str(place.runs),
+        "LIAR_TEST_SECRET": SECRET,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(place.scratch),
+    }
+    command = [sys.executable, "-m", "app", "--profile", "public"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder / "work", env=environment, stdout=file, stderr=file)
+        try:
+            client = Client(port)
+            _wait_until_up(port, process, log)
+            yield Server(client, psutil.Process(process.pid), log, place)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """The page answers, and what it loads for its first visitor is loaded: no file of a model is opened any more."""
+    deadline = time.monotonic() + START_SECONDS
+    quiet = 0
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            up = probe.connect_ex(("127.0.0.1", port)) == 0
+        busy = psutil.Process(process.pid).cpu_percent(0.5) > 20
+        quiet = quiet + 1 if up and not busy else 0
+        if quiet == 4:
+            return
+    pytest.fail(f"the page did not come up:\n{log.read_text()[-3000:]}")

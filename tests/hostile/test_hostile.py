@@ -1,0 +1,153 @@
+"""Two hundred hostile requests and more: none loads, reads, writes, fetches or crashes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.hostile.client import API, Answer, Request
+from tests.hostile.conftest import SECRET, Server
+from tests.hostile.requests import FILE, hostile, unharmed
+
+pytestmark = pytest.mark.demo
+
+FORECAST = {"model": "demo/minilm-sentiment", "targets": "both", "ratio": 0.5}
+OF_A_VISITOR = {"bring_back"}
+"""Events that a stranger may fire: they begin a job of the recipe that the page shows."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What came of it all, and the files of others before and after."""
+
+    refused: list[tuple[Request, Answer]]
+    unharmed: list[tuple[Request, Answer]]
+    raw: list[tuple[str, Answer]]
+    before: dict[str, tuple[int, int, int]]
+    after: dict[str, tuple[int, int, int]]
+    memory: tuple[int, int]
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        pairs = [(request.name, answer.said) for request, answer in [*self.refused, *self.unharmed]]
+        return [*pairs, *((name, answer.said) for name, answer in self.raw)]
+
+
+@pytest.fixture(scope="module")
+def attack(server: Server) -> Attack:
+    """Everything once, one after the other."""
+    client, place = server.client, server.place
+    work, scratch = str(place.folder / "work"), str(place.scratch)
+    before, memory = place.others(), server.process.memory_info().rss
+    refused = [(request, client.send(request)) for request in hostile(place.trap, work, scratch)]
+    harmless = [(request, client.send(request)) for request in unharmed(place.trap)]
+    raw = list(_every_event(server))
+    after = server.process.memory_info().rss
+    return Attack(refused, harmless, raw, before, place.others(), (memory, after))
+
+
+def _every_event(server: Server) -> Any:
+    """Every event of the page by its number, with nonsense for each of its inputs, through the queue and past it."""
+    config = json.loads(server.client.send(Request("config", "GET", "/config")).said)
+    for event in config["dependencies"]:
+        number = len(event["inputs"])
+        for what, nonsense in (
+            ("files", FILE),
+            ("lists", [1]),
+            ("nothing", None),
+            ("texts", "/etc/passwd"),
+            ("-1", -1),
+        ):
+            if event["api_name"] in OF_A_VISITOR:
+                continue
+            name = f"{event['id']} {event['api_name']} with {what}"
+            data = [nonsense] * number
+            yield name, server.client.join(event["id"], data, event_data=nonsense)
+            body = {"fn_index": event["id"], "data": data, "session_hash": uuid4().hex, "event_data": nonsense}
+            yield f"{name}, past the queue", server.client.send(Request(name, "POST", f"{API}/run/predict", body))
+        yield f"{event['id']} with too little", server.client.join(event["id"], [])
+
+
+def test_there_are_two_hundred_of_them(attack: Attack) -> None:
+    assert len(attack.refused) >= 200
+
+
+def test_each_is_turned_down(attack: Attack) -> None:
+    let_in = [
+        (request.name, answer) for request, answer in attack.refused if not answer.failed and not _says_no(answer)
+    ]
+    assert not let_in, "\n".join(f"{name}: {answer.status} {answer.said[:300]}" for name, answer in let_in[:8])
+
+
+def _says_no(answer: Answer) -> bool:
+    """Two routes of Gradio say yes to anything: what is cancelled or reset is nobody's."""
+    return answer.said in ('{"success":true}',)
+
+
+def test_a_page_is_a_page_whatever_is_said_beside_it(attack: Attack) -> None:
+    broken = [(request.name, answer.status) for request, answer in attack.unharmed if answer.status >= 500]
+    assert not broken
+    assert sum(answer.status == 200 for _, answer in attack.unharmed) > len(attack.unharmed) * 0.7
+
+
+def test_no_answer_holds_what_nobody_may_read(attack: Attack) -> None:
+    leaks = [name for name, said in attack.said if SECRET in said or "root:" in said]
+    assert not leaks
+
+
+def test_nothing_was_written_or_read_that_is_not_its_own(attack: Attack, server: Server) -> None:
+    changed = {path for path in attack.before if attack.before[path] != attack.after.get(path)}
+    assert not changed, sorted(changed)[:10]
+    assert not attack.after.keys() - attack.before.keys()
+    assert not list(server.place.runs.iterdir()), "no run was done"
+    written = [path for path in server.place.scratch.rglob("*") if path.is_file()]
+    assert all(path.relative_to(server.place.scratch).parts[0].startswith("liar-page-") for path in written)
+
+
+def test_reading_would_have_been_noticed(tmp_path: Path) -> None:
+    """The check above watches times of reading, which some file systems do not keep."""
+    planted = tmp_path / "planted"
+    planted.write_text("x")
+    os.utime(planted, (1_000_000_000, planted.stat().st_mtime))
+    planted.read_text()
+    if planted.stat().st_atime == 1_000_000_000:
+        pytest.skip("this file system keeps no times of reading")
+
+
+@pytest.mark.parametrize("key", ["../../../../etc/passwd", "../work/secret", "**/*", "/etc/*", "x" * 3000, ["a"], None])
+def test_a_click_on_a_run_that_is_none_opens_nothing(server: Server, key: Any) -> None:
+    """A click says which run to open, and the next two events of the same visitor open it."""
+    events = json.loads(server.client.send(Request("config", "GET", "/config")).said)["dependencies"]
+    named = {event["api_name"]: event for event in events}
+    clicked = named["picked"]
+    opened = next(event for event in events if event["trigger_after"] == clicked["id"])
+    session = uuid4().hex
+    for event, data in ((clicked, {"key": key}), (opened, None), (named["open"], None)):
+        answer = server.client.join(event["id"], [None] * len(event["inputs"]), event_data=data, session_hash=session)
+        assert '"success":true' in answer.said
+        assert SECRET not in answer.said
+    assert ("not kept here any more" in answer.said) == (isinstance(key, str) and bool(key))
+
+
+def test_nobody_was_called(attack: Attack, server: Server) -> None:
+    assert server.place.calls == []
+
+
+def test_its_memory_is_as_before(attack: Attack) -> None:
+    before, after = attack.memory
+    assert after - before < 300e6
+
+
+def test_it_lives_without_a_traceback_and_answers_as_ever(attack: Attack, server: Server) -> None:
+    assert server.process.is_running()
+    log = server.log.read_text()
+    assert "Traceback" not in log, log[log.find("Traceback") :][:3000]
+    answer = server.client.call("forecast", FORECAST)
+    assert "event: complete" in answer.said
+    assert '"sites"' in answer.said

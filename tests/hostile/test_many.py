@@ -1,0 +1,103 @@
+"""Fifty clients at once: all are answered or told to wait, and memory stays where it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import gradio_client
+import psutil
+import pytest
+from gradio_client.exceptions import AppError
+
+from components.profile import PUBLIC
+from tests.hostile.client import Answer, Request
+from tests.hostile.conftest import Server
+
+pytestmark = pytest.mark.demo
+
+CLIENTS = 50
+SMALL: dict[str, Any] = {
+    "model": "demo/minilm-sentiment",
+    "criterion": "magnitude",
+    "allocation": "uniform",
+    "reconstruction": "bias",
+    "schedule": "one-shot",
+    "tokens": 64,
+    "sequence_length": 16,
+    "evaluate_limit": 2,
+}
+"""A run of about a second."""
+
+MORE_MEMORY = PUBLIC.model_bytes + 500e6
+"""What the models may take, and something for threads and sessions."""
+
+
+@contextmanager
+def peak_of(process: psutil.Process) -> Iterator[list[int]]:
+    """The greatest resident memory of ``process`` in bytes, looked at ten times a second, as the only item of a list."""
+    peak, ended = [process.memory_info().rss], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_fifty_clients_are_answered_or_told_to_wait(server: Server) -> None:
+    client, gate = server.client, threading.Barrier(CLIENTS)
+
+    def visit(number: int) -> tuple[Answer, Answer, Answer]:
+        gate.wait()
+        page = client.send(Request("page", "GET", "/"), seconds=60)
+        expected = client.call("forecast", {"model": "demo/minilm-sentiment", "targets": "both"}, seconds=60)
+        run = client.call("prune", {**SMALL, "seed": number}, seconds=90)
+        return page, expected, run
+
+    before = server.process.memory_info().rss
+    begin = time.monotonic()
+    with peak_of(server.process) as peak, ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(visit, range(CLIENTS)))
+    seconds = time.monotonic() - begin
+
+    assert all(page.status == 200 for page, _, _ in answers)
+    assert all('"sites"' in expected.said for _, expected, _ in answers)
+    done = [run for _, _, run in answers if '"state": "done"' in run.said or '"state":"done"' in run.said]
+    told = [run for _, _, run in answers if "try again" in run.said or "jobs waiting" in run.said]
+    assert len(done) + len(told) == CLIENTS, [run.said[-300:] for _, _, run in answers if run not in [*done, *told]][:3]
+    assert done
+    assert len(done) <= int(PUBLIC.starts.split()[0])
+    print(f"{len(done)} done, {len(told)} told to wait, {seconds:.1f} s, {(peak[0] - before) / 1e6:.0f} MB more")
+    assert peak[0] - before < MORE_MEMORY
+    assert len(list(server.place.runs.glob("*.json"))) == len(done)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_another_client_is_not_held_up_by_them(server: Server) -> None:
+    """The proxy in front says whose request it is."""
+    assert "try again" in _start(server, "127.0.0.1", 1000)
+    assert '"done"' in _start(server, "203.0.113.7", 1000)
+
+
+def _start(server: Server, client: str, seed: int) -> str:
+    return server.client.call("prune", {**SMALL, "seed": seed}, headers={"x-forwarded-for": client}, seconds=60).said
+
+
+def test_a_program_is_served_as_ever(server: Server) -> None:
+    program = gradio_client.Client(f"http://127.0.0.1:{server.client.port}", verbose=False)
+    expected = program.predict({"model": "demo/minilm-sentiment", "targets": "both"}, api_name="/forecast")
+    assert expected["sites"]
+    assert {run["spec"]["model"] for run in program.predict(api_name="/runs")} >= {"demo/minilm-sentiment"}
+    with pytest.raises(AppError, match="does not offer"):
+        program.predict({"model": "/etc"}, api_name="/prune")
