@@ -21,11 +21,11 @@ class Profile(BaseModel):
     """What visitors may ask for, and how much of it. Each number is the most that is allowed.
 
     ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device`` every
-    device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model anywhere on the server. ``starts`` is how often one client may start a job, in the notation of the library
-    limits; "" for any number. ``runs`` is those of one sweep. ``model_bytes`` is what models in memory may take, 0 for a
-    quarter of the machine; ``saved_bytes`` those of the zips of saved models; ``body_bytes`` the size of a request; ``sessions`` how many visitors are remembered and
-    ``unread`` how many answers wait for one who does not fetch them. ``preload`` names a model to load as soon as the page
-    is up.
+    device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model anywhere on the server. ``starts`` is how
+    often one client may start a job, in the notation of the library limits; "" for any number. ``runs`` is those of one sweep.
+    ``model_bytes`` is what models in memory may take, 0 for a quarter of the machine; ``saved_bytes`` what the zips of saved
+    models take on disk, ``body_bytes`` the size of a request; ``sessions`` how many visitors are remembered and ``unread`` how
+    many answers wait for one who does not fetch them. ``preload`` names a model to load as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -31,7 +31,7 @@ def three() -> Variants:
 
 
 def somebody(name: str = "somebody") -> Any:
-    return SimpleNamespace(session_hash=name)
+    return SimpleNamespace(session_hash=name, client=None)
 
 
 @dataclass
