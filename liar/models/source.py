@@ -61,13 +61,13 @@ def find_model(model: str) -> Source:
     except (OSError, OfflineModeIsEnabled):
         return _cached(model)
     except Exception as error:
-        if _is_network_error(error):
+        if is_network_error(error):
             return _cached(model)
         raise
     return Source(model, local_only=False)
 
 
-def _is_network_error(error: Exception) -> bool:
+def is_network_error(error: Exception) -> bool:
     """The hub client's HTTP library has changed over its versions; its errors keep their names."""
     names = {parent.__name__ for parent in type(error).__mro__}
     return bool(names & {"TransportError", "RequestException"})
