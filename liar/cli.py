@@ -116,7 +116,9 @@ def prune(
     check_writable(json)
     check_new_folder(save)
     if push is not None and save is None:
-        raise InvalidSpecError("--push sends what --save writes; name a new folder with --save, it outlives a failed upload.")
+        raise InvalidSpecError(
+            "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
+        )
     spec = PruneSpec.create(
         model=model,
         targets=targets,

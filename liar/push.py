@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from liar.checkpoint import MODELLING, RESULT_FILE, check_checkpoint
 from liar.errors import LiarError, PushError
-from liar.models.source import is_network_error
+from liar.models.source import is_hub_id, is_network_error
 
 TOKEN = "HF_TOKEN"
 
@@ -54,15 +53,15 @@ def find_destination(repo: str, *, private: bool = False) -> Destination:
     A name without an owner is yours. Raises :class:`PushError` when the id is none, the token is missing or refused, the
     owner is somebody else, a model that is not of this program has the name, or the Hub is out of reach.
     """
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
-        raise PushError(f"{repo!r} cannot be the name of a repository; names look like owner/name.") from None
+    if not is_hub_id(repo):
+        raise PushError(f"{repo!r} cannot be the name of a repository; names look like owner/name.")
     api = _api()
     with _in_a_sentence(repo, "try again"):
         who = api.whoami()
     if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise PushError(f"The token in {TOKEN} may only read; make one that may write, in the settings of your account.")
+        raise PushError(
+            f"The token in {TOKEN} may only read; make one that may write, in the settings of your account."
+        )
     writable = [item["name"] for item in who.get("orgs", []) if item.get("roleInOrg") != "read"]
     owner, _, name = repo.rpartition("/")
     owner = owner or who["name"]
@@ -118,7 +117,9 @@ def _api() -> HfApi:
             f"A push needs a token: make one that may write, in the settings of your account on the Hub, and set {TOKEN} to it."
         )
     if not re.fullmatch(r"[!-~]+", token):  # the HTTP library would quote it in its complaint
-        raise PushError(f"{TOKEN} holds characters that no token has; copy the token again, all of it and nothing else.")
+        raise PushError(
+            f"{TOKEN} holds characters that no token has; copy the token again, all of it and nothing else."
+        )
     return HfApi(token=token)
 
 

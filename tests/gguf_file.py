@@ -9,6 +9,7 @@ import gguf
 import torch
 from safetensors.torch import load_file
 
+
 def write_gguf(folder: Path, target: Path) -> None:
     """All weights in fp32."""
     config = _config(folder)

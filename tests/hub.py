@@ -114,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             hub.repositories.setdefault(repo, Repository(private=asked.get("visibility") == "private"))
             self._send(status, {"url": f"{hub.address}/{repo}"})
         elif path.endswith(".git/info/lfs/objects/batch"):
-            self._send(200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]})
+            self._send(
+                200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]}
+            )
         else:
             repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
             if repo in hub.repositories:
@@ -148,7 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
             oid = f"{stored.commits:040x}"
             self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
         elif "/tree/" in path:
-            self._send(200, [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()])
+            self._send(
+                200,
+                [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()],
+            )
         else:
             files = [{"rfilename": name} for name in stored.files]
             self._send(200, {"id": repo, "sha": "0" * 40, "private": stored.private, "siblings": files})

@@ -1,4 +1,4 @@
-"""Stock checkpoints in other engines' formats: GGUF for llama.cpp. What docs/elsewhere.md says is checked here where it can be."""
+"""Stock checkpoints in llama.cpp's format: what docs/elsewhere.md says is checked here, where it can be."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def pruned(kind: str, *, repaired: bool) -> LoadedModel:
     """``ffn``, ``attention``, or ``both`` of them, evenly."""
     model = loaded("llama-tied" if kind == "both" else "llama")
     for part in ("ffn", "attention") if kind == "both" else (kind,):
-        cut(model, part, lambda layer: 20 if part == "ffn" else 2, repaired=repaired)
+        kept = 20 if part == "ffn" else 2
+        cut(model, part, lambda layer, kept=kept: kept, repaired=repaired)
     return model
 
 

@@ -123,15 +123,16 @@ def test_a_run_that_could_not_be_pushed_does_not_start(options: list[str], words
 
 def test_a_second_push_replaces_the_first_and_leaves_what_is_not_ours(hub: Hub, checkpoint: Path) -> None:
     kept = {"LICENSE": b"mine", "onnx/model.onnx": b"mine"}
-    old = {name: b"old" for name in ("config.json", "liar.json", "modeling_liar.py", "model-00001-of-00002.safetensors")}
+    old = dict.fromkeys(("config.json", "liar.json", "modeling_liar.py", "model-00001-of-00002.safetensors"), b"old")
     hub.repositories["lab/small"] = Repository(files=old | kept)
     (checkpoint / ".env").write_text("secret")
     for _ in range(2):
         address = push_checkpoint(checkpoint, find_destination("lab/small"))
         assert address == f"{hub.address}/lab/small"
-        assert hub.repositories["lab/small"].files == {
-            name: data for name, data in content(checkpoint).items() if name != ".env"
-        } | kept
+        assert (
+            hub.repositories["lab/small"].files
+            == {name: data for name, data in content(checkpoint).items() if name != ".env"} | kept
+        )
 
 
 # -- before any work -----------------------------------------------------------------------------------------------------
@@ -257,7 +258,8 @@ def test_what_the_hub_answers_is_one_sentence_and_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"), [(401, "refuses the token"), (403, "may not"), (429, "too many"), (502, "trouble"), ("cut", "cut")]
+    ("answer", "words"),
+    [(401, "refuses the token"), (403, "may not"), (429, "too many"), (502, "trouble"), ("cut", "cut")],
 )
 def test_the_first_question_may_fail_too(answer: int | str, words: str, hub: Hub) -> None:
     hub.answers["GET /api/whoami"] = answer

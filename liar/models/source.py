@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
@@ -32,6 +33,15 @@ class Source:
     def options(self) -> dict[str, Any]:
         """Keyword arguments for every ``from_pretrained``: no remote code, no surprise downloads."""
         return {"local_files_only": self.local_only, "trust_remote_code": False}
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether ``name`` has the form of an id, owner/name or name; nobody is asked."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def find_model(model: str) -> Source:
