@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append((request, self.headers.get("Authorization")))
         planned = next((plan for start, plan in self.hub.answers.items() if request.startswith(start)), None)
         if planned == "cut":
-            self.rfile.read(1)
+            self.rfile.read(int("Content-Length" in self.headers or "Transfer-Encoding" in self.headers))
             self.close_connection = True
             self.connection.shutdown(2)
             return
