@@ -18,13 +18,13 @@ from typing import Any, Literal, cast
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from liar.errors import InvalidSpecError
+from liar.errors import InvalidSpecError, ModelNotFoundError
 from liar.export import as_json
 from liar.files import whole_folder
 from liar.model_card import model_card
@@ -41,6 +41,7 @@ from liar.results import RunResult
 Form = Literal["stock", "ragged"]
 
 RESULT_FILE = "liar.json"
+CARD_FILE = "README.md"
 MODELLING = "modeling_liar"
 
 SHARD_BYTES = 5_000_000_000
@@ -147,7 +148,7 @@ def save_model(
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(result, loader, trust=sizes.form == "ragged", rounded=rounded)
-            (partial / "README.md").write_text(card, encoding="utf-8")
+            (partial / CARD_FILE).write_text(card, encoding="utf-8")
     return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, rounded)
 
 
@@ -163,6 +164,26 @@ def _cast_weights(folder: Path, dtype: torch.dtype) -> None:
         content = json.loads(index.read_text(encoding="utf-8"))
         content["metadata"]["total_size"] = total
         index.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Whether ``folder`` holds what a run saved, with weights that are whole; raises :class:`ModelNotFoundError`."""
+    if not all((folder / name).is_file() for name in ("config.json", CARD_FILE, RESULT_FILE)):
+        raise ModelNotFoundError(
+            f"{folder} is no checkpoint of a run; name a folder that `liar prune MODEL --save DIR` wrote."
+        )
+    names = {"model.safetensors"}
+    try:
+        index = folder / "model.safetensors.index.json"
+        if index.is_file():
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        for name in names:
+            with safe_open(folder / name, framework="pt"):
+                pass
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
+        raise ModelNotFoundError(
+            f"The weights in {folder} are missing or damaged; make the checkpoint again with `liar prune MODEL --save DIR`."
+        ) from error
 
 
 @contextmanager

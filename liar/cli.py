@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from pydantic import BaseModel, ByteSize, TypeAdapter, ValidationError
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from liar.chatter import hush
-from liar.errors import LiarError
+from liar.errors import InvalidSpecError, LiarError
 from liar.events import Finished
 from liar.export import as_json
 from liar.files import check_new_folder, check_writable, write_atomically
@@ -38,6 +38,9 @@ from liar.spec import (
     Task,
 )
 from liar.threads import settle_threads
+
+if TYPE_CHECKING:
+    from liar.push import Destination
 
 app = typer.Typer(
     help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
@@ -62,6 +65,8 @@ Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'ra
 Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 DType = Annotated[DTypeName, typer.Option()]
+Private = Annotated[bool, typer.Option("--private", help="Only you may see a repository that is made for it.")]
+_PUSH_HELP = "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN."
 
 
 def _size(text: str) -> int:
@@ -121,11 +126,17 @@ def prune(
     save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
     save_dtype: Annotated[DTypeName, typer.Option(help="Round the saved weights; auto keeps them.")] = "auto",
     shard_size: ShardSize = "5GB",  # type: ignore[assignment]
+    push: Annotated[str | None, typer.Option(help=_PUSH_HELP)] = None,
+    private: Private = False,
     json: JsonFile = None,
 ) -> None:
     """Prune and repair a model, and tell the error of every site."""
     check_writable(json)
     check_new_folder(save)
+    if push is not None and save is None:
+        raise InvalidSpecError(
+            "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
+        )
     spec = PruneSpec.create(
         model=model,
         targets=targets,
@@ -146,11 +157,27 @@ def prune(
         edits=tuple(edit or ()),
         quantize=quantize,
     )
+    destination = None if push is None else _destination(push, private)
     finished = _run(spec)
     _print_result(finished.result)
     _write(json, finished.result)
     if save is not None:
         _save(save, finished, save_dtype, shard_size)
+        if destination is not None:
+            _push(save, destination)
+
+
+@app.command("push")
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="What `liar prune --save` wrote.", show_default=False)],
+    repo: Annotated[str, typer.Argument(help="owner/name, or a name of your own.", show_default=False)],
+    private: Private = False,
+) -> None:
+    """Upload a saved model to the Hub, with the token in the environment variable HF_TOKEN."""
+    from liar.checkpoint import check_checkpoint
+
+    check_checkpoint(folder)
+    _push(folder, _destination(repo, private))
 
 
 @app.command("evaluate")
@@ -324,6 +351,19 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
                 break
             bar.update(row, description=step.message, completed=step.done, total=step.total)
     console.print(delivered.sentence, soft_wrap=True)
+
+
+def _destination(repo: str, private: bool) -> Destination:
+    from liar.push import find_destination
+
+    return find_destination(repo, private=private)
+
+
+def _push(folder: Path, destination: Destination) -> None:
+    from liar.push import push_checkpoint
+
+    console.print(f"Uploading {folder} to {destination.repo}", markup=False, soft_wrap=True)
+    console.print(f"It is at {push_checkpoint(folder, destination)}", markup=False, soft_wrap=True)
 
 
 def _run(spec: PruneSpec) -> Finished:

@@ -51,5 +51,9 @@ class StorageError(LiarError):
     """A file or folder cannot be written (missing parent, read-only, full disk)."""
 
 
+class PushError(LiarError):
+    """The Hub refuses a checkpoint or cannot be reached; the message never holds a token."""
+
+
 class QueueFullError(LiarError):
     """Too many jobs are waiting; the message says when to come back."""

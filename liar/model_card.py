@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from huggingface_hub import ModelCardData
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
 
 from liar.export import as_command
 from liar.models.presets import PRESETS
+from liar.models.source import is_hub_id
 from liar.quantized_words import quantizations
-from liar.results import MEASURED, Evaluation, RunResult
+from liar.results import MEASURED, Evaluation, Measured, RunResult
+from liar.spec import Task
 from liar.words import metric_value, parameters, recipe, variant_name, verdict
 
 _ORIGINS = {
@@ -19,6 +23,13 @@ _ORIGINS = {
 """What the demo models are called on the hub."""
 
 _PIPELINES = {"AutoModelForCausalLM": "text-generation", "AutoModelForSequenceClassification": "text-classification"}
+
+_TEXTS: dict[Task, str] = {
+    "perplexity": "Wikipedia leads",
+    "sentiment": "Film-review sentences with human ratings",
+    "topic": "Wikipedia leads with topics",
+}
+"""What each task is measured on, as the hub shows it beside a figure."""
 
 _TEMPLATE = """\
 ---
@@ -37,8 +48,9 @@ _TEMPLATE = """\
 ```python
 from transformers import {loader}, AutoTokenizer
 
-model = {loader}.from_pretrained("PATH"{trust})
-tokenizer = AutoTokenizer.from_pretrained("PATH"{trust})
+path = "PATH"  # this folder, or the id of the repository that it was pushed to
+model = {loader}.from_pretrained(path{trust})
+tokenizer = AutoTokenizer.from_pretrained(path{trust})
 ```
 
 ## Make it again
@@ -66,16 +78,20 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
     model = result.spec.model
     base = _ORIGINS.get(model, model)
     licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
+    title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
-        base_model=base,
+        model_name=title,
+        # The hub refuses a card whose base model is a path, and a path is nobody else's business.
+        base_model=base if is_hub_id(base) and not Path(base).exists() else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
         library_name="transformers",
         pipeline_tag=_PIPELINES.get(loader),
         tags=["pruned", "liar"],
+        eval_results=_measured(result, "reconstructed-int8" if rounded else "reconstructed"),
     )
     return _TEMPLATE.format(
         metadata=metadata.to_yaml(),
-        title=f"{base.rstrip('/').split('/')[-1]}, pruned and repaired",
+        title=title,
         verdict=verdict(result),
         parameters=parameters(result),
         recipe=recipe(result),
@@ -87,6 +103,23 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
         licence=f"The base model is under {licence}." if licence else "The licence is that of the base model.",
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
+
+
+def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
+    """The figures of the model that was saved, for the hub's table; None where nothing was measured."""
+    saved = [item for item in result.evaluations if item.variant == variant]
+    return [
+        EvalResult(
+            task_type="text-generation" if item.task == "perplexity" else "text-classification",
+            dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
+            dataset_name=_TEXTS[item.task],
+            dataset_split="test",
+            metric_type=item.metric,
+            metric_value=round(item.value, 4),
+            metric_name=f"{item.metric.capitalize()} (n = {item.n:,}, standard error {item.stderr:.2g})",
+        )
+        for item in saved
+    ] or None
 
 
 def _figures(result: RunResult) -> str:

@@ -20,7 +20,6 @@ _CHECK_TOKENS = 16
 
 _RELOAD = """
 import sys, torch, transformers
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 folder, loader, trust, threads, asked, answered = sys.argv[1:]
 torch.set_num_threads(int(threads))

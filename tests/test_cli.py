@@ -50,7 +50,17 @@ def test_help_is_quick_and_names_every_command() -> None:
     done = liar("--help")
     assert time.perf_counter() - start < 10
     assert done.returncode == 0
-    for command in ("fetch-demo", "models", "prune", "evaluate", "curves", "measure", "report", "train-adapter"):
+    for command in (
+        "fetch-demo",
+        "models",
+        "prune",
+        "push",
+        "evaluate",
+        "curves",
+        "measure",
+        "report",
+        "train-adapter",
+    ):
         assert command in done.stdout
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
@@ -39,6 +40,15 @@ class Source:
         return options if self.revision is None else {**options, "revision": self.revision}
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether ``name`` has the form of an id, owner/name or name; nobody is asked."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
 def find_model(model: str) -> Source:
     """Settle where ``model`` (a local folder or a hub id) comes from, a preset at the revision that its table names.
 
@@ -67,7 +77,7 @@ def find_model(model: str) -> Source:
     except (OSError, OfflineModeIsEnabled):
         return _cached(model, revision)
     except Exception as error:
-        if _is_network_error(error):
+        if is_network_error(error):
             return _cached(model, revision)
         raise
     return Source(model, local_only=False, revision=revision)
@@ -78,7 +88,7 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def _is_network_error(error: Exception) -> bool:
+def is_network_error(error: Exception) -> bool:
     """The hub client's HTTP library has changed over its versions; its errors keep their names."""
     names = {parent.__name__ for parent in type(error).__mro__}
     return bool(names & {"TransportError", "RequestException"})

@@ -1,0 +1,193 @@
+"""A small hub on loopback: as much of the Hub's HTTP interface as an upload without Xet uses, with real storage in memory.
+
+``answers`` maps the beginning of "METHOD /path" to what is done instead of the real thing: a status, or "cut" to close the
+line in the middle of the request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, ClassVar
+
+import yaml
+
+LARGE = (".safetensors",)
+
+
+@dataclass
+class Repository:
+    private: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)
+    commits: int = 0
+
+
+@dataclass
+class Hub:
+    """What it holds, whom it knows, and what it was asked: (method and path, Authorization header)."""
+
+    token: str
+    user: str = "ada"
+    role: str = "write"
+    organisations: tuple[tuple[str, str], ...] = ()
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[str, int | str] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    address: str = ""
+
+
+@contextmanager
+def running(hub: Hub) -> Iterator[Hub]:
+    """Serve ``hub`` on a free port; ``hub.address`` is for HF_ENDPOINT."""
+    handler = type("Bound", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    hub.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: ClassVar[Hub]
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the tests read what matters from ``asked``."""
+
+    def _answer(self) -> None:
+        path, request = self.path.partition("?")[0], f"{self.command} {self.path}"
+        self.hub.asked.append((request, self.headers.get("Authorization")))
+        planned = next((plan for start, plan in self.hub.answers.items() if request.startswith(start)), None)
+        if planned == "cut":
+            self.rfile.read(int("Content-Length" in self.headers or "Transfer-Encoding" in self.headers))
+            self.close_connection = True
+            self.connection.shutdown(2)
+            return
+        body = self._body()
+        if isinstance(planned, int):
+            # Some servers echo what they were sent; nobody downstream may print it.
+            self._send(planned, {"error": f"no, not with {self.headers.get('Authorization')}"}, retry="0")
+        elif path.startswith("/objects/"):
+            self.hub.objects[path.rpartition("/")[2]] = body
+            self._send(200, {})
+        elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            self._send(401, {"error": "Invalid credentials in Authorization header"})
+        else:
+            self._api(path, body)
+
+    def _api(self, path: str, body: bytes) -> None:
+        hub = self.hub
+        if path == "/api/whoami-v2":
+            organisations = [{"name": name, "roleInOrg": role} for name, role in hub.organisations]
+            auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": hub.role}}
+            self._send(200, {"type": "user", "name": hub.user, "orgs": organisations, "auth": auth})
+        elif path == "/api/validate-yaml":
+            card = json.loads(body)["content"]
+            assert yaml.safe_load(card.split("---")[1])["library_name"] == "transformers"
+            self._send(200, {"errors": [], "warnings": []})
+        elif path == "/api/repos/create":
+            asked = json.loads(body)
+            repo = f"{asked['organization'] or hub.user}/{asked['name']}"
+            status = 409 if repo in hub.repositories else 200
+            hub.repositories.setdefault(repo, Repository(private=asked.get("visibility") == "private"))
+            self._send(status, {"url": f"{hub.address}/{repo}"})
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            self._send(
+                200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]}
+            )
+        else:
+            repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
+            if repo in hub.repositories:
+                self._repository(repo, path, body)
+            else:
+                self._send(404, {"error": "Repository not found"}, code="RepoNotFound")
+
+    def _place(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Where an object goes; nowhere if it is there."""
+        known = {"oid": item["oid"], "size": item["size"]}
+        if item["oid"] in self.hub.objects:
+            return known
+        return known | {"actions": {"upload": {"href": f"{self.hub.address}/objects/{item['oid']}"}}}
+
+    def _repository(self, repo: str, path: str, body: bytes) -> None:
+        stored = self.hub.repositories[repo]
+        if path.endswith("/preupload/main"):
+            modes = [
+                {
+                    "path": item["path"],
+                    "uploadMode": "lfs" if item["path"].endswith(LARGE) else "regular",
+                    "shouldIgnore": False,
+                }
+                for item in json.loads(body)["files"]
+            ]
+            self._send(200, {"files": modes})
+        elif path.endswith("/commit/main"):
+            for line in map(json.loads, body.splitlines()):
+                self._change(stored, line["key"], line["value"])
+            stored.commits += 1
+            oid = f"{stored.commits:040x}"
+            self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
+        elif "/tree/" in path:
+            self._send(
+                200,
+                [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()],
+            )
+        else:
+            files = [{"rfilename": name} for name in stored.files]
+            self._send(200, {"id": repo, "sha": "0" * 40, "private": stored.private, "siblings": files})
+
+    def _change(self, stored: Repository, key: str, value: dict[str, Any]) -> None:
+        if key == "file":
+            stored.files[value["path"]] = base64.b64decode(value["content"])
+        elif key == "lfsFile":
+            data = self.hub.objects[value["oid"]]
+            assert hashlib.sha256(data).hexdigest() == value["oid"]
+            stored.files[value["path"]] = data
+        elif key == "deletedFile":
+            del stored.files[value["path"]]
+        else:
+            assert key == "header", key
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts: list[bytes] = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _send(self, status: int, content: Any, *, code: str | None = None, retry: str | None = None) -> None:
+        payload = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(payload)))
+        if code is not None:
+            self.send_header("X-Error-Code", code)
+        if retry is not None:
+            self.send_header("Retry-After", retry)
+        self.end_headers()
+        self.wfile.write(payload)
