@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import liar
 from liar import cli
+from liar.cli import prune
 from liar.events import Finished
 from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.results import RunResult
@@ -53,7 +54,7 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
 def test_the_command_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[PruneSpec] = []
-    monkeypatch.setattr(cli, "_run", lambda spec: heard.append(spec) or Finished(language_run(layers=1)))
+    monkeypatch.setattr(prune, "_run", lambda spec: heard.append(spec) or Finished(language_run(layers=1)))
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)
     assert (program, done.exit_code, heard) == ("liar", 0, [spec]), done.output

@@ -1,0 +1,46 @@
+"""The command line: every expected failure is one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.markup import escape
+
+from liar.chatter import hush
+from liar.cli import measure, more, prune
+from liar.cli.console import errors
+from liar.errors import LiarError
+from liar.threads import settle_threads
+
+app = typer.Typer(
+    help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "fetch-demo": more.fetch_demo,
+    "models": more.models,
+    "prune": prune.prune,
+    "push": prune.push_command,
+    "evaluate": measure.evaluate_command,
+    "measure": measure.measure_command,
+    "curves": measure.curves_command,
+    "report": more.report_command,
+    "train-adapter": more.train_adapter_command,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Console entry point."""
+    settle_threads()
+    hush()
+    try:
+        app()
+    except LiarError as error:
+        errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)

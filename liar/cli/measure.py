@@ -1,0 +1,150 @@
+"""Commands that measure a model and change nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, cast
+
+import typer
+from rich.table import Table
+
+from liar.cli.console import console, counted, fraction, progress, write
+from liar.cli.options import (
+    DEFAULTS,
+    Calibration,
+    CriterionName,
+    Device,
+    DType,
+    JsonFile,
+    Model,
+    Seed,
+    SequenceLength,
+    Tokens,
+)
+from liar.files import check_writable
+from liar.results import CurvesResult, EvaluationResult
+from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec, Task
+
+
+def evaluate_command(
+    model: Model,
+    task: Annotated[Task, typer.Option(help="What is measured.")],
+    data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Windows or items.", min=1)] = None,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Measure a model as it is."""
+    check_writable(json)
+    from liar.environment import describe, readable_failures
+    from liar.evaluate import evaluate
+    from liar.models.catalog import load_model, model_info
+
+    with progress() as bar, readable_failures():
+        start = time.perf_counter()
+        loaded = load_model(model, device, dtype, on_progress=fraction(bar))
+        ready = time.perf_counter()
+        evaluation = evaluate(loaded, task, limit=limit, data=data, on_progress=counted(bar, f"Measuring {task}"))
+        timings = {"load": ready - start, "evaluate": time.perf_counter() - ready}
+    result = EvaluationResult(
+        model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
+    )
+    console.print(f"{task}: {evaluation.value:.4g} ± {evaluation.stderr:.2g} (n = {evaluation.n})")
+    write(json, result)
+
+
+def measure_command(
+    dense: Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)],
+    pruned: Annotated[str, typer.Argument(help="What became of it: say, what --save wrote.", show_default=False)],
+    prompt_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of a prompt or a text; 256 where the model has positions for them.")
+    ] = None,
+    new_tokens: Annotated[int, typer.Option(help="Tokens that a language model writes after it.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Turns of each model; the first, which warms up, is one more.")] = 7,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Parameters, multiplications, bytes and speed of two models, timed in turns."""
+    check_writable(json)
+    from liar.costs import compare_steps
+    from liar.environment import readable_failures
+    from liar.gain import rows, sentences
+    from liar.models.catalog import bytes_on_disk, load_model
+    from liar.timing import finish
+
+    with progress() as bar, readable_failures():
+        models = [load_model(name, device, dtype, on_progress=fraction(bar)) for name in (dense, pruned)]
+        steps = compare_steps(
+            *models,
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            repeats=repeats,
+            on_disk=(bytes_on_disk(dense), bytes_on_disk(pruned)),
+        )
+        result = finish(steps, counted(bar, "Timing both in turns"))
+    table = Table("", "dense", "pruned", "change", box=None)
+    for row in rows(result):
+        table.add_row(row.name, row.dense, row.pruned, row.change)
+    console.print(table)
+    console.print(f"Speeds are medians of {repeats} turns with their quartiles.")
+    for sentence in sentences(result):
+        console.print(sentence, soft_wrap=True)
+    write(json, result)
+
+
+def curves_command(
+    model: Model,
+    criterion: Annotated[list[CriterionName] | None, typer.Option(help="Repeat for more.")] = None,
+    calibration: Calibration = AUTO,
+    tokens: Tokens = DEFAULTS.tokens,
+    sequence_length: SequenceLength = DEFAULTS.sequence_length,
+    seed: Seed = DEFAULTS.seed,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Error of every site at 101 ratios, for each reconstruction, from one calibration."""
+    check_writable(json)
+    names = [item.value for item in criterion or []] or [DEFAULTS.criterion]
+    criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))
+    spec = PruneSpec.create(
+        model=model, calibration=calibration, tokens=tokens, sequence_length=sequence_length, seed=seed, device=device
+    )
+    from liar.atlas import RATIOS
+    from liar.calibration import calibrate, curves
+    from liar.environment import describe, readable_failures
+    from liar.models.catalog import load_model, model_info
+
+    with progress() as bar, readable_failures():
+        start = time.perf_counter()
+        loaded = load_model(spec.model, device, dtype, on_progress=fraction(bar))
+        ready = time.perf_counter()
+        calibrated = calibrate(
+            loaded,
+            spec.calibration,
+            tokens=spec.tokens,
+            sequence_length=spec.sequence_length,
+            seed=spec.seed,
+            gradients=bool(GRADIENT_CRITERIA.intersection(criteria)),
+            on_progress=counted(bar, "Reading sites"),
+        )
+        read = time.perf_counter()
+        sites = curves(loaded, calibrated, criteria, seed=seed, on_progress=counted(bar, "Drawing curves"))
+        drawn = time.perf_counter()
+    result = CurvesResult(
+        model=model_info(loaded),
+        ratios=list(RATIOS),
+        sites=sites,
+        timings={"load": ready - start, "calibrate": read - ready, "curves": drawn - read},
+        environment=describe(loaded.model),
+    )
+    table = Table("criterion", *(f"{name}, mean error at half" for name in sites[0].error), box=None)
+    for name in criteria:
+        chosen = [site for site in sites if site.criterion == name]
+        means = [sum(site.error[method][50] for site in chosen) / len(chosen) for method in chosen[0].error]
+        table.add_row(name, *(f"{mean:.4f}" for mean in means))
+    console.print(table)
+    console.print(f"{len(sites)} curves in {drawn - read:.1f} s after {read - ready:.1f} s of calibration")
+    write(json, result)

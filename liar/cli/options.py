@@ -1,0 +1,41 @@
+"""Options that several commands share, and the words of their help."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from liar.spec import CRITERIA, TASKS, PruneSpec
+
+# typer takes a Literal for one choice, and for a list of choices only an enumeration.
+TaskName = Enum("TaskName", {name: name for name in TASKS})  # type: ignore[misc]
+CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
+
+DEFAULTS = PruneSpec()
+Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
+Calibration = Annotated[str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset.")]
+Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
+SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
+Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'random'.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
+DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Annotated[DTypeName, typer.Option()]
+Private = Annotated[bool, typer.Option("--private", help="Only you may see a repository that is made for it.")]
+PUSH_HELP = "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN."
+
+
+def _size(text: str) -> int:
+    try:
+        return TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no size of a file; write it like 500MB or 2GB.") from None
+
+
+ShardSize = Annotated[int, typer.Option(parser=_size, metavar="SIZE", help="Largest file of saved weights.")]
+EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
+QUANTIZE_HELP = "Measure the dense and the repaired model with weights of 8 bits as well, and save that one."

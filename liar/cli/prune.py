@@ -1,0 +1,181 @@
+"""Commands that make a smaller model and bring it elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import TaskID
+from rich.table import Table
+
+from liar.cli.console import console, errors, progress, write
+from liar.cli.options import (
+    DEFAULTS,
+    EDIT_HELP,
+    PUSH_HELP,
+    QUANTIZE_HELP,
+    Calibration,
+    Device,
+    DType,
+    DTypeName,
+    JsonFile,
+    Model,
+    Private,
+    Seed,
+    SequenceLength,
+    ShardSize,
+    TaskName,
+    Tokens,
+)
+from liar.errors import InvalidSpecError
+from liar.events import Finished
+from liar.files import check_new_folder, check_writable
+from liar.results import RunResult
+from liar.spec import AUTO, Allocation, Criterion, PruneSpec, Quantize, Reconstruction, Schedule, Targets
+
+if TYPE_CHECKING:
+    from liar.push import Destination
+
+
+def prune(
+    model: Model,
+    targets: Annotated[Targets, typer.Option(help="What is removed.")] = DEFAULTS.targets,
+    criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,
+    ratio: Annotated[float, typer.Option(help="Share of the targeted units removed, 0 to 0.95.")] = DEFAULTS.ratio,
+    allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
+    reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
+    schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
+    calibration: Calibration = AUTO,
+    tokens: Tokens = DEFAULTS.tokens,
+    sequence_length: SequenceLength = DEFAULTS.sequence_length,
+    multiple: Annotated[int, typer.Option(help="Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,
+    seed: Seed = DEFAULTS.seed,
+    device: Device = AUTO,
+    dtype: DType = "auto",
+    evaluate: Annotated[list[TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
+    evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
+    edit: Annotated[list[str] | None, typer.Option(help=EDIT_HELP)] = None,
+    quantize: Annotated[Quantize, typer.Option(help=QUANTIZE_HELP)] = DEFAULTS.quantize,
+    save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
+    save_dtype: Annotated[DTypeName, typer.Option(help="Round the saved weights; auto keeps them.")] = "auto",
+    shard_size: ShardSize = "5GB",  # type: ignore[assignment]
+    push: Annotated[str | None, typer.Option(help=PUSH_HELP)] = None,
+    private: Private = False,
+    json: JsonFile = None,
+) -> None:
+    """Prune and repair a model, and tell the error of every site."""
+    check_writable(json)
+    check_new_folder(save)
+    if push is not None and save is None:
+        raise InvalidSpecError(
+            "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
+        )
+    spec = PruneSpec.create(
+        model=model,
+        targets=targets,
+        criterion=criterion,
+        ratio=ratio,
+        allocation=allocation,
+        reconstruction=reconstruction,
+        schedule=schedule,
+        calibration=calibration,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        multiple=multiple,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        evaluate=tuple(task.value for task in evaluate or ()),
+        evaluate_limit=evaluate_limit,
+        edits=tuple(edit or ()),
+        quantize=quantize,
+    )
+    destination = None if push is None else _destination(push, private)
+    finished = _run(spec)
+    _print_result(finished.result)
+    write(json, finished.result)
+    if save is not None:
+        _save(save, finished, save_dtype, shard_size)
+        if destination is not None:
+            _push(save, destination)
+
+
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="What `liar prune --save` wrote.", show_default=False)],
+    repo: Annotated[str, typer.Argument(help="owner/name, or a name of your own.", show_default=False)],
+    private: Private = False,
+) -> None:
+    """Upload a saved model to the Hub, with the token in the environment variable HF_TOKEN."""
+    from liar.checkpoint import check_checkpoint
+
+    check_checkpoint(folder)
+    _push(folder, _destination(repo, private))
+
+
+def _run(spec: PruneSpec) -> Finished:
+    from liar import events
+    from liar.pipeline import stream
+
+    with progress() as bar:
+        rows: dict[str, TaskID] = {}
+        for event in stream(spec):
+            if isinstance(event, events.Progress):
+                if event.stage not in rows:
+                    rows[event.stage] = bar.add_task("")
+                bar.update(rows[event.stage], description=event.message, completed=event.done, total=event.total)
+            elif isinstance(event, events.Warned):
+                errors.print(f"Note: {event.message}", style="yellow")
+            elif isinstance(event, events.Finished):
+                return event
+    raise AssertionError("a run ends with Finished or with an error")
+
+
+def _print_result(result: RunResult) -> None:
+    from liar.quantized_words import quantizations
+    from liar.words import rounding, verdict
+
+    table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
+    for site in result.sites:
+        table.add_row(site.name, f"{site.kept}/{site.units}", *(f"{value:.4f}" for value in site.error.values()))
+    console.print(table)
+    if result.evaluations:
+        measures = Table("task", "variant", "value", "stderr", "n", box=None)
+        for item in result.evaluations:
+            measures.add_row(
+                f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", str(item.n)
+            )
+        console.print(measures)
+    console.print(verdict(result), *quantizations(result), sep="\n")
+    if cost := rounding(result):
+        console.print(cost)
+
+
+def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
+    from liar.saving import saving_steps
+
+    assert finished.model is not None, "a run hands over its model"
+    with progress() as bar:
+        row = bar.add_task("")
+        steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                delivered = end.value
+                break
+            bar.update(row, description=step.message, completed=step.done, total=step.total)
+    console.print(delivered.sentence, soft_wrap=True)
+
+
+def _destination(repo: str, private: bool) -> Destination:
+    from liar.push import find_destination
+
+    return find_destination(repo, private=private)
+
+
+def _push(folder: Path, destination: Destination) -> None:
+    from liar.push import push_checkpoint
+
+    console.print(f"Uploading {folder} to {destination.repo}", markup=False, soft_wrap=True)
+    console.print(f"It is at {push_checkpoint(folder, destination)}", markup=False, soft_wrap=True)
