@@ -3,7 +3,8 @@
 Half of the FFN neurons go, uniformly. The text is short, since sizes and speeds depend on how many neurons stay and not on
 which; for what pruning costs in quality see figures.py.
 
-    python benchmarks/saved.py           prints the tables (two minutes on two cores); exits 1 where a saved model is slower
+    python benchmarks/saved.py           prints the tables (two minutes on two cores); exits 1 where a saved model is slower, or
+                                         saving takes longer than 10 s or more memory than the model once more
     python benchmarks/saved.py --write   also puts them into the README, between its markers
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from liar.threads import settle_threads
@@ -30,6 +33,15 @@ from liar.timing import finish
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21
+MOST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What it took to write the pruned model: the peak of memory above what was there before, in bytes."""
+
+    seconds: float
+    more_bytes: int
 
 
 def main() -> int:
@@ -37,16 +49,23 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     results = {name: measured(model) for model, name in MODELS.items()}
-    text = "\n".join(section(name, result) for name, result in results.items())
+    text = "\n".join(section(name, *found) for name, found in results.items())
     print(text, flush=True)
     if arguments.write:
         write("saved", text)
-    slower = [f"{name}, {speed.work}" for name, found in results.items() for speed in found.speeds if is_slower(speed)]
-    print("\n".join(f"Slower than dense: {words}" for words in slower), file=sys.stderr)
-    return 1 if slower else 0
+    failures = [words for name, found in results.items() for words in failures_of(name, *found)]
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
 
 
-def measured(model: str) -> CostsResult:
+def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
+    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if is_slower(speed)]
+    slow = [f"{name}: saved in {saving.seconds:.1f} s"] if saving.seconds > MOST_SECONDS else []
+    large = [f"{name}: saving took the model once more"] if saving.more_bytes > result.pruned.bytes_in_memory else []
+    return slower + slow + large
+
+
+def measured(model: str) -> tuple[Saving, CostsResult]:
     """Prune ``model``, save it before and after, and time what loads from both folders."""
     spec = PruneSpec(
         model=model,
@@ -63,13 +82,22 @@ def measured(model: str) -> CostsResult:
         save_model(load_model(model), folders[0])
         for event in stream(spec):
             if isinstance(event, Finished) and event.model is not None:
+                Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of pruning
+                before, start = memory("VmRSS"), time.perf_counter()
                 save_model(event.model, folders[1], event.result)
+                saving = Saving(time.perf_counter() - start, memory("VmHWM") - before)
         dense, pruned = (load_model(str(folder)) for folder in folders)
         on_disk = (bytes_on_disk(str(folders[0])), bytes_on_disk(str(folders[1])))
-        return finish(compare_steps(dense, pruned, repeats=REPEATS, on_disk=on_disk))
+        return saving, finish(compare_steps(dense, pruned, repeats=REPEATS, on_disk=on_disk))
 
 
-def section(name: str, result: CostsResult) -> str:
+def memory(line: str) -> int:
+    """``VmRSS``, what this process has in memory, or ``VmHWM``, the most it ever had; bytes."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(found.split()[1]) for found in status if found.startswith(line))
+
+
+def section(name: str, saving: Saving, result: CostsResult) -> str:
     """The table of one model, and what it comes to."""
     found = result.environment
     machine = f"{found['device_name']}, {found['dtype']}, {found['threads']} threads, torch {found['torch']}"
@@ -77,7 +105,8 @@ def section(name: str, result: CostsResult) -> str:
     return (
         f"#### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
         f"{table(('cost', 'dense', 'saved', 'change'), cells)}\n\n"
-        f"Medians of {result.repeats} turns with their quartiles; {machine}. {' '.join(sentences(result))}\n"
+        f"Medians of {result.repeats} turns with their quartiles; {machine}. {' '.join(sentences(result))} "
+        f"Saved in {saving.seconds:.2f} s, with {saving.more_bytes / 1e6:,.0f} MB more in memory at most.\n"
     )
 
 

@@ -235,6 +235,15 @@ def test_damage_and_disagreement_are_named(tmp_path: Path) -> None:
         load_model(str(saved.folder))
 
 
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 20), tmp_path / "model", shard_bytes=20_000)
+    shards = sorted(saved.folder.glob("*.safetensors"))
+    assert len(shards) > 2
+    os.remove(shards[1])
+    with pytest.raises(ModelNotFoundError, match="incomplete or out of reach"):
+        load_model(str(saved.folder))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

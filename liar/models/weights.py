@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.placement import place
@@ -142,7 +143,7 @@ def explained(source: Source, load: Callable[[], T]) -> T:
     except SafetensorError as error:
         raise ModelNotFoundError(f"The weights of {source.path!r} are damaged; download or save them again.") from error
     except OSError as error:
-        if "safetensors" in str(error):
+        if SAFE_WEIGHTS_NAME in str(error):  # a missing shard has a longer name
             raise UnsupportedModelError(
                 f"{source.path!r} has no safetensors weights, and pickled ones may run code; where you trust it, load it "
                 "with from_pretrained of transformers, save model and tokenizer to a new folder with save_pretrained, and "
