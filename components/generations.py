@@ -53,7 +53,6 @@ class GenerationsPanel:
             label=_prompt_label(writes),
             lines=2,
             max_lines=8,
-            max_length=studio.profile.prompt_characters,
             elem_id="generations-prompt",
         )
         with gr.Row(elem_id="generations-presets"):

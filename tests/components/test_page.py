@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -10,6 +12,13 @@ import pytest
 from gradio.state_holder import SessionState
 
 from components.page import Page
+
+
+def result_of(step: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """In a thread, since the main one may be running the loop of a browser."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, step).result()
+
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 
@@ -21,7 +30,7 @@ def ask(make: Any, value: Any, event: Any = None) -> list[Any]:
         page.load(lambda heard, state: repr(heard), [control, gr.State(0)], said)
     data = None if event is None else gr.EventData(None, event)
     step = page.process_api(page.fns[0], [value, None], SessionState(page), event_data=data)
-    return list(asyncio.run(step)["data"])
+    return list(result_of(step)["data"])
 
 
 CHOICES = ["a", "b"]
@@ -86,4 +95,4 @@ def test_what_only_a_browser_does_is_not_asked_of_the_server() -> None:
         box = gr.Textbox()
         box.change(None, box, box, js="x => x")
     with pytest.raises(gr.Error, match="nothing that the page says"):
-        asyncio.run(page.process_api(page.fns[0], ["x"], SessionState(page)))
+        result_of(page.process_api(page.fns[0], ["x"], SessionState(page)))
