@@ -18,8 +18,8 @@ from tests.hostile.requests import FILE, hostile, unharmed
 pytestmark = pytest.mark.demo
 
 FORECAST = {"model": "demo/minilm-sentiment", "targets": "both", "ratio": 0.5}
-OF_A_VISITOR = {"bring_back"}
-"""Events that a stranger may fire: they begin a job of the recipe that the page shows."""
+OF_A_VISITOR = {"bring_back", "measure", "save"}
+"""Events that a stranger may fire: they begin a job of the run that the page shows."""
 
 
 @dataclass(frozen=True)
