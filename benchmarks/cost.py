@@ -16,9 +16,11 @@ import sys
 import time
 from pathlib import Path
 
+from liar.chatter import hush
 from liar.threads import settle_threads
 
 settle_threads()
+hush()
 
 import torch
 from rich.console import Console

@@ -17,9 +17,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from liar.chatter import hush
 from liar.threads import settle_threads
 
 settle_threads()
+hush()
 
 from readme import table, write
 
