@@ -1,6 +1,6 @@
 """Is the repair compatible with quantisation? Dense and repaired models, with weights of full precision and of eight bits.
 
-python benchmarks/quantized.py           prints the table (about six minutes on two cores)
+python benchmarks/quantized.py           prints the table (about four minutes on two cores)
 python benchmarks/quantized.py --write   also puts it into the README, between its two markers
 """
 
@@ -28,8 +28,6 @@ SPECS = [
 ]
 SHOWN: tuple[Measured, ...] = ("dense", "dense-int8", "reconstructed", "reconstructed-int8")
 ROUNDS = 7
-TIMED = 0.5
-"""The ratio at which speed is told; the dense model is the same at every other."""
 
 
 def section() -> str:
@@ -52,14 +50,14 @@ def section() -> str:
 def rows_of(finished: Finished) -> list[tuple[str, ...]]:
     result = finished.result
     values = {item.variant: item for item in result.evaluations}
-    seconds = seconds_of(finished) if result.spec.ratio == TIMED else {}
+    seconds = seconds_of(finished)
     return [
         (
             title(result.spec),
             variant_name(variant),
             said(values[variant]),
             f"{result.weight_bytes[variant] / 1e6:.1f}",
-            f"{1 / seconds[variant]:,.0f}" if seconds else "",
+            f"{1 / seconds[variant]:,.0f}",
         )
         for variant in SHOWN
     ]
