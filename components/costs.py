@@ -116,7 +116,9 @@ def costs_table(result: CostsResult) -> str:
     """Every cost with its unit, and beneath it what that comes to."""
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Cost", "Dense", "Reconstructed", "Change"))
     body = "".join(
-        f'<tr><th scope="row">{escape(row.name)}</th><td>{row.dense}</td><td>{row.pruned}</td><td>{row.change}</td></tr>'
+        f'<tr><th scope="row">{escape(row.name)}</th>'
+        + "".join(f"<td>{_unbroken(words)}</td>" for words in (row.dense, row.pruned, row.change))
+        + "</tr>"
         for row in rows(result)
     )
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
@@ -126,6 +128,11 @@ def costs_table(result: CostsResult) -> str:
         f"<p>Speeds are medians of {result.repeats} turns with their quartiles, on {escape(_machine(result))}.</p>"
         f"<ul>{said}</ul>"
     )
+
+
+def _unbroken(words: str) -> str:
+    """A figure keeps its unit, and the quartiles stay together, where a narrow window breaks the line before them."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}(", " (")
 
 
 def _machine(result: CostsResult) -> str:

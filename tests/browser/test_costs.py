@@ -33,8 +33,8 @@ def test_size_and_speed_are_measured_stopped_and_found_again(page: Page) -> None
     expect(said).to_contain_text("Done.", timeout=120_000)
     rows = table.locator("tbody tr")
     expect(rows).to_have_count(5)
-    expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7 M\s*17"))
-    expect(rows.last).to_contain_text(re.compile(r"[\d.]+ x \([\d.]+ to [\d.]+\)"))
+    expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7\sM\s*17"))
+    expect(rows.last).to_contain_text(re.compile(r"[\d.]+\sx\s\([\d.]+\sto\s[\d.]+\)"))
     expect(page.locator("#costs li").first).to_contain_text("Fewer parameters")
     assert severe(page) == []
     OUT.mkdir(parents=True, exist_ok=True)

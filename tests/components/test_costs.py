@@ -103,8 +103,8 @@ def test_the_table_says_what_the_figures_say(page: Page, held: Event) -> None:
     held.set()
     *_, last = page.panel.measure(KEY, somebody())
     for words in (
-        "<td>130.0 M</td><td>91.0 M</td>",
-        "1.40 x (1.30 to 1.50)",
+        "<td>130.0\xa0M</td><td>91.0\xa0M</td>",
+        "1.40\xa0x (1.30\xa0to\xa01.50)",
         "<li>1.20 times as fast at writing.</li>",
     ):
         assert words in page.table(last)
@@ -154,7 +154,7 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
     held.set()
     assert all(page.panel.table not in update for update in one)
     *_, last = two
-    assert "91.0 M" in page.table(last)
+    assert "91.0\xa0M" in page.table(last)
 
 
 def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
@@ -175,7 +175,7 @@ def test_whoever_comes_back_finds_the_job_and_later_its_figures(page: Page, held
     assert not next(back)[page.panel.work.button]["interactive"]
     held.set()
     *_, last = back
-    assert "91.0 M" in page.table(last)
+    assert "91.0\xa0M" in page.table(last)
     assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [page.table(last)]
     assert page.table(page.panel.turn("", KEY, somebody())) == page.table(last)
     assert page.table(page.panel.turn("", ANOTHER, somebody())) == ""
