@@ -16,6 +16,7 @@ from liar.evaluate.turns import turn_steps
 from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
 from liar.models.offload import is_offloaded
 from liar.models.ragged import PREFIX
+from liar.quantize import is_rounded
 from liar.results import Costs, CostsResult
 
 PROMPT_TOKENS = 256
@@ -66,7 +67,8 @@ def costs_of(loaded: LoadedModel, context: int, bytes_on_disk: int | None = None
         macs_per_token=macs_per_token(loaded, context),
         bytes_in_memory=bytes_in_memory(loaded.model),
         bytes_on_disk=bytes_on_disk,
-        widths=sorted({site.channels for site in loaded.adapter.sites()}),
+        rounded=is_rounded(loaded.model),
+        widths=sorted({site.channels for site in loaded.adapter.layout()}),
     )
 
 
@@ -83,7 +85,7 @@ def macs_per_token(loaded: LoadedModel, context: int) -> int:
     each = sum(linear.weight.numel() for linear in all_linear if linear not in once)
     shared = sum(linear.weight.numel() for linear in once)
     in_sight = _tokens_in_sight(loaded, context)
-    attention = sum(2 * site.channels * in_sight[site.layer] for site in loaded.adapter.sites("heads"))
+    attention = sum(2 * site.channels * in_sight[site.layer] for site in loaded.adapter.layout("heads"))
     return round(each + attention + shared / context)
 
 

@@ -89,6 +89,8 @@ def _speed(speed: SpeedComparison, result: CostsResult) -> str:
 
 def _why(speed: SpeedComparison, result: CostsResult) -> str:
     """The likeliest reason for no gain; what is ruled out by the figures is not said."""
+    if result.pruned.rounded and not result.dense.rounded:
+        return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
     fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
     if fewer < _NOTHING:
         return "it multiplies hardly less than the dense one."

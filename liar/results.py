@@ -158,7 +158,7 @@ class Costs(_Record):
 
     ``macs_per_token`` are multiply-accumulates, see :func:`liar.costs.macs_per_token`. ``bytes_in_memory`` are those of its
     parameters and buffers, ``bytes_on_disk`` those of its safetensors, None for a model that was never saved. ``widths``
-    are the different numbers of channels of its sites, ascending.
+    are the different numbers of channels of its sites, ascending; ``rounded`` says that its weights have eight bits.
     """
 
     model: ModelInfo
@@ -167,6 +167,7 @@ class Costs(_Record):
     bytes_in_memory: int
     bytes_on_disk: int | None = None
     widths: list[int]
+    rounded: bool = False
 
 
 class SpeedComparison(_Record):

@@ -56,6 +56,7 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
     ("speed", "facts", "said"),
     [
         (turns("prompt", 0.8, 1.0, 1.4), {}, "differ by more than 25 % fewer multiplications can bring"),
+        (turns("text", 0.4, 0.5, 0.6), {"rounded": True}, "weights of eight bits are turned back before every product"),
         (turns("decoding", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
         (turns("text", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
         (turns("prompt", 0.98, 1.0, 1.03), {}, "elsewhere than into the layers that became narrower"),

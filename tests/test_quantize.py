@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
 from liar.checkpoint import save_model
+from liar.costs import compare_steps
 from liar.data.tasks import LabelledText
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.events import Finished
@@ -28,6 +29,7 @@ from liar.models.catalog import bytes_in_memory
 from liar.quantize import quantized
 from liar.reload import reload_difference
 from liar.results import MEASURED, RunResult
+from liar.timing import finish
 from tests import families, tiny
 from tests.test_checkpoint import cut
 
@@ -276,3 +278,11 @@ def test_nothing_of_torchao_is_loaded_or_heard_before_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_int8_copy_is_compared_with_what_it_was_made_from() -> None:
+    model = tiny.language_model()
+    found = finish(compare_steps(model, quantized(model), repeats=2))
+    assert found.pruned.macs_per_token == found.dense.macs_per_token
+    assert found.pruned.widths == found.dense.widths
+    assert found.pruned.bytes_in_memory < found.dense.bytes_in_memory

@@ -86,7 +86,7 @@ class Adapter(ABC):
         """The linear layers that write the site's channels."""
 
     def sites(self, targets: Targets = "both") -> list[Site]:
-        """All sites of the chosen targets, in the order of the computation.
+        """All sites of the chosen targets that can be pruned, in the order of the computation.
 
         Raises :class:`UnsupportedModelError` for a model whose weights are rounded already: nothing can be solved for them.
         """
@@ -94,6 +94,10 @@ class Adapter(ABC):
             raise UnsupportedModelError(
                 "This model is quantised already; prune the one it was made from, and quantise what is left of it."
             )
+        return self.layout(targets)
+
+    def layout(self, targets: Targets = "both") -> list[Site]:
+        """The same, also of a model that cannot be pruned."""
         kinds: list[SiteKind] = []
         if targets in ("heads", "both"):
             kinds.append("attention")
