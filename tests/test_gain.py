@@ -56,7 +56,11 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
     ("speed", "facts", "said"),
     [
         (turns("prompt", 0.8, 1.0, 1.4), {}, "differ by more than 25 % fewer multiplications can bring"),
-        (turns("text", 0.4, 0.5, 0.6), {"rounded": True}, "weights of eight bits are turned back before every product"),
+        (
+            turns("text", 0.98, 1.0, 1.03),
+            {"rounded": True},
+            "weights of eight bits are turned back before every product",
+        ),
         (turns("decoding", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
         (turns("text", 0.98, 1.0, 1.03), {}, "its 30 layers each cost a fixed time"),
         (turns("prompt", 0.98, 1.0, 1.03), {}, "elsewhere than into the layers that became narrower"),
@@ -67,7 +71,7 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
         ),
         (turns("prompt", 0.98, 1.0, 1.03), {"macs": 139_000_000}, "it multiplies hardly less than the dense one"),
     ],
-    ids=["spread", "decoding", "one text", "elsewhere", "widths", "no fewer"],
+    ids=["spread", "int8", "decoding", "one text", "elsewhere", "widths", "no fewer"],
 )
 def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], said: str) -> None:
     words = sentences(costs_result(speed, **facts))[1]
