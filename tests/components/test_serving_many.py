@@ -10,26 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from liar.store import RunStore
-from tests.hostile.client import Client, Request, free_port
+from tests.hostile.client import SMALL, Client, Request, free_port
 
 pytestmark = pytest.mark.demo
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL: dict[str, Any] = {
-    "model": "demo/minilm-sentiment",
-    "criterion": "magnitude",
-    "allocation": "uniform",
-    "reconstruction": "bias",
-    "schedule": "one-shot",
-    "tokens": 64,
-    "sequence_length": 16,
-    "evaluate_limit": 2,
-}
 
 
 @contextmanager

@@ -21,6 +21,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+SMALL: dict[str, Any] = {
+    "model": "demo/minilm-sentiment",
+    "criterion": "magnitude",
+    "allocation": "uniform",
+    "reconstruction": "bias",
+    "schedule": "one-shot",
+    "tokens": 64,
+    "sequence_length": 16,
+    "evaluate_limit": 2,
+}
+"""A recipe of about a second."""
+
+
 @dataclass(frozen=True)
 class Request:
     """``body`` is sent as it is when it is bytes, else as JSON."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import gradio_client
 import psutil
@@ -15,24 +14,12 @@ import pytest
 from gradio_client.exceptions import AppError
 
 from components.profile import PUBLIC
-from tests.hostile.client import Answer, Request
+from tests.hostile.client import SMALL, Answer, Request
 from tests.hostile.conftest import Server
 
 pytestmark = pytest.mark.demo
 
 CLIENTS = 50
-SMALL: dict[str, Any] = {
-    "model": "demo/minilm-sentiment",
-    "criterion": "magnitude",
-    "allocation": "uniform",
-    "reconstruction": "bias",
-    "schedule": "one-shot",
-    "tokens": 64,
-    "sequence_length": 16,
-    "evaluate_limit": 2,
-}
-"""A run of about a second."""
-
 MORE_MEMORY = PUBLIC.model_bytes + 500e6
 """What the models may take, and something for threads and sessions."""
 
