@@ -140,8 +140,7 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
 
     loaded = loaded_for(studio, spec)
     spec = measured(spec, loaded)
-    says = loaded.is_language_model or loaded.task is not None
-    prompts = preset_prompts(spec.model) if says else []
+    prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
     # A streamed model is too large to be copied: the run loads its own.
     for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
@@ -165,11 +164,17 @@ def stored(studio: Studio, key: str) -> RunResult:
 
 def models_of(studio: Studio, result: RunResult) -> Generator[Event, None, Variants]:
     """In the worker: the models of a stored run, which is done again where they are no longer in memory."""
-    key = result.spec.key
-    if studio.registry.variants(key) is None:
-        yield from again(studio, result)
-    variants = studio.registry.variants(key)
-    assert variants is not None, "the queue hands a finished run's models to the registry"
+    from liar.variants import Variants
+
+    variants = studio.registry.variants(result.spec.key)
+    if variants is not None:
+        return variants
+    for event in again(studio, result):
+        if isinstance(event, Finished) and event.model is not None:
+            # Of a model that nobody can ask or measure a run keeps no variants.
+            variants = event.variants or Variants(event.model, loaded_for(studio, result.spec))
+        yield event
+    assert variants is not None, "a run ends with Finished or with an error"
     return variants
 
 
@@ -182,7 +187,13 @@ def again(studio: Studio, result: RunResult) -> Iterator[Event]:
     loaded = loaded_for(studio, spec)
     if is_offloaded(loaded.model):
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
-    yield from stream(spec, loaded, prompts=list(by_prompt(result)) or preset_prompts(spec.model))
+    yield from stream(spec, loaded, prompts=list(by_prompt(result)) or prompts_for(spec, loaded))
+
+
+def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
+    """What the models of a run are asked; nothing where they have no head to answer with."""
+    says = loaded.is_language_model or loaded.task is not None
+    return preset_prompts(spec.model) if says else []
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:

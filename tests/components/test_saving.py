@@ -51,7 +51,8 @@ class Page:
 
     def keep(self, key: str, event: Finished) -> None:
         self.loads += 1
-        assert event.variants is not None
+        if event.variants is None:
+            return
         self.registry.keep(event.result.spec.key, event.variants)
 
     def save(self, dtype: str = "auto", folder: str = "", key: str | None = None) -> tuple[list[Updates], str]:
@@ -94,6 +95,19 @@ def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
     assert page.loads == 1, "its models were in nobody's memory: the run was done again"
     page.save("bfloat16")
     assert page.loads == 1, "and now they are"
+
+
+def test_a_model_without_a_head_is_saved_too(page: Page, tmp_path: Path) -> None:
+    """Nobody can ask it anything, so a run keeps no variants of it."""
+    spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
+    page.registry = ModelRegistry(10**9, load=lambda *_: tiny.encoder())
+    ended = list(stream(spec, tiny.encoder()))[-1]
+    assert isinstance(ended, Finished)
+    assert ended.variants is None
+    page.store.save(ended.result)
+    _, line = page.save(folder=str(tmp_path / "mine"), key=spec.key)
+    assert "logits differ by 0 at most" in line
+    assert (tmp_path / "mine" / "config.json").exists()
 
 
 def test_a_folder_of_this_computer_keeps_no_zip(page: Page, tmp_path: Path) -> None:
