@@ -128,7 +128,7 @@ def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -
 
 
 def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.work.again", lambda *_: iter([Finished(RUN, three())]))
+    monkeypatch.setattr("components.work.again", lambda *_: iter([Finished(RUN, three(), tiny.classifier())]))
     *_, last = page.panel.measure(KEY, somebody())
     assert "Done." in page.line(last)
     assert "texts of 64 tokens a second" in page.table(last)
