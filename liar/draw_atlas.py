@@ -25,10 +25,11 @@ from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.offload import is_offloaded
 from liar.moments import Moments
+from liar.plan import Amounts, Shape, atlas_parts
 from liar.reconstruct import ridge_of, solve_dtype
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
-from liar.timing import Pace, paced
+from liar.timing import Pace
 from liar.walk import Visit, walk
 
 _SPECTRUM = 96
@@ -51,9 +52,12 @@ def atlas_steps(
         adapter = loaded.adapter
         batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
         gradients: dict[str, SiteGradients] = {}
-        if (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model):
+        has_loss = (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model)
+        amounts = Amounts.of(spec, loaded, batches)
+        pace = Pace(atlas_parts(criteria, Shape.of(loaded), amounts, gradients=has_loss))
+        if has_loss:
             steps = gradient_steps(adapter, batches, "both")
-            gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+            gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
         else:
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
@@ -61,13 +65,12 @@ def atlas_steps(
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
-        pace = Pace("calibrate", len(sites))
         for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
             rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
-            yield pace.at(done, f"Drawing the curves of {visit.site.name}")
+            yield pace.at("curves", "calibrate", done, len(sites), f"Drawing the curves of {visit.site.name}")
         return Atlas(
             AtlasFacts(
                 key=AtlasKey.of(spec),

@@ -7,14 +7,14 @@ from collections.abc import Generator, Sequence
 from liar.evaluate import evaluate_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.speed import speed_steps
-from liar.events import Evaluated, Event, Generated, Progress
+from liar.events import Evaluated, Event, Generated
 from liar.generate import generate
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import is_offloaded
 from liar.quantize import quantized
 from liar.results import DENSE, Evaluation, Generation, Measured, Speed, Variant
 from liar.spec import PruneSpec
-from liar.timing import Stopwatch, paced
+from liar.timing import Pace, Stopwatch
 from liar.words import variant_name
 
 
@@ -47,27 +47,31 @@ class Measures:
         """Whether there is anything to measure."""
         return bool(self.spec.evaluate or self.prompts)
 
-    def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
+    def of(
+        self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
+    ) -> Generator[Event, None, None]:
         """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
         if self.spec.evaluate:
-            yield from self._figures(variant, loaded)
+            yield from self._figures(variant, loaded, pace)
         for number, prompt in enumerate(self.prompts, start=1):
-            yield Progress("generate", number - 1, len(self.prompts), f"The {variant} model answers")
+            words = f"The {variant} model answers"
+            yield pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
             with self.watch.stage("generate"):
                 generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
             self.generations.append(generation)
             yield Generated(generation)
 
-    def of_rounded(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
+    def of_rounded(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         """Measure an int8 copy of ``loaded``, which lives no longer than that; it answers no prompts."""
         if not self.spec.evaluate:
             return
         with self.watch.stage("quantize"):
-            yield Progress("evaluate", 0, 1, f"Making the {variant_name(variant)} model")
+            words = f"Making the {variant_name(variant)} model"
+            yield pace.at(f"{variant} rounding", "evaluate", 0, 1, words)
             copy = quantized(loaded)
-        yield from self._figures(variant, copy)
+        yield from self._figures(variant, copy, pace)
 
-    def _figures(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
+    def _figures(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
@@ -75,17 +79,17 @@ class Measures:
                 with self.watch.stage("evaluate"):
                     limit = self.spec.evaluate_limit
                     steps = evaluate_steps(loaded, task, variant, limit=limit, comparison=self.comparison)
-                    evaluation = yield from paced(
-                        steps, "evaluate", f"Measuring {task} of the {variant_name(variant)} model"
-                    )
+                    words = f"Measuring {task} of the {variant_name(variant)} model"
+                    evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
-        yield from self._time(variant, loaded)
+        yield from self._time(variant, loaded, pace)
 
-    def _time(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
+    def _time(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         """The pruned variant computes what the reconstructed one does; a streamed model would time its disk."""
         if variant == "pruned" or is_offloaded(loaded.model):
             return
         with self.watch.stage("evaluate"):
             steps = speed_steps(loaded, variant)
-            self.speeds.append((yield from paced(steps, "evaluate", f"Timing the {variant_name(variant)} model")))
+            words = f"Timing the {variant_name(variant)} model"
+            self.speeds.append((yield from pace.along(f"{variant} timing", steps, "evaluate", words)))

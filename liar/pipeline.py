@@ -36,13 +36,14 @@ from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
+from liar.plan import Amounts, Shape, run_parts
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
-from liar.timing import Pace, Stopwatch, paced
+from liar.timing import Pace, Stopwatch
 from liar.variants import Variants
 from liar.walk import Visit, walk
 
@@ -141,6 +142,7 @@ class _Run:
         yield Loaded(info)
 
         batches = [] if self._is_calibrated else self._batches()
+        self.pace = self._paced(batches)
         sites = self.adapter.sites(self.spec.targets)
         if given is None:  # else the dense model stays, and the sites can be shown before anything is measured
             yield from self._measure("dense")
@@ -208,11 +210,28 @@ class _Run:
             spec = self.spec
             return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
 
+    def _paced(self, batches: Sequence[Batch]) -> Pace:
+        """The estimate of all that comes after the text was read."""
+        measures = self.measures
+        amounts = Amounts.of(
+            self.spec, self.loaded, batches, prompts=len(measures.prompts), new_tokens=measures.max_new_tokens
+        )
+        return Pace(
+            run_parts(
+                self.spec,
+                Shape.of(self.loaded),
+                amounts,
+                calibrated=self.calibration is not None,
+                dense_known=bool(measures.known),
+                dense_first=self.given is None,
+            )
+        )
+
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
             masks, sensitivity = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
             steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
-            self.gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+            self.gradients = yield from self.pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
 
@@ -226,7 +245,6 @@ class _Run:
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
-        pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
             for done, visit in enumerate(self._dense_visits(batches, sites), start=1):
                 candidate = self._candidate(visit)
@@ -234,7 +252,7 @@ class _Run:
                 if self.spec.schedule == "one-shot" and candidate.scores is not None:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
                     moments[visit.site.name] = visit.moments
-                yield pace.at(done, f"Reading {visit.site.name}")
+                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
@@ -265,7 +283,6 @@ class _Run:
             visits = self._revisit(sites, survey.moments)
         else:
             visits = walk(self.adapter, batches, self.spec.targets, sequential=self.spec.schedule == "sequential")
-        pace = Pace("prune", len(sites))
         tokens = 0
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
@@ -276,7 +293,7 @@ class _Run:
                 report = self._prune_site(visit, kept[visit.site.name], known)
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
-                yield pace.at(done, f"Pruned and repaired {visit.site.name}")
+                yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
 
     def _revisit(self, sites: Sequence[Site], moments: dict[str, SiteMoments]) -> Iterator[Visit]:
         for site in sites:
@@ -339,9 +356,9 @@ class _Run:
 
     def _measure(self, variant: Variant) -> Events:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-        yield from self.measures.of(variant, given or self.loaded, self.given)
+        yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded)
+            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded, self.pace)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

@@ -14,13 +14,16 @@ from liar.models.offload import is_offloaded
 from liar.models.placement import free_bytes
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
-from liar.timing import JobPace
+from liar.timing import Pace
 
 
 def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: JobPace
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int]
 ) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most."""
+    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
+
+    It is the part "calibrate" of a job that ``pace`` plans and that counts ``pieces``.
+    """
     base = specs[0]
     steps = calibration_steps(
         loaded,
@@ -32,7 +35,8 @@ def shared_calibration(
         gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
         sensitivity=base.allocation == "loss-curve",
     )
-    calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
+    words = "One calibration for all runs"
+    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
     return calibration
 
 
