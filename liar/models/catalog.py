@@ -19,8 +19,9 @@ from transformers import (
 
 from liar.data.tasks import LABELS, task_of_labels
 from liar.errors import ModelNotFoundError
+from liar.files import ASSETS
 from liar.models.adapter import Adapter, adapt
-from liar.models.demo import ASSETS, ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
+from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
 from liar.models.heads import Head, head_of
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.presets import DEMO
