@@ -59,15 +59,15 @@ class CostsPanel:
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        yield from self._watch(job, str(request.session_hash))
+        yield from self._watch(job, request)
 
     def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
-        session, job = str(request.session_hash), self.studio.jobs.find(self.work.key_of(key))
-        if job is None or not self.studio.jobs.join(job, session):
+        job = self.studio.jobs.find(self.work.key_of(key))
+        if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.table: self._known(key)}
             return
-        yield from self._watch(job, session)
+        yield from self._watch(job, request)
 
     def turn(self, id: str, key: str, request: gr.Request) -> Updates:
         """Another run is shown: its figures, where they are known, and an end of those that nobody waits for."""
@@ -80,17 +80,13 @@ class CostsPanel:
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job, session: str) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job):
-            if not self.studio.jobs.is_wanted(job, session):  # somebody else may still wait for it
-                yield self._idle(status.note("Stopped."))
-                return
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
+        for snapshot, line in self.work.follow(job, request):
             yield self._ended(snapshot) if snapshot.ended else line
 
     def _ended(self, snapshot: Snapshot) -> Updates:
-        if snapshot.state == "done":
-            return {**self._idle(status.note("Done.")), self.table: costs_table(snapshot.result)}
-        return self._idle(status.problem(snapshot.error) if snapshot.error else status.note("Stopped."))
+        updates = self._idle(status.end(snapshot, done="Done.", stopped="Stopped."))
+        return {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
 
     def _idle(self, words: str) -> Updates:
         return {**self.work.idle(words), self.work.job: ""}

@@ -54,7 +54,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks")
+        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -98,11 +98,11 @@ class MaskTable:
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         there = 1  # the question alone is nothing to draw
-        for snapshot, line in self.work.follow(job):
+        for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
             if len(snapshot.partial) > there or (snapshot.ended and there > 1):
                 there = len(snapshot.partial)
@@ -145,9 +145,7 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
 
 
 def _mask_end(snapshot: Snapshot, title: str) -> str:
-    if snapshot.state == "failed":
-        return status.problem(str(snapshot.error))
-    return status.note("Stopped. The cells that are there stay." if snapshot.state == "stopped" else f"Done: {title}.")
+    return status.end(snapshot, done=f"Done: {title}.", stopped="Stopped. The cells that are there stay.")
 
 
 def _mask_twin(cells: Sequence[MaskCell]) -> str:

@@ -97,15 +97,15 @@ class SavingPanel:
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def clear(self) -> Updates:
         """Another run is shown."""
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         hidden = gr.update(visible=False)
-        for snapshot, line in self.work.follow(job):
+        for snapshot, line in self.work.follow(job, request):
             if snapshot.ended:
                 yield {**self.work.idle(_end(snapshot)), self.ready: _ready(snapshot)}
             else:
@@ -167,10 +167,8 @@ def _handed_out(snapshot: Snapshot) -> Ready | None:
 
 
 def _end(snapshot: Snapshot) -> str:
-    if snapshot.state == "failed":
-        return status.problem(str(snapshot.error))
-    ready = _handed_out(snapshot)
-    return status.note(ready.sentence if ready else "Stopped. Nothing was saved.")
+    ready, stopped = _handed_out(snapshot), "Stopped. Nothing was saved."
+    return status.end(snapshot, done=ready.sentence if ready else stopped, stopped=ready.sentence if ready else stopped)
 
 
 def _ready(snapshot: Snapshot) -> Any:

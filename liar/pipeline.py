@@ -18,7 +18,7 @@ from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import calibration_batches
 from liar.edits import SiteEdit, merge
-from liar.environment import describe, readable_failures
+from liar.environment import describe, is_same_machine, readable_failures
 from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.events import (
@@ -37,12 +37,13 @@ from liar.models.catalog import LoadedModel, load_model, model_info, parameter_c
 from liar.models.heads import check_gradients
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
-from liar.plan import Amounts, Shape, run_parts
+from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
+from liar.store import RunSummary
 from liar.surgery import ConsumerParameters, kept_channels, shrink
 from liar.timing import Pace, Stopwatch
 from liar.variants import Variants
@@ -81,6 +82,7 @@ def stream(
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
     comparison: Comparison | None = None,
+    earlier: RunSummary | None = None,
 ) -> Events:
     """Run ``spec`` and say what happens, event by event; the last is :class:`Finished`.
 
@@ -90,12 +92,13 @@ def stream(
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
     on the same text, tokens, sequence length and seed (only the caller can know that), and the ``dense`` model's evaluations
     on the same number of items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
-    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model.
+    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model. An ``earlier`` run
+    of the same model on this machine tells how long each stage takes here, which makes the estimates better from the start.
 
     Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
     """
     with readable_failures():
-        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison)
+        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison, earlier)
         yield from job.events(loaded)
 
 
@@ -119,8 +122,10 @@ class _Run:
         calibration: Calibration | None,
         dense: Sequence[Evaluation],
         comparison: Comparison | None,
+        earlier: RunSummary | None,
     ) -> None:
         self.spec = spec
+        self.earlier = earlier
         self.calibration = calibration
         self.watch = Stopwatch()
         self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
@@ -213,20 +218,20 @@ class _Run:
 
     def _paced(self, batches: Sequence[Batch]) -> Pace:
         """The estimate of all that comes after the text was read."""
-        measures = self.measures
-        amounts = Amounts.of(
-            self.spec, self.loaded, batches, prompts=len(measures.prompts), new_tokens=measures.max_new_tokens
+        measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
+        asked = {"prompts": len(measures.prompts), "new_tokens": measures.max_new_tokens}
+        parts = run_parts(
+            self.spec,
+            shape,
+            Amounts.of(self.spec, self.loaded, batches, **asked),
+            calibrated=self.calibration is not None,
+            dense_known=bool(measures.known),
+            dense_first=self.given is None,
         )
-        return Pace(
-            run_parts(
-                self.spec,
-                Shape.of(self.loaded),
-                amounts,
-                calibrated=self.calibration is not None,
-                dense_known=bool(measures.known),
-                dense_first=self.given is None,
-            )
-        )
+        if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
+            before = run_parts(earlier.spec, shape, Amounts.of(earlier.spec, self.loaded, **asked))
+            parts = taught(parts, before, earlier.timings)
+        return Pace(parts)
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):

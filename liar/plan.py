@@ -317,9 +317,22 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
     return [*parts, Part("curves", walk_cost(shape, amounts, "both") + curves)]
 
 
-def question_parts(shape: Shape, variants: Sequence[Variant], amounts: Amounts) -> list[Part]:
-    """An answer of each of ``variants``."""
-    return [Part(variant, answer_cost(shape, amounts), "generate") for variant in variants]
+def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
+    """A stored run's masks once more: one walk, and the repairs."""
+    repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
+    return walk_cost(shape, amounts, spec.targets) + repairs
+
+
+def turns_cost(shape: Shape, repeats: int) -> float:
+    """Two models in turns: a prompt of 256 tokens and 32 written after it, or one text and a batch of sixteen."""
+    turn = shape.forward(256, 256) + shape.written(32) if shape.writes else shape.forward(17 * 256, 256)
+    return 2 * (repeats + 1) * turn
+
+
+def saving_parts(size: int, *, packed: bool) -> list[Part]:
+    """Of ``size`` bytes of weights; a fresh process first loads its libraries."""
+    parts = [Part("write", size / 0.5e9 + 0.5), Part("reload", size / 0.5e9 + 6)]
+    return [*parts, Part("pack", size / 0.5e9)] if packed else parts
 
 
 def _tasks(shape: Shape, amounts: Amounts, name: str, removed: float = 0.0) -> list[Part]:
