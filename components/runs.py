@@ -21,7 +21,7 @@ from liar.results import VARIANTS, Evaluation, Measured, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
-from liar.words import count, metric_value
+from liar.words import count, metric_change, metric_value
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -287,7 +287,7 @@ def _comparison(found: RunComparison) -> str:
             f"{'perplexity' if item.a.metric == 'perplexity' else f'{item.a.task} accuracy'}, {item.a.variant}",
             metric_value(item.a.value, item.a.metric),
             metric_value(item.b.value, item.b.metric),
-            _change(item.change, item.stderr, item.a.metric),
+            metric_change(item.a, item.b),
         )
         for item in found.metrics
     ]
@@ -302,10 +302,6 @@ def _comparison(found: RunComparison) -> str:
     if found.a.spec.schedule != found.b.spec.schedule:
         sites += "<p>A sequential run's errors are measured on inputs that earlier sites changed.</p>"
     return chosen + measured + sites
-
-
-def _change(change: float, stderr: float, metric: str) -> str:
-    return f"{'+' if change > 0 else ''}{metric_value(change, metric)} (standard error {metric_value(stderr, metric)})"
 
 
 def _table(label: str, names: Sequence[str], rows: Sequence[Sequence[str]], otherwise: str) -> str:
