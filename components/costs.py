@@ -12,14 +12,15 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, models_of, stored
+from components.work import Work, stored, with_models
 from liar.errors import LiarError
-from liar.events import Event
+from liar.events import Progress
 from liar.gain import rows, sentences
 from liar.results import CostsResult, RunResult
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
+    from liar.variants import Variants
 
 
 class CostsPanel:
@@ -97,15 +98,22 @@ class CostsPanel:
         result = self.studio.jobs.snapshot(job).result if job else None
         return costs_table(result) if result else ""
 
-    def _measure(self, run: RunResult) -> Generator[Event, None, CostsResult]:
+    def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
-        from liar.costs import compare_steps
-        from liar.environment import readable_failures
-        from liar.timing import paced
+        from liar.plan import turns_cost
 
-        variants = yield from models_of(self.studio, run)
-        with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
-            return (yield from paced(compare_steps(dense, pruned), "evaluate", "Both models work in turns"))
+        return (yield from with_models(self.studio, run, _in_turns, turns_cost))
+
+
+def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
+    from liar.costs import compare_steps
+    from liar.environment import readable_failures
+    from liar.timing import Pace, Part
+
+    pace = Pace([Part("turns", 1.0)])
+    with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
+        steps = compare_steps(dense, pruned)
+        return (yield from pace.along("turns", steps, "evaluate", "Both models work in turns"))
 
 
 def costs_table(result: CostsResult) -> str:

@@ -116,6 +116,8 @@ class MaskTable:
         from liar.mask_table import mask_table_steps
 
         yield asked
+        cells = len(asked.criteria) * len(asked.reconstructions)
+        yield Progress("load", 0, cells, f"Loading {asked.spec.model}")
         loaded = loaded_for(self.studio, asked.spec)
         spec = measured(asked.spec, loaded)
         with closing(mask_table_steps(spec, asked.criteria, asked.reconstructions, loaded)) as steps:

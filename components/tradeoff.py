@@ -218,6 +218,7 @@ class TradeoffPanel:
         """In the worker: every finished run is stored at once."""
         from liar.sweep import sweep_steps
 
+        yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
         loaded = loaded_for(self.studio, sweep.base)
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:

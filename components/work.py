@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gradio as gr
 from gradio.blocks import Block
@@ -24,8 +24,11 @@ from liar.spec import PruneSpec
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.models.catalog import LoadedModel
+    from liar.plan import Shape
     from liar.variants import Variants
 
+E = TypeVar("E")
+T = TypeVar("T")
 
 Watch = Callable[[Job, gr.Request], Iterator[Updates]]
 """How a panel shows a job, from now to its end."""
@@ -87,7 +90,7 @@ class Work:
         line: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
         for snapshot in self.jobs.watch(job, session=str(request.session_hash)):
             words = status.follow(job.title, snapshot, self.pieces)
-            still = {self.status: words, self.stop: gr.update(interactive=not snapshot.stopping)}
+            still: Updates = {self.status: words, self.stop: gr.update(interactive=not snapshot.stopping)}
             yield snapshot, {} if snapshot.ended else {**line, **still}
 
     def handed_out(self, id: str) -> list[RunResult]:
@@ -159,18 +162,27 @@ def stored(studio: Studio, key: str) -> RunResult:
     return result
 
 
-def models_of(studio: Studio, result: RunResult, asked: bool = False) -> Generator[Event, None, Variants]:
-    """In the worker: the models of a stored run, restored from its masks where they are no longer in memory.
+def with_models(
+    studio: Studio,
+    result: RunResult,
+    then: Callable[[Variants], Generator[E, None, T]],
+    cost: Callable[[Shape], float],
+    asked: bool = False,
+) -> Generator[E | Progress, None, T]:
+    """In the worker: ``then`` with the models of a stored run, restored from its masks where they are no longer in memory.
 
-    Raises :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
+    Its progress is that of all of it: ``cost`` is what ``then`` costs beside the restoring, see :mod:`liar.plan`. Raises
+    :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
     """
     variants = studio.registry.variants(result.spec.key)
     if variants is not None:
-        return variants
+        return (yield from then(variants))
     # All of these load torch, which takes seconds.
     from liar.generate import check_answers
     from liar.models.offload import is_offloaded
+    from liar.plan import Amounts, Shape, restore_cost
     from liar.restore import restore_steps
+    from liar.timing import Pace, Part
 
     yield Progress("load", 0, 1, f"Loading {result.spec.model}")
     loaded = loaded_for(studio, result.spec)
@@ -178,9 +190,11 @@ def models_of(studio: Studio, result: RunResult, asked: bool = False) -> Generat
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
     if asked:
         check_answers(loaded)
-    variants = yield from restore_steps(result, loaded)
+    shape, amounts = Shape.of(loaded), Amounts.of(result.spec, loaded)
+    pace = Pace([Part("restore", restore_cost(result.spec, shape, amounts)), Part("then", cost(shape))])
+    variants = yield from pace.within("restore", restore_steps(result, loaded))
     studio.registry.keep(result.spec.key, variants)
-    return variants
+    return (yield from pace.within("then", then(variants)))
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:

@@ -219,18 +219,18 @@ class _Run:
     def _paced(self, batches: Sequence[Batch]) -> Pace:
         """The estimate of all that comes after the text was read."""
         measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
-        asked = {"prompts": len(measures.prompts), "new_tokens": measures.max_new_tokens}
+        prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
         parts = run_parts(
             self.spec,
             shape,
-            Amounts.of(self.spec, self.loaded, batches, **asked),
+            Amounts.of(self.spec, self.loaded, batches, prompts=prompts, new_tokens=new_tokens),
             calibrated=self.calibration is not None,
             dense_known=bool(measures.known),
             dense_first=self.given is None,
         )
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
-            before = run_parts(earlier.spec, shape, Amounts.of(earlier.spec, self.loaded, **asked))
-            parts = taught(parts, before, earlier.timings)
+            amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
+            parts = taught(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
         return Pace(parts)
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:

@@ -155,8 +155,9 @@ _SAMPLE = 64
 
 
 def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
-    """A backward pass towards the activations costs a forward again."""
-    forward = shape.forward(amounts.tokens, amounts.length)
+    """A backward pass towards the activations costs a forward again; only two sequences are in flight at once."""
+    calls = amounts.tokens / max(amounts.length, 1) / 2
+    forward = shape.forward(amounts.tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
     share = SENSITIVITY_SHARE if sensitivity else 0.0
     return forward * (2 + share if masks else 2 * share)
 
@@ -323,13 +324,13 @@ def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     return walk_cost(shape, amounts, spec.targets) + repairs
 
 
-def turns_cost(shape: Shape, repeats: int) -> float:
+def turns_cost(shape: Shape, repeats: int = 7) -> float:
     """Two models in turns: a prompt of 256 tokens and 32 written after it, or one text and a batch of sixteen."""
     turn = shape.forward(256, 256) + shape.written(32) if shape.writes else shape.forward(17 * 256, 256)
     return 2 * (repeats + 1) * turn
 
 
-def saving_parts(size: int, *, packed: bool) -> list[Part]:
+def saving_parts(size: float, *, packed: bool) -> list[Part]:
     """Of ``size`` bytes of weights; a fresh process first loads its libraries."""
     parts = [Part("write", size / 0.5e9 + 0.5), Part("reload", size / 0.5e9 + 6)]
     return [*parts, Part("pack", size / 0.5e9)] if packed else parts

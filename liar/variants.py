@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -111,7 +111,7 @@ class Edited:
 
 def ask(
     variants: Variants, prompt: str, *, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
-) -> Iterator[Progress | Heard | Generation | Edited]:
+) -> Generator[Progress | Heard | Generation | Edited, None, None]:
     """Put one question to every variant at hand, one after the other, with the same settings.
 
     Of a language model one hears each piece and then the whole :class:`Generation`; of a classifier the generation with
