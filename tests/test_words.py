@@ -137,7 +137,7 @@ def test_metrics_carry_n_and_length() -> None:
 
 def test_the_recipe_names_every_choice() -> None:
     spec = language_run(criterion="wanda", seed=7).spec
-    sentence = words.recipe(language_run(criterion="wanda", seed=7))
+    sentence = words.recipe(language_run(criterion="wanda", seed=7).spec)
     for choice in (spec.model, spec.criterion, spec.allocation, spec.reconstruction, spec.schedule, "seed 7", "12,288"):
         assert str(choice) in sentence
 
