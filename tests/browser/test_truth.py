@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, full, kind, slide, to_tab
+from tests.browser.conftest import FAST, SLOW, Visit, apply, dropdown, finished, full, kind, slide, to_tab
 
 _WATCH = """() => {
   const of = (element) => element && {
@@ -26,7 +26,7 @@ _WATCH = """() => {
   };
   const state = () => JSON.stringify({
     headline: of(document.querySelector('#verdict [data-recipe]')),
-    heading: of(document.querySelector('#heatmap-heading > * [data-recipe], #heatmap-heading [data-recipe]')),
+    heading: of(document.querySelector('#heatmap-heading [data-recipe]')),
     figure: document.querySelector('#heatmap .js-plotly-plot')?.layout?.meta?.recipe ?? null,
     notes: [...document.querySelectorAll('.provenance [data-recipe]')].map(of),
     measures: document.querySelector('#measures')?.textContent ?? '',
@@ -101,12 +101,67 @@ def still(visit_still: Visit) -> Page:
 
 
 def test_moves_and_the_way_back(still: Page) -> None:
+    to_tab(still, "Accuracy")  # a panel is there once it was looked at
+    expect(still.locator("#measures table")).to_be_visible()
     with watched(still) as moments:
         for percent in (30, 31, 60, 50):
             slide(still, "#ratio", percent / 100)
             expect(kind(still)).to_have_text("Measured" if percent == 50 else "Predicted")
             expect(still.locator("#verdict")).to_contain_text(f"{percent} % of the heads and neurons")
-        to_tab(still, "Accuracy")
-        slide(still, "#ratio", 0.4)
-        expect(still.locator("#tab-accuracy .stale, #accuracy .stale, .provenance .stale").first).to_be_visible()
-    assert len(recipes(moments)) >= 5
+            expect(still.locator(".stale:visible")).to_have_count(0 if percent == 50 else 1)
+    assert len(recipes(moments)) == 5
+    assert max(len(moment.notes) for moment in moments) == 2
+
+
+def test_other_models_known_and_unknown(still: Page) -> None:
+    headline = still.locator("#verdict h2")
+    with watched(still) as moments:
+        dropdown(still, "Model", "SmolLM2 135M Instruct")
+        expect(headline).to_contain_text("of the neurons gone: predicted error")
+        model = still.get_by_label("Model", exact=True)
+        model.fill("/no/such/folder")
+        model.press("Enter")
+        expect(headline).to_have_text("Nothing is known of this recipe yet.")
+        expect(still.locator("#verdict")).to_contain_text("/no/such/folder: 50 %")
+        expect(still.locator("#heatmap-heading .stale")).to_contain_text("demo/minilm-sentiment: 50 %")
+        dropdown(still, "Model", "MiniLM, movie sentences")
+        expect(still.locator("#verdict")).to_contain_text("demo/minilm-sentiment: 50 %")
+        expect(still.locator("#heatmap-heading .stale")).to_be_hidden()
+    assert len(recipes(moments)) == 4
+
+
+def test_a_link_that_was_never_run_speaks_of_itself(visit_still: Visit) -> None:
+    page = full(visit_still(), FAST)
+    expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
+    expect(page.locator("#verdict")).to_contain_text("fluctuation criterion")
+    with watched(page):  # one moment: as it was opened
+        pass
+
+
+@pytest.mark.demo
+def test_a_run_that_is_stopped_gives_its_place_back(page: Page) -> None:
+    full(page, f"{SLOW}&seed=71")
+    heading = page.locator("#heatmap-heading")
+    with watched(page) as moments:
+        expect(heading.locator(".stale")).to_be_visible()
+        apply(page)
+        expect(heading.locator(".stale")).to_be_hidden(timeout=90_000)  # its own sites, before its metrics
+        page.locator("#stop").click()
+        expect(page.locator("#status")).to_contain_text("Stopped.", timeout=60_000)
+        expect(heading.locator(".stale")).to_be_visible()
+    assert len(recipes(moments)) == 1
+    assert {moment.headline["pill"] for moment in moments} == {None}, "nothing of it was measured to the end"
+
+
+@pytest.mark.demo
+def test_a_run_is_left_for_another_recipe_and_done(page: Page) -> None:
+    full(page, f"{FAST}&seed=72")
+    verdict = page.locator("#verdict")
+    with watched(page) as moments:
+        apply(page)
+        slide(page, "#ratio", 0.3)
+        expect(verdict).to_contain_text("30 % of the heads and neurons")
+        finished(page)
+        expect(kind(page)).to_have_text("Measured")
+        expect(verdict).to_contain_text("50 % of the heads and neurons")
+    assert len(recipes(moments)) == 3
