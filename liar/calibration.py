@@ -42,13 +42,14 @@ class Calibration:
 
     Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
     time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
-    ``masked``, sensitivities where ``sensitive``.
+    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``.
     """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
     masked: bool = False
     sensitive: bool = False
+    norm_aware: bool = True
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -66,6 +67,8 @@ class Calibration:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
         if spec.allocation == "loss-curve" and not self.sensitive:
             raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
+        if spec.surveys_norm_aware and not self.norm_aware:
+            raise InvalidSpecError(f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them.")
 
     def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
         """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
@@ -101,8 +104,10 @@ def candidate_of(
     """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
     damage: NDArray[np.floating] | None = None
     if spec.allocation in CURVE_ALLOCATIONS:
+        chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
+        assert chosen is not None, "a calibration is checked against the spec"
         curves = error_curves(
-            moments.norm_aware if spec.allocation == "error-curve" else moments.plain,
+            chosen,
             adapter.consumer(site).weight.T,
             order_of(scores),
             bundle_size=site.bundle_size,
@@ -157,8 +162,12 @@ def calibration_steps(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    norm_aware: bool = True,
 ) -> Generator[tuple[int, int], None, Calibration]:
-    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it."""
+    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it.
+
+    Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
+    """
     with readable_failures():
         batches = calibration_batches(source, loaded, tokens, sequence_length, seed)
         sites = loaded.adapter.sites(targets)
@@ -174,10 +183,10 @@ def calibration_steps(
                     break
                 yield before, pieces + len(sites)
         moments: dict[Site, SiteMoments] = {}
-        for visit in walk(loaded.adapter, batches, targets):
+        for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found, masked=gradients, sensitive=sensitivity)
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware)
 
 
 @torch.no_grad()

@@ -81,7 +81,7 @@ def obs(evidence: Evidence) -> Tensor:
     dtype = moments.covariance.dtype
     W = evidence.weight.to(dtype)
     factor = cholesky(moments.covariance.clone(), ridge_of(moments), site=site.name, tokens=moments.tokens)
-    inverse = torch.cholesky_solve(torch.eye(len(factor), dtype=dtype, device=W.device), factor)
+    inverse = torch.cholesky_inverse(factor)
     scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
     alive = torch.arange(site.bundles, device=W.device)
     step = max(1, site.bundles // _OBS_STEPS)

@@ -110,6 +110,7 @@ def _rows(
     seed: int,
 ) -> Rows:
     site, moments = visit.site, visit.moments
+    assert moments.norm_aware is not None
     weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
     kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
     order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)

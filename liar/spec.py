@@ -86,6 +86,11 @@ class PruneSpec(BaseModel):
         """Whether the run takes a backward pass, which a streamed model cannot."""
         return self.criterion in GRADIENT_CRITERIA or self.allocation == "loss-curve"
 
+    @property
+    def surveys_norm_aware(self) -> bool:
+        """Whether the run reads norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
+        return self.allocation == "error-curve" or self.schedule == "one-shot"
+
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

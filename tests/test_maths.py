@@ -101,6 +101,7 @@ def test_norm_aware_moments_weigh_tokens_by_their_residual_stream() -> None:
     for part in (slice(0, 90), slice(90, 200)):
         accumulator.update(X[part], stream[part])
     norm_aware = accumulator.finish("a site").norm_aware
+    assert norm_aware is not None
     expected = torch.cov(X.T, correction=0, aweights=1 / stream.square().sum(1))
     torch.testing.assert_close(norm_aware.covariance, expected)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.walk import Visit, walk
 from tests import tiny
 
 
@@ -166,6 +168,27 @@ def test_few_tokens_are_said_where_something_is_fitted_to_them(
     if said:
         assert "few for the 48 channels" in warned[0]
         assert "take 144 or more" in warned[0]
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_norm_aware_moments_are_taken_where_something_reads_them(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str
+) -> None:
+    """To allocate by error-curve and to report; they cost as much as the plain ones."""
+    walks: list[bool] = []
+
+    def noted(*arguments: Any, **named: Any) -> Iterator[Visit]:
+        visits = walk(*arguments, **named)
+        first = next(visits)
+        walks.append(first.moments.norm_aware is not None)
+        yield first
+        yield from visits
+
+    monkeypatch.setattr("liar.pipeline.walk", noted)
+    result = run(spec(text, allocation=allocation, schedule=schedule), model)
+    assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
+    assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)
 
 
 # -- allocation ---------------------------------------------------------------------------------------------------------
