@@ -17,7 +17,7 @@ from torch import Tensor
 
 from liar.allocation import Candidate, nearest_removed
 from liar.atlas import RATIOS
-from liar.criteria import Evidence, order_of, score
+from liar.criteria import Evidence, deviation, order_of, score
 from liar.data.corpora import calibration_batches
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
@@ -68,7 +68,9 @@ class Calibration:
         if spec.allocation == "loss-curve" and not self.sensitive:
             raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
         if spec.surveys_norm_aware and not self.norm_aware:
-            raise InvalidSpecError(f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them.")
+            raise InvalidSpecError(
+                f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
+            )
 
     def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
         """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
@@ -118,7 +120,11 @@ def candidate_of(
         if spec.allocation == "loss-curve":
             assert gradients is not None, "whoever asks for loss-curve has asked for sensitivities"
             damage *= gradients.sensitivity
-    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage)
+    spread: float | None = None
+    if spec.allocation == "global":
+        evidence = Evidence(site, moments.plain, adapter.consumer(site).weight.T, spec.seed, gradients)
+        spread = deviation(spec.criterion, evidence, scores)
+    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
 
 
 def calibrate(

@@ -26,6 +26,8 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluctuation"})
+"""They score channels; a bundle's score is the sum of its channels'."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95

@@ -203,7 +203,8 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
         for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
             scores = torch.rand(units, generator=generator, dtype=torch.float64)
             damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
-            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores.numpy(), damage.numpy()))  # type: ignore[arg-type]
+            site = Site(layer, kind, units, size)  # type: ignore[arg-type]
+            candidates.append(Candidate(site, cost, scores.numpy(), damage.numpy(), float(scores.std())))
     kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
     removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
     whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
