@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 from liar.allocation import nearest_removed
 from liar.errors import StorageError
-from liar.files import write_atomically
+from liar.files import ASSETS, write_atomically
 from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import CHANNEL_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
@@ -40,8 +40,8 @@ WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 RATIOS = tuple(percent / 100 for percent in range(101))
 """Where curves are read: the share of a site's units removed."""
 
-SHIPPED_ATLASES = Path(__file__).resolve().parent.parent / "assets" / "atlases"
-"""The atlases of the demo models, drawn ahead; a plain installation has none."""
+SHIPPED_ATLASES = ASSETS / "atlases"
+"""The atlases of the demo models, drawn ahead."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]

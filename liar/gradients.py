@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
+from liar.models.heads import check_gradients, head_of
+from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
 from liar.walk import evaluating
@@ -59,8 +60,9 @@ def gradient_steps(
 
     ``masks`` and ``sensitivity`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
     cross entropy; a classifier's uses the labels of the batch, else the model's own prediction. Raises
-    :class:`InvalidSpecError` for a model without a head.
+    :class:`InvalidSpecError` for a model through which no loss can be taken, see :func:`liar.models.heads.check_gradients`.
     """
+    check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
     found = {
@@ -180,7 +182,7 @@ def _slopes(
     asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     head = model.get_output_embeddings()
     if head is None:
-        logits = _logits_of(model(**asked, use_cache=False))
+        logits = model(**asked, use_cache=False).logits
         labels = inputs.get("labels")
         targets = logits.argmax(dim=-1) if labels is None else labels
         share = logits.new_ones(len(logits))
@@ -205,16 +207,6 @@ def _slopes(
             slope = _fisher_signs(seen, shares[:, part], signs).to(logits.dtype)
             (of_signs[:, part],) = torch.autograd.grad(logits, read, slope)
     return answer, of_loss, of_signs
-
-
-def _logits_of(output: object) -> Tensor:
-    logits: Tensor | None = getattr(output, "logits", None)
-    if logits is None:
-        raise InvalidSpecError(
-            "This model has no head to take a loss from; choose another criterion than taylor and fisher, and another "
-            "allocation than loss-curve."
-        )
-    return logits
 
 
 def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:

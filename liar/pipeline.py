@@ -34,6 +34,7 @@ from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.heads import check_gradients
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
@@ -131,7 +132,9 @@ class _Run:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
             loaded = (
-                load_model(self.spec.model, self.spec.device, self.spec.dtype) if given is None else working_copy(given)
+                load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=self.spec.needs_gradients)
+                if given is None
+                else working_copy(given)
             )
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
@@ -186,11 +189,9 @@ class _Run:
 
     def _check(self) -> None:
         """Everything that can be refused before the long work starts."""
-        if self.spec.needs_gradients and is_offloaded(self.loaded.model):
-            raise InvalidSpecError(
-                "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
-                "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
-            )
+        head = self.loaded.head
+        if self.spec.needs_gradients:
+            check_gradients(head, streamed=is_offloaded(self.loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(self.loaded)
         sites = self.adapter.sites(self.spec.targets)

@@ -13,16 +13,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
-from liar.files import write_atomically
+from liar.files import ASSETS, write_atomically
 from liar.models.demo import cache_folder
 from liar.results import Evaluation, ModelInfo, RunResult, Speed, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
 
-SHIPPED_RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
-"""Runs computed ahead, part of the source tree; a plain installation has none."""
-
+SHIPPED_RUNS = ASSETS / "runs"
+"""Runs computed ahead."""
 
 MOST_SUMMARIES = 500
 """Runs that a listing shows: the newest."""

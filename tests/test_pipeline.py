@@ -390,7 +390,7 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     """Its forwards would tell how fast the weights come, not how fast the model is."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: streamed)
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
     assert result.speeds == []
