@@ -100,6 +100,9 @@ class RunsPanel:
             self.b: gr.update(choices=choices),
         }
 
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.table: _listing(self.studio.store.summaries(), "")}
+
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""
         bus = self.bus
