@@ -21,6 +21,7 @@ from liar.words import (
     changes_of,
     metric_value,
     recovery,
+    sample,
     share_of_dense,
     variant_name,
 )
@@ -93,7 +94,7 @@ def _cells(result: RunResult, item: Evaluation) -> str:
     cells = [
         metric_value(item.value, item.metric),
         f"± {metric_value(item.stderr, item.metric)}",
-        f"{item.n:,} {'windows' if item.metric == 'perplexity' else 'texts'}",
+        sample(item),
         _percent(share_of_dense(result, item)),
         _percent(regained),
     ]

@@ -49,7 +49,9 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+        batches = calibration_batches(
+            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+        )
         gradients: dict[str, SiteGradients] = {}
         if (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model):
             steps = gradient_steps(adapter, batches, "both")

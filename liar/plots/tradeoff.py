@@ -23,7 +23,7 @@ from liar.plots.frame import (
 from liar.results import Evaluation, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
-from liar.words import count, metric_value
+from liar.words import count, metric_value, sample
 
 if TYPE_CHECKING:  # the cells come with torch, the figures without
     pass
@@ -267,6 +267,10 @@ def _choice(spec: PruneSpec, name: str) -> str:
         return f"{len(spec.edits)} edits" if spec.edits else "no edits"
     if name == "evaluate_limit":
         return "all items" if value is None else f"{value:,} items"
+    if name == "evaluate_length":
+        return "measured at 256" if value is None else f"measured at {value:,}"
+    if name == "separator":
+        return f"separator {value}"
     units = {"tokens": "{:,} tokens", "sequence_length": "{:,} a sequence", "seed": "seed {}"}
     return units.get(name, "{}").format(escape(value) if isinstance(value, str) else value)
 
@@ -342,4 +346,4 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 
 def _value_words(item: Evaluation) -> str:
     value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
-    return f"{item.metric} {value} ± {stderr} (one standard error, n = {item.n:,})"
+    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
