@@ -1,6 +1,6 @@
 """What ships with the page, done for real: the atlases of the demo models, and a finished run of each.
 
-python benchmarks/shipped.py            writes assets/atlases/*.npz and assets/runs/*.json (about 15 minutes on two cores)
+python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 15 minutes on two cores)
 python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes
 """
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""The files that come with the package, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from liar.errors import StorageError
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+"""Package data: the pins of the demo packages, the adapters of the demo classifiers, atlases and runs computed ahead."""
 
 
 def check_writable(path: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind, Task
 
@@ -71,11 +71,24 @@ class Totals(_Record):
     block_parameters_after: int
 
 
+class Items(_Record):
+    """What an evaluation found for each of its items, in their order; an equal ``digest`` names the same items.
+
+    Of labelled texts ``right`` says whether the answer was, the lowest n bits of a hexadecimal number, the first text in the
+    highest of them; of windows ``nll`` is the mean negative log likelihood of each, in nats.
+    """
+
+    digest: str
+    right: str | None = Field(None, pattern="^[0-9a-f]+$")
+    nll: list[float] | None = None
+
+
 class Evaluation(_Record):
     """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows.
 
     ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
     ``sequence_length`` tokens; None where an older file does not say.
+    ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
     """
 
     task: Task
@@ -86,6 +99,7 @@ class Evaluation(_Record):
     stderr: float
     sequence_length: int | None = None
     separator: Separator | None = None
+    items: Items | None = None
 
 
 class Token(_Record):

@@ -13,16 +13,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
-from liar.files import write_atomically
+from liar.files import ASSETS, write_atomically
 from liar.models.demo import cache_folder
 from liar.results import Evaluation, ModelInfo, RunResult, Speed, StoredRun, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
 
-SHIPPED_RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
-"""Runs computed ahead, part of the source tree; a plain installation has none."""
-
+SHIPPED_RUNS = ASSETS / "runs"
+"""Runs computed ahead."""
 
 MOST_SUMMARIES = 500
 """Runs that a listing shows: the newest."""
@@ -86,6 +85,11 @@ class RunStore:
     def find(self, spec: PruneSpec) -> RunResult | None:
         """The run of this spec, else None."""
         return self.load(spec.key)
+
+    def shipped_of(self, model: str) -> RunResult | None:
+        """The run of ``model`` that came with the program, else None."""
+        runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
+        return next((run for run in runs if run is not None and run.spec.model == model), None)
 
     def runs(self) -> list[RunResult]:
         """Every readable run, newest first, the shipped ones last; each key once."""

@@ -1,6 +1,6 @@
 """Fine-tune MiniLM for a task of the demo bundle: LoRA on the encoder, a full pooler and classifier, on the CPU.
 
-Run once by the authors with ``liar train-adapter``; the adapters and their records are in ``assets/adapters``.
+Run once by the authors with ``liar train-adapter``; the adapters and their records are in ``liar/assets/adapters``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.errors import StorageError
 from liar.evaluate.classification import accuracy_steps
-from liar.models.demo import ASSETS, ENCODER, OnProgress, fetch_demo
+from liar.files import ASSETS
+from liar.models.demo import ENCODER, OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
 from liar.spec import Task
 from liar.timing import finish
@@ -107,7 +108,7 @@ def train_adapter(
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingRecord:
-    """Train, keep the epoch that is best on validation, measure it once on test, write ``assets/adapters/<task>``.
+    """Train, keep the epoch that is best on validation, measure it once on test, write ``liar/assets/adapters/<task>``.
 
     ``folder`` writes elsewhere; it is replaced in one step. Equal seeds give equal weights on the same machine and
     number of threads. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.

@@ -1,4 +1,4 @@
-"""Training is repeatable and its output whole; what lies in assets was made by it."""
+"""Training is repeatable and its output whole; what lies in liar/assets was made by it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def train_adapter_command(
     task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Fine-tune MiniLM's head and LoRA adapter for a task, on the CPU; the result goes to assets/adapters."""
+    """Fine-tune MiniLM's head and LoRA adapter for a task, on the CPU, and put them in the place of its own."""
     from liar.train_adapter import train_adapter
 
     with progress() as bar:

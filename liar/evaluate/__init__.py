@@ -16,7 +16,8 @@ from liar.data.texts import WIKI, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps
-from liar.evaluate.perplexity import perplexity_steps
+from liar.evaluate.items import items_of_texts, items_of_windows
+from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.results import Evaluation, Measured
 from liar.spec import AUTO, Separator, Task
 from liar.timing import finish
@@ -99,7 +100,8 @@ def _perplexity(
     windows = evaluation_windows(
         loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
     )
-    value, stderr = yield from perplexity_steps(loaded.model, windows)
+    nll = yield from nll_steps(loaded.model, windows)
+    value, stderr = perplexity_of(nll)
     return Evaluation(
         task="perplexity",
         metric="perplexity",
@@ -109,6 +111,7 @@ def _perplexity(
         stderr=stderr,
         sequence_length=windows.shape[1],
         separator=separator,
+        items=items_of_windows(windows, nll),
     )
 
 
@@ -144,6 +147,7 @@ def _accuracy(
         n=len(items),
         stderr=stderr,
         sequence_length=sequence_length,
+        items=items_of_texts(items, answers),
     )
 
 

