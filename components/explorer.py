@@ -70,9 +70,9 @@ class Explorer:
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        shown = [*self.verdict.outputs, *self.layers.outputs, *shown]
         hidden = [self.bus.spec, self.bus.shown, self.banner, self.line, self.address, self.calibrate_button]
-        return [*hidden, self.layers.edits, *self.recipe.outputs, *shown]
+        pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
+        return [*hidden, *pictures, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -170,6 +170,13 @@ def test_few_tokens_are_said_where_something_is_fitted_to_them(
         assert "take 144 or more" in warned[0]
 
 
+@pytest.mark.parametrize("choices", [{}, {"criterion": "taylor"}, {"criterion": "fisher", "allocation": "global"}])
+def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, choices: dict[str, str]) -> None:
+    """The softmax of one logit is constant; by its slope the first sites would fall to the floor, the last stay whole."""
+    result = run(spec(text, **choices), tiny.classifier(("score",)))
+    assert any(0.1 < site.kept / site.units < 0.9 for site in result.sites if site.kind == "ffn")
+
+
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
 @pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
 def test_norm_aware_moments_are_taken_where_something_reads_them(

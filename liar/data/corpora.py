@@ -19,6 +19,7 @@ from liar.data.tasks import LABELS
 from liar.data.texts import WIKI, Sample, read_samples
 from liar.errors import CalibrationError
 from liar.models.adapter import Batch
+from liar.models.heads import problem_of
 from liar.spec import AUTO, Separator
 
 if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
@@ -48,7 +49,7 @@ def calibration_batches(
     Language models get ceil(tokens / sequence_length) windows of exactly ``sequence_length``, without padding, with
     ``separator`` between two texts: of shuffled texts, or drawn from a running text (:mod:`liar.data.joining`). Others
     get single texts with their special tokens, cut at ``sequence_length`` and padded beside texts of like length, with
-    ``labels`` (sequences,) int64 where every text has one that the model's head knows.
+    ``labels`` (sequences,) where every text has one that the model's head knows: int64 classes, fp32 numbers for a regression.
 
     ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in
     :func:`liar.data.texts.read_samples`. Raises :class:`CalibrationError` for text that is missing or holds fewer than
@@ -130,13 +131,24 @@ def _texts_of(
 
 
 def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
-    """Classes of the model for all samples (samples,), or None where one has none."""
+    """Classes of the model for all samples (samples,), numbers for a regression, or None where one has none."""
+    if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
+        numbers = [_number(sample.label) for sample in samples]
+        return torch.tensor(numbers) if all(map(math.isfinite, numbers)) else None
     if not is_classifier(loaded.model):
         return None
     classes = classes_of(loaded.model.config)
     found = [classes.get(sample.label.casefold()) if sample.label is not None else None for sample in samples]
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None
+
+
+def _number(label: str | None) -> float:
+    """NaN for what is none."""
+    try:
+        return math.nan if label is None else float(label)
+    except ValueError:
+        return math.nan
 
 
 def _check_amount(source: str, found: int, wanted: int) -> None:

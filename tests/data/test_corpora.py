@@ -149,6 +149,17 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
         assert torch.equal(batch["labels"], letters % 2)  # odd is negative, which this model has in second place
 
 
+def test_labels_of_a_regression_are_numbers(labelled: str) -> None:
+    table = Path(labelled)
+    rated = table.read_text().replace("negative", "-1.5").replace("Positive", "2")
+    table.write_text(rated)
+    for batch in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0):
+        letters = batch["attention_mask"].sum(dim=1) - 2
+        assert torch.equal(batch["labels"], torch.where(letters % 2 == 1, -1.5, 2.0))
+    table.write_text(rated.replace("-1.5", "bad"))
+    assert "labels" not in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0)[0]
+
+
 def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
     batches = calibration_batches(labelled, classifier(("good", "bad")), 600, 64, seed=0)
     assert all("labels" not in batch for batch in batches)
