@@ -48,7 +48,9 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+        batches = calibration_batches(
+            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+        )
         gradients: dict[str, SiteGradients] = {}
         try:
             steps = gradient_steps(adapter, batches, "both")

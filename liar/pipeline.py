@@ -88,8 +88,8 @@ def stream(
     labelled (classifiers) by all three variants.
 
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
-    on the same text, tokens, sequence length and seed (only the caller can know that), and the ``dense`` model's evaluations
-    on the same number of items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
+    on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
+    evaluations on the same items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
     empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model.
 
     Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
@@ -211,7 +211,9 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
+            return calibration_batches(
+                spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+            )
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):

@@ -29,6 +29,7 @@ def shared_calibration(
         tokens=base.tokens,
         sequence_length=base.sequence_length,
         seed=base.seed,
+        separator=base.separator,
         targets=base.targets,
         gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
         sensitivity=base.allocation == "loss-curve",
