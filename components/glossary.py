@@ -56,8 +56,8 @@ TERMS: Mapping[str, Term] = {
             "magnitude": "The size of the weights that read the unit.",
             "wanda": "Weights times the size of the activations.",
             "fluctuation": "Weights times the variance of the activations: what never changes, a bias replaces (FLAP).",
-            "taylor": "How much the loss would move, to first order. Takes a backward pass.",
-            "fisher": "The squared gradient of a mask, averaged over texts. Takes a backward pass.",
+            "taylor": "How far the loss of all texts together would move, to first order (SNIP). Takes a backward pass.",
+            "fisher": "The squared gradient of a mask, averaged over texts (Kwon et al.). Takes a backward pass.",
             "obs": "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
         },
     ),
@@ -67,7 +67,7 @@ TERMS: Mapping[str, Term] = {
         "Some layers hardly notice losing half of their units, others break. An allocation takes more from the first.",
         {
             "uniform": "Every site loses the same share.",
-            "global": "One threshold over all scores, standardised within each site.",
+            "global": "One threshold over all scores, standardised within each site (FLAP).",
             "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
             "loss-curve": "Takes from where the model's answer feels the error least. Needs a backward pass.",
         },
@@ -101,6 +101,26 @@ TERMS: Mapping[str, Term] = {
         "How much text?",
         "A covariance has as many unknowns as the layer has channels, squared. With fewer than three tokens for each channel "
         "the repair fits the noise and may do more harm than good; eight are a good start: 12,288 for 1,536 channels.",
+    ),
+    "separator": Term(
+        "What stands between two texts.",
+        "Why does it matter?",
+        "A language model reads windows of equal length, and several texts share one. With a token that it never saw there "
+        "its perplexity rises: figures compare only where the separator and the length of the windows are the same.",
+        {
+            "auto": "By the kind of the text: the token that ended documents in training, a blank line between "
+            "paragraphs of a file and between lines of WikiText, as in the literature.",
+            "document": "The token that ended a document in training.",
+            "newline": "The end of a line.",
+            "blank-line": "Two ends of lines.",
+            "end": "The tokenizer's end token; a chat model ends its turns with it.",
+        },
+    ),
+    "evaluate_length": Term(
+        "Empty: 256, or what the model has.",
+        "How long is a text that is measured?",
+        "Tokens of a window of perplexity, and the most that is read of a text with a label. Longer windows give a language "
+        "model more to go by, so perplexity falls; the literature often takes 2,048. Calibration has a length of its own.",
     ),
     "multiple": Term(
         "64 suits most accelerators; 1 rounds nothing.",

@@ -19,6 +19,7 @@ from liar.files import write_atomically
 from liar.labels import run_labels
 from liar.plots import comparison_heatmap
 from liar.results import VARIANTS, Evaluation, Measured, RunResult
+from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
 from liar.words import count, metric_change, metric_value
@@ -99,6 +100,9 @@ class RunsPanel:
             self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices),
         }
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.table: _listing(self.studio.store.summaries(), "")}
 
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""

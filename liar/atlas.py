@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,14 +21,23 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from liar.allocation import nearest_removed
 from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.results import ModelInfo
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
+from liar.spec import (
+    BASELINE,
+    CHANNEL_CRITERIA,
+    RECONSTRUCTIONS,
+    Criterion,
+    PruneSpec,
+    Reconstruction,
+    Separator,
+    SiteKind,
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +57,10 @@ Integers = NDArray[np.integer[Any]]
 
 
 class AtlasKey(BaseModel):
-    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``."""
+    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``.
+
+    As in the key of a run, a choice that was added later changes no digest where it is as in :data:`liar.spec.BASELINE`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +69,7 @@ class AtlasKey(BaseModel):
     tokens: int
     sequence_length: int
     seed: int
+    separator: Separator = Field(BASELINE["separator"])
 
     @classmethod
     def of(cls, spec: PruneSpec) -> AtlasKey:
@@ -63,7 +77,11 @@ class AtlasKey(BaseModel):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        added = {name for name, field in type(self).model_fields.items() if not field.is_required()}
+        chosen = {
+            name: value for name, value in self.model_dump().items() if name not in added or value != BASELINE[name]
+        }
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 class KindFacts(BaseModel):
@@ -100,6 +118,7 @@ class KindArrays:
     """Arrays of all sites of one kind, first axis the layer in the order of ``KindFacts.layers``.
 
     ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
+    ``deviation`` (sites, criteria): what the allocation global divides scores by.
     ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
     ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
     ``sensitivity`` (sites,): what turns a plain one into what the loss feels; zeros where no loss could be asked.
@@ -110,6 +129,7 @@ class KindArrays:
 
     order: Integers
     scores: Floats
+    deviation: Floats
     error: Floats
     energy: Floats
     sensitivity: Floats
@@ -144,6 +164,10 @@ class SiteAtlas:
         """(bundles,) of the bundles of :meth:`order`, so never rising."""
         scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
         return scores
+
+    def deviation(self, criterion: Criterion) -> float:
+        """What the allocation global divides the scores by; NaN where an older file does not tell it."""
+        return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
 
     def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """(101,) relative error over :data:`RATIOS`."""
@@ -229,12 +253,25 @@ class Atlas:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
-                    kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
+                    kind: KindArrays(
+                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name != "deviation"},
+                        deviation=_deviation(file, facts, kind),
+                    )
                     for kind in facts.kinds
                 }
         except Exception as error:  # zip, zlib, numpy and pydantic each have errors of their own for a damaged file
             raise ValueError(f"This is no atlas: {error!r}") from error
         return cls(facts, arrays)
+
+
+def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
+    """The array of that name; of a file older than it, what the scores tell: nothing of channels that were added up."""
+    if f"{kind}.deviation" in file:
+        return file[f"{kind}.deviation"]
+    found: Floats = file[f"{kind}.scores"].astype(np.float64).std(axis=-1, ddof=1)
+    if facts.kinds[kind].unit_size * facts.kinds[kind].group > 1:
+        found[:, [name in CHANNEL_CRITERIA for name in facts.criteria]] = np.nan
+    return found
 
 
 class AtlasStore:

@@ -14,16 +14,15 @@ from torch import Tensor
 
 from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.criteria import Evidence, order_of, score
+from liar.criteria import Evidence, deviation, order_of, score
 from liar.data.corpora import calibration_batches
-from liar.data.labels import is_classifier
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
+from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.gradients import SiteGradients, gradient_steps
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
-from liar.models.offload import is_offloaded
 from liar.moments import Moments
 from liar.plan import Amounts, Shape, atlas_parts
 from liar.reconstruct import ridge_of, solve_dtype
@@ -44,21 +43,22 @@ def atlas_steps(
 ) -> Generator[Event, None, Atlas]:
     """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
 
-    Criteria and sensitivities that need a backward pass are left out where the model has no head to take a loss from, or
-    is streamed. Raises what :func:`liar.calibration.calibrate` raises.
+    Criteria and sensitivities that need a backward pass are left out where :func:`liar.gradients.gradient_steps` refuses the
+    model: it has no head to take a loss from, say, or is streamed. Raises what :func:`liar.calibration.calibrate` raises.
     """
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+        batches = calibration_batches(
+            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+        )
         gradients: dict[str, SiteGradients] = {}
-        has_loss = (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model)
-        amounts = Amounts.of(spec, loaded, batches)
-        pace = Pace(atlas_parts(criteria, Shape.of(loaded), amounts, gradients=has_loss))
-        if has_loss:
+        pace = _paced(spec, loaded, batches, criteria, gradients=True)
+        try:
             steps = gradient_steps(adapter, batches, "both")
             gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
-        else:
+        except InvalidSpecError:
+            pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         facts = {kind: _facts(adapter, kind) for kind in kinds}
@@ -104,6 +104,12 @@ def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
     )
 
 
+def _paced(
+    spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch], criteria: Sequence[Criterion], *, gradients: bool
+) -> Pace:
+    return Pace(atlas_parts(criteria, Shape.of(loaded), Amounts.of(spec, loaded, batches), gradients=gradients))
+
+
 @torch.no_grad()
 def _rows(
     visit: Visit,
@@ -113,14 +119,18 @@ def _rows(
     seed: int,
 ) -> Rows:
     site, moments = visit.site, visit.moments
+    assert moments.norm_aware is not None
     weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
     kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
     order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
     scores = np.empty(order.shape, np.float32)
+    deviations = np.empty(len(criteria))
     error = np.empty((len(criteria), len(WEIGHTINGS), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
     energy = np.empty(len(WEIGHTINGS))
     for i, criterion in enumerate(criteria):
-        found = score(criterion, Evidence(site, moments.plain, weight, seed, gradients))
+        evidence = Evidence(site, moments.plain, weight, seed, gradients)
+        found = score(criterion, evidence)
+        deviations[i] = deviation(criterion, evidence, found)
         best_first = order_of(found)
         order[i], scores[i] = best_first.numpy(), found[best_first].numpy()
         for j, chosen in enumerate(weighted):
@@ -133,6 +143,7 @@ def _rows(
     return {
         "order": order,
         "scores": scores,
+        "deviation": deviations,
         "error": error,
         "energy": energy,
         "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),

@@ -17,12 +17,13 @@ from liar.calibration import Calibration
 from liar.edits import merge
 from liar.environment import readable_failures
 from liar.errors import InsufficientMemoryError
-from liar.evaluate import evaluate_steps
+from liar.evaluate import Steps, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.models.catalog import LoadedModel
 from liar.pipeline import chosen_bundles, working_copy
 from liar.plan import Amounts, Shape, table_parts
 from liar.reconstruct import reconstruct_all, relative_errors
+from liar.results import Variant
 from liar.sharing import fits, shared_calibration
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction, Task
@@ -63,7 +64,8 @@ def mask_table_steps(
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
-        if not fits(spec, loaded, sites):
+        norm_aware = spec.allocation == "error-curve"
+        if not fits(loaded, sites, norm_aware=norm_aware):
             raise InsufficientMemoryError(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
             )
@@ -71,9 +73,9 @@ def mask_table_steps(
         done, total = 0, len(specs) * len(columns)
         measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
         pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
-        calibration = yield from shared_calibration(specs, loaded, pace, (done, total))
+        calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
         if task is not None:
-            steps = evaluate_steps(loaded, task, "dense", limit=spec.evaluate_limit)
+            steps = _evaluation(spec, loaded, task, "dense")
             words = f"Measuring {task} of the dense model"
             evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
             yield Evaluated(evaluation)
@@ -85,7 +87,7 @@ def mask_table_steps(
                     install(working.adapter, site, parameters)
                 cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
                 if task is not None:
-                    steps = evaluate_steps(working, task, "reconstructed", limit=spec.evaluate_limit)
+                    steps = _evaluation(spec, working, task, "reconstructed")
                     words = f"Measuring {task} of {row.criterion} masks with {name}"
                     part = f"{row.criterion} {name} {task}"
                     measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
@@ -94,6 +96,17 @@ def mask_table_steps(
                     )
                 done += 1
                 yield cell
+
+
+def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: Task, variant: Variant) -> Steps:
+    return evaluate_steps(
+        loaded,
+        task,
+        variant,
+        limit=spec.evaluate_limit,
+        sequence_length=spec.evaluate_length,
+        separator=spec.separator,
+    )
 
 
 Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]

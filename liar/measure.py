@@ -77,8 +77,15 @@ class Measures:
             evaluation = self.known.get((task, variant))
             if evaluation is None:
                 with self.watch.stage("evaluate"):
-                    limit = self.spec.evaluate_limit
-                    steps = evaluate_steps(loaded, task, variant, limit=limit, comparison=self.comparison)
+                    steps = evaluate_steps(
+                        loaded,
+                        task,
+                        variant,
+                        limit=self.spec.evaluate_limit,
+                        sequence_length=self.spec.evaluate_length,
+                        separator=self.spec.separator,
+                        comparison=self.comparison,
+                    )
                     words = f"Measuring {task} of the {variant_name(variant)} model"
                     evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)

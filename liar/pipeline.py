@@ -41,6 +41,7 @@ from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
+from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.store import RunSummary
@@ -90,8 +91,8 @@ def stream(
     labelled (classifiers) by all three variants.
 
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
-    on the same text, tokens, sequence length and seed (only the caller can know that), and the ``dense`` model's evaluations
-    on the same number of items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
+    on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
+    evaluations on the same items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
     empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model. An ``earlier`` run
     of the same model on this machine tells how long each stage takes here, which makes the estimates better from the start.
 
@@ -104,7 +105,10 @@ def stream(
 
 @dataclasses.dataclass(slots=True)
 class Survey:
-    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again."""
+    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again.
+
+    ``moments`` are empty where they were not kept.
+    """
 
     kept: dict[str, int]
     moments: dict[str, SiteMoments]
@@ -150,8 +154,8 @@ class _Run:
         yield Loaded(info)
 
         batches = [] if self._is_calibrated else self._batches()
-        self.pace = self._paced(batches)
         sites = self.adapter.sites(self.spec.targets)
+        self.pace = self._paced(batches, sites)
         if given is None:  # else the dense model stays, and the sites can be shown before anything is measured
             yield from self._measure("dense")
         if self.calibration is not None:
@@ -214,9 +218,11 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
+            return calibration_batches(
+                spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+            )
 
-    def _paced(self, batches: Sequence[Batch]) -> Pace:
+    def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
         """The estimate of all that comes after the text was read."""
         measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
         prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
@@ -227,6 +233,7 @@ class _Run:
             calibrated=self.calibration is not None,
             dense_known=bool(measures.known),
             dense_first=self.given is None,
+            keeps=self._keeps(sites),
         )
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
             amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
@@ -244,30 +251,39 @@ class _Run:
     def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
         """Uniform allocation knows its counts beforehand; the others look at the dense model first.
 
-        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other.
+        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other. Without one, a
+        one-shot run keeps all moments where they fit into memory, and walks again where they do not.
         """
         if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
+        one_shot = self.spec.schedule == "one-shot"
+        keeps = one_shot and self._keeps(sites)
+        norm_aware = keeps or self.spec.allocation == "error-curve"
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
         with self.watch.stage("calibrate"):
-            for done, visit in enumerate(self._dense_visits(batches, sites), start=1):
+            for done, visit in enumerate(self._dense_visits(batches, sites, norm_aware), start=1):
                 candidate = self._candidate(visit)
                 candidates.append(candidate)
-                if self.spec.schedule == "one-shot" and candidate.scores is not None:
+                if one_shot and candidate.scores is not None:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
+                if keeps:
                     moments[visit.site.name] = visit.moments
                 yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
 
-    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Iterator[Visit]:
+    def _keeps(self, sites: Sequence[Site]) -> bool:
+        """Whether the moments of all ``sites`` are there already, or have room."""
+        return self._is_calibrated or fits(self.loaded, sites, norm_aware=True)
+
+    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets)
+        return walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
@@ -322,6 +338,7 @@ class _Run:
     @torch.no_grad()
     def _prune_site(self, visit: Visit, count: int, scores: Tensor | None) -> SiteReport:
         site, moments = visit.site, visit.moments
+        assert moments.norm_aware is not None
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
         scores = self._score(visit, weight) if scores is None else scores

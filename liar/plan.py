@@ -138,11 +138,11 @@ def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, f
     from liar.data.corpora import DEFAULT_WINDOWS
     from liar.evaluate.classification import DEFAULT_LIMIT
 
+    longest = spec.evaluate_length or 256
     if task not in LABELS:
-        windows = spec.evaluate_limit or DEFAULT_WINDOWS
-        return windows * spec.sequence_length, spec.sequence_length
+        return (spec.evaluate_limit or DEFAULT_WINDOWS) * longest, longest
     items = task_items(task, "test")
-    rows = encode(items.first(_SAMPLE).texts, loaded.tokenizer, spec.sequence_length)
+    rows = encode(items.first(_SAMPLE).texts, loaded.tokenizer, longest)
     length = sum(map(len, rows)) / max(len(rows), 1)
     return min(spec.evaluate_limit or DEFAULT_LIMIT, len(items)) * length, length
 
@@ -162,9 +162,10 @@ def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: 
     return forward * (2 + share if masks else 2 * share)
 
 
-def walk_cost(shape: Shape, amounts: Amounts, targets: Targets) -> float:
-    """One forward through the blocks, and both covariances of every site on the way."""
-    moments = sum(2 * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
+def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:
+    """One forward through the blocks, and the covariances of every site on the way."""
+    covariances = 1 + norm_aware
+    moments = sum(covariances * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
@@ -192,14 +193,14 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
         for site in shape.chosen(spec.targets)
     )
-    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets))
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
 
 
-def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, surveyed: bool) -> float:
-    """Every site once more, or from what the survey kept."""
+def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:
+    """Every site once more, or from the moments that the survey ``kept``."""
     chosen = shape.chosen(spec.targets)
     cost = sum(repair_cost(site, spec.ratio) for site in chosen)
-    if not (surveyed and spec.schedule == "one-shot"):
+    if not kept:
         cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
     return cost
 
@@ -220,11 +221,13 @@ def run_parts(
     calibrated: bool = False,
     dense_known: bool = False,
     dense_first: bool = False,
+    keeps: bool = True,
 ) -> list[Part]:
     """The parts of a run, in its order, from where its text is at hand.
 
     ``calibrated`` says that a calibration was handed over, ``dense_known`` that the dense model's evaluations were,
-    ``dense_first`` that the dense model is measured before anything is pruned.
+    ``dense_first`` that the dense model is measured before anything is pruned, ``keeps`` that a one-shot run has room for the
+    moments of all sites.
     """
     dense = measure_parts(spec, shape, amounts, "dense", known=dense_known)
     parts = dense if dense_first else []
@@ -235,7 +238,8 @@ def run_parts(
     surveyed = spec.allocation != "uniform" or one_shot
     if surveyed:
         parts = [*parts, Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk")]
-    parts = [*parts, Part("prune", prune_cost(spec, shape, amounts, surveyed=surveyed), "walk")]
+    kept = surveyed and keeps and spec.schedule == "one-shot"
+    parts = [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
     parts += [] if dense_first else dense
     for variant in VARIANTS[1:]:
         parts += measure_parts(spec, shape, amounts, variant)
@@ -280,7 +284,8 @@ def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts)
     """One calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.criterion in GRADIENT_CRITERIA for spec in specs)
     cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
-    return Part("calibrate", cost + walk_cost(shape, amounts, base.targets))
+    walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
+    return Part("calibrate", cost + walk)
 
 
 def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, shared: bool) -> list[Part]:

@@ -125,7 +125,9 @@ def sweep_steps(
         pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
         calibration: Calibration | None = None
         if shared:
-            calibration = yield from shared_calibration(missing, loaded, pace, (there, len(specs)))
+            calibration = yield from shared_calibration(
+                missing, loaded, pace, (there, len(specs)), norm_aware=sweep.base.surveys_norm_aware
+            )
         dense: list[Evaluation] = []
         comparison = Comparison()
         for number, spec in enumerate(missing):
