@@ -37,7 +37,7 @@ from liar.events import Progress
 from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
 from liar.plan import Amounts, Shape, run_parts
-from liar.timing import Pace
+from liar.timing import Pace, Part
 
 LIMIT = 2.0
 FROM = 0.2
@@ -50,13 +50,11 @@ LANGUAGE_MODEL = "demo/smollm2-135m"
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run as it went: everything its plan was made of, and its steps as (seconds, part, done, total)."""
+    """A run as it went: its plan, and its steps as (seconds, part, done, total)."""
 
     name: str
-    spec: str
-    shape: Shape
-    amounts: Amounts
     seconds: float
+    parts: list[Part]
     steps: list[tuple[float, str, int, int]]
 
 
@@ -91,7 +89,9 @@ def record(name: str) -> Timeline:
     """Do a run, and keep when each of its steps came."""
     spec, make, prompts = RUNS[name]
     loaded = make()
-    batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+    batches = calibration_batches(
+        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+    )
     amounts = Amounts.of(spec, loaded, batches, prompts=len(prompts))
     steps: list[tuple[float, str, int, int]] = []
     begun = time.perf_counter()
@@ -104,19 +104,16 @@ def record(name: str) -> Timeline:
                 begun = now
     return Timeline(
         name,
-        spec.to_json(),
-        Shape.of(loaded),
-        amounts,
-        round(now - begun, 3),
-        [(round(at - begun, 3), *step) for at, *step in steps],  # type: ignore[misc]
+        round(now - begun, 2),
+        [Part(part.name, round(part.cost, 3), part.kind) for part in run_parts(spec, Shape.of(loaded), amounts)],
+        [(round(at - begun, 2), *step) for at, *step in steps],  # type: ignore[misc]
     )
 
 
 def worst_factor(timeline: Timeline) -> tuple[float, str]:
     """The largest factor between what was left and what the estimate said, and at which share of the run."""
     now = 0.0
-    spec = PruneSpec.from_json(timeline.spec)
-    pace = Pace(run_parts(spec, timeline.shape, timeline.amounts), clock=lambda: now)
+    pace = Pace(timeline.parts, clock=lambda: now)
     worst, where = 1.0, ""
     for now, part, done, total in timeline.steps:
         left = pace.at(part, "prune", done, total, "").seconds_left
@@ -163,8 +160,12 @@ RUNS: dict[str, Run] = {
     "smollm2": _demo(LANGUAGE_MODEL, evaluate=("perplexity",)),
     "smollm2-heads": _demo(LANGUAGE_MODEL, False, evaluate=("perplexity",), targets="heads", **_QUICK),
     "sentiment-both": _demo("demo/minilm-sentiment", evaluate=("sentiment",), targets="both"),
-    "topic-ffn": _demo("demo/minilm-topic", evaluate=("topic",)),
-    "llama-100m": (PruneSpec.create(model="random/llama-100m", evaluate=("perplexity",), ratio=0.3), middling, []),
+    "topic-ffn": _demo("demo/minilm-topic", evaluate=("topic",), evaluate_limit=400),
+    "llama-100m": (
+        PruneSpec.create(model="random/llama-100m", evaluate=("perplexity",), ratio=0.3, tokens=6_144),
+        middling,
+        [],
+    ),
 }
 """A recipe, how its model is made, and what the models are asked."""
 

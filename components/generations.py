@@ -218,7 +218,10 @@ class GenerationsPanel:
         yield {self.button: still, self.stop: again, self.job: job.id}
         try:
             for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
-                told = {self.status: _line(job.title, snapshot), self.live: live_answers(prompt, snapshot.partial)}
+                told: Updates = {
+                    self.status: _line(job.title, snapshot),
+                    self.live: live_answers(prompt, snapshot.partial),
+                }
                 yield {**told, self.stop: gr.update(interactive=not snapshot.stopping)}
         except Exception:
             log.exception("What the job %r said could not be shown", job.title)
