@@ -114,8 +114,19 @@ class Change(_Record):
     answers: dict[Variant, str]
 
 
+class Quartiles(_Record):
+    """The middle of some timings, and the quartiles around it."""
+
+    lower: float
+    median: float
+    upper: float
+
+
 class Speed(_Record):
-    """Median seconds of one forward of ``tokens`` tokens on the run's device, with the quartiles' distance as spread."""
+    """Median seconds of reading ``tokens`` tokens on the run's device, with the quartiles' distance as spread.
+
+    Two of them were not necessarily taken at the same time: which model is faster is what :class:`SpeedGain` tells.
+    """
 
     variant: Measured
     seconds: float
@@ -124,10 +135,27 @@ class Speed(_Record):
     repeats: int
 
 
+class SpeedGain(_Record):
+    """How many times as fast as ``than`` one ``variant`` was at the same work, in ``repeats`` turns that both took.
+
+    ``gain`` divides the two times of each turn, so a machine that became slower between the turns changes nothing. One
+    sequence of ``tokens`` tokens is read in a turn.
+    """
+
+    variant: Measured
+    than: Measured
+    work: Work
+    tokens: int
+    repeats: int
+    gain: Quartiles
+
+
 class RunResult(_Record):
     """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
 
-    ``weight_bytes`` is what the weights of each measured variant take in memory, shared ones once.
+    ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that of the
+    model it was made of; a run of an earlier version has none, and its ``speeds`` tell of no gain. ``weight_bytes`` is
+    what the weights of each measured variant take in memory, shared ones once.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -139,18 +167,11 @@ class RunResult(_Record):
     generations: list[Generation] = []
     changes: list[Change] = []
     speeds: list[Speed] = []
+    gains: list[SpeedGain] = []
     weight_bytes: dict[Measured, int] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}
-
-
-class Quartiles(_Record):
-    """The middle of some timings, and the quartiles around it."""
-
-    lower: float
-    median: float
-    upper: float
 
 
 class Costs(_Record):

@@ -76,7 +76,7 @@ def points(steps: Iterator[object]) -> list[RunResult]:
 
 def same(first: RunResult, second: RunResult) -> bool:
     """Whether two results agree in everything but times."""
-    timeless = {"timings": {}, "speeds": []}
+    timeless = {"timings": {}, "speeds": [], "gains": []}
     return [speed.variant for speed in first.speeds] == [speed.variant for speed in second.speeds] and (
         first.model_copy(update=timeless) == second.model_copy(update=timeless)
     )
