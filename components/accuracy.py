@@ -16,12 +16,13 @@ from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
 from liar.spec import Task
 from liar.words import (
     CHANGE_GROUPS,
-    MOST_CHANGES,
     ChangeGroup,
+    beside_dense,
     changes_of,
+    group_extent,
+    in_doubt,
     metric_value,
     recovery,
-    share_of_dense,
     variant_name,
 )
 
@@ -32,7 +33,7 @@ _NO_LABELS = "This task has no labels, so no single answer can turn from right t
 _NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
 _NO_CHANGES = "No changed text is stored with this run."
 
-_HEAD = ("Task", "Model", "Value", "Standard error", "Measured on", "Share of dense", "Recovery")
+_HEAD = ("Task", "Model", "Value", "Standard error", "Measured on", "Beside dense", "Recovery")
 
 
 class AccuracyPanel:
@@ -73,9 +74,16 @@ def _table(result: RunResult) -> str:
     return (
         '<div class="scroll" role="region" aria-label="Figures of the bars" tabindex="0">'
         f"<table><thead><tr>{head}</tr></thead>{body}</table></div>"
-        "<p>Recovery is the share of what pruning broke that the repair gave back.</p>"
+        f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in quantizations(result))
     )
+
+
+def _errors(result: RunResult) -> str:
+    """Which standard error stands where."""
+    if all(item.items is not None for item in result.evaluations):
+        return "± beside dense is the standard error of the difference, paired item by item."
+    return "This run was stored without single answers, so no standard error of a difference is known."
 
 
 def _rows(result: RunResult, task: Task) -> str:
@@ -89,19 +97,21 @@ def _rows(result: RunResult, task: Task) -> str:
 
 
 def _cells(result: RunResult, item: Evaluation) -> str:
-    regained = recovery(result, item.task) if item.variant == "reconstructed" else None
     cells = [
         metric_value(item.value, item.metric),
         f"± {metric_value(item.stderr, item.metric)}",
         f"{item.n:,} {'windows' if item.metric == 'perplexity' else 'texts'}",
-        _percent(share_of_dense(result, item)),
-        _percent(regained),
+        beside_dense(result, item) or "—",
+        _recovery(result, item.task) if item.variant == "reconstructed" else "—",
     ]
     return "".join(f"<td>{cell}</td>" for cell in cells)
 
 
-def _percent(share: float | None) -> str:
-    return "—" if share is None else f"{share:,.0f} %"
+def _recovery(result: RunResult, task: Task) -> str:
+    share = recovery(result, task)
+    if share is not None:
+        return f"{share:,.0f} %"
+    return "within the error" if in_doubt(result, task) else "—"
 
 
 # -- the texts behind the figures ---------------------------------------------------------------------------------------
@@ -123,18 +133,19 @@ def _empty(sentence: str) -> str:
 
 
 def _groups(result: RunResult, task: Task) -> str:
-    return "".join(_group(group, changes_of(result, task, group)) for group in CHANGE_GROUPS)
+    return "".join(
+        _group(group, changes_of(result, task, group), group_extent(result, task, group)) for group in CHANGE_GROUPS
+    )
 
 
-def _group(group: ChangeGroup, changes: list[Change]) -> str:
+def _group(group: ChangeGroup, changes: list[Change], extent: str) -> str:
     title, meaning = CHANGE_GROUPS[group]
     if not changes:
-        return f"<h5>{title}: no text</h5><p>{meaning}</p>"
+        return f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
     texts = "1 text" if len(changes) == 1 else f"{len(changes)} texts"
-    extent = "the first of the test set" if len(changes) == MOST_CHANGES else "all there are"
     items = "".join(f"<li>{_change(change)}</li>" for change in changes)
     return (
-        f"<h5>{title}: {texts} shown, {extent}</h5><p>{meaning}</p>"
+        f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
         f'<details><summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary><ul>{items}</ul></details>'
     )
 

@@ -18,13 +18,17 @@ const write = () => {
   for (const [name, value] of now) if (name.startsWith('__')) next.append(name, value);  // Gradio's own
   const query = next.toString();
   history.replaceState(null, '', query ? '?' + query : location.pathname);
+  window.dispatchEvent(new Event('liar:address'));  // the browser has no event of its own for this
 };
 watch('value', write);
 """
 
 
 def address_bar() -> gr.HTML:
-    """A component without a body: the query string it is given becomes that of the page."""
+    """A component without a body: the query string it is given becomes that of the page.
+
+    Then the window gets the event ``liar:address``; ``location`` is the one source of any link to what is on the screen.
+    """
     return gr.HTML(value="", html_template="", js_on_load=_REPLACE, elem_id="address", container=False)
 
 

@@ -16,7 +16,6 @@ from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.files import write_atomically
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -24,41 +23,37 @@ if TYPE_CHECKING:
 Format = Literal["json", "csv", "html"]
 
 _WORDS: dict[Format, str] = {"json": "All figures (JSON)", "csv": "Sites (CSV)", "html": "Report (HTML)"}
-_DIFFERS = "These files are of the run shown; the recipe differs."
+_DIFFERS = "Command, script and files are of the run shown; the recipe differs, and the link is that of the recipe."
 _GONE = "The run shown is not kept here any more: press “Apply” to do it again."
 
 _LINK_BODY = """
-<label for="takeaway-link">Link to this run</label>
+<label for="takeaway-link">Link to what is on the screen</label>
 <div class="link"><input id="takeaway-link" type="text" readonly><button type="button">Copy</button></div>
 <span class="copied" role="status"></span>
 """
 
-# Only the browser knows where the page is and what of it is looked at; the server says which run it shows.
+# The address is the one source of the link, and what is copied is what the field shows.
 _LINK = """
+const part = (selector) => element.querySelector(selector);
 const fill = () => {
-  const wanted = new URLSearchParams(props.value?.query ?? '');
-  for (const [name, value] of new URLSearchParams(location.search)) {
-    if (props.value?.view?.includes(name)) wanted.append(name, value);
-  }
+  if (!element.isConnected) return window.removeEventListener('liar:address', fill);
+  const wanted = new URLSearchParams(location.search);
+  for (const name of [...wanted.keys()]) if (name.startsWith('__')) wanted.delete(name);  // Gradio's own
   const query = wanted.toString();
-  element.querySelector('input').value = location.origin + location.pathname + (query ? '?' + query : '');
-  element.querySelector('.copied').textContent = '';
+  part('input').value = location.origin + location.pathname + (query ? '?' + query : '');
+  part('.copied').textContent = '';
 };
+window.addEventListener('liar:address', fill);
 element.addEventListener('click', async (event) => {
   if (!event.target.closest('button')) return;
-  fill();
-  const input = element.querySelector('input');
-  input.select();
+  part('input').select();
   try {
-    await navigator.clipboard.writeText(input.value);
+    await navigator.clipboard.writeText(part('input').value);
   } catch {
     document.execCommand('copy');  // pages without https have no clipboard
   }
-  element.querySelector('.copied').textContent = 'Copied.';
+  part('.copied').textContent = 'Copied.';
 });
-watch('value', fill);
-element.addEventListener('focusin', fill);
-element.addEventListener('pointerenter', fill);
 fill();
 """
 
@@ -79,10 +74,11 @@ _PICTURE = """
 async (run) => {
   const figure = document.querySelector('#heatmap .js-plotly-plot');
   if (!figure || !window.Plotly) return '<div role="alert" class="problem">Open the heatmap once, then try again.</div>';
-  const layout = { ...figure.layout, paper_bgcolor: 'white', plot_bgcolor: 'white', width: 960, autosize: false };
+  const { height } = figure._fullLayout;  // Gradio takes it from the layout that it draws
+  const layout = { ...figure.layout, paper_bgcolor: 'white', plot_bgcolor: 'white', width: 960, height, autosize: false };
   await Plotly.downloadImage(
     { data: figure.data, layout },
-    { format: 'png', scale: 2, width: 960, height: layout.height, filename: run.name + '-heatmap' },
+    { format: 'png', scale: 2, width: 960, height, filename: run.name + '-heatmap' },
   );
   return '';
 }
@@ -96,12 +92,12 @@ class TakeawayPanel:
         self.studio, self.bus = studio, bus
         spec = result.spec if result else None
         gr.HTML(
-            "<h3>Take away</h3><p>The link opens this run where it is kept; the command and the script do it again "
-            "anywhere.</p>",
+            "<h3>Take away</h3><p>The link opens what is on the screen, where this page runs; the command and the script "
+            "do the run again anywhere.</p>",
             elem_classes=["caption"],
         )
         self.spec = gr.State(spec)
-        self.link = gr.HTML(_address(spec), html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
+        self.link = gr.HTML(_named(spec), html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
         self.command = _code(as_command(spec) if spec else "", "On the command line", "takeaway-command")
         self.python = _code(as_python(spec) if spec else "", "In Python", "takeaway-python")
         self.buttons: dict[Format, gr.Button] = {}
@@ -122,7 +118,7 @@ class TakeawayPanel:
         spec = result.spec
         return {
             self.spec: spec,
-            self.link: _address(spec),
+            self.link: _named(spec),
             self.command: as_command(spec),
             self.python: as_python(spec),
             self.problem: "",
@@ -193,7 +189,6 @@ def _content(ending: Format, result: RunResult) -> str:
     return html_report(result)
 
 
-def _address(spec: PruneSpec | None) -> dict[str, str | list[str]]:
-    """What the browser needs to name this run: the query of its link and the beginning of its files' names."""
-    query, name = (spec.to_query(), file_stem(spec)) if spec else ("", "liar")
-    return {"query": query, "name": name, "view": list(View.model_fields)}
+def _named(spec: PruneSpec | None) -> dict[str, str]:
+    """The beginning of the names of this run's files."""
+    return {"name": file_stem(spec) if spec else "liar"}

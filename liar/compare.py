@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import hypot
+from math import hypot, sqrt
+from statistics import stdev
 
 from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
@@ -23,21 +24,68 @@ class SettingDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """One metric of two models: ``change`` is the second value less the first one.
+
+    ``stderr`` is the standard error of the change. Where both were measured on the same items it is ``paired``, taken from the
+    differences item by item; it is None where one evaluation lacks its single answers, since nobody knows then whether the
+    items were the same. ``ratio`` is the second perplexity over the first one, with the ``ratio_stderr`` of the same pairs.
+    """
+
+    change: float
+    stderr: float | None
+    paired: bool = False
+    ratio: float | None = None
+    ratio_stderr: float | None = None
+
+
+def difference(a: Evaluation, b: Evaluation) -> Difference:
+    """``b`` less ``a``, two evaluations of one metric.
+
+    Accuracy in pairs: s / sqrt(n), s the standard deviation of (right in b) - (right in a) over the n items. Perplexity by the
+    delta method: s that of P_b nll_b - P_a nll_a over the windows; for the ratio P_b / P_a that of (nll_b - nll_a), times it.
+    """
+    change = b.value - a.value
+    if a.items is None or b.items is None:
+        return Difference(change, None)
+    if a.items.digest != b.items.digest:
+        return Difference(change, hypot(a.stderr, b.stderr))
+    if a.items.nll is not None and b.items.nll is not None:
+        pairs = list(zip(a.items.nll, b.items.nll, strict=True))
+        stderr = _stderr([b.value * second - a.value * first for first, second in pairs])
+        ratio, spread = b.value / a.value, _stderr([second - first for first, second in pairs])
+        return Difference(change, stderr, True, ratio, None if spread is None else ratio * spread)
+    answers = zip(right_answers(a) or (), right_answers(b) or (), strict=True)
+    return Difference(change, _stderr([second - first for first, second in answers]), True)
+
+
+def is_chance(a: Evaluation, b: Evaluation) -> bool:
+    """Whether the metrics differ by no more than one standard error of their difference.
+
+    Without a paired one that of two independent samples stands for it, which is larger wherever models agree on most items.
+    """
+    found = difference(a, b)
+    return abs(found.change) <= (hypot(a.stderr, b.stderr) if found.stderr is None else found.stderr)
+
+
+def right_answers(evaluation: Evaluation) -> list[bool] | None:
+    """Whether the answer to each text was right; None where the single answers are not known."""
+    if evaluation.items is None or evaluation.items.right is None:
+        return None
+    return [bit == "1" for bit in f"{int(evaluation.items.right, 16):0{evaluation.n}b}"]
+
+
+def _stderr(values: Sequence[float]) -> float | None:
+    """Standard error of the mean; None for a single value."""
+    return stdev(values) / sqrt(len(values)) if len(values) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricDifference:
     """One metric of one variant in both runs."""
 
     a: Evaluation
     b: Evaluation
-
-    @property
-    def change(self) -> float:
-        """The second run's value less the first one's."""
-        return self.b.value - self.a.value
-
-    @property
-    def stderr(self) -> float:
-        """Standard error of the change if both were measured on texts of their own; on the same ones it is smaller."""
-        return hypot(self.a.stderr, self.b.stderr)
 
 
 @dataclass(frozen=True, slots=True)

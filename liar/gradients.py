@@ -7,7 +7,7 @@
   twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
   (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
   logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs
-  less text than a covariance, so a part of it serves.
+  less text than a covariance, so a part of it serves: a random one, because batches come sorted by length.
 
 The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
 at a time.
@@ -23,14 +23,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
+from liar.models.heads import check_gradients, head_of
+from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
 from liar.walk import evaluating
 
 SENSITIVITY_SHARE = 1 / 4
-"""So much of the text tells the sensitivities; the sequence that reaches it is the last."""
+"""Share of the tokens that sensitivities are read from, in a random order; the sequence that reaches it is the last."""
 
 _SEQUENCES_AT_ONCE = 2
 """Backward keeps every activation of the sequences in flight."""
@@ -59,8 +60,9 @@ def gradient_steps(
 
     ``masks`` and ``sensitivity`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
     cross entropy; a classifier's uses the labels of the batch, else the model's own prediction. Raises
-    :class:`InvalidSpecError` for a model without a head.
+    :class:`InvalidSpecError` for a model through which no loss can be taken, see :func:`liar.models.heads.check_gradients`.
     """
+    check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
     found = {
@@ -99,12 +101,17 @@ def gradient_steps(
 
 
 def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
-    """The text in pieces of a few sequences, and how many of these tell the sensitivities."""
+    """The text in pieces of a few sequences in a random order, the same every time; the sensitivities read the first ones.
+
+    Also returns how many pieces these are. Only neighbours of a batch share a piece, so that little of it is padding.
+    """
     pieces: list[Batch] = [
         {name: tensor[start : start + _SEQUENCES_AT_ONCE] for name, tensor in batch.items()}
         for batch in batches
         for start in range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
     ]
+    order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
+    pieces = [pieces[position] for position in order.tolist()]
     tokens = [int(piece["attention_mask"].sum()) for piece in pieces]
     enough = SENSITIVITY_SHARE * sum(tokens)
     return pieces, next(count for count, read in enumerate(accumulate(tokens), start=1) if read >= enough)
@@ -175,7 +182,7 @@ def _slopes(
     asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     head = model.get_output_embeddings()
     if head is None:
-        logits = _logits_of(model(**asked))
+        logits = model(**asked, use_cache=False).logits
         labels = inputs.get("labels")
         targets = logits.argmax(dim=-1) if labels is None else labels
         share = logits.new_ones(len(logits))
@@ -184,7 +191,7 @@ def _slopes(
             _loss_slope(logits.detach(), targets, share) if with_loss else None,
             _centred_signs(logits.detach(), signs) if signs is not None else None,
         )
-    answer: Tensor = model.base_model(**asked).last_hidden_state
+    answer: Tensor = model.base_model(**asked, use_cache=False).last_hidden_state
     of_loss = torch.zeros_like(answer) if with_loss else None
     of_signs = torch.zeros_like(answer) if signs is not None else None
     shares = _shares(inputs)
@@ -200,16 +207,6 @@ def _slopes(
             slope = _fisher_signs(seen, shares[:, part], signs).to(logits.dtype)
             (of_signs[:, part],) = torch.autograd.grad(logits, read, slope)
     return answer, of_loss, of_signs
-
-
-def _logits_of(output: object) -> Tensor:
-    logits: Tensor | None = getattr(output, "logits", None)
-    if logits is None:
-        raise InvalidSpecError(
-            "This model has no head to take a loss from; choose another criterion than taylor and fisher, and another "
-            "allocation than loss-curve."
-        )
-    return logits
 
 
 def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:

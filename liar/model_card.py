@@ -22,7 +22,13 @@ _ORIGINS = {
 }
 """What the demo models are called on the hub."""
 
-_PIPELINES = {"AutoModelForCausalLM": "text-generation", "AutoModelForSequenceClassification": "text-classification"}
+_PIPELINES = {
+    "AutoModelForCausalLM": "text-generation",
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+    "AutoModelForQuestionAnswering": "question-answering",
+    "AutoModelForMaskedLM": "fill-mask",
+}
 
 _TEXTS: dict[Task, str] = {
     "perplexity": "Wikipedia leads",

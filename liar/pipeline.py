@@ -34,6 +34,7 @@ from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.heads import check_gradients
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
@@ -130,7 +131,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load() if given is None else working_copy(given)
+            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -182,18 +183,16 @@ class _Run:
             loaded,
         )
 
-    def _load(self) -> LoadedModel:
-        return load_model(self.spec.model, self.spec.device, self.spec.dtype)
+    def _load(self, for_gradients: bool = False) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
     def _check(self) -> None:
         """Everything that can be refused before the long work starts."""
-        if self.spec.needs_gradients and is_offloaded(self.loaded.model):
-            raise InvalidSpecError(
-                "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
-                "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
-            )
+        head = self.loaded.head
+        if self.spec.needs_gradients:
+            check_gradients(head, streamed=is_offloaded(self.loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(self.loaded)
         sites = self.adapter.sites(self.spec.targets)
@@ -246,7 +245,7 @@ class _Run:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets)
+        return walk(self.adapter, batches, self.spec.targets, norm_aware=self.spec.surveys_norm_aware)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
@@ -302,6 +301,7 @@ class _Run:
     @torch.no_grad()
     def _prune_site(self, visit: Visit, count: int, scores: Tensor | None) -> SiteReport:
         site, moments = visit.site, visit.moments
+        assert moments.norm_aware is not None
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
         scores = self._score(visit, weight) if scores is None else scores

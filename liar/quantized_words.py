@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import hypot
-
+from liar.compare import is_chance
 from liar.results import ROUNDED, Evaluation, Measured, Quartiles, RunResult
 from liar.spec import Task
 from liar.speedup import is_faster, is_noisy, is_slower
-from liar.words import recovery, repair
+from liar.words import recovery
 
 _DOUBT = {
     (True, True): ", both within the standard errors",
@@ -30,19 +29,19 @@ def quantizations(result: RunResult) -> list[str]:
 def _effect(result: RunResult, task: Task) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
-    The standard errors are those of two models measured on texts of their own; on the same ones, as here, that of the
-    difference is smaller. What is left of the repair is told where it gave back something.
+    The standard errors are those of the differences, see :func:`liar.compare.is_chance`. What is left of the repair is said
+    where it gave back something.
     """
     values = {item.variant: item for item in result.evaluations if item.task == task}
     if not values.keys() >= {*ROUNDED, *ROUNDED.values()}:
         return None
     pairs = [(values[exact], values[rounded]) for exact, rounded in ROUNDED.items()]
     dense, repaired = (f"{_scale(exact) * (rounded.value - exact.value):+.2f}" for exact, rounded in pairs)
-    covers = [abs(rounded.value - exact.value) <= hypot(exact.stderr, rounded.stderr) for exact, rounded in pairs]
+    covers = [is_chance(exact, rounded) for exact, rounded in pairs]
     what = "perplexity" if task == "perplexity" else f"points of {task} accuracy"
     whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
     sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
-    if repair(result, task) is None or (recovery(result, task) or 0) <= 0:
+    if (recovery(result, task) or 0) <= 0:
         return f"{sentence}."
     pruned, exact, rounded = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
     left = 100 * (pruned - rounded) / (pruned - exact)

@@ -26,13 +26,15 @@ torch.set_num_threads(int(threads))
 transformers.logging.set_verbosity_error()
 model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
 with torch.no_grad():
-    output = model(**load_file(asked))
-save_file({"output": output[0].contiguous()}, answered)
+    outputs = model(**load_file(asked)).to_tuple()
+save_file({str(at): each.contiguous() for at, each in enumerate(outputs) if torch.is_tensor(each)}, answered)
 """
 
 
 def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
     """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
+
+    Of a model without logits, its hidden states; of one with several kinds (where an answer starts and ends), all of them.
 
     0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
     the process cannot load it.
@@ -55,9 +57,10 @@ def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
         if done.returncode != 0:
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
-        again = load_file(answered)["output"]
+        again = load_file(answered)
     streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
     device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
     with torch.no_grad():
-        here = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()})[0].cpu()
-    return float((again.float() - here.float()).abs().max())
+        outputs = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()}).to_tuple()
+    here = {str(at): each.cpu() for at, each in enumerate(outputs) if torch.is_tensor(each)}
+    return max(float((again[name].float() - each.float()).abs().max()) for name, each in here.items())

@@ -18,7 +18,17 @@ from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.speedup import speed_words
-from liar.words import measurement, metric_value, parameters, recipe, variant_name, verdict
+from liar.words import (
+    CHANGE_GROUPS,
+    beside_dense,
+    group_extent,
+    measurement,
+    metric_value,
+    parameters,
+    recipe,
+    variant_name,
+    verdict,
+)
 
 _TEMPLATE = "report.html.j2"
 
@@ -70,6 +80,7 @@ def html_report(result: RunResult) -> str:
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,
         measurements=_measurements(result),
+        extents=_extents(result),
         answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),
@@ -99,14 +110,24 @@ def _said(name: str, value: object) -> str:
     return f"{value:,} tokens" if name in ("tokens", "sequence_length") else str(value)
 
 
-def _measurements(result: RunResult) -> dict[str, dict[str, str]]:
-    """What was measured -> variant -> its value with one standard error."""
-    values: dict[str, dict[str, str]] = {}
+def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
+    """What was measured -> variant -> its value with one standard error, and how that stands beside the dense model's."""
+    values: dict[str, dict[str, tuple[str, str]]] = {}
     for item in result.evaluations:
         value, stderr = metric_value(item.value, item.metric), metric_value(item.stderr, item.metric)
         what = measurement(result, item.task)
-        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = f"{value} ± {stderr}"
+        beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (f"{value} ± {stderr}", beside)
     return values
+
+
+def _extents(result: RunResult) -> list[str]:
+    """How many items of each group of changes are in the table: ``Sentiment, broken by pruning: 12 of 31 texts shown.``"""
+    return [
+        f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
+        for task in dict.fromkeys(change.task for change in result.changes)
+        for group, (title, _) in CHANGE_GROUPS.items()
+    ]
 
 
 def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
 
@@ -70,8 +70,23 @@ class Totals(_Record):
     block_parameters_after: int
 
 
+class Items(_Record):
+    """What an evaluation found for each of its items, in their order; an equal ``digest`` names the same items.
+
+    Of labelled texts ``right`` says whether the answer was, the lowest n bits of a hexadecimal number, the first text in the
+    highest of them; of windows ``nll`` is the mean negative log likelihood of each, in nats.
+    """
+
+    digest: str
+    right: str | None = Field(None, pattern="^[0-9a-f]+$")
+    nll: list[float] | None = None
+
+
 class Evaluation(_Record):
-    """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows."""
+    """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows.
+
+    ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
+    """
 
     task: Task
     metric: Literal["perplexity", "accuracy"]
@@ -80,6 +95,7 @@ class Evaluation(_Record):
     n: int
     stderr: float
     sequence_length: int | None = None
+    items: Items | None = None
 
 
 class Token(_Record):

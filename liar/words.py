@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, Protocol
 
+from liar.compare import difference, differing, is_chance, right_answers
+from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, SiteKind, Task
 from liar.speedup import speed_words
@@ -24,6 +26,12 @@ CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
 
 MOST_CHANGES = 12
 """Changed items of each group that a result keeps for a task, the first of the test set."""
+
+_IN_RECIPE = (
+    *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
+    *("quantize", "evaluate"),
+)
+"""Choices that :func:`recipe` says whatever their value; what was evaluated stands with its figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 _UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
@@ -93,7 +101,7 @@ def recipe(result: Outcome) -> str:
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}{_unusual(spec)}."
     )
 
 
@@ -113,27 +121,67 @@ def metric_value(value: float, metric: str) -> str:
     return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
 
 
+def metric_change(a: Evaluation, b: Evaluation) -> str:
+    """``+1.6 % (paired standard error 0.4 %)`` from ``a`` to ``b``; a perplexity also as a ratio."""
+    found = difference(a, b)
+    change = f"{'+' if found.change > 0 else ''}{metric_value(found.change, a.metric)}"
+    if found.stderr is None:
+        return f"{change} (no paired standard error is known)"
+    stderr = metric_value(found.stderr, a.metric)
+    if not found.paired:
+        return f"{change} (standard error {stderr}; measured on different items)"
+    ratio = "" if found.ratio_stderr is None else f"; {found.ratio:.3f} ± {found.ratio_stderr:.3f} x"
+    return f"{change} (paired standard error {stderr}{ratio})"
+
+
+def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
+    """``2.6 ± 0.1 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+
+    None where the dense model was not measured, or its metric is zero.
+    """
+    dense = _values(result, evaluation.task).get("dense")
+    if dense is None or not dense.value:
+        return None
+    found, share = difference(dense, evaluation), evaluation.value / dense.value
+    if evaluation.metric == "perplexity":
+        known = found.ratio_stderr is not None and evaluation.variant != "dense"
+        return f"{share:.1f} ± {found.ratio_stderr:.1f} x dense" if known else f"{share:.1f} x dense"
+    if not found.paired or found.stderr is None or evaluation.variant == "dense":
+        return _percent(share)
+    return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
+
+
 def recovery(result: RunResult, task: Task) -> float | None:
     """Percent of what pruning broke that the repair gave back; below 0 where it broke more.
 
-    None where pruning broke nothing, or the task was not measured on all three variants.
+    None without a repair, where pruning broke nothing, where the task was not measured on all three variants, and where a
+    share would be chance: what pruning broke, or what the repair changed, lies within the standard error of that difference.
     """
-    values = _values(result, task)
-    if values is None:
+    values = _variants(result, task)
+    if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
         return None
     dense, pruned, reconstructed = (values[variant].value for variant in VARIANTS)
     broken = pruned - dense if values["dense"].metric == "perplexity" else dense - pruned
     return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
 
 
+def in_doubt(result: RunResult, task: Task) -> str | None:
+    """Why no share that the repair gave back is stated, where it would be chance."""
+    values = _variants(result, task)
+    if values is None or result.spec.reconstruction == "none":
+        return None
+    if is_chance(values["dense"], values["pruned"]):
+        return "what pruning broke lies within the standard error"
+    if is_chance(values["pruned"], values["reconstructed"]):
+        return "what the repair changed lies within the standard error"
+    return None
+
+
 def repair(result: RunResult, task: Task) -> str | None:
-    """The recovery in words; None without a repair, and where pruning broke no more than the standard errors together."""
-    values, share = _values(result, task), recovery(result, task)
-    if values is None or share is None or result.spec.reconstruction == "none":
-        return None
-    dense, pruned = values["dense"], values["pruned"]
-    if abs(pruned.value - dense.value) <= dense.stderr + pruned.stderr:
-        return None
+    """The recovery in words, or why none is stated; None without a repair, and where pruning broke nothing."""
+    share = recovery(result, task)
+    if share is None:
+        return in_doubt(result, task)
     if share < 0:
         return f"the repair broke {-share:.0f} % more"
     return f"the repair gave back {share:.0f} % of what pruning broke"
@@ -144,21 +192,41 @@ def variant_name(variant: Measured) -> str:
     return variant.replace("-", " ")
 
 
-def share_of_dense(result: RunResult, evaluation: Evaluation) -> float | None:
-    """A metric in percent of the dense model's; None where that was not measured, or is zero."""
-    dense = [item.value for item in result.evaluations if item.task == evaluation.task and item.variant == "dense"]
-    return 100 * evaluation.value / dense[0] if dense and dense[0] else None
-
-
 def groups_of(change: Change) -> list[ChangeGroup]:
     """The groups that a changed item is in: often two, and none where every variant is wrong in its own way."""
-    dense, pruned, reconstructed = (change.answers[variant] == change.label for variant in VARIANTS)
+    if not change.answers.keys() >= set(VARIANTS):
+        return []
+    return _groups(*(change.answers[variant] == change.label for variant in VARIANTS))
+
+
+def _groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]:
     found: dict[ChangeGroup, bool] = {
         "broken": dense and not pruned,
         "mended": reconstructed and not pruned,
         "lost": (dense or pruned) and not reconstructed,
     }
     return [group for group, holds in found.items() if holds]
+
+
+def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
+    """Items of a group in the whole test set, of which a result keeps a few; None where the single answers are not known."""
+    shown = len(changes_of(result, task, group))
+    if shown < MOST_CHANGES:
+        return shown
+    values = _variants(result, task)
+    answers = [right_answers(values[variant]) for variant in VARIANTS] if values else []
+    known = [right for right in answers if right is not None]
+    if len(known) < len(VARIANTS):
+        return None
+    return sum(group in _groups(*right) for right in zip(*known, strict=True))
+
+
+def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
+    """``12 of 31 texts shown``: how many of a group's items a result keeps."""
+    shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
+    if total is None:
+        return f"the first {shown} texts shown, how many there are was not kept"
+    return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
 
 
 def changes_of(result: RunResult, task: Task, group: ChangeGroup) -> list[Change]:
@@ -181,6 +249,12 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"about {round(seconds / 5) * 5} s"
     return f"about {round(seconds / 60)} min"
+
+
+def _unusual(spec: PruneSpec) -> str:
+    """Choices that the other words of a recipe leave out, where they are not the default."""
+    names = [name for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
+    return "".join(f", {choice(spec, name)}" for name in names)
 
 
 def _edited(spec: PruneSpec) -> str:
@@ -208,7 +282,7 @@ def _removed(result: Outcome) -> str:
 
 def _effect(result: RunResult, task: Task) -> str | None:
     """``perplexity 16.2 → 110.7, repaired 42.4``; None where the task was not measured on all three variants."""
-    values = _values(result, task)
+    values = _variants(result, task)
     if values is None:
         return None
 
@@ -220,9 +294,13 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
-def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
+def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:
+    return {item.variant: item for item in result.evaluations if item.task == task}
+
+
+def _variants(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
     """The task's evaluation of each variant; None where one is missing."""
-    values = {item.variant: item for item in result.evaluations if item.task == task}
+    values = _values(result, task)
     return values if values.keys() >= set(VARIANTS) else None
 
 

@@ -126,6 +126,38 @@ def test_a_fresh_process_without_liar_finds_the_same_logits(kept: Callable[[int]
     assert reload_difference(saved, model) > 0, "a difference is seen"
 
 
+HEADS_BESIDE_THE_FAMILIES = (
+    transformers.BertForQuestionAnswering,
+    transformers.BertForTokenClassification,
+    transformers.BertForMaskedLM,
+    transformers.LlamaForTokenClassification,
+)
+
+
+@pytest.mark.parametrize("kind", HEADS_BESIDE_THE_FAMILIES, ids=lambda kind: kind.__name__)
+def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(
+    kind: type[transformers.PreTrainedModel], tmp_path: Path
+) -> None:
+    sizes = {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = kind.config_class(**sizes, num_attention_heads=4, pad_token_id=0, initializer_range=0.3)
+    kind(config).save_pretrained(tmp_path / "dense")
+    tiny.tokenizer(64).save_pretrained(tmp_path / "dense")
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join("a b c d e f g h i j k l" for _ in range(40)))
+    recipe = {"allocation": "error-curve", "calibration": str(text), "tokens": 256, "sequence_length": 32}
+    spec = PruneSpec(model=str(tmp_path / "dense"), device="cpu", targets="both", **recipe)
+    finished = next(event for event in stream(spec) if isinstance(event, Finished))
+    assert finished.model is not None
+    saved = save_model(finished.model, tmp_path / "saved", finished.result)
+    assert saved.form == "ragged"
+    if kind in (transformers.BertForQuestionAnswering, transformers.LlamaForTokenClassification):
+        assert reload_difference(saved, finished.model) == 0
+    again = load_model(str(saved.folder), device="cpu")
+    assert isinstance(again.model, kind)
+    assert torch.equal(logits(again), logits(finished.model))
+
+
 def test_a_run_is_saved_with_its_figures(tmp_path: Path) -> None:
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))

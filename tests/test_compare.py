@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from liar.compare import compare, differing
+from liar.compare import compare, difference, differing, is_chance
+from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
 from tests.fakes import classifier_run, language_run
 
@@ -13,7 +17,7 @@ def test_a_run_differs_from_itself_in_nothing() -> None:
     run = language_run()
     found = compare(run, run)
     assert found.settings == []
-    assert [item.change for item in found.metrics] == [0, 0, 0]
+    assert [difference(item.a, item.b).change for item in found.metrics] == [0, 0, 0]
     assert len(found.sites) == len(run.sites)
     assert all(site.a == site.b for site in found.sites)
 
@@ -43,8 +47,72 @@ def test_metrics_are_paired_by_task_and_variant() -> None:
     found = compare(first, second.model_copy(update={"evaluations": changed[:2]})).metrics
     assert [item.a.variant for item in found] == ["pruned", "reconstructed"]
     assert all(item.a.variant == item.b.variant for item in found)
-    assert [item.change for item in found] == pytest.approx([3, 3])
-    assert found[0].stderr == pytest.approx((found[0].a.stderr ** 2 + 16) ** 0.5)
+    assert [difference(item.a, item.b).change for item in found] == pytest.approx([3, 3])
+
+
+def measured(right: str | None, digest: str = "one") -> Evaluation:
+    """Accuracy on texts of which ``right`` says 1 or 0 for each."""
+    answers = right or "1100"
+    return Evaluation(
+        task="sentiment",
+        metric="accuracy",
+        variant="dense",
+        value=answers.count("1") / len(answers),
+        n=len(answers),
+        stderr=0.2,
+        items=Items(digest=digest, right=f"{int(right, 2):x}") if right else None,
+    )
+
+
+def perplexed(*nll: float) -> Evaluation:
+    return Evaluation(
+        task="perplexity",
+        metric="perplexity",
+        variant="dense",
+        value=math.exp(sum(nll) / len(nll)),
+        n=len(nll),
+        stderr=1.0,
+        items=Items(digest="windows", nll=list(nll)),
+    )
+
+
+def test_answers_to_the_same_texts_are_compared_in_pairs() -> None:
+    found = difference(measured("0110101011"), measured("0111100011"))
+    changes = np.array([0, 0, 0, 1, 0, 0, -1, 0, 0, 0])
+    assert found.paired
+    assert found.change == pytest.approx(changes.mean())
+    assert found.stderr == pytest.approx(changes.std(ddof=1) / math.sqrt(10))
+
+
+def test_a_model_beside_itself_differs_by_nothing_and_without_doubt() -> None:
+    for item in (measured("0011"), perplexed(2.0, 2.5, 3.1)):
+        found = difference(item, item)
+        assert (found.change, found.stderr, found.paired) == (0, 0, True)
+
+
+def test_windows_are_compared_in_pairs_and_as_a_ratio() -> None:
+    first, second = np.array([2.0, 2.5, 3.1, 2.2]), np.array([2.4, 2.9, 3.6, 2.5])
+    a, b = perplexed(*first), perplexed(*second)
+    found = difference(a, b)
+    ratio = math.exp((second - first).mean())
+    assert found.ratio == pytest.approx(ratio)
+    assert found.ratio_stderr == pytest.approx(ratio * (second - first).std(ddof=1) / 2)
+    assert found.stderr == pytest.approx((b.value * second - a.value * first).std(ddof=1) / 2)
+
+
+def test_without_single_answers_no_paired_error_is_claimed() -> None:
+    for a, b in ((measured("0011"), measured(None)), (measured(None), measured(None))):
+        assert difference(a, b).stderr is None
+    apart = difference(measured("0011", "one"), measured("0111", "two"))
+    assert (apart.paired, apart.stderr) == (False, pytest.approx(math.hypot(0.2, 0.2)))
+
+
+def test_a_difference_that_is_small_beside_its_paired_error_is_chance() -> None:
+    a = measured("1" * 50 + "0" * 50)
+    better, mixed = measured("1" * 53 + "0" * 47), measured("0" * 10 + "1" * 53 + "0" * 37)
+    assert not is_chance(a, better), "three texts better, none worse"
+    assert is_chance(a, mixed), "thirteen better, ten worse"
+    assert is_chance(measured(None), measured(None))
 
 
 def test_sites_are_compared_by_what_each_run_installed() -> None:

@@ -59,7 +59,7 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
         (
             turns("prompt", 0.98, 1.0, 1.03),
             {"macs": 136_500_000},
-            "differ by more than 2 % fewer multiplications can bring",
+            "differ by more than 3 % fewer multiplications can bring",
         ),
         (
             turns("text", 0.98, 1.0, 1.03),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.walk import Visit, walk
 from liar.words import verdict
 from tests import tiny
 
@@ -172,6 +174,27 @@ def test_few_tokens_are_said_where_something_is_fitted_to_them(
         assert "take 144 or more" in warned[0]
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_norm_aware_moments_are_taken_where_something_reads_them(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str
+) -> None:
+    """To allocate by error-curve and to report; they cost as much as the plain ones."""
+    walks: list[bool] = []
+
+    def noted(*arguments: Any, **named: Any) -> Iterator[Visit]:
+        visits = walk(*arguments, **named)
+        first = next(visits)
+        walks.append(first.moments.norm_aware is not None)
+        yield first
+        yield from visits
+
+    monkeypatch.setattr("liar.pipeline.walk", noted)
+    result = run(spec(text, allocation=allocation, schedule=schedule), model)
+    assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
+    assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)
+
+
 # -- allocation ---------------------------------------------------------------------------------------------------------
 
 
@@ -184,7 +207,8 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
         for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
             scores = torch.rand(units, generator=generator, dtype=torch.float64)
             damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
-            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores.numpy(), damage.numpy()))  # type: ignore[arg-type]
+            site = Site(layer, kind, units, size)  # type: ignore[arg-type]
+            candidates.append(Candidate(site, cost, scores.numpy(), damage.numpy(), float(scores.std())))
     kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
     removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
     whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
@@ -387,7 +411,9 @@ def test_a_machine_that_slows_down_during_a_run_slows_no_model(
     """Timed one variant after the other, the smaller model would come out as the slower one."""
     machine, loads = SlowingMachine(), []
     monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: loads.append("dense") or tiny.classifier(positions=256))
+    monkeypatch.setattr(
+        "liar.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
+    )
     model = tiny.classifier(positions=256) if is_given else None
     with register_module_forward_pre_hook(machine.multiply):
         *_, finished = stream(spec(text, evaluate=("sentiment",)), model)
@@ -411,7 +437,7 @@ def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
 ) -> None:
     loads = iter([tiny.classifier(positions=256)])
 
-    def load(*_: object) -> LoadedModel:
+    def load(*_: object, **__: object) -> LoadedModel:
         for model in loads:
             return model
         raise InsufficientMemoryError("The weights need 28.0 GB of memory.")
@@ -428,7 +454,7 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     """Its forwards would tell how fast the weights come, not how fast the model is."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: streamed)
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
     assert result.speeds == result.gains == []

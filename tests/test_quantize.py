@@ -137,7 +137,7 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
         run(PruneSpec(quantize="int8"), model)
     streamed = tiny.language_model()
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: streamed)
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
     with pytest.raises(InvalidSpecError, match="streamed model cannot be quantised"):
         run(PruneSpec(quantize="int8", allocation="uniform"))
 
@@ -251,7 +251,7 @@ def test_a_saved_copy_says_the_same_in_a_fresh_process(family: str, kind: str, f
 def test_the_command_line_saves_the_rounded_model(
     spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: tiny.language_model())
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: tiny.language_model())
     chosen = [*("--calibration", spec.calibration, "--tokens", "256", "--sequence-length", "16")]
     chosen += ["--evaluate", "perplexity", "--allocation", "uniform", "--schedule", "one-shot"]
     folder, json = tmp_path / "saved", tmp_path / "run.json"

@@ -93,6 +93,46 @@ def test_everything_of_the_run_is_in_it() -> None:
         assert words in text
 
 
+class Tables(HTMLParser):
+    """The rows of every table as the texts of their cells; a cell that spans columns comes once for each."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self._open = False
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1] += [""] * int(dict(attrs).get("colspan") or 1)
+            self._open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = self._open and tag not in ("th", "td")
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.tables[-1][-1][-1] += data.strip()
+
+
+@pytest.mark.parametrize("run", [full_run(), classifier_run(), language_run(), rounded_run()])
+def test_no_column_is_empty(run: RunResult) -> None:
+    """Runs of earlier versions know no bytes of weights, so their table has no room for them."""
+    for table in Tables(html_report(run)).tables:
+        head, *rows = table
+        assert rows
+        for place in range(len(head)):
+            assert any(len(row) > place and row[place] for row in rows), (head, place)
+
+
+def test_the_report_says_how_many_changed_answers_there_are() -> None:
+    assert "Sentiment, broken by pruning: 2 of 2 texts shown." in Document(html_report(classifier_run())).text
+
+
 def test_rounded_models_are_in_it_with_names_for_people() -> None:
     text = Document(html_report(rounded_run())).text
     for words in (

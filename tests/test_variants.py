@@ -94,7 +94,7 @@ def test_the_dense_model_is_the_given_one_unchanged(variants: Variants, dense: L
 def test_without_a_given_model_there_is_no_dense_variant(
     dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_: dense)
+    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: dense)
     last = finished(spec(tmp_path), None, ["a b c"])
     assert last.variants is not None
     with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liar import words
-from liar.results import RunResult
+from liar.results import Items, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed
 
 
@@ -58,7 +58,7 @@ def with_values(run: RunResult, *values: float) -> RunResult:
 def test_recovery_is_the_share_of_what_pruning_broke() -> None:
     assert words.recovery(language_run(), "perplexity") == pytest.approx(100 * (110.7 - 42.4) / (110.7 - 16.2))
     assert words.recovery(classifier_run(), "sentiment") == pytest.approx(100 * (0.847 - 0.808) / (0.863 - 0.808))
-    assert words.recovery(with_values(language_run(), 10, 20, 25), "perplexity") == pytest.approx(-50)
+    assert words.recovery(with_values(language_run(), 10, 50, 70), "perplexity") == pytest.approx(-50)
     assert words.recovery(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(150)
 
 
@@ -73,22 +73,71 @@ def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
 
 def test_a_repair_is_said_as_what_it_is() -> None:
     assert words.repair(language_run(), "perplexity") == "the repair gave back 72 % of what pruning broke"
-    assert words.repair(with_values(language_run(), 10, 20, 25), "perplexity") == "the repair broke 50 % more"
+    assert words.repair(with_values(language_run(), 10, 50, 70), "perplexity") == "the repair broke 50 % more"
     assert words.repair(language_run(reconstruction="none"), "perplexity") is None
 
 
-def test_a_share_of_next_to_nothing_is_not_said() -> None:
-    """Pruning broke one percent where one standard error is one percent: twice as much, or nothing, is chance."""
-    run = with_values(classifier_run(), 0.86, 0.85, 0.84)
-    assert words.recovery(run, "sentiment") == pytest.approx(-100)
-    assert words.repair(run, "sentiment") is None
+def test_a_share_of_what_may_be_chance_is_not_said() -> None:
+    """Two standard errors of one percent each: what differs by a percent may not differ at all."""
+    broke_nothing = with_values(classifier_run(), 0.86, 0.85, 0.84)
+    assert words.recovery(broke_nothing, "sentiment") is None
+    assert words.repair(broke_nothing, "sentiment") == "what pruning broke lies within the standard error"
+    mended_nothing = with_values(classifier_run(), 0.86, 0.80, 0.81)
+    assert words.recovery(mended_nothing, "sentiment") is None
+    assert words.repair(mended_nothing, "sentiment") == "what the repair changed lies within the standard error"
+    assert words.repair(with_values(classifier_run(reconstruction="none"), 0.86, 0.85, 0.85), "sentiment") is None
+
+
+def test_single_answers_settle_what_separate_errors_leave_open() -> None:
+    """Twelve of 1,200 texts turn from right to wrong and back, no other: a percent that is no chance."""
+    right = "1" * 1032 + "0" * 168
+    run = with_answers(classifier_run(), right, "0" * 12 + right[12:], right)
+    assert words.recovery(run, "sentiment") == pytest.approx(100)
+    assert words.repair(run, "sentiment") == "the repair gave back 100 % of what pruning broke"
+
+
+def with_answers(run: RunResult, *right: str) -> RunResult:
+    """The run with single answers of its three models, 1 for a right one; values and n follow from them."""
+    evaluations = [
+        item.model_copy(
+            update={
+                "value": bits.count("1") / len(bits),
+                "n": len(bits),
+                "items": Items(digest="texts", right=f"{int(bits, 2):x}"),
+            }
+        )
+        for item, bits in zip(run.evaluations, right, strict=True)
+    ]
+    return run.model_copy(update={"evaluations": evaluations})
 
 
 def test_a_metric_stands_beside_the_dense_one() -> None:
     run = language_run()
-    shares = [words.share_of_dense(run, item) for item in run.evaluations]
-    assert shares == pytest.approx([100, 683.3, 261.7], abs=0.1)
-    assert words.share_of_dense(run.model_copy(update={"evaluations": run.evaluations[1:]}), run.evaluations[1]) is None
+    assert [words.beside_dense(run, item) for item in run.evaluations] == ["1.0 x dense", "6.8 x dense", "2.6 x dense"]
+    without = run.model_copy(update={"evaluations": run.evaluations[1:]})
+    assert words.beside_dense(without, run.evaluations[1]) is None
+    plain = classifier_run()
+    assert [words.beside_dense(plain, item) for item in plain.evaluations] == ["100 %", "94 %", "98 %"]
+    answered = with_answers(plain, "1111111100", "1111110000", "1111110001")
+    assert [words.beside_dense(answered, item) for item in answered.evaluations] == [
+        *("100 %", "75 %, -20.0 ± 13.3 points", "87 %, -10.0 ± 18.0 points"),
+    ]
+    read = [
+        item.model_copy(update={"items": Items(digest="windows", nll=[2.0, 3.0 + place, 4.0])})
+        for place, item in enumerate(run.evaluations)
+    ]
+    read_run = run.model_copy(update={"evaluations": read})
+    assert words.beside_dense(read_run, read[1]) == "6.8 ± 2.3 x dense"
+
+
+def test_a_change_says_which_error_it_has() -> None:
+    plain, answered = classifier_run(), with_answers(classifier_run(), "1111111100", "1111110000", "1111110001")
+    assert words.metric_change(*plain.evaluations[1:]) == "+3.9 % (no paired standard error is known)"
+    dense, pruned, _ = answered.evaluations
+    assert words.metric_change(dense, pruned) == "-20.0 % (paired standard error 13.3 %)"
+    assert words.metric_change(dense, dense) == "0.0 % (paired standard error 0.0 %)"
+    other = pruned.model_copy(update={"items": Items(digest="other texts", right="f")})
+    assert words.metric_change(dense, other) == "-20.0 % (standard error 1.4 %; measured on different items)"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +161,17 @@ def test_a_group_holds_the_changes_of_its_task() -> None:
     counts = [len(words.changes_of(run, "sentiment", group)) for group in words.CHANGE_GROUPS]
     assert counts == [2, 1, 2]
     assert words.changes_of(run, "topic", "broken") == []
+
+
+def test_a_group_says_how_many_it_has_in_all() -> None:
+    """Of 40 texts that pruning breaks a result keeps twelve; the single answers still count all."""
+    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(words.MOST_CHANGES)]
+    old = classifier_run().model_copy(update={"changes": kept})
+    assert words.group_extent(old, "sentiment", "broken") == "the first 12 texts shown, how many there are was not kept"
+    assert words.group_extent(old, "sentiment", "mended") == "no text"
+    run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
+    assert words.group_extent(run, "sentiment", "broken") == "12 of 40 texts shown"
+    assert words.group_extent(classifier_run(), "sentiment", "mended") == "1 of 1 text shown"
 
 
 def test_heads_and_neurons_are_told_apart_where_their_shares_differ() -> None:
@@ -145,6 +205,13 @@ def test_the_recipe_names_every_choice() -> None:
     sentence = words.recipe(language_run(criterion="wanda", seed=7))
     for choice in (spec.model, spec.criterion, spec.allocation, spec.reconstruction, spec.schedule, "seed 7", "12,288"):
         assert str(choice) in sentence
+
+
+def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
+    usual = words.recipe(language_run())
+    assert "text" not in usual
+    unusual = words.recipe(language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5))
+    assert unusual == f"{usual[:-1]}, text letters.txt, 64 a sequence, multiple 8, 5 items."
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])

@@ -8,12 +8,13 @@ from typing import cast
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from liar.data.tasks import LABELS
+from liar.models.heads import head_of
 from liar.spec import Task
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
     """Whether the model has a head that puts a whole text into one of several classes."""
-    return type(model).__name__.endswith("ForSequenceClassification") and len(class_names(model.config)) > 1
+    return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1
 
 
 def class_names(config: PreTrainedConfig) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps
-from liar.evaluate.perplexity import perplexity_steps
+from liar.evaluate.items import items_of_texts, items_of_windows
+from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.results import Evaluation, Measured
 from liar.spec import Task
 from liar.timing import finish
@@ -77,7 +78,8 @@ def _perplexity(
             f"Perplexity needs a causal language model, and {loaded.id} is none; choose another task."
         )
     windows = evaluation_windows(loaded, split, data=data, limit=limit, sequence_length=sequence_length)
-    value, stderr = yield from perplexity_steps(loaded.model, windows)
+    nll = yield from nll_steps(loaded.model, windows)
+    value, stderr = perplexity_of(nll)
     return Evaluation(
         task="perplexity",
         metric="perplexity",
@@ -86,6 +88,7 @@ def _perplexity(
         n=len(windows),
         stderr=stderr,
         sequence_length=sequence_length,
+        items=items_of_windows(windows, nll),
     )
 
 
@@ -113,7 +116,15 @@ def _accuracy(
     if comparison is not None:
         comparison.note(task, variant, items, answers.tolist())
     value, stderr = accuracy_of(answers, items)
-    return Evaluation(task=task, metric="accuracy", variant=variant, value=value, n=len(items), stderr=stderr)
+    return Evaluation(
+        task=task,
+        metric="accuracy",
+        variant=variant,
+        value=value,
+        n=len(items),
+        stderr=stderr,
+        items=items_of_texts(items, answers),
+    )
 
 
 def _own_items(

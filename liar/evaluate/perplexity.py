@@ -16,11 +16,10 @@ _WINDOWS_AT_ONCE = 2
 _LOGITS_AT_ONCE = 128  # positions whose fp32 logits over the whole vocabulary are in memory together
 
 
-def perplexity_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, tuple[float, float]]:
-    """Yield (windows done, windows in all); return the perplexity of ``windows`` (n, length) and its standard error.
+def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, Tensor]:
+    """Yield (windows done, windows in all); return the mean negative log likelihood of each window, (n,) float64 on the CPU.
 
-    Perplexity is exp of the mean negative log likelihood, in nats, of each token but a window's first, given those
-    before it in its window. The error comes by the delta method from the spread of the n windows' means.
+    It is in nats, over each token of ``windows`` (n, length) but a window's first, given those before it in its window.
     """
     means: list[Tensor] = []
     done = 0
@@ -28,7 +27,11 @@ def perplexity_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple
         means.append(_mean_nll(model, part))
         done += len(part)
         yield done, len(windows)
-    nll = torch.cat(means)
+    return torch.cat(means)
+
+
+def perplexity_of(nll: Tensor) -> tuple[float, float]:
+    """exp of the mean of ``nll`` (n,), and its standard error by the delta method from the spread of the n windows."""
     perplexity = math.exp(float(nll.mean()))
     return perplexity, perplexity * float(nll.std(correction=1)) / math.sqrt(len(nll))
 

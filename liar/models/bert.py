@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Adapter, Producer
+from liar.models.heads import head_of
 from liar.sites import Site
 from liar.spec import SiteKind
 
@@ -35,6 +36,8 @@ class BertAdapter(Adapter):
         return [Producer(linear, site.unit_size) for linear in (attention.query, attention.key, attention.value)]
 
     def once_a_text(self) -> list[nn.Linear]:
+        if head_of([type(self.model).__name__]) not in ("none", "sequence-classification"):
+            return []
         modules = cast(nn.Module, self.model).named_modules()
         heads = [module for name, module in modules if {"pooler", "classifier"}.intersection(name.split("."))]
         return [module for module in heads if isinstance(module, nn.Linear)]

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -24,11 +22,12 @@ from liar.errors import ModelNotFoundError
 from liar.files import ASSETS
 from liar.models.adapter import Adapter, adapt
 from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
+from liar.models.heads import Head, head_of
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.presets import DEMO
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, read_config, weight_bytes
-from liar.models.weights import auto_class, explained, load_classifier, load_network, register_ragged
+from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.results import ModelInfo
 from liar.spec import Task
 
@@ -41,6 +40,7 @@ _DEMO_FOLDERS = {
     "demo/minilm-sentiment": ENCODER,
     "demo/minilm-topic": ENCODER,
 }
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
 _DEMO_TASKS: dict[str, Task] = {"demo/minilm-sentiment": "sentiment", "demo/minilm-topic": "topic"}
 
 
@@ -62,6 +62,11 @@ class LoadedModel:
     def is_language_model(self) -> bool:
         return self.task == "perplexity"
 
+    @property
+    def head(self) -> Head:
+        """What the head is for; raises :class:`UnsupportedModelError` for a model whose head could not be saved."""
+        return head_of([type(self.model).__name__])
+
 
 def load_model(
     model: str,
@@ -69,12 +74,16 @@ def load_model(
     dtype: str = "auto",
     *,
     offload_folder: Path | None = None,
+    for_gradients: bool = False,
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
     """Load ``model`` in evaluation mode; a demo model fetches the demo bundle when it is missing.
 
     A model larger than the accelerator's free memory keeps its weights on the host and is streamed; with
-    ``offload_folder`` they stay on disk, whatever the device (the small demo classifiers are never offloaded). Raises
+    ``offload_folder`` they stay on disk, whatever the device (the small demo classifiers are never offloaded).
+    ``for_gradients`` refuses a model through which no loss can be taken, before its weights are read.
+
+    The head of the checkpoint is kept, whatever it is for; one that cannot be kept is an error. Raises
     :class:`ModelNotFoundError`, :class:`UnsupportedModelError`, :class:`InsufficientMemoryError` or
     :class:`InvalidSpecError`, and for demo models what :func:`liar.models.demo.fetch_demo` raises.
     """
@@ -89,11 +98,12 @@ def load_model(
         tokenizer = _tokenizer(source, config)
         task = _DEMO_TASKS.get(model)
         if task is None:
-            network = load_network(source, config, precision, target, offload_folder)
+            network = load_network(source, config, precision, target, offload_folder, for_gradients=for_gradients)
         else:
             _give_labels(config, task)
             network = load_classifier(source, config, ADAPTERS / task, precision, target)
     network.eval()
+    _settle_padding(network, tokenizer)
     report(f"Loaded {model}", 1.0)
     return LoadedModel(model, network, tokenizer, adapt(network), _task(config))
 
@@ -108,12 +118,40 @@ def _source(model: str, on_progress: OnProgress | None) -> Source:
 
 
 def _tokenizer(source: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    folder = Path(source.path)
+    if folder.is_dir() and not any(file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)):
+        raise _without_tokenizer(source)
     tokenizer: PreTrainedTokenizerBase = explained(
         source, lambda: AutoTokenizer.from_pretrained(source.path, config=config, **source.options)
     )
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # made up by transformers for want of files
+        raise _without_tokenizer(source)
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = _padding(tokenizer)
     return tokenizer
+
+
+def _without_tokenizer(source: Source) -> ModelNotFoundError:
+    return ModelNotFoundError(
+        f"{source.path!r} has no tokenizer; add the one that the model was trained with, by "
+        'AutoTokenizer.from_pretrained("ITS ID").save_pretrained("A FOLDER") of transformers, beside config and weights.'
+    )
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """A token to pad with where the tokenizer names none: the end token, unless the tokenizer ends its texts with it.
+
+    A classifier reads the last token of a text that is not padding, so that one must not look like padding.
+    """
+    last = tokenizer("a")["input_ids"][-1:]
+    found = [tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token]
+    return next((token for token in found if token and [tokenizer.convert_tokens_to_ids(token)] != last), None)
+
+
+def _settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A classifier finds the end of each text by the padding that its config names, so it names the tokenizer's."""
+    if network.config.pad_token_id is None:
+        network.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _give_labels(config: PreTrainedConfig, task: Task) -> None:
@@ -124,12 +162,10 @@ def _give_labels(config: PreTrainedConfig, task: Task) -> None:
 
 
 def _task(config: PreTrainedConfig) -> Task | None:
-    loader = auto_class(config)
-    if loader is AutoModelForCausalLM:
+    head = head_of(config.architectures or [])
+    if head == "causal-lm":
         return "perplexity"
-    if loader is AutoModelForSequenceClassification:
-        return task_of_labels((config.id2label or {}).values())
-    return None
+    return task_of_labels((config.id2label or {}).values()) if head == "sequence-classification" else None
 
 
 def model_info(loaded: LoadedModel) -> ModelInfo:

@@ -22,7 +22,13 @@ def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
 
     class Model(model_class):  # type: ignore[misc]
         def __init__(self, config: Any) -> None:
-            super().__init__(config)
+            # Some heads build their encoder by the class of the config, and the auto classes know only the family's.
+            ours = type(config)
+            config.__class__ = config_class
+            try:
+                super().__init__(config)
+            finally:
+                config.__class__ = ours
             for name, (out_features, in_features, bias) in config.linears.items():
                 parent, _, child = name.rpartition(".")
                 linear = nn.Linear(in_features, out_features, bias=bias)

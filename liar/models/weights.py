@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,10 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -22,6 +25,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.models.heads import Head, check_gradients, head_of
 from liar.models.placement import place
 from liar.models.ragged import PREFIX, ragged
 from liar.models.source import Source
@@ -29,18 +33,24 @@ from liar.models.source import Source
 T = TypeVar("T")
 
 
+_AUTO_CLASSES: Mapping[Head, Any] = {
+    "none": AutoModel,
+    "causal-lm": AutoModelForCausalLM,
+    "sequence-classification": AutoModelForSequenceClassification,
+    "token-classification": AutoModelForTokenClassification,
+    "question-answering": AutoModelForQuestionAnswering,
+    "masked-lm": AutoModelForMaskedLM,
+}
+
+
 def auto_class(config: PreTrainedConfig) -> Any:
-    """The auto class that keeps the checkpoint's head, where it has one that can be measured."""
+    """The auto class that keeps the checkpoint's head; raises what :func:`liar.models.heads.head_of` raises."""
     return auto_class_of(config.architectures or [])
 
 
 def auto_class_of(architectures: Sequence[str]) -> Any:
     """The same for the names of model classes."""
-    if any(name.endswith("ForSequenceClassification") for name in architectures):
-        return AutoModelForSequenceClassification
-    if any(name.endswith("ForCausalLM") for name in architectures):
-        return AutoModelForCausalLM
-    return AutoModel
+    return _AUTO_CLASSES[head_of(architectures)]
 
 
 def register_ragged(model_type: str) -> None:
@@ -49,7 +59,9 @@ def register_ragged(model_type: str) -> None:
         return
     base: Any = CONFIG_MAPPING[model_type.removeprefix(PREFIX)]
     config: Any = None
-    for auto in (AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification):
+    for auto in _AUTO_CLASSES.values():
+        if base not in auto._model_mapping:
+            continue
         made, model = ragged(base, auto._model_mapping[base])
         if config is None:
             config = made
@@ -59,17 +71,29 @@ def register_ragged(model_type: str) -> None:
 
 
 def load_network(
-    source: Source, config: PreTrainedConfig, dtype: torch.dtype, device: torch.device, offload_folder: Path | None
+    source: Source,
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    offload_folder: Path | None,
+    *,
+    for_gradients: bool = False,
 ) -> PreTrainedModel:
     """The model of ``config`` with the weights of ``source``.
 
     It is on ``device`` when it fits there, else its weights stay on the host; with ``offload_folder`` they stay on
-    disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what :func:`explained` raises.
+    disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what :func:`explained` raises; with
+    ``for_gradients`` also :class:`InvalidSpecError`, before a weight is read, where no loss reaches the sites.
     """
+    head = head_of(config.architectures or [])
+    if for_gradients:
+        check_gradients(head, streamed=offload_folder is not None)
     if offload_folder is not None and device.type == "cpu":
         # Straight from the checkpoint's own files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
     placement = place(explained(source, lambda: _count_parameters(config)), dtype, device)
+    if for_gradients:
+        check_gradients(head, streamed=placement == "streamed")
     network = _read(source, config, dtype)
     if offload_folder is not None:
         try:
@@ -121,7 +145,17 @@ def _read(
             f"The checkpoint {source.path!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
             "it again with save_pretrained."
         )
+    if not config.architectures and (lost := sorted(filter(_is_of_a_head, report["unexpected_keys"]))):
+        raise UnsupportedModelError(
+            f"The config of {source.path!r} names no architecture, so that {lost[0]} would be lost; add the name of its "
+            'model class, such as "architectures": ["BertForSequenceClassification"].'
+        )
     return network
+
+
+def _is_of_a_head(name: str) -> bool:
+    """Old checkpoints also hold a pooler that is not used, and tables that are computed."""
+    return not name.startswith("pooler.") and not name.endswith(("position_ids", "inv_freq"))
 
 
 def _count_parameters(config: PreTrainedConfig) -> int:

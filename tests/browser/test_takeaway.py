@@ -30,7 +30,7 @@ def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
     verdict = page.locator("#verdict h2").inner_text()
     to_tab(page, "Take away")
     expect(page).to_have_url(re.compile("tab=take-away"))
-    field = page.get_by_label("Link to this run")
+    field = page.get_by_label("Link to what is on the screen")
     page.locator("#takeaway-address button").click()
     expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
     link = field.input_value()
@@ -42,6 +42,28 @@ def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
     expect(other.locator("body")).to_have_attribute("data-tab", "take-away")
     to_tab(other, "Layers")
     expect(other.locator("#site-words h3")).to_have_text("Layer 3 FFN")
+
+
+def test_the_link_is_always_that_of_the_view_on_screen_and_copied_as_shown(page: Page) -> None:
+    """Neither a pointer nor a focus comes near the field before it is read."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    full(page, MINILM)
+    field = page.get_by_label("Link to what is on the screen")
+    for tab in ("take-away", "runs", "take-away"):
+        page.get_by_role("tab", name=tab.replace("-", " ").capitalize()).focus()
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(f"tab={tab}"))
+        if tab == "take-away":
+            expect(field).to_have_value(page.url)
+    slide(page, "#ratio", 0.7)
+    expect(page).to_have_url(re.compile("ratio=0.7"))
+    expect(field).to_have_value(page.url)
+    shown = field.input_value()
+    button = page.locator("#takeaway-address button")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == shown == field.input_value()
 
 
 def test_the_figures_arrive_as_files(page: Page) -> None:

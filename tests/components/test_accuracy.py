@@ -80,8 +80,20 @@ def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> Non
         *("reconstructed", "84.7 %", "± 1.0 %", "1,200 texts", "98 %", "71 %"),
     ]
     said = table(panel, language_run()).pieces
-    for piece in ("42.4", "± 2.1", "20 windows", "262 %", "72 %"):
+    for piece in ("42.4", "± 2.1", "20 windows", "2.6 x dense", "72 %"):
         assert piece in said
+
+
+def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
+    run = classifier_run()
+    close = [
+        item.model_copy(update={"value": value})
+        for item, value in zip(run.evaluations, (0.861, 0.849, 0.853), strict=True)
+    ]
+    said = table(panel, run.model_copy(update={"evaluations": close})).pieces
+    assert "within the error" in said
+    assert "33 %" not in said
+    assert "without single answers" in said[-1]
 
 
 def test_rounded_models_stand_beside_those_they_were_made_from(panel: AccuracyPanel) -> None:
@@ -97,9 +109,9 @@ def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel)
     page = changes(panel, classifier_run())
     headings = [piece for piece in page.pieces if ":" in piece and "shown" in piece]
     assert headings == [
-        "Broken by pruning: 2 texts shown, all there are",
-        "Mended by the repair: 1 text shown, all there are",
-        "Wrong after the repair: 2 texts shown, all there are",
+        "Broken by pruning: 2 of 2 texts shown",
+        "Mended by the repair: 1 of 1 text shown",
+        "Wrong after the repair: 2 of 2 texts shown",
     ]
     first = page.pieces.index("A quiet marvel.")
     assert page.pieces[first + 1 : first + 9] == [
@@ -114,7 +126,7 @@ def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel)
 def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
     many = [change(f"text {number}", "good", "good", "bad", "good") for number in range(MOST_CHANGES)]
     pieces = changes(panel, classifier_run().model_copy(update={"changes": many})).pieces
-    assert "Broken by pruning: 12 texts shown, the first of the test set" in pieces
+    assert "Broken by pruning: the first 12 texts shown, how many there are was not kept" in pieces
     assert "Wrong after the repair: no text" in pieces
 
 

@@ -49,7 +49,6 @@ def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
     assert set(updates) <= set(page.panel.outputs)
     assert updates[page.panel.command] == as_command(run.spec)
     assert updates[page.panel.python] == as_python(run.spec)
-    assert updates[page.panel.link]["query"] == run.spec.to_query()
 
 
 def test_files_wait_until_they_are_asked_for(page: Page) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from liar.compare import right_answers
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate import evaluate, evaluate_steps
 from liar.evaluate.changes import Comparison
@@ -52,6 +53,20 @@ def test_accuracy_is_the_share_of_right_answers(
     assert result.value == pytest.approx(share)
     assert result.stderr == pytest.approx(math.sqrt(share * (1 - share) / 75))
     assert (result.n, result.metric, result.variant) == (75, "accuracy", "reconstructed")
+    assert right_answers(result) == right
+
+
+def test_the_same_texts_have_the_same_name_whatever_the_model(table: str) -> None:
+    digests = [
+        evaluate(classifier(labels), "sentiment", data=table, limit=limit, sequence_length=64).items
+        for labels, limit in (
+            (("negative", "positive"), 9),
+            (("POSITIVE", "NEGATIVE"), 9),
+            (("negative", "positive"), 8),
+        )
+    ]
+    first, turned, fewer = (found.digest for found in digests if found is not None)
+    assert first == turned != fewer
 
 
 @pytest.mark.parametrize("labels", [("negative", "positive"), ("POSITIVE", "NEGATIVE")])

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from liar.data import evaluation_windows
 from liar.errors import InvalidSpecError
 from liar.evaluate import evaluate, evaluate_steps
-from liar.evaluate.perplexity import perplexity_steps
+from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.catalog import LoadedModel, load_model
 from tests.tiny import LETTERS, classifier, language_model
 
@@ -48,6 +48,18 @@ def test_value_and_error_are_those_of_the_definition(text: str) -> None:
     assert result.value == pytest.approx(math.exp(average), rel=1e-5)
     assert result.stderr == pytest.approx(math.exp(average) * deviation / math.sqrt(5), rel=1e-3)
     assert (result.n, result.sequence_length, result.variant, result.metric) == (5, LENGTH, "pruned", "perplexity")
+
+
+def test_each_window_is_kept_for_comparisons_in_pairs(text: str) -> None:
+    loaded = language_model()
+    kept, fewer = (
+        evaluate(loaded, "perplexity", data=text, limit=count, sequence_length=LENGTH).items for count in (5, 4)
+    )
+    assert kept is not None
+    assert fewer is not None
+    assert kept.nll == pytest.approx(_means(loaded, text, 5), rel=1e-5)
+    assert kept.digest != fewer.digest, "other windows have another name"
+    assert kept.right is None
 
 
 def test_a_uniform_model_is_as_perplexed_as_its_vocabulary_is_large(text: str) -> None:
@@ -118,10 +130,9 @@ def test_windows_of_one_text_do_not_see_each_other(text: str) -> None:
 
 
 def _drain(loaded: LoadedModel, windows: torch.Tensor) -> tuple[float, float]:
-    steps = perplexity_steps(loaded.model, windows)
+    steps = nll_steps(loaded.model, windows)
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            value: tuple[float, float] = stop.value
-            return value
+            return perplexity_of(stop.value)

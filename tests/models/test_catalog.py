@@ -20,15 +20,23 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForPreTraining,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
+    BertForTokenClassification,
+    BertLMHeadModel,
     BertModel,
     BertTokenizer,
     GPT2Config,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
+from liar import PruneSpec, run
 from liar.errors import (
     InsufficientMemoryError,
     InvalidSpecError,
@@ -36,7 +44,8 @@ from liar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from liar.models import catalog, placement, presets, source
+from liar.evaluate import evaluate
+from liar.models import catalog, placement, presets, source, weights
 from liar.models.catalog import load_model
 from liar.models.offload import is_offloaded
 from liar.models.presets import PRESETS
@@ -83,11 +92,94 @@ def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple
     assert not loaded.is_language_model
 
 
-@pytest.mark.parametrize("kind", [BertModel, BertForMaskedLM])
-def test_other_encoders_load_without_a_task(tmp_path: Path, kind: type[PreTrainedModel]) -> None:
-    loaded = load_model(_save(kind(BertConfig(**BERT)), tmp_path), device="cpu")
-    assert loaded.task is None
-    assert isinstance(loaded.model, BertModel)
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        (BertModel, "none"),
+        (BertForMaskedLM, "masked-lm"),
+        (BertForTokenClassification, "token-classification"),
+        (BertForQuestionAnswering, "question-answering"),
+    ],
+)
+def test_other_encoders_load_with_their_head_and_without_a_task(
+    tmp_path: Path, kind: type[PreTrainedModel], head: str
+) -> None:
+    model = kind(BertConfig(**BERT)).eval()
+    loaded = load_model(_save(model, tmp_path), device="cpu")
+    assert (loaded.task, loaded.head) == (None, head)
+    tokens = torch.tensor([[5, 6, 7]])
+    torch.testing.assert_close(loaded.model(tokens)[0], model(tokens)[0])
+
+
+@pytest.mark.parametrize("kind", [BertForMultipleChoice, BertForPreTraining, BertLMHeadModel])
+def test_a_head_that_would_be_lost_is_refused(tmp_path: Path, kind: type[PreTrainedModel]) -> None:
+    name = _save(kind(BertConfig(**BERT)), tmp_path)
+    with pytest.raises(UnsupportedModelError, match=f"head of {kind.__name__} cannot be kept"):
+        load_model(name, device="cpu")
+
+
+def test_a_config_that_names_no_architecture_does_not_lose_a_head(tmp_path: Path) -> None:
+    name = _save(BertForSequenceClassification(BertConfig(**BERT)), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["architectures"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match=r"classifier\.bias would be lost"):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "says"),
+    [
+        (BertModel, BertConfig(**BERT), "this model has none"),
+        (BertForMaskedLM, BertConfig(**BERT), "has one for masked-lm"),
+        (LlamaForCausalLM, LlamaConfig(**LLAMA), "streamed here"),
+    ],
+)
+def test_a_run_that_needs_a_loss_is_refused_before_weights_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PreTrainedModel], config: PreTrainedConfig, says: str
+) -> None:
+    name = _save(kind(config), tmp_path)
+    monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: pytest.fail("read the weights"))
+    monkeypatch.setattr(weights, "place", lambda *_: "streamed")
+    with pytest.raises(InvalidSpecError, match=says):
+        run(PruneSpec(model=name, device="cpu"))
+
+
+def test_a_folder_without_a_tokenizer_is_told_how_to_get_one(tmp_path: Path) -> None:
+    """transformers makes an empty tokenizer for a BERT without one, and has an error of its own for a LLaMA."""
+    for kind, config in ((BertModel, BertConfig(**BERT)), (LlamaForCausalLM, LlamaConfig(**LLAMA))):
+        kind(config).save_pretrained(tmp_path / kind.__name__)
+        with pytest.raises(ModelNotFoundError, match=r"no tokenizer; add .*save_pretrained"):
+            load_model(str(tmp_path / kind.__name__), device="cpu")
+
+
+def test_a_tokenizer_that_knows_no_word_is_none(tmp_path: Path) -> None:
+    name = _save(BertModel(BertConfig(**BERT)), tmp_path)
+    for file in ("vocab.txt", "tokenizer.json"):
+        (tmp_path / file).unlink(missing_ok=True)
+    with pytest.raises(ModelNotFoundError, match="no tokenizer"):
+        load_model(name, device="cpu")
+
+
+def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp_path: Path) -> None:
+    """The tokenizer ends its texts with [SEP], its end token: padding with that would hide the token that is read."""
+    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
+    model = LlamaForSequenceClassification(config).eval()
+    name = _save(model, tmp_path)
+    settings = tmp_path / "tokenizer_config.json"
+    kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "pad_token"}
+    settings.write_text(json.dumps(kept | {"pad_token": None}))
+    table = tmp_path / "own.csv"
+    table.write_text(
+        "text,label\n" + "\n".join(f"{'a b ' * (n % 3 + 1)}c,{('negative', 'positive')[n % 2]}" for n in range(9))
+    )
+    loaded = load_model(name, device="cpu")
+    assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id == loaded.tokenizer.unk_token_id
+    right = 0
+    for n in range(9):
+        ids = loaded.tokenizer(f"{'a b ' * (n % 3 + 1)}c", return_tensors="pt")["input_ids"]
+        right += int(model(ids).logits.argmax()) == n % 2
+    assert evaluate(loaded, "sentiment", data=str(table), sequence_length=32).value == pytest.approx(right / 9)
 
 
 def test_dtype_is_followed(tmp_path: Path) -> None:
