@@ -161,6 +161,43 @@ class RunResult(_Record):
     environment: dict[str, str] = {}
 
 
+class MaskCell(_Record):
+    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
+
+    ``stderr`` is the metric's standard error over ``n`` items.
+    """
+
+    criterion: Criterion
+    reconstruction: Reconstruction
+    error: float
+    task: Task | None = None
+    value: float | None = None
+    stderr: float | None = None
+    n: int | None = None
+
+
+class MaskTable(_Record):
+    """Masks of some criteria under the repairs of some reconstructions, as far as they are computed.
+
+    Of ``spec`` criterion, schedule and quantisation say nothing: a row has its own criterion, and every mask is of one
+    one-shot calibration. ``dense`` is the metric of the dense model.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    spec: PruneSpec
+    dense: Evaluation | None = None
+    cells: list[MaskCell] = []
+    environment: dict[str, str] = {}
+
+    def beside(self, older: MaskTable | None) -> MaskTable:
+        """This table with the cells of an ``older`` one that it lacks, unless that is of another recipe or another machine."""
+        if older is None or (older.spec, older.environment) != (self.spec, self.environment):
+            return self
+        known = {(cell.criterion, cell.reconstruction) for cell in self.cells}
+        kept = [cell for cell in older.cells if (cell.criterion, cell.reconstruction) not in known]
+        return self.model_copy(update={"dense": self.dense or older.dense, "cells": [*kept, *self.cells]})
+
+
 class Quartiles(_Record):
     """The middle of some timings, and the quartiles around it."""
 

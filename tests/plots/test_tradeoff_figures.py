@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.compare import compare
-from liar.mask_table import MaskCell
 from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.plots.frame import RECONSTRUCTION_COLOURS
 from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
-from liar.results import RunResult, Variant
+from liar.results import MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import classifier_run, language_run, speed
 
