@@ -28,7 +28,7 @@ from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
 from liar.view import View
-from liar.words import count, metric_value
+from liar.words import metric_value, sample
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -249,7 +249,7 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     if dense is None:
         return f"{begun}."
     value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
-    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {count(dense.n)})."
+    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
 
 
 def _mask_twin(cells: Sequence[MaskCell]) -> str:
