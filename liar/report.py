@@ -75,7 +75,7 @@ def html_report(result: RunResult) -> str:
         result=result,
         verdict=verdict(result),
         parameters=parameters(result),
-        recipe=recipe(result),
+        recipe=recipe(result.spec),
         settings=_settings(result.spec),
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,

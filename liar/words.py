@@ -98,9 +98,8 @@ def rounding(result: Outcome) -> str | None:
     )
 
 
-def recipe(result: Outcome) -> str:
-    """The choices that made this run, in the order in which they act."""
-    spec = result.spec
+def recipe(spec: PruneSpec) -> str:
+    """The choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
