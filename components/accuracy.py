@@ -9,11 +9,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.costs import CostsPanel
-from components.panel import Updates
+from components.panel import NO_RUN, Updates
 from liar.plots import metric_bars
 from liar.quantized_words import quantizations
 from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
-from liar.spec import Task
+from liar.spec import PruneSpec, Task
 from liar.words import (
     CHANGE_GROUPS,
     ChangeGroup,
@@ -23,6 +23,7 @@ from liar.words import (
     in_doubt,
     metric_value,
     recovery,
+    sample,
     variant_name,
 )
 
@@ -58,6 +59,9 @@ class AccuracyPanel:
 
     def show(self, result: RunResult) -> Updates:
         return {self.plot: metric_bars(result), self.table: _table(result), self.changes: _changes(result)}
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
 
     def wire(self) -> None:
         self.costs.wire()
@@ -100,7 +104,7 @@ def _cells(result: RunResult, item: Evaluation) -> str:
     cells = [
         metric_value(item.value, item.metric),
         f"± {metric_value(item.stderr, item.metric)}",
-        f"{item.n:,} {'windows' if item.metric == 'perplexity' else 'texts'}",
+        sample(item),
         beside_dense(result, item) or "—",
         _recovery(result, item.task) if item.variant == "reconstructed" else "—",
     ]

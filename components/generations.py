@@ -12,12 +12,14 @@ from gradio.blocks import Block
 from components import status
 from components.answers import legend, live_answers, stored_answers
 from components.job import Job, Snapshot
-from components.panel import HEARD, QUIET, Updates
+from components.panel import HEARD, NO_RUN, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
 from components.rate import client_of
 from components.work import models_of, stored
 from liar.errors import InvalidSpecError, LiarError
+from liar.models.presets import PRESETS
 from liar.results import RunResult
+from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -99,6 +101,17 @@ class GenerationsPanel:
             **self._controls(result.spec.model, writes),
             self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
             self.stored: stored_answers(result),
+        }
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        writes = _is_writer(spec)
+        first = preset_prompts(spec.model, writes=writes)[0]
+        return {
+            **self._controls(spec.model, writes),
+            self.prompt: gr.update(value=first, label=_prompt_label(writes)),
+            self.status: "",
+            self.live: "",
+            self.stored: f"<p>{NO_RUN}</p>",
         }
 
     def _controls(self, model: str, writes: bool) -> Updates:
@@ -241,3 +254,10 @@ def _writes(result: RunResult) -> bool:
     if result.evaluations:
         return any(item.metric == "perplexity" for item in result.evaluations)
     return result.model.family != "bert"
+
+
+def _is_writer(spec: PruneSpec) -> bool:
+    """The same of a recipe, as far as its task or the list of models tells before the model is loaded."""
+    if spec.evaluate:
+        return "perplexity" in spec.evaluate
+    return next((preset.family != "bert" for preset in PRESETS if preset.id == spec.model), True)

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import DOWNLOAD
 from components.panel import HEARD, QUIET, Updates
 from liar.compare import RunComparison, compare
 from liar.errors import LiarError, StorageError
@@ -19,6 +20,7 @@ from liar.files import write_atomically
 from liar.labels import run_labels
 from liar.plots import comparison_heatmap
 from liar.results import VARIANTS, Evaluation, Measured, RunResult
+from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
 from liar.words import count, metric_change, metric_value
@@ -41,18 +43,6 @@ element.addEventListener('click', (event) => {
 """Makes the buttons of a :func:`runs_table` into ``select`` events that carry the key of their run."""
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
-
-_DOWNLOAD = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-"""
 
 _NONE = "<p>No run is kept yet: choose a recipe and press “Apply”.</p>"
 _GONE = "That run is not kept here any more."
@@ -100,6 +90,9 @@ class RunsPanel:
             self.b: gr.update(choices=choices),
         }
 
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.table: _listing(self.studio.store.summaries(), "")}
+
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""
         bus = self.bus
@@ -109,7 +102,7 @@ class RunsPanel:
         compared: list[Block] = [self.comparison, self.heatmap, self.said]
         gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **QUIET)
         made = self.download.click(self.file_of, self.a, [self.file, self.said], **QUIET)
-        made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+        made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         if self.may_delete:
             left: list[Block] = [self.table, self.a, self.b, *compared]
             self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **QUIET)

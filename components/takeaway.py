@@ -10,7 +10,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import QUIET, Updates
+from components.browser import DOWNLOAD
+from components.panel import NO_RUN, QUIET, Updates
 from liar.errors import LiarError, StorageError
 from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.files import write_atomically
@@ -55,18 +56,6 @@ element.addEventListener('click', async (event) => {
   part('.copied').textContent = 'Copied.';
 });
 fill();
-"""
-
-_DOWNLOAD = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
 """
 
 # White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
@@ -125,12 +114,23 @@ class TakeawayPanel:
             **{button: gr.update(interactive=True) for button in (*self.buttons.values(), self.picture)},
         }
 
+    def blank(self, spec: PruneSpec) -> Updates:
+        buttons = (*self.buttons.values(), self.picture)
+        return {
+            self.spec: None,
+            self.link: _named(None),
+            self.command: "",
+            self.python: "",
+            self.problem: status.note(NO_RUN),
+            **{button: gr.update(interactive=False) for button in buttons},
+        }
+
     def wire(self) -> None:
         """Connect the buttons, and follow the recipe."""
         for ending, button in self.buttons.items():
             # One click: the file is made, and the browser fetches it at once.
             made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         self.picture.click(None, self.link, self.problem, js=_PICTURE, **QUIET)
         gr.on(
             [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET

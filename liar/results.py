@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
+from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind, Task
 
 SCHEMA_VERSION = 1
 
@@ -85,6 +86,8 @@ class Items(_Record):
 class Evaluation(_Record):
     """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows.
 
+    ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
+    ``sequence_length`` tokens; None where an older file does not say.
     ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
     """
 
@@ -95,6 +98,7 @@ class Evaluation(_Record):
     n: int
     stderr: float
     sequence_length: int | None = None
+    separator: Separator | None = None
     items: Items | None = None
 
 
@@ -166,7 +170,29 @@ class SpeedGain(_Record):
     gain: Quartiles
 
 
-class RunResult(_Record):
+class StoredRun(BaseModel):
+    """What was written as JSON by this or an older version: choices that a file does not name are as they were then."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        if isinstance(data.get("spec"), dict):
+            data["spec"] = {**BASELINE, **data["spec"]}
+        if isinstance(data.get("evaluations"), list):
+            data["evaluations"] = [_with_separator(item) for item in data["evaluations"]]
+        return data
+
+
+def _with_separator(evaluation: Any) -> Any:
+    if isinstance(evaluation, Mapping) and evaluation.get("metric") == "perplexity":
+        return {"separator": BASELINE["separator"], **evaluation}
+    return evaluation
+
+
+class RunResult(StoredRun, _Record):
     """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
 
     ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that of the
@@ -188,6 +214,43 @@ class RunResult(_Record):
     warnings: list[str] = []
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}
+
+
+class MaskCell(_Record):
+    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
+
+    ``stderr`` is the metric's standard error over ``n`` items.
+    """
+
+    criterion: Criterion
+    reconstruction: Reconstruction
+    error: float
+    task: Task | None = None
+    value: float | None = None
+    stderr: float | None = None
+    n: int | None = None
+
+
+class MaskTable(_Record):
+    """Masks of some criteria under the repairs of some reconstructions, as far as they are computed.
+
+    Of ``spec`` criterion, schedule and quantisation say nothing: a row has its own criterion, and every mask is of one
+    one-shot calibration. ``dense`` is the metric of the dense model.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    spec: PruneSpec
+    dense: Evaluation | None = None
+    cells: list[MaskCell] = []
+    environment: dict[str, str] = {}
+
+    def beside(self, older: MaskTable | None) -> MaskTable:
+        """This table with the cells of an ``older`` one that it lacks, unless that is of another recipe or another machine."""
+        if older is None or (older.spec, older.environment) != (self.spec, self.environment):
+            return self
+        known = {(cell.criterion, cell.reconstruction) for cell in self.cells}
+        kept = [cell for cell in older.cells if (cell.criterion, cell.reconstruction) not in known]
+        return self.model_copy(update={"dense": self.dense or older.dense, "cells": [*kept, *self.cells]})
 
 
 class Costs(_Record):

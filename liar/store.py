@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.models.demo import cache_folder
-from liar.results import Evaluation, ModelInfo, RunResult, SpeedGain, Totals
+from liar.results import Evaluation, ModelInfo, RunResult, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def default_folder() -> Path:
     return Path(chosen).expanduser() if chosen else cache_folder() / "runs"
 
 
-class RunSummary(BaseModel):
+class RunSummary(StoredRun, BaseModel):
     """What a table or a figure of many runs needs; sites and texts stay on the disk.
 
     ``saved`` is when the run was kept (UTC); None for a shipped one, which cannot be deleted.
@@ -85,6 +85,11 @@ class RunStore:
     def find(self, spec: PruneSpec) -> RunResult | None:
         """The run of this spec, else None."""
         return self.load(spec.key)
+
+    def shipped_of(self, model: str) -> RunResult | None:
+        """The run of ``model`` that came with the program, else None."""
+        runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
+        return next((run for run in runs if run is not None and run.spec.model == model), None)
 
     def runs(self) -> list[RunResult]:
         """Every readable run, newest first, the shipped ones last; each key once."""

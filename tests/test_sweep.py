@@ -15,9 +15,9 @@ from liar.data.tasks import LabelledText
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.events import Evaluated, Progress
-from liar.mask_table import MaskCell, mask_table_steps
+from liar.mask_table import mask_table_steps
 from liar.models.catalog import LoadedModel
-from liar.results import Evaluation, RunResult
+from liar.results import Evaluation, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from liar.store import RunStore
 from liar.sweep import SweepSpec, ratios_between, sweep_steps

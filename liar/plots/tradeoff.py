@@ -24,7 +24,7 @@ from liar.plots.frame import (
 from liar.results import Evaluation, Quartiles, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
-from liar.words import count, metric_value
+from liar.words import count, metric_value, sample
 
 if TYPE_CHECKING:  # the cells come with torch, the figures without
     pass
@@ -304,10 +304,17 @@ def _marks(
         marker={
             "color": line.colour,
             "symbol": line.symbol,
+            "opacity": 1,  # marks of several sizes are translucent otherwise
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        error_y={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
+        error_y={  # in the colour of the marks: any other would hide them where the error is small
+            "type": "data",
+            "array": [item.stderr for item in items],
+            "color": line.colour,
+            "thickness": 1.2,
+            "width": 4,
+        },
         customdata=keys,
         hovertext=list(words),
         hovertemplate="%{hovertext}<extra></extra>",
@@ -358,4 +365,4 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 
 def _value_words(item: Evaluation) -> str:
     value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
-    return f"{item.metric} {value} ± {stderr} (one standard error, n = {item.n:,})"
+    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"

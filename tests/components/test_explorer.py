@@ -9,6 +9,7 @@ import pytest
 
 from app import build
 from components.explorer import Explorer
+from components.prompts import preset_prompts
 from components.recipe import default_spec
 from components.registry import ModelRegistry
 from components.studio import Studio
@@ -17,7 +18,8 @@ from liar.events import Event, Progress
 from liar.forecast import forecast
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
+from liar.store import RunStore
+from liar.view import Layout, View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 
@@ -63,8 +65,8 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     assert "Predicted" in visitor.sees(page.verdict.text)
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
     assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
-    assert visitor.sees(page.address) == "ratio=0.25&evaluate=perplexity"
-    assert "shown before" in visitor.sees(page.banner)
+    assert visitor.sees(page.address) == PruneSpec(ratio=0.25, evaluate=("perplexity",)).to_query()
+    assert "Still the run of another recipe" in visitor.sees(page.provenance.line)
     assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
     assert visitor.sees(page.accuracy.table) == measures
     assert "the recipe differs" in visitor.sees(page.takeaway.difference), "whoever listens to the recipe has heard"
@@ -76,7 +78,7 @@ def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
     visitor.sets(page.recipe.ratio, 0.25)
     visitor.sets(page.recipe.ratio, run.spec.ratio)
     assert "Measured" in visitor.sees(page.verdict.text)
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
     assert visitor.sees(page.takeaway.difference) == ""
 
 
@@ -88,9 +90,9 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     visitor.sets(page.recipe.ratio, 0.3)
     assert visitor.state(page.bus.shown) == other.spec.key
     assert "77.7" in visitor.sees(page.accuracy.table)
-    assert other.spec.to_query() == visitor.sees(page.takeaway.link)["query"]
+    assert visitor.state(page.takeaway.spec) == other.spec
     assert visitor.sees(page.layers.table).count("data-site=") == 30
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
     studio: Studio, run: RunResult, control: str, value: Any, event: str, said: str
 ) -> None:
     page, visitor = opened(studio)
-    seen = [page.verdict.text, page.layers.table, page.address, page.banner, page.accuracy.table]
+    seen = [page.verdict.text, page.layers.table, page.address, page.provenance.line, page.accuracy.table]
     before = [visitor.sees(component) for component in seen]
     visitor.sets(page.recipe.controls[control], value, event)
     assert said in visitor.sees(page.line)
@@ -122,6 +124,8 @@ def test_a_recipe_without_a_forecast_says_why(studio: Studio, run: RunResult) ->
     assert "would leave layers.0.attention without units" in visitor.sees(page.line)
     assert visitor.state(page.bus.spec).ratio == 0.9, "it is the recipe all the same"
     assert "ratio=0.9" in visitor.sees(page.address)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "would leave layers.0.attention without units" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.ratio, 0.3)
     assert visitor.sees(page.line) == ""
 
@@ -177,8 +181,59 @@ def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Stu
     assert "ratio=0.25" in visitor.sees(page.address)
 
 
+@pytest.mark.parametrize("query", ["", "separator=auto&seed=7", "separator=auto&seed=7&site=layers.1.ffn"])
+def test_the_headline_never_speaks_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
+    """Chosen or linked, known or not: what still shows the run of before says so, and in its own place."""
+    page, visitor = opened(studio, query)
+    if not query:
+        visitor.sets(page.recipe.seed, 7, "blur")
+    spec = visitor.state(page.bus.spec)
+    assert spec.seed == 7
+    assert f'data-recipe="{spec.key}"' in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "seed 7" in visitor.sees(page.verdict.text)
+    assert "Measured" not in visitor.sees(page.verdict.text)
+    for below in (page.layers.heading, page.provenance.line):
+        assert f'data-recipe="{run.spec.key}" data-chosen="{spec.key}"' in visitor.sees(below)
+        assert "Still the run of another recipe (demo/smollm2-135m" in visitor.sees(below)
+
+
+@pytest.mark.parametrize("query", ["", "model=somebody/else", "model=somebody/else&site=layers.1.ffn"])
+def test_of_another_model_that_nobody_knows_nothing_is_shown(studio: Studio, run: RunResult, query: str) -> None:
+    page, visitor = opened(studio, query)
+    if not query:
+        visitor.sets(page.recipe.model, "somebody/else")
+    assert "somebody/else: 50 %" in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert visitor.sees(page.layers.plot) is None
+    for below in (page.layers.heading, page.layers.table, page.provenance.line):
+        assert "data-recipe" not in visitor.sees(below)
+
+
+def test_the_heatmap_says_itself_whether_it_was_measured(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Predicted"), (run.spec.ratio, "Measured")):
+        visitor.sets(page.recipe.ratio, ratio)
+        assert f">{origin}</span></h3>" in visitor.sees(page.layers.heading)
+        assert f'data-recipe="{visitor.state(page.bus.spec).key}"' in visitor.sees(page.layers.heading)
+        assert "another recipe" not in visitor.sees(page.layers.heading)
+
+
+def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
+    """Without a run of before, the forecast of another recipe must not stay."""
+    studio.atlases.save(tiny_atlas(default_spec()))
+    page, visitor = opened(studio)
+    assert "Predicted" in visitor.sees(page.layers.heading)
+    visitor.sets(page.recipe.model, "somebody/else")
+    assert "Predicted" not in visitor.sees(page.layers.heading)
+    assert visitor.sees(page.layers.plot) is None
+    assert visitor.sees(page.layers.table) == ""
+
+
 def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
+    page, visitor = opened(
+        studio, "separator=auto&edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn"
+    )
     inspector = page.layers.inspector
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
     assert visitor.sees(inspector.ratio) == 0.25
@@ -193,6 +248,71 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
     assert visitor.sees(page.address).count("edits=") == 2
 
 
+# -- another model ------------------------------------------------------------------------------------------------------
+
+
+def chosen(page: Page, visitor: Visitor, model: str) -> None:
+    """Choose a model; at no moment do the answers and their controls speak of a language model beside it."""
+    visitor.holds(page.recipe.model, model)
+    desk = page.generations
+    for _ in visitor.steps(page.recipe.model, "input"):
+        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.button)]
+        assert not [words for words in said if "France" in words or words == "Generate"]
+        assert visitor.prop(desk.prompt, "label") == "Sentence"
+        assert not visitor.prop(desk.settings, "visible")
+        assert "perplexity" not in visitor.sees(page.accuracy.table)
+
+
+def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: RunResult) -> None:
+    """Its shipped run removes heads as well, which no control of the simple layout can say."""
+    own = classifier_run()
+    RunStore(studio.store.shipped).save(own)
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.25)
+    chosen(page, visitor, own.spec.model)
+    assert visitor.state(page.bus.spec) == own.spec
+    assert visitor.state(page.bus.shown) == own.spec.key
+    assert visitor.sees(page.recipe.targets) == "both"
+    assert "sentiment accuracy" in visitor.sees(page.verdict.text)
+    assert "86.3 %" in visitor.sees(page.generations.stored)
+    assert visitor.sees(page.generations.prompt) == preset_prompts(own.spec.model)[0]
+    visitor.sets(page.recipe.model, run.spec.model)
+    assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity",))
+    assert visitor.sees(page.recipe.targets) == "ffn"
+    assert visitor.sees(page.generations.prompt) == preset_prompts(run.spec.model)[0]
+
+
+@pytest.mark.parametrize("layout", ["simple", "full"])
+def test_a_model_without_a_run_leaves_nothing_of_another_one(studio: Studio, run: RunResult, layout: Layout) -> None:
+    page, visitor = opened(studio)
+    visitor.state_is(page.bus.view, View(layout=layout))
+    chosen(page, visitor, "demo/minilm-sentiment")
+    assert visitor.state(page.bus.shown) == ""
+    assert "No run of this recipe" in visitor.sees(page.generations.stored)
+    assert "No run of this recipe" in visitor.sees(page.accuracy.table)
+    assert visitor.state(page.takeaway.spec) is None
+    visitor.does(page.generations.button, "click")
+    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.status)
+
+
+def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> None:
+    RunStore(studio.store.shipped).save(classifier_run())
+    page, visitor = opened(studio)
+    visitor.state_is(page.bus.view, View(layout="full"))
+    visitor.sets(page.recipe.ratio, 0.25)
+    chosen(page, visitor, "demo/minilm-sentiment")
+    assert (visitor.state(page.bus.spec).targets, visitor.state(page.bus.spec).ratio) == ("ffn", 0.25)
+
+
+def test_a_link_to_another_model_leaves_nothing_of_the_first(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    visitor = Visitor(page.blocks, "model=demo/minilm-topic")
+    visitor.opens()
+    assert "No run of this recipe" in visitor.sees(page.generations.stored)
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
+    assert visitor.state(page.bus.shown) == ""
+
+
 # -- opening a stored run -----------------------------------------------------------------------------------------------
 
 
@@ -200,7 +320,7 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
     other = classifier_run()
     studio.store.save(other)
     page, _ = opened(studio)
-    updates = page.explorer.open(other.spec.key, View())
+    updates = page.explorer.open(other.spec.key, View(), run.spec)
     assert updates[page.recipe.model] == other.spec.model
     assert updates[page.bus.spec] == updates[page.recipe.base] == other.spec
     assert updates[page.bus.shown] == other.spec.key
@@ -211,7 +331,7 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
 
 def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> None:
     page, _ = opened(studio)
-    updates = page.explorer.open("0" * 64, View())
+    updates = page.explorer.open("0" * 64, View(), run.spec)
     assert list(updates) == [page.line]
     assert "not kept here any more" in updates[page.line]
 
@@ -241,7 +361,7 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
     page, visitor = opened(studio)
     assert visitor.prop(page.explorer.calibrate_button, "visible") is True
     assert "“Calibrate” reads it once" in visitor.sees(page.line)
-    assert "No run is stored yet" in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.criterion, "wanda")
     assert models == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,7 @@ from components.profile import LOCAL, PUBLIC
 from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
-from liar.events import Evaluated, Progress
-from liar.mask_table import MaskCell
+from liar.events import Progress
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -110,7 +108,7 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
         built = TradeoffPanel(studio, Bus(runs[0].spec, View(), ""), runs[0])
     expected = {run.spec.key for run in runs}
     assert all(key in str(built.table.value) for key in expected)
-    assert "All 2 stored runs" in str(built.sentence.value)
+    assert "2 runs that differ from the recipe" in str(built.sentence.value)
     updates = page.drawn()
     assert points_of(updates[page.panel.ratio]) == points_of(updates[page.panel.pareto]) == expected
 
@@ -126,6 +124,23 @@ def test_runs_like_the_recipe_come_first_and_all_others_when_asked(page: Page) -
         page.store.save(run)
     assert points_of(page.drawn()[page.panel.ratio]) == {run.spec.key for run in alike}
     assert points_of(page.drawn(everything=True)[page.panel.ratio]) == {run.spec.key for run in (*alike, other)}
+
+
+def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None:
+    """Neither few runs like the recipe nor none of them tick the box."""
+    model = page.spec.model
+    others = [language_run(allocation="uniform"), language_run(allocation="global")]
+    for run in others:
+        page.store.save(run)
+    said = page.drawn()[page.panel.sentence]
+    assert points_of(page.drawn()[page.panel.ratio]) == set()
+    assert f"2 runs of {model} are stored, none like the recipe" in said
+    page.store.save(language_run())
+    assert points_of(page.drawn()[page.panel.ratio]) == {language_run().spec.key}
+    said = page.drawn()[page.panel.sentence]
+    assert "1 run that differs from the recipe in no more than" in said
+    assert f"3 runs of {model} are stored." in said
+    assert f"All 3 stored runs of {model}." in page.drawn(everything=True)[page.panel.sentence]
 
 
 def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: Page) -> None:
@@ -225,31 +240,6 @@ def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, c
     assert asked == []
 
 
-# -- the table of masks -------------------------------------------------------------------------------------------------
-
-
-def test_cells_appear_one_by_one_beside_the_dense_model(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    def steps(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
-        yield Progress("calibrate", 0, 4, "One calibration for all runs")
-        yield Evaluated(language_run().evaluations[0])
-        for criterion in criteria:
-            for name in reconstructions:
-                yield MaskCell(
-                    criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=42.4, stderr=2, n=20
-                )
-
-    monkeypatch.setattr("liar.mask_table.mask_table_steps", steps)
-    masks = page.panel.masks
-    updates = list(masks.compute(page.spec, ["obs", "wanda"], ["liar", "none"], REQUEST))
-    last = next(update for update in reversed(updates) if masks.plot in update)
-    (grid,) = last[masks.plot]["value"].data
-    assert list(grid.y) == ["wanda", "obs"], "in the order of the registry, whatever was clicked first"
-    assert all("42.4" in text for line in grid.text for text in line)
-    assert "perplexity 16.2 ± 0.8" in last[masks.words]
-    assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
-    assert "Done: 2 criteria under 2 reconstructions." in str(updates[-1][masks.work.status])
-
-
 def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: Any) -> None:
     leave = Event()
 
@@ -274,12 +264,6 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
     assert list(work.resume(page.panel._watch, id, REQUEST)) == [{work.status: gr.skip()}], "it has ended"
-
-
-def test_a_table_without_rows_starts_nothing(page: Page) -> None:
-    masks = page.panel.masks
-    (only,) = masks.compute(page.spec, [], ["none"], REQUEST)
-    assert "at least one criterion" in only[masks.work.status]
 
 
 @pytest.mark.parametrize(

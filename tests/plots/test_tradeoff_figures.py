@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.compare import compare
-from liar.mask_table import MaskCell
 from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.plots.frame import RECONSTRUCTION_COLOURS
 from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
-from liar.results import RunResult, Variant
+from liar.results import MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import classifier_run, gain, language_run, speed
 
@@ -86,6 +85,13 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
     drawn = ratio_figure([run(0.5, calibration=nasty), run(0.5)], "perplexity").to_json()
     assert nasty not in drawn
     assert "&lt;b&gt;" in drawn
+
+
+def test_whiskers_have_the_colour_of_their_marks() -> None:
+    for figure in (ratio_figure([run(0.2), run(0.5)], "perplexity"), pareto_figure([run(0.2), run(0.5)], "perplexity")):
+        marked = [trace for trace in figure.data if trace.error_y.array is not None]
+        assert marked
+        assert all(trace.error_y.color == trace.marker.color for trace in marked)
 
 
 def test_the_selected_run_stands_out() -> None:
