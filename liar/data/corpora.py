@@ -20,6 +20,7 @@ from liar.data.texts import WIKI, Sample, read_samples
 from liar.errors import CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import problem_of
+from liar.models.memory import BATCH
 from liar.spec import AUTO, Separator
 
 if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
@@ -42,7 +43,7 @@ def calibration_batches(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = 8,
+    batch_size: int = BATCH,
 ) -> list[Batch]:
     """At least ``tokens`` real tokens of the training part of ``source``, on the CPU; equal seeds give equal batches.
 
