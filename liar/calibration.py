@@ -18,7 +18,7 @@ from torch import Tensor
 from liar.allocation import Candidate, nearest_removed
 from liar.atlas import RATIOS
 from liar.criteria import Evidence, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
@@ -27,7 +27,7 @@ from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
 from liar.moments import SiteMoments
-from liar.results import SiteCurves
+from liar.results import CalibrationText, SiteCurves
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Targets
 from liar.timing import finish
@@ -42,13 +42,14 @@ class Calibration:
 
     Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
     time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
-    ``masked``, sensitivities where ``sensitive``.
+    ``masked``, sensitivities where ``sensitive``; ``text`` says what was read.
     """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
     masked: bool = False
     sensitive: bool = False
+    text: CalibrationText | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -160,7 +161,7 @@ def calibration_steps(
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it."""
     with readable_failures():
-        batches = calibration_batches(source, loaded, tokens, sequence_length, seed)
+        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed)
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0
@@ -177,7 +178,7 @@ def calibration_steps(
         for visit in walk(loaded.adapter, batches, targets):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found, masked=gradients, sensitive=sensitivity)
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, text=text)
 
 
 @torch.no_grad()

@@ -102,7 +102,14 @@ def measurement(result: RunResult, task: Task) -> str:
     if first.metric == "perplexity":
         length = f" of {first.sequence_length} tokens" if first.sequence_length else ""
         return f"perplexity, {first.n:,} windows{length}"
-    return f"{task} accuracy, {first.n:,} texts"
+    return f"{task} accuracy, {_texts_read(first)}"
+
+
+def _texts_read(item: Evaluation) -> str:
+    """``1,200 of 1,590 texts of at most 256 tokens, 3 of them cut``."""
+    read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+    length = f" of at most {item.sequence_length:,} tokens" if item.sequence_length else ""
+    return f"{read} texts{length}" + (f", {item.cut:,} of them cut" if item.cut else "")
 
 
 def metric_value(value: float, metric: str) -> str:
