@@ -9,11 +9,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.costs import CostsPanel
-from components.panel import Updates
+from components.panel import NO_RUN, Updates
 from liar.plots import metric_bars
 from liar.quantized_words import quantizations
 from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
-from liar.spec import Task
+from liar.spec import PruneSpec, Task
 from liar.words import (
     CHANGE_GROUPS,
     ChangeGroup,
@@ -58,6 +58,9 @@ class AccuracyPanel:
 
     def show(self, result: RunResult) -> Updates:
         return {self.plot: metric_bars(result), self.table: _table(result), self.changes: _changes(result)}
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
 
     def wire(self) -> None:
         self.costs.wire()

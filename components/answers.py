@@ -42,7 +42,9 @@ def stored_answers(result: RunResult) -> str:
 
 def live_answers(prompt: str, heard: list[Any]) -> str:
     """What a job has handed out so far: pieces of an answer and then the whole of it, for each variant, and edits."""
-    from liar.variants import Edited, Heard
+    if not heard:
+        return ""
+    from liar.variants import Edited, Heard  # loads torch
 
     said: dict[Variant, Generation] = {}
     edits: dict[Variant, list[EditedAnswer]] = {}
@@ -56,8 +58,6 @@ def live_answers(prompt: str, heard: list[Any]) -> str:
             said[item.variant], unfinished = item, None
         elif isinstance(item, Edited):
             edits[item.variant] = item.answers
-    if not said:
-        return ""
     return f"<h4>Your question</h4>{_answers(prompt, said, unfinished)}{_edits(said, edits) if edits else ''}"
 
 

@@ -12,9 +12,9 @@ from gradio.blocks import Block
 from components import status
 from components.address import query_of
 from components.layers import LayersPanel
-from components.panel import HEARD, Panel, Updates, show_all
+from components.panel import HEARD, Panel, Updates, blank_all, over, show_all
 from components.rate import client_of
-from components.recipe import Recipe
+from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
 from components.work import loaded_for
@@ -57,7 +57,7 @@ class Explorer:
         moves = [*self.recipe.moves, self.drawn.change]
         gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
         self.bus.view.change(self.look, self.seen, self.outputs, trigger_mode="always_last", **HEARD)
-        self.bus.open.change(self.open, [self.bus.open, self.bus.view], self.outputs, **HEARD)
+        self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **HEARD)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **HEARD)
         told: list[Block] = [self.line, self.calibrate_button, self.drawn]
         self.calibrate_button.click(self.calibrate, self.recipe.inputs, told, **HEARD)
@@ -82,8 +82,23 @@ class Explorer:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        updates = self.draw(spec, view, shown)
-        return updates if spec.model == base.model else {**updates, **self.recipe.fill(spec)}
+        return self.draw(spec, view, shown) if spec.model == base.model else self.turn(spec, view)
+
+    def turn(self, spec: PruneSpec, view: View) -> Updates:
+        """Another model: all that is shown is its own, in one answer.
+
+        The simple layout says no more than model and ratio. What it hides may not suit another model, so there the choice
+        opens the run of the model that came with the program; without one it goes back to the defaults.
+        """
+        if view.layout == "simple":
+            own = self.studio.store.shipped_of(spec.model)
+            spec = own.spec if own else measured_on_its_task(PruneSpec(model=spec.model, ratio=spec.ratio))
+        return self.show_model(spec, view)
+
+    def show_model(self, spec: PruneSpec, view: View) -> Updates:
+        """A recipe of another model than that of the run shown, of which nothing stays on the page."""
+        nothing: Updates = {self.bus.shown: "", **blank_all(self.panels, spec)}
+        return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
     def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """The inspector of a site decided something; the recipe says so."""
@@ -103,12 +118,14 @@ class Explorer:
             updates |= self._picture(spec, view, result)
         return updates
 
-    def open(self, key: str, view: View) -> Updates:
+    def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """Another panel asks for a stored run."""
         result = self.studio.store.load(key) if key else None
         if result is None:
             words = "That run is not kept here any more." if key else ""
             return {self.line: status.problem(words) if words else gr.skip()}
+        if result.spec.model != spec.model:
+            return self.show_model(result.spec, view)
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 
     def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,16 +12,17 @@ from gradio.blocks import Block
 from components import status
 from components.answers import legend, live_answers, stored_answers
 from components.job import Job, Snapshot
-from components.panel import HEARD, QUIET, Updates
+from components.panel import HEARD, NO_RUN, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
 from components.rate import client_of
-from components.work import again
+from components.work import models_of, stored
 from liar.errors import InvalidSpecError, LiarError
+from liar.models.presets import PRESETS
 from liar.results import RunResult
+from liar.spec import PruneSpec
 
-if TYPE_CHECKING:  # these load torch, which takes seconds
+if TYPE_CHECKING:
     from components.studio import Bus, Studio
-    from liar.variants import Variants
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,25 @@ MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
+_ASK, _RESTORE = "ask", "restore and ask"
+"""Kinds of jobs."""
+
 _ABSENT = (
-    "The three models of this run are not in memory. “Bring them back” prunes once more by its recipe, and then they "
-    "answer new questions."
+    "Models that are not in memory come back with the first question: they are pruned to the stored masks, which takes one "
+    "pass over the calibration text, and nothing is measured again."
 )
 
 
 class GenerationsPanel:
-    """Questions to the models of the run shown while they are in memory, and the answers that are stored with it."""
+    """Questions to the models of the run shown, and the answers that are stored with it.
+
+    A question is one job: models that are no longer in memory are restored first.
+    """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        presets = preset_prompts(result.spec.model if result else "")
         writes = result is None or _writes(result)
+        presets = preset_prompts(result.spec.model if result else "", writes=writes)
         absent = result is not None and self._is_absent(result.spec.key)
         gr.HTML(
             "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
@@ -68,7 +75,6 @@ class GenerationsPanel:
         with gr.Row(elem_id="generations-actions"):
             self.button = gr.Button(_button_label(writes), variant="primary", min_width=140)
             self.stop = gr.Button("Stop", interactive=False, min_width=80)
-            self.bring = gr.Button("Bring them back", visible=absent, min_width=140)
         self.status = gr.HTML(status.note(_ABSENT) if absent else "", elem_id="generations-status")
         self.colour = gr.Checkbox(
             False,
@@ -87,25 +93,41 @@ class GenerationsPanel:
     @property
     def outputs(self) -> list[Block]:
         by_kind: list[Block] = [self.prompt, self.settings, self.button, self.colour, self.legend]
-        return [*self.presets, *by_kind, self.bring, self.status, self.stored]
+        return [*self.presets, *by_kind, self.status, self.live, self.stored]
 
     def show(self, result: RunResult) -> Updates:
         writes = _writes(result)
         return {
-            **dict(zip(self.presets, preset_prompts(result.spec.model), strict=True)),
+            **self._controls(result.spec.model, writes),
+            self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
+            self.stored: stored_answers(result),
+        }
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        writes = _is_writer(spec)
+        first = preset_prompts(spec.model, writes=writes)[0]
+        return {
+            **self._controls(spec.model, writes),
+            self.prompt: gr.update(value=first, label=_prompt_label(writes)),
+            self.status: "",
+            self.live: "",
+            self.stored: f"<p>{NO_RUN}</p>",
+        }
+
+    def _controls(self, model: str, writes: bool) -> Updates:
+        """What suits a model that continues prompts, or one that labels sentences."""
+        return {
+            **dict(zip(self.presets, preset_prompts(model, writes=writes), strict=True)),
             self.prompt: gr.update(label=_prompt_label(writes)),
             self.button: gr.update(value=_button_label(writes)),
             self.settings: gr.update(visible=writes),
             self.colour: gr.update(visible=writes),
             self.legend: gr.update(visible=writes),
-            self.bring: self._bring(result.spec.key),
-            self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
-            self.stored: stored_answers(result),
         }
 
     def wire(self) -> None:
         """Connect the buttons, and clear the desk when another run is shown."""
-        line: list[Block] = [self.button, self.bring, self.stop, self.status, self.job]
+        line: list[Block] = [self.button, self.stop, self.status, self.job]
         for preset in self.presets:
             preset.click(lambda words: words, preset, self.prompt, **QUIET)
         asking = gr.on(
@@ -116,13 +138,12 @@ class GenerationsPanel:
             trigger_mode="once",
             **HEARD,
         )
-        bringing = self.bring.click(self.bring_back, self.bus.shown, line, trigger_mode="once", **HEARD)
         self.stop.click(self.end, self.job, self.stop, **QUIET)
         self.bus.shown.change(
             self.leave,
             [self.job, self.prompt, self.presets[0]],
             [self.button, self.stop, self.job, self.prompt, self.live],
-            cancels=[asking, bringing],
+            cancels=[asking],
             **QUIET,
         )
 
@@ -131,42 +152,27 @@ class GenerationsPanel:
     def ask(
         self, key: str, text: str, tokens: float, temperature: float, seed: float, request: gr.Request
     ) -> Iterator[Updates]:
-        """Put one prompt to the three models of the run, as a job; what they say appears as they say it."""
+        """Put one prompt to the three models of the run, as a job; what they say appears as they say it.
+
+        Models that are not in memory come back first.
+        """
         try:
             prompt = read_prompt(text, self.studio.profile.prompt_characters)
             choices = self._settings(tokens, temperature, seed)
-            self._variants(key)
+            if absent := self.studio.registry.variants(key) is None:
+                stored(self.studio, key)
             job = self.studio.jobs.submit(
                 str(request.session_hash),
                 f"ask {key} {choices} {prompt}",
                 "Asking the models",
                 lambda: self._questions(key, prompt, choices),
-                kind="ask",
-                client=client_of(request),
-            )
-        except LiarError as error:
-            yield {self.status: status.problem(str(error)), self.bring: self._bring(key)}
-            return
-        yield from self._watch(key, job, lambda snapshot: {self.live: live_answers(prompt, snapshot.partial)})
-
-    def bring_back(self, key: str, request: gr.Request) -> Iterator[Updates]:
-        """Do the run shown again, because the queue hands the models of a finished run to the registry."""
-        result = self.studio.store.load(key) if key else None
-        if result is None:
-            yield {self.status: status.problem("This run is not kept here; apply its recipe to do it again.")}
-            return
-        try:
-            job = self.studio.jobs.submit(
-                str(request.session_hash),
-                key,
-                f"Pruning {result.spec.model} again",
-                lambda: again(self.studio, result),
+                kind=_RESTORE if absent else _ASK,  # of which one takes much longer than the other
                 client=client_of(request),
             )
         except LiarError as error:
             yield {self.status: status.problem(str(error))}
             return
-        yield from self._watch(key, job, lambda _: {})
+        yield from self._watch(job, prompt)
 
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; what was said so far stays."""
@@ -176,8 +182,7 @@ class GenerationsPanel:
 
     def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""
-        job = self.studio.jobs.get(id)
-        if job is not None and job.kind == "ask":  # a run that brings models back may be somebody's Apply as well
+        if (job := self.studio.jobs.get(id)) is not None:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {
             self.button: gr.update(interactive=True),
@@ -192,28 +197,24 @@ class GenerationsPanel:
     def _questions(self, key: str, prompt: str, choices: dict[str, Any]) -> Iterator[Any]:
         from liar.variants import ask
 
-        # Looked up in the worker, because a job that waits must not keep models in memory.
-        yield from ask(self._variants(key), prompt, **choices)
+        # Looked up in the worker, because a job that waits must not keep models in memory. Those of a run that could not be
+        # stored are asked as long as they are there.
+        variants = self.studio.registry.variants(key)
+        if variants is None:
+            variants = yield from models_of(self.studio, stored(self.studio, key), asked=True)
+        yield from ask(variants, prompt, **choices)
 
-    def _watch(self, key: str, job: Job, draw: Callable[[Snapshot], Updates]) -> Iterator[Updates]:
+    def _watch(self, job: Job, prompt: str) -> Iterator[Updates]:
         """Updates while ``job`` goes on, and the buttons as they were when it has ended."""
         still, again = gr.update(interactive=False), gr.update(interactive=True)
-        yield {self.button: still, self.bring: still, self.stop: again, self.job: job.id}
+        yield {self.button: still, self.stop: again, self.job: job.id}
         try:
             for snapshot in self.studio.jobs.watch(job):
-                yield {self.status: _line(job.title, snapshot), **draw(snapshot)}
+                yield {self.status: _line(job.title, snapshot), self.live: live_answers(prompt, snapshot.partial)}
         except Exception:
             log.exception("What the job %r said could not be shown", job.title)
             yield {self.status: status.problem("The answers could not be shown; the log of the server has more.")}
-        yield {self.button: again, self.bring: self._bring(key), self.stop: still, self.job: ""}
-
-    def _variants(self, key: str) -> Variants:
-        if not key:
-            raise InvalidSpecError("No run is shown yet; apply a recipe first.")
-        variants = self.studio.registry.variants(key)
-        if variants is None:
-            raise InvalidSpecError(_ABSENT)
-        return variants
+        yield {self.button: again, self.stop: still, self.job: ""}
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.variants.ask`; raises :class:`InvalidSpecError` for what no control allows."""
@@ -228,9 +229,6 @@ class GenerationsPanel:
 
     def _is_absent(self, key: str) -> bool:
         return bool(key) and self.studio.registry.variants(key) is None
-
-    def _bring(self, key: str) -> Any:
-        return gr.update(visible=self._is_absent(key), interactive=True)
 
 
 def _line(title: str, snapshot: Snapshot) -> str:
@@ -251,5 +249,15 @@ def _button_label(writes: bool) -> str:
 
 def _writes(result: RunResult) -> bool:
     """Whether the model of this run continues prompts; else it labels sentences."""
-    labels = any(answer.probabilities is not None for answer in result.generations)
-    return not labels and not any(item.metric == "accuracy" for item in result.evaluations)
+    if result.generations:
+        return all(answer.probabilities is None for answer in result.generations)
+    if result.evaluations:
+        return any(item.metric == "perplexity" for item in result.evaluations)
+    return result.model.family != "bert"
+
+
+def _is_writer(spec: PruneSpec) -> bool:
+    """The same of a recipe, as far as its task or the list of models tells before the model is loaded."""
+    if spec.evaluate:
+        return "perplexity" in spec.evaluate
+    return next((preset.family != "bert" for preset in PRESETS if preset.id == spec.model), True)

@@ -60,12 +60,15 @@ class Opening:
                 spec, complaint = None, str(error)
         if spec is not None or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
             spec = self.explorer.bus.spec.value if spec is None else measured_on_its_task(spec)
-            updates |= {**self.explorer.recipe.fill(spec), **self.explorer.draw(spec, view, self._first(spec))}
+            updates |= self._draw(spec, view)
         if complaint is not None:
             updates[self.explorer.line] = status.problem(complaint)
         return updates
 
-    def _first(self, spec: PruneSpec) -> str:
-        """The run that the page was built with: it is shown already, unless the link names another one."""
-        built = self.explorer.bus.shown.value
-        return "" if self.explorer.studio.store.find(spec) is not None else str(built)
+    def _draw(self, spec: PruneSpec, view: View) -> Updates:
+        """The page was built with a run, which stays where the link names no other one and no other model."""
+        explorer = self.explorer
+        if explorer.bus.spec.value.model != spec.model:
+            return explorer.show_model(spec, view)
+        shown = "" if explorer.studio.store.find(spec) is not None else str(explorer.bus.shown.value)
+        return {**explorer.recipe.fill(spec), **explorer.draw(spec, view, shown)}

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from gradio.blocks import Block
 
 from liar.results import RunResult
+from liar.spec import PruneSpec
 
 Updates = dict[Block, Any]
 """What an event handler yields: new values for some components; the others stay as they are."""
@@ -22,6 +23,9 @@ HEARD: dict[str, Any] = {"concurrency_limit": None, **_UNSEEN}
 events that went through its queue, and a quick one waits there for nobody."""
 
 
+NO_RUN = "No run of this recipe is kept here yet: press “Apply”."
+
+
 class Panel(Protocol):
     """Shows one side of a run; built once, filled anew for every result."""
 
@@ -32,6 +36,9 @@ class Panel(Protocol):
     def show(self, result: RunResult) -> Updates:
         """New values for the panel's components."""
 
+    def blank(self, spec: PruneSpec) -> Updates:
+        """What to show of a model that has no run at hand yet; nothing is left of another model."""
+
 
 def show_all(panels: list[Panel], result: RunResult) -> Updates:
     """One result in every panel."""
@@ -39,3 +46,24 @@ def show_all(panels: list[Panel], result: RunResult) -> Updates:
     for panel in panels:
         updates |= panel.show(result)
     return updates
+
+
+def blank_all(panels: list[Panel], spec: PruneSpec) -> Updates:
+    """Nothing of another model in any panel."""
+    updates: Updates = {}
+    for panel in panels:
+        updates |= panel.blank(spec)
+    return updates
+
+
+def over(below: Updates, above: Updates) -> Updates:
+    """``above`` on top of ``below``: a value replaces what was there, properties replace only their like."""
+    merged = {**below, **above}
+    for component in below.keys() & above.keys():
+        if _is_update(below[component]) and _is_update(above[component]):
+            merged[component] = {**below[component], **above[component]}
+    return merged
+
+
+def _is_update(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("__type__") == "update"

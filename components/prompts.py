@@ -22,9 +22,9 @@ _TOPIC = (
 _BY_MODEL = {"demo/minilm-sentiment": _SENTIMENT, "demo/minilm-topic": _TOPIC}
 
 
-def preset_prompts(model: str) -> list[str]:
-    """Three prompts that suit the model: sentences to label, else questions to answer."""
-    return list(_BY_MODEL.get(model, _QUESTIONS))
+def preset_prompts(model: str, *, writes: bool = True) -> list[str]:
+    """Three prompts that suit the model: questions to answer where it ``writes``, else sentences to label."""
+    return list(_BY_MODEL.get(model, _QUESTIONS if writes else _SENTIMENT))
 
 
 def is_preset(prompt: str) -> bool:

@@ -16,9 +16,9 @@ from liar.compare import RunComparison, compare
 from liar.errors import LiarError, StorageError
 from liar.export import as_json, file_stem
 from liar.files import write_atomically
+from liar.labels import run_labels
 from liar.plots import comparison_heatmap
 from liar.results import VARIANTS, Evaluation, Measured, RunResult
-from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
 from liar.words import count, metric_change, metric_value
@@ -99,6 +99,9 @@ class RunsPanel:
             self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices),
         }
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.table: _listing(self.studio.store.summaries(), "")}
 
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""
@@ -217,7 +220,8 @@ def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> st
     """
     names = [*(_WIDE if wide else ()), *_NARROW]
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", *names))
-    rows = "".join(_row(run, shown, wide=wide) for run in runs)
+    labels = run_labels([run.spec for run in runs])
+    rows = "".join(_row(run, label, shown, wide=wide) for run, label in zip(runs, labels, strict=True))
     return (
         f'<div class="scroll" role="region" aria-label="{escape(label, quote=True)}" tabindex="0"><table>'
         f"<caption>{escape(label)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -228,23 +232,15 @@ _WIDE = ("Kept (UTC)", "Model")
 _NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
 
 
-def _row(run: Run, shown: str, *, wide: bool) -> str:
+def _row(run: Run, label: str, shown: str, *, wide: bool) -> str:
     key = run.spec.key
     current = ' aria-current="true"' if key == shown else ""
     cells = [_kept(run), run.spec.model] if wide else []
     cells += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
     return (
         f'<tr{current}><th scope="row"><button type="button" data-key="{key}"{current}>'
-        f"{escape(short_recipe(run.spec))}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        f"{escape(label)}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
     )
-
-
-def short_recipe(spec: PruneSpec) -> str:
-    """``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
-    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
-    choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.schedule]
-    choices += ["edited by hand"] if spec.edits else []
-    return f"{100 * spec.ratio:.0f} % of {targets}: {', '.join(choices)}"
 
 
 def _kept(run: Run) -> str:
@@ -268,8 +264,11 @@ def _listing(runs: Sequence[RunSummary], shown: str) -> str:
 
 
 def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
-    """Labels to read and keys to load; the date tells runs apart that differ in what the label leaves out."""
-    return [(f"{run.spec.model}, {short_recipe(run.spec)} ({_kept(run)})", run.spec.key) for run in runs]
+    """Labels to read and keys to load."""
+    labels = run_labels([run.spec for run in runs])
+    return [
+        (f"{run.spec.model}, {label} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
+    ]
 
 
 def _among(choices: Sequence[tuple[str, str]], key: str) -> str | None:

@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import QUIET, Updates
+from components.panel import NO_RUN, QUIET, Updates
 from liar.errors import LiarError, StorageError
 from liar.export import as_command, as_json, as_python, file_stem, sites_csv
 from liar.files import write_atomically
@@ -123,6 +123,17 @@ class TakeawayPanel:
             self.python: as_python(spec),
             self.problem: "",
             **{button: gr.update(interactive=True) for button in (*self.buttons.values(), self.picture)},
+        }
+
+    def blank(self, spec: PruneSpec) -> Updates:
+        buttons = (*self.buttons.values(), self.picture)
+        return {
+            self.spec: None,
+            self.link: _named(None),
+            self.command: "",
+            self.python: "",
+            self.problem: status.note(NO_RUN),
+            **{button: gr.update(interactive=False) for button in buttons},
         }
 
     def wire(self) -> None:

@@ -107,6 +107,9 @@ class TradeoffPanel:
     def show(self, result: RunResult) -> Updates:
         return {self.news: result.spec.key}
 
+    def blank(self, spec: PruneSpec) -> Updates:
+        return {self.news: spec.key}
+
     def wire(self) -> None:
         bus = self.bus
         seen: list[Block] = [bus.spec, bus.shown, self.everything, self.task, self.cost, self.work.job]

@@ -11,7 +11,6 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.answers import by_prompt
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from components.panel import HEARD, QUIET, Updates
@@ -155,45 +154,44 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
 
 
 def stored(studio: Studio, key: str) -> RunResult:
-    """The run that is shown; raises :class:`InvalidSpecError` when it is not kept any more."""
-    result = studio.store.load(key) if key else None
+    """The run that is shown; raises :class:`InvalidSpecError` when there is none, or it is not kept any more."""
+    if not key:
+        raise InvalidSpecError("No run of this recipe is shown yet: press “Apply” first.")
+    result = studio.store.load(key)
     if result is None:
         raise InvalidSpecError("The run shown is not kept here any more: press “Apply” to do it again.")
     return result
 
 
-def models_of(studio: Studio, result: RunResult) -> Generator[Event, None, Variants]:
-    """In the worker: the models of a stored run, which is done again where they are no longer in memory."""
-    from liar.variants import Variants
+def models_of(studio: Studio, result: RunResult, asked: bool = False) -> Generator[Event, None, Variants]:
+    """In the worker: the models of a stored run, restored from its masks where they are no longer in memory.
 
+    Raises :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
+    """
     variants = studio.registry.variants(result.spec.key)
     if variants is not None:
         return variants
-    for event in again(studio, result):
-        if isinstance(event, Finished) and event.model is not None:
-            # Of a model that nobody can ask or measure a run keeps no variants.
-            variants = event.variants or Variants(event.model, loaded_for(studio, result.spec))
-        yield event
-    assert variants is not None, "a run ends with Finished or with an error"
-    return variants
-
-
-def again(studio: Studio, result: RunResult) -> Iterator[Event]:
-    """In the worker: a stored run is done once more for its models; its figures stay."""
+    # All of these load torch, which takes seconds.
+    from liar.generate import check_answers
     from liar.models.offload import is_offloaded
-    from liar.pipeline import stream
+    from liar.restore import restore_steps
 
-    spec = result.spec
-    loaded = loaded_for(studio, spec)
+    yield Progress("load", 0, 1, f"Loading {result.spec.model}")
+    loaded = loaded_for(studio, result.spec)
     if is_offloaded(loaded.model):
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
-    yield from stream(spec, loaded, prompts=list(by_prompt(result)) or prompts_for(spec, loaded))
+    if asked:
+        check_answers(loaded)
+    variants = yield from restore_steps(result, loaded)
+    studio.registry.keep(result.spec.key, variants)
+    return variants
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """What the models of a run are asked; nothing where they have no head to answer with."""
-    says = loaded.is_language_model or loaded.task is not None
-    return preset_prompts(spec.model) if says else []
+    from liar.generate import answers  # torch takes seconds to load
+
+    return preset_prompts(spec.model, writes=loaded.is_language_model) if answers(loaded) else []
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:

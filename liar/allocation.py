@@ -28,14 +28,16 @@ _STEPS = 48
 class Candidate:
     """One site and what is known of it.
 
-    ``scores`` (bundles,) and ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between
-    sites; E[|error|^2 / |h|^2] for error-curve, sensitivity x E[|error|^2] for loss-curve. Uniform allocation needs neither.
+    ``scores`` (bundles,), and ``deviation``, what global divides them by (see :func:`liar.criteria.deviation`).
+    ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between sites; E[|error|^2 / |h|^2] for
+    error-curve, sensitivity x E[|error|^2] for loss-curve. Uniform allocation needs none of them.
     """
 
     site: Site
     bundle_parameters: int
     scores: NDArray[np.floating] | None = None
     damage: NDArray[np.floating] | None = None
+    deviation: float | None = None
 
 
 def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
@@ -69,13 +71,13 @@ def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
 
 
 def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """One threshold over the scores of all sites, standardised within each site (FLAP, arXiv 2312.11983)."""
+    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983)."""
     ranked: list[tuple[float, int]] = []
     for index, candidate in enumerate(candidates):
         assert candidate.scores is not None
+        assert candidate.deviation is not None
         scores = candidate.scores.astype(np.float64)
-        spread = scores.std(ddof=1) if len(scores) > 1 else 0.0
-        standard = (scores - scores.mean()) / max(spread, np.finfo(np.float64).tiny)
+        standard = (scores - scores.mean()) / max(candidate.deviation, np.finfo(np.float64).tiny)
         ranked += [(value, index) for value in standard.tolist()]
     ranked.sort()
     kept = [candidate.site.bundles for candidate in candidates]

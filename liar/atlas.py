@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.results import ModelInfo
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
+from liar.spec import CHANNEL_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class KindArrays:
     """Arrays of all sites of one kind, first axis the layer in the order of ``KindFacts.layers``.
 
     ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
+    ``deviation`` (sites, criteria): what the allocation global divides scores by.
     ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
     ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
     ``sensitivity`` (sites,): what turns a plain one into what the loss feels; zeros where no loss could be asked.
@@ -110,6 +112,7 @@ class KindArrays:
 
     order: Integers
     scores: Floats
+    deviation: Floats
     error: Floats
     energy: Floats
     sensitivity: Floats
@@ -144,6 +147,10 @@ class SiteAtlas:
         """(bundles,) of the bundles of :meth:`order`, so never rising."""
         scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
         return scores
+
+    def deviation(self, criterion: Criterion) -> float:
+        """What the allocation global divides the scores by; NaN where an older file does not tell it."""
+        return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
 
     def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """(101,) relative error over :data:`RATIOS`."""
@@ -229,12 +236,25 @@ class Atlas:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
-                    kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
+                    kind: KindArrays(
+                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name != "deviation"},
+                        deviation=_deviation(file, facts, kind),
+                    )
                     for kind in facts.kinds
                 }
         except Exception as error:  # zip, zlib, numpy and pydantic each have errors of their own for a damaged file
             raise ValueError(f"This is no atlas: {error!r}") from error
         return cls(facts, arrays)
+
+
+def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
+    """The array of that name; of a file older than it, what the scores tell: nothing of channels that were added up."""
+    if f"{kind}.deviation" in file:
+        return file[f"{kind}.deviation"]
+    found: Floats = file[f"{kind}.scores"].astype(np.float64).std(axis=-1, ddof=1)
+    if facts.kinds[kind].unit_size * facts.kinds[kind].group > 1:
+        found[:, [name in CHANNEL_CRITERIA for name in facts.criteria]] = np.nan
+    return found
 
 
 class AtlasStore:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from liar.allocation import Candidate, nearest_removed
 from liar.atlas import RATIOS
-from liar.criteria import Evidence, order_of, score
+from liar.criteria import Evidence, deviation, order_of, score
 from liar.data.corpora import calibration_text
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
@@ -42,13 +42,15 @@ class Calibration:
 
     Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
     time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
-    ``masked``, sensitivities where ``sensitive``; ``text`` says what was read.
+    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``. ``text`` says what was
+    read.
     """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
     masked: bool = False
     sensitive: bool = False
+    norm_aware: bool = True
     text: CalibrationText | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -67,6 +69,10 @@ class Calibration:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
         if spec.allocation == "loss-curve" and not self.sensitive:
             raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
+        if spec.surveys_norm_aware and not self.norm_aware:
+            raise InvalidSpecError(
+                f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
+            )
 
     def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
         """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
@@ -102,8 +108,10 @@ def candidate_of(
     """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
     damage: NDArray[np.floating] | None = None
     if spec.allocation in CURVE_ALLOCATIONS:
+        chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
+        assert chosen is not None, "a calibration is checked against the spec"
         curves = error_curves(
-            moments.norm_aware if spec.allocation == "error-curve" else moments.plain,
+            chosen,
             adapter.consumer(site).weight.T,
             order_of(scores),
             bundle_size=site.bundle_size,
@@ -114,7 +122,11 @@ def candidate_of(
         if spec.allocation == "loss-curve":
             assert gradients is not None, "whoever asks for loss-curve has asked for sensitivities"
             damage *= gradients.sensitivity
-    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage)
+    spread: float | None = None
+    if spec.allocation == "global":
+        evidence = Evidence(site, moments.plain, adapter.consumer(site).weight.T, spec.seed, gradients)
+        spread = deviation(spec.criterion, evidence, scores)
+    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
 
 
 def calibrate(
@@ -158,8 +170,12 @@ def calibration_steps(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    norm_aware: bool = True,
 ) -> Generator[tuple[int, int], None, Calibration]:
-    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it."""
+    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it.
+
+    Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
+    """
     with readable_failures():
         batches, text = calibration_text(source, loaded, tokens, sequence_length, seed)
         sites = loaded.adapter.sites(targets)
@@ -175,10 +191,10 @@ def calibration_steps(
                     break
                 yield before, pieces + len(sites)
         moments: dict[Site, SiteMoments] = {}
-        for visit in walk(loaded.adapter, batches, targets):
+        for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, text=text)
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
 
 
 @torch.no_grad()

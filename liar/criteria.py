@@ -2,7 +2,8 @@
 
 A bundle is what is removed together: one neuron, one head, or all query heads of one key/value head. Higher scores are
 kept. Ties fall to the lower index. A new criterion is one function and one line in :data:`CRITERIA`, and its name in
-``liar.spec.Criterion``.
+``liar.spec.Criterion``. The criteria of ``liar.spec.CHANNEL_CRITERIA`` score channels, (channels,), and :func:`score` adds
+them up by bundle; the others score bundles.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from liar.gradients import SiteGradients
 from liar.moments import Moments
 from liar.reconstruct import cholesky, members, ridge_of
 from liar.sites import Site
-from liar.spec import Criterion
+from liar.spec import CHANNEL_CRITERIA, Criterion
 
 _OBS_STEPS = 32
 
@@ -42,29 +43,37 @@ def random(evidence: Evidence) -> Tensor:
 
 def magnitude(evidence: Evidence) -> Tensor:
     """Squared norm of the consumer's rows: |W_j|^2 (Han et al., arXiv 1506.02626, by groups)."""
-    return _by_bundle(evidence, evidence.weight.float().square().sum(dim=1))
+    return evidence.weight.float().square().sum(dim=1)
 
 
 def wanda(evidence: Evidence) -> Tensor:
     """|X_j| times the absolute weights that read channel j: sqrt(S_jj) sum_o |W_jo| (Sun et al., arXiv 2306.11695)."""
     moments = evidence.moments
     second = moments.covariance.diagonal() + moments.mean.square()
-    return _by_bundle(evidence, second.sqrt() * evidence.weight.float().abs().sum(dim=1))
+    return second.sqrt() * evidence.weight.float().abs().sum(dim=1)
 
 
 def fluctuation(evidence: Evidence) -> Tensor:
     """Variance of channel j times the squared norm of its row: C_jj |W_j|^2 (FLAP, arXiv 2312.11983)."""
     variance = evidence.moments.covariance.diagonal()
-    return _by_bundle(evidence, variance * evidence.weight.float().square().sum(dim=1))
+    return variance * evidence.weight.float().square().sum(dim=1)
 
 
 def taylor(evidence: Evidence) -> Tensor:
-    """First order |dL/dm| of a mask m on the bundle, that is |g x w| (Molchanov et al., arXiv 1906.10771; SNIP)."""
+    """|mean over sequences of dL/dm| for a mask m = 1 on the bundle: to first order, how far removing it moves the loss of
+    the whole text. This is the connection sensitivity of SNIP (Lee et al., arXiv 1810.02340), not normalised, with one mask
+    for each bundle in the place of one for each weight. Gradients of opposite signs cancel.
+
+    The Taylor criterion of Molchanov et al. (arXiv 1906.10771) squares each sample's gradient before the mean is taken, so
+    that nothing cancels: with one sequence a sample, that is :func:`fisher`.
+    """
     return _gradients(evidence).taylor
 
 
 def fisher(evidence: Evidence) -> Tensor:
-    """Mean squared mask gradient over sequences (Kwon et al., arXiv 2204.09656)."""
+    """Mean over sequences of (dL/dm)^2, the diagonal of the empirical Fisher information of the masks (Kwon et al., arXiv
+    2204.09656); also the Taylor criterion of Molchanov et al. (arXiv 1906.10771) with a gate on each bundle.
+    """
     return _gradients(evidence).fisher
 
 
@@ -81,7 +90,7 @@ def obs(evidence: Evidence) -> Tensor:
     dtype = moments.covariance.dtype
     W = evidence.weight.to(dtype)
     factor = cholesky(moments.covariance.clone(), ridge_of(moments), site=site.name, tokens=moments.tokens)
-    inverse = torch.cholesky_solve(torch.eye(len(factor), dtype=dtype, device=W.device), factor)
+    inverse = torch.cholesky_inverse(factor)
     scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
     alive = torch.arange(site.bundles, device=W.device)
     step = max(1, site.bundles // _OBS_STEPS)
@@ -116,10 +125,6 @@ def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
     return cost
 
 
-def _by_bundle(evidence: Evidence, channel_scores: Tensor) -> Tensor:
-    return channel_scores.reshape(evidence.site.bundles, -1).sum(dim=1)
-
-
 def _gradients(evidence: Evidence) -> SiteGradients:
     assert evidence.gradients is not None, "the pipeline computes mask gradients for the criteria that need them"
     return evidence.gradients
@@ -138,7 +143,19 @@ CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
 
 def score(criterion: Criterion, evidence: Evidence) -> Tensor:
     """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
-    return CRITERIA[criterion](evidence).cpu().double()
+    return CRITERIA[criterion](evidence).reshape(evidence.site.bundles, -1).sum(dim=1).cpu().double()
+
+
+def deviation(criterion: Criterion, evidence: Evidence, scores: Tensor) -> float:
+    """What the allocation ``global`` divides the centred ``scores`` (bundles,) of a site by.
+
+    FLAP (arXiv 2312.11983) standardises the scores of a site's channels and takes the mean over the channels of a head, n of
+    them: (sum of their scores / n - mean) / s is (score - mean score) / (n s), with s the standard deviation over channels.
+    Criteria that score whole bundles are standardised over these.
+    """
+    if criterion not in CHANNEL_CRITERIA or evidence.site.bundle_size == 1:
+        return float(scores.std()) if len(scores) > 1 else 0.0
+    return evidence.site.bundle_size * float(CRITERIA[criterion](evidence).cpu().double().std())
 
 
 def order_of(scores: Tensor) -> Tensor:

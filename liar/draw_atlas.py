@@ -14,7 +14,7 @@ from torch import Tensor
 
 from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.criteria import Evidence, order_of, score
+from liar.criteria import Evidence, deviation, order_of, score
 from liar.data.corpora import calibration_batches
 from liar.data.labels import is_classifier
 from liar.environment import describe, readable_failures
@@ -110,14 +110,18 @@ def _rows(
     seed: int,
 ) -> Rows:
     site, moments = visit.site, visit.moments
+    assert moments.norm_aware is not None
     weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
     kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
     order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
     scores = np.empty(order.shape, np.float32)
+    deviations = np.empty(len(criteria))
     error = np.empty((len(criteria), len(WEIGHTINGS), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
     energy = np.empty(len(WEIGHTINGS))
     for i, criterion in enumerate(criteria):
-        found = score(criterion, Evidence(site, moments.plain, weight, seed, gradients))
+        evidence = Evidence(site, moments.plain, weight, seed, gradients)
+        found = score(criterion, evidence)
+        deviations[i] = deviation(criterion, evidence, found)
         best_first = order_of(found)
         order[i], scores[i] = best_first.numpy(), found[best_first].numpy()
         for j, chosen in enumerate(weighted):
@@ -130,6 +134,7 @@ def _rows(
     return {
         "order": order,
         "scores": scores,
+        "deviation": deviations,
         "error": error,
         "energy": energy,
         "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),

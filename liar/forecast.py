@@ -9,6 +9,7 @@ norm-aware errors lie a little higher.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 
@@ -108,4 +109,9 @@ def _candidate(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
         damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
         if spec.allocation == "loss-curve":
             damage = damage * chart.sensitivity
-    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage)
+    deviation = chart.deviation(spec.criterion)
+    if spec.allocation == "global" and isnan(deviation):
+        raise InvalidSpecError(
+            f"The curves at hand are too old to spread heads by {spec.allocation}; apply the recipe, or calibrate anew."
+        )
+    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, deviation)

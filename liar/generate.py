@@ -107,11 +107,21 @@ def generate_steps(
                 dense,
             )
         )
-    if is_classifier(loaded.model):
-        return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
-    raise InvalidSpecError(
-        f"{loaded.id} has neither a language model's head nor a classifier's, so it says nothing; choose another model."
-    )
+    check_answers(loaded)
+    return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
+
+
+def answers(loaded: LoadedModel) -> bool:
+    """Whether the model has a head that continues prompts or labels sentences, whatever task that head is for."""
+    return loaded.is_language_model or is_classifier(loaded.model)
+
+
+def check_answers(loaded: LoadedModel) -> None:
+    """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
+    if not answers(loaded):
+        raise InvalidSpecError(
+            f"{loaded.id} has neither a language model's head nor a classifier's, so it says nothing; choose another model."
+        )
 
 
 def _write(

@@ -7,7 +7,7 @@
   twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
   (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
   logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs
-  less text than a covariance, so a part of it serves.
+  less text than a covariance, so a part of it serves: a random one, because batches come sorted by length.
 
 The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
 at a time.
@@ -31,7 +31,7 @@ from liar.spec import Targets
 from liar.walk import evaluating
 
 SENSITIVITY_SHARE = 1 / 4
-"""So much of the text tells the sensitivities; the sequence that reaches it is the last."""
+"""Share of the tokens that sensitivities are read from, in a random order; the sequence that reaches it is the last."""
 
 _SEQUENCES_AT_ONCE = 2
 """Backward keeps every activation of the sequences in flight."""
@@ -101,12 +101,17 @@ def gradient_steps(
 
 
 def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
-    """The text in pieces of a few sequences, and how many of these tell the sensitivities."""
+    """The text in pieces of a few sequences in a random order, the same every time; the sensitivities read the first ones.
+
+    Also returns how many pieces these are. Only neighbours of a batch share a piece, so that little of it is padding.
+    """
     pieces: list[Batch] = [
         {name: tensor[start : start + _SEQUENCES_AT_ONCE] for name, tensor in batch.items()}
         for batch in batches
         for start in range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
     ]
+    order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
+    pieces = [pieces[position] for position in order.tolist()]
     tokens = [int(piece["attention_mask"].sum()) for piece in pieces]
     enough = SENSITIVITY_SHARE * sum(tokens)
     return pieces, next(count for count, read in enumerate(accumulate(tokens), start=1) if read >= enough)
@@ -177,7 +182,7 @@ def _slopes(
     asked = {name: tensor for name, tensor in inputs.items() if name != "labels"}
     head = model.get_output_embeddings()
     if head is None:
-        logits = model(**asked).logits
+        logits = model(**asked, use_cache=False).logits
         labels = inputs.get("labels")
         targets = logits.argmax(dim=-1) if labels is None else labels
         share = logits.new_ones(len(logits))
@@ -186,7 +191,7 @@ def _slopes(
             _loss_slope(logits.detach(), targets, share) if with_loss else None,
             _centred_signs(logits.detach(), signs) if signs is not None else None,
         )
-    answer: Tensor = model.base_model(**asked).last_hidden_state
+    answer: Tensor = model.base_model(**asked, use_cache=False).last_hidden_state
     of_loss = torch.zeros_like(answer) if with_loss else None
     of_signs = torch.zeros_like(answer) if signs is not None else None
     shares = _shares(inputs)

@@ -62,12 +62,13 @@ def mask_table_steps(
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
-        if not fits(spec, loaded, sites):
+        norm_aware = spec.allocation == "error-curve"
+        if not fits(loaded, sites, norm_aware=norm_aware):
             raise InsufficientMemoryError(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
             )
         pace = JobPace(len(specs) * len(columns))
-        calibration = yield from shared_calibration(specs, loaded, pace)
+        calibration = yield from shared_calibration(specs, loaded, pace, norm_aware=norm_aware)
         task = next(iter(spec.evaluate), loaded.task)
         if task is not None:
             steps = evaluate_steps(loaded, task, "dense", limit=spec.evaluate_limit)

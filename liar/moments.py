@@ -44,10 +44,13 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class SiteMoments:
-    """``plain`` moments are for solving; ``norm_aware`` ones, in which a token weighs 1/|h|^2, report and allocate."""
+    """``plain`` moments are for solving; ``norm_aware`` ones, in which a token weighs 1/|h|^2, report and allocate.
+
+    ``norm_aware`` is None where they were not asked for: they take as long as the plain ones.
+    """
 
     plain: Moments
-    norm_aware: Moments
+    norm_aware: Moments | None = None
 
 
 class MomentsAccumulator:
@@ -106,17 +109,26 @@ class MomentsAccumulator:
 
 
 class SiteMomentsAccumulator:
-    """The accumulators of one site, fed together."""
+    """The accumulators of one site, fed together; ``norm_aware`` False leaves those moments out."""
 
-    def __init__(self, width: int, device: torch.device | str, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        width: int,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
+        *,
+        norm_aware: bool = True,
+    ) -> None:
         self._plain = MomentsAccumulator(width, device, dtype)
-        self._norm_aware = MomentsAccumulator(width, device, dtype)
+        self._norm_aware = MomentsAccumulator(width, device, dtype) if norm_aware else None
 
     def update(self, rows: Tensor, stream: Tensor) -> None:
         """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it."""
-        squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
         self._plain.update(rows)
-        self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
+        if self._norm_aware is not None:
+            squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
+            self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
 
     def finish(self, site: str) -> SiteMoments:
-        return SiteMoments(self._plain.finish(site), self._norm_aware.finish(site))
+        norm_aware = None if self._norm_aware is None else self._norm_aware.finish(site)
+        return SiteMoments(self._plain.finish(site), norm_aware)

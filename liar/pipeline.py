@@ -249,7 +249,7 @@ class _Run:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets)
+        return walk(self.adapter, batches, self.spec.targets, norm_aware=self.spec.surveys_norm_aware)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
@@ -305,6 +305,7 @@ class _Run:
     @torch.no_grad()
     def _prune_site(self, visit: Visit, count: int, scores: Tensor | None) -> SiteReport:
         site, moments = visit.site, visit.moments
+        assert moments.norm_aware is not None
         consumer = self.adapter.consumer(site)
         weight = consumer.weight.T
         scores = self._score(visit, weight) if scores is None else scores

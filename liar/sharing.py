@@ -18,9 +18,12 @@ from liar.timing import JobPace
 
 
 def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: JobPace
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: JobPace, *, norm_aware: bool
 ) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most."""
+    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
+
+    ``norm_aware``: whether anything reads norm-aware moments off it.
+    """
     base = specs[0]
     steps = calibration_steps(
         loaded,
@@ -31,6 +34,7 @@ def shared_calibration(
         targets=base.targets,
         gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
         sensitivity=base.allocation == "loss-curve",
+        norm_aware=norm_aware,
     )
     calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
     return calibration
@@ -39,11 +43,11 @@ def shared_calibration(
 def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
     """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
     looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
-    return looks and not is_offloaded(loaded.model) and fits(spec, loaded, sites)
+    return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
 
 
-def fits(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
+def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
     """Whether the covariances of all sites take no more than half of the memory that is free."""
-    number = 2 * sum(site.channels**2 for site in sites)
+    number = (1 + norm_aware) * sum(site.channels**2 for site in sites)
     size = max(loaded.model.dtype.itemsize, torch.float32.itemsize)
     return number * size <= free_bytes(execution_device(loaded.model)) // 2

@@ -26,6 +26,8 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluctuation"})
+"""They score channels; a bundle's score is the sum of its channels'."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95
@@ -85,6 +87,11 @@ class PruneSpec(BaseModel):
     def needs_gradients(self) -> bool:
         """Whether the run takes a backward pass, which a streamed model cannot."""
         return self.criterion in GRADIENT_CRITERIA or self.allocation == "loss-curve"
+
+    @property
+    def surveys_norm_aware(self) -> bool:
+        """Whether the run reads norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
+        return self.allocation == "error-curve" or self.schedule == "one-shot"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""

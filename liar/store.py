@@ -86,6 +86,11 @@ class RunStore:
         """The run of this spec, else None."""
         return self.load(spec.key)
 
+    def shipped_of(self, model: str) -> RunResult | None:
+        """The run of ``model`` that came with the program, else None."""
+        runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
+        return next((run for run in runs if run is not None and run.spec.model == model), None)
+
     def runs(self) -> list[RunResult]:
         """Every readable run, newest first, the shipped ones last; each key once."""
         found: dict[str, RunResult] = {}

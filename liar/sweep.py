@@ -122,7 +122,7 @@ def sweep_steps(
                 missing.append(spec)
         calibration: Calibration | None = None
         if len(missing) > 1 and can_share(missing[0], loaded, sites):
-            calibration = yield from shared_calibration(missing, loaded, pace)
+            calibration = yield from shared_calibration(missing, loaded, pace, norm_aware=sweep.base.surveys_norm_aware)
         pace.start()
         dense: list[Evaluation] = []
         comparison = Comparison()

@@ -45,8 +45,9 @@ def walk(
     targets: Targets,
     *,
     sequential: bool = False,
+    norm_aware: bool = True,
 ) -> Iterator[Visit]:
-    """Visit every targeted site in the order of the computation.
+    """Visit every targeted site in the order of the computation; without ``norm_aware`` with its plain moments only.
 
     Raises :class:`NonFiniteError` and :class:`CalibrationError` naming the site. Closing the iterator releases all it holds.
     """
@@ -72,6 +73,7 @@ def walk(
                         [context[layer] for context in contexts],
                         visit=(layer, kind) in wanted,
                         sequential=sequential,
+                        norm_aware=norm_aware,
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
                         break  # nothing behind the last site is needed
@@ -85,12 +87,13 @@ def _stage(
     *,
     visit: bool,
     sequential: bool,
+    norm_aware: bool,
 ) -> Iterator[Visit]:
     """One half of a block for every batch; a visit when the site is wanted."""
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
     if visit:
-        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype)
+        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype, norm_aware=norm_aware)
     inputs: list[Tensor] = []
     advanced: list[Tensor] = []
     for stream, context in zip(streams, contexts, strict=True):

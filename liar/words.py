@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, Protocol
 
-from liar.compare import difference, is_chance, right_answers
+from liar.compare import difference, differing, is_chance, right_answers
+from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, SiteKind, Task
 
@@ -24,6 +25,12 @@ CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
 
 MOST_CHANGES = 12
 """Changed items of each group that a result keeps for a task, the first of the test set."""
+
+_IN_RECIPE = (
+    *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
+    *("quantize", "evaluate"),
+)
+"""Choices that :func:`recipe` says whatever their value; what was evaluated stands with its figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 _UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
@@ -92,7 +99,7 @@ def recipe(result: Outcome) -> str:
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}{_unusual(spec)}."
     )
 
 
@@ -247,6 +254,12 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"about {round(seconds / 5) * 5} s"
     return f"about {round(seconds / 60)} min"
+
+
+def _unusual(spec: PruneSpec) -> str:
+    """Choices that the other words of a recipe leave out, where they are not the default."""
+    names = [name for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
+    return "".join(f", {choice(spec, name)}" for name in names)
 
 
 def _edited(spec: PruneSpec) -> str:

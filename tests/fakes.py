@@ -267,9 +267,12 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
     factor = generator.normal(size=(sites, len(sample), 4))
     covariance = factor @ factor.transpose(0, 2, 1)
     deviation = np.sqrt(np.einsum("sii->si", covariance))
+    order = np.stack([[generator.permutation(bundles) for _ in CRITERIA] for _ in facts.layers])
+    scores = np.sort(generator.lognormal(sigma=2, size=(sites, criteria, bundles)), axis=-1)[..., ::-1]
     return KindArrays(
-        order=np.stack([[generator.permutation(bundles) for _ in CRITERIA] for _ in facts.layers]),
-        scores=np.sort(generator.lognormal(sigma=2, size=(sites, criteria, bundles)), axis=-1)[..., ::-1],
+        order=order,
+        scores=scores,
+        deviation=scores.std(axis=-1, ddof=1),
         error=error,
         energy=np.ones((sites, len(WEIGHTINGS))),
         sensitivity=0.7 * np.ones(sites),

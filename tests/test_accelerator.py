@@ -26,6 +26,7 @@ def test_half_precision_models_have_fp32_moments_and_keep_their_dtype(name: str,
     adapter = adapt(model)
     for visit in walk(adapter, batches(1), "both"):
         assert visit.moments.plain.covariance.dtype == torch.float32
+        assert visit.moments.norm_aware is not None
         assert visit.moments.norm_aware.covariance.dtype == torch.float32
     prune(adapter, half(adapter))
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, Atlas, AtlasKey, AtlasStore, KindArrays
-from liar.errors import StorageError
-from liar.spec import PruneSpec
+from liar.errors import InvalidSpecError, StorageError
+from liar.forecast import forecast
+from liar.spec import CHANNEL_CRITERIA, CRITERIA, PruneSpec
 from tests.fakes import tiny_atlas
 
 
@@ -82,6 +83,26 @@ def test_a_damaged_file_is_a_value_error_or_no_damage(at: int, flip: int, cut: b
     except ValueError:
         return
     assert_same(found, tiny_atlas())  # a date in the archive, say
+
+
+def test_a_file_older_than_the_deviations_is_read_and_tells_those_of_single_channels() -> None:
+    with np.load(io.BytesIO(written())) as file:
+        arrays = {name: file[name] for name in file.files if not name.endswith(".deviation")}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    old = Atlas.from_bytes(buffer.getvalue())
+    neurons, heads = old.site("layers.0.ffn"), old.site("layers.0.attention")
+    fresh = tiny_atlas().site("layers.0.ffn")
+    assert neurons is not None
+    assert heads is not None
+    assert fresh is not None
+    for name in CRITERIA:
+        assert neurons.deviation(name) == pytest.approx(fresh.deviation(name))
+        assert np.isnan(heads.deviation(name)) == (name in CHANNEL_CRITERIA)
+    spread = PruneSpec(criterion="wanda", allocation="global")
+    assert forecast(spread, old).sites == forecast(spread, tiny_atlas()).sites
+    with pytest.raises(InvalidSpecError, match="too old to spread heads"):
+        forecast(spread.model_copy(update={"targets": "both"}), old)
 
 
 class Trap:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import copy
+from statistics import fmean
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    Cache,
+    DynamicCache,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 from liar.criteria import kept_bundles
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.gradients import SiteGradients, Steps, gradient_steps
-from liar.models.adapter import Adapter, adapt
+from liar.models.adapter import Adapter, Batch, adapt
 from liar.moments import Moments
 from liar.reconstruct import reconstruct
 from liar.sites import Site
@@ -79,6 +87,23 @@ def test_walk_reads_what_the_consumers_read(name: str, padded: bool) -> None:
         assert visit.moments.plain.tokens == int(mask.sum())
         visited.append(visit.site)
     assert visited == adapter.sites()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys and values of all layers and batches would be as large as the text is long."""
+    adapter = adapt(build(name))
+    assert name not in DECODERS or adapter.config.use_cache  # the default of every decoder
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("keys and values were kept")
+
+    monkeypatch.setattr(DynamicCache, "update", never)
+    data = batches(1, size=2)
+    for context in adapter.embed(data[0])[1]:
+        assert not any(isinstance(value, Cache) for value in context.values())
+    assert list(walk(adapter, data, "both"))
+    assert gradients(gradient_steps(adapter, data, "both"))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -270,17 +295,39 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
 
 
+def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[int]:
+    """Tokens of each sequence that the backward passes read, in their order."""
+    read: list[int] = []
+
+    def note(_module: nn.Module, _arguments: object, named: dict[str, Tensor]) -> None:
+        read.extend(named["attention_mask"].sum(dim=1).tolist())
+
+    handle = adapter.base.register_forward_pre_hook(note, with_kwargs=True)
+    gradients(gradient_steps(adapter, text, "both", **wanted))
+    handle.remove()
+    return read
+
+
+def test_sensitivities_read_texts_of_all_lengths() -> None:
+    """A classifier's batches come sorted, the shortest first; a quarter of their tokens must look like all of them."""
+    adapter = adapt(build("bert"))
+    text = [batch for length in range(4, 44) for batch in batches(1, size=2, length=length, seed=length)]
+    read = lengths_read(adapter, text, masks=False)
+    assert 0.25 <= sum(read) / sum(2 * length for length in range(4, 44)) <= 0.3
+    assert abs(fmean(read) - fmean(range(4, 44))) < 5  # the standard error of ten pairs is 3.2
+    assert read == lengths_read(adapter, text, masks=False)
+    assert sorted(lengths_read(adapter, text)) == sorted(2 * list(range(4, 44)))
+
+
 @pytest.mark.parametrize("name", ["llama", "bert"])
-def test_sensitivities_are_read_from_a_part_of_the_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
     adapter, text = adapt(build(name)), batches(3)
-    monkeypatch.setattr("liar.gradients.SENSITIVITY_SHARE", 1.0)
-    first = gradients(gradient_steps(adapter, text[:1], "both", masks=False))
-    monkeypatch.setattr("liar.gradients.SENSITIVITY_SHARE", 1 / 3)
-    whole = gradients(gradient_steps(adapter, text, "both"))
-    for site, found in first.items():
+    alone = gradients(gradient_steps(adapter, text, "both", masks=False))
+    both = gradients(gradient_steps(adapter, text, "both"))
+    for site, found in alone.items():
         assert found.sensitivity > 0
-        assert whole[site].sensitivity == pytest.approx(found.sensitivity)
-        assert whole[site].fisher.sum() > 0
+        assert both[site].sensitivity == pytest.approx(found.sensitivity)
+        assert both[site].fisher.sum() > 0
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:

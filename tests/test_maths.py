@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from liar.criteria import CRITERIA, Evidence, order_of, score
+from liar.allocation import Candidate, allocate
+from liar.criteria import CRITERIA, Evidence, deviation, order_of, score
 from liar.error_curves import error_curves
 from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
 from liar.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
 from liar.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS
+from liar.spec import CHANNEL_CRITERIA, RECONSTRUCTIONS, Criterion
 
 settings.register_profile("maths", max_examples=40, deadline=None, derandomize=True)
 settings.load_profile("maths")
@@ -101,6 +104,7 @@ def test_norm_aware_moments_weigh_tokens_by_their_residual_stream() -> None:
     for part in (slice(0, 90), slice(90, 200)):
         accumulator.update(X[part], stream[part])
     norm_aware = accumulator.finish("a site").norm_aware
+    assert norm_aware is not None
     expected = torch.cov(X.T, correction=0, aweights=1 / stream.square().sum(1))
     torch.testing.assert_close(norm_aware.covariance, expected)
 
@@ -246,6 +250,25 @@ def test_scores_by_their_formulas() -> None:
     torch.testing.assert_close(score("fluctuation", evidence), C.diagonal() * W.square().sum(1), rtol=1e-5, atol=0)
     torch.testing.assert_close(score("wanda", evidence), S.diagonal().sqrt() * W.abs().sum(1), rtol=1e-5, atol=0)
     torch.testing.assert_close(score("magnitude", evidence), W.square().sum(1), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("criterion", sorted(CHANNEL_CRITERIA))
+def test_global_compares_heads_by_the_mean_of_their_standardised_channels(criterion: Criterion) -> None:
+    """As FLAP (arXiv 2312.11983) does for the two kinds of a layer: channels first, then the mean over a head."""
+    problems = (Problem(7, 24, 5, 1), Problem(8, 24, 5, 1))
+    sites = [Site(0, "attention", 6, 4), Site(0, "ffn", 24)]
+    candidates, standard = [], []
+    for problem, site in zip(problems, sites, strict=True):
+        evidence = Evidence(site, problem.moments, problem.W)
+        channels = score(criterion, replace(evidence, site=Site(0, "ffn", 24)))
+        z = (channels - channels.mean()) / channels.std()
+        standard += [(float(value), site.name) for value in z.reshape(site.units, -1).mean(dim=1)]
+        scores = score(criterion, evidence)
+        candidates.append(Candidate(site, site.unit_size, scores.numpy(), None, deviation(criterion, evidence, scores)))
+    gone = [name for _, name in sorted(standard)[:8]]  # the rule: the lowest go, whatever their kind
+    removed = sum(4 if name.endswith("attention") else 1 for name in gone)
+    kept = allocate("global", candidates, removed / 48)
+    assert kept == {site.name: site.units - gone.count(site.name) for site in sites}
 
 
 @given(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.walk import Visit, walk
 from tests import tiny
 
 
@@ -168,6 +170,27 @@ def test_few_tokens_are_said_where_something_is_fitted_to_them(
         assert "take 144 or more" in warned[0]
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_norm_aware_moments_are_taken_where_something_reads_them(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str
+) -> None:
+    """To allocate by error-curve and to report; they cost as much as the plain ones."""
+    walks: list[bool] = []
+
+    def noted(*arguments: Any, **named: Any) -> Iterator[Visit]:
+        visits = walk(*arguments, **named)
+        first = next(visits)
+        walks.append(first.moments.norm_aware is not None)
+        yield first
+        yield from visits
+
+    monkeypatch.setattr("liar.pipeline.walk", noted)
+    result = run(spec(text, allocation=allocation, schedule=schedule), model)
+    assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
+    assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)
+
+
 # -- allocation ---------------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +203,8 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
         for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
             scores = torch.rand(units, generator=generator, dtype=torch.float64)
             damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
-            candidates.append(Candidate(Site(layer, kind, units, size), cost, scores.numpy(), damage.numpy()))  # type: ignore[arg-type]
+            site = Site(layer, kind, units, size)  # type: ignore[arg-type]
+            candidates.append(Candidate(site, cost, scores.numpy(), damage.numpy(), float(scores.std())))
     kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
     removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
     whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
@@ -320,6 +344,33 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     list(stream(spec(text, **base, reconstruction="none"), model))
     torch.testing.assert_close(seen["reconstructed"], pruned)
     assert not torch.allclose(repaired, pruned)
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, schedule: str) -> None:
+    chosen = spec(text, schedule=schedule, criterion="fluctuation", allocation="uniform")
+    result = run(chosen, model)
+    assert result.calibration is not None
+    assert (result.calibration.source, result.calibration.split) == (text, None)
+    assert result.calibration.tokens >= chosen.tokens
+    calibration = calibrate(
+        model, text, tokens=chosen.tokens, sequence_length=chosen.sequence_length, targets=chosen.targets
+    )
+    assert run(chosen, model, calibration=calibration).calibration == result.calibration
+
+
+def test_pairs_are_told_apart_forward_and_backward(tmp_path: Path) -> None:
+    """A model whose tokens of the second text are another world: without types the recipe would keep other units."""
+    path = tmp_path / "pairs.csv"
+    path.write_text("premise,hypothesis\n" + "\n".join(f"a b c {tiny.LETTERS[n % 26]},d e" for n in range(80)))
+    loaded = tiny.pair_classifier()
+    found = {}
+    for types in (2, 1):
+        loaded.model.config.type_vocab_size = types
+        calibration = calibrate(loaded, str(path), tokens=300, sequence_length=16, gradients=True)
+        found[types] = calibration.gradients["layers.0.ffn"].taylor, next(iter(calibration.moments.values())).plain.mean
+    for with_types, without in zip(found[2], found[1], strict=True):
+        assert not torch.allclose(with_types, without)
 
 
 # -- what changed, and how fast it got ----------------------------------------------------------------------------------

@@ -202,6 +202,13 @@ def test_the_recipe_names_every_choice() -> None:
         assert str(choice) in sentence
 
 
+def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
+    usual = words.recipe(language_run())
+    assert "text" not in usual
+    unusual = words.recipe(language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5))
+    assert unusual == f"{usual[:-1]}, text letters.txt, 64 a sequence, multiple 8, 5 items."
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])
 def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said

@@ -144,7 +144,7 @@ class Adapter(ABC):
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
         recorders = [_Recorder(layer) for layer in self.layers]
         with self._blocks_replaced(nn.ModuleList(recorders)):
-            self.base(**inputs)
+            self.base(**inputs, use_cache=False)  # a cache would keep keys and values of every layer and batch
         hidden = recorders[0].hidden
         assert hidden is not None
         mask = inputs["attention_mask"].bool()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import plotly.graph_objects as go
 
 from liar.compare import differing
+from liar.labels import choice
 from liar.plots.frame import (
     FONT,
     GRID,
@@ -241,7 +242,7 @@ def _lines(runs: Sequence[Run], task: Task) -> list[_Line]:
     drawn = [recipe for recipe in recipes if recipe in ranked[:_MOST_LINES]]
     lines: list[_Line] = []
     for place, recipe in enumerate(drawn):
-        words = ", ".join(_choice(recipe, name) for name in names) or recipe.reconstruction
+        words = ", ".join(escape(choice(recipe, name)) for name in names) or recipe.reconstruction
         at = [recipes[recipe][ratio] for ratio in sorted(recipes[recipe])]
         lines.append(_Line(words, at, *_style(recipe, place, names)))
     if rest := [run for recipe in recipes if recipe not in drawn for run in recipes[recipe].values()]:
@@ -256,19 +257,6 @@ def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, st
         return RECONSTRUCTION_COLOURS[chosen], RECONSTRUCTION_DASHES[chosen], _SYMBOLS[chosen]
     colour, symbol = _PALETTE[place]
     return colour, "solid", symbol
-
-
-def _choice(spec: PruneSpec, name: str) -> str:
-    """One choice of a recipe as a legend says it."""
-    value = getattr(spec, name)
-    if name == "targets":
-        return {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
-    if name == "edits":
-        return f"{len(spec.edits)} edits" if spec.edits else "no edits"
-    if name == "evaluate_limit":
-        return "all items" if value is None else f"{value:,} items"
-    units = {"tokens": "{:,} tokens", "sequence_length": "{:,} a sequence", "seed": "seed {}"}
-    return units.get(name, "{}").format(escape(value) if isinstance(value, str) else value)
 
 
 def _marks(

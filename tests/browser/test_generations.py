@@ -18,8 +18,7 @@ def test_stored_answers_are_there_at_first_paint(page: Page) -> None:
     names = columns.locator("h6").all_inner_texts()
     assert names == 3 * [name.capitalize() for name in VARIANTS]
     expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
-    expect(page.locator("#generations-status")).to_contain_text("not in memory")
-    expect(page.get_by_role("button", name="Bring them back")).to_be_visible()
+    expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
 
 
 def test_the_colours_of_tokens_ask_nothing_of_the_server(page: Page) -> None:
@@ -36,10 +35,14 @@ def test_the_colours_of_tokens_ask_nothing_of_the_server(page: Page) -> None:
     assert [url for url in asked if "/queue/data" not in url] == []  # which listens to what was asked before
 
 
-def test_a_question_without_models_is_one_sentence(page: Page) -> None:
+@pytest.mark.demo
+def test_one_click_brings_the_models_back_and_asks_them(page: Page) -> None:
     full(page, MINILM, tab="generations")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#generations-status [role=alert]")).to_contain_text("not in memory")
+    expect(page.locator("#generations-actions").get_by_role("button", name="Stop")).to_be_enabled()
+    live = page.locator("#generations-live")
+    expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=180_000)
+    expect(page.locator("#generations-status")).to_contain_text("Done.", timeout=60_000)
 
 
 @pytest.mark.parametrize(("prompt", "words"), [("x" * 100_000, "2,000 characters"), ("  ", "empty")])
@@ -58,7 +61,6 @@ def test_models_that_are_in_memory_answer_and_say_which_edits_flip_them(page: Pa
     apply(page)
     finished(page)
     expect(kind(page)).to_have_text("Measured")
-    expect(page.get_by_role("button", name="Bring them back")).to_be_hidden()
     expect(page.locator("#generations-stored .variant")).to_have_count(9)
     page.get_by_role("button", name="The plot makes no sense and the jokes fall flat.").click()
     prompt = page.locator("#generations-prompt textarea")

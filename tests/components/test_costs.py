@@ -15,8 +15,11 @@ import pytest
 from components.costs import CostsPanel
 from components.jobs import JobQueue
 from components.panel import Updates
+from components.profile import LOCAL
 from components.registry import ModelRegistry
-from liar.events import Finished
+from liar.events import Progress
+from liar.models.catalog import LoadedModel
+from liar.results import RunResult
 from liar.store import RunStore
 from liar.variants import Variants
 from tests import tiny
@@ -49,11 +52,11 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    store, registry = RunStore(tmp_path), ModelRegistry(10**9)
+    store, registry = RunStore(tmp_path), ModelRegistry(10**9, lambda *_: tiny.classifier())
     for run in (RUN, OTHER):
         store.save(run)
-    jobs = JobQueue(on_finished=lambda _, end: registry.keep(end.result.spec.key, three()))
-    studio: Any = SimpleNamespace(jobs=jobs, registry=registry, store=store)
+    jobs = JobQueue()
+    studio: Any = SimpleNamespace(jobs=jobs, registry=registry, store=store, profile=LOCAL)
     with gr.Blocks() as blocks:
         bus: Any = SimpleNamespace(shown=gr.State(KEY))
         panel = CostsPanel(studio, bus)
@@ -128,7 +131,11 @@ def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -
 
 
 def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.work.again", lambda *_: iter([Finished(RUN, three(), tiny.classifier())]))
+    def restored(result: RunResult, loaded: LoadedModel) -> Iterator[Any]:
+        yield Progress("prune", 1, 1, f"Pruned a site of {result.spec.model} to its stored mask")
+        return Variants(tiny.classifier(), loaded)
+
+    monkeypatch.setattr("liar.restore.restore_steps", restored)
     *_, last = page.panel.measure(KEY, somebody())
     assert "Done." in page.line(last)
     assert "texts of 64 tokens a second" in page.table(last)

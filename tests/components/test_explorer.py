@@ -9,6 +9,7 @@ import pytest
 
 from app import build
 from components.explorer import Explorer
+from components.prompts import preset_prompts
 from components.recipe import default_spec
 from components.registry import ModelRegistry
 from components.studio import Studio
@@ -17,7 +18,8 @@ from liar.events import Event, Progress
 from liar.forecast import forecast
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
+from liar.store import RunStore
+from liar.view import Layout, View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 
@@ -88,7 +90,7 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     visitor.sets(page.recipe.ratio, 0.3)
     assert visitor.state(page.bus.shown) == other.spec.key
     assert "77.7" in visitor.sees(page.accuracy.table)
-    assert other.spec.to_query() == visitor.sees(page.takeaway.link)["query"]
+    assert visitor.state(page.takeaway.spec) == other.spec
     assert visitor.sees(page.layers.table).count("data-site=") == 30
     assert visitor.sees(page.banner) == ""
 
@@ -193,6 +195,71 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
     assert visitor.sees(page.address).count("edits=") == 2
 
 
+# -- another model ------------------------------------------------------------------------------------------------------
+
+
+def chosen(page: Page, visitor: Visitor, model: str) -> None:
+    """Choose a model; at no moment do the answers and their controls speak of a language model beside it."""
+    visitor.holds(page.recipe.model, model)
+    desk = page.generations
+    for _ in visitor.steps(page.recipe.model, "input"):
+        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.button)]
+        assert not [words for words in said if "France" in words or words == "Generate"]
+        assert visitor.prop(desk.prompt, "label") == "Sentence"
+        assert not visitor.prop(desk.settings, "visible")
+        assert "perplexity" not in visitor.sees(page.accuracy.table)
+
+
+def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: RunResult) -> None:
+    """Its shipped run removes heads as well, which no control of the simple layout can say."""
+    own = classifier_run()
+    RunStore(studio.store.shipped).save(own)
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.ratio, 0.25)
+    chosen(page, visitor, own.spec.model)
+    assert visitor.state(page.bus.spec) == own.spec
+    assert visitor.state(page.bus.shown) == own.spec.key
+    assert visitor.sees(page.recipe.targets) == "both"
+    assert "sentiment accuracy" in visitor.sees(page.verdict.text)
+    assert "86.3 %" in visitor.sees(page.generations.stored)
+    assert visitor.sees(page.generations.prompt) == preset_prompts(own.spec.model)[0]
+    visitor.sets(page.recipe.model, run.spec.model)
+    assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity",))
+    assert visitor.sees(page.recipe.targets) == "ffn"
+    assert visitor.sees(page.generations.prompt) == preset_prompts(run.spec.model)[0]
+
+
+@pytest.mark.parametrize("layout", ["simple", "full"])
+def test_a_model_without_a_run_leaves_nothing_of_another_one(studio: Studio, run: RunResult, layout: Layout) -> None:
+    page, visitor = opened(studio)
+    visitor.state_is(page.bus.view, View(layout=layout))
+    chosen(page, visitor, "demo/minilm-sentiment")
+    assert visitor.state(page.bus.shown) == ""
+    assert "No run of this recipe" in visitor.sees(page.generations.stored)
+    assert "No run of this recipe" in visitor.sees(page.accuracy.table)
+    assert visitor.state(page.takeaway.spec) is None
+    visitor.does(page.generations.button, "click")
+    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.status)
+
+
+def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> None:
+    RunStore(studio.store.shipped).save(classifier_run())
+    page, visitor = opened(studio)
+    visitor.state_is(page.bus.view, View(layout="full"))
+    visitor.sets(page.recipe.ratio, 0.25)
+    chosen(page, visitor, "demo/minilm-sentiment")
+    assert (visitor.state(page.bus.spec).targets, visitor.state(page.bus.spec).ratio) == ("ffn", 0.25)
+
+
+def test_a_link_to_another_model_leaves_nothing_of_the_first(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    visitor = Visitor(page.blocks, "model=demo/minilm-topic")
+    visitor.opens()
+    assert "No run of this recipe" in visitor.sees(page.generations.stored)
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
+    assert visitor.state(page.bus.shown) == ""
+
+
 # -- opening a stored run -----------------------------------------------------------------------------------------------
 
 
@@ -200,7 +267,7 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
     other = classifier_run()
     studio.store.save(other)
     page, _ = opened(studio)
-    updates = page.explorer.open(other.spec.key, View())
+    updates = page.explorer.open(other.spec.key, View(), run.spec)
     assert updates[page.recipe.model] == other.spec.model
     assert updates[page.bus.spec] == updates[page.recipe.base] == other.spec
     assert updates[page.bus.shown] == other.spec.key
@@ -211,7 +278,7 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
 
 def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> None:
     page, _ = opened(studio)
-    updates = page.explorer.open("0" * 64, View())
+    updates = page.explorer.open("0" * 64, View(), run.spec)
     assert list(updates) == [page.line]
     assert "not kept here any more" in updates[page.line]
 

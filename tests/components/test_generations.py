@@ -13,13 +13,15 @@ import gradio as gr
 import pytest
 import torch
 
+import liar
 from components.generations import MAX_SEED, GenerationsPanel
 from components.jobs import JobQueue
 from components.panel import Updates
 from components.profile import LOCAL, Profile
 from components.prompts import preset_prompts
 from components.registry import ModelRegistry
-from liar.events import Finished
+from components.work import prompts_for
+from liar import PruneSpec
 from liar.generate import EditedAnswer
 from liar.models.catalog import LoadedModel
 from liar.results import Generation, RunResult, Token
@@ -44,7 +46,7 @@ class Page:
     asked: int = 0
 
     def __post_init__(self) -> None:
-        self.jobs = JobQueue(on_finished=self.keep)
+        self.jobs = JobQueue()
         submit = self.jobs.submit
 
         def counted(*arguments: Any, **choices: Any) -> Any:
@@ -52,10 +54,6 @@ class Page:
             return submit(*arguments, **choices)
 
         self.jobs.submit = counted  # type: ignore[method-assign]
-
-    def keep(self, key: str, event: Finished) -> None:
-        if event.variants is not None:
-            self.registry.keep(key, event.variants)
 
     def build(self, result: RunResult | None) -> GenerationsPanel:
         with gr.Blocks():
@@ -111,8 +109,7 @@ def stored(page: Page, *generations: Generation) -> str:
 def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
     for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
         assert text in page.panel.stored.value
-    assert "not in memory" in page.panel.status.value
-    assert page.panel.bring.visible
+    assert "come back with the first question" in page.panel.status.value
     assert "No run" not in page.build(None).stored.value
 
 
@@ -192,7 +189,6 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     assert first[page.panel.stop]["interactive"]
     assert last[page.panel.button]["interactive"]
     assert not last[page.panel.stop]["interactive"]
-    assert not last[page.panel.bring]["visible"]
     assert "Done" in page.line(ended)
     live = ended[page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
@@ -237,18 +233,17 @@ def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: di
     assert page.asked == 0
 
 
-def test_models_out_of_memory_are_said_to_be_so(page: Page) -> None:
-    (update,) = page.ask(language_run())
-    assert "not in memory" in page.line(update)
-    assert update[page.panel.bring]["visible"]
+def test_a_run_that_is_not_kept_is_said_to_be_so(page: Page) -> None:
+    for key, words in ((language_run().spec.key, "not kept here"), ("", "No run of this recipe")):
+        (update,) = page.panel.ask(key, "a b c", 8, 0, 0, VISITOR)
+        assert words in page.line(update)
     assert page.asked == 0
 
 
-def test_models_that_leave_while_the_job_waits_are_a_sentence_too(page: Page) -> None:
+def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(page: Page) -> None:
     run = language_run()
     page.registry.keep(run.spec.key, three())
     gate = Event()
-
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     watching = page.panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
     assert "Asking the models" in page.line([next(watching), next(watching)][-1])
@@ -256,8 +251,7 @@ def test_models_that_leave_while_the_job_waits_are_a_sentence_too(page: Page) ->
     page.registry.get("another", "cpu", "float32")
     gate.set()
     *_, ended, last = watching
-    assert "not in memory" in page.line(ended)
-    assert last[page.panel.bring]["visible"]
+    assert "not kept here" in page.line(ended)
     assert last[page.panel.button]["interactive"]
 
 
@@ -298,28 +292,95 @@ def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> 
 def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    asked, applied = (page.jobs.submit("visitor", kind, kind, lambda: iter([]), kind=kind) for kind in ("ask", "apply"))
-    for job in (asked, applied):
-        page.panel.leave(job.id, "", "", VISITOR)
+    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]), kind="ask")
+    page.panel.leave(asked.id, "", "", VISITOR)
     assert page.jobs.snapshot(asked).state == "stopped"
-    assert page.jobs.snapshot(applied).state == "waiting"
     gate.set()
 
 
-def test_models_can_be_brought_back(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = language_run()
-    asked: list[Any] = []
+# -- models that come back ----------------------------------------------------------------------------------------------
 
-    def stream(spec: Any, loaded: Any, *, prompts: list[str]) -> Iterator[Finished]:
-        asked.append((spec, prompts))
-        yield Finished(run, three())
 
-    monkeypatch.setattr("liar.pipeline.stream", stream)
-    (missing,) = page.panel.bring_back(run.spec.key, VISITOR)
-    assert "not kept here" in page.line(missing)
-    page.store.save(run)
-    updates = list(page.panel.bring_back(run.spec.key, VISITOR))
-    assert asked == [(run.spec, ["The capital of France is"])]
-    assert "Done" in page.line(updates[-2])
-    assert not updates[-1][page.panel.bring]["visible"]
-    assert page.ask(run)[-2][page.panel.live]
+Prune = Callable[[LoadedModel], RunResult]
+
+
+@pytest.fixture
+def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
+    """Makes a stored run whose models are gone; afterwards whatever measures, scores or runs anew fails."""
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a restored model is neither measured nor pruned anew")
+
+    def prune(dense: LoadedModel) -> RunResult:
+        given = {"allocation": "uniform", "calibration": str(text), "tokens": 256, "sequence_length": 16}
+        result = liar.run(PruneSpec.create(model=dense.id, **given), dense)
+        page.store.save(result)
+        page.registry = ModelRegistry(10**9, lambda *_: dense)
+        for name in ("pipeline.stream", "pipeline.score", "measure.evaluate_steps", "measure.generate"):
+            monkeypatch.setattr(f"liar.{name}", fails)
+        return result
+
+    return prune
+
+
+def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
+    result = pruned(tiny.language_model())
+    updates = page.ask(result)
+    said = [page.line(update) for update in updates]
+    assert updates[0][page.panel.stop]["interactive"]
+    assert "Done." in said[-2], said
+    live = updates[-2][page.panel.live]
+    for variant in ("dense", "pruned", "reconstructed"):
+        assert f'class="variant {variant}"' in live
+    kept = page.registry.variants(result.spec.key)
+    assert kept is not None
+    with kept.using("reconstructed") as loaded:
+        widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
+    assert widths == [site.kept for site in result.sites]
+    page.registry.get = None  # type: ignore[method-assign, assignment]
+    assert "Done." in page.line(page.ask(result, "c b a")[-2]), "the second question finds them"
+
+
+def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
+    result = pruned(tiny.language_model())
+    load, gate = page.registry.get, Event()
+
+    def slow(*names: str) -> LoadedModel:
+        gate.wait(10)
+        return load(*names)
+
+    page.registry.get = slow  # type: ignore[method-assign]
+    watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
+    page.panel.end(next(watching)[page.panel.job], VISITOR)
+    gate.set()
+    *_, ended, last = watching
+    assert "Stopped." in page.line(ended)
+    assert last[page.panel.button]["interactive"]
+    assert page.registry.variants(result.spec.key) is None
+
+
+def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prune) -> None:
+    dense = tiny.classifier(("entailment", "neutral", "contradiction"))
+    assert dense.task is None
+    result = pruned(dense)
+    assert not result.evaluations
+    controls = page.panel.show(result)
+    assert controls[page.panel.button]["value"] == "Ask"
+    live = page.ask(result)[-2][page.panel.live]
+    assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
+
+
+def test_a_run_of_such_a_head_asks_its_presets() -> None:
+    dense = tiny.classifier(("entailment", "neutral", "contradiction"))
+    assert prompts_for(PruneSpec(model=dense.id), dense) == preset_prompts("demo/minilm-sentiment")
+    assert prompts_for(PruneSpec(model="tiny/encoder"), tiny.encoder()) == []
+
+
+def test_a_model_without_a_head_is_one_sentence_before_any_work(
+    page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = pruned(tiny.encoder())
+    monkeypatch.setattr("liar.restore.restore_steps", None)
+    assert "so it says nothing" in page.line(page.ask(result)[-2])

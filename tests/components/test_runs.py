@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +50,19 @@ def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: Run
     assert f'data-key="{runs[0].spec.key}" aria-current="true"' in markup
     for said in ("perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
         assert said in markup
+
+
+def test_runs_that_differ_in_text_tokens_or_seed_can_be_told_apart(store: RunStore) -> None:
+    runs = [language_run(), language_run(seed=5), language_run(tokens=4096), language_run(calibration="letters.txt")]
+    for run in runs:
+        store.save(run)
+    built = panel(store)
+    labels = re.findall(r'data-key="\w+">(.*?)</button>', str(built.table.value))
+    assert len(set(labels)) == len(runs)
+    assert any("seed 5" in label for label in labels)
+    for menu in (built.a, built.b):
+        said = {str(label).rsplit(" (", 1)[0] for label, _ in menu.choices}
+        assert len(said) == len(runs), "not by their dates alone"
 
 
 def test_an_empty_store_says_what_to_do(store: RunStore) -> None:

@@ -18,6 +18,7 @@ from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.apply import Apply
 from components.explorer import Explorer
+from components.generations import GenerationsPanel
 from components.layers import LayersPanel
 from components.layout import layout_marker, layout_switch
 from components.opening import Opening, first_run
@@ -42,6 +43,7 @@ class Page:
     verdict: VerdictPanel
     layers: LayersPanel
     accuracy: AccuracyPanel
+    generations: GenerationsPanel
     takeaway: TakeawayPanel
     address: gr.HTML
     banner: gr.HTML
@@ -64,14 +66,29 @@ def build_page(studio: Studio) -> Page:
         explorer = Explorer(studio, bus, recipe)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
         accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
-        explorer.wire(verdict, layers, [accuracy, takeaway], banner, apply.status, address)
+        generations = GenerationsPanel(studio, bus, result)
+        explorer.wire(verdict, layers, [accuracy, generations, takeaway], banner, apply.status, address)
         apply.wire(explorer)
         layers.wire()
         takeaway.wire()
+        generations.wire()
         opening = Opening(explorer, tabs, layout, marker)
         apply.resume_with(blocks.load(opening.open, remembered, opening.outputs))
     return Page(
-        blocks, studio, bus, recipe, apply, explorer, opening, verdict, layers, accuracy, takeaway, address, banner
+        blocks,
+        studio,
+        bus,
+        recipe,
+        apply,
+        explorer,
+        opening,
+        verdict,
+        layers,
+        accuracy,
+        generations,
+        takeaway,
+        address,
+        banner,
     )
 
 
@@ -101,6 +118,10 @@ class Visitor:
     def state(self, state: gr.State) -> Any:
         """What the server holds for this visitor."""
         return self._session[state._id]
+
+    def state_is(self, state: gr.State, value: Any) -> None:
+        """What an event that this page lacks would have written."""
+        self._session[state._id] = value
 
     # -- what can be done ---------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from tests.hostile.requests import FILE, hostile, unharmed
 pytestmark = pytest.mark.demo
 
 FORECAST = {"model": "demo/minilm-sentiment", "targets": "both", "ratio": 0.5}
-OF_A_VISITOR = {"bring_back", "measure", "save"}
+OF_A_VISITOR = {"measure", "save"}
 """Events that a stranger may fire: they begin a job of the run that the page shows."""
 
 

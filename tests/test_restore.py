@@ -1,0 +1,102 @@
+"""The models of a stored run come back: the same units, the same weights, and nothing is measured on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from liar import PruneSpec, RunResult, stream
+from liar.errors import InvalidSpecError
+from liar.events import Finished, Progress
+from liar.models.catalog import LoadedModel
+from liar.restore import restore_steps
+from liar.variants import Variants, ask
+from tests import tiny
+
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"criterion": "obs", "allocation": "loss-curve", "multiple": 8},
+    {"schedule": "one-shot", "allocation": "error-curve", "reconstruction": "liar"},
+    {"reconstruction": "none", "targets": "heads", "edits": ("layers.0.attention:keep=0",)},
+]
+
+
+def spec(folder: Path, **choices: Any) -> PruneSpec:
+    text = folder / "letters.txt"
+    rows = (" ".join(tiny.LETTERS[(3 * row + step * step) % 26] for step in range(30)) for row in range(60))
+    text.write_text("\n\n".join(rows))
+    given = {
+        "criterion": "fluctuation",
+        "allocation": "uniform",
+        "tokens": 640,
+        "sequence_length": 32,
+        "targets": "both",
+    }
+    return PruneSpec.create(**{"model": "tiny/llama", "calibration": str(text), **given, **choices})
+
+
+def finished(chosen: PruneSpec, loaded: LoadedModel) -> Finished:
+    last = list(stream(chosen, loaded, prompts=["a b c"], max_new_tokens=3))[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def restored(result: RunResult, loaded: LoadedModel) -> Variants:
+    steps = restore_steps(result, loaded)
+    while True:
+        try:
+            assert isinstance(next(steps), Progress), "nothing is evaluated and nothing is asked"
+        except StopIteration as stop:
+            found: Variants = stop.value
+            return found
+
+
+def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
+    with variants.using(variant) as loaded:
+        return {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("choices", RECIPES, ids=["sequential", "obs", "one-shot", "heads"])
+@pytest.mark.parametrize("make", [tiny.language_model, tiny.classifier], ids=["llama", "bert"])
+def test_the_restored_models_are_those_of_the_run(
+    make: Callable[[], LoadedModel], choices: dict[str, Any], tmp_path: Path
+) -> None:
+    dense = make()
+    last = finished(spec(tmp_path, **choices), dense)
+    assert last.variants is not None
+    stored = RunResult.model_validate_json(last.result.model_dump_json())
+    again = restored(stored, make())
+    for variant in ("dense", "pruned", "reconstructed"):
+        before, now = weights(last.variants, variant), weights(again, variant)
+        assert before.keys() == now.keys()
+        assert all(torch.equal(before[name], now[name]) for name in before), variant
+    with again.using("reconstructed") as loaded:
+        for report in stored.sites:
+            site = next(site for site in make().adapter.sites(stored.spec.targets) if site.name == report.name)
+            assert loaded.adapter.consumer(site).in_features == report.kept * site.unit_size
+    assert [item for item in ask(again, "a b c", max_new_tokens=2) if not isinstance(item, Progress)]
+
+
+def test_the_masks_are_read_and_not_made_anew(tmp_path: Path) -> None:
+    """Units that no criterion would choose come back as they are stored."""
+    dense = tiny.language_model()
+    result = finished(spec(tmp_path, allocation="loss-curve", targets="ffn"), dense).result
+    odd = [report.model_copy(update={"kept": 5, "kept_units": [0, 7, 11, 30, 47]}) for report in result.sites]
+    variants = restored(result.model_copy(update={"sites": odd}), dense)
+    for site in dense.adapter.sites("ffn"):
+        with variants.using("pruned") as loaded:
+            kept = loaded.adapter.consumer(site).weight
+        assert torch.equal(kept, dense.adapter.consumer(site).weight[:, [0, 7, 11, 30, 47]])
+
+
+@pytest.mark.parametrize("units", [[], [48], [3, 1]], ids=["none", "too many", "not in order"])
+def test_masks_of_another_model_are_one_sentence(tmp_path: Path, units: list[int]) -> None:
+    dense = tiny.language_model()
+    result = finished(spec(tmp_path, targets="heads"), dense).result
+    odd = [report.model_copy(update={"kept_units": units}) for report in result.sites]
+    with pytest.raises(InvalidSpecError, match=r"layers\.0\.attention .* run the recipe again"):
+        restored(result.model_copy(update={"sites": odd}), dense)
