@@ -69,10 +69,10 @@ class Explorer:
 
     @property
     def outputs(self) -> list[Block]:
-        panels: list[Panel] = [self.verdict, self.layers, *self.panels]
-        shown = [component for panel in panels for component in panel.outputs]
+        shown = [component for panel in self.panels for component in panel.outputs]
         hidden = [self.bus.spec, self.bus.shown, self.banner, self.line, self.address, self.calibrate_button]
-        return [*hidden, self.layers.edits, *self.recipe.outputs, *shown]
+        pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
+        return [*hidden, *pictures, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -166,8 +166,8 @@ class TradeoffPanel:
         keys = {run.spec.key for run in stored}
         stored += [run for run in handed_out if spec and run.spec.model == spec.model and run.spec.key not in keys]
         alike = [run for run in stored if spec and set(differing([run.spec, spec])) <= _SWEPT]
-        runs = stored if everything or len(alike) < 2 else alike
-        return _Drawn(runs, stored, spec, shown, task, cost)
+        sentence = _everything(stored, spec) if everything else _alike(alike, stored, spec)
+        return _Drawn(stored if everything else alike, sentence, shown, task, cost)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -287,8 +287,7 @@ class _Drawn:
     def __init__(
         self,
         runs: Sequence[Run],
-        stored: Sequence[Run],
-        spec: PruneSpec | None,
+        sentence: str,
         shown: str,
         task: Task | None,
         cost: Cost,
@@ -300,20 +299,28 @@ class _Drawn:
         self.pareto = pareto_figure(runs, chosen, cost, selected=shown)
         ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
         self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
-        self.sentence = f"<p>{escape(_sentence(runs, stored, spec))}</p>"
+        self.sentence = f"<p>{escape(sentence)}</p>"
 
 
-def _sentence(runs: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None) -> str:
+_NO_RUN = "No run of this model is stored yet: choose the ratios above and start."
+
+
+def _everything(stored: Sequence[Run], spec: PruneSpec | None) -> str:
     if spec is None or not stored:
-        return "No run of this model is stored yet: choose the ratios above and start."
-    if len(runs) == len(stored):
-        return (
-            f"All {len(runs)} stored runs of {spec.model}." if len(runs) > 1 else f"The one stored run of {spec.model}."
-        )
+        return _NO_RUN
     return (
-        f"{len(runs)} runs that differ from the recipe in ratio, criterion and reconstruction only, of {len(stored)} "
-        f"stored runs of {spec.model}."
+        f"All {len(stored)} stored runs of {spec.model}." if len(stored) > 1 else f"The one stored run of {spec.model}."
     )
+
+
+def _alike(alike: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None) -> str:
+    if spec is None or not stored:
+        return _NO_RUN
+    of_all = f"{_runs(len(stored))} of {spec.model} {'is' if len(stored) == 1 else 'are'} stored"
+    if not alike:
+        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose the ratios above and start."
+    differ = "1 run that differs" if len(alike) == 1 else f"{len(alike)} runs that differ"
+    return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
 
 
 def _runs(number: int) -> str:

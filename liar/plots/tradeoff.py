@@ -276,10 +276,17 @@ def _marks(
         marker={
             "color": line.colour,
             "symbol": line.symbol,
+            "opacity": 1,  # marks of several sizes are translucent otherwise
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        error_y={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
+        error_y={  # in the colour of the marks: any other would hide them where the error is small
+            "type": "data",
+            "array": [item.stderr for item in items],
+            "color": line.colour,
+            "thickness": 1.2,
+            "width": 4,
+        },
         customdata=keys,
         hovertext=list(words),
         hovertemplate="%{hovertext}<extra></extra>",

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, SLOW, drawn, full, kind, redrawn
+from tests.browser.conftest import FAST, MINILM, SLOW, Visit, drawn, full, kind, redrawn
 
 pytestmark = pytest.mark.demo
 
@@ -102,3 +102,18 @@ def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
     (trace,) = json.loads(drawn(page, "#mask-table"))["traces"]
     assert [len(line) for line in trace["z"]] == [2]
     expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")
+
+
+def test_whiskers_have_the_colour_of_their_marks_on_a_dark_page(visit_still: Visit) -> None:
+    page = visit_still()
+    page.emulate_media(color_scheme="dark")
+    full(page, MINILM, tab="trade-off")
+    colours = """(plot) => {
+      const all = [...plot.querySelectorAll('.scatterlayer .trace')];
+      const traces = all.filter((trace) => trace.querySelector('.errorbar path'));
+      const colour = (trace, part, name) => getComputedStyle(trace.querySelector(part))[name];
+      return traces.map((trace) => [colour(trace, '.errorbar path', 'stroke'), colour(trace, '.point', 'fill')]);
+    }"""
+    found = page.locator("#tradeoff-ratio .js-plotly-plot").evaluate(colours)
+    assert found
+    assert all(whisker == mark for whisker, mark in found), found

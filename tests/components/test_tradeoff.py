@@ -110,7 +110,7 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
         built = TradeoffPanel(studio, Bus(runs[0].spec, View(), ""), runs[0])
     expected = {run.spec.key for run in runs}
     assert all(key in str(built.table.value) for key in expected)
-    assert "All 2 stored runs" in str(built.sentence.value)
+    assert "2 runs that differ from the recipe" in str(built.sentence.value)
     updates = page.drawn()
     assert points_of(updates[page.panel.ratio]) == points_of(updates[page.panel.pareto]) == expected
 
@@ -126,6 +126,23 @@ def test_runs_like_the_recipe_come_first_and_all_others_when_asked(page: Page) -
         page.store.save(run)
     assert points_of(page.drawn()[page.panel.ratio]) == {run.spec.key for run in alike}
     assert points_of(page.drawn(everything=True)[page.panel.ratio]) == {run.spec.key for run in (*alike, other)}
+
+
+def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None:
+    """Neither few runs like the recipe nor none of them tick the box."""
+    model = page.spec.model
+    others = [language_run(allocation="uniform"), language_run(allocation="global")]
+    for run in others:
+        page.store.save(run)
+    said = page.drawn()[page.panel.sentence]
+    assert points_of(page.drawn()[page.panel.ratio]) == set()
+    assert f"2 runs of {model} are stored, none like the recipe" in said
+    page.store.save(language_run())
+    assert points_of(page.drawn()[page.panel.ratio]) == {language_run().spec.key}
+    said = page.drawn()[page.panel.sentence]
+    assert "1 run that differs from the recipe in no more than" in said
+    assert f"3 runs of {model} are stored." in said
+    assert f"All 3 stored runs of {model}." in page.drawn(everything=True)[page.panel.sentence]
 
 
 def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: Page) -> None:

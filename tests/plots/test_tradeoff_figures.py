@@ -88,6 +88,13 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
     assert "&lt;b&gt;" in drawn
 
 
+def test_whiskers_have_the_colour_of_their_marks() -> None:
+    for figure in (ratio_figure([run(0.2), run(0.5)], "perplexity"), pareto_figure([run(0.2), run(0.5)], "perplexity")):
+        marked = [trace for trace in figure.data if trace.error_y.array is not None]
+        assert marked
+        assert all(trace.error_y.color == trace.marker.color for trace in marked)
+
+
 def test_the_selected_run_stands_out() -> None:
     runs = [run(0.2), run(0.5)]
     marker = lines(ratio_figure(runs, "perplexity", selected=runs[1].spec.key))["least-squares"].marker
