@@ -29,7 +29,7 @@ from liar.models.offload import resident
 from liar.moments import SiteMoments
 from liar.results import CalibrationText, SiteCurves
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Targets
+from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
 from liar.timing import finish
 from liar.walk import walk
 
@@ -136,6 +136,7 @@ def calibrate(
     tokens: int = 12_288,
     sequence_length: int = 256,
     seed: int = 0,
+    separator: Separator = AUTO,
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
@@ -144,7 +145,8 @@ def calibrate(
     """One forward of the calibration text, and a backward for mask ``gradients`` (the criteria taylor and fisher) or for
     the ``sensitivity`` of the sites (the allocation loss-curve).
 
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. Raises :class:`CalibrationError`
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset; ``separator`` stands between two of
+    its texts in one window of a language model. Raises :class:`CalibrationError`
     for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
     steps = calibration_steps(
@@ -153,6 +155,7 @@ def calibrate(
         tokens=tokens,
         sequence_length=sequence_length,
         seed=seed,
+        separator=separator,
         targets=targets,
         gradients=gradients,
         sensitivity=sensitivity,
@@ -167,6 +170,7 @@ def calibration_steps(
     tokens: int = 12_288,
     sequence_length: int = 256,
     seed: int = 0,
+    separator: Separator = AUTO,
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
@@ -177,7 +181,7 @@ def calibration_steps(
     Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
     """
     with readable_failures():
-        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed)
+        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator)
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0

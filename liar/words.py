@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from liar.compare import difference, differing, is_chance, right_answers
 from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
-from liar.spec import PruneSpec, SiteKind, Task
+from liar.spec import PruneSpec, Separator, SiteKind, Task
 
 ChangeGroup = Literal["broken", "mended", "lost"]
 CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
@@ -26,6 +26,12 @@ CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
 MOST_CHANGES = 12
 """Changed items of each group that a result keeps for a task, the first of the test set."""
 
+_BETWEEN: Mapping[Separator | None, str] = {
+    "document": "document tokens",
+    "newline": "newlines",
+    "blank-line": "blank lines",
+    "end": "end tokens",
+}
 _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
     *("quantize", "evaluate"),
@@ -104,19 +110,21 @@ def recipe(result: Outcome) -> str:
 
 
 def measurement(result: RunResult, task: Task) -> str:
-    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens``."""
+    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
-    if first.metric == "perplexity":
-        length = f" of {first.sequence_length} tokens" if first.sequence_length else ""
-        return f"perplexity, {first.n:,} windows{length}"
-    return f"{task} accuracy, {_texts_read(first)}"
+    name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
+    return f"{name}, {sample(first)}"
 
 
-def _texts_read(item: Evaluation) -> str:
-    """``1,200 of 1,590 texts of at most 256 tokens, 3 of them cut``."""
-    read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
-    length = f" of at most {item.sequence_length:,} tokens" if item.sequence_length else ""
-    return f"{read} texts{length}" + (f", {item.cut:,} of them cut" if item.cut else "")
+def sample(item: Evaluation) -> str:
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
+    length = item.sequence_length
+    if item.metric != "perplexity":
+        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+        cut = f", {item.cut:,} cut" if item.cut else ""
+        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
+    between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
+    return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 
 
 def metric_value(value: float, metric: str) -> str:

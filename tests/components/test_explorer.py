@@ -65,7 +65,7 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     assert "Predicted" in visitor.sees(page.verdict.text)
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
     assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
-    assert visitor.sees(page.address) == "ratio=0.25&evaluate=perplexity"
+    assert visitor.sees(page.address) == PruneSpec(ratio=0.25, evaluate=("perplexity",)).to_query()
     assert "shown before" in visitor.sees(page.banner)
     assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
     assert visitor.sees(page.accuracy.table) == measures
@@ -180,7 +180,9 @@ def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Stu
 
 
 def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
+    page, visitor = opened(
+        studio, "separator=auto&edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn"
+    )
     inspector = page.layers.inspector
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
     assert visitor.sees(inspector.ratio) == 0.25

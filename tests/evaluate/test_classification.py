@@ -130,6 +130,12 @@ def test_hidden_labels_are_named(tmp_path: Path) -> None:
         evaluate(classifier(), "sentiment", data=str(path), sequence_length=64)
 
 
+def test_own_texts_may_use_the_tasks_names_where_a_model_has_none(table: str) -> None:
+    unnamed, named = (classifier(labels) for labels in (("LABEL_0", "LABEL_1"), ("negative", "positive")))
+    values = [evaluate(loaded, "sentiment", data=table, sequence_length=64).value for loaded in (unnamed, named)]
+    assert values[0] == values[1]
+
+
 def test_star_ratings_are_not_shifted(tmp_path: Path) -> None:
     path = tmp_path / "stars.csv"
     loaded = classifier(tuple("12345"))
