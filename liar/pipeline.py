@@ -136,11 +136,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = (
-                load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=self.spec.needs_gradients)
-                if given is None
-                else working_copy(given)
-            )
+            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -171,6 +167,7 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
+            yield from self.measures.of_speed(loaded, given, self._load)
         yield Finished(
             RunResult(
                 spec=self.spec,
@@ -182,14 +179,18 @@ class _Run:
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
                 speeds=self.measures.speeds,
+                gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                warnings=self.warnings,
+                warnings=self.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _load(self, for_gradients: bool = False) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
@@ -357,7 +358,7 @@ class _Run:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded)
+            yield from self.measures.of_rounded(variant, given or self.loaded)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

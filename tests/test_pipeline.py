@@ -7,11 +7,14 @@ import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from accelerate import cpu_offload
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import PruneSpec, calibrate, curves, run, stream
 from liar.allocation import Candidate, allocate, nearest_removed
@@ -24,6 +27,7 @@ from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from liar.walk import Visit, walk
+from liar.words import verdict
 from tests import tiny
 
 
@@ -466,10 +470,70 @@ def test_a_classifiers_run_keeps_the_items_whose_answers_changed(text: str, lett
 
 def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: LabelledText) -> None:
     model = tiny.classifier(positions=256)
-    speeds = run(spec(text, evaluate=("sentiment",)), model).speeds
-    assert [item.variant for item in speeds] == ["dense", "reconstructed"]
-    assert {item.tokens for item in speeds} == {128}
-    assert run(spec(text), model, prompts=["a b c"]).speeds == []
+    result = run(spec(text, evaluate=("sentiment",)), model)
+    assert [item.variant for item in result.speeds] == ["dense", "reconstructed"]
+    assert {item.tokens for item in result.speeds} == {256}
+    assert [(item.than, item.variant, item.work) for item in result.gains] == [("dense", "reconstructed", "text")]
+    untimed = run(spec(text), model, prompts=["a b c"])
+    assert untimed.speeds == untimed.gains == []
+
+
+class SlowingMachine:
+    """A clock that only products of linear layers move: each by its weights, and by 0.2 % more than the one before."""
+
+    def __init__(self) -> None:
+        self.now, self.slowness = 0.0, 1.0
+
+    def multiply(self, module: nn.Module, _: object) -> None:
+        if isinstance(module, nn.Linear):
+            self.now += module.weight.numel() * self.slowness
+            self.slowness *= 1.002
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_machine_that_slows_down_during_a_run_slows_no_model(
+    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch, is_given: bool
+) -> None:
+    """Timed one variant after the other, the smaller model would come out as the slower one."""
+    machine, loads = SlowingMachine(), []
+    monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
+    monkeypatch.setattr(
+        "liar.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
+    )
+    model = tiny.classifier(positions=256) if is_given else None
+    with register_module_forward_pre_hook(machine.multiply):
+        *_, finished = stream(spec(text, evaluate=("sentiment",)), model)
+    assert isinstance(finished, Finished)
+    assert finished.model is not None
+    before, after = (products(item) for item in (tiny.classifier(positions=256), finished.model))
+    (gain,) = finished.result.gains
+    assert machine.slowness > before / after, "the last model would come out slower than the first"
+    assert gain.gain.median == pytest.approx(before / after, rel=0.05)
+    assert f"; {gain.gain.median:.2f} times as fast" in verdict(finished.result)
+    assert len(loads) == (0 if is_given else 2), "what was pruned in place is loaded once more"
+
+
+def products(loaded: LoadedModel) -> int:
+    """Weights that one forward multiplies."""
+    return sum(module.weight.numel() for module in loaded.model.modules() if isinstance(module, nn.Linear))
+
+
+def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
+    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([tiny.classifier(positions=256)])
+
+    def load(*_: object, **__: object) -> LoadedModel:
+        for model in loads:
+            return model
+        raise InsufficientMemoryError("The weights need 28.0 GB of memory.")
+
+    monkeypatch.setattr("liar.pipeline.load_model", load)
+    result = run(spec(text, evaluate=("sentiment",)))
+    assert len(result.evaluations) == 3
+    assert result.gains == result.speeds == []
+    assert "does not fit into memory beside the reconstructed one" in result.warnings[-1]
+    assert "times as fast" not in verdict(result)
 
 
 def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,4 +543,4 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
-    assert result.speeds == []
+    assert result.speeds == result.gains == []
