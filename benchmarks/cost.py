@@ -114,7 +114,9 @@ def job(schedule: Schedule) -> dict[str, float]:
 def floor() -> dict[str, float]:
     """Seconds of the parts that no implementation can leave out, and the bytes that must be held."""
     loaded = load_model(SPEC.model, "cpu", "float32")
-    batches = calibration_batches(SPEC.calibration, loaded, SPEC.tokens, SPEC.sequence_length, SPEC.seed)
+    batches = calibration_batches(
+        SPEC.calibration, loaded, SPEC.tokens, SPEC.sequence_length, SPEC.seed, SPEC.separator
+    )
     sites = loaded.adapter.sites(SPEC.targets)
     base = loaded.adapter.base
     base(**batches[0])  # warm up

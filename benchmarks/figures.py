@@ -24,6 +24,7 @@ from readme import table, write
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.results import Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Task
+from liar.words import sample
 
 SEEDS = (0, 1, 2)
 SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"
@@ -95,7 +96,7 @@ def language_model() -> str:
                     f"{repaired.value / dense.value:.2f} x",
                 )
             )
-    head = f"Dense: {with_error(dense)} (n = {dense.n} windows of {dense.sequence_length} tokens, Wikipedia leads)."
+    head = f"Dense: {with_error(dense)} (n = {sample(dense)}, Wikipedia leads)."
     columns = (
         "neurons removed",
         "parameters removed, blocks / all",
@@ -116,13 +117,15 @@ def default_recipe() -> str:
         ratios = []
         for seed in SEEDS:
             result = measured(PruneSpec(model=SMOLLM2, ratio=ratio, seed=seed, evaluate=("perplexity",)))
-            ratios.append(value(result, "reconstructed").value / value(result, "dense").value)
+            dense = value(result, "dense")
+            ratios.append(value(result, "reconstructed").value / dense.value)
         mean, spread = statistics.mean(ratios), statistics.stdev(ratios)
         rows.append((f"{ratio:.0%}", *(f"{item:.3f} x" for item in ratios), f"{mean:.3f} ± {spread:.3f} x"))
     defaults = PruneSpec()
     head = (
         f"Criterion {defaults.criterion}, allocation {defaults.allocation}, schedule {defaults.schedule}, "
-        f"{defaults.tokens:,} tokens: perplexity over dense for three seeds, mean and standard deviation."
+        f"{defaults.tokens:,} tokens: perplexity over dense for three seeds, mean and standard deviation "
+        f"(n = {sample(dense)})."
     )
     return f"{head}\n\n{table(('neurons removed', *(f'seed {seed}' for seed in SEEDS), 'mean'), rows)}"
 
@@ -136,7 +139,7 @@ def tokens() -> str:
         )
         dense, pruned, repaired = (value(result, name) for name in ("dense", "pruned", "reconstructed"))
         rows.append((f"{each * channels:,}", each, with_error(pruned), with_error(repaired)))
-    head = f"40 % of the neurons, the default recipe but one-shot. Dense: {with_error(dense)} (n = {dense.n} windows)."
+    head = f"40 % of the neurons, the default recipe but one-shot. Dense: {with_error(dense)} (n = {sample(dense)})."
     return f"{head}\n\n{table(('calibration tokens', 'for each channel', 'pruned', 'reconstructed'), rows)}"
 
 
@@ -197,8 +200,9 @@ def classifiers() -> str:
         "reconstructed",
         "of dense",
     )
-    n = dense.n
-    head = f"Criterion {PruneSpec().criterion}; accuracy in percent on {n:,} test texts ± its standard error."
+    head = (
+        f"Criterion {PruneSpec().criterion}; accuracy in percent ± its standard error (n = {sample(dense)}, each task)."
+    )
     return f"{head}\n\n{table(columns, rows)}"
 
 

@@ -23,6 +23,7 @@ from liar.words import (
     in_doubt,
     metric_value,
     recovery,
+    sample,
     variant_name,
 )
 
@@ -103,7 +104,7 @@ def _cells(result: RunResult, item: Evaluation) -> str:
     cells = [
         metric_value(item.value, item.metric),
         f"± {metric_value(item.stderr, item.metric)}",
-        f"{item.n:,} {'windows' if item.metric == 'perplexity' else 'texts'}",
+        sample(item),
         beside_dense(result, item) or "—",
         _recovery(result, item.task) if item.variant == "reconstructed" else "—",
     ]

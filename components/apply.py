@@ -23,9 +23,20 @@ from liar.spec import PruneSpec
 from liar.view import View
 
 There = tuple[str, str]
-"""The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet."""
+"""The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet; or the key of a "stored" run."""
 
 NOTHING: There = ("", "")
+
+# The offer lives in the line itself, so that whatever is said next takes it away.
+_AGAIN = """
+element.addEventListener('click', (event) => {
+  if (event.target.closest('button[data-again]')) trigger('select', {});
+});
+"""
+_ALREADY = (
+    '<div role="status" class="note">This recipe is already measured; its stored run is shown. '
+    '<button type="button" data-again>Run again</button></div>'
+)
 
 
 class Apply:
@@ -36,7 +47,7 @@ class Apply:
         with gr.Row():
             self.button = gr.Button("Apply", variant="primary", scale=3, min_width=120, elem_id="apply")
             self.stop = gr.Button("Stop", interactive=False, scale=1, min_width=80, elem_id="stop")
-        self.status = gr.HTML("", elem_id="status")
+        self.status = gr.HTML("", js_on_load=_AGAIN, elem_id="status")
         self.job = gr.State("")
         self.there = gr.State(NOTHING)
 
@@ -44,6 +55,7 @@ class Apply:
         """Connect the buttons, once the explorer is wired."""
         self.explorer = explorer
         self.button.click(self.apply, self.recipe.inputs, self.line, trigger_mode="once", **HEARD)
+        self.status.select(self.again, self.recipe.inputs, self.line, trigger_mode="once", **HEARD)
         self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
         self.there.change(self.show, [self.there, *explorer.seen], explorer.outputs, **HEARD)
 
@@ -59,10 +71,24 @@ class Apply:
     # -- events -------------------------------------------------------------------------------------------------
 
     def apply(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Do the run that the controls say; every expected failure ends in one sentence on the page.
+        """Do the run that the controls say, or show it where it is stored; every expected failure ends in one sentence.
 
         Gradio hands over a request only before the starred values.
         """
+        try:
+            spec = self.recipe.read(base, *values)
+            stored = self.studio.store.find(spec) is not None
+        except LiarError as error:
+            yield self._idle(status.problem(str(error)))
+            return
+        if stored:
+            yield self._idle(status.running("Drawing the run…"))
+            yield {self.status: gr.skip(), self.there: (spec.key, "stored")}
+        else:
+            yield from self.again(base, request, *values)
+
+    def again(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        """Do the run that the controls say, whether or not it is stored."""
         try:
             spec = self.recipe.read(base, *values)
             job = self.studio.jobs.submit(
@@ -104,14 +130,15 @@ class Apply:
         its heatmap; what was there before comes back.
         """
         id, what = there
+        if what == "stored":
+            return self._open(id, view)
         job = self.studio.jobs.get(id)
         if job is None:
             return self.explorer.look(view, shown, spec)
         snapshot = self.studio.jobs.snapshot(job)
         if what == "run":
             return self._finish(snapshot.result, view)
-        pruned = snapshot.partial[-1]
-        return self.explorer.layers.draw(pruned.sites, view, chart=None, measured=None, spec=pruned.spec)
+        return self.explorer.pruned(snapshot.partial[-1], view, spec)
 
     # -- the job ------------------------------------------------------------------------------------------------
 
@@ -141,10 +168,19 @@ class Apply:
         found = next(alike, None)
         return sum(found.timings.values()) if found else None
 
+    def _open(self, key: str, view: View) -> Updates:
+        """A run that is measured already, with an offer to do it once more."""
+        result = self.studio.store.load(key)
+        if result is None:
+            return {self.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")}
+        return {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, ""), self.status: _ALREADY}
+
     def _finish(self, result: RunResult, view: View) -> Updates:
         updates = {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, "")}
         updates[self.status] = status.note("Done. The address of this page now holds this run.")
-        if self.studio.store.find(result.spec) is None:
+        if (
+            self.studio.store.find(result.spec) != result
+        ):  # the worker could not store it, or not in place of an older one
             try:
                 self.studio.store.save(result)
             except LiarError as error:

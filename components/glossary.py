@@ -102,6 +102,26 @@ TERMS: Mapping[str, Term] = {
         "A covariance has as many unknowns as the layer has channels, squared. With fewer than three tokens for each channel "
         "the repair fits the noise and may do more harm than good; eight are a good start: 12,288 for 1,536 channels.",
     ),
+    "separator": Term(
+        "What stands between two texts.",
+        "Why does it matter?",
+        "A language model reads windows of equal length, and several texts share one. With a token that it never saw there "
+        "its perplexity rises: figures compare only where the separator and the length of the windows are the same.",
+        {
+            "auto": "By the kind of the text: the token that ended documents in training, a blank line between "
+            "paragraphs of a file and between lines of WikiText, as in the literature.",
+            "document": "The token that ended a document in training.",
+            "newline": "The end of a line.",
+            "blank-line": "Two ends of lines.",
+            "end": "The tokenizer's end token; a chat model ends its turns with it.",
+        },
+    ),
+    "evaluate_length": Term(
+        "Empty: 256, or what the model has.",
+        "How long is a text that is measured?",
+        "Tokens of a window of perplexity, and the most that is read of a text with a label. Longer windows give a language "
+        "model more to go by, so perplexity falls; the literature often takes 2,048. Calibration has a length of its own.",
+    ),
     "multiple": Term(
         "64 suits most accelerators; 1 rounds nothing.",
         "Why round?",

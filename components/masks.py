@@ -20,7 +20,7 @@ from liar.events import Evaluated, Progress
 from liar.plots import mask_heatmap
 from liar.results import Evaluation
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
-from liar.words import count, metric_value
+from liar.words import metric_value, sample
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
@@ -141,7 +141,7 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     if dense is None:
         return f"{begun}."
     value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
-    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {count(dense.n)})."
+    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
 
 
 def _mask_end(snapshot: Snapshot, title: str) -> str:

@@ -40,6 +40,7 @@ class Profile(BaseModel):
     tokens: int
     sequence_length: int
     evaluate_limit: int
+    evaluate_length: int
     runs: int
     prompt_characters: int
     new_tokens: int
@@ -70,7 +71,7 @@ class Profile(BaseModel):
             raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {away}")
         if not self.any_device and (spec.device, spec.dtype) != (AUTO, AUTO):
             raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {away}")
-        for name in ("tokens", "sequence_length", "evaluate_limit"):
+        for name in ("tokens", "sequence_length", "evaluate_limit", "evaluate_length"):
             asked, most = getattr(spec, name), getattr(self, name)
             if asked is not None and asked > most:
                 raise InvalidSpecError(
@@ -89,6 +90,7 @@ LOCAL = Profile(
     tokens=10_000_000,
     sequence_length=131_072,
     evaluate_limit=1_000_000,
+    evaluate_length=131_072,
     runs=40,
     prompt_characters=2_000,
     new_tokens=200,
@@ -113,6 +115,7 @@ PUBLIC = Profile(
     tokens=16_384,
     sequence_length=512,
     evaluate_limit=400,
+    evaluate_length=512,
     runs=16,
     prompt_characters=500,
     new_tokens=96,

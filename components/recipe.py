@@ -12,7 +12,7 @@ from components.panel import Updates
 from components.profile import TEXTS, Profile
 from liar.errors import InvalidSpecError
 from liar.models.presets import PRESETS
-from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
+from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, SEPARATORS, PruneSpec
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
@@ -94,6 +94,18 @@ class Recipe:
                 elem_id="tokens",
             )
             _explained("tokens")
+        self.separator = _choice("separator", "Separator", SEPARATORS, spec)
+        with gr.Column(elem_classes=["choice", "full-only"]):
+            self.evaluate_length = gr.Number(
+                spec.evaluate_length,
+                label="Length measured at",
+                info=TERMS["evaluate_length"].help,
+                precision=0,
+                minimum=2,
+                maximum=profile.evaluate_length,
+                elem_id="evaluate-length",
+            )
+            _explained("evaluate_length")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.multiple = gr.Number(
                 spec.multiple,
@@ -137,7 +149,8 @@ class Recipe:
     def controls(self) -> dict[str, Block]:
         """Name of the choice in a spec -> its control."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
-        return {name: getattr(self, name) for name in (*names, "tokens", "multiple", "seed", "edits", "quantize")}
+        more = ("tokens", "separator", "evaluate_length", "multiple", "seed", "edits", "quantize")
+        return {name: getattr(self, name) for name in names + more}
 
     @property
     def inputs(self) -> list[Block]:
@@ -150,7 +163,7 @@ class Recipe:
     @property
     def moves(self) -> list[Any]:
         """The events by which a person changes a choice; typed text counts when it is finished."""
-        typed: list[Any] = [self.tokens, self.multiple, self.seed, self.edits]
+        typed: list[Any] = [self.tokens, self.evaluate_length, self.multiple, self.seed, self.edits]
         picked: list[Any] = [control for control in self.controls.values() if control not in typed]
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [control.input for control in picked] + finished
@@ -158,7 +171,7 @@ class Recipe:
     def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
         """The spec that the controls say; raises :class:`InvalidSpecError`."""
         choices = dict(zip(self.controls, values, strict=True))
-        empty = next((name for name, value in choices.items() if value is None), None)
+        empty = next((name for name, value in choices.items() if value is None and name != "evaluate_length"), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
@@ -169,6 +182,8 @@ class Recipe:
                 choices["edits"] = ()
             if choices["calibration"] == base.calibration:
                 choices["calibration"] = AUTO
+            if choices["evaluate_length"] == base.evaluate_length:
+                choices["evaluate_length"] = None
         spec = measured_on_its_task(PruneSpec.create(**{**kept, **choices}))
         self.profile.check(spec)
         return spec

@@ -19,6 +19,7 @@ from liar.files import write_atomically
 from liar.labels import run_labels
 from liar.plots import comparison_heatmap
 from liar.results import VARIANTS, Evaluation, Measured, RunResult
+from liar.spec import PruneSpec
 from liar.store import RunSummary
 from liar.view import View
 from liar.words import count, metric_change, metric_value

@@ -21,14 +21,23 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from liar.allocation import nearest_removed
 from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.results import ModelInfo
 from liar.sites import Site
-from liar.spec import CHANNEL_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, SiteKind
+from liar.spec import (
+    BASELINE,
+    CHANNEL_CRITERIA,
+    RECONSTRUCTIONS,
+    Criterion,
+    PruneSpec,
+    Reconstruction,
+    Separator,
+    SiteKind,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +57,10 @@ Integers = NDArray[np.integer[Any]]
 
 
 class AtlasKey(BaseModel):
-    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``."""
+    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``.
+
+    As in the key of a run, a choice that was added later changes no digest where it is as in :data:`liar.spec.BASELINE`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +69,7 @@ class AtlasKey(BaseModel):
     tokens: int
     sequence_length: int
     seed: int
+    separator: Separator = Field(BASELINE["separator"])
 
     @classmethod
     def of(cls, spec: PruneSpec) -> AtlasKey:
@@ -64,7 +77,11 @@ class AtlasKey(BaseModel):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        added = {name for name, field in type(self).model_fields.items() if not field.is_required()}
+        chosen = {
+            name: value for name, value in self.model_dump().items() if name not in added or value != BASELINE[name]
+        }
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 class KindFacts(BaseModel):

@@ -29,7 +29,7 @@ from liar.models.offload import resident
 from liar.moments import SiteMoments
 from liar.results import SiteCurves
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Targets
+from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
 from liar.timing import finish
 from liar.walk import walk
 
@@ -134,6 +134,7 @@ def calibrate(
     tokens: int = 12_288,
     sequence_length: int = 256,
     seed: int = 0,
+    separator: Separator = AUTO,
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
@@ -142,7 +143,8 @@ def calibrate(
     """One forward of the calibration text, and a backward for mask ``gradients`` (the criteria taylor and fisher) or for
     the ``sensitivity`` of the sites (the allocation loss-curve).
 
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset. Raises :class:`CalibrationError`
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset; ``separator`` stands between two of
+    its texts in one window of a language model. Raises :class:`CalibrationError`
     for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
     steps = calibration_steps(
@@ -151,6 +153,7 @@ def calibrate(
         tokens=tokens,
         sequence_length=sequence_length,
         seed=seed,
+        separator=separator,
         targets=targets,
         gradients=gradients,
         sensitivity=sensitivity,
@@ -165,6 +168,7 @@ def calibration_steps(
     tokens: int = 12_288,
     sequence_length: int = 256,
     seed: int = 0,
+    separator: Separator = AUTO,
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
@@ -175,7 +179,7 @@ def calibration_steps(
     Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
     """
     with readable_failures():
-        batches = calibration_batches(source, loaded, tokens, sequence_length, seed)
+        batches = calibration_batches(source, loaded, tokens, sequence_length, seed, separator)
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0

@@ -16,14 +16,13 @@ from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.criteria import Evidence, deviation, order_of, score
 from liar.data.corpora import calibration_batches
-from liar.data.labels import is_classifier
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
+from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.gradients import SiteGradients, gradient_steps
 from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel, model_info, parameter_count
-from liar.models.offload import is_offloaded
 from liar.moments import Moments
 from liar.reconstruct import ridge_of, solve_dtype
 from liar.sites import Site
@@ -43,18 +42,20 @@ def atlas_steps(
 ) -> Generator[Event, None, Atlas]:
     """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
 
-    Criteria and sensitivities that need a backward pass are left out where the model has no head to take a loss from, or
-    is streamed. Raises what :func:`liar.calibration.calibrate` raises.
+    Criteria and sensitivities that need a backward pass are left out where :func:`liar.gradients.gradient_steps` refuses the
+    model: it has no head to take a loss from, say, or is streamed. Raises what :func:`liar.calibration.calibrate` raises.
     """
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed)
+        batches = calibration_batches(
+            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+        )
         gradients: dict[str, SiteGradients] = {}
-        if (loaded.is_language_model or is_classifier(loaded.model)) and not is_offloaded(loaded.model):
+        try:
             steps = gradient_steps(adapter, batches, "both")
             gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
-        else:
+        except InvalidSpecError:
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         facts = {kind: _facts(adapter, kind) for kind in kinds}

@@ -2,12 +2,13 @@
 
 * Mask gradients for the criteria taylor and fisher: dL/dm of a mask m = 1 on every bundle, one sample at a time. A mask on a
   consumer's input multiplies the bundle's channels, so its gradient is sum_t x_t . (dL/dx_t) over the tokens of the sequence.
-* Sensitivities for the allocation loss-curve: the mean over tokens of tr(J^T F J) at the residual stream behind the site,
-  J the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x E|error|^2 is
+* Sensitivities for the allocation loss-curve: the mean over tokens of tr(J^T F J) at the residual stream behind the site, J
+  the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x E|error|^2 is
   twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
   (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
-  logits. The trace is estimated by random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs
-  less text than a covariance, so a part of it serves: a random one, because batches come sorted by length.
+  logits, and where each output stands for itself (regression, multi-label) it is the identity. The trace is estimated by
+  random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs less text than a covariance, so a part of
+  it serves: a random one, because batches come sorted by length.
 
 The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
 at a time.
@@ -23,8 +24,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
-from liar.models.heads import check_gradients, head_of
+from liar.models.heads import Problem, check_gradients, head_of, problem_of
 from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
@@ -59,8 +61,10 @@ def gradient_steps(
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
     ``masks`` and ``sensitivity`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
-    cross entropy; a classifier's uses the labels of the batch, else the model's own prediction. Raises
-    :class:`InvalidSpecError` for a model through which no loss can be taken, see :func:`liar.models.heads.check_gradients`.
+    cross entropy. That of a text classifier is, by :func:`liar.models.heads.problem_of`, cross entropy, binary cross entropy
+    or the squared error against the labels of the batch, else against the model's own prediction; a regression without
+    labels has no error, so the mean of its outputs stands for the loss. Raises :class:`InvalidSpecError` for a model through
+    which no loss can be taken, see :func:`liar.models.heads.check_gradients`, or where all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
@@ -94,6 +98,14 @@ def gradient_steps(
         finally:
             for parameter in required:
                 parameter.requires_grad_(True)
+    if (masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
+        sensitivity and not any(sums.sensitivity > 0 for sums in found.values())
+    ):
+        raise InvalidSpecError(
+            "No gradient of the loss at any site is above zero, so taylor, fisher and loss-curve have nothing to go by; check "
+            "the weights of the model's head, take float32, or choose the criterion fluctuation or obs with the allocation "
+            "error-curve."
+        )
     return {
         name: SiteGradients(sums.taylor.abs() / sequences, sums.fisher / sequences, sums.sensitivity / max(tokens, 1))
         for name, sums in found.items()
@@ -182,14 +194,12 @@ def _slopes(
     asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     head = model.get_output_embeddings()
     if head is None:
-        logits = model(**asked, use_cache=False).logits
-        labels = inputs.get("labels")
-        targets = logits.argmax(dim=-1) if labels is None else labels
-        share = logits.new_ones(len(logits))
+        logits: Tensor = model(**asked, use_cache=False).logits
+        problem, seen = problem_of(model.config), logits.detach()
         return (
             logits,
-            _loss_slope(logits.detach(), targets, share) if with_loss else None,
-            _centred_signs(logits.detach(), signs) if signs is not None else None,
+            _text_slope(problem, seen, inputs.get("labels")) if with_loss else None,
+            _text_signs(problem, seen, signs) if signs is not None else None,
         )
     answer: Tensor = model.base_model(**asked, use_cache=False).last_hidden_state
     of_loss = torch.zeros_like(answer) if with_loss else None
@@ -219,6 +229,23 @@ def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
     return slope.mul_(shares.unsqueeze(-1))
 
 
+def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tensor:
+    """Slope of a text's loss at ``logits`` (sequences, outputs).
+
+    ``labels`` (sequences,) are classes, or numbers for a regression; without them the model's own prediction takes their
+    place, and the output that of a regression's loss.
+    """
+    if problem == "single-label":
+        classes = logits.argmax(dim=-1) if labels is None else labels
+        return _loss_slope(logits, classes, logits.new_ones(len(logits)))
+    if problem == "multi-label":
+        hold = logits > 0 if labels is None else nn.functional.one_hot(labels, logits.shape[-1])
+        return (logits.sigmoid() - hold.to(logits.dtype)) / logits.shape[-1]
+    if labels is None:
+        return torch.full_like(logits, 1 / logits.shape[-1])
+    return 2 * (logits - labels.unsqueeze(-1)) / logits.shape[-1]
+
+
 def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Tensor:
     """F^(1/2)^T s under random signs s: on average, the squared gradient of this is the trace that is wanted."""
     p = logits.softmax(dim=-1)
@@ -227,9 +254,10 @@ def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Ten
     return slope.mul_(shares.sqrt().unsqueeze(-1))
 
 
-def _centred_signs(logits: Tensor, signs: torch.Generator) -> Tensor:
+def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Tensor:
+    """Random signs; centred where only the differences of the logits decide."""
     sign = _signs(logits, signs)
-    return sign.sub_(sign.mean(dim=-1, keepdim=True))
+    return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
 
 
 def _signs(like: Tensor, signs: torch.Generator) -> Tensor:

@@ -17,11 +17,12 @@ from liar.calibration import Calibration
 from liar.edits import merge
 from liar.environment import readable_failures
 from liar.errors import InsufficientMemoryError
-from liar.evaluate import evaluate_steps
+from liar.evaluate import Steps, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.models.catalog import LoadedModel
 from liar.pipeline import chosen_bundles, working_copy
 from liar.reconstruct import reconstruct_all, relative_errors
+from liar.results import Variant
 from liar.sharing import fits, shared_calibration
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction, Task
@@ -71,7 +72,7 @@ def mask_table_steps(
         calibration = yield from shared_calibration(specs, loaded, pace, norm_aware=norm_aware)
         task = next(iter(spec.evaluate), loaded.task)
         if task is not None:
-            steps = evaluate_steps(loaded, task, "dense", limit=spec.evaluate_limit)
+            steps = _evaluation(spec, loaded, task, "dense")
             yield Evaluated((yield from paced(steps, "evaluate", f"Measuring {task} of the dense model")))
         pace.start()
         for row in specs:
@@ -82,7 +83,7 @@ def mask_table_steps(
                     install(working.adapter, site, parameters)
                 cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
                 if task is not None:
-                    steps = evaluate_steps(working, task, "reconstructed", limit=spec.evaluate_limit)
+                    steps = _evaluation(spec, working, task, "reconstructed")
                     words = f"Measuring {task} of {row.criterion} masks with {name}"
                     measured = yield from pace.along(steps, "evaluate", words)
                     cell = cell.model_copy(
@@ -91,6 +92,17 @@ def mask_table_steps(
                 pace.step()
                 yield cell
         yield pace.at("evaluate", "All cells are there")
+
+
+def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: Task, variant: Variant) -> Steps:
+    return evaluate_steps(
+        loaded,
+        task,
+        variant,
+        limit=spec.evaluate_limit,
+        sequence_length=spec.evaluate_length,
+        separator=spec.separator,
+    )
 
 
 Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]

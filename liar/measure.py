@@ -73,8 +73,15 @@ class Measures:
             evaluation = self.known.get((task, variant))
             if evaluation is None:
                 with self.watch.stage("evaluate"):
-                    limit = self.spec.evaluate_limit
-                    steps = evaluate_steps(loaded, task, variant, limit=limit, comparison=self.comparison)
+                    steps = evaluate_steps(
+                        loaded,
+                        task,
+                        variant,
+                        limit=self.spec.evaluate_limit,
+                        sequence_length=self.spec.evaluate_length,
+                        separator=self.spec.separator,
+                        comparison=self.comparison,
+                    )
                     evaluation = yield from paced(
                         steps, "evaluate", f"Measuring {task} of the {variant_name(variant)} model"
                     )

@@ -12,7 +12,7 @@ from liar.models.source import is_hub_id
 from liar.quantized_words import quantizations
 from liar.results import MEASURED, Evaluation, Measured, RunResult
 from liar.spec import Task
-from liar.words import metric_value, parameters, recipe, variant_name, verdict
+from liar.words import metric_value, parameters, recipe, sample, variant_name, verdict
 
 _ORIGINS = {
     "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -100,7 +100,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
         title=title,
         verdict=verdict(result),
         parameters=parameters(result),
-        recipe=recipe(result),
+        recipe=recipe(result.spec),
         figures=_figures(result),
         needs=_NEEDS if rounded else "",
         loader=loader,
@@ -122,7 +122,7 @@ def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
             dataset_split="test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),
-            metric_name=f"{item.metric.capitalize()} (n = {item.n:,}, standard error {item.stderr:.2g})",
+            metric_name=f"{item.metric.capitalize()} (n = {sample(item)}, standard error {item.stderr:.2g})",
         )
         for item in saved
     ] or None
@@ -135,12 +135,12 @@ def _figures(result: RunResult) -> str:
     if not tasks:
         return ""
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
-    lines = [f"| | n | {' | '.join(map(variant_name, variants))} |", f"|---|---|{'---|' * len(variants)}"]
+    lines = [f"| | measured on | {' | '.join(map(variant_name, variants))} |", f"|---|---|{'---|' * len(variants)}"]
     for task in tasks:
         items = [found.get((task, variant)) for variant in variants]
         first = next(item for item in items if item is not None)
         name = task if task == first.metric else f"{task}, {first.metric}"
-        lines.append(f"| {name} | {first.n:,} | {' | '.join(map(_value, items))} |")
+        lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, items))} |")
     said = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
     return (
         "\n".join(lines)

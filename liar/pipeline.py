@@ -40,6 +40,7 @@ from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
+from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
@@ -87,8 +88,8 @@ def stream(
     labelled (classifiers) by all three variants.
 
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
-    on the same text, tokens, sequence length and seed (only the caller can know that), and the ``dense`` model's evaluations
-    on the same number of items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
+    on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
+    evaluations on the same items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
     empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model.
 
     Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
@@ -100,7 +101,10 @@ def stream(
 
 @dataclasses.dataclass(slots=True)
 class Survey:
-    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again."""
+    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again.
+
+    ``moments`` are empty where they were not kept.
+    """
 
     kept: dict[str, int]
     moments: dict[str, SiteMoments]
@@ -207,7 +211,9 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed)
+            return calibration_batches(
+                spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+            )
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
@@ -220,31 +226,36 @@ class _Run:
     def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
         """Uniform allocation knows its counts beforehand; the others look at the dense model first.
 
-        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other.
+        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other. Without one, a
+        one-shot run keeps all moments where they fit into memory, and walks again where they do not.
         """
         if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
+        one_shot = self.spec.schedule == "one-shot"
+        keeps = one_shot and (self._is_calibrated or fits(self.loaded, sites, norm_aware=True))
+        norm_aware = keeps or self.spec.allocation == "error-curve"
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
         pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
-            for done, visit in enumerate(self._dense_visits(batches, sites), start=1):
+            for done, visit in enumerate(self._dense_visits(batches, sites, norm_aware), start=1):
                 candidate = self._candidate(visit)
                 candidates.append(candidate)
-                if self.spec.schedule == "one-shot" and candidate.scores is not None:
+                if one_shot and candidate.scores is not None:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
+                if keeps:
                     moments[visit.site.name] = visit.moments
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
 
-    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Iterator[Visit]:
+    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets, norm_aware=self.spec.surveys_norm_aware)
+        return walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:

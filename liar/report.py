@@ -53,12 +53,14 @@ SETTINGS = {
     "calibration": "Calibration text",
     "tokens": "Calibration tokens",
     "sequence_length": "Sequence length",
+    "separator": "Between two texts",
     "multiple": "Neurons rounded to a multiple of",
     "seed": "Seed",
     "device": "Device",
     "dtype": "Number format",
     "evaluate": "Measured tasks",
     "evaluate_limit": "Windows or items of each task",
+    "evaluate_length": "Length of measured sequences",
     "edits": "Decided by hand",
     "quantize": "Weights also measured as",
 }
@@ -73,7 +75,7 @@ def html_report(result: RunResult) -> str:
         result=result,
         verdict=verdict(result),
         parameters=parameters(result),
-        recipe=recipe(result),
+        recipe=recipe(result.spec),
         settings=_settings(result.spec),
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,
@@ -102,10 +104,10 @@ def _said(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if value is None:
-        return "each task's default"
+        return "at most 256 tokens" if name == "evaluate_length" else "each task's default"
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
-    return f"{value:,} tokens" if name in ("tokens", "sequence_length") else str(value)
+    return f"{value:,} tokens" if name in ("tokens", "sequence_length", "evaluate_length") else str(value)
 
 
 def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from liar.spec import Criterion, PruneSpec, Reconstruction, SiteKind, Task
+from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind, Task
 
 SCHEMA_VERSION = 1
 
@@ -85,6 +86,8 @@ class Items(_Record):
 class Evaluation(_Record):
     """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows.
 
+    ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
+    ``sequence_length`` tokens; None where an older file does not say.
     ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
     """
 
@@ -95,6 +98,7 @@ class Evaluation(_Record):
     n: int
     stderr: float
     sequence_length: int | None = None
+    separator: Separator | None = None
     items: Items | None = None
 
 
@@ -140,7 +144,29 @@ class Speed(_Record):
     repeats: int
 
 
-class RunResult(_Record):
+class StoredRun(BaseModel):
+    """What was written as JSON by this or an older version: choices that a file does not name are as they were then."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        if isinstance(data.get("spec"), dict):
+            data["spec"] = {**BASELINE, **data["spec"]}
+        if isinstance(data.get("evaluations"), list):
+            data["evaluations"] = [_with_separator(item) for item in data["evaluations"]]
+        return data
+
+
+def _with_separator(evaluation: Any) -> Any:
+    if isinstance(evaluation, Mapping) and evaluation.get("metric") == "perplexity":
+        return {"separator": BASELINE["separator"], **evaluation}
+    return evaluation
+
+
+class RunResult(StoredRun, _Record):
     """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
 
     ``weight_bytes`` is what the weights of each measured variant take in memory, shared ones once.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, Self, get_args
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -18,9 +20,11 @@ Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
 Reconstruction = Literal["none", "bias", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Quantize = Literal["none", "int8"]
+Separator = Literal["auto", "document", "newline", "blank-line", "end"]
 Task = Literal["perplexity", "sentiment", "topic"]
 SiteKind = Literal["ffn", "attention"]
 
+SEPARATORS: tuple[Separator, ...] = get_args(Separator)
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
@@ -31,10 +35,41 @@ CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluct
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95
-AUTO = "auto"
+AUTO: Final = "auto"
 
 _LISTS = ("evaluate", "edits")
 """Choices that a query may name more than once."""
+
+BASELINE: Mapping[str, Any] = MappingProxyType(
+    {
+        "model": "demo/smollm2-135m",
+        "targets": "ffn",
+        "criterion": "obs",
+        "ratio": 0.5,
+        "allocation": "loss-curve",
+        "reconstruction": "least-squares",
+        "schedule": "sequential",
+        "calibration": "auto",
+        "tokens": 12_288,
+        "sequence_length": 256,
+        "separator": "end",
+        "multiple": 1,
+        "seed": 0,
+        "device": "auto",
+        "dtype": "auto",
+        "evaluate": [],
+        "evaluate_limit": None,
+        "evaluate_length": None,
+        "edits": [],
+        "quantize": "none",
+    }
+)
+"""What a key, a link or a stored file means by a choice that it does not name, in JSON's types.
+
+Defaults may change; a line here never does, so a key, a link and a file keep their meaning for ever. A choice that is added
+later gets a line with what earlier runs did without it. Lists are empty and what may be None is None, because a query has no
+word for either.
+"""
 
 
 class PruneSpec(BaseModel):
@@ -42,7 +77,8 @@ class PruneSpec(BaseModel):
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` takes the text the model's task was
     trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` take the best available;
-    ``evaluate_limit=None`` takes each task's default number of items (20 windows, or the whole test set).
+    ``evaluate_limit=None`` takes each task's default number of items (20 windows, or at most 1,200 texts) and
+    ``evaluate_length=None`` 256 tokens, or as many as a smaller model has positions for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +93,9 @@ class PruneSpec(BaseModel):
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
     tokens: int = Field(12_288, ge=1, le=10_000_000)
     sequence_length: int = Field(256, ge=2, le=131_072)
+    separator: Separator = "auto"
+    """What stands between two texts in one window, see :mod:`liar.data.joining`; of no effect for other models than
+    language models."""
     multiple: int = Field(1, ge=1, le=1024)
     """Kept neurons of each site are rounded to a multiple of this, for kernels that like round widths."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -64,6 +103,8 @@ class PruneSpec(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     evaluate: tuple[Task, ...] = ()
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
+    evaluate_length: int | None = Field(None, ge=2, le=131_072)
+    """Tokens of a window of perplexity, and the most of a classifier's text."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Decided by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
@@ -107,31 +148,36 @@ class PruneSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """sha256 of the choices that differ from the defaults, so that a new choice renames no run: its name in a store."""
+        """sha256 of the choices that differ from :data:`BASELINE`: the name of a run in a store."""
         chosen = json.dumps(self._chosen(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_query(self) -> str:
-        """URL query of the choices that differ from the defaults."""
+        """URL query of the choices that differ from :data:`BASELINE`; empty for nothing but the default recipe."""
+        chosen = self._chosen()
+        if not chosen and self != type(self)():  # an empty query means the defaults, whatever they are
+            chosen = {"model": self.model}
         pairs: list[tuple[str, str]] = []
-        for name, value in self._chosen().items():
+        for name, value in chosen.items():
             pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
         return urlencode(pairs)
 
     def _chosen(self) -> dict[str, Any]:
-        defaults = type(self)().model_dump(mode="json")
-        return {name: value for name, value in self.model_dump(mode="json").items() if value != defaults[name]}
+        return {name: value for name, value in self.model_dump(mode="json").items() if value != BASELINE[name]}
 
     @classmethod
     def from_query(cls, query: str) -> Self:
-        """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values."""
+        """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values.
+
+        A query that names no choice means the defaults; in any other what it leaves out is as in :data:`BASELINE`.
+        """
         choices: dict[str, Any] = {}
         for name, value in parse_qsl(query.lstrip("?")):
             if name in _LISTS:
                 choices.setdefault(name, []).append(value)
             else:
                 choices[name] = value
-        return cls.create(**choices)
+        return cls.create(**{**BASELINE, **choices}) if choices else cls()
 
 
 def _sentence(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.models.demo import cache_folder
-from liar.results import Evaluation, ModelInfo, RunResult, Speed, Totals
+from liar.results import Evaluation, ModelInfo, RunResult, Speed, StoredRun, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def default_folder() -> Path:
     return Path(chosen).expanduser() if chosen else cache_folder() / "runs"
 
 
-class RunSummary(BaseModel):
+class RunSummary(StoredRun, BaseModel):
     """What a table or a figure of many runs needs; sites and texts stay on the disk.
 
     ``saved`` is when the run was kept (UTC); None for a shipped one, which cannot be deleted.

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from liar.compare import difference, differing, is_chance, right_answers
 from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
-from liar.spec import PruneSpec, SiteKind, Task
+from liar.spec import PruneSpec, Separator, SiteKind, Task
 
 ChangeGroup = Literal["broken", "mended", "lost"]
 CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
@@ -26,6 +26,12 @@ CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
 MOST_CHANGES = 12
 """Changed items of each group that a result keeps for a task, the first of the test set."""
 
+_BETWEEN: Mapping[Separator | None, str] = {
+    "document": "document tokens",
+    "newline": "newlines",
+    "blank-line": "blank lines",
+    "end": "end tokens",
+}
 _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
     *("quantize", "evaluate"),
@@ -92,9 +98,8 @@ def rounding(result: Outcome) -> str | None:
     )
 
 
-def recipe(result: Outcome) -> str:
-    """The choices that made this run, in the order in which they act."""
-    spec = result.spec
+def recipe(spec: PruneSpec) -> str:
+    """The choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
@@ -104,12 +109,19 @@ def recipe(result: Outcome) -> str:
 
 
 def measurement(result: RunResult, task: Task) -> str:
-    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens``."""
+    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
-    if first.metric == "perplexity":
-        length = f" of {first.sequence_length} tokens" if first.sequence_length else ""
-        return f"perplexity, {first.n:,} windows{length}"
-    return f"{task} accuracy, {first.n:,} texts"
+    name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
+    return f"{name}, {sample(first)}"
+
+
+def sample(item: Evaluation) -> str:
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 texts of at most 256 tokens``."""
+    length = item.sequence_length
+    if item.metric != "perplexity":
+        return f"{item.n:,} texts" + (f" of at most {length:,} tokens" if length else "")
+    between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
+    return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 
 
 def metric_value(value: float, metric: str) -> str:

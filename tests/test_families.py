@@ -15,10 +15,11 @@ from transformers import (
     DynamicCache,
     GPT2Config,
     GPT2LMHeadModel,
+    PreTrainedModel,
 )
 
 from liar.criteria import kept_bundles
-from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
 from liar.gradients import SiteGradients, Steps, gradient_steps
 from liar.models.adapter import Adapter, Batch, adapt
 from liar.moments import Moments
@@ -242,13 +243,35 @@ def gradients(steps: Steps) -> dict[str, SiteGradients]:
             return found
 
 
-@pytest.mark.parametrize("name", ["llama", "bert"])
-def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
-    model = build(name)
+def headed(name: str) -> PreTrainedModel:
+    """A family, or a BERT with a head of that problem."""
+    model = build("bert" if name in ("regression", "multi-label") else name)
+    if name == "regression":
+        torch.manual_seed(3)
+        model.config.num_labels = 1
+        model.classifier = nn.Linear(32, 1).double()
+    elif name == "multi-label":
+        model.config.problem_type = "multi_label_classification"
+    return model
+
+
+LABELS = {
+    "bert": torch.tensor([0, 2]),
+    "regression": torch.tensor([0.4, -2.0]),
+    "multi-label": torch.tensor([1, 2]),
+}
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
+def test_mask_gradients_are_those_of_a_finite_difference(name: str, labelled: bool) -> None:
+    model = headed(name)
     adapter = adapt(model)
     data = batches(1, size=2)
-    if name == "bert":
-        data = [{**data[0], "labels": torch.tensor([0, 2])}]
+    dense = logits(model, data[0])
+    labels = LABELS.get(name) if labelled else None
+    if labels is not None:
+        data = [{**data[0], "labels": labels}]
     scores = gradients(gradient_steps(adapter, data, "both"))
     site = adapter.sites()[2]
     bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
@@ -260,7 +283,13 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
             adapt(changed).consumer(site).weight[:, columns] *= scale
             output = changed(input_ids=data[0]["input_ids"], attention_mask=data[0]["attention_mask"]).logits
             if name == "bert":
-                return nn.functional.cross_entropy(output, data[0]["labels"], reduction="none")
+                classes = dense.argmax(dim=-1) if labels is None else labels
+                return nn.functional.cross_entropy(output, classes, reduction="none")
+            if name == "regression":
+                return output[:, 0] if labels is None else (output[:, 0] - labels).square()
+            if name == "multi-label":
+                hold = (dense > 0).double() if labels is None else nn.functional.one_hot(labels, 3).double()
+                return nn.functional.binary_cross_entropy_with_logits(output, hold, reduction="none").mean(1)
             targets = data[0]["input_ids"][:, 1:]
             return nn.functional.cross_entropy(output[:, :-1].transpose(1, 2), targets, reduction="none").mean(1)
 
@@ -272,10 +301,10 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str) -> None:
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("name", ["llama", "bert"])
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
 def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each pass draws other signs; their mean comes near what all rows of F^(1/2) J by themselves add up to."""
-    model = build(name)
+    model = headed(name)
     adapter = adapt(model)
     batch = batches(1, size=1)[0]
     repeats = 400
@@ -290,9 +319,19 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
         p = logits[:-1].softmax(-1).detach()
         rows = p.sqrt() * (logits[:-1] - (p * logits[:-1]).sum(-1, keepdim=True)) / len(p) ** 0.5
     else:
-        rows = logits - logits.mean()
+        rows = logits - logits.mean() if name == "bert" else logits
     squares = [torch.autograd.grad(row, outputs[0], retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
     assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
+
+
+@pytest.mark.parametrize("wanted", ["masks", "sensitivity"])
+def test_a_loss_that_feels_no_site_is_an_error(wanted: str) -> None:
+    """Else every site would look alike to an allocation."""
+    model = headed("regression")
+    model.classifier.weight.data.zero_()
+    steps = gradient_steps(adapt(model), batches(1), "both", **{"masks": False, "sensitivity": False, wanted: True})
+    with pytest.raises(InvalidSpecError, match=r"No gradient .* choose the criterion fluctuation"):
+        gradients(steps)
 
 
 def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[int]:

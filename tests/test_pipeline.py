@@ -19,6 +19,7 @@ from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel
+from liar.moments import SiteMoments, SiteMomentsAccumulator
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
@@ -168,6 +169,64 @@ def test_few_tokens_are_said_where_something_is_fitted_to_them(
     if said:
         assert "few for the 48 channels" in warned[0]
         assert "take 144 or more" in warned[0]
+
+
+@pytest.mark.parametrize("choices", [{}, {"criterion": "taylor"}, {"criterion": "fisher", "allocation": "global"}])
+def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, choices: dict[str, str]) -> None:
+    """The softmax of one logit is constant; by its slope the first sites would fall to the floor, the last stay whole."""
+    result = run(spec(text, **choices), tiny.classifier(("score",)))
+    assert any(0.1 < site.kept / site.units < 0.9 for site in result.sites if site.kind == "ffn")
+
+
+@pytest.fixture
+def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fails where moments of one site are gathered while those of another are alive; counts the sites."""
+    known: list[weakref.ref[torch.Tensor]] = []
+    counted: list[int] = []
+
+    class Watched(SiteMomentsAccumulator):
+        def __init__(self, width: int, *arguments: Any, **named: Any) -> None:
+            assert not any(covariance() is not None for covariance in known)
+            counted.append(width)
+            super().__init__(width, *arguments, **named)
+
+        def finish(self, site: str) -> SiteMoments:
+            moments = super().finish(site)
+            known.append(weakref.ref(moments.plain.covariance))
+            if moments.norm_aware is not None:
+                known.append(weakref.ref(moments.norm_aware.covariance))
+            return moments
+
+    monkeypatch.setattr("liar.walk.SiteMomentsAccumulator", Watched)
+    return counted
+
+
+@pytest.mark.parametrize("choices", [{}, {"allocation": "uniform"}, {"allocation": "uniform", "schedule": "one-shot"}])
+def test_one_site_at_a_time_has_moments(
+    model: LoadedModel, text: str, lonely: list[int], choices: dict[str, str]
+) -> None:
+    run(spec(text, **choices), model)
+    assert len(lonely) == len(model.adapter.sites()) * (1 if choices else 2)
+
+
+@pytest.mark.parametrize("criterion", ["obs", "fisher"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
+    model: LoadedModel,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    allocation: str,
+    criterion: str,
+) -> None:
+    chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
+    once = run(chosen, model)
+    monkeypatch.setattr("liar.sharing.free_bytes", lambda device: 0)
+    lonely = request.getfixturevalue("lonely")
+    twice = run(chosen, model)
+    assert len(lonely) == 2 * len(model.adapter.sites())
+    assert twice.sites == once.sites
+    assert twice.totals == once.totals
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])

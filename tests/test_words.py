@@ -197,15 +197,17 @@ def test_metrics_carry_n_and_length() -> None:
 
 def test_the_recipe_names_every_choice() -> None:
     spec = language_run(criterion="wanda", seed=7).spec
-    sentence = words.recipe(language_run(criterion="wanda", seed=7))
+    sentence = words.recipe(language_run(criterion="wanda", seed=7).spec)
     for choice in (spec.model, spec.criterion, spec.allocation, spec.reconstruction, spec.schedule, "seed 7", "12,288"):
         assert str(choice) in sentence
 
 
 def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
-    usual = words.recipe(language_run())
+    usual = words.recipe(language_run().spec)
     assert "text" not in usual
-    unusual = words.recipe(language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5))
+    unusual = words.recipe(
+        language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5).spec
+    )
     assert unusual == f"{usual[:-1]}, text letters.txt, 64 a sequence, multiple 8, 5 items."
 
 

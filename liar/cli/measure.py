@@ -15,9 +15,11 @@ from liar.cli.options import (
     CriterionName,
     Device,
     DType,
+    EvaluateLength,
     JsonFile,
     Model,
     Seed,
+    SeparatorOption,
     SequenceLength,
     Tokens,
 )
@@ -31,6 +33,8 @@ def evaluate_command(
     task: Annotated[Task, typer.Option(help="What is measured.")],
     data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
     limit: Annotated[int | None, typer.Option(help="Windows or items.", min=1)] = None,
+    sequence_length: EvaluateLength = None,
+    separator: SeparatorOption = DEFAULTS.separator,
     device: Device = AUTO,
     dtype: DType = "auto",
     json: JsonFile = None,
@@ -40,17 +44,28 @@ def evaluate_command(
     from liar.environment import describe, readable_failures
     from liar.evaluate import evaluate
     from liar.models.catalog import load_model, model_info
+    from liar.words import sample
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
         loaded = load_model(model, device, dtype, on_progress=fraction(bar))
         ready = time.perf_counter()
-        evaluation = evaluate(loaded, task, limit=limit, data=data, on_progress=counted(bar, f"Measuring {task}"))
+        evaluation = evaluate(
+            loaded,
+            task,
+            limit=limit,
+            data=data,
+            sequence_length=sequence_length,
+            separator=separator,
+            on_progress=counted(bar, f"Measuring {task}"),
+        )
         timings = {"load": ready - start, "evaluate": time.perf_counter() - ready}
     result = EvaluationResult(
         model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
     )
-    console.print(f"{task}: {evaluation.value:.4g} ± {evaluation.stderr:.2g} (n = {evaluation.n})")
+    console.print(
+        f"{task}: {evaluation.value:.4g} ± {evaluation.stderr:.2g} (n = {sample(evaluation)})", soft_wrap=True
+    )
     write(json, result)
 
 
@@ -100,6 +115,7 @@ def curves_command(
     calibration: Calibration = AUTO,
     tokens: Tokens = DEFAULTS.tokens,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
+    separator: SeparatorOption = DEFAULTS.separator,
     seed: Seed = DEFAULTS.seed,
     device: Device = AUTO,
     dtype: DType = "auto",
@@ -110,7 +126,13 @@ def curves_command(
     names = [item.value for item in criterion or []] or [DEFAULTS.criterion]
     criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))
     spec = PruneSpec.create(
-        model=model, calibration=calibration, tokens=tokens, sequence_length=sequence_length, seed=seed, device=device
+        model=model,
+        calibration=calibration,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        separator=separator,
+        seed=seed,
+        device=device,
     )
     from liar.atlas import RATIOS
     from liar.calibration import calibrate, curves
@@ -127,6 +149,7 @@ def curves_command(
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,
             seed=spec.seed,
+            separator=spec.separator,
             gradients=bool(GRADIENT_CRITERIA.intersection(criteria)),
             on_progress=counted(bar, "Reading sites"),
         )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import CRITERIA, TASKS, PruneSpec
+from liar.spec import CRITERIA, TASKS, PruneSpec, Separator
 
 # typer takes a Literal for one choice, and for a list of choices only an enumeration.
 TaskName = Enum("TaskName", {name: name for name in TASKS})  # type: ignore[misc]
@@ -21,6 +21,12 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything 
 Calibration = Annotated[str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset.")]
 Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
+EvaluateLength = Annotated[
+    int | None, typer.Option(help="Tokens of one measured sequence; 256, or all positions of a smaller model.")
+]
+SeparatorOption = Annotated[
+    Separator, typer.Option("--separator", help="What stands between two texts; auto is as the text's kind has it.")
+]
 Seed = Annotated[int, typer.Option(help="Decides the text, and the scores of 'random'.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]

@@ -19,10 +19,12 @@ from liar.cli.options import (
     Device,
     DType,
     DTypeName,
+    EvaluateLength,
     JsonFile,
     Model,
     Private,
     Seed,
+    SeparatorOption,
     SequenceLength,
     ShardSize,
     TaskName,
@@ -49,12 +51,14 @@ def prune(
     calibration: Calibration = AUTO,
     tokens: Tokens = DEFAULTS.tokens,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
+    separator: SeparatorOption = DEFAULTS.separator,
     multiple: Annotated[int, typer.Option(help="Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,
     seed: Seed = DEFAULTS.seed,
     device: Device = AUTO,
     dtype: DType = "auto",
     evaluate: Annotated[list[TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
     evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
+    evaluate_length: EvaluateLength = None,
     edit: Annotated[list[str] | None, typer.Option(help=EDIT_HELP)] = None,
     quantize: Annotated[Quantize, typer.Option(help=QUANTIZE_HELP)] = DEFAULTS.quantize,
     save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
@@ -82,12 +86,14 @@ def prune(
         calibration=calibration,
         tokens=tokens,
         sequence_length=sequence_length,
+        separator=separator,
         multiple=multiple,
         seed=seed,
         device=device,
         dtype=dtype,
         evaluate=tuple(task.value for task in evaluate or ()),
         evaluate_limit=evaluate_limit,
+        evaluate_length=evaluate_length,
         edits=tuple(edit or ()),
         quantize=quantize,
     )
@@ -133,17 +139,17 @@ def _run(spec: PruneSpec) -> Finished:
 
 def _print_result(result: RunResult) -> None:
     from liar.quantized_words import quantizations
-    from liar.words import rounding, verdict
+    from liar.words import rounding, sample, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
         table.add_row(site.name, f"{site.kept}/{site.units}", *(f"{value:.4f}" for value in site.error.values()))
     console.print(table)
     if result.evaluations:
-        measures = Table("task", "variant", "value", "stderr", "n", box=None)
+        measures = Table("task", "variant", "value", "stderr", "measured on", box=None)
         for item in result.evaluations:
             measures.add_row(
-                f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", str(item.n)
+                f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", sample(item)
             )
         console.print(measures)
     console.print(verdict(result), *quantizations(result), sep="\n")

@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from liar.data.joining import DOCUMENTS, Joining, token_between
 from liar.errors import InvalidSpecError
 
+DEFAULT_LENGTH = 256
+"""Tokens of a sequence of an evaluation where none is asked for and the model has positions for so many."""
 
-def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, sequence_length: int, count: int) -> Tensor:
-    """Join texts with the end-of-text token between them and cut windows: (at most count, sequence_length) int64.
+_CHARACTERS = 5  # of a token, to begin with
+_UNSETTLED = 16  # tokens at the end of a text that may be other ones once more text follows
 
-    Windows follow each other without overlap; what is left of the last text is dropped. Reads no more than it needs.
+
+def pack(
+    texts: Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_length: int,
+    count: int,
+    joining: Joining = DOCUMENTS,
+) -> Tensor:
+    """Join texts as ``joining`` says and cut windows: (at most count, sequence_length) int64.
+
+    Windows follow each other without overlap; what is left of the last text is dropped. Reads little more than it needs.
     """
-    separator = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    wanted = count * sequence_length
+    between = joining.between
+    if between is None:
+        tokens = _joined_by_token(texts, tokenizer, wanted, token_between(joining, tokenizer))
+    else:
+        tokens = _joined_by_text(iter(texts), tokenizer, wanted, between)
+    windows = min(count, len(tokens) // sequence_length)
+    return torch.tensor(tokens[: windows * sequence_length], dtype=torch.long).view(windows, sequence_length)
+
+
+def _joined_by_token(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, wanted: int, separator: list[int]
+) -> list[int]:
     tokens: list[int] = []
     for text in texts:
         tokens += separator if tokens else []
         tokens += tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        if len(tokens) >= count * sequence_length:
+        if len(tokens) >= wanted:
             break
-    windows = min(count, len(tokens) // sequence_length)
-    return torch.tensor(tokens[: windows * sequence_length], dtype=torch.long).view(windows, sequence_length)
+    return tokens
+
+
+def _joined_by_text(texts: Iterator[str], tokenizer: PreTrainedTokenizerBase, wanted: int, between: str) -> list[int]:
+    """The ids of one long text, begun as the tokenizer begins every text; tokens may reach over a separator."""
+    begun: list[int] = tokenizer("", verbose=False)["input_ids"][:1]
+    begun = begun if begun == [tokenizer.bos_token_id] else []
+    parts: list[str] = []
+    characters, needed = 0, _CHARACTERS * wanted
+    while True:
+        before = len(parts)
+        for text in texts:
+            parts.append(text)
+            characters += len(text) + len(between)
+            if characters >= needed:
+                break
+        tokens: list[int] = begun + tokenizer(between.join(parts), add_special_tokens=False, verbose=False)["input_ids"]
+        if len(tokens) >= wanted + _UNSETTLED or len(parts) == before:
+            return tokens
+        needed = characters + needed
 
 
 def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -32,6 +75,17 @@ def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBas
     # RoBERTa counts positions from behind its padding id.
     unused = config.pad_token_id + 1 if config.model_type == "roberta" else 0
     return int(min(config.max_position_embeddings - unused, tokenizer.model_max_length))
+
+
+def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens of a sequence of an evaluation: those ``asked`` for, else 256 or all of a smaller model's positions.
+
+    Raises what :func:`check_length` raises.
+    """
+    if asked is None:
+        return min(DEFAULT_LENGTH, longest_sequence(config, tokenizer))
+    check_length(asked, config, tokenizer)
+    return asked
 
 
 def check_length(sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -39,8 +39,9 @@ class Sample:
     label: str | None = None
 
 
-def read_samples(source: str, split: Split, seed: int | None = None) -> Iterator[Sample]:
-    """Texts of ``source`` that are not empty, shuffled (files and datasets in a buffer of 10,000) when a ``seed`` is given.
+def read_samples(source: str, split: Split, seed: int | None = None, *, raw: bool = False) -> Iterator[Sample]:
+    """Texts of ``source`` that are not empty, shuffled (files and datasets in a buffer of 10,000) when a ``seed`` is given;
+    ``raw`` keeps empty ones and the white space at both ends, which belong to a running text.
 
     ``source`` is ``wiki``, ``sentiment`` or ``topic`` (the ``split`` of the demo bundle); the path of a .txt file
     (paragraphs between blank lines) or of a .jsonl or .csv file with a column of text; or a hub dataset as ``id``,
@@ -53,7 +54,11 @@ def read_samples(source: str, split: Split, seed: int | None = None) -> Iterator
         dataset = _open_file(path) if _is_file_name(path, source) else _open_hub(source, split)
         if seed is not None:
             dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
-        return (sample for sample in _rows(source, dataset) if sample.text)
+        rows = _rows(source, dataset)
+        if raw:
+            return rows
+        stripped = (Sample(sample.text.strip(), sample.label) for sample in rows)
+        return (sample for sample in stripped if sample.text)
     if seed is not None:
         random.Random(seed).shuffle(samples)
     return iter(samples)
@@ -119,7 +124,7 @@ def _rows(source: str, dataset: IterableDataset) -> Iterator[Sample]:
         if text_column is None:
             text_column = _text_column(source, row)
             label_of = _label_reader(dataset, row)
-        yield Sample(str(row[text_column] or "").strip(), label_of(row))
+        yield Sample(str(row[text_column] or ""), label_of(row))
 
 
 @contextmanager

@@ -7,9 +7,15 @@ predict the next token, and those that put a whole text into a class.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from liar.errors import InvalidSpecError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+Problem = Literal["single-label", "multi-label", "regression"]
+"""What the logits of a text classifier mean: one of several classes, several that may all hold, or plain numbers."""
 
 Head = Literal[
     "causal-lm", "sequence-classification", "token-classification", "question-answering", "masked-lm", "none"
@@ -48,6 +54,17 @@ def head_of(architectures: Sequence[str]) -> Head:
         f"The head of {architectures[0]} cannot be kept; load the model with a class of transformers that ends in one of "
         f"{known}, or without its head, save that with save_pretrained, and name the new folder."
     )
+
+
+def problem_of(config: PreTrainedConfig) -> Problem:
+    """By the rule of transformers: ``problem_type`` where the config names one, else one output is a regression.
+
+    One output is never a choice between classes, whatever the config says: its softmax is constant.
+    """
+    named = getattr(config, "problem_type", None)
+    if named == "multi_label_classification":
+        return "multi-label"
+    return "regression" if named == "regression" or config.num_labels == 1 else "single-label"
 
 
 def check_gradients(head: Head, *, streamed: bool = False) -> None:

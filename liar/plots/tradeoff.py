@@ -24,7 +24,7 @@ from liar.plots.frame import (
 from liar.results import Evaluation, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
-from liar.words import count, metric_value
+from liar.words import count, metric_value, sample
 
 if TYPE_CHECKING:  # the cells come with torch, the figures without
     pass
@@ -337,4 +337,4 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 
 def _value_words(item: Evaluation) -> str:
     value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
-    return f"{item.metric} {value} ± {stderr} (one standard error, n = {item.n:,})"
+    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"

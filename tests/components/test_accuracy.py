@@ -80,7 +80,7 @@ def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> Non
         *("reconstructed", "84.7 %", "± 1.0 %", "1,200 texts", "98 %", "71 %"),
     ]
     said = table(panel, language_run()).pieces
-    for piece in ("42.4", "± 2.1", "20 windows", "2.6 x dense", "72 %"):
+    for piece in ("42.4", "± 2.1", "20 windows of 256 tokens", "2.6 x dense", "72 %"):
         assert piece in said
 
 

@@ -17,7 +17,6 @@ SEEN = View(
 
 
 def test_the_bare_address_asks_for_nothing() -> None:
-    assert query_of(PruneSpec(), View()) == ""
     assert read_address([]) == (None, View(), None)
     assert read_address([("__theme", "dark")]) == (None, View(), None)
 
@@ -27,7 +26,7 @@ def test_a_link_holds_the_whole_recipe_and_what_is_looked_at() -> None:
 
 
 def test_a_link_may_hold_one_of_the_two() -> None:
-    assert read_address(parse_qsl(query_of(PruneSpec(), SEEN))) == (None, SEEN, None)
+    assert read_address(parse_qsl(SEEN.to_query())) == (None, SEEN, None)
     assert read_address(parse_qsl(query_of(FULL, View()))) == (FULL, View(), None)
 
 
@@ -47,7 +46,7 @@ def test_a_link_may_hold_one_of_the_two() -> None:
 )
 def test_what_cannot_be_followed_is_left_out_and_said(name: str, value: str) -> None:
     spec, view, complaint = read_address([("targets", "heads"), (name, value), ("scale", "linear")])
-    assert spec == PruneSpec(targets="heads")
+    assert spec == PruneSpec.from_query("targets=heads")
     assert view == View(scale="linear")
     assert complaint
     assert complaint.startswith("Part of the link was left out.")

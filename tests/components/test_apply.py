@@ -98,7 +98,7 @@ def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) ->
     assert "110.7" in visitor.sees(page.verdict.text)
     assert "110.7" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.bus.shown) == spec.key
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
     assert visitor.sees(page.address) == spec.to_query()
     assert pipeline.asked == [(spec, preset_prompts(spec.model))]
     assert pipeline.closed == 1
@@ -270,3 +270,34 @@ def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pip
     visitor = visit(page, "again")
     assert "Measured" in visitor.sees(page.verdict.text)
     assert is_idle(page, visitor)
+
+
+# -- a recipe that is measured already ------------------------------------------------------------------------------------
+
+
+def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pipeline: Pipeline) -> None:
+    spec = default_spec().model_copy(update={"seed": 7})
+    page.studio.store.save(result(spec))
+    visitor = visit(page)
+    visitor.holds(page.recipe.seed, 7)  # typed, and the button pressed before the field was left
+    visitor.does(page.apply.button, "click")
+    assert pipeline.asked == []
+    assert "already measured" in visitor.sees(page.line)
+    assert "Run again" in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert visitor.state(page.bus.shown) == spec.key
+    assert "110.7" in visitor.sees(page.accuracy.table)
+    assert "Measured" in visitor.sees(page.verdict.text)
+
+    pipeline.gate.set()
+    newer = result(spec).model_copy(update={"timings": {"prune": 1.0}})
+    pipeline.ends = lambda _: Finished(newer)
+    visitor.does(page.apply.status, "select")
+    assert [asked for asked, _ in pipeline.asked] == [spec]
+    assert "Done." in visitor.sees(page.line)
+    assert page.studio.store.find(spec) == newer
+
+    visitor.does(page.apply.button, "click")
+    assert "already measured" in visitor.sees(page.line), "and again, whatever was said before"
+    visitor.sets(page.recipe.ratio, 0.3)
+    assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"

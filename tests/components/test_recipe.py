@@ -23,6 +23,8 @@ FULL = PruneSpec.create(
     schedule="one-shot",
     calibration="wiki",
     tokens=4096,
+    separator="newline",
+    evaluate_length=64,
     multiple=16,
     seed=3,
     edits=("layers.0.ffn:ratio=0.2", "layers.1.attention:keep=1"),
@@ -70,6 +72,7 @@ def test_edits_are_one_a_line(rail: Recipe) -> None:
 def test_another_model_drops_what_belonged_to_the_last_one(rail: Recipe) -> None:
     moved = read(rail, FULL, model="demo/minilm-sentiment")
     assert (moved.evaluate, moved.evaluate_limit, moved.calibration, moved.edits) == (("sentiment",), None, "auto", ())
+    assert moved.evaluate_length is None
     assert (moved.device, moved.dtype, moved.sequence_length, moved.ratio) == ("cpu", "float32", 128, 0.25)
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, RobertaConfig
+from datasets import Dataset
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import BpeTrainer
+from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from liar.data import calibration_batches, evaluation_windows
+from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
 from liar.data.splits import split_of
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.models.catalog import load_model
+from liar.spec import Separator
 from tests.tiny import LETTERS, classifier, encoder, language_model, tokenizer
 
 EOS = 3
@@ -37,6 +46,17 @@ def labelled(tmp_path: Path) -> str:
     return str(path)
 
 
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A token a byte but for words and line ends, which merge across rows; a text begins with <s>."""
+    pieces = Tokenizer(BPE({}, [], unk_token="<unk>"))
+    pieces.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    text = "\n\n".join([" = Title = \n", "", " one two, three\n four five six seven eight nine ten\n"] * 40)
+    specials = ["<unk>", "<s>", "</s>"]
+    pieces.train_from_iterator([text], BpeTrainer(vocab_size=120, special_tokens=specials))
+    pieces.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", model_max_length=512)
+
+
 @pytest.mark.parametrize("tokens", [1, 64, 65, 500])
 def test_windows_are_whole_and_unpadded(text: str, tokens: int) -> None:
     batches = calibration_batches(text, language_model(), tokens, 32, seed=0, batch_size=3)
@@ -48,13 +68,59 @@ def test_windows_are_whole_and_unpadded(text: str, tokens: int) -> None:
         assert len(batch["input_ids"]) <= 3
 
 
-def test_texts_are_joined_by_the_end_of_text_token(tmp_path: Path) -> None:
+def test_a_token_stands_between_texts_where_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
     path.write_text("a b c\n\nd e\n\nf g h")
     loaded = language_model()
-    windows = evaluation_windows(loaded, data=str(path), sequence_length=5)
+    windows = evaluation_windows(loaded, data=str(path), sequence_length=5, separator="end")
     letters = loaded.tokenizer("a b c d e f g h", add_special_tokens=False)["input_ids"]
     assert windows.flatten().tolist() == [*letters[:3], EOS, *letters[3:5], EOS, *letters[5:]]
+
+
+@pytest.mark.parametrize(
+    ("source", "separator", "expected"),
+    [
+        ("wiki", "auto", Joining("document")),
+        ("somebody/essays:en", "auto", Joining("document")),
+        ("own.jsonl", "auto", Joining("document")),
+        ("Salesforce/wikitext:wikitext-2-raw-v1:test", "auto", Joining("blank-line", is_running=True)),
+        ("wikitext", "newline", Joining("newline", is_running=True)),
+        ("wikitext", "end", Joining("end")),
+        ("some/own.txt", "auto", Joining("blank-line", is_running=True)),
+        ("wiki", "newline", Joining("newline")),
+    ],
+)
+def test_each_kind_of_source_has_its_own_separator(source: str, separator: Separator, expected: Joining) -> None:
+    assert joining_of(source, separator) == expected
+
+
+def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> None:
+    words = tokenizer(64)
+    assert token_between(Joining("document"), words) == [EOS]
+    words.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    ended = words.convert_tokens_to_ids("<|endoftext|>")
+    assert token_between(Joining("document"), words) == [ended] != [EOS]
+    assert token_between(Joining("end"), words) == [EOS]
+
+
+def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids are those of one long text, rows as they are, empty ones too: ``"\\n\\n".join(rows)``."""
+    rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
+    monkeypatch.setattr("liar.data.texts._open_hub", lambda source, split: Dataset.from_dict({"text": rows}))
+    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
+    measured = evaluation_windows(loaded, data="wikitext:wikitext-2-raw-v1", limit=6, sequence_length=32)
+    assert measured.flatten().tolist() == [loaded.tokenizer.bos_token_id, *whole][: 6 * 32]
+    drawn = torch.cat([batch["input_ids"] for batch in calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)])
+    cut = torch.tensor([loaded.tokenizer.bos_token_id, *whole][: len(whole) // 32 * 32]).view(-1, 32).tolist()
+    places = [cut.index(window) for window in drawn.tolist()]
+    assert len(set(places)) == 6
+    assert places != list(range(6)), "windows of the whole text, not of its beginning"
+
+
+def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> None:
+    assert evaluation_windows(language_model(positions=48), data=text).shape[1] == 48
+    assert evaluation_windows(language_model(positions=512), data=text).shape[1] == 256
 
 
 def test_the_seed_decides_the_batches(text: str) -> None:
@@ -81,6 +147,17 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
     for batch in batches:
         letters = batch["attention_mask"].sum(dim=1) - 2
         assert torch.equal(batch["labels"], letters % 2)  # odd is negative, which this model has in second place
+
+
+def test_labels_of_a_regression_are_numbers(labelled: str) -> None:
+    table = Path(labelled)
+    rated = table.read_text().replace("negative", "-1.5").replace("Positive", "2")
+    table.write_text(rated)
+    for batch in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0):
+        letters = batch["attention_mask"].sum(dim=1) - 2
+        assert torch.equal(batch["labels"], torch.where(letters % 2 == 1, -1.5, 2.0))
+    table.write_text(rated.replace("-1.5", "bad"))
+    assert "labels" not in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0)[0]
 
 
 def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
@@ -119,7 +196,9 @@ def test_roberta_has_fewer_positions_than_its_table() -> None:
 def test_wikipedia_windows_of_the_parts_share_no_article() -> None:
     loaded = load_model("demo/smollm2-135m")
     parts = {split: evaluation_windows(loaded, split, limit=40) for split in ("train", "validation", "test")}
-    lines = {split: set(loaded.tokenizer.decode(part.flatten()).split("<|im_end|>")) for split, part in parts.items()}
+    lines = {
+        split: set(loaded.tokenizer.decode(part.flatten()).split("<|endoftext|>")) for split, part in parts.items()
+    }
     assert parts["test"].shape == (40, 256)
     assert not lines["test"] & (lines["train"] | lines["validation"])
 
@@ -132,7 +211,7 @@ def test_calibration_reads_the_training_part_only() -> None:
     batches = calibration_batches("wiki", loaded, 4096, 256, seed=0)
     assert [tuple(batch["input_ids"].shape) for batch in batches] == [(8, 256), (8, 256)]
     tokens = torch.cat([batch["input_ids"].flatten() for batch in batches])
-    whole = loaded.tokenizer.decode(tokens).split("<|im_end|>")[:-1]
+    whole = loaded.tokenizer.decode(tokens).split("<|endoftext|>")[:-1]
     split_of_text = {article.extract: split_of(article.title) for article in articles()}
     assert len(whole) > 10
     assert {split_of_text[each] for each in whole} == {"train"}

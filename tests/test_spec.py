@@ -1,0 +1,100 @@
+"""The name of a recipe: keys, links and files keep their meaning whatever becomes of the defaults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liar.atlas import AtlasKey
+from liar.results import RunResult
+from liar.spec import BASELINE, Criterion, PruneSpec, Separator
+from liar.store import SHIPPED_RUNS, RunStore
+from tests.fakes import language_run
+
+OLD_CHOICES = ("multiple", "quantize", "separator", "evaluate_length")
+"""What runs did not name before these choices were there."""
+
+
+class Later(PruneSpec):
+    """The spec of a later version, with two other defaults."""
+
+    criterion: Criterion = "wanda"
+    separator: Separator = "newline"
+
+
+def without(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def test_every_choice_has_its_baseline_as_json_says_it() -> None:
+    assert BASELINE.keys() == PruneSpec.model_fields.keys()
+    assert PruneSpec.create(**BASELINE).model_dump(mode="json") == BASELINE
+    # A query has no word for an empty list or for None, so only these can be left out for them.
+    assert all(not value for name, value in BASELINE.items() if name in ("evaluate", "edits"))
+    optional = [name for name, field in PruneSpec.model_fields.items() if "None" in str(field.annotation)]
+    assert all(BASELINE[name] is None for name in optional)
+
+
+def test_keys_are_what_they_were() -> None:
+    """Of a choice that was made before separators could be chosen, and of one that names nothing at all."""
+    baseline = PruneSpec.create(**BASELINE)
+    assert baseline.key == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    chosen = baseline.model_copy(update={"ratio": 0.3, "evaluate": ("perplexity",)})
+    assert chosen.key == "870d137c33352f11a5efdafb17de55f1f2613ca71e21e03eafb27460ec82df0e"
+    assert chosen.to_query() == "ratio=0.3&evaluate=perplexity"
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED_RUNS.glob("*.json")), ids=lambda path: path.stem[:8])
+def test_shipped_runs_are_found_under_the_names_of_their_files(path: Path) -> None:
+    assert RunResult.model_validate_json(path.read_bytes()).spec.key == path.stem
+
+
+def test_another_default_is_another_key() -> None:
+    assert Later().key != PruneSpec().key
+    assert Later().key == PruneSpec(criterion="wanda", separator="newline").key
+    assert Later(**PruneSpec().model_dump()).key == PruneSpec().key
+
+
+def test_an_old_file_is_what_it_was(tmp_path: Path) -> None:
+    old = PruneSpec.create(**BASELINE).model_copy(update={"ratio": 0.3})
+    document = json.loads(language_run().model_dump_json())
+    document["spec"] = without(old.model_dump(mode="json"), *OLD_CHOICES)
+    document["evaluations"] = [without(item, "separator") for item in document["evaluations"]]
+    store = RunStore(tmp_path, shipped=tmp_path / "none")
+    (tmp_path / f"{old.key}.json").write_text(json.dumps(document))
+    found = store.find(old)
+    assert found is not None
+    assert found.spec == old
+    assert [item.separator for item in found.evaluations] == ["end"] * 3
+    (summary,) = store.summaries()
+    assert (summary.spec, summary.evaluations) == (found.spec, found.evaluations)
+    assert store.find(PruneSpec(ratio=0.3)) is None, "the defaults of today are another recipe"
+
+
+@pytest.mark.parametrize("query", ["ratio=0.3", "model=demo%2Fsmollm2-135m", "seed=1&edits=layers.0.ffn%3Aratio%3D0.2"])
+def test_an_old_link_opens_what_it_opened(query: str) -> None:
+    now, later = PruneSpec.from_query(query), Later.from_query(query)
+    assert later.model_dump() == now.model_dump()
+    assert (now.criterion, now.separator) == ("obs", "end")
+    assert now.to_query() == later.to_query() == query
+
+
+@pytest.mark.parametrize("kind", [PruneSpec, Later])
+def test_a_link_without_a_choice_is_the_default_recipe(kind: type[PruneSpec]) -> None:
+    assert kind.from_query("") == kind()
+    assert kind.from_query("?") == kind()
+    assert kind.from_query(kind().to_query()) == kind()
+    baseline = kind.create(**BASELINE)
+    assert baseline.to_query() != ""
+    assert kind.from_query(baseline.to_query()) == baseline
+
+
+def test_an_atlas_is_found_as_before_and_its_separator_matters() -> None:
+    old = PruneSpec.create(**BASELINE)
+    assert AtlasKey.of(old).digest == "47699ae0e839a12b19554153fabf9859dad6c627219facb547cba4bd269bde0c"
+    stored = {name: getattr(old, name) for name in ("model", "calibration", "tokens", "sequence_length", "seed")}
+    assert AtlasKey.model_validate(stored) == AtlasKey.of(old)
+    assert AtlasKey.of(PruneSpec()).digest != AtlasKey.of(old).digest
