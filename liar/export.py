@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -48,10 +49,11 @@ def program_here() -> str:
     found = shutil.which("liar")
     if beside and found and Path(found).samefile(beside):
         return "liar"
-    called = Path(beside or sys.executable)
-    if called.is_relative_to(Path.cwd()):
-        called = called.relative_to(Path.cwd())
-    return shlex.quote(str(called)) + ("" if beside else " -m liar")
+    called = beside or sys.executable
+    if Path(called).is_relative_to(Path.cwd()):
+        called = str(Path(called).relative_to(Path.cwd()))
+        called = called if os.sep in called else f".{os.sep}{called}"  # a bare name is looked for on the path alone
+    return shlex.quote(called) + ("" if beside else " -m liar")
 
 
 def as_python(spec: PruneSpec) -> str:

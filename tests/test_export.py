@@ -83,7 +83,9 @@ def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypa
     assert program_here() == "liar"
     (folder / "liar").unlink()
     assert program_here() == ".venv/bin/python -m liar"
-    monkeypatch.chdir("/")
+    monkeypatch.chdir(folder)
+    assert program_here() == "./python -m liar", "a bare name would be looked for on the path"
+    monkeypatch.chdir("/usr")
     assert program_here() == f"{folder}/python -m liar"
 
 
