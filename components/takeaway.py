@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import DOWNLOAD
 from components.panel import NO_RUN, QUIET, Updates
 from liar.errors import LiarError, StorageError
 from liar.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
@@ -55,18 +56,6 @@ element.addEventListener('click', async (event) => {
   part('.copied').textContent = 'Copied.';
 });
 fill();
-"""
-
-_DOWNLOAD = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
 """
 
 # White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
@@ -143,7 +132,7 @@ class TakeawayPanel:
         for ending, button in self.buttons.items():
             # One click: the file is made, and the browser fetches it at once.
             made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         self.picture.click(None, self.link, self.problem, js=_PICTURE, **QUIET)
         gr.on(
             [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET

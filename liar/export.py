@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from liar.results import RunResult
+from liar.results import MaskCell, MaskTable, RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 _OPTIONS = {"edits": "edit"}
@@ -85,6 +85,15 @@ def sites_csv(result: RunResult) -> str:
     for site in result.sites:
         errors = [getattr(site, kind).get(name, "") for kind in kinds for name in RECONSTRUCTIONS]
         writer.writerow([_no_formula(site.name), site.layer, site.kind, site.units, site.kept, *errors])
+    return file.getvalue()
+
+
+def mask_table_csv(table: MaskTable) -> str:
+    """A line for each cell: criterion, reconstruction, mean error of the sites, and the metric with standard error and n."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(MaskCell.model_fields)
+    writer.writerows([getattr(cell, name) for name in MaskCell.model_fields] for cell in table.cells)
     return file.getvalue()
 
 
