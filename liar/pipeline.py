@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
@@ -125,6 +125,7 @@ class _Run:
     ) -> None:
         self.spec = spec
         self.calibration = calibration
+        self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
         self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
@@ -135,11 +136,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = (
-                load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=self.spec.needs_gradients)
-                if given is None
-                else working_copy(given)
-            )
+            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -170,24 +167,30 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
+            yield from self.measures.of_speed(loaded, given, self._load)
         yield Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
                 sites=self.reports,
                 totals=totals,
+                calibration=self.text,
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
                 speeds=self.measures.speeds,
+                gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                warnings=self.warnings,
+                warnings=self.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _load(self, for_gradients: bool = False) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
@@ -211,9 +214,10 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(
+            batches, self.text = calibration_text(
                 spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
             )
+            return batches
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
@@ -354,7 +358,7 @@ class _Run:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded)
+            yield from self.measures.of_rounded(variant, given or self.loaded)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
