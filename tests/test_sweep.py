@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
 
     def measure(
-        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, limit: int | None = None
+        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, **_: Any
     ) -> Iterator[tuple[int, int]]:
         with torch.no_grad():
             value = float(loaded.model(ids).logits.square().mean())
