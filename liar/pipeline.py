@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
@@ -126,6 +126,7 @@ class _Run:
     ) -> None:
         self.spec = spec
         self.calibration = calibration
+        self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
         self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
@@ -174,6 +175,7 @@ class _Run:
                 model=info,
                 sites=self.reports,
                 totals=totals,
+                calibration=self.text,
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
@@ -213,9 +215,10 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(
+            batches, self.text = calibration_text(
                 spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
             )
+            return batches
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):

@@ -37,6 +37,19 @@ class ModelInfo(_Record):
     parameters: int
 
 
+class CalibrationText(_Record):
+    """What a run was calibrated on: ``tokens`` in ``sequences`` of the part ``split`` of ``source``; a file has no parts.
+
+    ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed.
+    """
+
+    source: str
+    split: str | None
+    tokens: int
+    sequences: int
+    cut: int | None = None
+
+
 class Unrounded(_Record):
     """What a site would have kept without ``PruneSpec.multiple``, and the error of the spec's reconstruction there."""
 
@@ -89,6 +102,9 @@ class Evaluation(_Record):
     ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
     ``sequence_length`` tokens; None where an older file does not say.
     ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
+
+    ``n`` items were read of the ``available`` ones in part ``split`` of ``source`` (a file has no parts), and ``cut`` of them
+    were longer than ``sequence_length`` tokens; None is what is not known.
     """
 
     task: Task
@@ -100,6 +116,10 @@ class Evaluation(_Record):
     sequence_length: int | None = None
     separator: Separator | None = None
     items: Items | None = None
+    source: str | None = None
+    split: str | None = None
+    available: int | None = None
+    cut: int | None = None
 
 
 class Token(_Record):
@@ -205,6 +225,7 @@ class RunResult(StoredRun, _Record):
     model: ModelInfo
     sites: list[SiteReport]
     totals: Totals
+    calibration: CalibrationText | None = None
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []
     changes: list[Change] = []

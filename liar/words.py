@@ -118,10 +118,12 @@ def measurement(result: RunResult, task: Task) -> str:
 
 
 def sample(item: Evaluation) -> str:
-    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 texts of at most 256 tokens``."""
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
     length = item.sequence_length
     if item.metric != "perplexity":
-        return f"{item.n:,} texts" + (f" of at most {length:,} tokens" if length else "")
+        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+        cut = f", {item.cut:,} cut" if item.cut else ""
+        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
     between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
     return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 

@@ -409,6 +409,33 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     assert not torch.allclose(repaired, pruned)
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, schedule: str) -> None:
+    chosen = spec(text, schedule=schedule, criterion="fluctuation", allocation="uniform")
+    result = run(chosen, model)
+    assert result.calibration is not None
+    assert (result.calibration.source, result.calibration.split) == (text, None)
+    assert result.calibration.tokens >= chosen.tokens
+    calibration = calibrate(
+        model, text, tokens=chosen.tokens, sequence_length=chosen.sequence_length, targets=chosen.targets
+    )
+    assert run(chosen, model, calibration=calibration).calibration == result.calibration
+
+
+def test_pairs_are_told_apart_forward_and_backward(tmp_path: Path) -> None:
+    """A model whose tokens of the second text are another world: without types the recipe would keep other units."""
+    path = tmp_path / "pairs.csv"
+    path.write_text("premise,hypothesis\n" + "\n".join(f"a b c {tiny.LETTERS[n % 26]},d e" for n in range(80)))
+    loaded = tiny.pair_classifier()
+    found = {}
+    for types in (2, 1):
+        loaded.model.config.type_vocab_size = types
+        calibration = calibrate(loaded, str(path), tokens=300, sequence_length=16, gradients=True)
+        found[types] = calibration.gradients["layers.0.ffn"].taylor, next(iter(calibration.moments.values())).plain.mean
+    for with_types, without in zip(found[2], found[1], strict=True):
+        assert not torch.allclose(with_types, without)
+
+
 # -- what changed, and how fast it got ----------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
 
     def measure(
-        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, limit: int | None = None
+        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, **_: Any
     ) -> Iterator[tuple[int, int]]:
         with torch.no_grad():
             value = float(loaded.model(ids).logits.square().mean())
@@ -112,7 +113,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("walk", "calibration_batches", "gradient_steps"):
+    for name in ("walk", "calibration_text", "gradient_steps"):
         monkeypatch.setattr(f"liar.pipeline.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 

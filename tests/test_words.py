@@ -200,6 +200,18 @@ def test_metrics_carry_n_and_length() -> None:
     assert "1,200" in words.measurement(classifier_run(), "sentiment")
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "1,200 texts"),
+        ({"available": 1_590, "sequence_length": 256, "cut": 3}, "1,200 of 1,590 texts of at most 256 tokens, 3 cut"),
+        ({"available": 1_200, "sequence_length": 256, "cut": 0}, "1,200 texts of at most 256 tokens"),
+    ],
+)
+def test_a_figure_says_how_much_of_the_texts_was_read(facts: dict[str, int], said: str) -> None:
+    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == said
+
+
 def test_the_recipe_names_every_choice() -> None:
     spec = language_run(criterion="wanda", seed=7).spec
     sentence = words.recipe(language_run(criterion="wanda", seed=7).spec)
