@@ -65,7 +65,7 @@ def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> i
 
 def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
     """A sequential pass over the widest site: before and behind it all tokens wait for the solve."""
-    width, channels, size = config.hidden_size, config.intermediate_size, dtype.itemsize
+    width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
     waiting = work.tokens * (2 * width + channels) * size
     # The feed-forward layer writes three tensors of all channels; moments are taken of rows in fp32, less their mean.
     batch = BATCH * work.sequence_length
@@ -77,7 +77,7 @@ def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
 
 def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
     """Logits in the model's precision, and for some positions three tensors in fp32 of the cross entropy."""
-    logits = EVALUATION_WINDOWS * config.vocab_size
+    logits = EVALUATION_WINDOWS * int(config.vocab_size)
     positions = min(work.evaluate_length, EVALUATION_POSITIONS)
     return logits * (work.evaluate_length * dtype.itemsize + 3 * positions * _SINGLE)
 
@@ -87,8 +87,8 @@ def _backward(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
 
     Attention takes no more than that: its scores are never whole in memory. Of the logits there are five in fp32 at once.
     """
-    width, channels, size = config.hidden_size, config.intermediate_size, dtype.itemsize
+    width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
     norms = 4 * width * _SINGLE if size < _SINGLE else 0
     block = (16 * width + 5 * channels) * size + norms
-    kept = BACKWARD_SEQUENCES * work.sequence_length * config.num_hidden_layers * block
-    return kept + BACKWARD_SEQUENCES * BACKWARD_POSITIONS * config.vocab_size * (5 * _SINGLE + size)
+    kept = BACKWARD_SEQUENCES * work.sequence_length * int(config.num_hidden_layers) * block
+    return kept + BACKWARD_SEQUENCES * BACKWARD_POSITIONS * int(config.vocab_size) * (5 * _SINGLE + size)
