@@ -119,7 +119,7 @@ def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
             task_type="text-generation" if item.task == "perplexity" else "text-classification",
             dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
             dataset_name=_TEXTS[item.task],
-            dataset_split="test",
+            dataset_split=item.split or "test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),
             metric_name=f"{item.metric.capitalize()} (n = {sample(item)}, standard error {item.stderr:.2g})",

@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, is_same_machine, readable_failures
 from liar.errors import InvalidSpecError
@@ -35,6 +35,7 @@ from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
+from liar.models.memory import Work
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.plan import Amounts, Shape, run_parts, taught
@@ -131,6 +132,7 @@ class _Run:
         self.spec = spec
         self.earlier = earlier
         self.calibration = calibration
+        self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
         self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
@@ -141,11 +143,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = (
-                load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=self.spec.needs_gradients)
-                if given is None
-                else working_copy(given)
-            )
+            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -177,24 +175,30 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
+            yield from self.measures.of_speed(loaded, given, self._load, self.pace)
         yield Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
                 sites=self.reports,
                 totals=totals,
+                calibration=self.text,
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
                 speeds=self.measures.speeds,
+                gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                warnings=self.warnings,
+                warnings=self.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _load(self, work: Work | None = None) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
@@ -218,9 +222,10 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(
+            batches, self.text = calibration_text(
                 spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
             )
+            return batches
 
     def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
         """The estimate of all that comes after the text was read."""
@@ -381,7 +386,7 @@ class _Run:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded, self.pace)
+            yield from self.measures.of_rounded(variant, given or self.loaded, self.pace)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

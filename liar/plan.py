@@ -7,15 +7,15 @@ earlier run took here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from liar.data.batching import encode
 from liar.data.tasks import LABELS, task_items
+from liar.evaluate.turns import BATCH, PROMPT_TOKENS, REPEATS
 from liar.gradients import SENSITIVITY_SHARE
-from liar.results import VARIANTS, Variant
+from liar.results import ROUNDED, VARIANTS, Variant
 from liar.spec import (
     CURVE_ALLOCATIONS,
     GRADIENT_CRITERIA,
@@ -37,6 +37,9 @@ _FLOPS = 150e9
 
 _BYTES = 25e9
 """A second, read from memory: what one new token costs."""
+
+_ROUNDING = 4
+"""Times that the weights are read or written while they are rounded."""
 
 _LAYER = 0.5e-3
 """Seconds of the interpreter for one call of a block."""
@@ -243,31 +246,31 @@ def run_parts(
     parts += [] if dense_first else dense
     for variant in VARIANTS[1:]:
         parts += measure_parts(spec, shape, amounts, variant)
+    if amounts.tasks:
+        parts.append(Part("reconstructed timing", timing_cost(shape, 0.0, removed_by(spec, shape)), "timing"))
     return parts
 
 
 def measure_parts(
     spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, *, known: bool = False
 ) -> list[Part]:
-    """What is measured of a variant: its tasks, its speed, its answers, and all but these of its int8 copy."""
+    """What is measured of a variant: its tasks, its answers, and the tasks and the speed of its int8 copy."""
     removed = 0.0 if variant == "dense" else removed_by(spec, shape)
-    rounded = spec.quantize == "int8" and variant != "pruned"
-    parts: list[Part] = []
-    for name in (variant, f"{variant}-int8") if rounded else (variant,):
-        parts += [] if known else _tasks(shape, amounts, name, removed)
-        if amounts.tasks and variant != "pruned":
-            parts.append(Part(f"{name} timing", timing_cost(shape, removed), "timing"))
-        if name == variant and amounts.prompts:
-            parts.append(Part(f"{name} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
-        if name == variant and rounded:
-            parts.append(Part(f"{name}-int8 rounding", 4 * shape.blocks / _BYTES * 4, "quantize"))
+    parts = [] if known else _tasks(shape, amounts, variant, removed)
+    if amounts.prompts:
+        parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
+    if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
+        copy = ROUNDED[variant]
+        parts.append(Part(f"{copy} rounding", _ROUNDING * 4 * shape.blocks / _BYTES, "quantize"))
+        parts += [] if known else _tasks(shape, amounts, copy, removed)
+        parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
     return parts
 
 
-def timing_cost(shape: Shape, removed: float = 0.0) -> float:
-    """A forward that warms up and three to nine that count, for 0.4 s."""
-    once = shape.forward(128, 128, removed=removed) + shape.layers * _LAYER
-    return once * (1 + min(max(math.ceil(0.4 / once), 3), 9))
+def timing_cost(shape: Shape, *removed: float) -> float:
+    """Two models read one prompt or text in turns; what is ``removed`` of either."""
+    each = [shape.forward(PROMPT_TOKENS, PROMPT_TOKENS, removed=share) + shape.layers * _LAYER for share in removed]
+    return (REPEATS + 1) * sum(each)
 
 
 def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
@@ -329,10 +332,11 @@ def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     return walk_cost(shape, amounts, spec.targets) + repairs
 
 
-def turns_cost(shape: Shape, repeats: int = 7) -> float:
-    """Two models in turns: a prompt of 256 tokens and 32 written after it, or one text and a batch of sixteen."""
-    turn = shape.forward(256, 256) + shape.written(32) if shape.writes else shape.forward(17 * 256, 256)
-    return 2 * (repeats + 1) * turn
+def turns_cost(shape: Shape) -> float:
+    """Two models in turns: a prompt and 32 tokens written after it, or one text and a batch of them."""
+    texts = 1 if shape.writes else 1 + BATCH
+    turn = shape.forward(texts * PROMPT_TOKENS, PROMPT_TOKENS) + (shape.written(32) if shape.writes else 0.0)
+    return 2 * (REPEATS + 1) * turn
 
 
 def saving_parts(size: float, *, packed: bool) -> list[Part]:

@@ -17,6 +17,7 @@ from liar.plots.frame import VARIANT_COLOURS
 from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.speedup import speed_words
 from liar.words import (
     CHANGE_GROUPS,
     beside_dense,
@@ -40,6 +41,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters["variant_name"] = variant_name
+_ENVIRONMENT.filters["speed_words"] = speed_words
 _ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
 
 SETTINGS = {

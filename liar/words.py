@@ -10,6 +10,7 @@ from liar.compare import difference, differing, is_chance, right_answers
 from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, Separator, SiteKind, Task
+from liar.speedup import speed_words
 
 ChangeGroup = Literal["broken", "mended", "lost"]
 CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
@@ -59,7 +60,8 @@ def verdict(result: RunResult) -> str:
         return "Nothing was removed: the model is as dense as before."
     measured = [words for task in _tasks(result) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
-    return f"{sentence}; {_percent(_saved(result))} fewer parameters{_speed(result)}."
+    speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
+    return "; ".join([sentence, f"{_percent(_saved(result))} fewer parameters", *speed]) + "."
 
 
 def outlook(forecast: Outcome) -> str:
@@ -116,10 +118,12 @@ def measurement(result: RunResult, task: Task) -> str:
 
 
 def sample(item: Evaluation) -> str:
-    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 texts of at most 256 tokens``."""
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
     length = item.sequence_length
     if item.metric != "perplexity":
-        return f"{item.n:,} texts" + (f" of at most {length:,} tokens" if length else "")
+        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+        cut = f", {item.cut:,} cut" if item.cut else ""
+        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
     between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
     return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 
@@ -145,7 +149,7 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
 
 
 def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
-    """``2.6 ± 0.1 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
     None where the dense model was not measured, or its metric is zero.
     """
@@ -155,7 +159,7 @@ def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
     found, share = difference(dense, evaluation), evaluation.value / dense.value
     if evaluation.metric == "perplexity":
         known = found.ratio_stderr is not None and evaluation.variant != "dense"
-        return f"{share:.1f} ± {found.ratio_stderr:.1f} x dense" if known else f"{share:.1f} x dense"
+        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
         return _percent(share)
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
@@ -302,21 +306,6 @@ def _effect(result: RunResult, task: Task) -> str | None:
     name = "perplexity" if task == "perplexity" else f"{task} accuracy"
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {said('reconstructed')}"
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
-
-
-def _speed(result: RunResult) -> str:
-    """``, 1.2 times as fast (measured)``; nothing where no time was taken.
-
-    Times whose spreads reach each other are no difference.
-    """
-    timed = {speed.variant: speed for speed in result.speeds}
-    if not timed.keys() >= {"dense", "reconstructed"}:
-        return ""
-    dense, reconstructed = timed["dense"], timed["reconstructed"]
-    factor = f"{dense.seconds / reconstructed.seconds:.1f}"
-    if factor == "1.0" or abs(dense.seconds - reconstructed.seconds) <= dense.spread + reconstructed.spread:
-        return ", not measurably faster"
-    return f", {factor} times as fast (measured)"
 
 
 def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:
