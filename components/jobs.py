@@ -102,11 +102,6 @@ class JobQueue:
             self._own(job, session)
             return True
 
-    def is_wanted(self, job: Job, session: str) -> bool:
-        """Whether ``session`` waits for ``job``: it has submitted or joined it, and has not stopped it."""
-        with self._changed:
-            return session in job.owners
-
     def find(self, key: str) -> Job | None:
         """The job that waits or runs under ``key``, else the one that ended last; None once that is forgotten.
 
@@ -130,7 +125,8 @@ class JobQueue:
     def watch(self, job: Job, *, session: str = "", poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, then one whenever something changed, and a last one when it ended.
 
-        It also ends, with the state "left", when ``session`` has stopped a job that goes on for somebody else.
+        It also ends, with the state "left", when ``session`` has stopped a job that goes on for somebody else; and what
+        ``session`` has stopped is never done or failed for it.
 
         They come no faster than one in ``poll`` seconds, and no slower than one in a second, so that the time shown moves on.
         The last one never waits, nor does what the job hands out unless ``parts_wait``. Closing the iterator leaves the job
@@ -139,8 +135,10 @@ class JobQueue:
         while True:
             with self._changed:
                 snapshot = self._snapshot(job)
-                if session and not snapshot.ended and not job.stopping and session not in job.owners:
-                    snapshot = replace(snapshot, state="left", seconds_left=None)
+                if session and session not in job.owners and (snapshot.ended or not job.stopping):
+                    # A result that comes after all is nothing that this visitor still asks for.
+                    over: State = "stopped" if job.stopping else "left"
+                    snapshot = replace(snapshot, state=over, seconds_left=None, result=None, error=None)
             yield snapshot
             if snapshot.ended:
                 return
