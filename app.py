@@ -26,6 +26,7 @@ from components.opening import Opening, first_run
 from components.page import Page
 from components.panel import HEARD, Panel
 from components.profile import PROFILES, Profile, profile_of
+from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
 from components.registry import ModelRegistry
 from components.runs import RunsPanel
@@ -81,11 +82,11 @@ def build(studio: Studio) -> gr.Blocks:
                     explorer = Explorer(studio, bus, recipe)
             with gr.Column(scale=1, min_width=320, elem_id="results"):
                 verdict = VerdictPanel(studio, bus, result)
-                banner = gr.HTML("", elem_id="banner")
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
                     with _tab("Accuracy", "accuracy"):
+                        provenances = [Provenance(result)]
                         accuracy = AccuracyPanel(studio, bus, result)
                     _tab("Generations", "generations")  # its panel lies below, for the simple layout to show as well
                     with _tab("Trade-off", "trade-off"):
@@ -96,9 +97,10 @@ def build(studio: Studio) -> gr.Blocks:
                         takeaway = TakeawayPanel(studio, bus, result)
                         saving = SavingPanel(studio, bus)
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
+                    provenances.append(Provenance(result))
                     generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
-        explorer.wire(verdict, layers, panels, banner, apply.status, address)
+        explorer.wire(verdict, layers, panels, provenances, apply.status, address)
         apply.wire(explorer)
         for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving):
             panel.wire()

@@ -11,11 +11,11 @@ import argparse
 from figures import SENTIMENT, SMOLLM2, loaded, table, with_error, write
 
 from liar import PruneSpec, stream
-from liar.evaluate.speed import speed_steps
+from liar.evaluate.turns import Amount, timed_turns
 from liar.events import Finished
 from liar.quantize import quantized
 from liar.quantized_words import quantizations
-from liar.results import Evaluation, Measured
+from liar.results import Evaluation, Measured, Work
 from liar.timing import finish
 from liar.words import sample, variant_name
 
@@ -27,7 +27,7 @@ SPECS = [
     ),
 ]
 SHOWN: tuple[Measured, ...] = ("dense", "dense-int8", "reconstructed", "reconstructed-int8")
-ROUNDS = 7
+TOKENS, TURNS = 128, 7
 
 
 def section() -> str:
@@ -42,7 +42,7 @@ def section() -> str:
     head = (
         "Linear layers of the blocks with int8 weights, one scale for each output channel; the default recipe but one-shot. "
         f"{' or '.join(f'{metric} ({words})' for metric, words in samples.items()).capitalize()} ± its standard error; tokens "
-        f"a second of a forward pass of 128 of them, the fastest of {ROUNDS} rounds, interleaved."
+        f"a second of reading {TOKENS} of them, the fastest of {TURNS} turns."
     )
     columns = ("model", "weights", "metric", "MB of weights", "tokens a second")
     return f"{head}\n\n{table(columns, rows)}\n\n" + "\n".join(said)
@@ -68,9 +68,10 @@ def seconds_of(finished: Finished) -> dict[Measured, float]:
     """Seconds a token; the models take turns, so that a slow spell of the machine hits all of them."""
     dense, repaired = loaded(finished.result.spec.model), finished.model
     assert repaired is not None
-    models = dict(zip(SHOWN, (dense, quantized(dense), repaired, quantized(repaired)), strict=True))
-    rounds = [{variant: finish(speed_steps(model)) for variant, model in models.items()} for _ in range(ROUNDS)]
-    return {variant: min(each[variant].seconds / each[variant].tokens for each in rounds) for variant in SHOWN}
+    models = (dense, quantized(dense), repaired, quantized(repaired))
+    work: Work = "prompt" if dense.is_language_model else "text"
+    taken = finish(timed_turns(models, {work: Amount(1, TOKENS)}, TURNS))[work]
+    return {variant: min(seconds) / TOKENS for variant, seconds in zip(SHOWN, taken, strict=True)}
 
 
 def said(item: Evaluation) -> str:

@@ -28,9 +28,10 @@ from readme import table, write
 from liar import PruneSpec, load_model, save_model, stream
 from liar.costs import compare_steps
 from liar.events import Finished
-from liar.gain import is_slower, rows, sentences
+from liar.gain import rows, sentences
 from liar.models.catalog import bytes_on_disk
 from liar.results import CostsResult
+from liar.speedup import is_slower
 from liar.timing import finish
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
-    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if is_slower(speed)]
+    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if is_slower(speed.gain)]
     slow = [f"{name}: saved in {saving.seconds:.1f} s"] if saving.seconds > MOST_SECONDS else []
     large = [f"{name}: saving took the model once more"] if saving.more_bytes > result.pruned.bytes_in_memory else []
     return slower + slow + large

@@ -138,8 +138,7 @@ class Apply:
         snapshot = self.studio.jobs.snapshot(job)
         if what == "run":
             return self._finish(snapshot.result, view)
-        pruned = snapshot.partial[-1]
-        return self.explorer.layers.draw(pruned.sites, view, chart=None, measured=None, spec=pruned.spec)
+        return self.explorer.pruned(snapshot.partial[-1], view, spec)
 
     # -- the job ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -11,8 +10,10 @@ from gradio.blocks import Block
 
 from components import status
 from components.address import query_of
+from components.known import Known, run_of, what_is_known
 from components.layers import LayersPanel
 from components.panel import HEARD, Panel, Updates, blank_all, over, show_all
+from components.provenance import Provenance
 from components.rate import client_of
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
@@ -21,16 +22,9 @@ from components.work import loaded_for
 from liar.atlas import AtlasKey
 from liar.errors import LiarError
 from liar.events import Event
-from liar.forecast import forecast
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
-
-_NO_ATLAS = (
-    "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "
-    "“Apply” does the whole run."
-)
-_STALE = "The figures below are of the run that was shown before. Press “Apply” to measure this recipe."
 
 
 class Explorer:
@@ -46,13 +40,15 @@ class Explorer:
         verdict: VerdictPanel,
         layers: LayersPanel,
         panels: list[Panel],
-        banner: gr.HTML,
+        provenances: list[Provenance],
         line: gr.HTML,
         address: gr.HTML,
     ) -> None:
-        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``."""
+        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``; ``provenances`` stand in those of
+        them that show one run and nothing else.
+        """
         self.verdict, self.layers, self.panels = verdict, layers, panels
-        self.banner, self.line, self.address = banner, line, address
+        self.provenances, self.line, self.address = provenances, line, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
         moves = [*self.recipe.moves, self.drawn.change]
         gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
@@ -70,9 +66,10 @@ class Explorer:
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.banner, self.line, self.address, self.calibrate_button]
+        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.calibrate_button]
+        lines = [provenance.line for provenance in self.provenances]
         pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
-        return [*hidden, *pictures, *self.recipe.outputs, *shown]
+        return [*hidden, *lines, *pictures, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -110,13 +107,7 @@ class Explorer:
 
     def look(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Another tab, strip, scale or site: the recipe and the run stay."""
-        updates: Updates = {self.address: query_of(spec, view)}
-        atlas, result = self.studio.atlases.find(spec), self._run_of(spec)
-        if result is None and atlas is None:  # the picture is still that of the run shown before
-            result = self.studio.store.load(shown)
-        with suppress(LiarError):  # which was said when the recipe became what it is
-            updates |= self._picture(spec, view, result)
-        return updates
+        return {self.address: query_of(spec, view), **self._picture(what_is_known(self.studio, spec), view, shown)}
 
     def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """Another panel asks for a stored run."""
@@ -133,53 +124,42 @@ class Explorer:
 
         ``shown`` is the key of the run that they show now.
         """
-        result = self._run_of(spec)
-        known = self.studio.atlases.find(spec) is not None
+        known = what_is_known(self.studio, spec)
         updates: Updates = {
             self.bus.spec: spec,
             self.recipe.base: spec,
             self.layers.edits: list(spec.edits),
             self.address: query_of(spec, view),
-            self.calibrate_button: gr.update(visible=not known),
-            self.line: "" if known or result else status.note(_NO_ATLAS),
+            self.calibrate_button: gr.update(visible=known.atlas is None),
+            self.line: _line(known),
         }
-        if result is not None:
-            updates |= {self.banner: "", self.bus.shown: spec.key}
+        if known.run is not None:
+            updates[self.bus.shown] = spec.key
             if shown != spec.key:
-                updates |= show_all(self.panels, result)
-        elif shown:
-            updates[self.banner] = status.note(_STALE)
-        try:
-            return updates | self._picture(spec, view, result)
-        except LiarError as error:
-            return {**updates, self.line: status.problem(str(error))}
+                updates |= show_all(self.panels, known.run)
+            shown = spec.key
+        return updates | self._picture(known, view, shown)
 
-    def _run_of(self, spec: PruneSpec) -> RunResult | None:
-        """The stored run of a recipe, else the one that has just ended and could not be stored."""
-        result, job = self.studio.store.find(spec), self.studio.jobs.find(spec.key)
-        if result is not None or job is None:
-            return result
-        made: RunResult | None = self.studio.jobs.snapshot(job).result
-        return made
+    def pruned(self, run: RunResult, view: View, spec: PruneSpec) -> Updates:
+        """The measured sites of a run whose metrics are still to come, unless the visitor has turned to another recipe."""
+        if run.spec.key != spec.key:
+            return {self.line: gr.skip()}
+        return self.layers.draw(run, view, self.studio.atlases.find(spec), "Measured", spec)
 
-    def _picture(self, spec: PruneSpec, view: View, result: RunResult | None) -> Updates:
-        """Heatmap, inspector and verdict of a run, else of the forecast; nothing where neither is at hand.
+    def _picture(self, known: Known, view: View, shown: str) -> Updates:
+        """Verdict, heatmap, inspector, and in every panel of a run a word where that is not the run of this recipe.
 
-        Raises what :func:`forecast` raises.
+        All in one answer, so that at no moment one of them speaks of another recipe than the next. Where nothing is known of
+        the recipe, the heatmap is that of the run that the panels show, and says so.
         """
-        if result is not None:
-            spec = result.spec
-        atlas = self.studio.atlases.find(spec)
-        chart = atlas.site(view.site) if atlas and view.site else None
-        if result is not None:
-            measured = next((site for site in result.sites if site.name == view.site), None)
-            drawn = self.layers.draw(result.sites, view, chart=chart, measured=measured, spec=spec)
-            return drawn | self.verdict.show(result)
-        if atlas is None:
-            return {}
-        expected = forecast(spec, atlas)
-        drawn = self.layers.draw(expected.sites, view, chart=chart, measured=None, spec=spec)
-        return drawn | self.verdict.expect(expected)
+        run = known.run or (run_of(self.studio, shown) if shown else None)
+        updates = self.verdict.show(known)
+        updates |= {provenance.line: provenance.say(known.spec, run) for provenance in self.provenances}
+        if known.expected is not None:
+            return updates | self.layers.draw(known.expected, view, known.atlas, "Predicted", known.spec)
+        if run is None:
+            return updates | self.layers.clear()
+        return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)
 
     def calibrate(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Draw the atlas of the recipe's calibration as a job of the one queue; then the recipe is explored anew."""
@@ -213,3 +193,10 @@ class Explorer:
         loaded = loaded_for(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)
+
+
+def _line(known: Known) -> str:
+    """What is missing, and whether that can be mended without another choice."""
+    if not known.missing:
+        return ""
+    return status.note(known.missing) if known.atlas is None else status.problem(known.missing)

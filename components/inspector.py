@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.known import what_is_known
 from components.panel import HEARD, QUIET, Updates
 from liar.allocation import check_edits
 from liar.atlas import SiteAtlas
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import LiarError
 from liar.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.reading import errors_of, formula, place
+from liar.reading import error_words, errors_of, formula, place
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec, Reconstruction
@@ -88,7 +90,7 @@ class Inspector:
         gr.on(
             [self.bus.site.change, self.bus.spec.change],
             self.follow,
-            [*where, self.filled],
+            [*where, self.filled, self.own_ratio],
             [*self._fields, self.filled, self.said],
             **HEARD,
         )
@@ -101,7 +103,12 @@ class Inspector:
     # -- what it shows ------------------------------------------------------------------------------------------
 
     def draw(
-        self, sites: list[SiteReport], view: View, chart: SiteAtlas | None, measured: SiteReport | None, spec: PruneSpec
+        self,
+        sites: Sequence[SiteReport],
+        view: View,
+        chart: SiteAtlas | None,
+        measured: SiteReport | None,
+        spec: PruneSpec,
     ) -> Updates:
         """The site that ``view`` selects."""
         report = next((site for site in sites if site.name == view.site), None)
@@ -115,6 +122,10 @@ class Inspector:
             self.words: _site_words(report, view, chart, measured, spec),
             **self._draw_figures(report, view, chart, measured, spec),
         }
+
+    def clear(self) -> Updates:
+        """No site is known."""
+        return {self.hint: "", self.body: gr.update(visible=False)}
 
     def _draw_figures(
         self,
@@ -142,9 +153,11 @@ class Inspector:
 
     # -- what somebody decides ------------------------------------------------------------------------------------
 
-    def follow(self, spec: PruneSpec, site: str, filled: tuple[str, ...]) -> Updates:
+    def follow(self, spec: PruneSpec, site: str, filled: tuple[str, ...], own_ratio: bool) -> Updates:
         """Another site, or a recipe that decides otherwise about this one; what somebody types meanwhile stays."""
-        return {self.said: gr.skip()} if filled == _decided(spec, site) else self.fill(spec, site)
+        if filled != _decided(spec, site):
+            return self.fill(spec, site)
+        return {self.said: gr.skip()} if own_ratio else {self.ratio: self._share_lost(spec, site)}
 
     def fill(self, spec: PruneSpec, site: str) -> Updates:
         """The fields as the recipe's edits have them."""
@@ -154,12 +167,18 @@ class Inspector:
             return {self.said: status.problem(str(error))}
         return {
             self.own_ratio: edit.ratio is not None,
-            self.ratio: spec.ratio if edit.ratio is None else edit.ratio,
+            self.ratio: self._share_lost(spec, site) if edit.ratio is None else edit.ratio,
             self.keep: spans(edit.keep),
             self.remove: spans(edit.remove),
             self.filled: _decided(spec, site),
             self.said: "",
         }
+
+    def _share_lost(self, spec: PruneSpec, site: str) -> float:
+        """What the recipe takes from this site, which the ratio of the whole recipe need not be."""
+        report = next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
+        lost = spec.ratio if report is None else 1 - report.kept / report.units
+        return min(round(lost, 2), MAX_RATIO)
 
     def decide(
         self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
@@ -233,7 +252,7 @@ def _predicted_and_measured(
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Reconstruction", *columns))
     rows = "".join(
         f'<tr{" class=chosen" if name == spec.reconstruction else ""}><th scope="row">{name}</th>'
-        + "".join(f"<td>{errors[name]:.3g}</td>" for errors in columns.values())
+        + "".join(f"<td>{error_words(errors[name])}</td>" for errors in columns.values())
         + "</tr>"
         for name in RECONSTRUCTIONS
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,17 @@ from gradio.blocks import Block
 
 from components.inspector import Inspector
 from components.panel import HEARD, Updates
-from liar.atlas import SiteAtlas
+from components.provenance import Origin, of_another, pill
+from liar.atlas import Atlas
 from liar.plots import error_heatmap
-from liar.reading import compares, errors_of, stands_out
+from liar.reading import compares, error_words, errors_of, stands_out
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.view import DIFFERENCES, View
+from liar.words import Outcome
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
-
-_NONE = 1e-9
-"""Errors below this are what rounding leaves of none."""
 
 SHOWN = [
     ("all four", "all"),
@@ -63,13 +63,13 @@ class LayersPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.bus = bus
         view: View = bus.view.value
-        gr.HTML(
-            "<h3>Error by layer and site</h3><p>How far each site's output is from the dense model's, as a share of "
-            "its energy. The mask is the same for every reconstruction; only the repair differs.</p>",
+        self.heading = gr.HTML(
+            _heading(result.spec, "Measured") if result else _heading(None, None),
+            elem_id="heatmap-heading",
             elem_classes=["caption"],
         )
         with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]):
-            self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=180)
+            self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
             self.weighting = gr.Radio(
                 ["plain", "norm-aware"],
@@ -78,10 +78,18 @@ class LayersPanel:
                 info="Norm-aware: by 1 / |h|² of the residual stream.",
                 min_width=220,
             )
+            self.fit = gr.Checkbox(
+                view.colours == "fit",
+                label="Fit",
+                info="Colours to the errors shown, not one scale for all.",
+                container=False,
+                min_width=160,
+                elem_id="heatmap-fit",
+            )
         sites = result.sites if result else []
         self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
         self.plot = gr.Plot(
-            error_heatmap(sites, view.heatmap) if result else None,
+            error_heatmap(sites, view.heatmap, recipe=result.spec.key) if result else None,
             show_label=False,
             container=False,
             elem_id="heatmap",
@@ -98,7 +106,7 @@ class LayersPanel:
 
     @property
     def outputs(self) -> list[Block]:
-        return [*self._controls, self.sentence, self.plot, self.table, *self.inspector.outputs]
+        return [self.heading, *self._controls, self.sentence, self.plot, self.table, *self.inspector.outputs]
 
     def wire(self) -> None:
         bus = self.bus
@@ -110,44 +118,55 @@ class LayersPanel:
         bus.site.change(_follow, [bus.site, bus.view], bus.view, **HEARD)
         self.inspector.wire()
 
-    def show(self, result: RunResult) -> Updates:
-        """The measured sites as everybody sees them first; :meth:`draw` knows what a visitor looks at."""
-        return self.draw(result.sites, View(), chart=None, measured=None, spec=result.spec)
-
     def draw(
         self,
-        sites: list[SiteReport],
+        outcome: Outcome,
         view: View,
-        *,
-        chart: SiteAtlas | None,
-        measured: SiteReport | None,
-        spec: PruneSpec,
+        atlas: Atlas | None,
+        origin: Origin,
+        chosen: PruneSpec,
     ) -> Updates:
-        """Everything for one set of sites, forecast or measured: quick enough for every move of a slider.
+        """Everything of a run or a forecast: quick enough for every move of a slider.
 
-        ``chart`` is the selected site's part of the atlas and ``measured`` what a run reports of it, where they exist.
+        ``atlas`` is that of the outcome's calibration, if one was drawn. Where the outcome is not of the ``chosen`` recipe,
+        the panel says so.
         """
+        sites, spec = outcome.sites, outcome.spec
+        chart = atlas.site(view.site) if atlas and view.site else None
+        measured = next((site for site in sites if site.name == view.site), None) if origin == "Measured" else None
         return {
+            self.heading: _heading(spec, origin, chosen),
             self.show_control: view.show,
             self.scale: view.scale,
             self.weighting: view.weighting,
+            self.fit: view.colours == "fit",
             self.sentence: _sentence(sites, view, spec),
-            self.plot: error_heatmap(sites, view.heatmap, selected=view.site),
+            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, recipe=spec.key),
             self.table: _table(sites, view),
             **self.inspector.draw(sites, view, chart, measured, spec),
         }
 
+    def clear(self) -> Updates:
+        """No figure, because none is known: neither of the chosen recipe nor of a run that was shown before."""
+        return {
+            self.heading: _heading(None, None),
+            self.sentence: "",
+            self.plot: None,
+            self.table: "",
+            **self.inspector.clear(),
+        }
+
     @property
-    def _controls(self) -> tuple[gr.Dropdown, gr.Radio, gr.Radio]:
-        return self.show_control, self.scale, self.weighting
+    def _controls(self) -> tuple[gr.Dropdown, gr.Radio, gr.Radio, gr.Checkbox]:
+        return self.show_control, self.scale, self.weighting, self.fit
 
 
 # -- events ---------------------------------------------------------------------------------------------------------------
 
 
-def _looked(view: View, show: str, scale: str, weighting: str) -> View:
+def _looked(view: View, show: str, scale: str, weighting: str, fit: bool) -> View:
     """The controls' choice."""
-    return view.changed(show=show, scale=scale, weighting=weighting)
+    return view.changed(show=show, scale=scale, weighting=weighting, colours="fit" if fit else "same")
 
 
 def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
@@ -167,7 +186,19 @@ def _follow(site: str, view: View) -> View:
 # -- markup ---------------------------------------------------------------------------------------------------------------
 
 
-def _sentence(sites: list[SiteReport], view: View, spec: PruneSpec) -> str:
+def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | None = None) -> str:
+    """Title of the card, with the recipe that its heatmap is of; ``spec`` is None while there is no heatmap."""
+    stale = spec is not None and chosen is not None and spec.key != chosen.key
+    keys = (f' data-recipe="{spec.key}"' if spec else "") + (f' data-chosen="{chosen.key}"' if stale and chosen else "")
+    return (
+        f"<div{keys}><h3>Error by layer and site{f' {pill(origin)}' if origin else ''}</h3>"
+        + (of_another(spec) if stale and spec else "")
+        + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
+        "reconstruction; only the repair differs.</p></div>"
+    )
+
+
+def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
     heatmap = view.heatmap
     if heatmap.difference:
         words = compares(sites, view.weighting, *heatmap.difference)
@@ -176,7 +207,7 @@ def _sentence(sites: list[SiteReport], view: View, spec: PruneSpec) -> str:
     return f"<p>{escape(words)}</p>"
 
 
-def _table(sites: list[SiteReport], view: View) -> str:
+def _table(sites: Sequence[SiteReport], view: View) -> str:
     """What the heatmap shows, for keyboards, screen readers and copying."""
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Site", "Units kept", *RECONSTRUCTIONS))
     rows = "".join(_row(site, view) for site in sites)
@@ -191,9 +222,7 @@ def _table(sites: list[SiteReport], view: View) -> str:
 def _row(site: SiteReport, view: View) -> str:
     title, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
     pressed = "true" if site.name == view.site else "false"
-    cells = "".join(
-        f"<td>{errors[name]:.3g}</td>" if errors[name] > _NONE else "<td>0</td>" for name in RECONSTRUCTIONS
-    )
+    cells = "".join(f"<td>{error_words(errors[name])}</td>" for name in RECONSTRUCTIONS)
     return (
         f'<tr><th scope="row"><button type="button" data-site="{title}" aria-pressed="{pressed}">{title}</button></th>'
         f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import DOWNLOAD
 from components.job import Job, Snapshot
-from components.panel import HEARD, Updates
+from components.panel import HEARD, QUIET, Updates
 from components.work import Work, loaded_for, measured
-from liar.errors import LiarError
-from liar.events import Evaluated, Progress
+from liar.errors import LiarError, StorageError
+from liar.events import Progress
+from liar.export import as_json, file_stem, mask_table_csv
+from liar.files import write_atomically
+from liar.mask_store import MaskTableStore, spec_of_table
 from liar.plots import mask_heatmap
-from liar.results import Evaluation
+from liar.results import Evaluation, MaskCell
+from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
+from liar.view import View
 from liar.words import metric_value, sample
 
-if TYPE_CHECKING:  # these load torch, which takes seconds
+if TYPE_CHECKING:
     from components.studio import Bus, Studio
-    from liar.mask_table import MaskCell
+
+Format = Literal["json", "csv"]
+
+_FILES: dict[Format, str] = {"json": "This table (JSON)", "csv": "This table (CSV)"}
 
 FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 """Offered at first: those that ask for no backward pass."""
@@ -40,10 +51,15 @@ class Asked:
 
 
 class MaskTable:
-    """The paper's open question: does a criterion that was made for one repair serve another?"""
+    """The paper's open question: does a criterion that was made for one repair serve another?
+
+    Every cell is stored under the recipe as soon as it is there, beside those computed before, so that the address of the
+    recipe brings the table back.
+    """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
+        self.tables = MaskTableStore(studio.store.folder.parent / "mask-tables")
         gr.HTML(
             "<h3>Masks of one criterion, repair of another</h3><p>Every criterion prunes once, at the recipe's ratio, "
             "allocation and targets; every reconstruction then repairs that same mask. All of it is read from one "
@@ -59,11 +75,21 @@ class MaskTable:
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
             self.table = gr.HTML("", elem_classes=["runs-table"])
+        with gr.Row(visible=False, elem_id="mask-files") as self.files:
+            self.buttons = {name: gr.Button(words, size="md", min_width=150) for name, words in _FILES.items()}
+        self.problem = gr.HTML("", elem_id="mask-problem")
+        self.drawn = gr.State("")  # the key of the table on the page
+        self.file = gr.DownloadButton(visible="hidden")
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
         self.work.wire()
+        seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
+        gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **QUIET)
+        for name, button in self.buttons.items():
+            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **QUIET)
+            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the table that this browser began if it is still at work."""
@@ -71,7 +97,29 @@ class MaskTable:
 
     @property
     def outputs(self) -> list[Block]:
-        return [*self.work.outputs, self.words, self.plot, self.twin, self.table]
+        return [*self.work.outputs, *self.picture]
+
+    @property
+    def picture(self) -> list[Block]:
+        return [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
+
+    def look(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+        """Somebody came to this tab, or changed the recipe: its stored table, unless one is being computed."""
+        job = self.studio.jobs.get(id)
+        at_work = job is not None and not self.studio.jobs.snapshot(job).ended
+        if view.tab != "trade-off" or spec is None or at_work:
+            return {self.drawn: gr.skip()}
+        table = self.tables.find(spec)
+        if table is not None:
+            return self._draw(table)
+        return self._nothing() if drawn else {self.drawn: gr.skip()}
+
+    def file_of(self, ending: Format, key: str) -> Updates:
+        """The table on the page as a file of this format, or one sentence about why there is none."""
+        try:
+            return {self.file: str(self._write(ending, key)), self.problem: ""}
+        except LiarError as error:
+            return {self.file: None, self.problem: status.problem(str(error))}
 
     def compute(
         self,
@@ -100,39 +148,99 @@ class MaskTable:
             return
         yield from self._watch(job)
 
+    def _write(self, ending: Format, key: str) -> Path:
+        table = self.tables.load(key)
+        if table is None:
+            raise StorageError("This table is not kept here any more; compute it again.")
+        folder = Path(self.file.GRADIO_CACHE) / "masks" / key  # a folder that Gradio serves from
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
+        path = folder / f"{file_stem(table.spec)}-masks.{ending}"
+        write_atomically(path, as_json(table) if ending == "json" else mask_table_csv(table))
+        return path
+
     def _watch(self, job: Job) -> Iterator[Updates]:
         there = 1  # the question alone is nothing to draw
         for snapshot, line in self.work.follow(job):
             updates = dict(line)
             if len(snapshot.partial) > there or (snapshot.ended and there > 1):
                 there = len(snapshot.partial)
-                updates |= self._draw(snapshot.partial)
+                updates |= self._draw(snapshot.partial[-1], snapshot.partial[0])
             if snapshot.ended:
-                updates |= self.work.idle(_mask_end(snapshot, job.title))
+                updates |= self.work.idle(self._end(snapshot, job.title))
             yield updates
 
-    def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Evaluation | MaskCell]:
-        """In the worker; the dense model's evaluation is kept like a cell."""
+    def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Table]:
+        """In the worker: the table as it grows. It is kept even if nobody watches."""
+        from liar.environment import describe
         from liar.mask_table import mask_table_steps
 
         yield asked
         loaded = loaded_for(self.studio, asked.spec)
         spec = measured(asked.spec, loaded)
+        named = spec_of_table(asked.spec)
+        table = Table(spec=named, environment=describe(loaded.model)).beside(self.tables.load(named.key))
         with closing(mask_table_steps(spec, asked.criteria, asked.reconstructions, loaded)) as steps:
             for step in steps:
-                yield step.evaluation if isinstance(step, Evaluated) else step
+                if isinstance(step, Progress):
+                    yield step
+                    continue
+                new = {"cells": [step]} if isinstance(step, MaskCell) else {"cells": [], "dense": step.evaluation}
+                table = table.model_copy(update=new).beside(table)
+                with suppress(StorageError):  # said at the end, to whoever watches
+                    self.tables.save(table)
+                yield table
 
-    def _draw(self, handed_out: Sequence[Any]) -> Updates:
-        asked: Asked = handed_out[0]
-        dense = next((item for item in handed_out if isinstance(item, Evaluation)), None)
-        cells = [item for item in handed_out[1:] if not isinstance(item, Evaluation)]
-        heatmap = mask_heatmap(cells, asked.criteria, asked.reconstructions)
+    def _end(self, snapshot: Snapshot, title: str) -> str:
+        if snapshot.state == "failed":
+            return status.problem(str(snapshot.error))
+        last = snapshot.partial[-1] if snapshot.partial else None
+        is_kept = isinstance(last, Table) and self.tables.load(last.spec.key) == last
+        kept = " The address of its recipe brings the table back." if is_kept else ""
+        if isinstance(last, Table) and not is_kept:
+            kept = " It could not be stored and will be gone when this page is."
+        return status.note(
+            f"Stopped. The cells that are there stay.{kept}" if snapshot.state == "stopped" else f"Done: {title}.{kept}"
+        )
+
+    def _draw(self, table: Table, asked: Asked | None = None) -> Updates:
+        """A table, with the empty rows and columns of one that was ``asked`` for."""
+        rows = {cell.criterion for cell in table.cells} | set(asked.criteria if asked else ())
+        columns = {cell.reconstruction for cell in table.cells} | set(asked.reconstructions if asked else ())
+        ordered = sorted(table.cells, key=_place)
+        heatmap = mask_heatmap(
+            ordered,
+            [name for name in CRITERIA if name in rows],
+            [name for name in RECONSTRUCTIONS if name in columns],
+        )
+        shown = gr.update(visible=True)
         return {
-            self.words: f"<p>{escape(_mask_words(asked.spec, dense))}</p>",
+            self.words: f"<p>{escape(_mask_words(table.spec, table.dense))}</p>",
             self.plot: gr.update(value=heatmap, visible=True),
-            self.twin: gr.update(visible=True),
-            self.table: _mask_twin(cells),
+            self.twin: shown,
+            self.table: _mask_twin(ordered),
+            self.files: shown,
+            self.problem: "",
+            self.drawn: table.spec.key,
         }
+
+    def _nothing(self) -> Updates:
+        hidden = gr.update(visible=False)
+        return {
+            self.words: "",
+            self.plot: hidden,
+            self.twin: hidden,
+            self.table: "",
+            self.files: hidden,
+            self.problem: "",
+            self.drawn: "",
+        }
+
+
+def _place(cell: MaskCell) -> tuple[int, int]:
+    return CRITERIA.index(cell.criterion), RECONSTRUCTIONS.index(cell.reconstruction)
 
 
 def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
@@ -142,12 +250,6 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
         return f"{begun}."
     value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
     return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
-
-
-def _mask_end(snapshot: Snapshot, title: str) -> str:
-    if snapshot.state == "failed":
-        return status.problem(str(snapshot.error))
-    return status.note("Stopped. The cells that are there stay." if snapshot.state == "stopped" else f"Done: {title}.")
 
 
 def _mask_twin(cells: Sequence[MaskCell]) -> str:

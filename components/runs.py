@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import DOWNLOAD
 from components.panel import HEARD, QUIET, Updates
 from liar.compare import RunComparison, compare
 from liar.errors import LiarError, StorageError
@@ -42,18 +43,6 @@ element.addEventListener('click', (event) => {
 """Makes the buttons of a :func:`runs_table` into ``select`` events that carry the key of their run."""
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
-
-_DOWNLOAD = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-"""
 
 _NONE = "<p>No run is kept yet: choose a recipe and press “Apply”.</p>"
 _GONE = "That run is not kept here any more."
@@ -113,7 +102,7 @@ class RunsPanel:
         compared: list[Block] = [self.comparison, self.heatmap, self.said]
         gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **QUIET)
         made = self.download.click(self.file_of, self.a, [self.file, self.said], **QUIET)
-        made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+        made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         if self.may_delete:
             left: list[Block] = [self.table, self.a, self.b, *compared]
             self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **QUIET)

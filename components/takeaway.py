@@ -10,9 +10,10 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import DOWNLOAD
 from components.panel import NO_RUN, QUIET, Updates
 from liar.errors import LiarError, StorageError
-from liar.export import as_command, as_json, as_python, file_stem, sites_csv
+from liar.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.files import write_atomically
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -57,18 +58,6 @@ element.addEventListener('click', async (event) => {
 fill();
 """
 
-_DOWNLOAD = """
-(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  link.href = file.url;
-  link.download = file.orig_name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-"""
-
 # White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
 _PICTURE = """
 async (run) => {
@@ -90,6 +79,8 @@ class TakeawayPanel:
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
+        # Who reads a public page has no shell beside it.
+        self.program = program_here() if studio.profile.name == "local" else "liar"
         spec = result.spec if result else None
         gr.HTML(
             "<h3>Take away</h3><p>The link opens what is on the screen, where this page runs; the command and the script "
@@ -98,7 +89,7 @@ class TakeawayPanel:
         )
         self.spec = gr.State(spec)
         self.link = gr.HTML(_named(spec), html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
-        self.command = _code(as_command(spec) if spec else "", "On the command line", "takeaway-command")
+        self.command = _code(as_command(spec, self.program) if spec else "", "On the command line", "takeaway-command")
         self.python = _code(as_python(spec) if spec else "", "In Python", "takeaway-python")
         self.buttons: dict[Format, gr.Button] = {}
         with gr.Row(elem_id="takeaway-files"):
@@ -119,7 +110,7 @@ class TakeawayPanel:
         return {
             self.spec: spec,
             self.link: _named(spec),
-            self.command: as_command(spec),
+            self.command: as_command(spec, self.program),
             self.python: as_python(spec),
             self.problem: "",
             **{button: gr.update(interactive=True) for button in (*self.buttons.values(), self.picture)},
@@ -141,7 +132,7 @@ class TakeawayPanel:
         for ending, button in self.buttons.items():
             # One click: the file is made, and the browser fetches it at once.
             made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=_DOWNLOAD, **QUIET)
+            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         self.picture.click(None, self.link, self.problem, js=_PICTURE, **QUIET)
         gr.on(
             [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET

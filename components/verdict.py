@@ -1,4 +1,6 @@
-"""The sentence above everything: what went, what it broke, what the repair gave back; or what is to be expected."""
+"""The sentence above everything: what went, what it broke, what the repair gave back; what is to be expected; or that nothing
+is known yet.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +10,45 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
+from components.known import Known
 from components.panel import Updates
+from components.provenance import Origin, pill
 from liar.results import RunResult
+from liar.spec import PruneSpec
 from liar.words import Outcome, outlook, parameters, recipe, rounding, verdict
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
 
+# A forecast takes fewer lines than a run; what lies below must not jump under a hand that moves the slider.
+_KEEP_HEIGHT = """
+let width = 0;
+new ResizeObserver(() => {
+  if (element.offsetWidth !== width) element.style.minHeight = '';
+  width = element.offsetWidth;
+  element.style.minHeight = element.offsetHeight + 'px';
+}).observe(element);
+"""
+
+
 class VerdictPanel:
     """One sentence to read, two lines to trust it by, and whether it was measured or is predicted."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
-        self.text = gr.HTML(_measured(result), elem_id="verdict")
+        self.text = gr.HTML(_measured(result), js_on_load=_KEEP_HEIGHT, elem_id="verdict")
 
     @property
     def outputs(self) -> list[Block]:
         return [self.text]
 
-    def show(self, result: RunResult) -> Updates:
-        return {self.text: _measured(result)}
-
-    def expect(self, forecast: Outcome) -> Updates:
-        """What the curves promise, before anything is done."""
-        return {self.text: _markup("Predicted", outlook(forecast), forecast, [])}
+    def show(self, known: Known) -> Updates:
+        """The headline of the chosen recipe, whatever the panels below still show."""
+        if known.run is not None:
+            return {self.text: _measured(known.run)}
+        if known.expected is not None:
+            return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [])}
+        return {self.text: _unknown(known.spec, known.missing)}
 
 
 def _measured(result: RunResult | None) -> str:
@@ -40,14 +57,23 @@ def _measured(result: RunResult | None) -> str:
     return _markup("Measured", verdict(result), result, result.warnings)
 
 
-def _markup(kind: str, sentence: str, outcome: Outcome, warnings: list[str]) -> str:
+def _unknown(spec: PruneSpec, why: str) -> str:
+    return _of(spec, f"<h2>Nothing is known of this recipe yet.</h2><p>{escape(recipe(spec))}</p><p>{escape(why)}</p>")
+
+
+def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str]) -> str:
     cost = rounding(outcome)
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
-    return (
-        f"<h2><span class='kind {kind.lower()}'>{kind}</span> {_unbroken(sentence)}</h2>"
-        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome))}</p>"
-        f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}"
+    return _of(
+        outcome.spec,
+        f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>"
+        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome.spec))}</p>"
+        f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}",
     )
+
+
+def _of(spec: PruneSpec, markup: str) -> str:
+    return f'<div data-recipe="{spec.key}">{markup}</div>'
 
 
 def _unbroken(sentence: str) -> str:

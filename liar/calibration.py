@@ -18,7 +18,7 @@ from torch import Tensor
 from liar.allocation import Candidate, nearest_removed
 from liar.atlas import RATIOS
 from liar.criteria import Evidence, deviation, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
@@ -27,7 +27,7 @@ from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
 from liar.moments import SiteMoments
-from liar.results import SiteCurves
+from liar.results import CalibrationText, SiteCurves
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
 from liar.timing import finish
@@ -42,7 +42,8 @@ class Calibration:
 
     Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
     time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
-    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``.
+    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``. ``text`` says what was
+    read.
     """
 
     moments: dict[Site, SiteMoments]
@@ -50,6 +51,7 @@ class Calibration:
     masked: bool = False
     sensitive: bool = False
     norm_aware: bool = True
+    text: CalibrationText | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -179,7 +181,7 @@ def calibration_steps(
     Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
     """
     with readable_failures():
-        batches = calibration_batches(source, loaded, tokens, sequence_length, seed, separator)
+        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator)
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0
@@ -196,7 +198,7 @@ def calibration_steps(
         for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware)
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
 
 
 @torch.no_grad()

@@ -9,17 +9,15 @@ from typing import cast
 from torch import nn
 from transformers import DynamicCache
 
-from liar.data.packing import check_length, longest_sequence
+from liar.data.packing import check_length
 from liar.environment import describe
 from liar.errors import InvalidSpecError
-from liar.evaluate.turns import turn_steps
+from liar.evaluate.turns import REPEATS, comparison_steps, prompt_length
 from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
 from liar.models.offload import is_offloaded
 from liar.models.ragged import PREFIX
 from liar.quantize import is_rounded
 from liar.results import Costs, CostsResult
-
-PROMPT_TOKENS = 256
 
 
 def compare_steps(
@@ -28,10 +26,11 @@ def compare_steps(
     *,
     prompt_tokens: int | None = None,
     new_tokens: int = 32,
-    repeats: int = 7,
+    repeats: int = REPEATS,
     on_disk: tuple[int | None, int | None] = (None, None),
 ) -> Generator[tuple[int, int], None, CostsResult]:
-    """Yield (turns done, all turns); return what both models cost and how fast they are, see :func:`turn_steps`.
+    """Yield (turns done, all turns); return what both models cost and how fast they are, see
+    :func:`liar.evaluate.turns.comparison_steps`.
 
     Without ``prompt_tokens`` there are 256 of them, or as many as the model has positions for. ``on_disk`` are the bytes of the
     models' files, of which a model in memory knows nothing. Raises :class:`InvalidSpecError` at the first step for models that
@@ -41,11 +40,11 @@ def compare_steps(
     config, tokenizer = dense.model.config, dense.tokenizer
     written = new_tokens if dense.is_language_model else 0
     if prompt_tokens is None:
-        prompt_tokens = max(min(PROMPT_TOKENS, longest_sequence(config, tokenizer) - written), 1)
+        prompt_tokens = prompt_length(dense, written)
     _check_numbers(prompt_tokens, new_tokens, repeats)
     check_length(prompt_tokens + written, config, tokenizer)
     start = time.perf_counter()
-    speeds = yield from turn_steps(dense, pruned, prompt_tokens, new_tokens, repeats)
+    speeds = yield from comparison_steps(dense, pruned, prompt_tokens, new_tokens, repeats)
     return CostsResult(
         dense=costs_of(dense, prompt_tokens, on_disk[0]),
         pruned=costs_of(pruned, prompt_tokens, on_disk[1]),

@@ -89,6 +89,7 @@ def _liar(L: Tensor, Z: Tensor, W: Tensor, UW: Tensor, mean: Tensor, r: float, l
     leverage = 1 + _from_start(y.square().squeeze(1))
     intercept = _from_start(V)
     curve = least_squares + intercept.square().sum(dim=1) / leverage
+    curve[d] = 0.0  # with every channel kept the intercept vanishes, and only rounding is left of it
 
     # Fewer kept channels than outputs: output direction q_i is repaired only when it lies among the first k.
     count = min(d, d_out)  # where d < d_out nothing is written outside the span of all d rows

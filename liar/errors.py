@@ -31,6 +31,10 @@ class CalibrationError(LiarError):
     """The calibration text is missing, empty, too short, or has no measurable use for this model."""
 
 
+class AmbiguousLabelsError(CalibrationError):
+    """Labels of a text that can be read as names of the model's classes and as their numbers, with different meanings."""
+
+
 class NonFiniteError(LiarError):
     """A weight, a moment or a solution holds NaN or Inf; the message names the site."""
 

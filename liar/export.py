@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from liar.results import RunResult
+from liar.results import MaskCell, MaskTable, RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 _OPTIONS = {"edits": "edit"}
@@ -20,16 +24,36 @@ _OPTIONS = {"edits": "edit"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_command(spec: PruneSpec) -> str:
-    """One ``liar prune`` line for a shell that does what ``spec`` says; choices at their defaults are left out."""
+def as_command(spec: PruneSpec, program: str = "liar") -> str:
+    """One ``liar prune`` line for a shell that does what ``spec`` says and saves the smaller model to a new folder here.
+
+    Choices at their defaults are left out. ``program`` is how the shell finds ``liar``, see :func:`program_here`.
+    """
     options: list[str] = []
     for name, value in _chosen(spec).items():
         option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
         for item in value if isinstance(value, tuple) else (value,):
             options += [option, str(item)]
+    options += ["--save", file_stem(spec)]
     if spec.model.startswith("-"):  # a folder of that name: what follows a bare -- is no option
-        return shlex.join(["liar", "prune", *options, "--", spec.model])
-    return shlex.join(["liar", "prune", spec.model, *options])
+        return f"{program} {shlex.join(['prune', *options, '--', spec.model])}"
+    return f"{program} {shlex.join(['prune', spec.model, *options])}"
+
+
+def program_here() -> str:
+    """How a shell in the working directory calls the ``liar`` of this interpreter's environment.
+
+    Its bare name where the path has it, else ``.venv/bin/liar`` or wherever it is, else the interpreter's ``-m liar``.
+    """
+    beside = shutil.which("liar", path=str(Path(sys.executable).parent))
+    found = shutil.which("liar")
+    if beside and found and Path(found).samefile(beside):
+        return "liar"
+    called = beside or sys.executable
+    if Path(called).is_relative_to(Path.cwd()):
+        called = str(Path(called).relative_to(Path.cwd()))
+        called = called if os.sep in called else f".{os.sep}{called}"  # a bare name is looked for on the path alone
+    return shlex.quote(called) + ("" if beside else " -m liar")
 
 
 def as_python(spec: PruneSpec) -> str:
@@ -61,6 +85,15 @@ def sites_csv(result: RunResult) -> str:
     for site in result.sites:
         errors = [getattr(site, kind).get(name, "") for kind in kinds for name in RECONSTRUCTIONS]
         writer.writerow([_no_formula(site.name), site.layer, site.kind, site.units, site.kept, *errors])
+    return file.getvalue()
+
+
+def mask_table_csv(table: MaskTable) -> str:
+    """A line for each cell: criterion, reconstruction, mean error of the sites, and the metric with standard error and n."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(MaskCell.model_fields)
+    writer.writerows([getattr(cell, name) for name in MaskCell.model_fields] for cell in table.cells)
     return file.getvalue()
 
 

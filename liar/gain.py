@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from liar.results import CostsResult, Quartiles, SpeedComparison, Work
+from liar.speedup import DOING, NOTHING, is_faster, is_noisy, is_slower, times
 from liar.words import count
-
-_DOING: dict[Work, str] = {
-    "prompt": "at reading a prompt",
-    "decoding": "at writing",
-    "text": "with one text at a time",
-    "batch": "with texts in batches",
-}
 
 _ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
 """Work in which a layer has little to do at once."""
-
-_NOTHING = 0.02
-"""Shares below this are nothing: even beside itself a model comes out a percent faster or slower in most turns."""
 
 _MULTIPLE = 8
 """Kernels take this many numbers at once, or a multiple of it: a vector of AVX in fp32, a tile of a tensor core in half."""
@@ -50,16 +41,6 @@ def rows(result: CostsResult) -> list[Row]:
     return found + [_speed_row(speed, result.context) for speed in result.speeds]
 
 
-def is_slower(speed: SpeedComparison) -> bool:
-    """Whether the pruned model was slower in three turns of four, and by more than a hair."""
-    return speed.gain.upper < 1 and speed.gain.median < 1 - _NOTHING
-
-
-def is_faster(speed: SpeedComparison) -> bool:
-    """Whether the pruned model was faster in three turns of four, and by more than a hair."""
-    return speed.gain.lower > 1 and speed.gain.median > 1 + _NOTHING
-
-
 def sentences(result: CostsResult) -> list[str]:
     """What was saved; then how fast it is, with the reason where that is no faster."""
     return [_saved(result), *(_speed(speed, result) for speed in result.speeds), *_embeddings(result)]
@@ -75,16 +56,21 @@ def _saved(result: CostsResult) -> str:
         "multiplications a token": _share(dense.macs_per_token, pruned.macs_per_token),
         "bytes in memory": _share(dense.bytes_in_memory, pruned.bytes_in_memory),
     }
-    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= _NOTHING]
+    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= NOTHING]
     return f"Fewer {', '.join(fewer)}." if fewer else "Nothing was saved: both models are of one size."
 
 
 def _speed(speed: SpeedComparison, result: CostsResult) -> str:
-    doing = _DOING[speed.work]
-    if is_faster(speed):
-        return f"{_times(speed.gain.median)} as fast {doing}."
-    said = f"slower ({_times(speed.gain.median)} as fast)" if is_slower(speed) else "not measurably faster"
-    return f"{said[0].upper()}{said[1:]} {doing}: {_why(speed, result)}"
+    doing, gain = DOING[speed.work], speed.gain
+    if is_noisy(gain):
+        return (
+            f"How fast it is {doing} cannot be told: half of the turns lie between {gain.lower:.2f} and {times(gain.upper)} "
+            "as fast; repeat it more often, or on a machine that does nothing else."
+        )
+    if is_faster(gain):
+        return f"{times(gain.median)} as fast {doing}."
+    said = f"Slower ({times(gain.median)} as fast)" if is_slower(gain) else "Not measurably faster"
+    return f"{said} {doing}: {_why(speed, result)}"
 
 
 def _why(speed: SpeedComparison, result: CostsResult) -> str:
@@ -92,9 +78,9 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
     if result.pruned.rounded and not result.dense.rounded:
         return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
     fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
-    if fewer < _NOTHING:
+    if fewer < NOTHING:
         return "it multiplies hardly less than the dense one."
-    if not is_slower(speed) and speed.gain.upper >= 1 / (1 - fewer):
+    if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
         return (
             f"the turns differ by more than {_percent(fewer)} fewer multiplications can bring; repeat it more often, or "
             "on a machine that does nothing else."
@@ -160,7 +146,3 @@ def _share(before: int, after: int) -> float:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _times(gain: float) -> str:
-    return f"{gain:.2f} times"

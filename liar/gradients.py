@@ -191,7 +191,7 @@ def _slopes(
 
     The answer of a classifier is its logits; that of a language model is what its head reads, (sequences, length, width).
     """
-    asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    asked = {name: tensor for name, tensor in inputs.items() if name != "labels"}
     head = model.get_output_embeddings()
     if head is None:
         logits: Tensor = model(**asked, use_cache=False).logits

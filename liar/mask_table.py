@@ -10,7 +10,6 @@ from collections.abc import Generator, Sequence
 from statistics import fmean
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from liar.allocation import Candidate, allocate, check_choices, settled_count
 from liar.calibration import Calibration
@@ -22,29 +21,12 @@ from liar.events import Evaluated, Progress
 from liar.models.catalog import LoadedModel
 from liar.pipeline import chosen_bundles, working_copy
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import Variant
+from liar.results import MaskCell, Variant
 from liar.sharing import fits, shared_calibration
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction, Task
 from liar.surgery import ConsumerParameters, install, kept_channels, shrink
 from liar.timing import JobPace, paced
-
-
-class MaskCell(BaseModel):
-    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
-
-    ``stderr`` is the metric's standard error over ``n`` items.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    criterion: Criterion
-    reconstruction: Reconstruction
-    error: float
-    task: Task | None = None
-    value: float | None = None
-    stderr: float | None = None
-    n: int | None = None
 
 
 def mask_table_steps(

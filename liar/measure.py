@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
+from liar.environment import readable_failures
+from liar.errors import InsufficientMemoryError
 from liar.evaluate import evaluate_steps
 from liar.evaluate.changes import Comparison
-from liar.evaluate.speed import speed_steps
-from liar.events import Evaluated, Event, Generated, Progress
+from liar.evaluate.turns import reading_steps
+from liar.events import Evaluated, Event, Generated, Progress, Warned
 from liar.generate import generate
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import is_offloaded
 from liar.quantize import quantized
-from liar.results import DENSE, Evaluation, Generation, Measured, Speed, Variant
+from liar.results import DENSE, MEASURED, ROUNDED, Evaluation, Generation, Measured, Speed, SpeedGain, Variant
 from liar.spec import PruneSpec
 from liar.timing import Stopwatch, paced
 from liar.words import variant_name
@@ -38,7 +40,9 @@ class Measures:
         self.known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         self.comparison = comparison or Comparison()
         self.evaluations: list[Evaluation] = []
-        self.speeds: list[Speed] = []
+        self.gains: list[SpeedGain] = []
+        self.warnings: list[str] = []
+        self._speeds: dict[Measured, Speed] = {}
         self.generations: list[Generation] = []
         self.weight_bytes: dict[Measured, int] = {}
 
@@ -46,6 +50,11 @@ class Measures:
     def is_wanted(self) -> bool:
         """Whether there is anything to measure."""
         return bool(self.spec.evaluate or self.prompts)
+
+    @property
+    def speeds(self) -> list[Speed]:
+        """Of every variant that was timed."""
+        return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
     def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
         """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
@@ -58,14 +67,40 @@ class Measures:
             self.generations.append(generation)
             yield Generated(generation)
 
-    def of_rounded(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
-        """Measure an int8 copy of ``loaded``, which lives no longer than that; it answers no prompts."""
+    def of_rounded(self, exact: Variant, loaded: LoadedModel) -> Generator[Event, None, None]:
+        """Measure an int8 copy of ``loaded`` beside it. It lives no longer than that, and answers no prompts."""
         if not self.spec.evaluate:
             return
+        variant = ROUNDED[exact]
         with self.watch.stage("quantize"):
             yield Progress("evaluate", 0, 1, f"Making the {variant_name(variant)} model")
             copy = quantized(loaded)
         yield from self._figures(variant, copy)
+        yield from self._turns({exact: loaded, variant: copy})
+
+    def of_speed(
+        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel]
+    ) -> Generator[Event, None, None]:
+        """Time the ``reconstructed`` model in turns with the ``dense`` one, which ``reload`` loads again where there is none.
+
+        Nothing of the kind is done for a streamed model, which would time its disk or bus. The pruned variant computes what the
+        reconstructed one does.
+        """
+        if not self.spec.evaluate or is_offloaded(reconstructed.model):
+            return
+        if dense is None:
+            yield Progress("load", 0, 1, "Loading the dense model once more, to time both in turns")
+            with self.watch.stage("load"):
+                dense = _if_it_fits(reload)
+        if dense is not None:
+            yield from self._turns({"dense": dense, "reconstructed": reconstructed})
+            return
+        message = (
+            "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
+            "machine that holds both, `liar measure` times them."
+        )
+        self.warnings.append(message)
+        yield Warned(message)
 
     def _figures(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
@@ -87,12 +122,21 @@ class Measures:
                     )
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
-        yield from self._time(variant, loaded)
 
-    def _time(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
-        """The pruned variant computes what the reconstructed one does; a streamed model would time its disk."""
-        if variant == "pruned" or is_offloaded(loaded.model):
-            return
+    def _turns(self, models: dict[Measured, LoadedModel]) -> Generator[Event, None, None]:
+        than, variant = map(variant_name, models)
         with self.watch.stage("evaluate"):
-            steps = speed_steps(loaded, variant)
-            self.speeds.append((yield from paced(steps, "evaluate", f"Timing the {variant_name(variant)} model")))
+            steps = reading_steps(models)
+            pair = yield from paced(steps, "evaluate", f"Timing the {than} and the {variant} model in turns")
+        self._speeds |= {speed.variant: speed for speed in pair.speeds}
+        self.gains.append(pair.gain)
+
+
+def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:
+    """The model, unless memory is too small to hold all of it."""
+    try:
+        with readable_failures():
+            loaded = load()
+    except InsufficientMemoryError:
+        return None
+    return None if is_offloaded(loaded.model) else loaded

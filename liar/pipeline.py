@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import calibration_text
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
@@ -40,6 +40,7 @@ from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
+from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.surgery import ConsumerParameters, kept_channels, shrink
@@ -100,7 +101,10 @@ def stream(
 
 @dataclasses.dataclass(slots=True)
 class Survey:
-    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again."""
+    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again.
+
+    ``moments`` are empty where they were not kept.
+    """
 
     kept: dict[str, int]
     moments: dict[str, SiteMoments]
@@ -121,6 +125,7 @@ class _Run:
     ) -> None:
         self.spec = spec
         self.calibration = calibration
+        self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
         self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
@@ -131,11 +136,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = (
-                load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=self.spec.needs_gradients)
-                if given is None
-                else working_copy(given)
-            )
+            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -166,24 +167,30 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
+            yield from self.measures.of_speed(loaded, given, self._load)
         yield Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
                 sites=self.reports,
                 totals=totals,
+                calibration=self.text,
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
                 speeds=self.measures.speeds,
+                gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                warnings=self.warnings,
+                warnings=self.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _load(self, for_gradients: bool = False) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
@@ -207,9 +214,10 @@ class _Run:
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
             spec = self.spec
-            return calibration_batches(
+            batches, self.text = calibration_text(
                 spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
             )
+            return batches
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
@@ -222,31 +230,36 @@ class _Run:
     def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
         """Uniform allocation knows its counts beforehand; the others look at the dense model first.
 
-        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other.
+        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other. Without one, a
+        one-shot run keeps all moments where they fit into memory, and walks again where they do not.
         """
         if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
+        one_shot = self.spec.schedule == "one-shot"
+        keeps = one_shot and (self._is_calibrated or fits(self.loaded, sites, norm_aware=True))
+        norm_aware = keeps or self.spec.allocation == "error-curve"
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
         pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
-            for done, visit in enumerate(self._dense_visits(batches, sites), start=1):
+            for done, visit in enumerate(self._dense_visits(batches, sites, norm_aware), start=1):
                 candidate = self._candidate(visit)
                 candidates.append(candidate)
-                if self.spec.schedule == "one-shot" and candidate.scores is not None:
+                if one_shot and candidate.scores is not None:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
+                if keeps:
                     moments[visit.site.name] = visit.moments
                 yield pace.at(done, f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
 
-    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Iterator[Visit]:
+    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets, norm_aware=self.spec.surveys_norm_aware)
+        return walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware)
 
     @torch.no_grad()
     def _candidate(self, visit: Visit) -> Candidate:
@@ -345,7 +358,7 @@ class _Run:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(ROUNDED[variant], given or self.loaded)
+            yield from self.measures.of_rounded(variant, given or self.loaded)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from liar.compare import is_chance
-from liar.results import ROUNDED, Evaluation, Measured, RunResult, Speed
+from liar.results import ROUNDED, Evaluation, Measured, Quartiles, RunResult
 from liar.spec import Task
+from liar.speedup import is_faster, is_noisy, is_slower
 from liar.words import recovery
 
 _DOUBT = {
@@ -61,19 +62,21 @@ def _savings(result: RunResult) -> str | None:
         f"{_megabytes(sizes, rounded)} instead of {_megabytes(sizes, exact)} MB" for exact, rounded in ROUNDED.items()
     ]
     sentence = f"They take {said[0]} of memory in the dense model and {said[1]} in the smaller one"
-    timed = {speed.variant: speed for speed in result.speeds}
-    if not timed.keys() >= {*ROUNDED, *ROUNDED.values()}:
+    gains = {(item.than, item.variant): item.gain for item in result.gains}
+    if not gains.keys() >= set(ROUNDED.items()):
         return f"{sentence}."
-    factors = [_slowness(timed[exact], timed[rounded]) for exact, rounded in ROUNDED.items()]
-    return f"{sentence}; a forward pass takes {factors[0]} in the first and {factors[1]} in the second."
+    factors = [_slowness(gains[pair]) for pair in ROUNDED.items()]
+    return f"{sentence}; timed in turns, reading takes {factors[0]} in the first and {factors[1]} in the second."
 
 
 def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
     return f"{sizes[variant] / 1e6:,.0f}"
 
 
-def _slowness(exact: Speed, rounded: Speed) -> str:
-    """``1.12 times as long``; times whose spreads reach each other are no difference."""
-    if abs(rounded.seconds - exact.seconds) <= exact.spread + rounded.spread:
-        return "as long as before"
-    return f"{rounded.seconds / exact.seconds:.2f} times as long"
+def _slowness(gain: Quartiles) -> str:
+    """``1.12 times as long``, where the turns allow to say so."""
+    if is_noisy(gain):
+        return "a time that the machine was too noisy to tell"
+    if is_faster(gain) or is_slower(gain):
+        return f"{1 / gain.median:.2f} times as long"
+    return "as long as before"

@@ -13,6 +13,9 @@ from liar.view import Reported
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
 
+NO_ERROR = 1e-9
+"""Errors below this are what rounding leaves of none."""
+
 
 def place(site: SiteReport | Site) -> str:
     """``layers.3.ffn`` -> ``layer 3 FFN``."""
@@ -47,6 +50,11 @@ def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruc
         f"Largest change from {first} to {second}: {name}, {before:.2g} → {after:.2g} {_ENERGY[weighting]}; "
         f"lower at {lower} of {len(pairs)} sites."
     )
+
+
+def error_words(error: float) -> str:
+    """Three digits; zero for what rounding leaves of it."""
+    return f"{error:.3g}" if error >= NO_ERROR else "0"
 
 
 def errors_of(site: SiteReport, weighting: Reported) -> dict[Reconstruction, float]:

@@ -17,6 +17,7 @@ from liar.plots.frame import VARIANT_COLOURS
 from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.speedup import speed_words
 from liar.words import (
     CHANGE_GROUPS,
     beside_dense,
@@ -40,6 +41,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters["variant_name"] = variant_name
+_ENVIRONMENT.filters["speed_words"] = speed_words
 _ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
 
 SETTINGS = {
@@ -75,7 +77,7 @@ def html_report(result: RunResult) -> str:
         result=result,
         verdict=verdict(result),
         parameters=parameters(result),
-        recipe=recipe(result),
+        recipe=recipe(result.spec),
         settings=_settings(result.spec),
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,

@@ -37,6 +37,19 @@ class ModelInfo(_Record):
     parameters: int
 
 
+class CalibrationText(_Record):
+    """What a run was calibrated on: ``tokens`` in ``sequences`` of the part ``split`` of ``source``; a file has no parts.
+
+    ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed.
+    """
+
+    source: str
+    split: str | None
+    tokens: int
+    sequences: int
+    cut: int | None = None
+
+
 class Unrounded(_Record):
     """What a site would have kept without ``PruneSpec.multiple``, and the error of the spec's reconstruction there."""
 
@@ -89,6 +102,9 @@ class Evaluation(_Record):
     ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
     ``sequence_length`` tokens; None where an older file does not say.
     ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
+
+    ``n`` items were read of the ``available`` ones in part ``split`` of ``source`` (a file has no parts), and ``cut`` of them
+    were longer than ``sequence_length`` tokens; None is what is not known.
     """
 
     task: Task
@@ -100,6 +116,10 @@ class Evaluation(_Record):
     sequence_length: int | None = None
     separator: Separator | None = None
     items: Items | None = None
+    source: str | None = None
+    split: str | None = None
+    available: int | None = None
+    cut: int | None = None
 
 
 class Token(_Record):
@@ -134,14 +154,40 @@ class Change(_Record):
     answers: dict[Variant, str]
 
 
+class Quartiles(_Record):
+    """The middle of some timings, and the quartiles around it."""
+
+    lower: float
+    median: float
+    upper: float
+
+
 class Speed(_Record):
-    """Median seconds of one forward of ``tokens`` tokens on the run's device, with the quartiles' distance as spread."""
+    """Median seconds of reading ``tokens`` tokens on the run's device, with the quartiles' distance as spread.
+
+    Two of them were not necessarily taken at the same time: which model is faster is what :class:`SpeedGain` tells.
+    """
 
     variant: Measured
     seconds: float
     spread: float
     tokens: int
     repeats: int
+
+
+class SpeedGain(_Record):
+    """How many times as fast as ``than`` one ``variant`` was at the same work, in ``repeats`` turns that both took.
+
+    ``gain`` divides the two times of each turn, so a machine that became slower between the turns changes nothing. One
+    sequence of ``tokens`` tokens is read in a turn.
+    """
+
+    variant: Measured
+    than: Measured
+    work: Work
+    tokens: int
+    repeats: int
+    gain: Quartiles
 
 
 class StoredRun(BaseModel):
@@ -169,7 +215,9 @@ def _with_separator(evaluation: Any) -> Any:
 class RunResult(StoredRun, _Record):
     """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
 
-    ``weight_bytes`` is what the weights of each measured variant take in memory, shared ones once.
+    ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that of the
+    model it was made of; a run of an earlier version has none, and its ``speeds`` tell of no gain. ``weight_bytes`` is
+    what the weights of each measured variant take in memory, shared ones once.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -177,22 +225,53 @@ class RunResult(StoredRun, _Record):
     model: ModelInfo
     sites: list[SiteReport]
     totals: Totals
+    calibration: CalibrationText | None = None
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []
     changes: list[Change] = []
     speeds: list[Speed] = []
+    gains: list[SpeedGain] = []
     weight_bytes: dict[Measured, int] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}
     environment: dict[str, str] = {}
 
 
-class Quartiles(_Record):
-    """The middle of some timings, and the quartiles around it."""
+class MaskCell(_Record):
+    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
 
-    lower: float
-    median: float
-    upper: float
+    ``stderr`` is the metric's standard error over ``n`` items.
+    """
+
+    criterion: Criterion
+    reconstruction: Reconstruction
+    error: float
+    task: Task | None = None
+    value: float | None = None
+    stderr: float | None = None
+    n: int | None = None
+
+
+class MaskTable(_Record):
+    """Masks of some criteria under the repairs of some reconstructions, as far as they are computed.
+
+    Of ``spec`` criterion, schedule and quantisation say nothing: a row has its own criterion, and every mask is of one
+    one-shot calibration. ``dense`` is the metric of the dense model.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    spec: PruneSpec
+    dense: Evaluation | None = None
+    cells: list[MaskCell] = []
+    environment: dict[str, str] = {}
+
+    def beside(self, older: MaskTable | None) -> MaskTable:
+        """This table with the cells of an ``older`` one that it lacks, unless that is of another recipe or another machine."""
+        if older is None or (older.spec, older.environment) != (self.spec, self.environment):
+            return self
+        known = {(cell.criterion, cell.reconstruction) for cell in self.cells}
+        kept = [cell for cell in older.cells if (cell.criterion, cell.reconstruction) not in known]
+        return self.model_copy(update={"dense": self.dense or older.dense, "cells": [*kept, *self.cells]})
 
 
 class Costs(_Record):

@@ -1,17 +1,15 @@
-"""What several runs of one model can share: a calibration, where it fits into memory."""
+"""What several runs of one model, or the two walks of one run, can share: a calibration, where it fits into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-
-import torch
 
 from liar.calibration import Calibration, calibration_steps
 from liar.events import Progress
 from liar.models.adapter import execution_device
 from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
-from liar.models.placement import free_bytes
+from liar.models.placement import free_bytes, moment_bytes
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.timing import JobPace
@@ -49,6 +47,5 @@ def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bo
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
     """Whether the covariances of all sites take no more than half of the memory that is free."""
-    number = (1 + norm_aware) * sum(site.channels**2 for site in sites)
-    size = max(loaded.model.dtype.itemsize, torch.float32.itemsize)
-    return number * size <= free_bytes(execution_device(loaded.model)) // 2
+    size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
+    return size <= free_bytes(execution_device(loaded.model)) // 2

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from liar.errors import StorageError
 from liar.files import ASSETS, write_atomically
 from liar.models.demo import cache_folder
-from liar.results import Evaluation, ModelInfo, RunResult, Speed, StoredRun, Totals
+from liar.results import Evaluation, ModelInfo, RunResult, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class RunSummary(StoredRun, BaseModel):
     model: ModelInfo
     totals: Totals
     evaluations: list[Evaluation] = []
-    speeds: list[Speed] = []
+    gains: list[SpeedGain] = []
     environment: dict[str, str] = {}
     saved: datetime | None = None
 

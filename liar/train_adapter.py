@@ -32,7 +32,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from liar.data.batching import encode, pad
+from liar.data.batching import Row, encode, pad
 from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.errors import StorageError
@@ -205,7 +205,7 @@ def _epochs(
         yield epoch
 
 
-def _shuffled_batches(rows: Sequence[Sequence[int]], batch_size: int, shuffler: random.Random) -> list[list[int]]:
+def _shuffled_batches(rows: Sequence[Row], batch_size: int, shuffler: random.Random) -> list[list[int]]:
     """Every row once, in random batches of like length: sorting within large random pools saves most of the padding."""
     order = list(range(len(rows)))
     shuffler.shuffle(order)

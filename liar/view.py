@@ -18,6 +18,9 @@ from liar.spec import RECONSTRUCTIONS, Reconstruction
 Tab = Literal["layers", "accuracy", "generations", "trade-off", "runs", "take-away"]
 Layout = Literal["simple", "full"]
 Scale = Literal["log", "linear"]
+Colours = Literal["same", "fit"]
+"""One colour scale for whatever is shown, or one whose ends are those of the errors shown."""
+
 Reported = Literal["plain", "norm-aware"]
 """The errors that a site reports: every token weighs alike, or by one over the squared norm of its residual stream."""
 
@@ -50,6 +53,7 @@ class HeatmapView:
     show: Show = "all"
     weighting: Reported = "plain"
     scale: Scale = "log"
+    colours: Colours = "same"
 
     @property
     def strips(self) -> tuple[Reconstruction, ...]:
@@ -71,11 +75,12 @@ class View(BaseModel):
     show: Show = "all"
     scale: Scale = "log"
     weighting: Reported = "plain"
+    colours: Colours = "same"
     site: str = Field("", pattern=SITE_PATTERN)
 
     @property
     def heatmap(self) -> HeatmapView:
-        return HeatmapView(self.show, self.weighting, self.scale)
+        return HeatmapView(self.show, self.weighting, self.scale, self.colours)
 
     def changed(self, **choices: Any) -> View:
         """This view with other ``choices``; itself where one of them is none."""

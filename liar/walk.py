@@ -24,7 +24,7 @@ from liar.spec import SiteKind, Targets
 
 @dataclass(slots=True)
 class Visit:
-    """A stop at a site: its block is on the device, ``moments`` are complete.
+    """A stop at a site: its block is on the device, ``moments`` are complete, and here until the walk goes on.
 
     In a sequential walk, set ``kept`` to the kept channels after shrinking the site.
     """
@@ -112,6 +112,7 @@ def _stage(
     stop = Visit(site, accumulator.finish(site.name))
     del accumulator
     yield stop
+    del stop.moments  # the visit lives in its caller's loop until the next one replaces it
     if not sequential:
         return
     for stream, rows, following in zip(streams, inputs, advanced, strict=True):

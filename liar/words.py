@@ -10,6 +10,7 @@ from liar.compare import difference, differing, is_chance, right_answers
 from liar.labels import choice
 from liar.results import VARIANTS, Change, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, Separator, SiteKind, Task
+from liar.speedup import speed_words
 
 ChangeGroup = Literal["broken", "mended", "lost"]
 CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
@@ -59,7 +60,8 @@ def verdict(result: RunResult) -> str:
         return "Nothing was removed: the model is as dense as before."
     measured = [words for task in _tasks(result) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
-    return f"{sentence}; {_percent(_saved(result))} fewer parameters{_speed(result)}."
+    speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
+    return "; ".join([sentence, f"{_percent(_saved(result))} fewer parameters", *speed]) + "."
 
 
 def outlook(forecast: Outcome) -> str:
@@ -98,9 +100,8 @@ def rounding(result: Outcome) -> str | None:
     )
 
 
-def recipe(result: Outcome) -> str:
-    """The choices that made this run, in the order in which they act."""
-    spec = result.spec
+def recipe(spec: PruneSpec) -> str:
+    """The choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
@@ -117,10 +118,12 @@ def measurement(result: RunResult, task: Task) -> str:
 
 
 def sample(item: Evaluation) -> str:
-    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 texts of at most 256 tokens``."""
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
     length = item.sequence_length
     if item.metric != "perplexity":
-        return f"{item.n:,} texts" + (f" of at most {length:,} tokens" if length else "")
+        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+        cut = f", {item.cut:,} cut" if item.cut else ""
+        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
     between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
     return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 
@@ -303,21 +306,6 @@ def _effect(result: RunResult, task: Task) -> str | None:
     name = "perplexity" if task == "perplexity" else f"{task} accuracy"
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {said('reconstructed')}"
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
-
-
-def _speed(result: RunResult) -> str:
-    """``, 1.2 times as fast (measured)``; nothing where no time was taken.
-
-    Times whose spreads reach each other are no difference.
-    """
-    timed = {speed.variant: speed for speed in result.speeds}
-    if not timed.keys() >= {"dense", "reconstructed"}:
-        return ""
-    dense, reconstructed = timed["dense"], timed["reconstructed"]
-    factor = f"{dense.seconds / reconstructed.seconds:.1f}"
-    if factor == "1.0" or abs(dense.seconds - reconstructed.seconds) <= dense.spread + reconstructed.spread:
-        return ", not measurably faster"
-    return f", {factor} times as fast (measured)"
 
 
 def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:

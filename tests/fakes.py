@@ -24,6 +24,7 @@ from liar.results import (
     SiteReport,
     Speed,
     SpeedComparison,
+    SpeedGain,
     Totals,
     Work,
 )
@@ -109,13 +110,28 @@ def rounded_run(**values: float) -> RunResult:
         update={
             "evaluations": sorted([*run.evaluations, *copies], key=lambda item: MEASURED.index(item.variant)),
             "weight_bytes": sizes,
-            "speeds": [speed("dense", 0.2), speed("dense-int8", 0.23), speed("reconstructed", 0.15), _SLOWER],
+            "speeds": [
+                speed("dense", 0.2),
+                speed("dense-int8", 0.23),
+                speed("reconstructed", 0.15),
+                speed("reconstructed-int8", 0.151),
+            ],
+            "gains": [
+                gain("dense", "dense-int8", 0.85, 0.87, 0.88),
+                gain("reconstructed", "reconstructed-int8", 0.98, 0.99, 1.01),
+            ],
         }
     )
 
 
 def speed(variant: Measured, seconds: float, spread: float = 0.001) -> Speed:
     return Speed(variant=variant, seconds=seconds, spread=spread, tokens=128, repeats=9)
+
+
+def gain(than: Measured, variant: Measured, lower: float, median: float, upper: float) -> SpeedGain:
+    """``variant`` reads 256 tokens so many times as fast as ``than``."""
+    middle = Quartiles(lower=lower, median=median, upper=upper)
+    return SpeedGain(variant=variant, than=than, work="prompt", tokens=256, repeats=7, gain=middle)
 
 
 def costs(parameters: int = 130_000_000, macs: int = 140_000_000, **facts: Any) -> Costs:
@@ -154,10 +170,6 @@ def costs_result(*speeds: SpeedComparison, **pruned: Any) -> CostsResult:
         speeds=list(speeds) or [turns("prompt", 1.3, 1.4, 1.5), turns("decoding", 1.1, 1.2, 1.25)],
         repeats=7,
     )
-
-
-_SLOWER = speed("reconstructed-int8", 0.151)
-"""No slower than the spread of the two times."""
 
 
 def classifier_run(**choices: Any) -> RunResult:
@@ -206,6 +218,7 @@ def classifier_run(**choices: Any) -> RunResult:
             change("Not the worst film of the year.", "positive", "negative", "positive", "negative"),
         ],
         speeds=[speed("dense", 0.012), speed("reconstructed", 0.010, spread=0.0005)],
+        gains=[gain("dense", "reconstructed", 1.17, 1.2, 1.25).model_copy(update={"work": "text"})],
     )
 
 

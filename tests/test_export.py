@@ -17,7 +17,7 @@ import liar
 from liar import cli
 from liar.cli import prune
 from liar.events import Finished
-from liar.export import as_command, as_json, as_python, file_stem, sites_csv
+from liar.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from tests.fakes import classifier_run, language_run
@@ -54,12 +54,39 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
-def test_the_command_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_the_whole_spec(spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[PruneSpec] = []
+    saved: list[Path] = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prune, "_run", lambda spec: heard.append(spec) or Finished(language_run(layers=1)))
+    monkeypatch.setattr(prune, "_save", lambda folder, *_: saved.append(folder))
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)
-    assert (program, done.exit_code, heard) == ("liar", 0, [spec]), done.output
+    assert (program, done.exit_code, heard, saved) == ("liar", 0, [spec], [Path(file_stem(spec))]), done.output
+
+
+def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ``make demo`` it is in a folder that no path of a shell names."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "liar"):
+        (folder / name).write_text("#!/bin/sh\necho called\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert program_here() == ".venv/bin/liar"
+    command = as_command(PruneSpec(), program_here())
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout == "called\n", done.stderr
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    assert program_here() == "liar"
+    (folder / "liar").unlink()
+    assert program_here() == ".venv/bin/python -m liar"
+    monkeypatch.chdir(folder)
+    assert program_here() == "./python -m liar", "a bare name would be looked for on the path"
+    monkeypatch.chdir("/usr")
+    assert program_here() == f"{folder}/python -m liar"
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
@@ -72,7 +99,9 @@ def test_the_script_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.Mon
 
 def test_what_is_at_its_default_is_left_out() -> None:
     spec = PruneSpec(ratio=0.3, evaluate=("perplexity",))
-    assert as_command(spec) == "liar prune demo/smollm2-135m --ratio 0.3 --evaluate perplexity"
+    assert as_command(spec) == (
+        "liar prune demo/smollm2-135m --ratio 0.3 --evaluate perplexity --save liar-smollm2-135m-ffn-30"
+    )
     assert "criterion" not in as_python(spec)
 
 

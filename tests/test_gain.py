@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from liar.gain import is_faster, is_slower, rows, sentences
+from liar.gain import rows, sentences
+from liar.speedup import is_faster, is_slower
 from tests.fakes import costs, costs_result, turns
 
 
@@ -40,8 +41,8 @@ def test_what_was_never_saved_has_no_bytes_on_disk() -> None:
     [(1.1, 1.2, 1, 0), (0.9, 1.1, 0, 0), (0.8, 0.9, 0, 1), (1.001, 1.01, 0, 0), (0.99, 0.999, 0, 0)],
 )
 def test_a_difference_is_one_when_both_quartiles_say_so(lower: float, upper: float, faster: int, slower: int) -> None:
-    speed = turns("prompt", lower, (lower + upper) / 2, upper)
-    assert (is_faster(speed), is_slower(speed)) == (bool(faster), bool(slower))
+    gain = turns("prompt", lower, (lower + upper) / 2, upper).gain
+    assert (is_faster(gain), is_slower(gain)) == (bool(faster), bool(slower))
 
 
 def test_a_gain_is_said_and_needs_no_reason() -> None:
@@ -55,7 +56,11 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
 @pytest.mark.parametrize(
     ("speed", "facts", "said"),
     [
-        (turns("prompt", 0.8, 1.0, 1.4), {}, "differ by more than 25 % fewer multiplications can bring"),
+        (
+            turns("prompt", 0.98, 1.0, 1.03),
+            {"macs": 136_500_000},
+            "differ by more than 3 % fewer multiplications can bring",
+        ),
         (
             turns("text", 0.98, 1.0, 1.03),
             {"rounded": True},
@@ -71,7 +76,7 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
         ),
         (turns("prompt", 0.98, 1.0, 1.03), {"macs": 139_000_000}, "it multiplies hardly less than the dense one"),
     ],
-    ids=["spread", "int8", "decoding", "one text", "elsewhere", "widths", "no fewer"],
+    ids=["few", "int8", "decoding", "one text", "elsewhere", "widths", "no fewer"],
 )
 def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], said: str) -> None:
     words = sentences(costs_result(speed, **facts))[1]
@@ -80,8 +85,15 @@ def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], said: str) -> N
 
 
 def test_a_loss_is_called_one() -> None:
-    words = sentences(costs_result(turns("decoding", 0.7, 0.8, 0.9)))[1]
+    words = sentences(costs_result(turns("decoding", 0.75, 0.8, 0.85)))[1]
     assert words.startswith("Slower (0.80 times as fast) at writing: ")
+
+
+@pytest.mark.parametrize("speed", [turns("prompt", 0.8, 1.0, 1.4), turns("prompt", 1.1, 1.7, 2.3)])
+def test_a_noisy_machine_tells_nothing(speed: Any) -> None:
+    words = sentences(costs_result(speed))[1]
+    assert words.startswith("How fast it is at reading a prompt cannot be told: half of the turns lie between")
+    assert "a machine that does nothing else" in words
 
 
 def test_embeddings_that_dominate_are_named() -> None:

@@ -224,6 +224,12 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
 
 
 @given(problems)
+def test_a_whole_site_has_no_error_at_all(problem: Problem) -> None:
+    curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle)
+    assert {name: float(curve[-1]) for name, curve in curves.error.items()} == dict.fromkeys(RECONSTRUCTIONS, 0.0)
+
+
+@given(problems)
 def test_the_least_squares_objective_never_grows_with_kept_units(problem: Problem) -> None:
     curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=0.0)
     curve = curves.error["least-squares"]

@@ -7,11 +7,14 @@ import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from accelerate import cpu_offload
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import PruneSpec, calibrate, curves, run, stream
 from liar.allocation import Candidate, allocate, nearest_removed
@@ -19,10 +22,12 @@ from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel
+from liar.moments import SiteMoments, SiteMomentsAccumulator
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from liar.walk import Visit, walk
+from liar.words import verdict
 from tests import tiny
 
 
@@ -175,6 +180,57 @@ def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, ch
     """The softmax of one logit is constant; by its slope the first sites would fall to the floor, the last stay whole."""
     result = run(spec(text, **choices), tiny.classifier(("score",)))
     assert any(0.1 < site.kept / site.units < 0.9 for site in result.sites if site.kind == "ffn")
+
+
+@pytest.fixture
+def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fails where moments of one site are gathered while those of another are alive; counts the sites."""
+    known: list[weakref.ref[torch.Tensor]] = []
+    counted: list[int] = []
+
+    class Watched(SiteMomentsAccumulator):
+        def __init__(self, width: int, *arguments: Any, **named: Any) -> None:
+            assert not any(covariance() is not None for covariance in known)
+            counted.append(width)
+            super().__init__(width, *arguments, **named)
+
+        def finish(self, site: str) -> SiteMoments:
+            moments = super().finish(site)
+            known.append(weakref.ref(moments.plain.covariance))
+            if moments.norm_aware is not None:
+                known.append(weakref.ref(moments.norm_aware.covariance))
+            return moments
+
+    monkeypatch.setattr("liar.walk.SiteMomentsAccumulator", Watched)
+    return counted
+
+
+@pytest.mark.parametrize("choices", [{}, {"allocation": "uniform"}, {"allocation": "uniform", "schedule": "one-shot"}])
+def test_one_site_at_a_time_has_moments(
+    model: LoadedModel, text: str, lonely: list[int], choices: dict[str, str]
+) -> None:
+    run(spec(text, **choices), model)
+    assert len(lonely) == len(model.adapter.sites()) * (1 if choices else 2)
+
+
+@pytest.mark.parametrize("criterion", ["obs", "fisher"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
+    model: LoadedModel,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    allocation: str,
+    criterion: str,
+) -> None:
+    chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
+    once = run(chosen, model)
+    monkeypatch.setattr("liar.sharing.free_bytes", lambda device: 0)
+    lonely = request.getfixturevalue("lonely")
+    twice = run(chosen, model)
+    assert len(lonely) == 2 * len(model.adapter.sites())
+    assert twice.sites == once.sites
+    assert twice.totals == once.totals
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
@@ -353,6 +409,33 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     assert not torch.allclose(repaired, pruned)
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, schedule: str) -> None:
+    chosen = spec(text, schedule=schedule, criterion="fluctuation", allocation="uniform")
+    result = run(chosen, model)
+    assert result.calibration is not None
+    assert (result.calibration.source, result.calibration.split) == (text, None)
+    assert result.calibration.tokens >= chosen.tokens
+    calibration = calibrate(
+        model, text, tokens=chosen.tokens, sequence_length=chosen.sequence_length, targets=chosen.targets
+    )
+    assert run(chosen, model, calibration=calibration).calibration == result.calibration
+
+
+def test_pairs_are_told_apart_forward_and_backward(tmp_path: Path) -> None:
+    """A model whose tokens of the second text are another world: without types the recipe would keep other units."""
+    path = tmp_path / "pairs.csv"
+    path.write_text("premise,hypothesis\n" + "\n".join(f"a b c {tiny.LETTERS[n % 26]},d e" for n in range(80)))
+    loaded = tiny.pair_classifier()
+    found = {}
+    for types in (2, 1):
+        loaded.model.config.type_vocab_size = types
+        calibration = calibrate(loaded, str(path), tokens=300, sequence_length=16, gradients=True)
+        found[types] = calibration.gradients["layers.0.ffn"].taylor, next(iter(calibration.moments.values())).plain.mean
+    for with_types, without in zip(found[2], found[1], strict=True):
+        assert not torch.allclose(with_types, without)
+
+
 # -- what changed, and how fast it got ----------------------------------------------------------------------------------
 
 
@@ -387,10 +470,70 @@ def test_a_classifiers_run_keeps_the_items_whose_answers_changed(text: str, lett
 
 def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: LabelledText) -> None:
     model = tiny.classifier(positions=256)
-    speeds = run(spec(text, evaluate=("sentiment",)), model).speeds
-    assert [item.variant for item in speeds] == ["dense", "reconstructed"]
-    assert {item.tokens for item in speeds} == {128}
-    assert run(spec(text), model, prompts=["a b c"]).speeds == []
+    result = run(spec(text, evaluate=("sentiment",)), model)
+    assert [item.variant for item in result.speeds] == ["dense", "reconstructed"]
+    assert {item.tokens for item in result.speeds} == {256}
+    assert [(item.than, item.variant, item.work) for item in result.gains] == [("dense", "reconstructed", "text")]
+    untimed = run(spec(text), model, prompts=["a b c"])
+    assert untimed.speeds == untimed.gains == []
+
+
+class SlowingMachine:
+    """A clock that only products of linear layers move: each by its weights, and by 0.2 % more than the one before."""
+
+    def __init__(self) -> None:
+        self.now, self.slowness = 0.0, 1.0
+
+    def multiply(self, module: nn.Module, _: object) -> None:
+        if isinstance(module, nn.Linear):
+            self.now += module.weight.numel() * self.slowness
+            self.slowness *= 1.002
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_machine_that_slows_down_during_a_run_slows_no_model(
+    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch, is_given: bool
+) -> None:
+    """Timed one variant after the other, the smaller model would come out as the slower one."""
+    machine, loads = SlowingMachine(), []
+    monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
+    monkeypatch.setattr(
+        "liar.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
+    )
+    model = tiny.classifier(positions=256) if is_given else None
+    with register_module_forward_pre_hook(machine.multiply):
+        *_, finished = stream(spec(text, evaluate=("sentiment",)), model)
+    assert isinstance(finished, Finished)
+    assert finished.model is not None
+    before, after = (products(item) for item in (tiny.classifier(positions=256), finished.model))
+    (gain,) = finished.result.gains
+    assert machine.slowness > before / after, "the last model would come out slower than the first"
+    assert gain.gain.median == pytest.approx(before / after, rel=0.05)
+    assert f"; {gain.gain.median:.2f} times as fast" in verdict(finished.result)
+    assert len(loads) == (0 if is_given else 2), "what was pruned in place is loaded once more"
+
+
+def products(loaded: LoadedModel) -> int:
+    """Weights that one forward multiplies."""
+    return sum(module.weight.numel() for module in loaded.model.modules() if isinstance(module, nn.Linear))
+
+
+def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
+    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([tiny.classifier(positions=256)])
+
+    def load(*_: object, **__: object) -> LoadedModel:
+        for model in loads:
+            return model
+        raise InsufficientMemoryError("The weights need 28.0 GB of memory.")
+
+    monkeypatch.setattr("liar.pipeline.load_model", load)
+    result = run(spec(text, evaluate=("sentiment",)))
+    assert len(result.evaluations) == 3
+    assert result.gains == result.speeds == []
+    assert "does not fit into memory beside the reconstructed one" in result.warnings[-1]
+    assert "times as fast" not in verdict(result)
 
 
 def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,4 +543,4 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
-    assert result.speeds == []
+    assert result.speeds == result.gains == []

@@ -21,6 +21,7 @@ from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
 from liar.checkpoint import save_model
 from liar.costs import compare_steps
 from liar.data.tasks import LabelledText
+from liar.data.texts import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.events import Finished
 from liar.model_card import model_card
@@ -157,7 +158,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
     windows = torch.randint(4, 30, (6, 24), generator=generator)
     monkeypatch.setattr("liar.evaluate.task_items", lambda *_: items)
-    monkeypatch.setattr("liar.evaluate.evaluation_windows", lambda *_, **__: windows)
+    monkeypatch.setattr(
+        "liar.evaluate.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
+    )
     return PruneSpec(
         model="tiny", calibration=str(text), tokens=256, sequence_length=16, targets="both", ratio=0.5, quantize="int8"
     )

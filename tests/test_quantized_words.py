@@ -13,7 +13,7 @@ def test_costs_and_savings_are_said() -> None:
         "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
         "errors; 99 % of what the repair gave back is still there.",
         "They take 220 instead of 538 MB of memory in the dense model and 179 instead of 377 MB in the smaller one; "
-        "a forward pass takes 1.15 times as long in the first and as long as before in the second.",
+        "timed in turns, reading takes 1.15 times as long in the first and as long as before in the second.",
     ]
 
 
@@ -34,7 +34,7 @@ def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: f
 def test_nothing_is_said_of_what_was_not_measured() -> None:
     assert quantizations(language_run()) == quantizations(classifier_run()) == []
     run = rounded_run()
-    untimed = run.model_copy(update={"speeds": []})
+    untimed = run.model_copy(update={"gains": []})
     assert quantizations(untimed)[1].endswith("in the smaller one.")
 
 

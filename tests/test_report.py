@@ -63,7 +63,7 @@ def full_run() -> RunResult:
                     answers={"dense": "positive", "pruned": "negative", "reconstructed": "positive"},
                 )
             ],
-            "speeds": [Speed(variant="dense", seconds=0.0123, spread=0.001, tokens=256, repeats=9)],
+            "speeds": [Speed(variant="dense", seconds=0.0123, spread=0.001, tokens=256, repeats=7)],
             "warnings": ["Few tokens carry the solve."],
             "timings": {"load": 0.5, "prune": 7.75},
             "environment": {"torch": "2.99.0", "device_name": "abacus"},
@@ -77,6 +77,7 @@ def test_everything_of_the_run_is_in_it() -> None:
     assert verdict(run) in text
     for words in (
         *("86.3 % ± 1.0 %", "A warm and clever film.", "positive 86.3 %", "layers.5.attention", "768 of 1,536"),
+        "Reconstructed beside dense: 1.20 times as fast with one text at a time (1.17 to 1.25 in turns); 7 turns of 256",
         *("Not bad at all.", "✗ negative", "Few tokens carry the solve.", "12.3 ms", "7.8 s", "8.2 s"),
         *(
             "2.99.0",

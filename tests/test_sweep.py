@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,9 @@ from liar.data.tasks import LabelledText
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.events import Evaluated, Progress
-from liar.mask_table import MaskCell, mask_table_steps
+from liar.mask_table import mask_table_steps
 from liar.models.catalog import LoadedModel
-from liar.results import Evaluation, RunResult
+from liar.results import Evaluation, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from liar.store import RunStore
 from liar.sweep import SweepSpec, ratios_between, sweep_steps
@@ -50,7 +51,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
 
     def measure(
-        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, limit: int | None = None
+        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, **_: Any
     ) -> Iterator[tuple[int, int]]:
         with torch.no_grad():
             value = float(loaded.model(ids).logits.square().mean())
@@ -76,7 +77,7 @@ def points(steps: Iterator[object]) -> list[RunResult]:
 
 def same(first: RunResult, second: RunResult) -> bool:
     """Whether two results agree in everything but times."""
-    timeless = {"timings": {}, "speeds": []}
+    timeless = {"timings": {}, "speeds": [], "gains": []}
     return [speed.variant for speed in first.speeds] == [speed.variant for speed in second.speeds] and (
         first.model_copy(update=timeless) == second.model_copy(update=timeless)
     )
@@ -112,7 +113,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("walk", "calibration_batches", "gradient_steps"):
+    for name in ("walk", "calibration_text", "gradient_steps"):
         monkeypatch.setattr(f"liar.pipeline.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 

@@ -27,6 +27,7 @@ def test_an_address_holds_the_whole_view() -> None:
         show="least-squares",
         scale="linear",
         weighting="norm-aware",
+        colours="fit",
         site="layers.3.ffn",
     )
     assert View.from_pairs(parse_qsl(view.to_query())) == (view, [])

@@ -6,7 +6,7 @@ import pytest
 
 from liar import words
 from liar.results import Items, RunResult
-from tests.fakes import change, classifier_run, language_run, speed
+from tests.fakes import change, classifier_run, gain, language_run, speed
 
 
 def test_verdict_of_a_language_model() -> None:
@@ -18,28 +18,33 @@ def test_verdict_of_a_language_model() -> None:
 def test_verdict_of_a_classifier() -> None:
     sentence = words.verdict(classifier_run())
     assert "sentiment accuracy 86.3 % → 80.8 %, repaired 84.7 %" in sentence
-    assert sentence.endswith("; 25 % fewer parameters, 1.2 times as fast (measured).")
+    assert sentence.endswith(
+        "; 25 % fewer parameters; 1.20 times as fast with one text at a time (1.17 to 1.25 in turns)."
+    )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "spread", "said"),
+    ("quartiles", "said"),
     [
-        (0.5, 0.1, "2.0 times as fast (measured)"),
-        (2.0, 0.1, "0.5 times as fast (measured)"),
-        (0.98, 0.001, "not measurably faster"),
-        (0.7, 0.2, "not measurably faster"),
-        (1.3, 0.2, "not measurably faster"),
+        ((1.38, 1.41, 1.46), "1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)"),
+        ((0.49, 0.5, 0.52), "slower: 0.50 times as fast at reading a prompt (0.49 to 0.52 in turns)"),
+        ((0.98, 1.01, 1.03), "not measurably faster at reading a prompt (0.98 to 1.03 times in turns)"),
+        ((1.001, 1.01, 1.02), "not measurably faster at reading a prompt (1.00 to 1.02 times in turns)"),
+        ((0.84, 1.2, 1.3), "the machine was too noisy to tell how fast (0.84 to 1.30 times in turns)"),
+        ((1.1, 1.7, 2.3), "the machine was too noisy to tell how fast (1.10 to 2.30 times in turns)"),
     ],
+    ids=["faster", "slower", "tie", "hair", "both ways", "wide"],
 )
-def test_a_speed_is_no_better_than_its_measurement(seconds: float, spread: float, said: str) -> None:
-    speeds = [speed("dense", 1.0, spread), speed("reconstructed", seconds, spread)]
-    sentence = words.verdict(language_run().model_copy(update={"speeds": speeds}))
-    assert sentence.endswith(f"; 30 % fewer parameters, {said}.")
+def test_a_speed_is_no_better_than_its_measurement(quartiles: tuple[float, float, float], said: str) -> None:
+    timed = language_run().model_copy(update={"gains": [gain("dense", "reconstructed", *quartiles)]})
+    assert words.verdict(timed).endswith(f"; 30 % fewer parameters; {said}.")
 
 
-def test_a_speed_needs_two_times() -> None:
-    alone = language_run().model_copy(update={"speeds": [speed("dense", 1.0)]})
-    assert words.verdict(alone) == words.verdict(language_run())
+def test_times_that_were_not_taken_in_turns_tell_of_no_gain() -> None:
+    """As in files of an earlier version, which took them minutes apart."""
+    apart = language_run().model_copy(update={"speeds": [speed("dense", 0.33), speed("reconstructed", 0.2)]})
+    stored = RunResult.model_validate_json(apart.model_dump_json(exclude={"gains"}))
+    assert words.verdict(stored) == words.verdict(language_run())
 
 
 def with_values(run: RunResult, *values: float) -> RunResult:
@@ -195,17 +200,31 @@ def test_metrics_carry_n_and_length() -> None:
     assert "1,200" in words.measurement(classifier_run(), "sentiment")
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "1,200 texts"),
+        ({"available": 1_590, "sequence_length": 256, "cut": 3}, "1,200 of 1,590 texts of at most 256 tokens, 3 cut"),
+        ({"available": 1_200, "sequence_length": 256, "cut": 0}, "1,200 texts of at most 256 tokens"),
+    ],
+)
+def test_a_figure_says_how_much_of_the_texts_was_read(facts: dict[str, int], said: str) -> None:
+    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == said
+
+
 def test_the_recipe_names_every_choice() -> None:
     spec = language_run(criterion="wanda", seed=7).spec
-    sentence = words.recipe(language_run(criterion="wanda", seed=7))
+    sentence = words.recipe(language_run(criterion="wanda", seed=7).spec)
     for choice in (spec.model, spec.criterion, spec.allocation, spec.reconstruction, spec.schedule, "seed 7", "12,288"):
         assert str(choice) in sentence
 
 
 def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
-    usual = words.recipe(language_run())
+    usual = words.recipe(language_run().spec)
     assert "text" not in usual
-    unusual = words.recipe(language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5))
+    unusual = words.recipe(
+        language_run(calibration="letters.txt", sequence_length=64, multiple=8, evaluate_limit=5).spec
+    )
     assert unusual == f"{usual[:-1]}, text letters.txt, 64 a sequence, multiple 8, 5 items."
 
 

@@ -40,7 +40,9 @@ def tokenizer(positions: int) -> PreTrainedTokenizerFast:
     vocabulary = {word: index for index, word in enumerate([*_SPECIAL, *LETTERS])}
     words = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
+    words.post_processor = TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 2), ("</s>", 3)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token="<pad>",
@@ -67,6 +69,13 @@ def classifier(labels: tuple[str, ...] = ("negative", "positive"), positions: in
         label2id={label: index for index, label in enumerate(labels)},
     )
     return _loaded("tiny/bert", BertForSequenceClassification(config), positions)
+
+
+def pair_classifier() -> LoadedModel:
+    """A classifier whose tokenizer tells both texts of a pair apart, as BERT's does."""
+    loaded = classifier()
+    loaded.tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    return loaded
 
 
 def encoder(positions: int = 64) -> LoadedModel:

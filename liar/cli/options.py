@@ -18,7 +18,9 @@ CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type
 DEFAULTS = PruneSpec()
 Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
-Calibration = Annotated[str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset.")]
+Calibration = Annotated[
+    str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset; #column chooses.")
+]
 Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
 EvaluateLength = Annotated[

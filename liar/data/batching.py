@@ -1,34 +1,77 @@
-"""Padded batches of texts of like length, for models that read one text at a time."""
+"""Padded batches of texts of like length, for models that read one text, or one pair of texts, at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
-def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, sequence_length: int) -> list[list[int]]:
-    """Token ids of each text with its special tokens, cut at ``sequence_length``."""
-    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=sequence_length)["input_ids"]
-    return encoded
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Token ids of one text, or of a pair, with its special tokens; ``cut`` where there was more of it.
+
+    ``types`` says of each token which text of a pair it is of, 0 or 1; None for models that make no difference.
+    """
+
+    ids: list[int]
+    types: list[int] | None = None
+    cut: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
-def by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+def encode(
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_length: int,
+    *,
+    pairs: Sequence[str] | None = None,
+    config: PreTrainedConfig | None = None,
+) -> list[Row]:
+    """One row for each text, or for each text with that of ``pairs`` behind it, cut at ``sequence_length``.
+
+    The longer text of a pair is cut first. Rows of pairs have types where the model's ``config`` knows more than one.
+    """
+    both = None if pairs is None else list(pairs)
+    encoded = tokenizer(list(texts), both, truncation=True, max_length=sequence_length)
+    types = encoded.get("token_type_ids") if both is not None and getattr(config, "type_vocab_size", 1) > 1 else None
+    rows: list[Row] = []
+    for index, ids in enumerate(encoded["input_ids"]):
+        pair = None if both is None else both[index]
+        cut = len(ids) >= sequence_length and _length(tokenizer, texts[index], pair) > sequence_length
+        rows.append(Row(ids, None if types is None else types[index], cut))
+    return rows
+
+
+def _length(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None) -> int:
+    return len(tokenizer(text, pair, verbose=False)["input_ids"])
+
+
+def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
     """Positions of rows in batches of like length, the shortest first; equal lengths keep their order."""
     order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
-def pad(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """``input_ids`` and ``attention_mask``, both (rows, longest) int64, padded on the tokenizer's side."""
+def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+    """``input_ids`` and ``attention_mask``, all (rows, longest) int64, padded on the tokenizer's side.
+
+    With ``token_type_ids`` where the rows have types.
+    """
     longest = max(len(row) for row in rows)
     identifiers = torch.full((len(rows), longest), int(tokenizer.pad_token_id or 0), dtype=torch.long)
-    mask = torch.zeros_like(identifiers)
+    mask, types = torch.zeros_like(identifiers), torch.zeros_like(identifiers)
     for index, row in enumerate(rows):
         filled = slice(longest - len(row), None) if tokenizer.padding_side == "left" else slice(len(row))
-        identifiers[index, filled] = torch.tensor(row)
+        identifiers[index, filled] = torch.tensor(row.ids)
         mask[index, filled] = 1
-    return {"input_ids": identifiers, "attention_mask": mask}
+        if row.types is not None:
+            types[index, filled] = torch.tensor(row.types)
+    batch = {"input_ids": identifiers, "attention_mask": mask}
+    return batch if rows[0].types is None else {**batch, "token_type_ids": types}

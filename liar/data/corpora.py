@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from liar.data.batching import by_length, encode, pad
+from liar.data.batching import Row, by_length, encode, pad
 from liar.data.joining import joining_of
 from liar.data.labels import classes_of, is_classifier
 from liar.data.packing import check_length, evaluation_length, pack
 from liar.data.splits import Split
 from liar.data.tasks import LABELS
-from liar.data.texts import WIKI, Sample, read_samples
-from liar.errors import CalibrationError
+from liar.data.texts import WIKI, Sample, Samples, read_samples
+from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import problem_of
+from liar.results import CalibrationText
 from liar.spec import AUTO, Separator
 
 if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
@@ -44,12 +45,28 @@ def calibration_batches(
     *,
     batch_size: int = 8,
 ) -> list[Batch]:
-    """At least ``tokens`` real tokens of the training part of ``source``, on the CPU; equal seeds give equal batches.
+    """The batches of :func:`calibration_text`."""
+    return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size)[0]
 
+
+def calibration_text(
+    source: str,
+    loaded: LoadedModel,
+    tokens: int,
+    sequence_length: int,
+    seed: int,
+    separator: Separator = AUTO,
+    *,
+    batch_size: int = 8,
+) -> tuple[list[Batch], CalibrationText]:
+    """At least ``tokens`` real tokens of the training part of ``source``, on the CPU, and what they are.
+
+    Equal seeds give equal batches.
     Language models get ceil(tokens / sequence_length) windows of exactly ``sequence_length``, without padding, with
     ``separator`` between two texts: of shuffled texts, or drawn from a running text (:mod:`liar.data.joining`). Others
-    get single texts with their special tokens, cut at ``sequence_length`` and padded beside texts of like length, with
-    ``labels`` (sequences,) where every text has one that the model's head knows: int64 classes, fp32 numbers for a regression.
+    get single texts or pairs with their special tokens, cut at ``sequence_length`` and padded beside texts of like length,
+    with ``labels`` (sequences,) where every text has one that can only mean one thing for the model's head: int64 classes,
+    fp32 numbers for a regression.
 
     ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in
     :func:`liar.data.texts.read_samples`. Raises :class:`CalibrationError` for text that is missing or holds fewer than
@@ -60,17 +77,24 @@ def calibration_batches(
         source = loaded.task if loaded.task is not None and loaded.task in LABELS else WIKI
     if loaded.is_language_model:
         count = math.ceil(tokens / sequence_length)
-        windows = _windows(source, loaded, sequence_length, count, seed, separator)
+        windows, split = _windows(source, loaded, sequence_length, count, seed, separator)
         _check_amount(source, windows.numel(), tokens)
-        return [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)]
-    chosen, rows = _texts_of(read_samples(source, "train", seed), loaded, tokens, sequence_length)
-    _check_amount(source, sum(map(len, rows)), tokens)
+        batches: list[Batch] = [
+            {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
+        ]
+        used = CalibrationText(source=source, split=split, tokens=windows.numel(), sequences=len(windows))
+        return batches, used
+    samples = read_samples(source, "train", seed)
+    chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
+    total = sum(map(len, rows))
+    _check_amount(source, total, tokens)
     labels = _labels(chosen, loaded)
-    batches: list[Batch] = []
+    batches = []
     for positions in by_length(rows, batch_size):
         batch = pad([rows[position] for position in positions], loaded.tokenizer)
         batches.append(batch if labels is None else {**batch, "labels": labels[positions]})
-    return batches
+    cut = sum(row.cut for row in rows)
+    return batches, CalibrationText(source=source, split=samples.split, tokens=total, sequences=len(rows), cut=cut)
 
 
 def evaluation_windows(
@@ -82,7 +106,25 @@ def evaluation_windows(
     sequence_length: int | None = None,
     separator: Separator = AUTO,
 ) -> Tensor:
-    """Held-out text for perplexity: (windows, sequence_length) int64, 256 tokens each unless it says otherwise.
+    """The windows of :func:`held_out_windows`."""
+    found = held_out_windows(
+        loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
+    )
+    return found[0]
+
+
+def held_out_windows(
+    loaded: LoadedModel,
+    split: Split = "test",
+    *,
+    data: str | None = None,
+    limit: int | None = None,
+    sequence_length: int | None = None,
+    separator: Separator = AUTO,
+) -> tuple[Tensor, Samples]:
+    """Held-out text for perplexity, (windows, sequence_length) int64, and where it is from.
+
+    Windows have 256 tokens each unless ``sequence_length`` says otherwise.
 
     As many windows as the text fills, at most ``limit`` (20 unless it says otherwise) and never fewer than two.
     Wikipedia leads of ``split``, or the text ``data`` (see :func:`liar.data.texts.read_samples`) from its beginning.
@@ -91,38 +133,41 @@ def evaluation_windows(
     """
     sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
     joining = joining_of(data or WIKI, separator)
-    texts = (sample.text for sample in read_samples(data or WIKI, split, raw=joining.is_running))
+    samples = read_samples(data or WIKI, split, raw=joining.is_running)
+    texts = (sample.joined for sample in samples)
     windows = pack(texts, loaded.tokenizer, sequence_length, max(limit or DEFAULT_WINDOWS, _MIN_WINDOWS), joining)
     if len(windows) < _MIN_WINDOWS:
         raise CalibrationError(
             f"The text {data or WIKI!r} fills {len(windows)} windows of {sequence_length} tokens, and perplexity needs "
             f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
-    return windows
+    return windows, samples
 
 
 def _windows(
     source: str, loaded: LoadedModel, sequence_length: int, count: int, seed: int, separator: Separator
-) -> Tensor:
-    """At most ``count`` windows of the training part of ``source``, chosen by ``seed``."""
+) -> tuple[Tensor, str | None]:
+    """At most ``count`` windows of the training part of ``source``, chosen by ``seed``, and the name of that part."""
     joining = joining_of(source, separator)
     samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running)
     pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
-    windows = pack((sample.text for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
     if not joining.is_running:
-        return windows
-    return windows[sorted(random.Random(seed).sample(range(len(windows)), min(count, len(windows))))]
+        return windows, samples.split
+    drawn = random.Random(seed).sample(range(len(windows)), min(count, len(windows)))
+    return windows[sorted(drawn)], samples.split
 
 
 def _texts_of(
     samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
-) -> tuple[list[Sample], list[list[int]]]:
+) -> tuple[list[Sample], list[Row]]:
     """As many texts as it takes, and their token ids."""
     chosen: list[Sample] = []
-    rows: list[list[int]] = []
+    rows: list[Row] = []
     count = 0
     for sample in samples:
-        rows += encode([sample.text], loaded.tokenizer, sequence_length)
+        pairs = None if sample.pair is None else [sample.pair]
+        rows += encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
         chosen.append(sample)
         count += len(rows[-1])
         if count >= tokens:
@@ -131,14 +176,20 @@ def _texts_of(
 
 
 def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
-    """Classes of the model for all samples (samples,), numbers for a regression, or None where one has none."""
+    """Classes of the model for all samples (samples,), numbers for a regression.
+
+    None where one has none, and where they can be read as names and as numbers of classes.
+    """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
         numbers = [_number(sample.label) for sample in samples]
         return torch.tensor(numbers) if all(map(math.isfinite, numbers)) else None
-    if not is_classifier(loaded.model):
+    labels = [sample.label for sample in samples if sample.label is not None]
+    if not is_classifier(loaded.model) or len(labels) < len(samples):
         return None
-    classes = classes_of(loaded.model.config)
-    found = [classes.get(sample.label.casefold()) if sample.label is not None else None for sample in samples]
+    try:
+        found = classes_of(labels, loaded.model.config)
+    except AmbiguousLabelsError:
+        return None
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from liar.data.bundle import articles, rated_sentences
 from liar.data.splits import Split, digest_of, split_of
@@ -33,18 +33,24 @@ _CLEAR_RATING = 0.5  # sentences that people rated closer to zero have no tone t
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """``labels[i]`` is the position of the class of ``texts[i]`` in ``label_names``."""
+    """``labels[i]`` is the position of the class of ``texts[i]``, with ``pairs[i]`` behind it if any, in ``label_names``.
+
+    ``available`` is how many items the source has, None where that is not known.
+    """
 
     texts: list[str]
     labels: list[int]
     label_names: tuple[str, ...]
+    pairs: list[str] | None = None
+    available: int | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def first(self, count: int | None) -> LabelledText:
         """The first ``count`` items, or all of them."""
-        return LabelledText(self.texts[:count], self.labels[:count], self.label_names)
+        pairs = None if self.pairs is None else self.pairs[:count]
+        return replace(self, texts=self.texts[:count], labels=self.labels[:count], pairs=pairs)
 
 
 def task_items(task: Task, split: Split) -> LabelledText:
@@ -61,7 +67,8 @@ def task_items(task: Task, split: Split) -> LabelledText:
     # A dictionary by digest: a text that stands in the source twice counts once.
     items = {digest_of(key): (text, label) for key, text, label in found if split_of(key) == split}
     ordered = [items[digest] for digest in sorted(items)]
-    return LabelledText([text for text, _ in ordered], [label for _, label in ordered], names)
+    texts, labels = [text for text, _ in ordered], [label for _, label in ordered]
+    return LabelledText(texts, labels, names, available=len(ordered))
 
 
 def task_of_labels(label_names: Iterable[str]) -> Task | None:

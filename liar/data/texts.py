@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from datasets.utils import logging
 from huggingface_hub import HfApi
 
 from liar.data.bundle import articles
+from liar.data.columns import LABELS as LABEL_COLUMNS
+from liar.data.columns import text_columns
 from liar.data.splits import Split, digest_of, split_of
 from liar.data.tasks import LABELS, task_items
 from liar.errors import CalibrationError
@@ -25,43 +27,96 @@ _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".csv": ("csv", {}),
 }
-_TEXT_COLUMNS = ("text", "sentence", "content", "document")
-_LABEL_COLUMNS = ("label", "labels")
+_SELECTION = "#"
+"""Between a source and the names of its columns."""
+_NAMES: Mapping[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""How the parts of a dataset are called, or begin: ``validation_matched``."""
 _PROBE_SECONDS = 8.0
 _SHUFFLE_BUFFER = 10_000
 
 
+HIDDEN = "-1"
+"""The label of a text whose label its publisher keeps back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One text; ``label`` is the name (or number) of its class where the source has one."""
+    """One text, or a ``pair`` of two; ``label`` is the name (or number) of its class where the source has one."""
 
     text: str
     label: str | None = None
+    pair: str | None = None
+
+    @property
+    def joined(self) -> str:
+        """Both texts of a pair as one, for models that read running text."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
-def read_samples(source: str, split: Split, seed: int | None = None, *, raw: bool = False) -> Iterator[Sample]:
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Texts of a ``source``, to be read once. ``split`` is the part that they are of; None for a file, which has no parts."""
+
+    source: str
+    split: str | None
+    _rows: Iterator[Sample]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self._rows
+
+
+def read_samples(source: str, split: Split, seed: int | None = None, *, raw: bool = False) -> Samples:
     """Texts of ``source`` that are not empty, shuffled (files and datasets in a buffer of 10,000) when a ``seed`` is given;
     ``raw`` keeps empty ones and the white space at both ends, which belong to a running text.
 
     ``source`` is ``wiki``, ``sentiment`` or ``topic`` (the ``split`` of the demo bundle); the path of a .txt file
-    (paragraphs between blank lines) or of a .jsonl or .csv file with a column of text; or a hub dataset as ``id``,
-    ``id:config`` or ``id:config:split`` (without a split: ``split``, else what comes closest).
-    Raises :class:`CalibrationError` for a source that is missing, out of reach or unreadable.
+    (paragraphs between blank lines) or of a .jsonl or .csv file; or a hub dataset as ``id``, ``id:config`` or
+    ``id:config:split``. Tables are read as :func:`liar.data.columns.text_columns` says, and ``#column`` or
+    ``#first,second`` behind a source names the columns. Without a named split a dataset gives "train" its training part,
+    else its validation part, and "test" and "validation" a part of that name that "train" does not get; "test" takes
+    the validation part where there is no other.
+
+    Raises :class:`CalibrationError` for a source that is missing, out of reach or unreadable, and where a dataset has no
+    such part.
     """
     samples = _bundled(source, split)
-    if samples is None:
-        path = Path(source).expanduser()
-        dataset = _open_file(path) if _is_file_name(path, source) else _open_hub(source, split)
+    if samples is not None:
         if seed is not None:
-            dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
-        rows = _rows(source, dataset)
-        if raw:
-            return rows
-        stripped = (Sample(sample.text.strip(), sample.label) for sample in rows)
-        return (sample for sample in stripped if sample.text)
+            random.Random(seed).shuffle(samples)
+        return Samples(source, split, iter(samples))
+    name, asked = _selection(source)
+    path = Path(name).expanduser()
+    part: str | None = None
+    if _is_file_name(path, name):
+        dataset = _open_file(path)
+    else:
+        part, dataset = _open_hub(name, split)
     if seed is not None:
-        random.Random(seed).shuffle(samples)
-    return iter(samples)
+        dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
+    rows = _rows(name, asked, dataset)
+    return Samples(source, part, rows if raw else _written(rows))
+
+
+def _selection(source: str) -> tuple[str, list[str]]:
+    """A source, and the columns that are named behind it."""
+    if _SELECTION not in source or Path(source).expanduser().exists():
+        return source, []
+    name, _, columns = source.rpartition(_SELECTION)
+    asked = [column.strip() for column in columns.split(",")]
+    if not all(asked) or len(asked) > 2:
+        raise CalibrationError(f"{source!r} should name one column or two behind its {_SELECTION}, as in {name}#text.")
+    return name, asked
+
+
+def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
+    for sample in rows:
+        text, pair = sample.text.strip(), None if sample.pair is None else sample.pair.strip()
+        if text or pair:
+            yield Sample(text, sample.label, pair)
 
 
 def _bundled(source: str, split: Split) -> list[Sample] | None:
@@ -93,24 +148,44 @@ def _open_file(path: Path) -> IterableDataset:
     return load_dataset(kind, data_files=str(path), split="train", streaming=True, **options)
 
 
-def _open_hub(source: str, split: Split) -> IterableDataset:
+def _open_hub(source: str, split: Split) -> tuple[str, IterableDataset]:
+    """The name of a part of a dataset, and the part."""
     name, config, part = [*source.split(":"), "", ""][:3]
     try:
         # Asked once and briefly: the datasets library would retry for longer than a person waits.
         HfApi().dataset_info(name, timeout=_PROBE_SECONDS)
         parts: IterableDatasetDict = load_dataset(name, config or None, streaming=True)
-        preferred = [part] if part else [split, "test", "validation", "train"]
-        return next(parts[each] for each in preferred if each in parts)
+        chosen = part or _part_for(split, list(parts))
+        if chosen is not None:
+            return chosen, parts[chosen]
     except Exception as error:  # the hub client, its HTTP library and every builder raise their own
         raise CalibrationError(
             f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling "
             f"(id:config:split) and the network, or take {WIKI}."
         ) from error
+    purpose = "calibrate" if split == "train" else "measure"
+    raise CalibrationError(
+        f"{source!r} has no part to {purpose} on that is not kept for something else (it has {', '.join(parts)}); name the "
+        f"part yourself, as in {name}:{config or 'CONFIG'}:{next(iter(parts), 'SPLIT')}, where nothing else reads it."
+    )
 
 
-def _rows(source: str, dataset: IterableDataset) -> Iterator[Sample]:
+def _part_for(split: Split, parts: Sequence[str]) -> str | None:
+    """The part for ``split``; what is measured on is never what "train", the calibration, gets."""
+    found = {
+        kind: next((part for name in names for part in parts if part.startswith(name)), None)
+        for kind, names in _NAMES.items()
+    }
+    calibration = found["train"] or found["validation"]
+    if split == "train":
+        return calibration
+    held_out = [found["validation"]] if split == "validation" else [found["test"], found["validation"]]
+    return next((part for part in held_out if part is not None and part != calibration), None)
+
+
+def _rows(source: str, asked: Sequence[str], dataset: IterableDataset) -> Iterator[Sample]:
     rows = iter(dataset)
-    text_column: str | None = None
+    columns: list[str] = []
     while True:
         try:
             with _quiet_datasets():
@@ -121,10 +196,11 @@ def _rows(source: str, dataset: IterableDataset) -> Iterator[Sample]:
             ) from error
         if row is None:
             return
-        if text_column is None:
-            text_column = _text_column(source, row)
+        if not columns:
+            columns = text_columns(source, asked, row, dataset.features or {})
             label_of = _label_reader(dataset, row)
-        yield Sample(str(row[text_column] or ""), label_of(row))
+        texts = [str(row[column] or "") for column in columns]
+        yield Sample(texts[0], label_of(row), texts[1] if len(texts) > 1 else None)
 
 
 @contextmanager
@@ -138,21 +214,12 @@ def _quiet_datasets() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _text_column(source: str, row: Mapping[str, Any]) -> str:
-    """The column with the name of one, else the first that holds text."""
-    strings = [name for name, value in row.items() if isinstance(value, str)]
-    for name in (*_TEXT_COLUMNS, *strings):
-        if name in strings:
-            return name
-    raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
-
-
 def _label_reader(dataset: IterableDataset, row: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str | None]:
-    column = next((name for name in _LABEL_COLUMNS if name in row), None)
+    column = next((name for name in LABEL_COLUMNS if name in row), None)
     if column is None:
         return lambda row: None
     feature = (dataset.features or {}).get(column)
     if isinstance(feature, ClassLabel):
         names = feature.names
-        return lambda row: names[row[column]] if row[column] in range(len(names)) else None  # hidden ones are -1
+        return lambda row: names[row[column]] if row[column] in range(len(names)) else str(row[column])
     return lambda row: None if row[column] is None else str(row[column])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from liar.data.corpora import evaluation_windows
+from liar.data.corpora import held_out_windows
 from liar.data.joining import joining_of
-from liar.data.labels import class_names, classes_of, is_classifier
+from liar.data.labels import class_names, classes_of, is_classifier, named_classes
 from liar.data.packing import evaluation_length
 from liar.data.splits import Split
 from liar.data.tasks import LABELS, LabelledText, task_items
-from liar.data.texts import WIKI, read_samples
+from liar.data.texts import HIDDEN, WIKI, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
-from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps
+from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.results import Evaluation, Measured
@@ -43,11 +43,11 @@ def evaluate_steps(
 ) -> Steps:
     """Measure ``task`` on held-out text; the generator's value is the :class:`Evaluation`.
 
-    ``limit`` counts windows of ``sequence_length`` tokens for perplexity (default 20) and texts for the others
-    (default at most 1,200), cut at ``sequence_length``: 256 unless it says otherwise, or fewer where the model has
-    positions for fewer. ``separator`` stands between two texts in a window. ``data`` measures other text than the demo
-    bundle's, see :func:`liar.data.texts.read_samples`; ``variant`` only labels the result. ``comparison`` hears which
-    label the model gave to each labelled text.
+    ``limit`` counts windows of ``sequence_length`` tokens for perplexity (default 20) and texts for the others (default the
+    first 1,200, or all of a smaller test set), of which no more than ``sequence_length`` tokens are read: 256 unless it says
+    otherwise, or fewer where the model has positions for fewer. ``separator`` stands between two texts in a window. ``data``
+    measures other text than the demo bundle's, see :func:`liar.data.texts.read_samples`; ``variant`` only labels the result.
+    ``comparison`` hears which label the model gave to each labelled text.
 
     Raises :class:`InvalidSpecError` at the first step when the model has no head for ``task``, and
     :class:`CalibrationError` for unusable ``data``.
@@ -97,7 +97,7 @@ def _perplexity(
             f"Perplexity needs a causal language model, and {loaded.id} is none; choose another task."
         )
     separator = joining_of(data or WIKI, separator).separator
-    windows = evaluation_windows(
+    windows, read = held_out_windows(
         loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
     )
     nll = yield from nll_steps(loaded.model, windows)
@@ -112,6 +112,8 @@ def _perplexity(
         sequence_length=windows.shape[1],
         separator=separator,
         items=items_of_windows(windows, nll),
+        source=read.source,
+        split=read.split,
     )
 
 
@@ -126,16 +128,20 @@ def _accuracy(
     comparison: Comparison | None,
 ) -> Steps:
     sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    classes = classes_of(loaded.model.config, task) if is_classifier(loaded.model) else {}
+    classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
     wanted = LABELS.get(task, ()) if data is None else ()
     if not classes or any(name.casefold() not in classes for name in wanted):
         raise InvalidSpecError(
             f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
         )
-    items = task_items(task, split) if data is None else _own_items(data, split, limit, loaded, classes)
-    items = items.first(limit or DEFAULT_LIMIT)
+    part: str | None = split
+    if data is None:
+        items = task_items(task, split).first(limit or DEFAULT_LIMIT)
+    else:
+        items, part = _own_items(data, split, limit or DEFAULT_LIMIT, loaded, task)
+    rows = rows_of(loaded.model, loaded.tokenizer, items, sequence_length)
     order = [classes[name.casefold()] for name in items.label_names]
-    answers = yield from answer_steps(loaded.model, loaded.tokenizer, items, order, sequence_length)
+    answers = yield from answer_steps(loaded.model, loaded.tokenizer, rows, order)
     if comparison is not None:
         comparison.note(task, variant, items, answers.tolist())
     value, stderr = accuracy_of(answers, items)
@@ -148,22 +154,44 @@ def _accuracy(
         stderr=stderr,
         sequence_length=sequence_length,
         items=items_of_texts(items, answers),
+        source=data or task,
+        split=part,
+        available=items.available,
+        cut=sum(row.cut for row in rows),
     )
 
 
-def _own_items(
-    data: str, split: Split, limit: int | None, loaded: LoadedModel, classes: Mapping[str, int]
-) -> LabelledText:
-    """Labelled texts that someone brought along; their labels are classes of the model."""
-    samples = list(islice(read_samples(data, split), limit or DEFAULT_LIMIT))
+def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: Task) -> tuple[LabelledText, str | None]:
+    """Labelled texts that someone brought along, at most ``limit``, and the part that they are of.
+
+    Their labels are classes of the model.
+    """
+    read = read_samples(data, split)
+    samples = list(islice(read, limit))
     if not samples:
         raise CalibrationError(f"The text {data!r} is empty; give one with a column of text and one named 'label'.")
-    labels = [classes.get(sample.label.casefold()) if sample.label is not None else None for sample in samples]
-    known = [label for label in labels if label is not None]
     names = class_names(loaded.model.config)
-    if len(known) < len(samples):
+    if all(sample.label == HIDDEN for sample in samples):
+        part = f"part {read.split!r} of " if read.split else ""
         raise CalibrationError(
-            f"Text number {labels.index(None) + 1} of {data!r} has no label that the model knows; name a column 'label' "
-            f"and use {', '.join(names)}."
+            f"The labels of {part}{data!r} are hidden (all are {HIDDEN}), so nothing can be measured on it; name another "
+            "part, as in id:config:validation, that the model was not calibrated on."
         )
-    return LabelledText([sample.text for sample in samples], known, names)
+    labels = classes_of([sample.label or "" for sample in samples], loaded.model.config, task)
+    known = [label for label in labels if label is not None]
+    if len(known) < len(samples):
+        first = labels.index(None)
+        has = "has no label" if not samples[first].label else f"has the label {samples[first].label!r}"
+        raise CalibrationError(
+            f"Text number {first + 1} of {data!r} {has}, which is none that the model knows; name a column 'label' and use "
+            f"{', '.join(names)}."
+        )
+    pairs = [sample.pair or "" for sample in samples]
+    items = LabelledText(
+        [sample.text for sample in samples],
+        known,
+        names,
+        pairs=pairs if any(sample.pair is not None for sample in samples) else None,
+        available=len(samples) if next(iter(read), None) is None else None,
+    )
+    return items, read.split

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.batching import by_length, encode, pad
+from liar.data.batching import Row, by_length, encode, pad
 from liar.data.tasks import LabelledText
 from liar.models.adapter import execution_device
 
 DEFAULT_LIMIT = 1_200
-"""Items of a test set that are taken when nobody says how many."""
+"""Items of a test set that are taken where no number is given, or all of a smaller one."""
 
 _BATCH_SIZE = 32
 
 
+def rows_of(model: Any, tokenizer: PreTrainedTokenizerBase, items: LabelledText, sequence_length: int) -> list[Row]:
+    """What the model reads of each item, cut at ``sequence_length`` tokens."""
+    return encode(items.texts, tokenizer, sequence_length, pairs=items.pairs, config=model.config)
+
+
 def class_logits(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], sequence_length: int
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Positions in ``texts`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
-    rows = encode(texts, tokenizer, sequence_length)
+    """Positions in ``rows`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
     device = execution_device(model)
     for positions in by_length(rows, _BATCH_SIZE):
         batch = pad([rows[position] for position in positions], tokenizer)
@@ -34,22 +39,18 @@ def class_logits(
 
 
 def answer_steps(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    items: LabelledText,
-    classes: Sequence[int],
-    sequence_length: int,
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], classes: Sequence[int]
 ) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (items done, items in all); return the label that the model gives to each item, (items,) int64 on the CPU.
+    """Yield (items done, items in all); return the label that the model gives to each row, (rows,) int64 on the CPU.
 
-    ``classes[label]`` is the model's class for a label of ``items``; classes that no label means are never the answer.
+    ``classes[label]`` is the model's class for a label of the items; classes that no label means are never the answer.
     """
-    answers = torch.empty(len(items), dtype=torch.long)
+    answers = torch.empty(len(rows), dtype=torch.long)
     done = 0
-    for positions, logits in class_logits(model, tokenizer, items.texts, sequence_length):
+    for positions, logits in class_logits(model, tokenizer, rows):
         answers[positions] = logits[:, list(classes)].argmax(dim=1)
         done += len(positions)
-        yield done, len(items)
+        yield done, len(rows)
     return answers
 
 
@@ -68,5 +69,6 @@ def accuracy_steps(
     sequence_length: int,
 ) -> Generator[tuple[int, int], None, tuple[float, float]]:
     """:func:`answer_steps`, and :func:`accuracy_of` in the end."""
-    answers = yield from answer_steps(model, tokenizer, items, classes, sequence_length)
+    rows = rows_of(model, tokenizer, items, sequence_length)
+    answers = yield from answer_steps(model, tokenizer, rows, classes)
     return accuracy_of(answers, items)

@@ -20,8 +20,9 @@ def items_of_texts(items: LabelledText, answers: Tensor) -> Items:
     bits = "".join(
         "1" if answer == label else "0" for answer, label in zip(answers.tolist(), items.labels, strict=True)
     )
+    read = [items.texts, labels] if items.pairs is None else [items.texts, labels, items.pairs]
     width = (len(bits) + 3) // 4
-    return Items(digest=_digest(json.dumps([items.texts, labels]).encode()), right=f"{int(bits, 2):0{width}x}")
+    return Items(digest=_digest(json.dumps(read).encode()), right=f"{int(bits, 2):0{width}x}")
 
 
 def items_of_windows(windows: Tensor, nll: Tensor) -> Items:

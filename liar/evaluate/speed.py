@@ -1,46 +1,20 @@
-"""How fast a model is: the time of one forward of a fixed batch, taken a handful of times."""
+"""The clock: how long a model takes for a piece of work on its device, and the middle of many such times."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from liar.data.packing import longest_sequence
 from liar.models.adapter import execution_device
-from liar.results import Measured, Quartiles, Speed
+from liar.results import Quartiles
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
-
-_TOKENS = 128
-
-# A quick model is timed often, a slow one no longer than its reader wants to wait: two repeats are the least that have
-# quartiles, and the third tells a hiccup from the rule.
-_LEAST, _MOST = 3, 9
-_SECONDS = 0.4
-
-
-def speed_steps(loaded: LoadedModel, variant: Measured = "dense") -> Generator[tuple[int, int], None, Speed]:
-    """Yield (forwards done, forwards at most); return the median time of one and the distance of its quartiles.
-
-    The batch is one sequence of 128 tokens, or as many as the model has positions for. The first forward, which pays for
-    what later ones find ready, does not count. ``variant`` only labels the result.
-    """
-    length = min(_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer))
-    tokens = fixed_tokens(loaded, 1, length)
-    seconds_of_forward(loaded, tokens)
-    seconds: list[float] = []
-    while len(seconds) < _LEAST or (len(seconds) < _MOST and sum(seconds) < _SECONDS):
-        seconds.append(seconds_of_forward(loaded, tokens))
-        yield len(seconds), _MOST
-    middle = quartiles(seconds)
-    spread = middle.upper - middle.lower
-    return Speed(variant=variant, seconds=middle.median, spread=spread, tokens=length, repeats=len(seconds))
 
 
 def fixed_tokens(loaded: LoadedModel, sequences: int, length: int) -> Tensor:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 from transformers import DynamicCache
 
+from liar.data.packing import longest_sequence
 from liar.decode import last_logits
 from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
-from liar.results import SpeedComparison, Work
+from liar.results import Measured, Quartiles, Speed, SpeedComparison, SpeedGain, Work
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 BATCH = 16
 """Texts that a classifier reads at once, where it is not given one."""
+
+PROMPT_TOKENS = 256
+REPEATS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +32,70 @@ class Amount:
     tokens: int
 
 
-def turn_steps(
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two variants that took turns at reading: seconds of each, and how the second compares with the first."""
+
+    speeds: tuple[Speed, Speed]
+    gain: SpeedGain
+
+
+def prompt_length(loaded: LoadedModel, new_tokens: int = 0) -> int:
+    """:data:`PROMPT_TOKENS`, or as many as the model has positions for with ``new_tokens`` after them."""
+    return max(min(PROMPT_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer) - new_tokens), 1)
+
+
+def comparison_steps(
     dense: LoadedModel, pruned: LoadedModel, prompt_tokens: int, new_tokens: int, repeats: int
 ) -> Generator[tuple[int, int], None, list[SpeedComparison]]:
-    """Yield (turns done, all turns): one of the dense model, one of the pruned one, and again; ``repeats`` (at least two) each.
+    """Yield (turns done, all turns); return how fast both are at everything they do, see :func:`timed_turns`.
 
-    In a turn a language model reads a prompt into its cache and continues it greedily, whatever it says; any other model
-    reads one text of that length, then :data:`BATCH` at once. The first turn of either, which pays for what later ones find
-    ready, does not count.
+    A language model reads a prompt into its cache and continues it greedily, whatever it says; any other model reads one
+    text of that length, then :data:`BATCH` at once.
     """
-    amounts = _amounts(dense, prompt_tokens, new_tokens)
-    taken: dict[Work, tuple[list[float], list[float]]] = {work: ([], []) for work in amounts}
-    total = 2 * (repeats + 1)
-    for turn in range(total):
-        for work, seconds in _turn((dense, pruned)[turn % 2], amounts).items():
-            if turn >= 2:
-                taken[work][turn % 2].append(seconds)
-        yield turn + 1, total
+    amounts: dict[Work, Amount] = (
+        {"prompt": Amount(1, prompt_tokens), "decoding": Amount(1, new_tokens)}
+        if dense.is_language_model
+        else {"text": Amount(1, prompt_tokens), "batch": Amount(BATCH, prompt_tokens)}
+    )
+    taken = yield from timed_turns((dense, pruned), amounts, repeats)
     return [_comparison(work, amounts[work], *seconds) for work, seconds in taken.items()]
 
 
-def _amounts(loaded: LoadedModel, prompt_tokens: int, new_tokens: int) -> dict[Work, Amount]:
-    if loaded.is_language_model:
-        return {"prompt": Amount(1, prompt_tokens), "decoding": Amount(1, new_tokens)}
-    return {"text": Amount(1, prompt_tokens), "batch": Amount(BATCH, prompt_tokens)}
+def reading_steps(
+    models: Mapping[Measured, LoadedModel],
+) -> Generator[tuple[int, int], None, Pair]:
+    """Yield (turns done, all turns); return how fast two ``models`` read one prompt or text, and the second beside the first.
+
+    It is what :func:`comparison_steps` times first, and nothing else.
+    """
+    than, variant = models
+    loaded = list(models.values())
+    work: Work = "prompt" if loaded[0].is_language_model else "text"
+    tokens = prompt_length(loaded[0])
+    taken = yield from timed_turns(loaded, {work: Amount(1, tokens)}, REPEATS)
+    first, second = taken[work]
+    gain = SpeedGain(variant=variant, than=than, work=work, tokens=tokens, repeats=REPEATS, gain=_gain(first, second))
+    return Pair((_speed(than, tokens, first), _speed(variant, tokens, second)), gain)
+
+
+def timed_turns(
+    models: Sequence[LoadedModel], amounts: Mapping[Work, Amount], repeats: int
+) -> Generator[tuple[int, int], None, dict[Work, list[list[float]]]]:
+    """Yield (turns done, all turns): one of each model, and again, ``repeats`` (at least two) each.
+
+    Returns for each work the seconds of each model in its turns. The first turn of each, which pays for what later ones find
+    ready, does not count.
+    """
+    taken: dict[Work, list[list[float]]] = {work: [[] for _ in models] for work in amounts}
+    total = len(models) * (repeats + 1)
+    for turn in range(total):
+        number = turn % len(models)
+        for work, seconds in _turn(models[number], amounts).items():
+            if turn >= len(models):
+                taken[work][number].append(seconds)
+        yield turn + 1, total
+    return taken
 
 
 def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, float]:
@@ -70,7 +114,10 @@ def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, flo
             logits.append(last_logits(loaded.model, logits.pop().argmax().view(1, 1), cache))
 
     reading = seconds_of(lambda: logits.append(last_logits(loaded.model, prompt, cache)), prompt.device)
-    return {"prompt": reading, "decoding": seconds_of(write, prompt.device)}
+    seconds: dict[Work, float] = {"prompt": reading}
+    if "decoding" in amounts:
+        seconds["decoding"] = seconds_of(write, prompt.device)
+    return seconds
 
 
 def _comparison(work: Work, amount: Amount, dense: list[float], pruned: list[float]) -> SpeedComparison:
@@ -81,5 +128,21 @@ def _comparison(work: Work, amount: Amount, dense: list[float], pruned: list[flo
         tokens=amount.tokens,
         dense=quartiles([tokens / seconds for seconds in dense]),
         pruned=quartiles([tokens / seconds for seconds in pruned]),
-        gain=quartiles([before / after for before, after in zip(dense, pruned, strict=True)]),
+        gain=_gain(dense, pruned),
+    )
+
+
+def _gain(first: Sequence[float], second: Sequence[float]) -> Quartiles:
+    """How many times as fast the second was, turn by turn."""
+    return quartiles([before / after for before, after in zip(first, second, strict=True)])
+
+
+def _speed(variant: Measured, tokens: int, seconds: Sequence[float]) -> Speed:
+    middle = quartiles(seconds)
+    return Speed(
+        variant=variant,
+        seconds=middle.median,
+        spread=middle.upper - middle.lower,
+        tokens=tokens,
+        repeats=len(seconds),
     )

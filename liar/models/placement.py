@@ -57,6 +57,11 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) -> int:
+    """The covariances of a site of a model in ``dtype``: of one kind, or of both with ``norm_aware``."""
+    return (1 + norm_aware) * channels**2 * torch.promote_types(dtype, torch.float32).itemsize
+
+
 def place(parameters: int, dtype: torch.dtype, device: torch.device) -> Placement:
     """Whether the weights can stay on ``device`` or have to be streamed through it from the host.
 

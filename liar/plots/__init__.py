@@ -1,14 +1,13 @@
 """Figures: results and forecasts in, plotly figures out, for the page and for reports. Pure: nothing is written here."""
 
 from liar.plots.comparison import comparison_heatmap
-from liar.plots.heatmap import colour_limits, error_heatmap
+from liar.plots.heatmap import error_heatmap
 from liar.plots.masks import mask_heatmap
 from liar.plots.metrics import metric_bars
 from liar.plots.site import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.plots.tradeoff import pareto_figure, ratio_figure
 
 __all__ = [
-    "colour_limits",
     "comparison_heatmap",
     "error_heatmap",
     "mask_heatmap",

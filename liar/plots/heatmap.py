@@ -11,14 +11,19 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, drawing, title
-from liar.reading import errors_of
+from liar.reading import error_words, errors_of
 from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
-from liar.view import HeatmapView
+from liar.view import HeatmapView, Scale
 
 DECADES = 2.0
-"""Length of the colour scale below the largest error. A site that a few massive tokens dominate has an error so small
+"""Length of a fitted colour scale below the largest error. A site that a few massive tokens dominate has an error so small
 that it would take the colours from all others; it is drawn in the darkest one."""
+
+SAME_ERRORS: dict[Scale, tuple[float, float]] = {"log": (1e-3, 1.0), "linear": (0.0, 1.0)}
+SAME_DIFFERENCES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linear": (-1.0, 1.0)}
+"""Ends of the scale that stays as it is while recipes change. An error of 1 is all of a site's output, whatever the model; a
+difference on the log scale is a ratio."""
 
 DEFAULT_VIEW = HeatmapView()
 
@@ -45,15 +50,14 @@ def error_heatmap(
     sites: Sequence[SiteReport],
     view: HeatmapView = DEFAULT_VIEW,
     *,
-    limits: tuple[float, float] | None = None,
     selected: str = "",
+    recipe: str = "",
 ) -> go.Figure:
     """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
 
     A difference shows the first reconstruction against the second, as a ratio of errors on the log scale and as a
-    subtraction on the linear one. ``limits`` pins the ends of the colour scale, in the unit of what is shown;
-    :func:`colour_limits` otherwise. ``customdata`` of a cell is its words and the name of its site; ``selected`` names
-    the site to outline. Quick enough to follow a slider.
+    subtraction on the linear one. ``customdata`` of a cell is its words and the name of its site; ``selected`` names the
+    site to outline, ``recipe`` is kept as ``layout.meta.recipe``. Quick enough to follow a slider.
     """
     kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
@@ -73,7 +77,8 @@ def error_heatmap(
             "constrain": "domain",
             "title": {"text": "layer", "standoff": 4, "font": FONT},
         },
-        "coloraxis": _coloraxis(view, limits or colour_limits(sites, view), -62 / drawn),
+        "coloraxis": _coloraxis(view, colour_limits(sites, view), -62 / drawn),
+        "meta": {"recipe": recipe},
         "annotations": [
             title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
         ],
@@ -115,9 +120,11 @@ def error_heatmap(
 
 
 def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float, float]:
-    """Ends of the colour scale, in the unit of what is shown: they depend on every reconstruction of ``sites``, not on
-    the strip, so that views of the same sites compare.
+    """Ends of the colour scale, in the unit of what is shown. By default always the same, so that recipes compare by their
+    colours. Fitted ones depend on every reconstruction of ``sites``, not on the strip, so that views of the same sites compare.
     """
+    if view.colours == "same":
+        return (SAME_DIFFERENCES if view.difference else SAME_ERRORS)[view.scale]
     errors = [list(errors_of(site, view.weighting).values()) for site in sites]
     if view.difference and view.scale == "log":
         ratios = [max(*values, SMALLEST_ERROR) / max(min(values), SMALLEST_ERROR) for values in errors]
@@ -146,7 +153,7 @@ def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction)
         return _colour(errors_of(site, view.weighting)[name], view)
 
     mean = fmean(errors_of(site, view.weighting)[name] for site in sites) if sites else 0.0
-    return _Strip(f"<b>{name}</b>  mean {mean:.3g}", value, lambda site: _site_words(site, name))
+    return _Strip(f"<b>{name}</b>  mean {error_words(mean)}", value, lambda site: _site_words(site, name))
 
 
 def _difference(
@@ -222,8 +229,8 @@ def _outlines(axis: str, layer: int, row: int) -> list[dict[str, Any]]:
 
 def _site_words(site: SiteReport, name: Reconstruction) -> str:
     return (
-        f"<b>{site.name}</b>, {name}<br>error {site.error[name]:.4g} of the output's energy"
-        f"<br>norm-aware error {site.norm_aware_error[name]:.4g}<br>{_kept_words(site)}"
+        f"<b>{site.name}</b>, {name}<br>error {error_words(site.error[name])} of the output's energy"
+        f"<br>norm-aware error {error_words(site.norm_aware_error[name])}<br>{_kept_words(site)}"
     )
 
 

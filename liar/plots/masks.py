@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log10
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from liar.plots.frame import SMALLEST_ERROR, STANDOFF, empty, framed, title
+from liar.results import MaskCell
 from liar.spec import Criterion, Reconstruction
 from liar.words import metric_value
-
-if TYPE_CHECKING:  # the cells come with torch, the figure without
-    from liar.mask_table import MaskCell
 
 
 def mask_heatmap(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from liar.atlas import RATIOS, SiteAtlas
 from liar.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, drawing, title
-from liar.reading import errors_of
+from liar.reading import NO_ERROR, errors_of
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
@@ -58,7 +58,7 @@ def site_errors(
         {
             "type": "scatter",
             "x": ratios,
-            "y": _positive(curves[name]) if scale == "log" else curves[name],
+            "y": _positive(curves[name], NO_ERROR) if scale == "log" else curves[name],
             "mode": "lines+markers" if site.bundles <= _FEW else "lines",
             "name": name,
             "marker": {"size": 5},
@@ -218,6 +218,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "zeroline": False,
         "fixedrange": True,
         "constrain": "domain",
+        "constraintoward": "left",  # the square stands below its title
         "tickvals": [middle for _, middle in shown],
         "ticktext": [name for name, _ in shown],
         "tickfont": FONT,
@@ -239,6 +240,8 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
             "lenmode": "pixels",
             "len": _PLOT,
             "thickness": 10,
+            "x": 0,
+            "xanchor": "left",
             "y": 0,
             "ypad": 30,
             "yanchor": "top",
@@ -250,7 +253,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     }
     layout: dict[str, Any] = {
         "xaxis": axis,
-        "yaxis": {**axis, "autorange": "reversed", "scaleanchor": "x", "tickangle": -90},
+        "yaxis": {**axis, "constraintoward": "top", "autorange": "reversed", "scaleanchor": "x", "tickangle": -90},
         "shapes": [{**line, "line": {"color": "black", "width": 2}} for line in divider],
         "annotations": [title(f"<b>Correlation</b>  {size} of {site.channels:,} channels")],
     }
@@ -293,7 +296,7 @@ def _curves(
 
 
 def _error_range(lines: Sequence[dict[str, Any]], scale: Scale) -> dict[str, Any]:
-    values = [value for line in lines for value in line["y"] if value]
+    values = [value for line in lines for value in line["y"] if value and value >= NO_ERROR]
     if scale == "linear" or not values:
         return {"rangemode": "tozero"}
     top = np.log10(max(values))
@@ -329,8 +332,9 @@ def _short(values: NDArray[np.floating[Any]]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def _positive(values: Sequence[float]) -> list[float | None]:
-    return [value if value > 0 else None for value in values]
+def _positive(values: Sequence[float], least: float = 0.0) -> list[float | None]:
+    """What a logarithmic axis can show."""
+    return [value if value > least else None for value in values]
 
 
 def _units(site: Site) -> str:

@@ -21,7 +21,7 @@ from liar.plots.frame import (
     empty,
     framed,
 )
-from liar.results import Evaluation, RunResult, Variant
+from liar.results import Evaluation, Quartiles, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
 from liar.words import count, metric_value, sample
@@ -30,12 +30,12 @@ if TYPE_CHECKING:  # the cells come with torch, the figures without
     pass
 
 Run = RunResult | RunSummary
-Cost = Literal["parameters", "bytes", "seconds"]
+Cost = Literal["parameters", "bytes", "time"]
 
 COSTS: Mapping[Cost, str] = {
     "parameters": "Parameters",
     "bytes": "Size of the weights",
-    "seconds": "Time of one forward",
+    "time": "Time to read",
 }
 """What the metric can be drawn against."""
 
@@ -127,11 +127,12 @@ def _over_ratio(line: _Line, task: Task, variant: Variant, selected: str) -> go.
 def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *, selected: str = "") -> go.Figure:
     """``task`` against ``cost``: every run and the dense model, and the front that nothing beats in both at once.
 
-    Runs that do not know their cost are left out. ``customdata`` and ``selected`` are as in :func:`ratio_figure`.
+    Runs that do not know their cost are left out. A time has whiskers from quartile to quartile. ``customdata`` and
+    ``selected`` are as in :func:`ratio_figure`.
     """
     lines = [known for line in _lines(runs, task) if (known := _with_cost(line, cost)).runs]
     if not lines:
-        return empty("No run has timed its model yet." if cost == "seconds" else "No run has measured this yet.")
+        return empty("No run has timed its models in turns yet." if cost == "time" else "No run has measured this yet.")
     figure = go.Figure()
     points: list[tuple[float, float]] = []
     first = lines[0].runs[0]
@@ -145,6 +146,8 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
             for run, item, paid in zip(line.runs, measured, prices, strict=True)
         ]
         figure.add_trace(_marks(replace(line, dash=None), line.runs, prices, measured, words, selected))
+        if cost == "time":
+            figure.data[-1].error_x = _spread(line.runs)
     if dense is not None and price is not None:
         points.append((price, dense.value))
         figure.add_trace(
@@ -171,7 +174,7 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
     )
     figure.data = (figure.data[-1], *figure.data[:-1])  # the front lies under the marks
     figure.update_xaxes(
-        title={"text": _COST_AXES[cost], "font": FONT, "standoff": 6}, tickformat="" if cost == "seconds" else "~s"
+        title={"text": _COST_AXES[cost], "font": FONT, "standoff": 6}, tickformat=".0%" if cost == "time" else "~s"
     )
     _metric_axis(figure, runs, task)
     return _plot(figure)
@@ -191,14 +194,39 @@ def pareto_front(points: Sequence[tuple[float, float]], *, lower_is_better: bool
 _COST_AXES: Mapping[Cost, str] = {
     "parameters": "parameters left",
     "bytes": "bytes of the weights",
-    "seconds": "milliseconds of one forward",
+    "time": "time to read, relative to the dense model",
 }
 
 
+def _gain(run: Run) -> Quartiles | None:
+    """How many times as fast the reconstructed model was as the dense one; None where they took no turns."""
+    return next((item.gain for item in run.gains if (item.than, item.variant) == ("dense", "reconstructed")), None)
+
+
+def _spread(runs: Sequence[Run]) -> dict[str, Any]:
+    """Whiskers from quartile to quartile of the times that :func:`_cost` gives."""
+    gains = [gain for run in runs if (gain := _gain(run))]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [1 / gain.lower - 1 / gain.median for gain in gains],
+        "arrayminus": [1 / gain.median - 1 / gain.upper for gain in gains],
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
 def _cost(run: Run, variant: Variant, cost: Cost) -> float | None:
-    """In the unit of the axis; None where the run does not know."""
-    if cost == "seconds":
-        return next((1000 * speed.seconds for speed in run.speeds if speed.variant == variant), None)
+    """In the unit of the axis; None where the run does not know.
+
+    Of times only the share of the dense model's is drawn: runs were done in different hours, and seconds of one and another
+    cannot be compared.
+    """
+    if cost == "time":
+        gain = _gain(run)
+        if gain is None:
+            return None
+        return 1.0 if variant == "dense" else 1 / gain.median
     parameters = run.totals.parameters_before if variant == "dense" else run.totals.parameters_after
     if cost == "parameters":
         return parameters
@@ -207,8 +235,8 @@ def _cost(run: Run, variant: Variant, cost: Cost) -> float | None:
 
 
 def _cost_words(paid: float, cost: Cost) -> str:
-    if cost == "seconds":
-        return f"{paid:.1f} ms a forward"
+    if cost == "time":
+        return f"{100 * paid:.0f} % of the time of the dense model"
     return f"{count(round(paid))} parameters" if cost == "parameters" else f"{paid / 1e6:,.1f} MB of weights"
 
 

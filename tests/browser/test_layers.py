@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, redrawn
+from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, redrawn, slide
 
 FIGURES = ("errors", "scores", "units", "spectrum", "correlations")
 
@@ -23,6 +23,12 @@ _OUTLINED = """(layer) => {
   return shapes.every(({ x0 }) => x0 === layer - 0.5) && new Set(shapes.map(({ yref }) => yref)).size === 4;
 }"""
 """Whether each of the four strips has its outline at this layer."""
+
+_ENDS = """() => {
+  const axis = document.querySelector('#heatmap .js-plotly-plot').layout.coloraxis;
+  return [axis.cmin, axis.cmax];
+}"""
+"""Ends of the colour scale."""
 
 
 @pytest.fixture
@@ -68,6 +74,26 @@ def test_each_view_is_drawn_and_goes_into_the_address(layers: Page) -> None:
     expect(layers.locator("#heatmap-table caption")).to_contain_text("Norm-aware error")
     for choice in ("show=none-least-squares", "scale=linear", "weighting=norm-aware"):
         expect(layers).to_have_url(re.compile(choice))
+
+
+def test_the_longest_choice_of_what_to_show_does_not_run_under_its_arrow(layers: Page) -> None:
+    dropdown(layers, "Show", "difference of none and least-squares")
+    words = "(input) => [input.scrollWidth - input.clientWidth, input.getBoundingClientRect().right]"
+    cut, right = layers.get_by_label("Show", exact=True).evaluate(words)
+    arrow = layers.locator("#heatmap-controls .icon-wrap").first.bounding_box()
+    assert arrow is not None
+    assert cut <= 0
+    assert right <= arrow["x"]
+
+
+def test_colours_stay_while_recipes_change_unless_they_are_fitted(layers: Page) -> None:
+    before, same = drawn(layers, "#heatmap"), layers.evaluate(_ENDS)
+    slide(layers, "#ratio", 0.1)
+    before = redrawn(layers, "#heatmap", before)
+    assert layers.evaluate(_ENDS) == same
+    layers.get_by_label("Fit", exact=True).check()
+    expect(layers).to_have_url(re.compile("colours=fit"))
+    layers.wait_for_function(f"([low, high]) => ({_ENDS})()[1] < high", arg=same)
 
 
 def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_lets_it_go(layers: Page) -> None:

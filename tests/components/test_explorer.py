@@ -66,7 +66,7 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
     assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
     assert visitor.sees(page.address) == PruneSpec(ratio=0.25, evaluate=("perplexity",)).to_query()
-    assert "shown before" in visitor.sees(page.banner)
+    assert "Still the run of another recipe" in visitor.sees(page.provenance.line)
     assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
     assert visitor.sees(page.accuracy.table) == measures
     assert "the recipe differs" in visitor.sees(page.takeaway.difference), "whoever listens to the recipe has heard"
@@ -78,7 +78,7 @@ def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
     visitor.sets(page.recipe.ratio, 0.25)
     visitor.sets(page.recipe.ratio, run.spec.ratio)
     assert "Measured" in visitor.sees(page.verdict.text)
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
     assert visitor.sees(page.takeaway.difference) == ""
 
 
@@ -92,7 +92,7 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     assert "77.7" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.takeaway.spec) == other.spec
     assert visitor.sees(page.layers.table).count("data-site=") == 30
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
     studio: Studio, run: RunResult, control: str, value: Any, event: str, said: str
 ) -> None:
     page, visitor = opened(studio)
-    seen = [page.verdict.text, page.layers.table, page.address, page.banner, page.accuracy.table]
+    seen = [page.verdict.text, page.layers.table, page.address, page.provenance.line, page.accuracy.table]
     before = [visitor.sees(component) for component in seen]
     visitor.sets(page.recipe.controls[control], value, event)
     assert said in visitor.sees(page.line)
@@ -124,6 +124,8 @@ def test_a_recipe_without_a_forecast_says_why(studio: Studio, run: RunResult) ->
     assert "would leave layers.0.attention without units" in visitor.sees(page.line)
     assert visitor.state(page.bus.spec).ratio == 0.9, "it is the recipe all the same"
     assert "ratio=0.9" in visitor.sees(page.address)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "would leave layers.0.attention without units" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.ratio, 0.3)
     assert visitor.sees(page.line) == ""
 
@@ -177,6 +179,55 @@ def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Stu
     visitor.does(page.layers.table, "select", {"site": "layers.2.ffn"})
     assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
     assert "ratio=0.25" in visitor.sees(page.address)
+
+
+@pytest.mark.parametrize("query", ["", "separator=auto&seed=7", "separator=auto&seed=7&site=layers.1.ffn"])
+def test_the_headline_never_speaks_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
+    """Chosen or linked, known or not: what still shows the run of before says so, and in its own place."""
+    page, visitor = opened(studio, query)
+    if not query:
+        visitor.sets(page.recipe.seed, 7, "blur")
+    spec = visitor.state(page.bus.spec)
+    assert spec.seed == 7
+    assert f'data-recipe="{spec.key}"' in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "seed 7" in visitor.sees(page.verdict.text)
+    assert "Measured" not in visitor.sees(page.verdict.text)
+    for below in (page.layers.heading, page.provenance.line):
+        assert f'data-recipe="{run.spec.key}" data-chosen="{spec.key}"' in visitor.sees(below)
+        assert "Still the run of another recipe (demo/smollm2-135m" in visitor.sees(below)
+
+
+@pytest.mark.parametrize("query", ["", "model=somebody/else", "model=somebody/else&site=layers.1.ffn"])
+def test_of_another_model_that_nobody_knows_nothing_is_shown(studio: Studio, run: RunResult, query: str) -> None:
+    page, visitor = opened(studio, query)
+    if not query:
+        visitor.sets(page.recipe.model, "somebody/else")
+    assert "somebody/else: 50 %" in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert visitor.sees(page.layers.plot) is None
+    for below in (page.layers.heading, page.layers.table, page.provenance.line):
+        assert "data-recipe" not in visitor.sees(below)
+
+
+def test_the_heatmap_says_itself_whether_it_was_measured(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Predicted"), (run.spec.ratio, "Measured")):
+        visitor.sets(page.recipe.ratio, ratio)
+        assert f">{origin}</span></h3>" in visitor.sees(page.layers.heading)
+        assert f'data-recipe="{visitor.state(page.bus.spec).key}"' in visitor.sees(page.layers.heading)
+        assert "another recipe" not in visitor.sees(page.layers.heading)
+
+
+def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
+    """Without a run of before, the forecast of another recipe must not stay."""
+    studio.atlases.save(tiny_atlas(default_spec()))
+    page, visitor = opened(studio)
+    assert "Predicted" in visitor.sees(page.layers.heading)
+    visitor.sets(page.recipe.model, "somebody/else")
+    assert "Predicted" not in visitor.sees(page.layers.heading)
+    assert visitor.sees(page.layers.plot) is None
+    assert visitor.sees(page.layers.table) == ""
 
 
 def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
@@ -310,7 +361,7 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
     page, visitor = opened(studio)
     assert visitor.prop(page.explorer.calibrate_button, "visible") is True
     assert "“Calibrate” reads it once" in visitor.sees(page.line)
-    assert "No run is stored yet" in visitor.sees(page.verdict.text)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.criterion, "wanda")
     assert models == []
 

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from components.layers import LayersPanel
 from components.studio import Bus
 from liar.forecast import forecast
-from liar.results import SiteReport
+from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
 from tests.fakes import language_run, tiny_atlas
@@ -37,16 +37,17 @@ class Page:
         assert function.fn
         return function.fn(*inputs)
 
-    def draw(self, view: View, *, known: bool = True, measured: SiteReport | None = None) -> dict[Block, Any]:
+    def draw(self, view: View, *, known: bool = True, run: RunResult | None = None) -> dict[Block, Any]:
         atlas = tiny_atlas(SPEC)
-        chart = atlas.site(view.site) if known else None
-        return self.panel.draw(forecast(SPEC, atlas).sites, view, chart=chart, measured=measured, spec=SPEC)
+        outcome = run or forecast(SPEC, atlas)
+        return self.panel.draw(outcome, view, atlas if known else None, "Measured" if run else "Predicted", SPEC)
 
 
 @pytest.fixture
 def page() -> Page:
     atlas = tiny_atlas(SPEC)
-    studio: Any = SimpleNamespace(atlases=SimpleNamespace(find=lambda spec: atlas))
+    nothing = SimpleNamespace(load=lambda key: None, find=lambda key: None)
+    studio: Any = SimpleNamespace(atlases=SimpleNamespace(find=lambda spec: atlas), store=nothing, jobs=nothing)
     with gr.Blocks() as blocks:
         bus = Bus(SPEC, View(), "")
         panel = LayersPanel(studio, bus, language_run())
@@ -67,13 +68,6 @@ def test_drawing_fills_only_what_the_panel_declares(page: Page, site: str, known
     assert updates[page.panel.inspector.body]["visible"] is (site in ("layers.1.ffn", "layers.1.attention"))
 
 
-def test_a_result_is_shown_without_knowing_the_visitor(page: Page) -> None:
-    updates = page.panel.show(language_run())
-    assert set(updates) <= set(page.panel.outputs)
-    assert "layer 0 FFN" in updates[page.panel.sentence]
-    assert "Click a cell" in updates[page.panel.inspector.hint]
-
-
 def test_the_table_is_the_heatmap_in_words(page: Page) -> None:
     table = page.draw(View(site="layers.1.ffn"))[page.panel.table]
     assert table.count("data-site=") == 6
@@ -91,12 +85,10 @@ def test_without_an_atlas_the_units_are_still_there(page: Page) -> None:
 
 
 def test_predicted_and_measured_stand_side_by_side(page: Page) -> None:
-    measured = (
-        forecast(SPEC, tiny_atlas(SPEC))
-        .sites[3]
-        .model_copy(update={"error": {"none": 0.5, "bias": 0.4, "liar": 0.123, "least-squares": 0.1}})
-    )
-    both = page.draw(View(site="layers.1.ffn"), measured=measured)[page.panel.inspector.words]
+    sites = forecast(SPEC, tiny_atlas(SPEC)).sites
+    sites[3] = sites[3].model_copy(update={"error": {"none": 0.5, "bias": 0.4, "liar": 0.123, "least-squares": 0.1}})
+    run = language_run().model_copy(update={"spec": SPEC, "sites": sites})
+    both = page.draw(View(site="layers.1.ffn"), run=run)[page.panel.inspector.words]
     assert "Predicted" in both
     assert "<td>0.123</td>" in both
     assert "Measured" not in page.draw(View(site="layers.1.ffn"))[page.panel.inspector.words]
@@ -106,7 +98,7 @@ def test_a_stored_site_of_any_name_stays_text(page: Page) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     run = language_run()
     run = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": nasty})]})
-    updates = page.panel.show(run)
+    updates = page.draw(View(), run=run)
     assert all(nasty not in value for value in updates.values() if isinstance(value, str))
 
 
@@ -137,9 +129,9 @@ def test_site_and_view_follow_each_other(page: Page) -> None:
 
 def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
     view = View(tab="layers", layout="full", site="layers.1.ffn")
-    for control in (page.panel.show_control, page.panel.scale, page.panel.weighting):
-        changed = page.fire(control, "input", view, "bias-liar", "linear", "norm-aware", into=page.bus.view)
-        expected = {"show": "bias-liar", "scale": "linear", "weighting": "norm-aware"}
+    for control in (page.panel.show_control, page.panel.scale, page.panel.weighting, page.panel.fit):
+        changed = page.fire(control, "input", view, "bias-liar", "linear", "norm-aware", True, into=page.bus.view)
+        expected = {"show": "bias-liar", "scale": "linear", "weighting": "norm-aware", "colours": "fit"}
         assert changed == view.model_copy(update=expected)
 
 
@@ -149,8 +141,25 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
 def test_the_fields_say_the_edits_of_the_selected_site(page: Page) -> None:
     inspector = page.panel.inspector
     first, second = inspector.fill(SPEC, "layers.0.ffn"), inspector.fill(SPEC, "layers.1.ffn")
-    assert (first[inspector.own_ratio], first[inspector.ratio], first[inspector.keep]) == (False, SPEC.ratio, "1-2")
+    lost = share_lost(SPEC, "layers.0.ffn")
+    assert lost != SPEC.ratio, "the allocation spreads the ratio"
+    assert (first[inspector.own_ratio], first[inspector.ratio], first[inspector.keep]) == (False, lost, "1-2")
     assert (second[inspector.own_ratio], second[inspector.ratio], second[inspector.keep]) == (True, 0.25, "")
+
+
+def test_the_ratio_of_a_site_is_what_it_lost_until_somebody_decides_another(page: Page) -> None:
+    inspector, less = page.panel.inspector, SPEC.model_copy(update={"ratio": 0.2})
+    filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
+    followed = inspector.follow(less, "layers.0.ffn", filled, False)
+    assert followed == {inspector.ratio: share_lost(less, "layers.0.ffn")}, "what is typed in the other fields stays"
+    assert inspector.ratio not in inspector.follow(less, "layers.0.ffn", filled, True)
+    unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
+    assert inspector.fill(unknown, "layers.0.attention")[inspector.ratio] == 0.9
+
+
+def share_lost(spec: PruneSpec, name: str) -> float:
+    report = next(found for found in forecast(spec, tiny_atlas(SPEC)).sites if found.name == name)
+    return round(1 - report.kept / report.units, 2)
 
 
 def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:

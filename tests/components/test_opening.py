@@ -69,14 +69,14 @@ def test_a_link_opens_its_stored_run(page: Page) -> None:
     assert "sentiment accuracy" in visitor.sees(page.verdict.text)
     assert "sentiment" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.bus.shown) == run.spec.key
-    assert visitor.sees(page.banner) == ""
+    assert "another" not in visitor.sees(page.provenance.line)
 
 
 def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(page: Page) -> None:
     visitor = visit(page, "separator=auto&ratio=0.3")
     assert visitor.sees(page.recipe.ratio) == 0.3
     assert "Predicted" in visitor.sees(page.verdict.text)
-    assert "shown before" in visitor.sees(page.banner)
+    assert "another recipe" in visitor.sees(page.provenance.line)
     assert visitor.state(page.bus.spec) == PruneSpec(ratio=0.3, evaluate=("perplexity",))
     assert visitor.state(page.bus.shown) == language_run().spec.key
 

@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from components.profile import LOCAL, PUBLIC, Profile
 from components.studio import Bus
 from components.takeaway import Format, TakeawayPanel
-from liar.export import as_command, as_python, sites_csv
+from liar.export import as_command, as_python, program_here, sites_csv
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -34,9 +35,13 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    return page_of(LOCAL, tmp_path, monkeypatch)
+
+
+def page_of(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    studio: Any = SimpleNamespace(store=store)
+    studio: Any = SimpleNamespace(store=store, profile=profile)
     with gr.Blocks():
         panel = TakeawayPanel(studio, Bus(PruneSpec(), View(), ""), None)
         panel.wire()
@@ -47,8 +52,14 @@ def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
     run = classifier_run(seed=3)
     updates = page.panel.show(run)
     assert set(updates) <= set(page.panel.outputs)
-    assert updates[page.panel.command] == as_command(run.spec)
+    assert updates[page.panel.command] == as_command(run.spec, program_here())
     assert updates[page.panel.python] == as_python(run.spec)
+
+
+def test_a_public_page_says_nothing_of_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = classifier_run()
+    panel = page_of(PUBLIC, tmp_path, monkeypatch).panel
+    assert panel.show(run)[panel.command] == as_command(run.spec)
 
 
 def test_files_wait_until_they_are_asked_for(page: Page) -> None:

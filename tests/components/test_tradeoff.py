@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,7 @@ from components.profile import LOCAL, PUBLIC
 from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
-from liar.events import Evaluated, Progress
-from liar.mask_table import MaskCell
+from liar.events import Progress
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -242,31 +240,6 @@ def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, c
     assert asked == []
 
 
-# -- the table of masks -------------------------------------------------------------------------------------------------
-
-
-def test_cells_appear_one_by_one_beside_the_dense_model(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    def steps(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
-        yield Progress("calibrate", 0, 4, "One calibration for all runs")
-        yield Evaluated(language_run().evaluations[0])
-        for criterion in criteria:
-            for name in reconstructions:
-                yield MaskCell(
-                    criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=42.4, stderr=2, n=20
-                )
-
-    monkeypatch.setattr("liar.mask_table.mask_table_steps", steps)
-    masks = page.panel.masks
-    updates = list(masks.compute(page.spec, ["obs", "wanda"], ["liar", "none"], REQUEST))
-    last = next(update for update in reversed(updates) if masks.plot in update)
-    (grid,) = last[masks.plot]["value"].data
-    assert list(grid.y) == ["wanda", "obs"], "in the order of the registry, whatever was clicked first"
-    assert all("42.4" in text for line in grid.text for text in line)
-    assert "perplexity 16.2 ± 0.8" in last[masks.words]
-    assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
-    assert "Done: 2 criteria under 2 reconstructions." in str(updates[-1][masks.work.status])
-
-
 def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: Any) -> None:
     leave = Event()
 
@@ -291,12 +264,6 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
     assert list(work.resume(page.panel._watch, id, REQUEST)) == [{work.status: gr.skip()}], "it has ended"
-
-
-def test_a_table_without_rows_starts_nothing(page: Page) -> None:
-    masks = page.panel.masks
-    (only,) = masks.compute(page.spec, [], ["none"], REQUEST)
-    assert "at least one criterion" in only[masks.work.status]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from components.generations import GenerationsPanel
 from components.layers import LayersPanel
 from components.layout import layout_marker, layout_switch
 from components.opening import Opening, first_run
+from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
@@ -46,7 +47,7 @@ class Page:
     generations: GenerationsPanel
     takeaway: TakeawayPanel
     address: gr.HTML
-    banner: gr.HTML
+    provenance: Provenance
 
     @property
     def line(self) -> gr.HTML:
@@ -60,14 +61,14 @@ def build_page(studio: Studio) -> Page:
     with gr.Blocks() as blocks:
         bus = Bus(spec, view, spec.key if result else "")
         layout, remembered = layout_switch(view.layout)
-        address, marker, tabs, banner = address_bar(), layout_marker(view), gr.Tabs(), gr.HTML("")
+        address, marker, tabs, provenance = address_bar(), layout_marker(view), gr.Tabs(), Provenance(result)
         recipe = Recipe(spec, studio.profile)
         apply = Apply(studio, bus, recipe)
         explorer = Explorer(studio, bus, recipe)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
         accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
         generations = GenerationsPanel(studio, bus, result)
-        explorer.wire(verdict, layers, [accuracy, generations, takeaway], banner, apply.status, address)
+        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], apply.status, address)
         apply.wire(explorer)
         layers.wire()
         takeaway.wire()
@@ -88,7 +89,7 @@ def build_page(studio: Studio) -> Page:
         generations,
         takeaway,
         address,
-        banner,
+        provenance,
     )
 
 

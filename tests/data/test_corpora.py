@@ -17,13 +17,15 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from liar.data import calibration_batches, evaluation_windows
+from liar.data.corpora import calibration_text
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
 from liar.data.splits import split_of
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.models.catalog import load_model
+from liar.results import CalibrationText
 from liar.spec import Separator
-from tests.tiny import LETTERS, classifier, encoder, language_model, tokenizer
+from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer
 
 EOS = 3
 
@@ -106,7 +108,7 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids are those of one long text, rows as they are, empty ones too: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
-    monkeypatch.setattr("liar.data.texts._open_hub", lambda source, split: Dataset.from_dict({"text": rows}))
+    monkeypatch.setattr("liar.data.texts._open_hub", lambda *_: ("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
     measured = evaluation_windows(loaded, data="wikitext:wikitext-2-raw-v1", limit=6, sequence_length=32)
@@ -147,6 +149,57 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
     for batch in batches:
         letters = batch["attention_mask"].sum(dim=1) - 2
         assert torch.equal(batch["labels"], letters % 2)  # odd is negative, which this model has in second place
+
+
+def test_labels_that_may_mean_two_classes_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "stars.csv"
+    path.write_text("text,label\n" + "\n".join(f"a b c,{n % 3 + 1}" for n in range(60)))
+    assert all("labels" not in batch for batch in calibration_batches(str(path), classifier(tuple("12345")), 200, 8, 0))
+    assert all("labels" in batch for batch in calibration_batches(str(path), classifier(tuple("123")), 200, 8, 0))
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> str:
+    path = tmp_path / "pairs.csv"
+    rows = [f"{' '.join('a' * (n % 7 + 1))},{' '.join('b' * (n % 5 + 1))},{n % 2}" for n in range(40)]
+    path.write_text("\n".join(["premise,hypothesis,label", *rows]))
+    return str(path)
+
+
+def test_both_texts_of_a_pair_are_read_with_their_types(pairs: str) -> None:
+    loaded = pair_classifier()
+    for batch in calibration_batches(pairs, loaded, 300, 10, seed=0):
+        real = batch["attention_mask"].bool()
+        second = batch["input_ids"] == loaded.tokenizer.convert_tokens_to_ids("b")
+        assert second.any(dim=1).all()
+        assert torch.equal(batch["token_type_ids"][second], torch.ones_like(batch["token_type_ids"][second]))
+        assert not batch["token_type_ids"][~real].any()
+        first = batch["input_ids"] == loaded.tokenizer.convert_tokens_to_ids("a")
+        assert not batch["token_type_ids"][first].any()
+
+
+def test_types_reach_neither_a_model_without_them_nor_single_texts(pairs: str, text: str) -> None:
+    one_type = pair_classifier()
+    one_type.model.config.type_vocab_size = 1
+    assert all("token_type_ids" not in batch for batch in calibration_batches(pairs, one_type, 300, 10, seed=0))
+    assert all("token_type_ids" not in batch for batch in calibration_batches(text, pair_classifier(), 300, 10, seed=0))
+
+
+def test_a_language_model_reads_a_pair_as_one_text(pairs: str) -> None:
+    loaded = language_model()
+    [batch] = calibration_batches(pairs, loaded, 32, 32, seed=0)
+    assert {"a", "b"} <= set(loaded.tokenizer.decode(batch["input_ids"][0]).split())
+
+
+def test_what_was_calibrated_on_is_recorded(text: str, pairs: str) -> None:
+    batches, used = calibration_text(pairs, classifier(), 200, 10, seed=0)
+    assert used.tokens == sum(int(batch["attention_mask"].sum()) for batch in batches)
+    assert used.sequences == sum(len(batch["input_ids"]) for batch in batches)
+    assert (used.source, used.split) == (pairs, None)
+    assert 0 < (used.cut or 0) < used.sequences
+    assert calibration_text(text, language_model(), 64, 32, seed=0)[1] == CalibrationText(
+        source=text, split=None, tokens=64, sequences=2
+    )
 
 
 def test_labels_of_a_regression_are_numbers(labelled: str) -> None:

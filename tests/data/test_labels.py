@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from transformers import BertConfig
 
-from liar.data.labels import classes_of, is_classifier
+from liar.data.labels import classes_of, is_classifier, named_classes
+from liar.errors import AmbiguousLabelsError
 from tests.tiny import classifier, encoder, language_model
 
 
@@ -16,12 +18,33 @@ def test_only_a_head_for_whole_texts_makes_a_classifier() -> None:
 
 
 def test_names_count_whatever_their_order_and_case() -> None:
-    classes = classes_of(BertConfig(id2label={0: "POSITIVE", 1: "NEGATIVE"}), "sentiment")
-    assert (classes["negative"], classes["positive"]) == (1, 0)
-    assert (classes["0"], classes["1"]) == (0, 1)
+    config = BertConfig(id2label={0: "POSITIVE", 1: "NEGATIVE"})
+    assert named_classes(config, "sentiment") == {"positive": 0, "negative": 1}
+    assert classes_of(["negative", "Positive"], config) == [1, 0]
+    assert classes_of(["0", "1", "0"], config) == [0, 1, 0]
 
 
 def test_a_model_that_never_named_its_classes_has_those_of_the_task() -> None:
-    classes = classes_of(BertConfig(num_labels=2), "sentiment")
+    classes = named_classes(BertConfig(num_labels=2), "sentiment")
     assert (classes["negative"], classes["positive"], classes["label_1"]) == (0, 1, 1)
-    assert "negative" not in classes_of(BertConfig(num_labels=3), "sentiment")
+    assert "negative" not in named_classes(BertConfig(num_labels=3), "sentiment")
+
+
+STARS = BertConfig(id2label={index: str(index + 1) for index in range(5)})
+
+
+def test_stars_are_names_and_not_numbers() -> None:
+    """Each by itself, "0" and "1" would both mean the class that is called "1"."""
+    assert classes_of(list("12345"), STARS) == [0, 1, 2, 3, 4]
+    assert classes_of(list("01234"), STARS) == [0, 1, 2, 3, 4]
+    assert classes_of(list("52"), STARS) == [4, 1]
+
+
+def test_labels_of_two_meanings_are_asked_about() -> None:
+    with pytest.raises(AmbiguousLabelsError, match="The labels 1, 2, 4 may be names"):
+        classes_of(list("4212"), STARS)
+
+
+def test_one_label_that_fits_neither_reading_is_unknown() -> None:
+    assert classes_of(["1", "5", "6"], STARS) == [0, 4, None]
+    assert classes_of(["negative", "neutral"], BertConfig(id2label={0: "negative", 1: "positive"})) == [0, None]

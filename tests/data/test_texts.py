@@ -34,10 +34,53 @@ def test_json_lines_with_labels(tmp_path: Path) -> None:
     assert _read(path) == [Sample("good", "1"), Sample("bad", None)]
 
 
-def test_the_first_text_column_of_a_table(tmp_path: Path) -> None:
+def test_the_only_text_column_of_a_table(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text('number,review,label\n1,"fine, really",pos\n2,dull,neg\n')
     assert _read(path) == [Sample("fine, really", "pos"), Sample("dull", "neg")]
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "pair"),
+    [
+        ({"sentence1": "a", "sentence2": "b", "idx": 3}, "a", "b"),
+        ({"idx": "x", "hypothesis": "b", "premise": "a"}, "a", "b"),
+        ({"question": "a", "sentence": "b"}, "a", "b"),
+        ({"question1": "a", "question2": "b", "id": "x"}, "a", "b"),
+        ({"text": "a", "text_pair": "b"}, "a", "b"),
+        ({"id": "x", "title": "t", "context": "b", "question": "a"}, "a", "b"),  # SQuAD
+        ({"id": "x", "url": "y", "title": "t", "text": "a"}, "a", None),  # Wikipedia
+        ({"doc_id": "x", "url": "y", "review": "a"}, "a", None),
+    ],
+)
+def test_texts_and_pairs_are_known_by_their_names(
+    tmp_path: Path, row: dict[str, Any], text: str, pair: str | None
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps(row))
+    assert _read(path) == [Sample(text, pair=pair)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"), [("#body", Sample("b", "1")), ("#headline, body", Sample("h", "1", "b"))]
+)
+def test_several_unknown_columns_have_to_be_chosen_from(tmp_path: Path, selection: str, expected: Sample) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"id": "x", "headline": "h", "body": "b", "label": "1"}))
+    with pytest.raises(CalibrationError, match=r"several columns of text \(headline, body\).*own.jsonl#headline'"):
+        _read(path)
+    assert _read(f"{path}{selection}") == [expected]
+    with pytest.raises(CalibrationError, match="no column 'boody'; its columns are id, headline, body, label"):
+        _read(f"{path}#boody")
+    with pytest.raises(CalibrationError, match="one column or two"):
+        _read(f"{path}#a,b,c")
+
+
+def test_identifiers_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"id": "x", "url": "y", "label": "good"}))
+    with pytest.raises(CalibrationError, match="no column of text"):
+        _read(path)
 
 
 def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
@@ -86,21 +129,62 @@ def test_a_dataset_without_network_fails_soon(monkeypatch: pytest.MonkeyPatch) -
     assert time.monotonic() - start < 5
 
 
-def test_hub_datasets_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Any, ...]] = []
-    features = Features({"sentence": Value("string"), "label": ClassLabel(names=["negative", "positive"])})
+FEATURES = Features({"sentence": Value("string"), "label": ClassLabel(names=["negative", "positive"])})
 
-    def part(text: str, label: int) -> IterableDataset:
-        return IterableDataset.from_generator(lambda: iter([{"sentence": text, "label": label}]), features=features)
+
+def _hub(monkeypatch: pytest.MonkeyPatch, *parts: str, label: int = 0) -> list[tuple[Any, ...]]:
+    """A dataset with these parts, each one sentence that names its part; returns what is asked of it."""
+    asked: list[tuple[Any, ...]] = []
+
+    def part(name: str) -> IterableDataset:
+        rows = [{"sentence": f"of {name}", "label": label}]
+        return IterableDataset.from_generator(lambda: iter(rows), features=FEATURES)
 
     def load(name: str, config: str | None, *, streaming: bool) -> IterableDatasetDict:
         asked.append((name, config, streaming))
-        return IterableDatasetDict({"train": part("of train", 1), "validation": part("of validation", 0)})
+        return IterableDatasetDict({name: part(name) for name in parts})
 
     monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
     monkeypatch.setattr(texts, "load_dataset", load)
+    return asked
+
+
+def test_hub_datasets_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _hub(monkeypatch, "train", "validation")
     assert _read("glue:sst2", "test") == [Sample("of validation", "negative")]
-    assert _read("glue:sst2:train", "test") == [Sample("of train", "positive")]
+    assert _read("glue:sst2:train", "test") == [Sample("of train", "negative")]
     assert asked == [("glue", "sst2", True)] * 2
     with pytest.raises(CalibrationError, match="spelling"):
         _read("glue:sst2:nothing")
+
+
+@pytest.mark.parametrize(
+    ("parts", "train", "validation", "test"),
+    [
+        (("train", "validation", "test"), "train", "validation", "test"),
+        (("train", "test"), "train", None, "test"),
+        (("train", "validation_matched", "validation_mismatched"), "train", "validation_matched", "validation_matched"),
+        (("validation", "test"), "validation", None, "test"),
+        (("train",), "train", None, None),
+        (("test",), None, None, "test"),
+        (("validation",), "validation", None, None),
+        (("everything",), None, None, None),
+    ],
+)
+def test_no_part_is_measured_on_that_calibration_reads(
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], train: str | None, validation: str | None, test: str | None
+) -> None:
+    _hub(monkeypatch, *parts)
+    splits: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
+    for split, part in splits.items():
+        if part is None:
+            with pytest.raises(CalibrationError, match=f"no part to .* as in some:config:{parts[0]}"):
+                read_samples("some:config", split)
+        else:
+            samples = read_samples("some:config", split)
+            assert (samples.split, [sample.text for sample in samples]) == (part, [f"of {part}"])
+
+
+def test_hidden_labels_are_kept_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    _hub(monkeypatch, "test", label=-1)
+    assert _read("glue:sst2", "test") == [Sample("of test", texts.HIDDEN)]

@@ -15,7 +15,7 @@ from liar.evaluate import evaluate, evaluate_steps
 from liar.evaluate.changes import Comparison
 from liar.models.catalog import LoadedModel, load_model
 from liar.results import Variant
-from tests.tiny import LETTERS, classifier, encoder, language_model
+from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,53 @@ def test_a_limit_takes_the_first_items(items: list[tuple[str, str]], table: str)
     loaded = classifier()
     result = evaluate(loaded, "sentiment", data=table, limit=10, sequence_length=64)
     assert (result.n, result.value) == (10, pytest.approx(sum(_right(loaded, items)[:10]) / 10))
+
+
+def test_both_texts_of_a_pair_are_judged(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    rows = [(draw.choice("abc"), draw.choice("xyz"), draw.choice(["negative", "positive"])) for _ in range(60)]
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(["sentence1,sentence2,label", *(",".join(row) for row in rows)]))
+    loaded = pair_classifier()
+    right = 0
+    for first, second, label in rows:
+        logits = loaded.model(**loaded.tokenizer(first, second, return_tensors="pt")).logits[0]
+        right += loaded.model.config.id2label[int(logits.argmax())] == label
+    assert evaluate(loaded, "sentiment", data=str(path), sequence_length=64).value == pytest.approx(right / 60)
+
+
+def test_what_was_read_of_the_texts_is_recorded(items: list[tuple[str, str]], table: str) -> None:
+    some = evaluate(classifier(), "sentiment", data=table, limit=40, sequence_length=20)
+    cut = sum(len(text.split()) + 2 > 20 for text, _ in items[:40])
+    assert (some.n, some.available, some.cut, some.sequence_length) == (40, None, cut, 20)
+    assert (some.source, some.split) == (table, None)
+    every = evaluate(classifier(), "sentiment", data=table, sequence_length=64)
+    assert (every.n, every.available, every.cut) == (75, 75, 0)
+
+
+def test_hidden_labels_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "hidden.csv"
+    path.write_text("text,label\na b,-1\nc,-1\n")
+    with pytest.raises(CalibrationError, match=r"hidden \(all are -1\)"):
+        evaluate(classifier(), "sentiment", data=str(path), sequence_length=64)
+
+
+def test_own_texts_may_use_the_tasks_names_where_a_model_has_none(table: str) -> None:
+    unnamed, named = (classifier(labels) for labels in (("LABEL_0", "LABEL_1"), ("negative", "positive")))
+    values = [evaluate(loaded, "sentiment", data=table, sequence_length=64).value for loaded in (unnamed, named)]
+    assert values[0] == values[1]
+
+
+def test_star_ratings_are_not_shifted(tmp_path: Path) -> None:
+    path = tmp_path / "stars.csv"
+    loaded = classifier(tuple("12345"))
+    texts = [f"{first} {second}" for first in "abcdefgh" for second in LETTERS]
+    answers = [
+        str(int(loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits.argmax()) + 1) for text in texts
+    ]
+    assert len(set(answers)) > 2
+    path.write_text("\n".join(["text,label", *(map(",".join, zip(texts, answers, strict=True))), "a,5"]))
+    assert evaluate(loaded, "sentiment", data=str(path), sequence_length=8).value > 0.99
 
 
 def test_progress_counts_items_and_an_evaluation_can_be_left(table: str) -> None:

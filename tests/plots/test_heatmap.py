@@ -10,14 +10,17 @@ from typing import Any, get_args
 import plotly.graph_objects as go
 import pytest
 
-from liar.plots import colour_limits, error_heatmap
+from liar.forecast import forecast
+from liar.plots import error_heatmap
 from liar.plots.heatmap import DECADES
 from liar.results import RunResult
-from liar.spec import RECONSTRUCTIONS
-from liar.view import HeatmapView, Reported, Scale, Show
-from tests.fakes import classifier_run, language_run, site
+from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.view import Colours, HeatmapView, Reported, Scale, Show
+from tests.fakes import classifier_run, language_run, site, tiny_atlas
 
-VIEWS = [HeatmapView(*choices) for choices in product(get_args(Show), get_args(Reported), get_args(Scale))]
+VIEWS = [
+    HeatmapView(*choices) for choices in product(get_args(Show), get_args(Reported), get_args(Scale), get_args(Colours))
+]
 
 
 def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
@@ -64,8 +67,8 @@ def test_one_strip_has_the_values_and_colours_it_has_among_four() -> None:
 
 def test_a_difference_is_centred_and_says_its_unit() -> None:
     worse = site(0, "ffn").model_copy(update={"error": {"none": 0.4, "bias": 0.5, "liar": 0.2, "least-squares": 0.1}})
-    ratio = error_heatmap([worse], HeatmapView("none-bias", scale="log"))
-    change = error_heatmap([worse], HeatmapView("none-bias", scale="linear"))
+    ratio = error_heatmap([worse], HeatmapView("none-bias", scale="log", colours="fit"))
+    change = error_heatmap([worse], HeatmapView("none-bias", scale="linear", colours="fit"))
     assert drawn(ratio)["layers.0.ffn"] == pytest.approx([log10(0.4 / 0.5)])
     assert drawn(change)["layers.0.ffn"] == pytest.approx([-0.1])
     for figure, widest, unit in ((ratio, log10(5), "ratio"), (change, 0.4, "difference")):
@@ -81,16 +84,34 @@ def test_weighting_chooses_the_reported_error() -> None:
     assert "norm-aware" in figure.layout.coloraxis.colorbar.title.text
 
 
-@pytest.mark.parametrize("view", [HeatmapView(), HeatmapView("none-liar"), HeatmapView("none-liar", scale="linear")])
-def test_a_caller_may_pin_the_colours_of_other_sites(view: HeatmapView) -> None:
-    before = language_run(3).sites
-    after = [
-        site(0, "ffn").model_copy(update={"error": dict(zip(RECONSTRUCTIONS, (0.2, 0.19, 0.17, 0.1), strict=True))})
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_colours_compare_between_recipes_unless_they_are_fitted(view: HeatmapView) -> None:
+    few, many = (
+        forecast(PruneSpec(targets="both", ratio=ratio, allocation="uniform"), tiny_atlas()) for ratio in (0.2, 0.6)
+    )
+    first, second = (error_heatmap(outcome.sites, view).layout.coloraxis for outcome in (few, many))
+    alike = (first.cmin, first.cmax) == (second.cmin, second.cmax)
+    # A fitted difference of logarithms has the same ends here: every reconstruction scales the same curve.
+    assert alike == (view.colours == "same" or (view.difference is not None and view.scale == "log"))
+
+
+def test_an_error_of_everything_has_the_brightest_colour() -> None:
+    for scale, end in (("log", 0.0), ("linear", 1.0)):
+        assert error_heatmap(language_run(3).sites, HeatmapView(scale=scale)).layout.coloraxis.cmax == end
+
+
+def test_a_whole_site_has_no_error_and_not_what_rounding_leaves_of_it() -> None:
+    rest = dict.fromkeys(RECONSTRUCTIONS, 2.98e-33)
+    whole = site(0, "ffn").model_copy(update={"error": rest, "norm_aware_error": rest})
+    figure = error_heatmap([whole])
+    assert [annotation.text for annotation in figure.layout.annotations] == [
+        f"<b>{name}</b>  mean 0" for name in RECONSTRUCTIONS
     ]
-    pinned = error_heatmap(after, view, limits=colour_limits(before, view)).layout.coloraxis
-    free = error_heatmap(before, view).layout.coloraxis
-    assert (pinned.cmin, pinned.cmax) == (free.cmin, free.cmax)
-    assert error_heatmap(after, view).layout.coloraxis.cmax != free.cmax
+    assert "e-33" not in figure.to_json().replace('"z":', "")
+
+
+def test_a_figure_knows_its_recipe() -> None:
+    assert error_heatmap(language_run(3).sites, recipe="abc").layout.meta["recipe"] == "abc"
 
 
 def test_the_selected_site_is_outlined_on_every_strip() -> None:
@@ -101,11 +122,11 @@ def test_the_selected_site_is_outlined_on_every_strip() -> None:
     assert not error_heatmap(run.sites, selected="layers.9.ffn").layout.shapes
 
 
-def test_the_scale_ends_at_the_largest_error_and_two_decades_below() -> None:
+def test_a_fitted_scale_ends_at_the_largest_error_and_two_decades_below() -> None:
     """One site with next to no error must not take the colours from all others."""
     run = language_run()
     tiny = run.sites[0].model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, 1e-5)})
-    axis = error_heatmap([tiny, *run.sites[1:]]).layout.coloraxis
+    axis = error_heatmap([tiny, *run.sites[1:]], HeatmapView(colours="fit")).layout.coloraxis
     largest = max(value for site in run.sites[1:] for value in site.error.values())
     assert axis.cmax == pytest.approx(log10(largest))
     assert axis.cmin == pytest.approx(log10(largest) - DECADES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -71,6 +73,21 @@ def test_what_a_run_measured_stands_at_its_own_ratio() -> None:
     assert [mark.y[0] for mark in marks] == list(measured.error.values())
     assert "measured" in words(site_errors(FFN, "obs", 15, "liar", measured=measured))
     assert "measured" not in words(site_errors(FFN, "obs", 15, "liar"))
+
+
+def test_what_rounding_leaves_of_no_error_is_not_drawn() -> None:
+    error = FFN.arrays.error.copy()
+    error[..., 0] = 2.98e-33
+    of = replace(FFN, arrays=replace(FFN.arrays, error=error))
+    figure = site_errors(of, "obs", 15, "liar")
+    assert {trace.y[0] for trace in figure.data} == {None}
+    assert 10 ** figure.layout.yaxis.range[0] > 1e-7
+
+
+def test_the_matrix_stands_below_its_title() -> None:
+    """The square is narrower than its card; plotly would centre it."""
+    figure = site_correlations(FFN, best(FFN, 30))
+    assert (figure.layout.xaxis.constraintoward, figure.layout.yaxis.constraintoward) == ("left", "top")
 
 
 def test_scores_fall_and_are_cut_where_the_kept_end() -> None:

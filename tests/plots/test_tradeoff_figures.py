@@ -10,13 +10,12 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.compare import compare
-from liar.mask_table import MaskCell
 from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.plots.frame import RECONSTRUCTION_COLOURS
 from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
-from liar.results import RunResult, Variant
+from liar.results import MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
-from tests.fakes import classifier_run, language_run, speed
+from tests.fakes import classifier_run, gain, language_run, speed
 
 
 def run(ratio: float, value: float = 42.4, **choices: Any) -> RunResult:
@@ -136,11 +135,16 @@ def test_bytes_follow_the_dtype() -> None:
         assert list(found["least-squares"].x) == [item.totals.parameters_after * size]
 
 
-def test_seconds_are_of_the_runs_that_measured_them() -> None:
-    timed = run(0.5).model_copy(update={"speeds": [speed("dense", 0.02), speed("reconstructed", 0.0125)]})
-    found = lines(pareto_figure([run(0.2), timed], "perplexity", "seconds"))
-    assert (list(found["least-squares"].x), list(found["dense"].x)) == ([12.5], [20.0])
-    assert "timed" in pareto_figure([run(0.2)], "perplexity", "seconds").to_json()
+def test_time_is_relative_to_the_dense_model_in_the_same_turns() -> None:
+    """Seconds of two runs, or of one that took none in turns, are those of two hours of the machine."""
+    apart = run(0.2).model_copy(update={"speeds": [speed("dense", 0.02), speed("reconstructed", 0.0125)]})
+    timed = run(0.5).model_copy(update={"gains": [gain("dense", "reconstructed", 1.25, 1.6, 2.0)]})
+    found = lines(pareto_figure([apart, timed], "perplexity", "time"))
+    assert (list(found["least-squares"].x), list(found["dense"].x)) == ([1 / 1.6], [1.0])
+    whiskers = found["least-squares"].error_x
+    assert (list(whiskers.array), list(whiskers.arrayminus)) == ([1 / 1.25 - 1 / 1.6], [1 / 1.6 - 0.5])
+    assert "62 % of the time of the dense model" in found["least-squares"].hovertext[0]
+    assert "in turns" in pareto_figure([apart], "perplexity", "time").to_json()
 
 
 # -- masks of one criterion under the repairs of another ----------------------------------------------------------------

@@ -1,0 +1,16 @@
+"""Scripts that more than one panel runs in the visitor's browser."""
+
+from __future__ import annotations
+
+DOWNLOAD = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+"""
+"""Fetches the file that an event has just put into a hidden download button: one click makes the file and takes it."""

@@ -1,0 +1,65 @@
+"""Which columns of a table are its texts. Names that are in common use are known; anything else has to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from liar.errors import CalibrationError
+
+PAIRS: tuple[tuple[str, str], ...] = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "context"),
+    ("question", "passage"),
+    ("text", "text_pair"),
+    ("text1", "text2"),
+)
+"""Two columns that a model reads as one input: those of GLUE, SNLI, BoolQ and SQuAD."""
+
+TEXTS: tuple[str, ...] = ("text", "sentence", "content", "document")
+LABELS: tuple[str, ...] = ("label", "labels")
+
+_NO_TEXT = frozenset(
+    {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}
+)
+"""Names of columns that hold strings and nothing to read."""
+
+
+def text_columns(source: str, asked: Sequence[str], row: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
+    """The column of text of ``row``, or both of a pair: those ``asked`` for, else known names, else the only one there is.
+
+    ``features`` has the type of each column where it is known. Raises :class:`CalibrationError` for a name that is not
+    there, for a table without text, and where several columns could be meant.
+    """
+    if missing := [name for name in asked if name not in row]:
+        raise CalibrationError(f"{source!r} has no column {missing[0]!r}; its columns are {', '.join(row)}.")
+    if asked:
+        return list(asked)
+    strings = [name for name, value in row.items() if isinstance(value, str) or _is_string(features.get(name))]
+    for pair in PAIRS:
+        if set(pair) <= set(strings):
+            return list(pair)
+    for name in TEXTS:
+        if name in strings:
+            return [name]
+    open_ones = [name for name in strings if name not in LABELS and not _is_no_text(name)]
+    if not open_ones:
+        raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
+    if len(open_ones) > 1:
+        raise CalibrationError(
+            f"{source!r} has several columns of text ({', '.join(open_ones)}); say which one to read as "
+            f"'{source}#{open_ones[0]}', or which two belong together as '{source}#{open_ones[0]},{open_ones[1]}'."
+        )
+    return open_ones
+
+
+def _is_string(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string") and not hasattr(feature, "names")
+
+
+def _is_no_text(name: str) -> bool:
+    plain = name.casefold().strip("_")
+    return plain in _NO_TEXT or plain.endswith(("_id", "_url", "_uri", "_idx"))

@@ -1,0 +1,169 @@
+"""At no moment does a headline, a pill or a note speak of another recipe than the figures it stands over.
+
+The page is watched from within: every change of its elements is recorded together with the recipes that headline, heatmap and
+panels say they are of, and the recipe that the drawn figure itself carries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import FAST, SLOW, Visit, apply, dropdown, finished, full, kind, slide, to_tab
+
+_WATCH = """() => {
+  const of = (element) => element && {
+    recipe: element.dataset.recipe ?? null,
+    chosen: element.dataset.chosen ?? null,
+    pill: element.querySelector('.kind')?.textContent ?? null,
+    stale: element.querySelector('.stale') !== null,
+  };
+  const state = () => JSON.stringify({
+    headline: of(document.querySelector('#verdict [data-recipe]')),
+    heading: of(document.querySelector('#heatmap-heading [data-recipe]')),
+    figure: document.querySelector('#heatmap .js-plotly-plot')?.layout?.meta?.recipe ?? null,
+    notes: [...document.querySelectorAll('.provenance [data-recipe]')].map(of),
+    measures: document.querySelector('#measures')?.textContent ?? '',
+    answers: document.querySelector('#generations-stored')?.textContent ?? '',
+  });
+  window.moments = [state()];
+  const record = () => {
+    const now = state();
+    if (now !== window.moments.at(-1)) window.moments.push(now);
+  };
+  // Components that change together do so in one task, though not in one step of it, and nothing is painted within a task.
+  const task = new MessageChannel();
+  task.port1.onmessage = record;
+  new MutationObserver(() => task.port2.postMessage('')).observe(document.body, {
+    childList: true, subtree: true, characterData: true, attributes: true,
+  });
+}"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the page said at one moment, and of which recipe."""
+
+    headline: dict[str, Any]
+    heading: dict[str, Any] | None
+    figure: str | None
+    notes: list[dict[str, Any]]
+    measures: str
+    answers: str
+
+
+@contextmanager
+def watched(page: Page) -> Iterator[list[Moment]]:
+    """Every moment of what happens inside; the list is filled at the end, and then held against the rule."""
+    page.evaluate(_WATCH)
+    moments: list[Moment] = []
+    yield moments
+    moments += [Moment(**json.loads(text)) for text in page.evaluate("window.moments")]
+    for moment in moments:
+        agrees(moment)
+    run_of: dict[str, str] = {}
+    for moment in moments:  # figures change with the recipe that they are said to be of, and only with it
+        for note in moment.notes:
+            assert (
+                run_of.setdefault(note["recipe"], moment.measures + moment.answers) == moment.measures + moment.answers
+            )
+
+
+def agrees(moment: Moment) -> None:
+    chosen = moment.headline["recipe"]
+    assert (moment.heading and moment.heading["recipe"]) == moment.figure, moment
+    for note in [moment.heading] * (moment.heading is not None) + moment.notes:
+        if note["recipe"] == chosen:
+            assert (note["stale"], note["chosen"]) == (False, None), moment
+        else:
+            assert (note["stale"], note["chosen"]) == (True, chosen), moment
+    if moment.heading and moment.heading["recipe"] == chosen and moment.headline["pill"] != moment.heading["pill"]:
+        # The sites of a run are measured before its metrics are.
+        assert (moment.headline["pill"], moment.heading["pill"]) == ("Predicted", "Measured"), moment
+
+
+def recipes(moments: list[Moment]) -> list[str]:
+    """What the headline spoke of, in order."""
+    found = [moment.headline["recipe"] for moment in moments]
+    return [key for at, key in enumerate(found) if at == 0 or found[at - 1] != key]
+
+
+@pytest.fixture
+def still(visit_still: Visit) -> Page:
+    return full(visit_still())
+
+
+def test_moves_and_the_way_back(still: Page) -> None:
+    to_tab(still, "Accuracy")  # a panel is there once it was looked at
+    expect(still.locator("#measures table")).to_be_visible()
+    with watched(still) as moments:
+        for percent in (30, 31, 60, 50):
+            slide(still, "#ratio", percent / 100)
+            expect(kind(still)).to_have_text("Measured" if percent == 50 else "Predicted")
+            expect(still.locator("#verdict")).to_contain_text(f"{percent} % of the heads and neurons")
+            expect(still.locator(".stale:visible")).to_have_count(0 if percent == 50 else 1)
+    assert len(recipes(moments)) == 5
+    assert max(len(moment.notes) for moment in moments) == 2
+
+
+def test_other_models_known_and_unknown(still: Page) -> None:
+    headline = still.locator("#verdict h2")
+    with watched(still) as moments:
+        dropdown(still, "Model", "SmolLM2 135M Instruct")
+        expect(headline).to_contain_text("of the neurons gone: predicted error")
+        model = still.get_by_label("Model", exact=True)
+        model.fill("/no/such/folder")
+        model.press("Enter")
+        expect(headline).to_have_text("Nothing is known of this recipe yet.")
+        expect(still.locator("#verdict")).to_contain_text("/no/such/folder: 50 %")
+        expect(still.locator("#heatmap .js-plotly-plot")).to_be_hidden()
+        dropdown(still, "Model", "MiniLM, movie sentences")
+        expect(headline).to_contain_text("sentiment accuracy")
+        tokens = still.locator("#tokens input")
+        tokens.fill("2000")
+        tokens.blur()
+        expect(headline).to_have_text("Nothing is known of this recipe yet.")
+        expect(still.locator("#heatmap-heading .stale")).to_contain_text("12,288 calibration tokens")
+    assert len(recipes(moments)) == 5
+
+
+def test_a_link_that_was_never_run_speaks_of_itself(visit_still: Visit) -> None:
+    page = full(visit_still(), FAST)
+    expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
+    expect(page.locator("#verdict")).to_contain_text("fluctuation criterion")
+    with watched(page):  # one moment: as it was opened
+        pass
+
+
+@pytest.mark.demo
+def test_a_run_that_is_stopped_gives_its_place_back(page: Page) -> None:
+    full(page, f"{SLOW}&seed=71")
+    figure = page.locator("#heatmap .js-plotly-plot")
+    with watched(page) as moments:
+        apply(page)
+        expect(figure).to_be_visible(timeout=90_000)  # its own sites, before its metrics
+        page.locator("#stop").click()
+        expect(page.locator("#status")).to_contain_text("Stopped.", timeout=60_000)
+        expect(figure).to_be_hidden()
+    assert len(recipes(moments)) == 1
+    assert {moment.headline["pill"] for moment in moments} == {None}, "nothing of it was measured to the end"
+
+
+@pytest.mark.demo
+def test_a_run_is_left_for_another_recipe_and_done(page: Page) -> None:
+    full(page, f"{FAST}&seed=72")
+    verdict = page.locator("#verdict")
+    with watched(page) as moments:
+        apply(page)
+        slide(page, "#ratio", 0.3)
+        expect(verdict).to_contain_text("30 % of the heads and neurons")
+        finished(page)
+        expect(kind(page)).to_have_text("Measured")
+        expect(verdict).to_contain_text("50 % of the heads and neurons")
+    assert len(recipes(moments)) == 3

@@ -1,0 +1,203 @@
+"""The table of masks: its cells come one by one, are kept at once, and the address of their recipe brings them back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.jobs import JobQueue
+from components.masks import MaskTable
+from components.panel import Updates
+from components.profile import LOCAL
+from components.studio import Bus
+from liar.errors import StorageError
+from liar.events import Evaluated, Progress
+from liar.mask_store import MaskTableStore
+from liar.results import MaskCell
+from liar.spec import PruneSpec
+from liar.store import RunStore
+from liar.view import View
+from tests import tiny
+from tests.components.visitor import Visitor
+from tests.fakes import language_run
+
+REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
+HERE = View(tab="trade-off", layout="full")
+SPEC = PruneSpec(evaluate=("perplexity",))
+
+Open = Callable[[], MaskTable]
+
+
+@pytest.fixture
+def opens(tmp_path: Path) -> Iterator[Open]:
+    """Loads the page: each time a new one, with the same server behind it."""
+    loaded = tiny.language_model()
+    jobs = JobQueue()
+    studio: Any = SimpleNamespace(
+        store=RunStore(tmp_path / "runs", shipped=tmp_path / "shipped"),
+        jobs=jobs,
+        registry=SimpleNamespace(get=lambda *key: loaded),
+        profile=LOCAL,
+    )
+
+    def load() -> MaskTable:
+        with gr.Blocks():
+            masks = MaskTable(studio, Bus(SPEC, View(), ""))
+            masks.wire()
+        return masks
+
+    yield load
+    jobs.close()
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """Stands where the table is computed. An event in the list is waited for before the last cell."""
+    gates: list[Event] = []
+
+    def computed(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
+        yield Progress("calibrate", 0, 4, "One calibration for all runs")
+        yield Evaluated(language_run().evaluations[0])
+        cells = [(criterion, name) for criterion in criteria for name in reconstructions]
+        for criterion, name in cells:
+            while gates and (criterion, name) == cells[-1] and not gates[0].wait(0.02):
+                yield Progress("evaluate", 3, 4, "Measuring")
+            value = 40.0 + spec.seed + cells.index((criterion, name))
+            yield MaskCell(
+                criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=value, stderr=2, n=20
+            )
+
+    monkeypatch.setattr("liar.mask_table.mask_table_steps", computed)
+    return gates
+
+
+def computed(masks: MaskTable, criteria: Sequence[Any], names: Sequence[Any], spec: PruneSpec = SPEC) -> list[Updates]:
+    return list(masks.compute(spec, list(criteria), list(names), REQUEST))
+
+
+def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
+    """Row and column of every cell on the page, and what it says."""
+    (grid,) = updates[masks.plot]["value"].data
+    columns = [name.replace("<br>", "") for name in grid.x]
+    return {
+        (row, column): text
+        for row, line in zip(grid.y, grid.text, strict=True)
+        for column, text in zip(columns, line, strict=True)
+    }
+
+
+def test_cells_appear_one_by_one_beside_the_dense_model(opens: Open) -> None:
+    masks = opens()
+    updates = computed(masks, ["obs", "wanda"], ["liar", "none"])
+    last = next(update for update in reversed(updates) if masks.plot in update)
+    assert list(drawn(masks, last)) == [("wanda", "none"), ("wanda", "liar"), ("obs", "none"), ("obs", "liar")]
+    assert "perplexity 16.2 ± 0.8" in last[masks.words]
+    assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
+    said = str(updates[-1][masks.work.status])
+    assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in said
+
+
+def test_a_table_without_rows_starts_nothing(opens: Open) -> None:
+    masks = opens()
+    (only,) = computed(masks, [], ["none"])
+    assert "at least one criterion" in only[masks.work.status]
+
+
+def test_a_reload_brings_the_table_back(opens: Open) -> None:
+    masks = opens()
+    last = next(update for update in reversed(computed(masks, ["obs", "wanda"], ["liar"])) if masks.plot in update)
+    again = opens()
+    back = again.look(HERE, SPEC, "", "")
+    assert drawn(again, back) == drawn(masks, last)
+    assert back[again.words] == last[masks.words]
+    assert back[again.files]["visible"]
+    other = SPEC.model_copy(update={"criterion": "random", "schedule": "one-shot"})
+    assert drawn(again, again.look(HERE, other, "", "")) == drawn(masks, last), "no table depends on these"
+    gone = again.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", back[again.drawn])
+    assert not gone[again.plot]["visible"], "of another recipe nothing stays"
+    assert gone[again.drawn] == ""
+    assert again.look(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "nobody looks"
+
+
+def test_the_page_itself_brings_it_back(opens: Open) -> None:
+    """A link or a reload writes the view, and the table listens."""
+    computed(opens(), ["wanda"], ["liar"])
+    masks = opens()
+    blocks = masks.plot.parent
+    while blocks.parent is not None:
+        blocks = blocks.parent
+    with blocks:
+        gr.Button(elem_id="link").click(lambda: HERE, None, masks.bus.view, api_visibility="private")
+    visitor = Visitor(blocks)
+    visitor.does(next(block for block in blocks.blocks.values() if block.elem_id == "link"), "click")
+    assert "neurons removed" in visitor.sees(masks.words)
+    assert visitor.prop(masks.files, "visible")
+
+
+def test_a_second_table_of_a_recipe_joins_the_first(opens: Open) -> None:
+    masks = opens()
+    computed(masks, ["obs"], ["none", "liar"])
+    computed(masks, ["wanda"], ["liar"])
+    assert [cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text] == [
+        ("wanda", "liar"),
+        ("obs", "none"),
+        ("obs", "liar"),
+    ]
+
+
+def test_stop_keeps_the_cells_that_are_there(opens: Open, steps: list[Event]) -> None:
+    steps.append(Event())
+    masks = opens()
+    watching = masks.compute(SPEC, ["wanda"], ["none", "liar"], REQUEST)
+    for updates in watching:
+        if masks.plot in updates and "40" in str(drawn(masks, updates)):
+            id = updates[masks.work.job]
+            assert masks.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
+            masks.work.end(id, REQUEST)
+            break
+    last = list(watching)[-1]
+    assert "Stopped." in str(last[masks.work.status])
+    assert {cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text} == {("wanda", "none")}
+
+
+@pytest.mark.parametrize("ending", ["json", "csv"])
+def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
+    masks = opens()
+    computed(masks, ["wanda"], ["none", "liar"])
+    back = masks.look(HERE, SPEC, "", "")
+    made = masks.file_of(ending, back[masks.drawn])
+    path = Path(made[masks.file])
+    assert path.name == f"liar-smollm2-135m-ffn-50-masks.{ending}"
+    if ending == "json":
+        found = json.loads(path.read_text())
+        assert [(cell["criterion"], cell["value"], cell["n"]) for cell in found["cells"]] == [
+            ("wanda", 40.0, 20),
+            ("wanda", 41.0, 20),
+        ]
+        assert found["spec"]["ratio"] == 0.5
+        assert found["dense"]["value"] == 16.2
+    else:
+        head, *rows = path.read_text().splitlines()
+        assert head == "criterion,reconstruction,error,task,value,stderr,n"
+        assert rows == ["wanda,none,0.2,perplexity,40.0,2.0,20", "wanda,liar,0.2,perplexity,41.0,2.0,20"]
+    gone = masks.file_of(ending, "0" * 64)
+    assert "not kept here any more" in gone[masks.problem]
+
+
+def test_a_full_disk_costs_the_file_and_not_the_table(opens: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Path:
+        raise StorageError("The disk is full; free some space.")
+
+    masks = opens()
+    monkeypatch.setattr(MaskTableStore, "save", full)
+    updates = computed(masks, ["wanda"], ["none"])
+    assert any(masks.plot in update for update in updates)
+    assert "could not be stored" in str(updates[-1][masks.work.status])
