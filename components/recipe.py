@@ -97,11 +97,11 @@ class Recipe:
         self.separator = _choice("separator", "Separator", SEPARATORS, spec)
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.evaluate_length = gr.Number(
-                spec.evaluate_length,
+                spec.evaluate_length or 0,  # Gradio sends 0 for an empty field
                 label="Length measured at",
                 info=TERMS["evaluate_length"].help,
                 precision=0,
-                minimum=2,
+                minimum=0,
                 maximum=profile.evaluate_length,
                 elem_id="evaluate-length",
             )
@@ -171,6 +171,7 @@ class Recipe:
     def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
         """The spec that the controls say; raises :class:`InvalidSpecError`."""
         choices = dict(zip(self.controls, values, strict=True))
+        choices["evaluate_length"] = choices["evaluate_length"] or None
         empty = next((name for name, value in choices.items() if value is None and name != "evaluate_length"), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
@@ -191,7 +192,8 @@ class Recipe:
     def fill(self, spec: PruneSpec) -> Updates:
         """Controls that say ``spec``."""
         values = {control: getattr(spec, name) for name, control in self.controls.items()}
-        return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
+        length = spec.evaluate_length or 0
+        return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
 def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) -> gr.Dropdown:

@@ -63,6 +63,13 @@ def test_it_opens_with_what_it_was_given() -> None:
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
 
+def test_a_length_that_nobody_chose_is_a_number_that_its_field_allows(rail: Recipe) -> None:
+    """An empty field of numbers arrives as 0, and Gradio refuses what lies below the least."""
+    assert rail.evaluate_length.value == rail.evaluate_length.minimum == 0
+    assert rail.fill(default_spec())[rail.evaluate_length] == 0
+    assert read(rail, default_spec(), evaluate_length=0).evaluate_length is None
+
+
 def test_edits_are_one_a_line(rail: Recipe) -> None:
     typed = "\n layers.0.ffn:ratio=0.20 \n\nlayers.1.ffn:keep=3,1,2\nlayers.0.ffn:ratio=0.2\n"
     assert read(rail, default_spec(), edits=typed).edits == ("layers.1.ffn:keep=1-3", "layers.0.ffn:ratio=0.2")
