@@ -11,7 +11,22 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.spec import PruneSpec
-from tests.browser.conftest import FAST, OUT, SLOW, Server, Visit, apply, drawn, finished, full, kind, opened, redrawn
+from tests.browser.conftest import (
+    FAST,
+    MINILM,
+    OUT,
+    SLOW,
+    Server,
+    Visit,
+    apply,
+    drawn,
+    finished,
+    full,
+    kind,
+    opened,
+    redrawn,
+    slide,
+)
 
 pytestmark = pytest.mark.demo
 
