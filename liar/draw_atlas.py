@@ -24,7 +24,7 @@ from liar.gradients import SiteGradients, gradient_steps
 from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.moments import Moments
-from liar.reconstruct import ridge_of, solve_dtype
+from liar.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
 from liar.timing import Pace, paced
@@ -148,7 +148,7 @@ def _rows(
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
     """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
-    values = torch.linalg.eigvalsh(moments.covariance.to(solve_dtype(moments.covariance.device))).flip(0).clamp_min(0)
+    values = torch.linalg.eigvalsh(for_solving(moments.covariance)).flip(0).clamp_min(0)
     ridge = ridge_of(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
     ranks = _evenly(len(values), _SPECTRUM)
@@ -158,10 +158,10 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
     """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
     channels = _evenly(site.channels, _SAMPLE)
-    block = moments.covariance[channels][:, channels].double()
+    block = moments.covariance[channels][:, channels].cpu().double()
     deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
     correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
-    return channels.numpy().astype(np.int32), correlation.cpu().numpy().astype(np.float16)
+    return channels.numpy().astype(np.int32), correlation.numpy().astype(np.float16)
 
 
 def _evenly(size: int, most: int) -> Tensor:

@@ -149,7 +149,7 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
 
 
 def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
-    """``2.6 ± 0.1 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
     None where the dense model was not measured, or its metric is zero.
     """
@@ -159,7 +159,7 @@ def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
     found, share = difference(dense, evaluation), evaluation.value / dense.value
     if evaluation.metric == "perplexity":
         known = found.ratio_stderr is not None and evaluation.variant != "dense"
-        return f"{share:.1f} ± {found.ratio_stderr:.1f} x dense" if known else f"{share:.1f} x dense"
+        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
         return _percent(share)
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
