@@ -35,6 +35,7 @@ from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
+from liar.models.memory import Work
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
@@ -136,7 +137,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -189,8 +190,8 @@ class _Run:
             loaded,
         )
 
-    def _load(self, for_gradients: bool = False) -> LoadedModel:
-        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
+    def _load(self, work: Work | None = None) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 

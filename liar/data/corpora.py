@@ -20,6 +20,7 @@ from liar.data.texts import WIKI, Sample, Samples, read_samples
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import problem_of
+from liar.models.memory import BATCH
 from liar.results import CalibrationText
 from liar.spec import AUTO, Separator
 
@@ -43,7 +44,7 @@ def calibration_batches(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = 8,
+    batch_size: int = BATCH,
 ) -> list[Batch]:
     """The batches of :func:`calibration_text`."""
     return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size)[0]
@@ -57,7 +58,7 @@ def calibration_text(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = 8,
+    batch_size: int = BATCH,
 ) -> tuple[list[Batch], CalibrationText]:
     """At least ``tokens`` real tokens of the training part of ``source``, on the CPU, and what they are.
 
