@@ -16,7 +16,7 @@ from liar.allocation import nearest_removed
 from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.choice_errors import choice_errors, has_few_choices
 from liar.criteria import Evidence, deviation, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_of
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
@@ -25,7 +25,7 @@ from liar.gradients import SiteGradients, gradient_steps
 from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.moments import Moments
-from liar.reconstruct import ridge_of, solve_dtype
+from liar.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
 from liar.timing import Pace, paced
@@ -49,9 +49,7 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(
-            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-        )
+        batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         try:
             steps = gradient_steps(adapter, batches, "both")
@@ -154,7 +152,7 @@ def _rows(
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
     """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
-    values = torch.linalg.eigvalsh(moments.covariance.to(solve_dtype(moments.covariance.device))).flip(0).clamp_min(0)
+    values = torch.linalg.eigvalsh(for_solving(moments.covariance)).flip(0).clamp_min(0)
     ridge = ridge_of(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
     ranks = _evenly(len(values), _SPECTRUM)
@@ -164,10 +162,10 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
     """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
     channels = _evenly(site.channels, _SAMPLE)
-    block = moments.covariance[channels][:, channels].double()
+    block = moments.covariance[channels][:, channels].cpu().double()
     deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
     correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
-    return channels.numpy().astype(np.int32), correlation.cpu().numpy().astype(np.float16)
+    return channels.numpy().astype(np.int32), correlation.numpy().astype(np.float16)
 
 
 def _evenly(size: int, most: int) -> Tensor:

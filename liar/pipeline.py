@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_text
+from liar.data.corpora import text_of
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
@@ -35,6 +35,7 @@ from liar.measure import Measures
 from liar.models.adapter import Batch, adapt
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
+from liar.models.memory import Work
 from liar.models.offload import is_offloaded, resident
 from liar.moments import SiteMoments
 from liar.quantize import check_quantizable
@@ -136,7 +137,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(self.spec.needs_gradients) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -189,8 +190,8 @@ class _Run:
             loaded,
         )
 
-    def _load(self, for_gradients: bool = False) -> LoadedModel:
-        return load_model(self.spec.model, self.spec.device, self.spec.dtype, for_gradients=for_gradients)
+    def _load(self, work: Work | None = None) -> LoadedModel:
+        return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
@@ -213,10 +214,7 @@ class _Run:
 
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
-            spec = self.spec
-            batches, self.text = calibration_text(
-                spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-            )
+            batches, self.text = text_of(self.spec, self.loaded)
             return batches
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:

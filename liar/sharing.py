@@ -8,8 +8,9 @@ from liar.calibration import Calibration, calibration_steps
 from liar.events import Progress
 from liar.models.adapter import execution_device
 from liar.models.catalog import LoadedModel
+from liar.models.memory import moment_bytes
 from liar.models.offload import is_offloaded
-from liar.models.placement import free_bytes, moment_bytes
+from liar.models.placement import free_bytes
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.timing import JobPace

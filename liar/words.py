@@ -54,6 +54,13 @@ class Outcome(Protocol):
     def totals(self) -> Totals: ...
 
 
+class Measurements(Protocol):
+    """What a run and its summary have in common."""
+
+    @property
+    def evaluations(self) -> Sequence[Evaluation]: ...
+
+
 def verdict(result: RunResult) -> str:
     """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
     if all(site.kept == site.units for site in result.sites):
@@ -158,8 +165,8 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
     return f"{change} (paired standard error {stderr}{ratio})"
 
 
-def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
-    """``2.6 ± 0.1 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
     None where the dense model was not measured, or its metric is zero.
     """
@@ -169,7 +176,7 @@ def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
     found, share = difference(dense, evaluation), evaluation.value / dense.value
     if evaluation.metric == "perplexity":
         known = found.ratio_stderr is not None and evaluation.variant != "dense"
-        return f"{share:.1f} ± {found.ratio_stderr:.1f} x dense" if known else f"{share:.1f} x dense"
+        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
         return _percent(share)
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
@@ -318,7 +325,7 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
-def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:
+def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 

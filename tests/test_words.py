@@ -127,7 +127,7 @@ def test_a_metric_stands_beside_the_dense_one() -> None:
         for place, item in enumerate(run.evaluations)
     ]
     read_run = run.model_copy(update={"evaluations": read})
-    assert words.beside_dense(read_run, read[1]) == "6.8 ± 2.3 x dense"
+    assert words.beside_dense(read_run, read[1]) == "6.83 ± 2.28 x dense"
 
 
 def test_a_change_says_which_error_it_has() -> None:
