@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from liar.moments import Moments
-from liar.reconstruct import ridge_of, solve_dtype
+from liar.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 
 _MOST_BUNDLES = 12
 _MOST_WORK = 5e8
 """Of 2^bundles x bundle_size^3: about a second. Twelve heads of 32 channels or three groups of 192, not twelve heads of 64."""
+
+_LEAST = 1e-30
+"""Ridge of channels that are all zero."""
 
 
 def has_few_choices(site: Site) -> bool:
@@ -33,10 +36,10 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
     """(3, 2^bundles) E|Y'-Y|^2 / E|Y|^2 of a consumer of ``weight`` (d, d_out) for none, bias and least-squares; bit i of the
     second index says that bundle i is removed.
     """
-    dtype = solve_dtype(weight.device)
-    W, mean, C = weight.to(dtype), moments.mean.to(dtype), moments.covariance.to(dtype)
+    W, mean, C = (for_solving(tensor) for tensor in (weight, moments.mean, moments.covariance))
+    dtype = W.dtype
     G, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
-    A = C + r * torch.eye(len(C), dtype=dtype, device=C.device)
+    A = C + max(r, _LEAST) * torch.eye(len(C), dtype=dtype, device=C.device)
     bits = torch.arange(2**bundles, device=C.device).unsqueeze(1) >> torch.arange(bundles, device=C.device)
     removed = (bits & 1).to(dtype)  # (2^bundles, bundles)
 
