@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from liar.allocation import nearest_removed
-from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.choice_errors import choice_errors, has_few_choices
 from liar.criteria import Evidence, deviation, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_of
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
@@ -49,9 +50,7 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(
-            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-        )
+        batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
@@ -138,6 +137,10 @@ def _rows(
             energy[j] = curves.energy
             for k, name in enumerate(RECONSTRUCTIONS):
                 error[i, j, k] = curves.error[name][kept].numpy()
+    few = has_few_choices(site)
+    choices = np.empty((len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**site.bundles if few else 0), np.float16)
+    for j, chosen in enumerate(weighted if few else ()):
+        choices[j] = choice_errors(chosen, weight, site.bundle_size).cpu().numpy()
     spectrum, condition = _spectrum(moments.plain)
     sample, correlation = _correlation(site, moments.plain)
     return {
@@ -145,6 +148,7 @@ def _rows(
         "scores": scores,
         "deviation": deviations,
         "error": error,
+        "choices": choices,
         "energy": energy,
         "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),
         "spectrum": spectrum,

@@ -329,7 +329,7 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
 def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     """A stored run's masks once more: one walk, and the repairs."""
     repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
-    return walk_cost(shape, amounts, spec.targets) + repairs
+    return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
 
 
 def turns_cost(shape: Shape) -> float:

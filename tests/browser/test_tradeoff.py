@@ -102,6 +102,14 @@ def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
     (trace,) = json.loads(drawn(page, "#mask-table"))["traces"]
     assert [len(line) for line in trace["z"]] == [2]
     expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")
+    cells = json.loads(drawn(page, "#mask-table"))["traces"]
+    page.reload()
+    expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")
+    expect(page.locator("#mask-table .heatmaplayer .hm").first).to_be_visible()
+    assert json.loads(drawn(page, "#mask-table"))["traces"] == cells
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="This table (CSV)").click()
+    assert len(waiting.value.path().read_text().splitlines()) == 1 + 2
 
 
 def test_whiskers_have_the_colour_of_their_marks_on_a_dark_page(visit_still: Visit) -> None:
