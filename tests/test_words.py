@@ -231,3 +231,16 @@ def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])
 def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said
+
+
+def test_an_outlook_counts_only_what_is_known() -> None:
+    run = language_run(3)
+    first, *others = run.sites
+    unknown = first.model_copy(update={"error": {}})
+    partly = run.model_copy(update={"sites": [unknown, *others]})
+    assert "predicted error 0.375, repaired 0.094, not counting the site whose units were chosen by hand" in (
+        words.outlook(partly)
+    )
+    nothing = run.model_copy(update={"sites": [site.model_copy(update={"error": {}}) for site in run.sites]})
+    assert "its error is not known for units chosen by hand" in words.outlook(nothing)
+    assert "not known" not in words.outlook(run)
