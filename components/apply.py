@@ -102,7 +102,7 @@ class Apply:
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
@@ -110,14 +110,13 @@ class Apply:
         if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; the watcher tells when the step at work has ended."""
         job = self.studio.jobs.get(id)
-        if job is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+        goes_on = job is not None and self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed, or loaded anew."""
@@ -142,30 +141,28 @@ class Apply:
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         yield {**self._busy(job), self.there: NOTHING}
-        for snapshot in self.studio.jobs.watch(job, poll=TICK, parts_wait=False):
+        session = str(request.session_hash)
+        for snapshot in self.studio.jobs.watch(job, session=session, poll=TICK, parts_wait=False):
             if not snapshot.ended:
                 # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
-                told: Updates = {**self._busy(job), self.status: status.follow(job.title, snapshot)}
+                told: Updates = {
+                    **self._busy(job),
+                    self.stop: gr.update(interactive=not snapshot.stopping),
+                    self.status: status.follow(job.title, snapshot),
+                }
                 if snapshot.partial:
                     told[self.there] = (job.id, "sites")
                 yield told
         if snapshot.state == "done":
             yield {**self._idle(status.running("Drawing the run…")), self.there: (job.id, "run")}
-        elif snapshot.state == "stopped":
-            yield self._idle(status.note("Stopped. What was shown before is still here."))
         else:
-            yield self._idle(status.problem(snapshot.error or "The run failed; the log of the server has more."))
+            yield self._idle(status.end(snapshot, done="", stopped="Stopped. What was shown before is still here."))
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds that a stored run of the same kind took."""
-        alike = (
-            run
-            for run in self.studio.store.runs()
-            if (run.spec.model, run.spec.targets, run.spec.schedule) == (spec.model, spec.targets, spec.schedule)
-        )
-        found = next(alike, None)
+        found = self.studio.store.like(spec)
         return sum(found.timings.values()) if found else None
 
     def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:

@@ -21,7 +21,7 @@ from components.verdict import VerdictPanel
 from components.work import loaded_for
 from liar.atlas import AtlasKey
 from liar.errors import LiarError
-from liar.events import Event
+from liar.events import Event, Progress
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
@@ -182,7 +182,7 @@ class Explorer:
         except LiarError as error:
             yield {self.line: status.problem(str(error))}
             return
-        for snapshot in self.studio.jobs.watch(job):
+        for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
             if not snapshot.ended:
                 yield {self.line: status.follow(title, snapshot), self.calibrate_button: gr.update(interactive=False)}
         again: Updates = {self.calibrate_button: gr.update(interactive=True)}
@@ -194,6 +194,7 @@ class Explorer:
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.draw_atlas import atlas_steps  # torch takes seconds to load
 
+        yield Progress("load", 0, 1, f"Loading {spec.model}")
         loaded = loaded_for(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)

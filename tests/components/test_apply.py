@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event as Gate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from liar.spec import PruneSpec
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import language_run, site, tiny_atlas
 
+REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 SITES = [site(0, "attention"), site(0, "ffn")]
 
 
@@ -36,7 +38,7 @@ class Pipeline:
     asked: list[tuple[PruneSpec, list[str]]] = field(default_factory=list)
     closed: int = 0
 
-    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str]) -> Iterator[Event]:
+    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str], earlier: Any) -> Iterator[Event]:
         self.asked.append((spec, prompts))
         try:
             for done, report in enumerate(SITES, start=1):
@@ -119,10 +121,12 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
 
 def test_no_message_of_a_run_leans_on_the_one_before(page: Page, pipeline: Pipeline) -> None:
     """Of two that arrive together, Gradio's page hears only the last: Stop must be there all the same."""
-    job = page.studio.jobs.submit("visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[]))
+    job = page.studio.jobs.submit(
+        "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
+    )
     line = {page.apply.button, page.apply.stop, page.apply.status}
     told = 0
-    for updates in page.apply._watch(job):
+    for updates in page.apply._watch(job, REQUEST):
         assert line <= updates.keys()
         told += 1
         if told == 2:
