@@ -32,11 +32,12 @@ from liar.events import (
 )
 from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
-from liar.models.adapter import Batch, adapt
-from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.adapter import Batch, adapt, execution_device
+from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
-from liar.models.memory import Work
+from liar.models.memory import Work, working_bytes
 from liar.models.offload import is_offloaded, resident
+from liar.models.placement import check_room
 from liar.moments import SiteMoments
 from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
@@ -143,7 +144,7 @@ class _Run:
     def events(self, given: LoadedModel | None) -> Events:
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -196,6 +197,15 @@ class _Run:
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _copy(self, given: LoadedModel) -> LoadedModel:
+        model, work = given.model, Work.of(self.spec)
+        if self.calibration is not None:
+            work = dataclasses.replace(work, gradients=False)
+        if not is_offloaded(model):
+            needed = bytes_in_memory(model) + working_bytes(model.config, model.dtype, work)
+            check_room(needed, execution_device(model))
+        return working_copy(given)
 
     def _load(self, work: Work | None = None) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
