@@ -45,7 +45,9 @@ def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server:
     finished(page, seconds=150)
     expect(kind(page)).to_have_text("Measured")
     expect(verdict).to_contain_text("30 % of the neurons gone: perplexity")
-    expect(verdict).to_contain_text(re.compile(r"times as fast at reading|not measurably faster|too noisy to tell how fast"))
+    expect(verdict).to_contain_text(
+        re.compile(r"times as fast at reading|not measurably faster|too noisy to tell how fast")
+    )
     said = verdict.inner_text()
     assert stored(server, LLAMA).exists()
     link = page.url
