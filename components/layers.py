@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -13,15 +14,19 @@ from components.inspector import Inspector
 from components.panel import HEARD, Updates
 from components.provenance import Origin, of_another, pill
 from liar.atlas import Atlas
+from liar.export import file_stem
 from liar.plots import error_heatmap
 from liar.reading import compares, error_words, errors_of, stands_out
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.view import DIFFERENCES, View
-from liar.words import Outcome
+from liar.words import Outcome, recipe
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
+
+_LINE = 112
+"""Characters in a line of a picture 960 pixels wide, in whatever font the browser has for pictures."""
 
 SHOWN = [
     ("all four", "all"),
@@ -89,7 +94,7 @@ class LayersPanel:
         sites = result.sites if result else []
         self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
         self.plot = gr.Plot(
-            error_heatmap(sites, view.heatmap, recipe=result.spec.key) if result else None,
+            error_heatmap(sites, view.heatmap, about=_about(result.spec, "Measured")) if result else None,
             show_label=False,
             container=False,
             elem_id="heatmap",
@@ -141,7 +146,7 @@ class LayersPanel:
             self.weighting: view.weighting,
             self.fit: view.colours == "fit",
             self.sentence: _sentence(sites, view, spec),
-            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, recipe=spec.key),
+            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, about=_about(spec, origin)),
             self.table: _table(sites, view),
             **self.inspector.draw(sites, view, chart, measured, spec),
         }
@@ -196,6 +201,12 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
         + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
         "reconstruction; only the repair differs.</p></div>"
     )
+
+
+def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
+    """What a picture of the heatmap needs to name what it is of: words for it, and the beginning of its file's name."""
+    words = wrap(f"{origin}: {recipe(spec)}", _LINE, break_long_words=True)
+    return {"recipe": spec.key, "caption": "<br>".join(map(escape, words)), "name": file_stem(spec)}
 
 
 def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:

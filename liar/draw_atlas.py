@@ -15,7 +15,7 @@ from torch import Tensor
 from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.criteria import Evidence, deviation, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_of
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
@@ -48,9 +48,7 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(
-            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-        )
+        batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         try:
             steps = gradient_steps(adapter, batches, "both")

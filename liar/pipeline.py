@@ -16,7 +16,7 @@ from torch import Tensor
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
-from liar.data.corpora import calibration_text
+from liar.data.corpora import text_of
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, readable_failures
 from liar.errors import InvalidSpecError
@@ -214,10 +214,7 @@ class _Run:
 
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
-            spec = self.spec
-            batches, self.text = calibration_text(
-                spec.calibration, self.loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-            )
+            batches, self.text = text_of(self.spec, self.loaded)
             return batches
 
     def _gradients(self, batches: Sequence[Batch]) -> Events:

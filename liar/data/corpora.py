@@ -22,7 +22,7 @@ from liar.models.adapter import Batch
 from liar.models.heads import problem_of
 from liar.models.memory import BATCH
 from liar.results import CalibrationText
-from liar.spec import AUTO, Separator
+from liar.spec import AUTO, PruneSpec, Separator
 
 if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
     from liar.models.catalog import LoadedModel
@@ -48,6 +48,11 @@ def calibration_batches(
 ) -> list[Batch]:
     """The batches of :func:`calibration_text`."""
     return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size)[0]
+
+
+def text_of(spec: PruneSpec, loaded: LoadedModel) -> tuple[list[Batch], CalibrationText]:
+    """The calibration text of a recipe, see :func:`calibration_text`."""
+    return calibration_text(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
 
 
 def calibration_text(

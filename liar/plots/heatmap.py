@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from statistics import fmean
@@ -51,13 +51,13 @@ def error_heatmap(
     view: HeatmapView = DEFAULT_VIEW,
     *,
     selected: str = "",
-    recipe: str = "",
+    about: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
 
     A difference shows the first reconstruction against the second, as a ratio of errors on the log scale and as a
     subtraction on the linear one. ``customdata`` of a cell is its words and the name of its site; ``selected`` names the
-    site to outline, ``recipe`` is kept as ``layout.meta.recipe``. Quick enough to follow a slider.
+    site to outline, ``about`` is kept as ``layout.meta``. Quick enough to follow a slider.
     """
     kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
@@ -78,7 +78,7 @@ def error_heatmap(
             "title": {"text": "layer", "standoff": 4, "font": FONT},
         },
         "coloraxis": _coloraxis(view, colour_limits(sites, view), -62 / drawn),
-        "meta": {"recipe": recipe},
+        "meta": dict(about or {}),
         "annotations": [
             title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
         ],

@@ -111,7 +111,7 @@ def test_a_whole_site_has_no_error_and_not_what_rounding_leaves_of_it() -> None:
 
 
 def test_a_figure_knows_its_recipe() -> None:
-    assert error_heatmap(language_run(3).sites, recipe="abc").layout.meta["recipe"] == "abc"
+    assert error_heatmap(language_run(3).sites, about={"recipe": "abc"}).layout.meta["recipe"] == "abc"
 
 
 def test_the_selected_site_is_outlined_on_every_strip() -> None:
