@@ -54,6 +54,13 @@ class Outcome(Protocol):
     def totals(self) -> Totals: ...
 
 
+class Measurements(Protocol):
+    """What a run and its summary have in common."""
+
+    @property
+    def evaluations(self) -> Sequence[Evaluation]: ...
+
+
 def verdict(result: RunResult) -> str:
     """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
     if all(site.kept == site.units for site in result.sites):
@@ -148,7 +155,7 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
     return f"{change} (paired standard error {stderr}{ratio})"
 
 
-def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
+def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
     """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
     None where the dense model was not measured, or its metric is zero.
@@ -308,7 +315,7 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
-def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:
+def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy
 import pytest
@@ -14,8 +15,8 @@ from accelerate import cpu_offload
 from accelerate.hooks import AlignDevicesHook
 
 from liar import Calibration, PruneSpec, RunResult, calibrate, curves, stream
-from liar.atlas import Atlas
 from liar.data.tasks import LabelledText
+from liar.data.texts import Samples
 from liar.draw_atlas import atlas_steps
 from liar.errors import UnsupportedModelError
 from liar.events import Finished
@@ -24,8 +25,10 @@ from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
 from liar.models.placement import free_bytes
 from liar.quantize import quantized
+from liar.restore import restore_steps
 from liar.results import Generation
 from liar.spec import CRITERIA
+from liar.sweep import SweepSpec, sweep_steps
 from liar.variants import Variants, ask
 from liar.walk import walk
 from tests import tiny
@@ -102,6 +105,8 @@ def test_a_streamed_model_needs_one_block_of_device_memory() -> None:
 
 # -- a device that is not there -----------------------------------------------------------------------------------------
 
+T = TypeVar("T")
+
 MAKERS: dict[str, Callable[[], LoadedModel]] = {
     "llama": tiny.language_model,
     "bert": lambda: tiny.classifier(positions=256),
@@ -121,7 +126,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     items = LabelledText(words, [index % 2 for index in range(len(words))], ("negative", "positive"))
     windows = torch.randint(4, 30, (6, 16), generator=generator)
     monkeypatch.setattr("liar.evaluate.task_items", lambda *_, **__: items)
-    monkeypatch.setattr("liar.evaluate.evaluation_windows", lambda *_, **__: windows)
+    source = Samples("letters", "test", iter(()))
+    monkeypatch.setattr("liar.evaluate.held_out_windows", lambda *_, **__: (windows, source))
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
     monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
     monkeypatch.setattr("torch.mps.driver_allocated_memory", lambda: 0)
@@ -142,14 +148,13 @@ def finished(spec: PruneSpec, loaded: LoadedModel, **choices: object) -> tuple[R
     return end.result, end.variants
 
 
-def drawn(loaded: LoadedModel, spec: PruneSpec) -> Atlas:
-    steps = atlas_steps(loaded, spec)
+def value_of(steps: Generator[object, None, T]) -> T:
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            atlas: Atlas = stop.value
-            return atlas
+            value: T = stop.value
+            return value
 
 
 def calibrated(loaded: LoadedModel, spec: PruneSpec) -> Calibration:
@@ -172,13 +177,13 @@ def test_curves_of_every_criterion_and_the_atlas_are_drawn_there(name: str, kind
     with device_that_refuses(kind) as device:
         there = moved_to(MAKERS[name](), device)
         found = curves(there, calibrated(there, spec), CRITERIA)
-        atlas = drawn(there, spec)
+        atlas = value_of(atlas_steps(there, spec))
     assert [(curve.name, curve.criterion) for curve in found] == [(curve.name, curve.criterion) for curve in expected]
     for curve, other in zip(found, expected, strict=True):
         for method, values in curve.error.items():
             assert values == pytest.approx(other.error[method], rel=1e-3, abs=1e-5), (curve.name, curve.criterion)
     numpy.testing.assert_allclose(
-        atlas.arrays["ffn"].error, drawn(here, spec).arrays["ffn"].error, rtol=1e-3, atol=1e-5
+        atlas.arrays["ffn"].error, value_of(atlas_steps(here, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
     )
 
 
@@ -208,11 +213,17 @@ def test_a_run_is_done_measured_and_asked_there(
     assert len(result.gains) == 1
 
 
-def test_a_table_of_masks_is_made_there(spec: PruneSpec) -> None:
+def test_masks_are_compared_swept_and_restored_there(spec: PruneSpec) -> None:
     with device_that_refuses("mps") as device:
         loaded = moved_to(tiny.language_model(), device)
-        steps = list(mask_table_steps(spec, ("obs", "taylor"), ("liar", "least-squares"), loaded))
-    assert sum(isinstance(step, MaskCell) for step in steps) == 4
+        cells = list(mask_table_steps(spec, ("obs", "taylor"), ("liar", "least-squares"), loaded))
+        sweep = SweepSpec.create(base=spec.model_copy(update={"multiple": 8}), ratios=(0.3, 0.6))
+        runs = [step for step in sweep_steps(sweep, loaded) if isinstance(step, RunResult)]
+        variants = value_of(restore_steps(runs[0], loaded))
+        answers = list(ask(variants, "a b c", max_new_tokens=2))
+    assert sum(isinstance(cell, MaskCell) for cell in cells) == 4
+    assert len(runs) == 2
+    assert sum(isinstance(answer, Generation) for answer in answers) == 3
 
 
 def test_the_stand_in_refuses_what_a_device_refuses() -> None:

@@ -139,18 +139,17 @@ def _run(spec: PruneSpec) -> Finished:
 
 def _print_result(result: RunResult) -> None:
     from liar.quantized_words import quantizations
-    from liar.words import rounding, sample, verdict
+    from liar.words import beside_dense, rounding, sample, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
         table.add_row(site.name, f"{site.kept}/{site.units}", *(f"{value:.4f}" for value in site.error.values()))
     console.print(table)
     if result.evaluations:
-        measures = Table("task", "variant", "value", "stderr", "measured on", box=None)
+        measures = Table("task", "variant", "value", "stderr", "beside dense", "measured on", box=None)
         for item in result.evaluations:
-            measures.add_row(
-                f"{item.task} ({item.metric})", item.variant, f"{item.value:.4g}", f"{item.stderr:.2g}", sample(item)
-            )
+            figures = (f"{item.value:.4g}", f"{item.stderr:.2g}", beside_dense(result, item) or "-")
+            measures.add_row(f"{item.task} ({item.metric})", item.variant, *figures, sample(item))
         console.print(measures)
     console.print(verdict(result), *quantizations(result), sep="\n")
     if cost := rounding(result):
