@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from components.inspector import Inspector
 from components.panel import HEARD, Updates
 from components.provenance import Origin, of_another, pill
 from liar.atlas import Atlas
+from liar.errors import LiarError
 from liar.export import file_stem
+from liar.forecast import forecast
 from liar.plots import error_heatmap
 from liar.reading import compares, error_words, errors_of, stands_out
 from liar.results import RunResult, SiteReport
@@ -138,7 +141,9 @@ class LayersPanel:
         """
         sites, spec = outcome.sites, outcome.spec
         chart = atlas.site(view.site) if atlas and view.site else None
-        measured = next((site for site in sites if site.name == view.site), None) if origin == "Measured" else None
+        report = next((site for site in sites if site.name == view.site), None)
+        measured = report if origin == "Measured" else None
+        predicted = report if origin == "Predicted" else _predicted(spec, view, atlas)
         return {
             self.heading: _heading(spec, origin, chosen),
             self.show_control: view.show,
@@ -148,7 +153,7 @@ class LayersPanel:
             self.sentence: _sentence(sites, view, spec),
             self.plot: error_heatmap(sites, view.heatmap, selected=view.site, about=_about(spec, origin)),
             self.table: _table(sites, view),
-            **self.inspector.draw(sites, view, chart, measured, spec),
+            **self.inspector.draw(report, view, chart, predicted, measured, spec),
         }
 
     def clear(self) -> Updates:
@@ -186,6 +191,15 @@ def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
 def _follow(site: str, view: View) -> View:
     """Another panel selected ``site``."""
     return view.changed(site=site)
+
+
+def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
+    """What the atlas says of the selected site, to stand beside what was measured."""
+    if atlas is None or not view.site:
+        return None
+    with suppress(LiarError):
+        return next((site for site in forecast(spec, atlas).sites if site.name == view.site), None)
+    return None
 
 
 # -- markup ---------------------------------------------------------------------------------------------------------------
@@ -233,7 +247,7 @@ def _table(sites: Sequence[SiteReport], view: View) -> str:
 def _row(site: SiteReport, view: View) -> str:
     title, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
     pressed = "true" if site.name == view.site else "false"
-    cells = "".join(f"<td>{error_words(errors[name])}</td>" for name in RECONSTRUCTIONS)
+    cells = "".join(f"<td>{error_words(errors.get(name))}</td>" for name in RECONSTRUCTIONS)
     return (
         f'<tr><th scope="row"><button type="button" data-site="{title}" aria-pressed="{pressed}">{title}</button></th>'
         f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"

@@ -75,13 +75,23 @@ def outlook(forecast: Outcome) -> str:
     """One sentence of what is expected of a recipe before anybody has applied it."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
-    bare, repaired = (
-        fmean(site.error[name] for site in forecast.sites) for name in ("none", forecast.spec.reconstruction)
-    )
-    errors = f"predicted error {bare:.3f}"
-    if forecast.spec.reconstruction != "none":
-        errors += f", repaired {repaired:.3f}"
-    return f"{_removed(forecast)} gone: {errors}; {_percent(_saved(forecast))} fewer parameters."
+    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {_percent(_saved(forecast))} fewer parameters."
+
+
+def _expected_errors(forecast: Outcome) -> str:
+    """Means over the sites at which they are known, and at how many they are not."""
+    chosen = forecast.spec.reconstruction
+    known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
+    missing = len(forecast.sites) - len(known)
+    if not known:
+        return "its error is not known for units chosen by hand"
+    errors = f"predicted error {fmean(error['none'] for error in known):.3f}"
+    if chosen != "none":
+        errors += f", repaired {fmean(error[chosen] for error in known):.3f}"
+    if not missing:
+        return errors
+    sites = "the site" if missing == 1 else f"the {missing} sites"
+    return f"{errors}, not counting {sites} whose units were chosen by hand, where it is not known"
 
 
 def parameters(result: Outcome) -> str:
@@ -96,7 +106,7 @@ def parameters(result: Outcome) -> str:
 
 def rounding(result: Outcome) -> str | None:
     """What it costs that kept neurons are multiples; None where they were not rounded."""
-    pairs = [(site.error[result.spec.reconstruction], site.unrounded) for site in result.sites]
+    pairs = [(site.error.get(result.spec.reconstruction, 0.0), site.unrounded) for site in result.sites]
     errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
     if not errors:
         return None
@@ -194,7 +204,7 @@ def in_doubt(result: RunResult, task: Task) -> str | None:
     if is_chance(values["dense"], values["pruned"]):
         return "what pruning broke lies within the standard error"
     if is_chance(values["pruned"], values["reconstructed"]):
-        return "what the repair changed lies within the standard error"
+        return "the repair changed no more than the standard error"
     return None
 
 
