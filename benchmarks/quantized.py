@@ -17,7 +17,7 @@ from liar.quantize import quantized
 from liar.quantized_words import quantizations
 from liar.results import Evaluation, Measured, Work
 from liar.timing import finish
-from liar.words import variant_name
+from liar.words import sample, variant_name
 
 SPECS = [
     PruneSpec(model=SMOLLM2, ratio=0.2, schedule="one-shot", evaluate=("perplexity",), quantize="int8"),
@@ -32,16 +32,17 @@ TOKENS, TURNS = 128, 7
 
 def section() -> str:
     """A row for each measured variant, and below what the library says of each run."""
-    rows, said = [], []
+    rows, said, samples = [], [], {}
     for spec in SPECS:
         finished = list(stream(spec, loaded(spec.model)))[-1]
         assert isinstance(finished, Finished)
         rows += rows_of(finished)
+        samples |= {item.metric: sample(item) for item in finished.result.evaluations}
         said.append(f"- {title(spec)}: {quantizations(finished.result)[0]}")
     head = (
         "Linear layers of the blocks with int8 weights, one scale for each output channel; the default recipe but one-shot. "
-        "Perplexity (20 windows) or accuracy (1,200 texts) ± its standard error; tokens a second of reading "
-        f"{TOKENS} of them, the fastest of {TURNS} turns."
+        f"{' or '.join(f'{metric} ({words})' for metric, words in samples.items()).capitalize()} ± its standard error; tokens "
+        f"a second of reading {TOKENS} of them, the fastest of {TURNS} turns."
     )
     columns = ("model", "weights", "metric", "MB of weights", "tokens a second")
     return f"{head}\n\n{table(columns, rows)}\n\n" + "\n".join(said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from liar.plots import site_correlations, site_errors, site_scores, site_spectru
 from liar.reading import error_words, errors_of, formula, place
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 from liar.view import View
 
 if TYPE_CHECKING:
@@ -104,23 +103,23 @@ class Inspector:
 
     def draw(
         self,
-        sites: Sequence[SiteReport],
+        report: SiteReport | None,
         view: View,
         chart: SiteAtlas | None,
+        predicted: SiteReport | None,
         measured: SiteReport | None,
         spec: PruneSpec,
     ) -> Updates:
-        """The site that ``view`` selects."""
-        report = next((site for site in sites if site.name == view.site), None)
+        """The site that ``view`` selects: its ``report``, which is what was ``measured`` or else what is ``predicted``."""
         if report is None:
             hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
             return {self.hint: f"<p>{escape(hint)}</p>", self.body: gr.update(visible=False)}
-        chart = chart if chart and spec.criterion in chart.criteria else None
+        chart = chart if predicted else None
         return {
             self.hint: "" if chart else f"<p>{_NO_CURVES}</p>",
             self.body: gr.update(visible=True),
-            self.words: _site_words(report, view, chart, measured, spec),
-            **self._draw_figures(report, view, chart, measured, spec),
+            self.words: _site_words(report, view, chart, predicted, measured, spec),
+            **self._draw_figures(report, view, chart, predicted, measured, spec),
         }
 
     def clear(self) -> Updates:
@@ -132,17 +131,17 @@ class Inspector:
         report: SiteReport,
         view: View,
         chart: SiteAtlas | None,
+        predicted: SiteReport | None,
         measured: SiteReport | None,
         spec: PruneSpec,
     ) -> Updates:
-        if chart is None:
+        if chart is None or predicted is None:
             site = Site(report.layer, report.kind, report.units)
             hidden: Updates = dict.fromkeys(self._figures, gr.update(visible=False))
             return {**hidden, self.units: gr.update(value=site_units(site, report.kept_units), visible=True)}
-        kept = report.kept // chart.site.group
         figures = {
             self.errors: site_errors(
-                chart, spec.criterion, kept, spec.reconstruction, view.weighting, view.scale, measured
+                chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, measured
             ),
             self.scores: site_scores(chart, spec.criterion, report.kept_units),
             self.units: site_units(chart.site, report.kept_units),
@@ -223,7 +222,12 @@ def _plot(name: str) -> gr.Plot:
 
 
 def _site_words(
-    report: SiteReport, view: View, chart: SiteAtlas | None, measured: SiteReport | None, spec: PruneSpec
+    report: SiteReport,
+    view: View,
+    chart: SiteAtlas | None,
+    predicted: SiteReport | None,
+    measured: SiteReport | None,
+    spec: PruneSpec,
 ) -> str:
     unit = "neurons" if report.kind == "ffn" else "query heads"
     name = place(report)
@@ -233,26 +237,21 @@ def _site_words(
         f"<h3>{escape(name[:1].upper() + name[1:])}</h3>"
         f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
         + (f'<pre role="region" aria-label="Formula" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else "")
-        + _predicted_and_measured(view, chart, kept, measured, spec)
+        + _predicted_and_measured(view, predicted, measured, spec)
     )
 
 
 def _predicted_and_measured(
-    view: View, chart: SiteAtlas | None, kept: int, measured: SiteReport | None, spec: PruneSpec
+    view: View, predicted: SiteReport | None, measured: SiteReport | None, spec: PruneSpec
 ) -> str:
     """Errors side by side, as far as they are known; the chosen reconstruction stands out."""
-    columns: dict[str, dict[Reconstruction, float]] = {}
-    if chart:
-        columns["Predicted"] = {
-            name: chart.error_at(spec.criterion, name, kept, view.weighting) for name in RECONSTRUCTIONS
-        }
-    if measured:
-        columns["Measured"] = errors_of(measured, view.weighting)
+    found = {"Predicted": predicted, "Measured": measured}
+    columns = {name: errors_of(site, view.weighting) for name, site in found.items() if site}
     label = "Error" if view.weighting == "plain" else "Norm-aware error"
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Reconstruction", *columns))
     rows = "".join(
         f'<tr{" class=chosen" if name == spec.reconstruction else ""}><th scope="row">{name}</th>'
-        + "".join(f"<td>{error_words(errors[name])}</td>" for errors in columns.values())
+        + "".join(f"<td>{error_words(errors.get(name))}</td>" for errors in columns.values())
         + "</tr>"
         for name in RECONSTRUCTIONS
     )

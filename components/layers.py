@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -13,15 +15,21 @@ from components.inspector import Inspector
 from components.panel import HEARD, Updates
 from components.provenance import Origin, of_another, pill
 from liar.atlas import Atlas
+from liar.errors import LiarError
+from liar.export import file_stem
+from liar.forecast import forecast
 from liar.plots import error_heatmap
 from liar.reading import compares, error_words, errors_of, stands_out
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.view import DIFFERENCES, View
-from liar.words import Outcome
+from liar.words import Outcome, recipe
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
+
+_LINE = 112
+"""Characters in a line of a picture 960 pixels wide, in whatever font the browser has for pictures."""
 
 SHOWN = [
     ("all four", "all"),
@@ -89,7 +97,7 @@ class LayersPanel:
         sites = result.sites if result else []
         self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
         self.plot = gr.Plot(
-            error_heatmap(sites, view.heatmap, recipe=result.spec.key) if result else None,
+            error_heatmap(sites, view.heatmap, about=_about(result.spec, "Measured")) if result else None,
             show_label=False,
             container=False,
             elem_id="heatmap",
@@ -133,7 +141,9 @@ class LayersPanel:
         """
         sites, spec = outcome.sites, outcome.spec
         chart = atlas.site(view.site) if atlas and view.site else None
-        measured = next((site for site in sites if site.name == view.site), None) if origin == "Measured" else None
+        report = next((site for site in sites if site.name == view.site), None)
+        measured = report if origin == "Measured" else None
+        predicted = report if origin == "Predicted" else _predicted(spec, view, atlas)
         return {
             self.heading: _heading(spec, origin, chosen),
             self.show_control: view.show,
@@ -141,9 +151,9 @@ class LayersPanel:
             self.weighting: view.weighting,
             self.fit: view.colours == "fit",
             self.sentence: _sentence(sites, view, spec),
-            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, recipe=spec.key),
+            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, about=_about(spec, origin)),
             self.table: _table(sites, view),
-            **self.inspector.draw(sites, view, chart, measured, spec),
+            **self.inspector.draw(report, view, chart, predicted, measured, spec),
         }
 
     def clear(self) -> Updates:
@@ -183,6 +193,15 @@ def _follow(site: str, view: View) -> View:
     return view.changed(site=site)
 
 
+def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
+    """What the atlas says of the selected site, to stand beside what was measured."""
+    if atlas is None or not view.site:
+        return None
+    with suppress(LiarError):
+        return next((site for site in forecast(spec, atlas).sites if site.name == view.site), None)
+    return None
+
+
 # -- markup ---------------------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +215,12 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
         + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
         "reconstruction; only the repair differs.</p></div>"
     )
+
+
+def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
+    """What a picture of the heatmap needs to name what it is of: words for it, and the beginning of its file's name."""
+    words = wrap(f"{origin}: {recipe(spec)}", _LINE, break_long_words=True)
+    return {"recipe": spec.key, "caption": "<br>".join(map(escape, words)), "name": file_stem(spec)}
 
 
 def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
@@ -222,7 +247,7 @@ def _table(sites: Sequence[SiteReport], view: View) -> str:
 def _row(site: SiteReport, view: View) -> str:
     title, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
     pressed = "true" if site.name == view.site else "false"
-    cells = "".join(f"<td>{error_words(errors[name])}</td>" for name in RECONSTRUCTIONS)
+    cells = "".join(f"<td>{error_words(errors.get(name))}</td>" for name in RECONSTRUCTIONS)
     return (
         f'<tr><th scope="row"><button type="button" data-site="{title}" aria-pressed="{pressed}">{title}</button></th>'
         f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"

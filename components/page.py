@@ -6,6 +6,7 @@ whatever address a file object names, and hands to a handler whatever an event i
 
 from __future__ import annotations
 
+from math import inf, isfinite, isnan
 from typing import Any
 
 import gradio as gr
@@ -42,7 +43,8 @@ class Page(gr.Blocks):
             read: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
             return read
         except Exception as error:  # each component has errors of its own
-            raise gr.Error(_REFUSED, print_exception=False) from error
+            outside = (_outside(block, value) for block, value in zip(block_fn.inputs, inputs, strict=False))
+            raise gr.Error(next(filter(None, outside), _REFUSED), print_exception=False) from error
 
 
 def _readable(block: Any, value: Any) -> bool:
@@ -58,6 +60,21 @@ def _readable(block: Any, value: Any) -> bool:
     if isinstance(block, gr.Textbox | gr.Button | gr.BrowserState):
         return isinstance(value, str)
     return isinstance(value, str | int | float)
+
+
+def _outside(block: Any, value: Any) -> str | None:
+    """A sentence about a number that is outside the limits of its control, None for everything else."""
+    if not isinstance(block, gr.Number | gr.Slider) or not isinstance(value, int | float):
+        return None
+    low = -inf if block.minimum is None else block.minimum
+    high = inf if block.maximum is None else block.maximum
+    if isnan(value) or low <= value <= high:
+        return None
+    if isfinite(low) and isfinite(high):
+        asked = f"from {low:,} to {high:,}"
+    else:
+        asked = f"of at least {low:,}" if isfinite(low) else f"of at most {high:,}"
+    return f"{block.label or 'This field'}: set a number {asked}, not {value:,}."
 
 
 def _names_file(value: Any) -> bool:

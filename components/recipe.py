@@ -12,7 +12,17 @@ from components.panel import Updates
 from components.profile import TEXTS, Profile
 from liar.errors import InvalidSpecError
 from liar.models.presets import PRESETS
-from liar.spec import ALLOCATIONS, AUTO, CRITERIA, MAX_RATIO, RECONSTRUCTIONS, SEPARATORS, PruneSpec
+from liar.spec import (
+    ALLOCATIONS,
+    AUTO,
+    CRITERIA,
+    MAX_RATIO,
+    RECONSTRUCTIONS,
+    SEPARATORS,
+    PruneSpec,
+    bounds_of,
+    range_words,
+)
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
@@ -89,20 +99,16 @@ class Recipe:
                 label="Calibration tokens",
                 info=TERMS["tokens"].help,
                 precision=0,
-                minimum=1,
-                maximum=profile.tokens,
                 elem_id="tokens",
             )
             _explained("tokens")
         self.separator = _choice("separator", "Separator", SEPARATORS, spec)
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.evaluate_length = gr.Number(
-                spec.evaluate_length,
+                spec.evaluate_length or 0,  # Gradio sends 0 for an empty field
                 label="Length measured at",
                 info=TERMS["evaluate_length"].help,
                 precision=0,
-                minimum=2,
-                maximum=profile.evaluate_length,
                 elem_id="evaluate-length",
             )
             _explained("evaluate_length")
@@ -112,8 +118,6 @@ class Recipe:
                 label="Round neurons to a multiple",
                 info=TERMS["multiple"].help,
                 precision=0,
-                minimum=1,
-                maximum=1024,
                 elem_id="multiple",
             )
             _explained("multiple")
@@ -123,8 +127,6 @@ class Recipe:
                 label="Seed",
                 info=TERMS["seed"].help,
                 precision=0,
-                minimum=0,
-                maximum=2**31 - 1,
                 elem_id="seed",
             )
             _explained("seed")
@@ -171,9 +173,11 @@ class Recipe:
     def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
         """The spec that the controls say; raises :class:`InvalidSpecError`."""
         choices = dict(zip(self.controls, values, strict=True))
+        choices["evaluate_length"] = choices["evaluate_length"] or None
         empty = next((name for name, value in choices.items() if value is None and name != "evaluate_length"), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
+        self._check_ranges(choices)
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
         if choices["model"] != base.model:  # what was measured and edited belongs to another model
@@ -188,10 +192,23 @@ class Recipe:
         self.profile.check(spec)
         return spec
 
+    def _check_ranges(self, choices: dict[str, Any]) -> None:
+        """Raises :class:`InvalidSpecError` in the words of the page. Gradio's own limits of a number would refuse the whole
+        event instead, once for each that reads the rail, and name neither field nor range.
+        """
+        for name, value in choices.items():
+            bounds = bounds_of(name)
+            if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
+                label = getattr(self.controls[name], "label", name)
+                raise InvalidSpecError(
+                    f"{label}: set {range_words(name)}, not {value:,}; the other fields stay as they are."
+                )
+
     def fill(self, spec: PruneSpec) -> Updates:
         """Controls that say ``spec``."""
         values = {control: getattr(spec, name) for name, control in self.controls.items()}
-        return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
+        length = spec.evaluate_length or 0
+        return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
 def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) -> gr.Dropdown:

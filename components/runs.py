@@ -254,10 +254,10 @@ def _listing(runs: Sequence[RunSummary], shown: str) -> str:
 
 
 def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
-    """Labels to read and keys to load."""
+    """Labels to read and keys to load; what distinguishes a run comes first, since a closed menu cuts the end."""
     labels = run_labels([run.spec for run in runs])
     return [
-        (f"{run.spec.model}, {label} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
+        (f"{label}, {run.spec.model} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
     ]
 
 

@@ -59,15 +59,23 @@ fill();
 """
 
 # White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
+# The figure itself knows what it is of, whatever run or recipe the page has turned to since.
 _PICTURE = """
-async (run) => {
+async () => {
   const figure = document.querySelector('#heatmap .js-plotly-plot');
-  if (!figure || !window.Plotly) return '<div role="alert" class="problem">Open the heatmap once, then try again.</div>';
-  const { height } = figure._fullLayout;  // Gradio takes it from the layout that it draws
-  const layout = { ...figure.layout, paper_bgcolor: 'white', plot_bgcolor: 'white', width: 960, height, autosize: false };
+  const { caption, name } = figure?.layout?.meta ?? {};
+  if (!caption || !window.Plotly) return '<div role="alert" class="problem">Open the heatmap once, then try again.</div>';
+  const room = 17 * caption.split('<br>').length - 8;  // above the figure there is room for half a line
+  const { t, r, b, l } = figure.layout.margin;
+  const height = figure._fullLayout.height + room;  // Gradio takes it from the layout that it draws
+  const title = {
+    text: caption, x: 0, xref: 'container', xanchor: 'left', y: 1, yref: 'container', yanchor: 'top',
+    pad: { t: 14, l: 12 }, font: { size: 13 },
+  };
+  const ground = { paper_bgcolor: 'white', plot_bgcolor: 'white', font: { ...figure.layout.font, color: '#1e293b' } };
+  const layout = { ...figure.layout, ...ground, title, margin: { t: t + room, r, b, l }, width: 960, height, autosize: false };
   await Plotly.downloadImage(
-    { data: figure.data, layout },
-    { format: 'png', scale: 2, width: 960, height, filename: run.name + '-heatmap' },
+    { data: figure.data, layout }, { format: 'png', scale: 2, width: 960, height, filename: name + '-heatmap' },
   );
   return '';
 }
@@ -88,7 +96,7 @@ class TakeawayPanel:
             elem_classes=["caption"],
         )
         self.spec = gr.State(spec)
-        self.link = gr.HTML(_named(spec), html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
+        gr.HTML("", html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
         self.command = _code(as_command(spec, self.program) if spec else "", "On the command line", "takeaway-command")
         self.python = _code(as_python(spec) if spec else "", "In Python", "takeaway-python")
         self.buttons: dict[Format, gr.Button] = {}
@@ -103,13 +111,12 @@ class TakeawayPanel:
     @property
     def outputs(self) -> list[Block]:
         buttons = [*self.buttons.values(), self.picture]
-        return [self.spec, self.link, self.command, self.python, self.problem, *buttons]
+        return [self.spec, self.command, self.python, self.problem, *buttons]
 
     def show(self, result: RunResult) -> Updates:
         spec = result.spec
         return {
             self.spec: spec,
-            self.link: _named(spec),
             self.command: as_command(spec, self.program),
             self.python: as_python(spec),
             self.problem: "",
@@ -120,7 +127,6 @@ class TakeawayPanel:
         buttons = (*self.buttons.values(), self.picture)
         return {
             self.spec: None,
-            self.link: _named(None),
             self.command: "",
             self.python: "",
             self.problem: status.note(NO_RUN),
@@ -133,7 +139,7 @@ class TakeawayPanel:
             # One click: the file is made, and the browser fetches it at once.
             made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
             made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
-        self.picture.click(None, self.link, self.problem, js=_PICTURE, **QUIET)
+        self.picture.click(None, None, self.problem, js=_PICTURE, **QUIET)
         gr.on(
             [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET
         )
@@ -189,8 +195,3 @@ def _content(ending: Format, result: RunResult) -> str:
     from liar.report import html_report  # reads plotly's script, which is megabytes
 
     return html_report(result)
-
-
-def _named(spec: PruneSpec | None) -> dict[str, str]:
-    """The beginning of the names of this run's files."""
-    return {"name": file_stem(spec) if spec else "liar"}

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,9 @@ WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 RATIOS = tuple(percent / 100 for percent in range(101))
 """Where curves are read: the share of a site's units removed."""
+
+CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
+"""The reconstructions whose errors are known for every choice of a few bundles; liar depends on the row space of each."""
 
 SHIPPED_ATLASES = ASSETS / "atlases"
 """The atlases of the demo models, drawn ahead."""
@@ -120,6 +123,9 @@ class KindArrays:
     ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
     ``deviation`` (sites, criteria): what the allocation global divides scores by.
     ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
+    ``choices`` (sites, weightings, 3, 2^bundles): the relative error of every choice of bundles for
+    :data:`CHOICE_RECONSTRUCTIONS`, bit i of the last index saying that bundle i is removed; that axis is empty where choices
+    are many.
     ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
     ``sensitivity`` (sites,): what turns a plain one into what the loss feels; zeros where no loss could be asked.
     ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
@@ -131,6 +137,7 @@ class KindArrays:
     scores: Floats
     deviation: Floats
     error: Floats
+    choices: Floats
     energy: Floats
     sensitivity: Floats
     spectrum: Floats
@@ -181,6 +188,20 @@ class SiteAtlas:
         """Relative error when ``kept`` bundles stay, between the points of the curve on a straight line."""
         curve = self.curve(criterion, reconstruction, weighting)
         return float(np.interp(self.site.bundles - kept, removed_at(self.site.bundles), curve))
+
+    def errors_of(
+        self, criterion: Criterion, kept: Sequence[int], weighting: Weighting = "plain"
+    ) -> dict[Reconstruction, float]:
+        """Relative errors when the bundles ``kept`` stay, of the reconstructions for which that is known: all where they are
+        the best ones, else those of :attr:`KindArrays.choices`.
+        """
+        if set(kept) == set(self.order(criterion)[: len(kept)].tolist()):
+            return {name: self.error_at(criterion, name, len(kept), weighting) for name in RECONSTRUCTIONS}
+        choices = self.arrays.choices[self.row, WEIGHTINGS.index(weighting)]
+        if not choices.shape[-1]:
+            return {}
+        index = (1 << self.site.bundles) - 1 - sum(1 << bundle for bundle in kept)
+        return {name: float(choices[at, index]) for at, name in enumerate(CHOICE_RECONSTRUCTIONS)}
 
     def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """(bundles + 1,): what keeping the best k bundles costs, comparable between sites."""
@@ -254,8 +275,9 @@ class Atlas:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
                     kind: KindArrays(
-                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name != "deviation"},
+                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _YOUNGER},
                         deviation=_deviation(file, facts, kind),
+                        choices=_choices(file, facts, kind),
                     )
                     for kind in facts.kinds
                 }
@@ -272,6 +294,17 @@ def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) ->
     if facts.kinds[kind].unit_size * facts.kinds[kind].group > 1:
         found[:, [name in CHANNEL_CRITERIA for name in facts.criteria]] = np.nan
     return found
+
+
+_YOUNGER = ("deviation", "choices")
+"""Arrays that older files lack."""
+
+
+def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
+    """The array of that name; of a file older than it, nothing."""
+    if f"{kind}.choices" in file:
+        return file[f"{kind}.choices"]
+    return np.empty((len(facts.kinds[kind].layers), len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 0), np.float16)
 
 
 class AtlasStore:

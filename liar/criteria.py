@@ -16,7 +16,7 @@ from torch import Tensor
 
 from liar.gradients import SiteGradients
 from liar.moments import Moments
-from liar.reconstruct import cholesky, members, ridge_of
+from liar.reconstruct import cholesky, members, ridge_of, where_solved
 from liar.sites import Site
 from liar.spec import CHANNEL_CRITERIA, Criterion
 
@@ -88,8 +88,9 @@ def obs(evidence: Evidence) -> Tensor:
     """
     site, moments = evidence.site, evidence.moments
     dtype = moments.covariance.dtype
-    W = evidence.weight.to(dtype)
-    factor = cholesky(moments.covariance.clone(), ridge_of(moments), site=site.name, tokens=moments.tokens)
+    W = where_solved(evidence.weight).to(dtype)
+    covariance = where_solved(moments.covariance).clone()
+    factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
     inverse = torch.cholesky_inverse(factor)
     scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
     alive = torch.arange(site.bundles, device=W.device)

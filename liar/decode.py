@@ -39,7 +39,8 @@ def last_logits(model: PreTrainedModel, unread: Tensor, cache: Cache) -> Tensor:
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    above = (logits.double().cpu() - logits.max().double().cpu()) / temperature  # at most 0: no temperature overflows
+    wide = logits.cpu().double()  # in this order: an MPS device has no fp64
+    above = (wide - wide.max()) / temperature  # at most 0: no temperature overflows
     return int(torch.multinomial(above.softmax(dim=0), 1, generator=generator))
 
 

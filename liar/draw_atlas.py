@@ -13,21 +13,23 @@ import torch
 from torch import Tensor
 
 from liar.allocation import nearest_removed
-from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.choice_errors import choice_errors, has_few_choices
 from liar.criteria import Evidence, deviation, order_of, score
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_of
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.gradients import SiteGradients, gradient_steps
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.moments import Moments
-from liar.reconstruct import ridge_of, solve_dtype
+from liar.plan import Amounts, Shape, atlas_parts
+from liar.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
-from liar.timing import Pace, paced
+from liar.timing import Pace
 from liar.walk import Visit, walk
 
 _SPECTRUM = 96
@@ -48,27 +50,26 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
-        batches = calibration_batches(
-            spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-        )
+        batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
+        pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
             steps = gradient_steps(adapter, batches, "both")
-            gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+            gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
         except InvalidSpecError:
+            pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         facts = {kind: _facts(adapter, kind) for kind in kinds}
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
-        pace = Pace("calibrate", len(sites))
         for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
             rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
-            yield pace.at(done, f"Drawing the curves of {visit.site.name}")
+            yield pace.at("curves", "calibrate", done, len(sites), f"Drawing the curves of {visit.site.name}")
         return Atlas(
             AtlasFacts(
                 key=AtlasKey.of(spec),
@@ -102,6 +103,12 @@ def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
     )
 
 
+def _paced(
+    spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch], criteria: Sequence[Criterion], *, gradients: bool
+) -> Pace:
+    return Pace(atlas_parts(criteria, Shape.of(loaded), Amounts.of(spec, loaded, batches), gradients=gradients))
+
+
 @torch.no_grad()
 def _rows(
     visit: Visit,
@@ -130,6 +137,10 @@ def _rows(
             energy[j] = curves.energy
             for k, name in enumerate(RECONSTRUCTIONS):
                 error[i, j, k] = curves.error[name][kept].numpy()
+    few = has_few_choices(site)
+    choices = np.empty((len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**site.bundles if few else 0), np.float16)
+    for j, chosen in enumerate(weighted if few else ()):
+        choices[j] = choice_errors(chosen, weight, site.bundle_size).cpu().numpy()
     spectrum, condition = _spectrum(moments.plain)
     sample, correlation = _correlation(site, moments.plain)
     return {
@@ -137,6 +148,7 @@ def _rows(
         "scores": scores,
         "deviation": deviations,
         "error": error,
+        "choices": choices,
         "energy": energy,
         "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),
         "spectrum": spectrum,
@@ -148,7 +160,7 @@ def _rows(
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
     """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
-    values = torch.linalg.eigvalsh(moments.covariance.to(solve_dtype(moments.covariance.device))).flip(0).clamp_min(0)
+    values = torch.linalg.eigvalsh(for_solving(moments.covariance)).flip(0).clamp_min(0)
     ridge = ridge_of(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
     ranks = _evenly(len(values), _SPECTRUM)
@@ -158,10 +170,10 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
     """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
     channels = _evenly(site.channels, _SAMPLE)
-    block = moments.covariance[channels][:, channels].double()
+    block = moments.covariance[channels][:, channels].cpu().double()
     deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
     correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
-    return channels.numpy().astype(np.int32), correlation.cpu().numpy().astype(np.float16)
+    return channels.numpy().astype(np.int32), correlation.numpy().astype(np.float16)
 
 
 def _evenly(size: int, most: int) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from liar.moments import Moments
-from liar.reconstruct import RIDGE, cholesky, members, ridge_of, solve_dtype
+from liar.reconstruct import RIDGE, cholesky, for_solving, members, ridge_of
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 
@@ -53,12 +53,10 @@ def error_curves(
 
     Raises :class:`SingularSystemError` when the covariance cannot be factorised.
     """
-    device = weight.device
-    dtype = solve_dtype(device)
-    channels = members(order.to(device), bundle_size)
-    W = weight[channels].to(dtype)
-    mean = moments.mean[channels].to(dtype)
-    C = moments.covariance[channels].gather(1, channels.expand(len(channels), -1)).to(dtype)
+    channels = members(order.to(weight.device), bundle_size)
+    W = for_solving(weight[channels])
+    mean = for_solving(moments.mean[channels])
+    C = for_solving(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
 
     found: dict[Reconstruction, Tensor] = {}
     UW = W
@@ -76,7 +74,7 @@ def error_curves(
             found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
     # With everything removed, whatever repairs has nothing to work with: tr(W^T C W).
     everything = found["bias" if "bias" in found else "least-squares"][0]
-    energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(dtype).tiny)
+    energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(W.dtype).tiny)
     ends = slice(None, None, bundle_size)
     relative = {name: (found[name].clamp_min(0)[ends] / energy).cpu() for name in reconstructions}
     return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)

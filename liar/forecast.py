@@ -1,7 +1,8 @@
 """Forecast: what a run would leave, read from an atlas. No model, no forward pass, a few milliseconds.
 
-The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, units chosen by
-hand, a curve read between two points), measuring will tell; both stand side by side on the page. Norm-aware errors are
+The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, a curve read between
+two points), measuring will tell; both stand side by side on the page. Where units chosen by hand are not the best ones, a
+site's errors are only those that the atlas knows of every choice, and often none. Norm-aware errors are
 those of a repair that is fitted to these weights, as allocation reads them; a run repairs by the plain ones, so its
 norm-aware errors lie a little higher.
 """
@@ -18,7 +19,7 @@ from liar.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.results import SiteReport, Totals, Unrounded
-from liar.spec import RECONSTRUCTIONS, Allocation, PruneSpec
+from liar.spec import Allocation, PruneSpec
 
 _ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
@@ -56,16 +57,14 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     for chart in charts:
         site, count = chart.site, kept[chart.site.name]
         order = chart.order(spec.criterion)
-        if edit := edits.get(site.name):
+        if (edit := edits.get(site.name)) is not None:
             scores = np.empty(site.bundles)
             scores[order] = np.arange(site.bundles, 0, -1)
             order = np.argsort(-edited_scores(edit, site, scores), kind="stable")
         bundles = np.sort(order[:count])
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
-        plain, aware = (
-            {name: chart.error_at(spec.criterion, name, count, weighting) for name in RECONSTRUCTIONS}
-            for weighting in WEIGHTINGS
-        )
+        plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
+        by_hand = edit is not None and bool(edit.keep or edit.remove)
         reports.append(
             SiteReport(
                 name=site.name,
@@ -76,7 +75,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 kept_units=units.tolist(),
                 error=plain,
                 norm_aware_error=aware,
-                unrounded=_unrounded(chart, spec, unrounded[site.name]) if spec.multiple > 1 else None,
+                unrounded=_unrounded(chart, spec, unrounded[site.name]) if spec.multiple > 1 and not by_hand else None,
             )
         )
         change -= (site.bundles - count) * chart.facts.bundle_parameters

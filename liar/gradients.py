@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import Problem, check_gradients, head_of, problem_of
+from liar.models.memory import BACKWARD_POSITIONS, BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
@@ -34,12 +35,6 @@ from liar.walk import evaluating
 
 SENSITIVITY_SHARE = 1 / 4
 """Share of the tokens that sensitivities are read from, in a random order; the sequence that reaches it is the last."""
-
-_SEQUENCES_AT_ONCE = 2
-"""Backward keeps every activation of the sequences in flight."""
-
-_POSITIONS_AT_ONCE = 64
-"""Positions of each sequence whose logits over the whole vocabulary are in memory together."""
 
 
 @dataclass(slots=True)
@@ -118,9 +113,9 @@ def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
     Also returns how many pieces these are. Only neighbours of a batch share a piece, so that little of it is padding.
     """
     pieces: list[Batch] = [
-        {name: tensor[start : start + _SEQUENCES_AT_ONCE] for name, tensor in batch.items()}
+        {name: tensor[start : start + BACKWARD_SEQUENCES] for name, tensor in batch.items()}
         for batch in batches
-        for start in range(0, len(batch["input_ids"]), _SEQUENCES_AT_ONCE)
+        for start in range(0, len(batch["input_ids"]), BACKWARD_SEQUENCES)
     ]
     order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
     pieces = [pieces[position] for position in order.tolist()]
@@ -205,8 +200,8 @@ def _slopes(
     of_loss = torch.zeros_like(answer) if with_loss else None
     of_signs = torch.zeros_like(answer) if signs is not None else None
     shares = _shares(inputs)
-    for start in range(0, shares.shape[1], _POSITIONS_AT_ONCE):
-        part = slice(start, min(start + _POSITIONS_AT_ONCE, shares.shape[1]))
+    for start in range(0, shares.shape[1], BACKWARD_POSITIONS):
+        part = slice(start, min(start + BACKWARD_POSITIONS, shares.shape[1]))
         read = answer[:, part].detach().requires_grad_()
         logits = head(read)
         seen = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))

@@ -37,13 +37,19 @@ def choice(spec: PruneSpec, name: str) -> str:
 
 def short_recipe(spec: PruneSpec) -> str:
     """``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
+    return _recipe(spec, ())
+
+
+def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
+    """The short recipe, with the words ``apart`` where a menu still shows them when it cuts the rest."""
     choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.schedule]
     choices += ["edited by hand"] if spec.edits else []
-    return f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}: {', '.join(choices)}"
+    removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
+    return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
 
 
 def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
-    """:func:`short_recipe` of each spec; of specs that look alike also what distinguishes them: ``..., 4,096 tokens, seed 3``.
+    """:func:`short_recipe` of each spec; of those that look alike also what differs: ``50 % of neurons, seed 3: ...``.
 
     Specs of different models are never compared, since a list of runs says the model beside the label.
     """
@@ -59,6 +65,9 @@ def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
 def _told_apart(alike: Sequence[PruneSpec]) -> dict[PruneSpec, str]:
     """Labels of specs whose short recipes are the same; what even words leave alike (two hand edits) by its key."""
     names = differing(alike)
-    labels = {spec: ", ".join([short_recipe(spec), *(choice(spec, name) for name in names)]) for spec in alike}
-    said = Counter(labels.values())
-    return {spec: label if said[label] == 1 else f"{label}, run {spec.key[:8]}" for spec, label in labels.items()}
+    words = {spec: tuple(choice(spec, name) for name in names) for spec in alike}
+    said = Counter(words.values())
+    return {
+        spec: _recipe(spec, apart if said[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
+        for spec, apart in words.items()
+    }

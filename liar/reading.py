@@ -24,41 +24,58 @@ def place(site: SiteReport | Site) -> str:
 
 def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:
     """The worst site, and in how few sites half of all error sits."""
-    errors = {place(site): errors_of(site, weighting)[reconstruction] for site in sites}
+    known = {place(site): errors_of(site, weighting).get(reconstruction) for site in sites}
+    errors = {name: error for name, error in known.items() if error is not None}
+    unknown = _unknown(len(known) - len(errors))
     total = sum(errors.values())
+    if total <= 0 and unknown:
+        return unknown.strip()
     if total <= 0:
         return "No site's output differs from the dense model's."
     ranked = sorted(errors, key=errors.__getitem__, reverse=True)
     sentence = f"Worst with {reconstruction}: {ranked[0]}, {errors[ranked[0]]:.2g} {_ENERGY[weighting]}"
     if len(ranked) == 1:
-        return f"{sentence}."
+        return f"{sentence}.{unknown}"
     reached, half = 0.0, 0
     while reached < total / 2:
         reached += errors[ranked[half]]
         half += 1
-    return f"{sentence}; half of all error sits in {half} of {len(ranked)} sites."
+    return f"{sentence}; half of all error sits in {half} of {len(ranked)} sites.{unknown}"
 
 
 def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
     """Where the second reconstruction changes most of the first one's error, and at how many sites it lowers it."""
-    pairs = {place(site): (errors_of(site, weighting)[first], errors_of(site, weighting)[second]) for site in sites}
+    known = [(place(site), errors_of(site, weighting)) for site in sites]
+    pairs = {name: (errors[first], errors[second]) for name, errors in known if {first, second} <= errors.keys()}
+    unknown = _unknown(len(known) - len(pairs))
+    if not pairs and unknown:
+        return unknown.strip()
     if all(before == after for before, after in pairs.values()):
-        return f"{second} leaves the error of {first} as it is at every site."
+        return f"{second} leaves the error of {first} as it is at every site.{unknown}"
     name, (before, after) = max(pairs.items(), key=lambda item: abs(item[1][0] - item[1][1]))
     lower = sum(after < before for before, after in pairs.values())
     return (
         f"Largest change from {first} to {second}: {name}, {before:.2g} → {after:.2g} {_ENERGY[weighting]}; "
-        f"lower at {lower} of {len(pairs)} sites."
+        f"lower at {lower} of {len(pairs)} sites.{unknown}"
     )
 
 
-def error_words(error: float) -> str:
-    """Three digits; zero for what rounding leaves of it."""
+def _unknown(sites: int) -> str:
+    """A sentence about sites of a forecast whose errors are not known."""
+    if not sites:
+        return ""
+    return f" Not known at {sites} {'site' if sites == 1 else 'sites'} whose units were chosen by hand."
+
+
+def error_words(error: float | None) -> str:
+    """Three digits; zero for what rounding leaves of it. None is an error that a forecast cannot know."""
+    if error is None:
+        return "not known"
     return f"{error:.3g}" if error >= NO_ERROR else "0"
 
 
 def errors_of(site: SiteReport, weighting: Reported) -> dict[Reconstruction, float]:
-    """The errors of a site under one of its two weightings."""
+    """The errors of a site under one of its two weightings, as far as they are known."""
     return site.error if weighting == "plain" else site.norm_aware_error
 
 

@@ -47,9 +47,14 @@ def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
     return ridge * float(moments.covariance.diagonal().mean())
 
 
-def solve_dtype(device: torch.device) -> torch.dtype:
-    """fp64 wherever the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
+def where_solved(tensor: Tensor) -> Tensor:
+    """``tensor`` on a device that has the factorisations: its own, or the host of an MPS device, which lacks several."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
+
+
+def for_solving(tensor: Tensor) -> Tensor:
+    """The same in fp64. The host comes first: an MPS device has no fp64."""
+    return where_solved(tensor).double()
 
 
 def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
@@ -110,11 +115,11 @@ def reconstruct_all(
     """
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
-    dtype = solve_dtype(weight.device)
-    W = weight.to(dtype)
+    W = for_solving(weight)
+    kept = kept.to(W.device)
     removed = complement(kept, W.shape[0])
     W_u, W_m = W[kept], W[removed]
-    mean = moments.mean.to(dtype)
+    mean = for_solving(moments.mean)
     mu_u, mu_m = mean[kept], mean[removed]
     mean_change = mu_m @ W_m
 
@@ -127,7 +132,7 @@ def reconstruct_all(
     if not {"liar", "least-squares"}.intersection(methods):
         return solutions
 
-    C_u = moments.covariance[kept].to(dtype)
+    C_u = for_solving(moments.covariance[kept])
     factor = cholesky(C_u[:, kept].contiguous(), ridge_of(moments, ridge), site=site, tokens=moments.tokens)
     target = C_u[:, removed] @ W_m
     solved = torch.cholesky_solve(torch.cat([target, mu_u.unsqueeze(1)], dim=1), factor)
@@ -170,14 +175,14 @@ def relative_errors(
     tr(W^T S W), Y = X W without its bias. The rows of D that belong to removed channels are -W_m for every solution, so
     their share is computed once.
     """
-    dtype = solve_dtype(weight.device)
-    W = weight.to(dtype)
-    C = moments.covariance
-    mean = moments.mean.to(dtype)
+    W = for_solving(weight)
+    kept = kept.to(W.device)
+    C = where_solved(moments.covariance)
+    mean = for_solving(moments.mean)
     removed = complement(kept, W.shape[0])
     W_u, W_m = W[kept], W[removed]
-    C_uu = C[kept][:, kept].to(dtype)
-    CW_m = C[removed].to(dtype).T @ W_m  # C is symmetric, and its rows are read faster than its columns
+    C_uu = C[kept][:, kept].double()
+    CW_m = C[removed].double().T @ W_m  # C is symmetric, and its rows are read faster than its columns
     kept_CW_m = CW_m[kept]
     removed_error = float((CW_m[removed] * W_m).sum())
     mean_removed = mean[removed] @ W_m

@@ -61,7 +61,8 @@ class SiteReport(_Record):
     """What happened at one site. ``units`` and ``kept`` count neurons, or query heads for attention.
 
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
-    of the chosen schedule; ``norm_aware_error`` weighs each token by one over the squared norm of its residual stream.
+    of the chosen schedule; ``norm_aware_error`` weighs each token by one over the squared norm of its residual stream. A run
+    knows all of them; a forecast lacks those that nothing at hand tells of units chosen by hand.
     """
 
     name: str

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liar.edits import MAX_EDITS, canonical
@@ -180,12 +181,31 @@ class PruneSpec(BaseModel):
         return cls.create(**{**BASELINE, **choices}) if choices else cls()
 
 
+def bounds_of(name: str) -> tuple[float, float] | None:
+    """The least and the greatest number that the choice ``name`` may be; None for a choice that is no such number."""
+    rules = PruneSpec.model_fields[name].metadata if name in PruneSpec.model_fields else []
+    least = [rule.ge for rule in rules if isinstance(rule, Ge)]
+    most = [rule.le for rule in rules if isinstance(rule, Le)]
+    return (least[0], most[0]) if least and most else None  # type: ignore[return-value]
+
+
+def range_words(name: str) -> str:
+    """``a whole number from 1 to 1,024``; raises ``KeyError`` for a choice that :func:`bounds_of` knows nothing of."""
+    bounds = bounds_of(name)
+    if bounds is None:
+        raise KeyError(name)
+    kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
+    return f"{kind} from {bounds[0]:,} to {bounds[1]:,}"
+
+
 def _sentence(error: ValidationError) -> str:
     """The first complaint of pydantic as one sentence."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"]) or "spec"
-    if name == "ratio":
-        return f"The ratio must be a number from 0 to {MAX_RATIO}, not {str(first['input'])[:80]!r}."
+    if bounds_of(name) is not None:
+        return (
+            f"{'The ratio' if name == 'ratio' else name} must be {range_words(name)}, not {str(first['input'])[:80]!r}."
+        )
     if first["type"] == "extra_forbidden":
         return f"There is no choice called {name[:80]!r}; the choices are {', '.join(PruneSpec.model_fields)}."
     if first["type"] == "value_error":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from liar.criteria import channels_of
 from liar.models.adapter import Adapter
-from liar.reconstruct import Solution, members
+from liar.reconstruct import Solution, for_solving, members
 from liar.sites import Site
 
 
@@ -27,7 +27,7 @@ class ConsumerParameters:
         if consumer.bias is None:
             has_change = bool(solution.bias_change.any())
             return cls(weight, solution.bias_change.to(weight.dtype) if has_change else None)
-        bias = consumer.bias.detach().to(solution.bias_change.dtype) + solution.bias_change
+        bias = for_solving(consumer.bias.detach()) + solution.bias_change
         return cls(weight, bias.to(weight.dtype))
 
 

@@ -54,6 +54,13 @@ class Outcome(Protocol):
     def totals(self) -> Totals: ...
 
 
+class Measurements(Protocol):
+    """What a run and its summary have in common."""
+
+    @property
+    def evaluations(self) -> Sequence[Evaluation]: ...
+
+
 def verdict(result: RunResult) -> str:
     """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
     if all(site.kept == site.units for site in result.sites):
@@ -68,13 +75,23 @@ def outlook(forecast: Outcome) -> str:
     """One sentence of what is expected of a recipe before anybody has applied it."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
-    bare, repaired = (
-        fmean(site.error[name] for site in forecast.sites) for name in ("none", forecast.spec.reconstruction)
-    )
-    errors = f"predicted error {bare:.3f}"
-    if forecast.spec.reconstruction != "none":
-        errors += f", repaired {repaired:.3f}"
-    return f"{_removed(forecast)} gone: {errors}; {_percent(_saved(forecast))} fewer parameters."
+    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {_percent(_saved(forecast))} fewer parameters."
+
+
+def _expected_errors(forecast: Outcome) -> str:
+    """Means over the sites at which they are known, and at how many they are not."""
+    chosen = forecast.spec.reconstruction
+    known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
+    missing = len(forecast.sites) - len(known)
+    if not known:
+        return "its error is not known for units chosen by hand"
+    errors = f"predicted error {fmean(error['none'] for error in known):.3f}"
+    if chosen != "none":
+        errors += f", repaired {fmean(error[chosen] for error in known):.3f}"
+    if not missing:
+        return errors
+    sites = "the site" if missing == 1 else f"the {missing} sites"
+    return f"{errors}, not counting {sites} whose units were chosen by hand, where it is not known"
 
 
 def parameters(result: Outcome) -> str:
@@ -89,7 +106,7 @@ def parameters(result: Outcome) -> str:
 
 def rounding(result: Outcome) -> str | None:
     """What it costs that kept neurons are multiples; None where they were not rounded."""
-    pairs = [(site.error[result.spec.reconstruction], site.unrounded) for site in result.sites]
+    pairs = [(site.error.get(result.spec.reconstruction, 0.0), site.unrounded) for site in result.sites]
     errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
     if not errors:
         return None
@@ -148,8 +165,8 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
     return f"{change} (paired standard error {stderr}{ratio})"
 
 
-def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
-    """``2.6 ± 0.1 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
     None where the dense model was not measured, or its metric is zero.
     """
@@ -159,7 +176,7 @@ def beside_dense(result: RunResult, evaluation: Evaluation) -> str | None:
     found, share = difference(dense, evaluation), evaluation.value / dense.value
     if evaluation.metric == "perplexity":
         known = found.ratio_stderr is not None and evaluation.variant != "dense"
-        return f"{share:.1f} ± {found.ratio_stderr:.1f} x dense" if known else f"{share:.1f} x dense"
+        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
         return _percent(share)
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
@@ -187,7 +204,7 @@ def in_doubt(result: RunResult, task: Task) -> str | None:
     if is_chance(values["dense"], values["pruned"]):
         return "what pruning broke lies within the standard error"
     if is_chance(values["pruned"], values["reconstructed"]):
-        return "what the repair changed lies within the standard error"
+        return "the repair changed no more than the standard error"
     return None
 
 
@@ -308,7 +325,7 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
-def _values(result: RunResult, task: Task) -> dict[Measured, Evaluation]:
+def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 

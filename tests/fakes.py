@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from liar.allocation import nearest_removed
-from liar.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import (
     MEASURED,
     ROUNDED,
@@ -267,6 +267,12 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
     return Atlas(facts, {kind: _tiny_arrays(kind, found) for kind, found in _KINDS.items()})
 
 
+def _tiny_choices(sites: int, bundles: int) -> Any:
+    """Of a few bundles, errors that grow with the numbers of those removed."""
+    shape = (sites, len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**bundles if bundles < 5 else 0)
+    return np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)
+
+
 def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
     generator = np.random.default_rng(len(kind))
     sites, criteria = len(facts.layers), len(CRITERIA)
@@ -287,6 +293,7 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
         scores=scores,
         deviation=scores.std(axis=-1, ddof=1),
         error=error,
+        choices=_tiny_choices(sites, bundles),
         energy=np.ones((sites, len(WEIGHTINGS))),
         sensitivity=0.7 * np.ones(sites),
         spectrum=np.tile(np.logspace(2, -3, 24), (sites, 1)),

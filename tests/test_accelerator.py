@@ -1,18 +1,39 @@
-"""Half precision everywhere, and the accelerator where there is one."""
+"""Half precision everywhere, the accelerator where there is one, and a stand-in that is as strict where there is none."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TypeVar
 
+import numpy
 import pytest
 import torch
 from accelerate import cpu_offload
+from accelerate.hooks import AlignDevicesHook
 
+from liar import Calibration, PruneSpec, RunResult, calibrate, curves, stream
+from liar.data.tasks import LabelledText
+from liar.data.texts import Samples
+from liar.draw_atlas import atlas_steps
+from liar.errors import UnsupportedModelError
+from liar.events import Finished
+from liar.mask_table import MaskCell, mask_table_steps
 from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
+from liar.models.placement import free_bytes
 from liar.quantize import quantized
+from liar.restore import restore_steps
+from liar.results import Generation
+from liar.spec import CRITERIA
+from liar.sweep import SweepSpec, sweep_steps
+from liar.variants import Variants, ask
 from liar.walk import walk
+from tests import tiny
 from tests.families import batches, build
+from tests.stand_in import device_that_refuses, moved
 from tests.test_families import half, logits, prune
 from tests.tiny import tokenizer
 
@@ -80,3 +101,161 @@ def test_a_streamed_model_needs_one_block_of_device_memory() -> None:
     prune(adapter, half(adapter), sequential=True)
     assert all(parameter.is_meta for parameter in adapter.layers.parameters())
     assert torch.cuda.memory_allocated() < 50_000_000
+
+
+# -- a device that is not there -----------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+MAKERS: dict[str, Callable[[], LoadedModel]] = {
+    "llama": tiny.language_model,
+    "bert": lambda: tiny.classifier(positions=256),
+}
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
+    """A recipe on a text of random letters, the same letters to be measured on, and nothing that needs a real device."""
+    generator = torch.Generator().manual_seed(0)
+    words = [
+        " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (30,), generator=generator))
+        for _ in range(40)
+    ]
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(words))
+    items = LabelledText(words, [index % 2 for index in range(len(words))], ("negative", "positive"))
+    windows = torch.randint(4, 30, (6, 16), generator=generator)
+    monkeypatch.setattr("liar.evaluate.task_items", lambda *_, **__: items)
+    source = Samples("letters", "test", iter(()))
+    monkeypatch.setattr("liar.evaluate.held_out_windows", lambda *_, **__: (windows, source))
+    monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
+    monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
+    monkeypatch.setattr("torch.mps.driver_allocated_memory", lambda: 0)
+    return PruneSpec(calibration=str(text), tokens=320, sequence_length=32, targets="both")
+
+
+def moved_to(loaded: LoadedModel, there: torch.device) -> LoadedModel:
+    model = moved(loaded.model, there)
+    return dataclasses.replace(loaded, model=model, adapter=adapt(model))
+
+
+def finished(spec: PruneSpec, loaded: LoadedModel, **choices: object) -> tuple[RunResult, Variants]:
+    task = loaded.task or "perplexity"
+    asked = spec.model_copy(update={"evaluate": (task,), "evaluate_limit": 6, **choices})
+    *_, end = stream(asked, loaded, prompts=["a b c"], max_new_tokens=3)
+    assert isinstance(end, Finished)
+    assert end.variants is not None
+    return end.result, end.variants
+
+
+def value_of(steps: Generator[object, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+
+def calibrated(loaded: LoadedModel, spec: PruneSpec) -> Calibration:
+    return calibrate(
+        loaded,
+        spec.calibration,
+        tokens=spec.tokens,
+        sequence_length=spec.sequence_length,
+        gradients=True,
+        sensitivity=True,
+    )
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("kind", ["mps", "xla"])
+def test_curves_of_every_criterion_and_the_atlas_are_drawn_there(name: str, kind: str, spec: PruneSpec) -> None:
+    """The stand-in for an MPS device knows no fp64 and no factorisations; that for any other only keeps tensors apart."""
+    here = MAKERS[name]()
+    expected = curves(here, calibrated(here, spec), CRITERIA)
+    with device_that_refuses(kind) as device:
+        there = moved_to(MAKERS[name](), device)
+        found = curves(there, calibrated(there, spec), CRITERIA)
+        atlas = value_of(atlas_steps(there, spec))
+    assert [(curve.name, curve.criterion) for curve in found] == [(curve.name, curve.criterion) for curve in expected]
+    for curve, other in zip(found, expected, strict=True):
+        for method, values in curve.error.items():
+            assert values == pytest.approx(other.error[method], rel=1e-3, abs=1e-5), (curve.name, curve.criterion)
+    numpy.testing.assert_allclose(
+        atlas.arrays["ffn"].error, value_of(atlas_steps(here, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    ("kind", "choices"),
+    [
+        ("mps", {"schedule": "one-shot", "criterion": "obs", "allocation": "loss-curve"}),
+        ("mps", {"schedule": "sequential", "criterion": "taylor", "allocation": "error-curve"}),
+        ("xla", {"schedule": "sequential", "criterion": "wanda", "allocation": "global", "reconstruction": "liar"}),
+    ],
+    ids=["one-shot", "sequential", "liar"],
+)
+def test_a_run_is_done_measured_and_asked_there(
+    name: str, kind: str, choices: dict[str, object], spec: PruneSpec
+) -> None:
+    expected, _ = finished(spec, MAKERS[name](), **choices)
+    with device_that_refuses(kind) as device:
+        result, variants = finished(spec, moved_to(MAKERS[name](), device), **choices)
+        answers = list(ask(variants, "a b c", max_new_tokens=3, temperature=0.7, seed=1))
+    assert sum(isinstance(answer, Generation) for answer in answers) == 3
+    assert [site.kept_units for site in result.sites] == [site.kept_units for site in expected.sites]
+    for site, other in zip(result.sites, expected.sites, strict=True):
+        assert site.error == pytest.approx(other.error, rel=1e-3)
+    assert [item.value for item in result.evaluations] == pytest.approx([item.value for item in expected.evaluations])
+    assert len(result.generations) == 3
+    assert len(result.gains) == 1
+
+
+def test_masks_are_compared_swept_and_restored_there(spec: PruneSpec) -> None:
+    with device_that_refuses("mps") as device:
+        loaded = moved_to(tiny.language_model(), device)
+        cells = list(mask_table_steps(spec, ("obs", "taylor"), ("liar", "least-squares"), loaded))
+        sweep = SweepSpec.create(base=spec.model_copy(update={"multiple": 8}), ratios=(0.3, 0.6))
+        runs = [step for step in sweep_steps(sweep, loaded) if isinstance(step, RunResult)]
+        variants = value_of(restore_steps(runs[0], loaded))
+        answers = list(ask(variants, "a b c", max_new_tokens=2))
+    assert sum(isinstance(cell, MaskCell) for cell in cells) == 4
+    assert len(runs) == 2
+    assert sum(isinstance(answer, Generation) for answer in answers) == 3
+
+
+def test_the_stand_in_refuses_what_a_device_refuses() -> None:
+    with device_that_refuses("mps") as device:
+        there = torch.ones(3, 3, device=device)
+        with pytest.raises(RuntimeError, match="same device"):
+            there + torch.ones(3)
+        with pytest.raises(TypeError, match="numpy"):
+            there.numpy()
+        for make in (
+            there.double,
+            lambda: there.to("cpu", torch.float64),
+            lambda: torch.zeros(2, device=device).double(),
+        ):
+            with pytest.raises(TypeError, match="float64"):
+                make()
+        with pytest.raises(NotImplementedError, match="MPS"):
+            torch.linalg.eigvalsh(there)
+        assert float((there @ there).sum()) == 27
+        assert there.cpu().double().numpy().sum() == 9
+
+
+def test_a_model_on_several_devices_is_refused_before_any_work() -> None:
+    """Its own forward would move tensors from block to block; the walk calls the modules inside the blocks."""
+    with device_that_refuses("xla") as device:
+        model = tiny.language_model().model
+        moved(model.model.layers[1], device)
+        with pytest.raises(UnsupportedModelError, match=r"spread over cpu, xla:0; load it onto one device"):
+            adapt(model)
+    hooked = tiny.language_model().model
+    for index, layer in enumerate(hooked.model.layers):
+        hook = AlignDevicesHook(execution_device=torch.device("cuda", index), offload=True, weights_map={})
+        object.__setattr__(layer, "_hf_hook", hook)
+    with pytest.raises(UnsupportedModelError, match=r"cuda:0, cuda:1"):
+        adapt(hooked)

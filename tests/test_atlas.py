@@ -18,7 +18,7 @@ from liar.allocation import nearest_removed
 from liar.atlas import RATIOS, Atlas, AtlasKey, AtlasStore, KindArrays
 from liar.errors import InvalidSpecError, StorageError
 from liar.forecast import forecast
-from liar.spec import CHANNEL_CRITERIA, CRITERIA, PruneSpec
+from liar.spec import CHANNEL_CRITERIA, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fakes import tiny_atlas
 
 
@@ -65,6 +65,30 @@ def test_errors_are_exact_at_the_points_of_the_curve(name: str) -> None:
         kept = chart.site.bundles - nearest_removed(chart.site.bundles, ratio)
         assert chart.error_at("wanda", "liar", kept, "norm-aware") == pytest.approx(expected)
         assert damage[kept] == pytest.approx(expected)  # an energy of one
+
+
+def test_any_choice_of_few_bundles_has_its_error_and_of_many_only_the_best() -> None:
+    heads, neurons = (tiny_atlas().site(f"layers.1.{kind}") for kind in ("attention", "ffn"))
+    assert heads is not None
+    assert neurons is not None
+    best, *_, worst = heads.order("obs").tolist()
+    assert heads.errors_of("obs", [best])["liar"] == heads.error_at("obs", "liar", 1)
+    assert heads.errors_of("obs", [worst]) == pytest.approx(
+        dict.fromkeys(("none", "bias", "least-squares"), (7 - 2**worst) / 7)
+    )
+    best, *_, worst = neurons.order("obs").tolist()
+    assert neurons.errors_of("obs", [best]).keys() == set(RECONSTRUCTIONS)
+    assert neurons.errors_of("obs", [worst]) == {}
+
+
+def test_a_file_from_before_choices_were_kept_is_still_an_atlas() -> None:
+    with np.load(io.BytesIO(written())) as file:
+        arrays = {name: file[name] for name in file.files if not name.endswith(".choices")}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    heads = Atlas.from_bytes(buffer.getvalue()).site("layers.1.attention")
+    assert heads is not None
+    assert heads.errors_of("obs", heads.order("obs")[1:].tolist()) == {}
 
 
 # -- its file -----------------------------------------------------------------------------------------------------------

@@ -166,6 +166,36 @@ def test_edits_are_forecast_as_a_run_honours_them(model: str, text: str) -> None
     assert expected.totals == measured.totals
 
 
+@pytest.mark.parametrize("model", ["llama", "bert"])
+def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text: str) -> None:
+    """Whatever goes, the best ones too: errors of a site with few bundles are known for every choice."""
+    at = bench(model, text)
+    (chart,) = [chart for chart in at.atlas.sites if chart.site.name == "layers.1.attention"]
+    best = int(chart.order("obs")[0]) * chart.site.group
+    edits = (f"layers.1.attention:remove={best}",)
+    expected, measured = at.compare(edits=edits, targets="heads", allocation="uniform", criterion="obs", ratio=0.5)
+    site, twin = expected.sites[1], measured.sites[1]
+    assert best not in twin.kept_units
+    assert site.error.keys() == {"none", "bias", "least-squares"}, "liar depends on the row space of what is kept"
+    for name, error in site.error.items():
+        assert twin.error[name] * (1 - 1e-3) <= error <= twin.error[name] * HIGHEST
+    curve = chart.error_at("obs", "none", site.kept // chart.site.group)
+    assert abs(site.error["none"] - curve) > 0.01, "the curve of the best ones would be wrong"
+
+
+def test_neurons_chosen_by_hand_have_no_error_that_nobody_knows(text: str) -> None:
+    chart = bench("llama", text).atlas.site("layers.1.ffn")
+    assert chart is not None
+    best, worst = int(chart.order("obs")[0]), int(chart.order("obs")[-1])
+    removed, as_before = (
+        forecast(PruneSpec(ratio=0.5, allocation="uniform", edits=(f"layers.1.ffn:remove={unit}",)), atlas).sites
+        for unit, atlas in ((best, bench("llama", text).atlas), (worst, bench("llama", text).atlas))
+    )
+    assert removed[0].error.keys() == set(RECONSTRUCTIONS)
+    assert (removed[1].error, removed[1].norm_aware_error) == ({}, {})
+    assert as_before[1].error.keys() == set(RECONSTRUCTIONS), "the worst would have gone anyway"
+
+
 def test_edits_that_leave_all_as_it_is_add_no_bias(text: str) -> None:
     whole = tuple(f"layers.{layer}.{kind}:ratio=0" for layer in (0, 1) for kind in ("ffn", "attention"))
     expected, measured = bench("llama", text).compare(edits=whole, allocation="uniform")

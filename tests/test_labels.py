@@ -19,11 +19,12 @@ def test_runs_are_labelled_by_what_distinguishes_them() -> None:
         PruneSpec(model="demo/minilm"),
     ]
     short = short_recipe(PruneSpec())
-    assert short == "50 % of neurons: obs, loss-curve, least-squares, sequential"
+    choices = "obs, loss-curve, least-squares, sequential"
+    assert short == f"50 % of neurons: {choices}"
     assert run_labels(specs) == [
-        f"{short}, the default text, 12,288 tokens, seed 3",
-        f"{short}, the default text, 4,096 tokens, seed 0",
-        f"{short}, text letters.txt, 4,096 tokens, seed 0",
+        f"50 % of neurons, the default text, 12,288 tokens, seed 3: {choices}",
+        f"50 % of neurons, the default text, 4,096 tokens, seed 0: {choices}",
+        f"50 % of neurons, text letters.txt, 4,096 tokens, seed 0: {choices}",
         short_recipe(PruneSpec(ratio=0.2)),
         short,
     ]

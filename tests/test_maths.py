@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from liar.allocation import Candidate, allocate
+from liar.atlas import CHOICE_RECONSTRUCTIONS
+from liar.choice_errors import choice_errors
 from liar.criteria import CRITERIA, Evidence, deviation, order_of, score
 from liar.error_curves import error_curves
 from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
@@ -221,6 +223,19 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
             objective = errors[name] + r * float(change.square().sum()) / energy
             assert float(curves.error[name][count]) == pytest.approx(objective, abs=1e-7), (name, count)
             assert float(curves.error[name][count]) >= errors[name] - 1e-7
+
+
+@given(problems)
+def test_every_choice_of_bundles_has_the_error_that_its_curve_has(problem: Problem) -> None:
+    assume(problem.bundles <= 8)
+    found = choice_errors(problem.moments, problem.W, problem.bundle)
+    assert found.shape == (3, 2**problem.bundles)
+    for order in (problem.order, problem.order.flip(0), problem.order.roll(1)):
+        curves = error_curves(problem.moments, problem.W, order, bundle_size=problem.bundle)
+        for kept in range(problem.bundles + 1):
+            index = sum(1 << bundle for bundle in order[kept:].tolist())
+            for name, row in zip(CHOICE_RECONSTRUCTIONS, found, strict=True):
+                assert float(row[index]) == pytest.approx(float(curves.error[name][kept]), abs=1e-7), (name, kept)
 
 
 @given(problems)

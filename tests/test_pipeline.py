@@ -433,7 +433,7 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
 def test_what_a_small_model_cannot_do_is_said_before_the_work(
     text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("calibration_text", "walk"):
+    for name in ("text_of", "walk"):
         monkeypatch.setattr(f"liar.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
     with pytest.raises(InvalidSpecError, match=says):
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)

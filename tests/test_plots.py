@@ -47,3 +47,14 @@ def test_frames_suit_the_page(figure: go.Figure) -> None:
     assert layout.height, "without a height the page jumps when the figure arrives"
     assert layout.width is None, "a fixed width does not fit 390 pixels"
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)", "dark mode shines through"
+
+
+def test_a_title_fits_a_narrow_page_and_has_room_above_the_bars() -> None:
+    run = language_run()
+    long = [item.model_copy(update={"separator": "end"}) for item in run.evaluations]
+    figure = metric_bars(run.model_copy(update={"evaluations": long}))
+    lines = figure.layout.annotations[0].text.split("<br>")
+    assert len(lines) == 3
+    assert all(len(line) <= 52 for line in lines), "330 pixels of 13-pixel letters"
+    plain = metric_bars(run).layout
+    assert figure.layout.margin.t - plain.margin.t == figure.layout.height - plain.height == 17

@@ -74,3 +74,13 @@ def test_a_whole_site_is_left_as_it_is() -> None:
     chart = tiny_atlas().site("layers.0.attention")
     assert chart is not None
     assert "nothing is removed" in formula(chart, 3, "liar")
+
+
+def test_what_a_forecast_does_not_know_is_said() -> None:
+    known, by_hand = with_errors(0.4, 0.1)
+    by_hand = by_hand.model_copy(update={"error": {}, "norm_aware_error": {}})
+    said = "Not known at 1 site whose units were chosen by hand."
+    assert stands_out([known, by_hand], "plain", "none").endswith(said)
+    assert stands_out([by_hand], "plain", "none") == said
+    assert compares([known, by_hand], "plain", "none", "liar").endswith(said)
+    assert compares([by_hand, by_hand], "norm-aware", "none", "liar").startswith("Not known at")

@@ -84,7 +84,7 @@ def test_a_share_of_what_may_be_chance_is_not_said() -> None:
     assert words.repair(broke_nothing, "sentiment") == "what pruning broke lies within the standard error"
     mended_nothing = with_values(classifier_run(), 0.86, 0.80, 0.81)
     assert words.recovery(mended_nothing, "sentiment") is None
-    assert words.repair(mended_nothing, "sentiment") == "what the repair changed lies within the standard error"
+    assert words.repair(mended_nothing, "sentiment") == "the repair changed no more than the standard error"
     assert words.repair(with_values(classifier_run(reconstruction="none"), 0.86, 0.85, 0.85), "sentiment") is None
 
 
@@ -127,7 +127,7 @@ def test_a_metric_stands_beside_the_dense_one() -> None:
         for place, item in enumerate(run.evaluations)
     ]
     read_run = run.model_copy(update={"evaluations": read})
-    assert words.beside_dense(read_run, read[1]) == "6.8 ± 2.3 x dense"
+    assert words.beside_dense(read_run, read[1]) == "6.83 ± 2.28 x dense"
 
 
 def test_a_change_says_which_error_it_has() -> None:
@@ -231,3 +231,16 @@ def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])
 def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said
+
+
+def test_an_outlook_counts_only_what_is_known() -> None:
+    run = language_run(3)
+    first, *others = run.sites
+    unknown = first.model_copy(update={"error": {}})
+    partly = run.model_copy(update={"sites": [unknown, *others]})
+    assert "predicted error 0.375, repaired 0.094, not counting the site whose units were chosen by hand" in (
+        words.outlook(partly)
+    )
+    nothing = run.model_copy(update={"sites": [site.model_copy(update={"error": {}}) for site in run.sites]})
+    assert "its error is not known for units chosen by hand" in words.outlook(nothing)
+    assert "not known" not in words.outlook(run)

@@ -24,7 +24,7 @@ Calibration = Annotated[
 Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
 EvaluateLength = Annotated[
-    int | None, typer.Option(help="Tokens of one measured sequence; 256, or all positions of a smaller model.")
+    int | None, typer.Option(min=2, help="Tokens of one measured sequence; 256, or all positions of a smaller model.")
 ]
 SeparatorOption = Annotated[
     Separator, typer.Option("--separator", help="What stands between two texts; auto is as the text's kind has it.")

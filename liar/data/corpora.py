@@ -20,8 +20,9 @@ from liar.data.texts import WIKI, Sample, Samples, read_samples
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import problem_of
+from liar.models.memory import BATCH
 from liar.results import CalibrationText
-from liar.spec import AUTO, Separator
+from liar.spec import AUTO, PruneSpec, Separator
 
 if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
     from liar.models.catalog import LoadedModel
@@ -43,10 +44,15 @@ def calibration_batches(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = 8,
+    batch_size: int = BATCH,
 ) -> list[Batch]:
     """The batches of :func:`calibration_text`."""
     return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size)[0]
+
+
+def text_of(spec: PruneSpec, loaded: LoadedModel) -> tuple[list[Batch], CalibrationText]:
+    """The calibration text of a recipe, see :func:`calibration_text`."""
+    return calibration_text(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
 
 
 def calibration_text(
@@ -57,7 +63,7 @@ def calibration_text(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = 8,
+    batch_size: int = BATCH,
 ) -> tuple[list[Batch], CalibrationText]:
     """At least ``tokens`` real tokens of the training part of ``source``, on the CPU, and what they are.
 

@@ -11,9 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from liar.models.adapter import execution_device
-
-_WINDOWS_AT_ONCE = 2
-_LOGITS_AT_ONCE = 128  # positions whose fp32 logits over the whole vocabulary are in memory together
+from liar.models.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
 
 
 def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, Tensor]:
@@ -23,7 +21,7 @@ def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, i
     """
     means: list[Tensor] = []
     done = 0
-    for part in windows.split(_WINDOWS_AT_ONCE):
+    for part in windows.split(EVALUATION_WINDOWS):
         means.append(_mean_nll(model, part))
         done += len(part)
         yield done, len(windows)
@@ -43,8 +41,8 @@ def _mean_nll(model: PreTrainedModel, windows: Tensor) -> Tensor:
     logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
     targets = tokens[:, 1:]
     total = torch.zeros(len(tokens), dtype=torch.float64)
-    for start in range(0, targets.shape[1], _LOGITS_AT_ONCE):
-        part = slice(start, start + _LOGITS_AT_ONCE)
+    for start in range(0, targets.shape[1], EVALUATION_POSITIONS):
+        part = slice(start, start + EVALUATION_POSITIONS)
         chosen = logits[:, part].float().flatten(0, 1)  # contiguous rows: four times faster than strided ones
         nll = cross_entropy(chosen, targets[:, part].flatten(), reduction="none").view(len(tokens), -1)
         total += nll.cpu().double().sum(dim=1)

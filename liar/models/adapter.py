@@ -223,8 +223,26 @@ def execution_device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def _devices(model: nn.Module) -> set[torch.device]:
+    """Every device that a weight or a hook computes on; weights that lie elsewhere (meta) are brought to their hook's."""
+    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
+    found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
+    found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
+    current = {device.type: device for device in found if device.index is not None}  # "cuda" is the current one of them
+    return {device if device.index is not None else current.get(device.type, device) for device in found}
+
+
 def adapt(model: PreTrainedModel) -> Adapter:
-    """The adapter of a model's family; raises :class:`UnsupportedModelError` with the families that exist."""
+    """The adapter of a model's family.
+
+    Raises :class:`UnsupportedModelError` with the families that exist, and for a model that is spread over several devices:
+    its blocks are walked one module at a time, past the hooks that would carry tensors from one device to the next.
+    """
+    if len(devices := _devices(model)) > 1:
+        raise UnsupportedModelError(
+            f"This model is spread over {', '.join(sorted(map(str, devices)))}; load it onto one device, or with "
+            "liar.load_model, which streams what does not fit."
+        )
     from liar.models.bert import BertAdapter
     from liar.models.llama import LlamaAdapter
 

@@ -23,6 +23,7 @@ from liar.files import ASSETS
 from liar.models.adapter import Adapter, adapt
 from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
 from liar.models.heads import Head, head_of
+from liar.models.memory import Work
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.presets import DEMO
 from liar.models.quiet import quiet_transformers
@@ -74,14 +75,15 @@ def load_model(
     dtype: str = "auto",
     *,
     offload_folder: Path | None = None,
-    for_gradients: bool = False,
+    work: Work | None = None,
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
     """Load ``model`` in evaluation mode; a demo model fetches the demo bundle when it is missing.
 
     A model larger than the accelerator's free memory keeps its weights on the host and is streamed; with
     ``offload_folder`` they stay on disk, whatever the device (the small demo classifiers are never offloaded).
-    ``for_gradients`` refuses a model through which no loss can be taken, before its weights are read.
+    ``work`` says what will be done with it (by default a run with default choices and no backward pass), so that memory is
+    left for that; work with gradients refuses a model through which no loss can be taken, before its weights are read.
 
     The head of the checkpoint is kept, whatever it is for; one that cannot be kept is an error. Raises
     :class:`ModelNotFoundError`, :class:`UnsupportedModelError`, :class:`InsufficientMemoryError` or
@@ -90,6 +92,7 @@ def load_model(
     report = on_progress or (lambda message, fraction: None)
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
+    work = work or Work()
     source = _source(model, on_progress)
     register_ragged(str(read_config(source)["model_type"]))
     report(f"Loading {model}", 0.0)
@@ -98,10 +101,10 @@ def load_model(
         tokenizer = _tokenizer(source, config)
         task = _DEMO_TASKS.get(model)
         if task is None:
-            network = load_network(source, config, precision, target, offload_folder, for_gradients=for_gradients)
+            network = load_network(source, config, precision, target, offload_folder, work)
         else:
             _give_labels(config, task)
-            network = load_classifier(source, config, ADAPTERS / task, precision, target)
+            network = load_classifier(source, config, ADAPTERS / task, precision, target, work)
     network.eval()
     _settle_padding(network, tokenizer)
     report(f"Loaded {model}", 1.0)

@@ -11,8 +11,6 @@ from liar.errors import InsufficientMemoryError, InvalidSpecError
 
 Placement = Literal["resident", "streamed"]
 
-_WORKING_BYTES = 1_500_000_000  # activations, moments and solves beside the weights
-
 
 def choose_device(device: str) -> torch.device:
     """``auto`` is CUDA, then MPS, then CPU; raises :class:`InvalidSpecError` for a device that is not there."""
@@ -57,28 +55,26 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) -> int:
-    """The covariances of a site of a model in ``dtype``: of one kind, or of both with ``norm_aware``."""
-    return (1 + norm_aware) * channels**2 * torch.promote_types(dtype, torch.float32).itemsize
+def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Placement:
+    """Whether the weights can stay on ``device`` beside ``working`` bytes or have to be streamed through it from the host.
 
-
-def place(parameters: int, dtype: torch.dtype, device: torch.device) -> Placement:
-    """Whether the weights can stay on ``device`` or have to be streamed through it from the host.
-
-    Raises :class:`InsufficientMemoryError` when the host itself is too small for them.
+    ``working`` is what :func:`liar.models.memory.working_bytes` says. Raises :class:`InsufficientMemoryError` when the host
+    itself is too small.
     """
     size = parameters * dtype.itemsize
     host = free_bytes(torch.device("cpu"))
     if device.type != "cpu":
-        if size + _WORKING_BYTES <= free_bytes(device):
+        if size + working <= free_bytes(device):
             return "resident"
         if size <= host:
             return "streamed"
-    elif size + _WORKING_BYTES <= host:
+        working = 0  # it would be on the device
+    elif size + working <= host:
         return "resident"
-    fits = max(0, host - _WORKING_BYTES) / dtype.itemsize / 1e9
+    fits = parameters * host / (size + working) / 1e9
     halves = "" if dtype.itemsize == 2 else f" (or {2 * fits:.1f} billion with dtype bfloat16)"
+    beside = f" and the work on them about {working / 1e9:.1f} GB" if working else ""
     raise InsufficientMemoryError(
-        f"The weights need {size / 1e9:.1f} GB of memory and {host / 1e9:.1f} GB are free; a model of at most "
+        f"The weights need {size / 1e9:.1f} GB of memory{beside}, and {host / 1e9:.1f} GB are free; a model of about "
         f"{fits:.1f} billion parameters would fit{halves}."
     )

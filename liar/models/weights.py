@@ -26,6 +26,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.heads import Head, check_gradients, head_of
+from liar.models.memory import Work, working_bytes
 from liar.models.placement import place
 from liar.models.ragged import PREFIX, ragged
 from liar.models.source import Source
@@ -76,23 +77,24 @@ def load_network(
     dtype: torch.dtype,
     device: torch.device,
     offload_folder: Path | None,
-    *,
-    for_gradients: bool = False,
+    work: Work,
 ) -> PreTrainedModel:
     """The model of ``config`` with the weights of ``source``.
 
-    It is on ``device`` when it fits there, else its weights stay on the host; with ``offload_folder`` they stay on
-    disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what :func:`explained` raises; with
-    ``for_gradients`` also :class:`InvalidSpecError`, before a weight is read, where no loss reaches the sites.
+    It is on ``device`` when it fits there beside the ``work`` on it, else its weights stay on the host; with
+    ``offload_folder`` they stay on disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what
+    :func:`explained` raises; where the work takes gradients also :class:`InvalidSpecError`, before a weight is read, where
+    no loss reaches the sites.
     """
     head = head_of(config.architectures or [])
-    if for_gradients:
+    if work.gradients:
         check_gradients(head, streamed=offload_folder is not None)
     if offload_folder is not None and device.type == "cpu":
         # Straight from the checkpoint's own files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
-    placement = place(explained(source, lambda: _count_parameters(config)), dtype, device)
-    if for_gradients:
+    parameters = explained(source, lambda: _count_parameters(config))
+    placement = place(parameters, dtype, device, working_bytes(config, dtype, work))
+    if work.gradients:
         check_gradients(head, streamed=placement == "streamed")
     network = _read(source, config, dtype)
     if offload_folder is not None:
@@ -110,7 +112,7 @@ def load_network(
 
 
 def load_classifier(
-    source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device
+    source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device, work: Work
 ) -> PreTrainedModel:
     """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it.
 
@@ -122,7 +124,8 @@ def load_classifier(
         raise ModelNotFoundError(
             f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
         )
-    place(explained(source, lambda: _count_parameters(config)), torch.float32, torch.device("cpu"))
+    parameters = explained(source, lambda: _count_parameters(config))
+    place(parameters, torch.float32, torch.device("cpu"), working_bytes(config, torch.float32, work))
     network = _read(source, config, torch.float32, may_lack="classifier.")
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
     cast(nn.Module, merged).to(device=device, dtype=dtype)  # rounded after merging, not before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from statistics import fmean
@@ -25,6 +25,8 @@ SAME_DIFFERENCES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linea
 """Ends of the scale that stays as it is while recipes change. An error of 1 is all of a site's output, whatever the model; a
 difference on the log scale is a ratio."""
 
+_NOT_KNOWN = "error not known for units chosen by hand"
+
 DEFAULT_VIEW = HeatmapView()
 
 _CELL, _GAP = 34, 34
@@ -42,7 +44,7 @@ class _Strip:
     """A title, what the colour axis holds for a site, and the words of its cell."""
 
     title: str
-    value: Callable[[SiteReport], float]
+    value: Callable[[SiteReport], float | None]
     words: Callable[[SiteReport], str]
 
 
@@ -51,13 +53,13 @@ def error_heatmap(
     view: HeatmapView = DEFAULT_VIEW,
     *,
     selected: str = "",
-    recipe: str = "",
+    about: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
 
     A difference shows the first reconstruction against the second, as a ratio of errors on the log scale and as a
     subtraction on the linear one. ``customdata`` of a cell is its words and the name of its site; ``selected`` names the
-    site to outline, ``recipe`` is kept as ``layout.meta.recipe``. Quick enough to follow a slider.
+    site to outline, ``about`` is kept as ``layout.meta``. Quick enough to follow a slider.
     """
     kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
@@ -78,7 +80,7 @@ def error_heatmap(
             "title": {"text": "layer", "standoff": 4, "font": FONT},
         },
         "coloraxis": _coloraxis(view, colour_limits(sites, view), -62 / drawn),
-        "meta": {"recipe": recipe},
+        "meta": dict(about or {}),
         "annotations": [
             title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
         ],
@@ -108,7 +110,7 @@ def error_heatmap(
             "z": [[strip.value(cell) if cell else None for cell in line] for line in cells],
             "customdata": [[[strip.words(cell), cell.name] if cell else ["", ""] for cell in line] for line in cells],
             "hovertemplate": "%{customdata[0]}<extra></extra>",
-            "hoverongaps": False,
+            "hoverongaps": True,  # a cell without a colour says that its error is not known
             "coloraxis": "coloraxis",
             "xgap": 1,
             "ygap": 1,
@@ -125,7 +127,7 @@ def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float
     """
     if view.colours == "same":
         return (SAME_DIFFERENCES if view.difference else SAME_ERRORS)[view.scale]
-    errors = [list(errors_of(site, view.weighting).values()) for site in sites]
+    errors = [list(found.values()) for site in sites if (found := errors_of(site, view.weighting))]
     if view.difference and view.scale == "log":
         ratios = [max(*values, SMALLEST_ERROR) / max(min(values), SMALLEST_ERROR) for values in errors]
         widest = min(max([1.1, *ratios]), 10**DECADES)
@@ -149,24 +151,34 @@ def _strips(sites: Sequence[SiteReport], view: HeatmapView) -> list[_Strip]:
 
 
 def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction) -> _Strip:
-    def value(site: SiteReport) -> float:
-        return _colour(errors_of(site, view.weighting)[name], view)
+    def value(site: SiteReport) -> float | None:
+        error = errors_of(site, view.weighting).get(name)
+        return None if error is None else _colour(error, view)
 
-    mean = fmean(errors_of(site, view.weighting)[name] for site in sites) if sites else 0.0
-    return _Strip(f"<b>{name}</b>  mean {error_words(mean)}", value, lambda site: _site_words(site, name))
+    known = [errors[name] for site in sites if name in (errors := errors_of(site, view.weighting))]
+    mean = f"mean {error_words(fmean(known) if known else 0.0)}{_of_known(len(known), len(sites))}"
+    return _Strip(f"<b>{name}</b>  {mean}", value, lambda site: _site_words(site, name))
+
+
+def _of_known(known: int, sites: int) -> str:
+    return "" if known == sites else f" of {known} of {sites} sites"
 
 
 def _difference(
     sites: Sequence[SiteReport], view: HeatmapView, first: Reconstruction, second: Reconstruction
 ) -> _Strip:
-    def value(site: SiteReport) -> float:
+    def value(site: SiteReport) -> float | None:
         errors = errors_of(site, view.weighting)
+        if not {first, second} <= errors.keys():
+            return None
         return _colour(errors[first], view) - _colour(errors[second], view)
 
-    mean = fmean(value(site) for site in sites) if sites else 0.0
-    words = (
-        f"÷ {second}</b>  geometric mean {10**mean:.3g}" if view.scale == "log" else f"- {second}</b>  mean {mean:.3g}"
-    )
+    known = [difference for site in sites if (difference := value(site)) is not None]
+    mean = fmean(known) if known else 0.0
+    words = f"÷ {second}</b>  geometric mean {10**mean:.3g}"
+    if view.scale == "linear":
+        words = f"- {second}</b>  mean {mean:.3g}"
+    words += _of_known(len(known), len(sites))
     return _Strip(f"<b>{first} {words}", value, lambda site: _difference_words(site, view, first, second))
 
 
@@ -228,6 +240,8 @@ def _outlines(axis: str, layer: int, row: int) -> list[dict[str, Any]]:
 
 
 def _site_words(site: SiteReport, name: Reconstruction) -> str:
+    if name not in site.error:
+        return f"<b>{site.name}</b>, {name}<br>{_NOT_KNOWN}<br>{_kept_words(site)}"
     return (
         f"<b>{site.name}</b>, {name}<br>error {error_words(site.error[name])} of the output's energy"
         f"<br>norm-aware error {error_words(site.norm_aware_error[name])}<br>{_kept_words(site)}"
@@ -236,6 +250,8 @@ def _site_words(site: SiteReport, name: Reconstruction) -> str:
 
 def _difference_words(site: SiteReport, view: HeatmapView, first: Reconstruction, second: Reconstruction) -> str:
     errors = errors_of(site, view.weighting)
+    if not {first, second} <= errors.keys():
+        return f"<b>{site.name}</b>, {first} to {second}<br>{_NOT_KNOWN}<br>{_kept_words(site)}"
     label = "error" if view.weighting == "plain" else "norm-aware error"
     ratio = max(errors[first], SMALLEST_ERROR) / max(errors[second], SMALLEST_ERROR)
     change = f"{ratio:.3g} times smaller" if ratio >= 1 else f"{1 / ratio:.3g} times larger"

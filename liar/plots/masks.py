@@ -33,7 +33,7 @@ def mask_heatmap(
             z=[[_goodness(cell) if cell else None for cell in line] for line in grid],
             text=[[_cell_words(cell) if cell else "" for cell in line] for line in grid],
             texttemplate="%{text}",
-            textfont={"size": 12},
+            textfont={"size": 11},
             customdata=[[_cell_hover(cell) if cell else "" for cell in line] for line in grid],
             hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=False,

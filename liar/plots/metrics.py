@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,6 +20,9 @@ _ROUNDED = 30
 
 _GAP = 34
 
+_LINE, _WIDEST = 17, 52
+"""Height of a line of a title in pixels, and the characters of one that a page 390 pixels wide has room for."""
+
 
 def metric_bars(result: RunResult) -> go.Figure:
     """Every variant for every task that was measured, with one standard error to each side."""
@@ -25,11 +30,16 @@ def metric_bars(result: RunResult) -> go.Figure:
     if not tasks:
         return empty("No metric was measured in this run.")
     titles = [_title(result, task) for task in tasks]
-    gap = 3 * _GAP  # a title of two lines, and above it the ticks and the title of the last axis
+    extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
+    gap = 3 * _GAP + extra  # a title, and above it the ticks and the title of the last axis
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
     labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
     drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
-    figure = make_subplots(rows=len(tasks), subplot_titles=titles, vertical_spacing=gap / drawn)
+    figure = make_subplots(
+        rows=len(tasks),
+        subplot_titles=["<br>".join(lines) for lines in titles],
+        vertical_spacing=gap / drawn if len(tasks) > 1 else 0,
+    )
     for row, task in enumerate(tasks, start=1):
         items = sorted(
             (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
@@ -76,13 +86,14 @@ def metric_bars(result: RunResult) -> go.Figure:
     figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=6)
     figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **STANDOFF)
     flush_left(figure, len(tasks), shift=-labels)
-    return framed(figure, drawn, bottom=52, left=labels, right=4)
+    framed(figure, drawn, bottom=52, left=labels, right=4)
+    return figure.update_layout(height=figure.layout.height + extra, margin_t=figure.layout.margin.t + extra)
 
 
-def _title(result: RunResult, task: Task) -> str:
-    """What was measured, and below it what the repair gave back: one line would not fit a narrow page."""
-    lines = [measurement(result, task), repair(result, task)]
-    return "<br>".join(_capital(line) for line in lines if line)
+def _title(result: RunResult, task: Task) -> list[str]:
+    """Lines that fit a narrow page: what was measured, and below it what the repair gave back."""
+    sentences = [measurement(result, task), repair(result, task)]
+    return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]
 
 
 def _capital(words: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from liar.atlas import RATIOS, SiteAtlas
 from liar.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, drawing, title
-from liar.reading import NO_ERROR, errors_of
+from liar.reading import NO_ERROR, error_words, errors_of
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
@@ -42,13 +42,13 @@ _DECADES = 4
 def site_errors(
     chart: SiteAtlas,
     criterion: Criterion,
-    kept: int,
+    predicted: SiteReport,
     reconstruction: Reconstruction,
     weighting: Reported = "plain",
     scale: Scale = "log",
     measured: SiteReport | None = None,
 ) -> go.Figure:
-    """Predicted error over the ratio, a line for each reconstruction, with a mark where ``kept`` bundles stay.
+    """Predicted error over the ratio, a line for each reconstruction, with a mark where ``predicted`` leaves the site.
 
     The errors that a run measured stand as diamonds at the ratio that the run chose.
     """
@@ -85,8 +85,8 @@ def site_errors(
             }
             for name, error in errors_of(measured, weighting).items()
         ]
-    chosen = 1 - kept / site.bundles
-    value = chart.error_at(criterion, reconstruction, kept, weighting)
+    chosen = 1 - predicted.kept / predicted.units
+    value = error_words(errors_of(predicted, weighting).get(reconstruction))
     heading = "Error over the ratio" if weighting == "plain" else "Norm-aware error over the ratio"
     layout: dict[str, Any] = {
         "xaxis": _axis("share of the site's units removed", tickformat=".0%"),
@@ -96,7 +96,7 @@ def site_errors(
         "annotations": [
             title(f"<b>{heading}</b>" + ("  ◇ measured" if measured else "")),
             {
-                "text": f"{chosen:.0%}: <b>{value:.3g}</b>",
+                "text": f"{chosen:.0%}: <b>{value}</b>",
                 "x": chosen,
                 "y": 1,
                 "yref": "paper",

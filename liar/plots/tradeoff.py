@@ -24,7 +24,7 @@ from liar.plots.frame import (
 from liar.results import Evaluation, Quartiles, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
-from liar.words import count, metric_value, sample
+from liar.words import beside_dense, count, metric_value, sample
 
 if TYPE_CHECKING:  # the cells come with torch, the figures without
     pass
@@ -113,7 +113,7 @@ def _over_ratio(line: _Line, task: Task, variant: Variant, selected: str) -> go.
         [run.spec.ratio for run, _ in found],
         [item for _, item in found],
         [
-            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}"
+            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}{_beside_dense(run, item)}"
             f"<br>{count(run.totals.parameters_after)} parameters left"
             for run, item in found
         ],
@@ -142,7 +142,8 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
         prices = [paid for run in line.runs if (paid := _cost(run, "reconstructed", cost)) is not None]
         points += zip(prices, (item.value for item in measured), strict=True)
         words = [
-            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}<br>{_cost_words(paid, cost)}"
+            f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b><br>{_value_words(item)}{_beside_dense(run, item)}"
+            f"<br>{_cost_words(paid, cost)}"
             for run, item, paid in zip(line.runs, measured, prices, strict=True)
         ]
         figure.add_trace(_marks(replace(line, dash=None), line.runs, prices, measured, words, selected))
@@ -366,3 +367,9 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 def _value_words(item: Evaluation) -> str:
     value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
     return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
+
+
+def _beside_dense(run: Run, item: Evaluation) -> str:
+    """A line of its own for the difference to the dense model, with its paired standard error where that is known."""
+    words = beside_dense(run, item)
+    return f"<br>{words}{'' if words.endswith('dense') else ' beside dense'}" if words else ""

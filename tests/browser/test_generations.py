@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.results import VARIANTS
-from tests.browser.conftest import FAST, MINILM, apply, finished, full, kind, opened
+from tests.browser.conftest import FAST, MINILM, apply, dropdown, finished, full, kind, opened
 
 
 def test_stored_answers_are_there_at_first_paint(page: Page) -> None:
@@ -33,6 +33,36 @@ def test_the_colours_of_tokens_ask_nothing_of_the_server(page: Page) -> None:
     expect(unlikely).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(page.locator("#generations-legend")).to_be_visible()
     assert [url for url in asked if "/queue/data" not in url] == []  # which listens to what was asked before
+
+
+# A label, a headline and a prompt for every picture that the browser paints.
+_WATCH = """() => {
+  window.seen = [];
+  const text = (selector) => document.querySelector(selector)?.innerText ?? '';
+  const look = () => {
+    const prompt = document.querySelector('#generations-prompt textarea')?.value ?? '';
+    window.seen.push([text('#verdict h2'), text('#generations-prompt label'), prompt, text('#generations-stored')]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def test_a_classifier_in_the_simple_layout_shows_its_own_answers_and_nothing_else(page: Page) -> None:
+    opened(page)
+    dropdown(page, "Model", "SmolLM2 135M Instruct")
+    expect(page.locator("#generations-stored")).to_contain_text("France")
+    page.evaluate(_WATCH)
+    dropdown(page, "Model", "MiniLM, movie sentences")
+    expect(page.locator("#generations-stored")).to_contain_text("positive")
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible()
+    expect(page.locator("#verdict h2")).to_contain_text("sentiment accuracy")
+    expect(page).to_have_url(re.compile("targets=both"))
+    for headline, label, prompt, stored in page.evaluate("window.seen"):
+        labels = "accuracy" in headline
+        assert labels == label.startswith("Sentence")
+        assert labels != ("France" in prompt)
+        assert labels != ("France" in stored)
 
 
 @pytest.mark.demo

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from liar.results import RunResult
-from tests.browser.conftest import MINILM, Visit, full, opened, slide, to_tab
+from tests.browser.conftest import MINILM, Visit, drawn, full, opened, redrawn, slide, to_tab
 
 SITES = 12
 
@@ -81,6 +81,35 @@ def test_the_figures_arrive_as_files(page: Page) -> None:
         assert picture.format == "PNG"
         assert picture.width == 2 * 960
         assert len(picture.convert("RGB").resize((240, 100)).getcolors(24_000) or []) > 20, "an empty picture"
+
+
+def test_a_picture_is_full_and_says_what_it_is_of(page: Page) -> None:
+    """A difference has one strip; the recipe on screen is no run that is stored."""
+    full(page, MINILM, show="none-least-squares")
+    before = drawn(page, "#heatmap")
+    slide(page, "#ratio", 0.7)
+    redrawn(page, "#heatmap", before)
+    height, meta = page.locator("#heatmap .js-plotly-plot").evaluate(
+        "(plot) => [plot._fullLayout.height, plot.layout.meta]"
+    )
+    assert meta["caption"].startswith("Predicted: demo/minilm-sentiment: 70 % of the heads and neurons")
+    to_tab(page, "Take away")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Heatmap (PNG)").click()
+    assert download.value.suggested_filename == "liar-minilm-sentiment-both-70-heatmap.png"
+    with Image.open(download.value.path()) as picture:
+        ink = picture.convert("L").point(lambda value: 255 if value < 250 else 0).getbbox()
+        assert ink is not None
+        top, bottom = ink[1] / 2, ink[3] / 2
+        assert picture.height / 2 > height + 17, "room for the words"
+        assert top < 24
+        assert bottom > picture.height / 2 - 30
+        rows = [picture.convert("L").crop((0, row, picture.width, row + 100)).getextrema()[0] for row in _rows(picture)]
+        assert max(rows) < 250, "no tenth of it is blank"
+
+
+def _rows(picture: Image.Image) -> range:
+    return range(0, picture.height - 100, 100)
 
 
 def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_stopped_sweep_keeps_its_points(page: Page) -> None:
     full(page, f"{FAST}&seed=22", tab="trade-off")
     start(page, 0.1, 0.9, 9)
     status = page.locator("#tradeoff-sweep-status")
-    expect(status).to_contain_text("2 of 9 done", timeout=120_000)
+    expect(status).to_contain_text("2 of 9 runs done", timeout=120_000)
     page.locator("#tradeoff-sweep-stop").click()
     expect(status).to_contain_text("Stopped;", timeout=60_000)
     expect(page.get_by_role("button", name="Run at these ratios")).to_be_enabled()
@@ -102,6 +102,14 @@ def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
     (trace,) = json.loads(drawn(page, "#mask-table"))["traces"]
     assert [len(line) for line in trace["z"]] == [2]
     expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")
+    cells = json.loads(drawn(page, "#mask-table"))["traces"]
+    page.reload()
+    expect(page.locator("#mask-words")).to_contain_text("The dense model has accuracy")
+    expect(page.locator("#mask-table .heatmaplayer .hm").first).to_be_visible()
+    assert json.loads(drawn(page, "#mask-table"))["traces"] == cells
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="This table (CSV)").click()
+    assert len(waiting.value.path().read_text().splitlines()) == 1 + 2
 
 
 def test_whiskers_have_the_colour_of_their_marks_on_a_dark_page(visit_still: Visit) -> None:

@@ -123,6 +123,7 @@ def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
         assert set(updates) <= set(panel.outputs)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
+    assert updates[panel.live] == "", "what another run said is no answer of this one"
     assert "86.3 %" in updates[panel.stored]
     assert "positive" in updates[panel.stored]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,7 +66,6 @@ def test_what_a_control_can_say_is_heard(make: Any, value: Any) -> None:
         (lambda: gr.CheckboxGroup(CHOICES), [FILE]),
         (gr.Checkbox, "yes"),
         (lambda: gr.Slider(0, 1), None),
-        (lambda: gr.Slider(0, 1), 2),
         (lambda: gr.Slider(0, 1), "x"),
         (lambda: gr.Number(precision=0), float("nan")),
         (gr.Textbox, FILE),
@@ -77,6 +77,23 @@ def test_what_it_cannot_say_is_refused(make: Any, value: Any, capsys: pytest.Cap
     with pytest.raises(gr.Error, match="nothing that the page says") as refused:
         ask(make, value)
     assert not refused.value.print_exception
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "sentence"),
+    [
+        (lambda: gr.Slider(0, 1, label="Ratio"), 2, "Ratio: set a number from 0 to 1, not 2."),
+        (
+            lambda: gr.Number(0, label="Seed", minimum=0, maximum=4096),
+            -1,
+            "Seed: set a number from 0 to 4,096, not -1.",
+        ),
+        (lambda: gr.Number(0, minimum=0), -1, "This field: set a number of at least 0, not -1."),
+    ],
+)
+def test_a_number_outside_its_range_names_field_and_range(make: Any, value: Any, sentence: str) -> None:
+    with pytest.raises(gr.Error, match=re.escape(sentence)):
+        ask(make, value)
 
 
 @pytest.mark.parametrize("event", [FILE, {"key": [{"deep": FILE}]}])

@@ -63,6 +63,14 @@ def test_it_opens_with_what_it_was_given() -> None:
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
 
+def test_a_length_that_nobody_chose_is_a_number_that_its_field_allows(rail: Recipe) -> None:
+    """An empty field of numbers arrives as 0, and Gradio refuses what lies below the least."""
+    assert rail.evaluate_length.value == 0
+    assert rail.evaluate_length.preprocess(0) == 0
+    assert rail.fill(default_spec())[rail.evaluate_length] == 0
+    assert read(rail, default_spec(), evaluate_length=0).evaluate_length is None
+
+
 def test_edits_are_one_a_line(rail: Recipe) -> None:
     typed = "\n layers.0.ffn:ratio=0.20 \n\nlayers.1.ffn:keep=3,1,2\nlayers.0.ffn:ratio=0.2\n"
     assert read(rail, default_spec(), edits=typed).edits == ("layers.1.ffn:keep=1-3", "layers.0.ffn:ratio=0.2")
@@ -111,6 +119,24 @@ def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: st
         read(rail, default_spec(), **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("tokens", 0, "Calibration tokens: set a whole number from 1 to 10,000,000, not 0;"),
+        ("multiple", 7777, "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777;"),
+        ("seed", -1, "Seed: set a whole number from 0 to 2,147,483,647, not -1;"),
+        ("evaluate_length", 1, "Length measured at: set a whole number from 2 to 131,072, not 1;"),
+    ],
+)
+def test_a_number_out_of_range_is_said_with_its_field_and_range(
+    rail: Recipe, name: str, value: int, sentence: str
+) -> None:
+    control = rail.controls[name]
+    assert control.preprocess(value) == value, "Gradio would refuse the whole event, and say neither"
+    with pytest.raises(InvalidSpecError, match=f"^{sentence}"):
+        read(rail, default_spec(), **{name: value})
+
+
 @pytest.mark.parametrize("choice", [{"model": "some/folder"}, {"calibration": "/etc/hostname"}])
 def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(rail: Recipe, choice: dict[str, str]) -> None:
     assert read(rail, default_spec(), **choice)
@@ -127,7 +153,8 @@ def test_a_public_page_offers_only_what_it_takes() -> None:
     assert [id for _, id in public.model.choices] == list(PUBLIC.models)
     assert not public.model.allow_custom_value
     assert not public.calibration.allow_custom_value
-    assert public.tokens.maximum == PUBLIC.tokens
+    with pytest.raises(InvalidSpecError, match=f"at most {PUBLIC.tokens:,} for tokens"):
+        read(public, default_spec(), tokens=PUBLIC.tokens + 1)
     assert "Or type" not in f"{public.model.info} {public.calibration.info}"
 
 

@@ -194,7 +194,7 @@ def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
     seen: list[Updates] = []
     for updates in watching:
         seen.append(updates)
-        if "1 of 3 done" in page.line(updates):
+        if "1 of 3 runs done" in page.line(updates):
             assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
             page.panel.work.end(next(one[page.panel.work.job] for one in seen if page.panel.work.job in one), REQUEST)
     stopped.set()

@@ -376,10 +376,11 @@ def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.Mon
     memory = {"cuda": 20_000_000_000, "cpu": 40_000_000_000}
     monkeypatch.setattr(placement, "free_bytes", lambda device: memory[device.type])
     cuda = torch.device("cuda")
-    assert placement.place(7_000_000_000, torch.bfloat16, cuda) == "resident"
-    assert placement.place(13_000_000_000, torch.bfloat16, cuda) == "streamed"
+    assert placement.place(7_000_000_000, torch.bfloat16, cuda, 5_000_000_000) == "resident"
+    assert placement.place(7_000_000_000, torch.bfloat16, cuda, 7_000_000_000) == "streamed"
+    assert placement.place(13_000_000_000, torch.bfloat16, cuda, 0) == "streamed"
     with pytest.raises(InsufficientMemoryError):
-        placement.place(70_000_000_000, torch.bfloat16, cuda)
+        placement.place(70_000_000_000, torch.bfloat16, cuda, 0)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x"])

@@ -111,7 +111,7 @@ def test_a_whole_site_has_no_error_and_not_what_rounding_leaves_of_it() -> None:
 
 
 def test_a_figure_knows_its_recipe() -> None:
-    assert error_heatmap(language_run(3).sites, recipe="abc").layout.meta["recipe"] == "abc"
+    assert error_heatmap(language_run(3).sites, about={"recipe": "abc"}).layout.meta["recipe"] == "abc"
 
 
 def test_the_selected_site_is_outlined_on_every_strip() -> None:
@@ -149,3 +149,16 @@ def test_one_error_everywhere_has_a_finite_scale(error: float, view: HeatmapView
     sites = [item.model_copy(update={"error": same, "norm_aware_error": same}) for item in language_run(3).sites]
     axis = error_heatmap(sites, view).layout.coloraxis
     assert axis.cmin < axis.cmax
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_an_error_that_nobody_knows_has_no_colour_and_says_why(view: HeatmapView) -> None:
+    known = site(0, "ffn")
+    by_hand = site(1, "ffn").model_copy(update={"error": {}, "norm_aware_error": {}})
+    figure = error_heatmap([known, by_hand], view)
+    values = drawn(figure)
+    assert set(values["layers.1.ffn"]) == {None}
+    assert None not in values["layers.0.ffn"]
+    assert "not known for units chosen by hand" in figure.data[0].customdata[0][1][0]
+    assert "of 1 of 2 sites" in figure.layout.annotations[0].text
+    assert go.Figure(figure.to_dict())

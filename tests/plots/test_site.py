@@ -25,6 +25,19 @@ def chart(name: str) -> SiteAtlas:
 FFN, ATTENTION = chart("layers.1.ffn"), chart("layers.1.attention")
 
 
+def left(of: SiteAtlas, kept: int) -> SiteReport:
+    """What is predicted of a site that keeps its best ``kept`` bundles."""
+    bundles = of.order("obs")[:kept].tolist()
+    return site(of.site.layer, of.site.kind).model_copy(
+        update={
+            "units": of.site.units,
+            "kept": kept * of.site.group,
+            "error": of.errors_of("obs", bundles),
+            "norm_aware_error": of.errors_of("obs", bundles, "norm-aware"),
+        }
+    )
+
+
 def words(figure: go.Figure) -> str:
     return " ".join(annotation.text for annotation in figure.layout.annotations)
 
@@ -40,8 +53,8 @@ def best(of: SiteAtlas, kept: int) -> list[int]:
 def test_plotly_takes_every_figure(of: SiteAtlas, kept: int) -> None:
     units = best(of, kept)
     for figure in (
-        site_errors(of, "obs", kept, "liar", "norm-aware", "linear", site(1, of.site.kind)),
-        site_errors(of, "obs", kept, "liar"),
+        site_errors(of, "obs", left(of, kept), "liar", "norm-aware", "linear", site(1, of.site.kind)),
+        site_errors(of, "obs", left(of, kept), "liar"),
         site_scores(of, "obs", units),
         site_units(of.site, units),
         site_correlations(of, units),
@@ -53,7 +66,7 @@ def test_plotly_takes_every_figure(of: SiteAtlas, kept: int) -> None:
 
 
 def test_the_chosen_ratio_is_marked_with_its_error() -> None:
-    figure = site_errors(FFN, "obs", 15, "least-squares")
+    figure = site_errors(FFN, "obs", left(FFN, 15), "least-squares")
     assert figure.layout.shapes[0].x0 == pytest.approx(0.75)
     assert f"75%: <b>{FFN.error_at('obs', 'least-squares', 15):.3g}</b>" in words(figure)
     assert [trace.name for trace in figure.data] == list(RECONSTRUCTIONS)
@@ -62,24 +75,24 @@ def test_the_chosen_ratio_is_marked_with_its_error() -> None:
 
 
 def test_few_bundles_have_only_the_ratios_that_exist() -> None:
-    figure = site_errors(ATTENTION, "obs", 2, "none")
+    figure = site_errors(ATTENTION, "obs", left(ATTENTION, 2), "none")
     assert list(figure.data[0].x) == pytest.approx([0, 1 / 3, 2 / 3])
 
 
 def test_what_a_run_measured_stands_at_its_own_ratio() -> None:
     measured: SiteReport = site(1, "ffn").model_copy(update={"units": 60, "kept": 45})
-    marks = site_errors(FFN, "obs", 15, "liar", measured=measured).data[4:]
+    marks = site_errors(FFN, "obs", left(FFN, 15), "liar", measured=measured).data[4:]
     assert {mark.x[0] for mark in marks} == {0.25}
     assert [mark.y[0] for mark in marks] == list(measured.error.values())
-    assert "measured" in words(site_errors(FFN, "obs", 15, "liar", measured=measured))
-    assert "measured" not in words(site_errors(FFN, "obs", 15, "liar"))
+    assert "measured" in words(site_errors(FFN, "obs", left(FFN, 15), "liar", measured=measured))
+    assert "measured" not in words(site_errors(FFN, "obs", left(FFN, 15), "liar"))
 
 
 def test_what_rounding_leaves_of_no_error_is_not_drawn() -> None:
     error = FFN.arrays.error.copy()
     error[..., 0] = 2.98e-33
     of = replace(FFN, arrays=replace(FFN.arrays, error=error))
-    figure = site_errors(of, "obs", 15, "liar")
+    figure = site_errors(of, "obs", left(of, 15), "liar")
     assert {trace.y[0] for trace in figure.data} == {None}
     assert 10 ** figure.layout.yaxis.range[0] > 1e-7
 

@@ -15,6 +15,7 @@ from liar.plots.frame import RECONSTRUCTION_COLOURS
 from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
 from liar.results import MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
+from liar.words import beside_dense
 from tests.fakes import classifier_run, gain, language_run, speed
 
 
@@ -85,6 +86,13 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
     drawn = ratio_figure([run(0.5, calibration=nasty), run(0.5)], "perplexity").to_json()
     assert nasty not in drawn
     assert "&lt;b&gt;" in drawn
+
+
+def test_a_point_says_how_it_stands_beside_the_dense_model() -> None:
+    item = run(0.5)
+    for figure in (ratio_figure([item], "perplexity"), pareto_figure([item], "perplexity")):
+        (words,) = lines(figure)["least-squares"].hovertext
+        assert f"<br>{beside_dense(item, item.evaluations[2])}<br>" in words
 
 
 def test_whiskers_have_the_colour_of_their_marks() -> None:

@@ -1,0 +1,233 @@
+"""Why the defaults are what they are: every candidate recipe measured on validation text, never on test text.
+
+    python benchmarks/defaults.py                 prints the tables (see README for how long it takes)
+    python benchmarks/defaults.py --write         also puts them into the README, between its markers
+    python benchmarks/defaults.py --only topic    one task
+    python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean
+
+Calibration reads the training part, a recipe is chosen on the validation part, and the figures of the README are of the test
+part; no text is in two of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from liar.chatter import hush
+from liar.threads import settle_threads
+
+settle_threads()
+hush()
+
+from readme import table, write
+
+from liar import LoadedModel, PruneSpec, calibrate, load_model, stream
+from liar.compare import right_answers
+from liar.data.splits import Split
+from liar.evaluate import evaluate
+from liar.events import Finished
+from liar.results import Evaluation
+from liar.spec import Allocation, Criterion, Schedule, Targets, Task
+from liar.words import sample
+
+SPLIT: Split = "validation"
+CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs")
+ALLOCATIONS: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
+SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    criterion: Criterion
+    allocation: Allocation
+    schedule: Schedule
+
+    def __str__(self) -> str:
+        return f"{self.criterion}, {self.allocation}, {self.schedule}"
+
+
+DEFAULT = Recipe(PruneSpec().criterion, PruneSpec().allocation, PruneSpec().schedule)
+CANDIDATES = tuple(Recipe(*choices) for choices in product(CRITERIA, ALLOCATIONS, SCHEDULES))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, what is removed of it, and the task that decides."""
+
+    model: str
+    targets: Targets
+    task: Task
+    ratios: tuple[float, ...]
+
+
+CASES = (
+    Case("demo/smollm2-135m", "ffn", "perplexity", (0.2, 0.5)),
+    Case("demo/minilm-sentiment", "both", "sentiment", (0.5,)),
+    Case("demo/minilm-topic", "both", "topic", (0.5,)),
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A recipe among the others: its ``loss`` is the mean over items and seeds, and ``behind`` that of the best less, with
+    the standard error of the difference in pairs over the items (None for the best itself, and for a single item).
+    """
+
+    recipe: Recipe
+    loss: float
+    stderr: float
+    spread: float | None
+    behind: float
+    behind_stderr: float | None
+
+    @property
+    def is_best(self) -> bool:
+        """The best, or no further from it than one standard error."""
+        return self.behind <= (self.behind_stderr or 0.0)
+
+
+def losses_of(evaluation: Evaluation) -> list[float]:
+    """What each item adds to the loss: nats a token of a window, or 1 for a wrong answer."""
+    if evaluation.items is not None and evaluation.items.nll is not None:
+        return list(evaluation.items.nll)
+    return [0.0 if right else 1.0 for right in right_answers(evaluation) or []]
+
+
+def standings(losses: Mapping[Recipe, Sequence[Sequence[float]]]) -> list[Standing]:
+    """Best first. ``losses`` (seeds, items) of each recipe, of the same items in the same order."""
+    items = {recipe: [statistics.fmean(each) for each in zip(*seeds, strict=True)] for recipe, seeds in losses.items()}
+    ranked = sorted(items, key=lambda recipe: statistics.fmean(items[recipe]))
+    best = items[ranked[0]]
+    found = []
+    for recipe in ranked:
+        behind = [mine - its for mine, its in zip(items[recipe], best, strict=True)]
+        means = [statistics.fmean(seed) for seed in losses[recipe]]
+        found.append(
+            Standing(
+                recipe,
+                statistics.fmean(means),
+                _stderr(items[recipe]) or 0.0,
+                statistics.stdev(means) if len(means) > 1 else None,
+                statistics.fmean(behind),
+                None if recipe == ranked[0] else _stderr(behind),
+            )
+        )
+    return found
+
+
+def _stderr(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
+    """The dense model, and every candidate at every ratio, on :data:`SPLIT`; one calibration serves them all."""
+    base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
+    shared = calibrate(
+        loaded,
+        base.calibration,
+        tokens=base.tokens,
+        sequence_length=base.sequence_length,
+        seed=seed,
+        separator=base.separator,
+        targets=case.targets,
+        sensitivity=True,
+    )
+    found: dict[tuple[float, Recipe], Evaluation] = {}
+    for ratio, recipe in product(case.ratios, candidates):
+        choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
+        spec = base.model_copy(update={"ratio": ratio, **choices})
+        *_, last = stream(spec, loaded, calibration=shared)
+        assert isinstance(last, Finished)
+        assert last.model is not None
+        found[ratio, recipe] = evaluate(last.model, case.task, "reconstructed", split=SPLIT, limit=limit)
+        print(f"  {case.task}, seed {seed}, {ratio:.0%}, {recipe}: {found[ratio, recipe].value:.4g}", flush=True)
+    return Measured(evaluate(loaded, case.task, split=SPLIT, limit=limit), found)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one seed of calibration text came to."""
+
+    dense: Evaluation
+    found: Mapping[tuple[float, Recipe], Evaluation]
+
+
+def section(case: Case, seeds: Sequence[Measured]) -> str:
+    """A table for each ratio, best first, and a sentence of what wins."""
+    dense = seeds[0].dense
+    said = [f"Dense: {value_of(dense.metric, statistics.fmean(losses_of(dense)))} (n = {sample(dense)}, {SPLIT} part)."]
+    for ratio in case.ratios:
+        losses: dict[Recipe, list[list[float]]] = {}
+        for seed in seeds:
+            for (at, recipe), evaluation in seed.found.items():
+                if at == ratio:
+                    losses.setdefault(recipe, []).append(losses_of(evaluation))
+        ranked = standings(losses)
+        unit = "nats a token" if dense.metric == "perplexity" else "points"
+        scale = 1 if dense.metric == "perplexity" else 100
+        rows = [
+            (
+                f"**{each.recipe}**" if each.recipe == DEFAULT else str(each.recipe),
+                f"{value_of(dense.metric, each.loss)} ± {stderr_of(dense.metric, each):.1f}",
+                "one seed" if each.spread is None else f"{scale * each.spread:.3f}",
+                "best"
+                if each is ranked[0]
+                else f"{scale * each.behind:.3f} ± {scale * (each.behind_stderr or 0.0):.3f}",
+            )
+            for each in ranked
+        ]
+        names = ("recipe", f"{dense.metric} ± standard error", f"spread over seeds, {unit}", f"behind the best, {unit}")
+        said += [f"{ratio:.0%} removed. {verdict(ranked)}", table(names, rows)]
+    return "\n\n".join(said)
+
+
+def value_of(metric: str, loss: float) -> str:
+    return f"{math.exp(loss):.1f}" if metric == "perplexity" else f"{100 * (1 - loss):.1f} %"
+
+
+def stderr_of(metric: str, standing: Standing) -> float:
+    """By the delta method for perplexity, in points for accuracy."""
+    return math.exp(standing.loss) * standing.stderr if metric == "perplexity" else 100 * standing.stderr
+
+
+def verdict(ranked: Sequence[Standing]) -> str:
+    """Who wins, and where the default stands."""
+    default = next((each for each in ranked if each.recipe == DEFAULT), None)
+    if default is None or default is ranked[0]:
+        return f"Best: {ranked[0].recipe}{', the default' if default else ''}."
+    place = "within" if default.is_best else "not within"
+    return (
+        f"Best: {ranked[0].recipe}; the default ({DEFAULT}) is number {ranked.index(default) + 1} of {len(ranked)} and "
+        f"{place} one paired standard error of it."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=[case.task for case in CASES])
+    parser.add_argument("--seeds", type=int, default=1, help="Seeds of calibration text, from 0.")
+    parser.add_argument("--limit", type=int, help="Windows or texts of the validation part.")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--write replaces the whole section; leave --only out")
+    texts = []
+    for case in CASES:
+        if arguments.only in (None, case.task):
+            loaded = load_model(case.model)
+            found = [measured(case, seed, CANDIDATES, arguments.limit, loaded) for seed in range(arguments.seeds)]
+            texts.append(f"#### {case.task.capitalize()}, {case.model}\n\n{section(case, found)}\n")
+            print(texts[-1], flush=True)
+    if arguments.write:
+        seeds = "one seed" if arguments.seeds == 1 else f"{arguments.seeds} seeds"
+        head = f"### How the defaults were chosen\n\nEach recipe on the {SPLIT} part, {seeds} of calibration text."
+        write("defaults", "\n\n".join([head, *texts]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The estimate of working memory against what runs allocate; the profiler counts bytes, so the figures repeat."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
+
+from liar import PruneSpec, stream
+from liar.evaluate.perplexity import nll_steps
+from liar.events import Loaded
+from liar.models.adapter import adapt
+from liar.models.catalog import LoadedModel
+from liar.models.memory import Work, working_bytes
+from tests import tiny
+
+LENGTH = 64
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(0, 26, (140, LENGTH), generator=generator).tolist()
+    path = tmp_path_factory.mktemp("text") / "letters.txt"
+    path.write_text("\n\n".join(" ".join(tiny.LETTERS[letter] for letter in row) for row in rows))
+    return str(path)
+
+
+def model(family: str, width: int, channels: int, layers: int, vocabulary: int = 30) -> LoadedModel:
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": channels,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 16,
+        "max_position_embeddings": LENGTH,
+        "pad_token_id": 0,
+    }
+    llama = family == "llama"
+    network = LlamaForCausalLM(LlamaConfig(**sizes)) if llama else BertForSequenceClassification(BertConfig(**sizes))
+    network.eval().requires_grad_(False)
+    return LoadedModel(family, network, tiny.tokenizer(LENGTH), adapt(network), "perplexity" if llama else None)
+
+
+def allocated(steps: Iterator[object]) -> int:
+    """The most bytes of tensors that ``steps`` have alive at once beyond those that are there before them."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        deque(steps, maxlen=0)
+    assert profiled.profiler is not None
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    alive = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        alive += event.nbytes()
+        most = max(most, alive)
+    return most
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+@pytest.mark.parametrize(
+    ("sizes", "tokens", "choices"),
+    [
+        ((32, 512, 2), 512, {"allocation": "error-curve"}),  # the solve of a wide layer
+        ((32, 512, 2), 512, {"allocation": "error-curve", "criterion": "fluctuation", "reconstruction": "liar"}),
+        ((256, 256, 2), 512, {"allocation": "uniform", "ratio": 0.1}),  # as many outputs as channels
+        ((64, 64, 2), 8192, {"allocation": "uniform"}),  # much text before and behind a site
+        ((64, 128, 12), 512, {"allocation": "loss-curve"}),  # the activations of all blocks
+        ((64, 256, 8), 512, {"allocation": "uniform", "criterion": "fisher"}),
+    ],
+)
+def test_a_run_takes_what_is_estimated(
+    text: str, family: str, sizes: tuple[int, int, int], tokens: int, choices: dict[str, Any]
+) -> None:
+    loaded = model(family, *sizes)
+    spec = PruneSpec.create(model=family, calibration=text, tokens=tokens, sequence_length=LENGTH, **choices)
+    events = stream(spec, loaded)
+    assert any(isinstance(event, Loaded) for event in events)  # from here on the copy that is pruned is there
+    measured = allocated(events)
+    estimated = working_bytes(loaded.model.config, torch.float32, Work.of(spec))
+    assert estimated / 4 < measured < estimated
+
+
+def test_an_evaluation_takes_what_is_estimated() -> None:
+    loaded = model("llama", 32, 32, 1, vocabulary=20_000)
+    windows = torch.randint(0, 20_000, (4, LENGTH))
+    measured = allocated(nll_steps(loaded.model, windows))
+    work = Work(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH)
+    estimated = working_bytes(loaded.model.config, torch.float32, work)
+    assert estimated / 4 < measured < estimated
+
+
+def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_still() -> None:
+    seven = LlamaConfig(hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, vocab_size=32_000)
+    half, full = (working_bytes(seven, dtype, Work()) for dtype in (torch.bfloat16, torch.float32))
+    assert 5e9 < half < full < 10e9
+    assert working_bytes(seven, torch.float32, Work(gradients=True, sequence_length=512)) > 1.5 * full
+    assert working_bytes(model("llama", 64, 128, 2).model.config, torch.float32, Work()) < 0.1e9
