@@ -426,6 +426,41 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     assert not torch.allclose(repaired, pruned)
 
 
+def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: str) -> None:
+    chosen = spec(text, criterion="fluctuation", allocation="uniform").model_copy(update={"model": "demo/minilm"})
+    result = run(chosen, model)
+    assert result.spec.model == result.model.id == model.id
+    assert result.spec == chosen.model_copy(update={"model": model.id})
+
+
+@pytest.mark.parametrize(
+    ("choices", "prompts", "says"),
+    [
+        ({"sequence_length": 512}, (), "The sequence length 512 is above the 128 positions"),
+        (
+            {"evaluate": ("perplexity",), "evaluate_length": 300},
+            (),
+            "length of measured sequences 300 is above the 128",
+        ),
+        ({"evaluate": ("sentiment",)}, (), "has no head for sentiment"),
+        ({}, ("a " * 120,), "model has 128 positions for prompt and answer"),
+        ({}, (" ",), "prompt is empty"),
+    ],
+)
+def test_what_a_small_model_cannot_do_is_said_before_the_work(
+    text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("text_of", "walk"):
+        monkeypatch.setattr(f"liar.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
+    with pytest.raises(InvalidSpecError, match=says):
+        run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
+
+
+def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters: LabelledText) -> None:
+    result = run(spec(text, evaluate=("sentiment",), evaluate_limit=20), tiny.classifier(positions=64))
+    assert {item.sequence_length for item in result.evaluations} == {64}
+
+
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
 def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, schedule: str) -> None:
     chosen = spec(text, schedule=schedule, criterion="fluctuation", allocation="uniform")
