@@ -130,13 +130,13 @@ class Apply:
         """
         id, what = there
         if what == "stored":
-            return self._open(id, view)
+            return self._open(id, view, spec)
         job = self.studio.jobs.get(id)
         if job is None:
             return self.explorer.look(view, shown, spec)
         snapshot = self.studio.jobs.snapshot(job)
         if what == "run":
-            return self._finish(snapshot.result, view)
+            return self._finish(snapshot.result, view, spec)
         return self.explorer.pruned(snapshot.partial[-1], view, spec)
 
     # -- the job ------------------------------------------------------------------------------------------------
@@ -165,15 +165,15 @@ class Apply:
         found = self.studio.store.like(spec)
         return sum(found.timings.values()) if found else None
 
-    def _open(self, key: str, view: View) -> Updates:
+    def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """A run that is measured already, with an offer to do it once more."""
         result = self.studio.store.load(key)
         if result is None:
             return {self.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")}
-        return {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, ""), self.status: _ALREADY}
+        return {**self.explorer.show_run(result, view, spec), self.status: _ALREADY}
 
-    def _finish(self, result: RunResult, view: View) -> Updates:
-        updates = {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, "")}
+    def _finish(self, result: RunResult, view: View, spec: PruneSpec) -> Updates:
+        updates = self.explorer.show_run(result, view, spec)
         updates[self.status] = status.note("Done. The address of this page now holds this run.")
         if (
             self.studio.store.find(result.spec) != result

@@ -115,7 +115,11 @@ class Explorer:
         if result is None:
             words = "That run is not kept here any more." if key else ""
             return {self.line: status.problem(words) if words else gr.skip()}
-        if result.spec.model != spec.model:
+        return self.show_run(result, view, spec)
+
+    def show_run(self, result: RunResult, view: View, before: PruneSpec) -> Updates:
+        """A run in every panel, and in the controls, which said ``before``."""
+        if result.spec.model != before.model:
             return self.show_model(result.spec, view)
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 

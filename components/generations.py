@@ -100,6 +100,7 @@ class GenerationsPanel:
         return {
             **self._controls(result.spec.model, writes),
             self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
+            self.live: "",
             self.stored: stored_answers(result),
         }
 

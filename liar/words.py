@@ -204,7 +204,7 @@ def in_doubt(result: RunResult, task: Task) -> str | None:
     if is_chance(values["dense"], values["pruned"]):
         return "what pruning broke lies within the standard error"
     if is_chance(values["pruned"], values["reconstructed"]):
-        return "what the repair changed lies within the standard error"
+        return "the repair changed no more than the standard error"
     return None
 
 

@@ -77,6 +77,7 @@ def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
     steps = visitor.steps(page.apply.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
+            next(steps)  # what listens to the states of this answer has been told as well
             return steps
     raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
 
@@ -274,6 +275,21 @@ def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pip
     visitor = visit(page, "again")
     assert "Measured" in visitor.sees(page.verdict.text)
     assert is_idle(page, visitor)
+
+
+def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of_that(
+    page: Page, pipeline: Pipeline
+) -> None:
+    visitor = visit(page)
+    steps = applied(page, visitor, "Measuring perplexity")
+    visitor.sets(page.recipe.model, "demo/minilm-topic")
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
+    pipeline.gate.set()
+    for _ in steps:
+        has_headline = "perplexity" in visitor.sees(page.verdict.text)
+        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
+    assert visitor.sees(page.recipe.model) == default_spec().model
+    assert visitor.prop(page.generations.prompt, "label") == "Prompt"
 
 
 # -- a recipe that is measured already ------------------------------------------------------------------------------------
