@@ -35,11 +35,12 @@ from liar.events import (
 from liar.generate import MAX_NEW_TOKENS, check_prompt
 from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
-from liar.models.adapter import Batch, adapt
-from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.adapter import Batch, adapt, execution_device
+from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
-from liar.models.memory import Work
+from liar.models.memory import Work, working_bytes
 from liar.models.offload import is_offloaded, resident
+from liar.models.placement import check_room
 from liar.moments import SiteMoments
 from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
@@ -148,7 +149,7 @@ class _Run:
         self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -201,6 +202,15 @@ class _Run:
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _copy(self, given: LoadedModel) -> LoadedModel:
+        model, work = given.model, Work.of(self.spec)
+        if self.calibration is not None:
+            work = dataclasses.replace(work, gradients=False)
+        if not is_offloaded(model):
+            needed = bytes_in_memory(model) + working_bytes(model.config, model.dtype, work)
+            check_room(needed, execution_device(model))
+        return working_copy(given)
 
     def _load(self, work: Work | None = None) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)

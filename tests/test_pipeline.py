@@ -21,7 +21,8 @@ from liar.allocation import Candidate, allocate, nearest_removed
 from liar.data.tasks import LabelledText
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.memory import Work, working_bytes
 from liar.moments import SiteMoments, SiteMomentsAccumulator
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
@@ -231,6 +232,22 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
     assert len(lonely) == 2 * len(model.adapter.sites())
     assert twice.sites == once.sites
     assert twice.totals == once.totals
+
+
+def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for the copy and the walk, but not for a backward pass through many tokens."""
+    free = bytes_in_memory(model.model) + working_bytes(
+        model.model.config, torch.float32, Work(tokens=640, sequence_length=256)
+    )
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr("liar.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
+        run(spec(text, sequence_length=256), model)
+    monkeypatch.undo()
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    run(spec(text, sequence_length=256, allocation="uniform"), model)
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
