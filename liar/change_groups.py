@@ -43,7 +43,7 @@ def _groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]
 
 
 def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
-    """Items of a group in the whole test set, of which a result keeps a few; None where the single answers are not known."""
+    """Items of a group among all that were measured; None where the single answers are not known."""
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
         return shown

@@ -21,6 +21,7 @@ from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.speedup import speed_words
 from liar.words import (
     beside_dense,
+    calibrated_on,
     measurement,
     metric_value,
     parameters,
@@ -77,6 +78,7 @@ def html_report(result: RunResult) -> str:
         verdict=verdict(result),
         parameters=parameters(result),
         recipe=recipe(result.spec),
+        calibrated_on=calibrated_on(result),
         settings=_settings(result.spec),
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,

@@ -113,6 +113,16 @@ def recipe(spec: PruneSpec) -> str:
     )
 
 
+def calibrated_on(result: RunResult) -> str | None:
+    """``Calibrated on the train part of wiki: 12,288 tokens in 48 sequences.``; None where an older file does not say."""
+    text = result.calibration
+    if text is None:
+        return None
+    part = f"the {text.split} part of " if text.split else ""
+    cut = f", {text.cut:,} of them cut" if text.cut else ""
+    return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
+
+
 def measurement(result: RunResult, task: Task) -> str:
     """What a metric was measured on: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
