@@ -195,7 +195,8 @@ def range_words(name: str) -> str:
     if bounds is None:
         raise KeyError(name)
     kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
-    return f"{kind} from {bounds[0]:,} to {bounds[1]:,}"
+    least, most = (f"{bound:,}".removesuffix(".0") for bound in bounds)
+    return f"{kind} from {least} to {most}"
 
 
 def _sentence(error: ValidationError) -> str:
