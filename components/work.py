@@ -199,9 +199,12 @@ def with_models(
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """What the models of a run are asked; nothing where they have no head to answer with."""
-    from liar.generate import answers  # torch takes seconds to load
+    from liar.generate import answers, fits  # torch takes seconds to load
 
-    return preset_prompts(spec.model, writes=loaded.is_language_model) if answers(loaded) else []
+    if not answers(loaded):
+        return []
+    presets = preset_prompts(spec.model, writes=loaded.is_language_model)
+    return [prompt for prompt in presets if fits(loaded, prompt)]
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
@@ -211,7 +214,16 @@ def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
 
 
 def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the task of its model, where it names none."""
-    if spec.evaluate or loaded.task is None:
-        return spec
-    return spec.model_copy(update={"evaluate": (loaded.task,)})
+    """``spec`` with the task of its model, where it names none, and sequences that the model has positions for.
+
+    The page has no control for the length of calibration sequences, so nobody could choose a shorter one.
+    """
+    from liar.data.packing import longest_sequence  # torch takes seconds to load
+
+    choices: dict[str, Any] = {}
+    if not spec.evaluate and loaded.task is not None:
+        choices["evaluate"] = (loaded.task,)
+    longest = longest_sequence(loaded.model.config, loaded.tokenizer)
+    if spec.sequence_length > longest:
+        choices["sequence_length"] = longest
+    return spec.model_copy(update=choices) if choices else spec

@@ -17,9 +17,11 @@ from liar.allocation import Candidate, allocate, check_choices, edited_scores, s
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import text_of
+from liar.data.packing import check_length, evaluation_length
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, is_same_machine, readable_failures
 from liar.errors import InvalidSpecError
+from liar.evaluate import check_task
 from liar.evaluate.changes import Comparison
 from liar.events import (
     Calibrated,
@@ -30,13 +32,15 @@ from liar.events import (
     SiteDone,
     Warned,
 )
+from liar.generate import MAX_NEW_TOKENS, check_prompt
 from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
-from liar.models.adapter import Batch, adapt
-from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.adapter import Batch, adapt, execution_device
+from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
-from liar.models.memory import Work
+from liar.models.memory import Work, working_bytes
 from liar.models.offload import is_offloaded, resident
+from liar.models.placement import check_room
 from liar.moments import SiteMoments
 from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
@@ -80,7 +84,7 @@ def stream(
     loaded: LoadedModel | None = None,
     *,
     prompts: Sequence[str] = (),
-    max_new_tokens: int = 48,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
     comparison: Comparison | None = None,
@@ -88,8 +92,9 @@ def stream(
 ) -> Events:
     """Run ``spec`` and say what happens, event by event; the last is :class:`Finished`.
 
-    ``loaded`` saves loading ``spec.model``; it is copied, never changed. ``prompts`` are continued (language models) or
-    labelled (classifiers) by all three variants.
+    ``loaded`` is the model to prune, and saves loading ``spec.model``; it is copied, never changed. The spec of the result
+    names it, also where ``spec`` names another one. ``prompts`` are continued (language models) or labelled (classifiers) by
+    all three variants.
 
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
     on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
@@ -141,9 +146,10 @@ class _Run:
         self.edits = merge(spec.edits)
 
     def events(self, given: LoadedModel | None) -> Events:
+        self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -197,6 +203,15 @@ class _Run:
             loaded,
         )
 
+    def _copy(self, given: LoadedModel) -> LoadedModel:
+        model, work = given.model, Work.of(self.spec)
+        if self.calibration is not None:
+            work = dataclasses.replace(work, gradients=False)
+        if not is_offloaded(model):
+            needed = bytes_in_memory(model) + working_bytes(model.config, model.dtype, work)
+            check_room(needed, execution_device(model))
+        return working_copy(given)
+
     def _load(self, work: Work | None = None) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
@@ -213,6 +228,14 @@ class _Run:
         check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
+        config, tokenizer = self.loaded.model.config, self.loaded.tokenizer
+        if not self._is_calibrated:
+            check_length(self.spec.sequence_length, config, tokenizer)
+        for task in self.spec.evaluate:
+            check_task(self.loaded, task)
+            evaluation_length(self.spec.evaluate_length, config, tokenizer)
+        for prompt in self.measures.prompts:
+            check_prompt(self.loaded, prompt, self.measures.max_new_tokens)
 
     @property
     def _is_calibrated(self) -> bool:
@@ -391,6 +414,11 @@ def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None
     if edit is not None:
         scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
     return kept_bundles(scores, count)
+
+
+def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
+    """``spec`` with ``loaded`` as its model, so that a result says what was pruned."""
+    return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})
 
 
 def working_copy(loaded: LoadedModel) -> LoadedModel:

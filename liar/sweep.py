@@ -23,7 +23,7 @@ from liar.evaluate.changes import Comparison
 from liar.events import Finished, Progress
 from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
-from liar.pipeline import stream
+from liar.pipeline import named_after, stream
 from liar.plan import Amounts, Shape, sweep_parts
 from liar.results import DENSE, Evaluation, RunResult
 from liar.sharing import can_share, shared_calibration
@@ -110,7 +110,7 @@ def sweep_steps(
     sweep as a whole is to blame.
     """
     with readable_failures():
-        specs = sweep.specs
+        specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
         missing: list[PruneSpec] = []

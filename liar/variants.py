@@ -12,7 +12,7 @@ from torch import nn
 from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
 from liar.events import Progress
-from liar.generate import EditedAnswer, edits_that_flip, generate_steps
+from liar.generate import MAX_NEW_TOKENS, EditedAnswer, edits_that_flip, generate_steps
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import resident
 from liar.results import VARIANTS, Generation, Variant
@@ -110,7 +110,7 @@ class Edited:
 
 
 def ask(
-    variants: Variants, prompt: str, *, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
+    variants: Variants, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
 ) -> Generator[Progress | Heard | Generation | Edited, None, None]:
     """Put one question to every variant at hand, one after the other, with the same settings.
 

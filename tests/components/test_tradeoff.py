@@ -24,6 +24,7 @@ from liar.spec import PruneSpec
 from liar.store import RunStore
 from liar.sweep import SweepSpec
 from liar.view import View
+from tests import tiny
 from tests.fakes import classifier_run, language_run
 
 REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
@@ -52,7 +53,7 @@ class Page:
 def page(tmp_path: Path) -> Iterator[Page]:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     jobs = JobQueue()
-    registry = SimpleNamespace(get=lambda *key: SimpleNamespace(task="perplexity"))
+    registry = SimpleNamespace(get=lambda *key: tiny.language_model())
     studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry, profile=LOCAL)
     run = language_run()
     with gr.Blocks():
