@@ -72,8 +72,13 @@ def _outside(block: Any, value: Any) -> str | None:
     if low is not None and high is not None:
         asked = f"from {low:,} to {high:,}"
     else:
+<<<<<<< HEAD
         asked = f"of at most {high:,}" if low is None else f"of at least {low:,}"
     return f"{block.label or 'This field'}: set a number {asked}, not {value:,}."
+=======
+        asked = f"of at least {low:,}" if isfinite(low) else f"of at most {high:,}"
+    return f"{block.label or 'This field'}: set a number {asked}, not {f'{value:,}'[:40]}."
+>>>>>>> main
 
 
 def _names_file(value: Any) -> bool:
