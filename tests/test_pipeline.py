@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from liar import PruneSpec, calibrate, curves, run, stream
 from liar.allocation import Candidate, allocate, nearest_removed
 from liar.data.tasks import LabelledText
+from liar.data.texts import read_samples
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel, bytes_in_memory
@@ -392,6 +393,21 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
     monkeypatch.setattr("liar.pipeline.walk", full_disk)
     with pytest.raises(StorageError, match="disk is full"):
         run(spec(text), model)
+
+
+def test_a_run_measures_at_the_length_and_with_the_separator_of_its_spec(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "liar.data.corpora.read_samples",
+        lambda source, split, *given, **more: read_samples(text, split, *given, **more),
+    )
+    measured = [
+        run(spec(text, evaluate=("perplexity",), evaluate_limit=4, **choices), model).evaluations
+        for choices in ({}, {"evaluate_length": 24, "separator": "newline"})
+    ]
+    assert [(item.sequence_length, item.separator) for item in measured[0]] == [(256, "document")] * 3
+    assert [(item.sequence_length, item.separator) for item in measured[1]] == [(24, "newline")] * 3
 
 
 def test_specs_survive_json_and_query() -> None:
