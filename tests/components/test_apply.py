@@ -75,6 +75,7 @@ def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
     steps = visitor.steps(page.apply.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
+            next(steps)  # what listens to an answer follows it
             return steps
     raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
 
@@ -301,3 +302,17 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     assert "already measured" in visitor.sees(page.line), "and again, whatever was said before"
     visitor.sets(page.recipe.ratio, 0.3)
     assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"
+
+
+def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    visitor.sets(page.recipe.model, "demo/minilm-sentiment")
+    assert visitor.sees(page.layers.plot) is None
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"
+    assert "Measured" in visitor.sees(page.layers.heading)
+    visitor.does(page.apply.stop, "click")
+    list(steps)
+    assert "Stopped." in visitor.sees(page.line)
+    assert visitor.sees(page.layers.plot) is None
+    assert "Measured" not in visitor.sees(page.layers.heading)
