@@ -311,8 +311,10 @@ def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Pag
     steps = applied(page, visitor, "Measuring perplexity")
     assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"
     assert "Measured" in visitor.sees(page.layers.heading)
+    assert "its metrics are being measured" in visitor.sees(page.verdict.text)
     visitor.does(page.apply.stop, "click")
     list(steps)
     assert "Stopped." in visitor.sees(page.line)
     assert visitor.sees(page.layers.plot) is None
     assert "Measured" not in visitor.sees(page.layers.heading)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
