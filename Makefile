@@ -43,3 +43,4 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/saved.py
+	$(BIN)/python benchmarks/estimates.py

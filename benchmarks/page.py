@@ -38,7 +38,7 @@ PAINT_SECONDS, SLIDER_SECONDS, DRAW_SECONDS = 3.0, 0.4, 0.15
 HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
 VISITS, MOVES, SITES = 5, 20, 60
 
-RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096"
+RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096&separator=auto"
 """What is applied; all else as it is by default."""
 
 _Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.map((trace) => trace.z))"

@@ -102,7 +102,7 @@ class Apply:
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
@@ -110,14 +110,13 @@ class Apply:
         if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; the watcher tells when the step at work has ended."""
         job = self.studio.jobs.get(id)
-        if job is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+        goes_on = job is not None and self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed, or loaded anew."""
@@ -131,52 +130,50 @@ class Apply:
         """
         id, what = there
         if what == "stored":
-            return self._open(id, view)
+            return self._open(id, view, spec)
         job = self.studio.jobs.get(id)
         if job is None:
             return self.explorer.look(view, shown, spec)
         snapshot = self.studio.jobs.snapshot(job)
         if what == "run":
-            return self._finish(snapshot.result, view)
+            return self._finish(snapshot.result, view, spec)
         return self.explorer.pruned(snapshot.partial[-1], view, spec)
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         yield {**self._busy(job), self.there: NOTHING}
-        for snapshot in self.studio.jobs.watch(job, poll=TICK, parts_wait=False):
+        session = str(request.session_hash)
+        for snapshot in self.studio.jobs.watch(job, session=session, poll=TICK, parts_wait=False):
             if not snapshot.ended:
                 # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
-                told: Updates = {**self._busy(job), self.status: status.follow(job.title, snapshot)}
+                told: Updates = {
+                    **self._busy(job),
+                    self.stop: gr.update(interactive=not snapshot.stopping),
+                    self.status: status.follow(job.title, snapshot),
+                }
                 if snapshot.partial:
                     told[self.there] = (job.id, "sites")
                 yield told
         if snapshot.state == "done":
             yield {**self._idle(status.running("Drawing the run…")), self.there: (job.id, "run")}
-        elif snapshot.state == "stopped":
-            yield self._idle(status.note("Stopped. What was shown before is still here."))
         else:
-            yield self._idle(status.problem(snapshot.error or "The run failed; the log of the server has more."))
+            yield self._idle(status.end(snapshot, done="", stopped="Stopped. What was shown before is still here."))
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds that a stored run of the same kind took."""
-        alike = (
-            run
-            for run in self.studio.store.runs()
-            if (run.spec.model, run.spec.targets, run.spec.schedule) == (spec.model, spec.targets, spec.schedule)
-        )
-        found = next(alike, None)
+        found = self.studio.store.like(spec)
         return sum(found.timings.values()) if found else None
 
-    def _open(self, key: str, view: View) -> Updates:
+    def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """A run that is measured already, with an offer to do it once more."""
         result = self.studio.store.load(key)
         if result is None:
             return {self.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")}
-        return {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, ""), self.status: _ALREADY}
+        return {**self.explorer.show_run(result, view, spec), self.status: _ALREADY}
 
-    def _finish(self, result: RunResult, view: View) -> Updates:
-        updates = {**self.recipe.fill(result.spec), **self.explorer.draw(result.spec, view, "")}
+    def _finish(self, result: RunResult, view: View, spec: PruneSpec) -> Updates:
+        updates = self.explorer.show_run(result, view, spec)
         updates[self.status] = status.note("Done. The address of this page now holds this run.")
         if (
             self.studio.store.find(result.spec) != result

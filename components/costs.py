@@ -12,14 +12,15 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, models_of, stored
+from components.work import Work, stored, with_models
 from liar.errors import LiarError
-from liar.events import Event
+from liar.events import Progress
 from liar.gain import rows, sentences
 from liar.results import CostsResult, RunResult
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
+    from liar.variants import Variants
 
 
 class CostsPanel:
@@ -59,15 +60,15 @@ class CostsPanel:
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        yield from self._watch(job, str(request.session_hash))
+        yield from self._watch(job, request)
 
     def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """The page was loaded anew while its job went on."""
-        session, job = str(request.session_hash), self.studio.jobs.find(self.work.key_of(key))
-        if job is None or not self.studio.jobs.join(job, session):
+        job = self.studio.jobs.find(self.work.key_of(key))
+        if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.table: self._known(key)}
             return
-        yield from self._watch(job, session)
+        yield from self._watch(job, request)
 
     def turn(self, id: str, key: str, request: gr.Request) -> Updates:
         """Another run is shown: its figures, where they are known, and an end of those that nobody waits for."""
@@ -80,17 +81,13 @@ class CostsPanel:
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job, session: str) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job):
-            if not self.studio.jobs.is_wanted(job, session):  # somebody else may still wait for it
-                yield self._idle(status.note("Stopped."))
-                return
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
+        for snapshot, line in self.work.follow(job, request):
             yield self._ended(snapshot) if snapshot.ended else line
 
     def _ended(self, snapshot: Snapshot) -> Updates:
-        if snapshot.state == "done":
-            return {**self._idle(status.note("Done.")), self.table: costs_table(snapshot.result)}
-        return self._idle(status.problem(snapshot.error) if snapshot.error else status.note("Stopped."))
+        updates = self._idle(status.end(snapshot, done="Done.", stopped="Stopped."))
+        return {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
 
     def _idle(self, words: str) -> Updates:
         return {**self.work.idle(words), self.work.job: ""}
@@ -101,15 +98,22 @@ class CostsPanel:
         result = self.studio.jobs.snapshot(job).result if job else None
         return costs_table(result) if result else ""
 
-    def _measure(self, run: RunResult) -> Generator[Event, None, CostsResult]:
+    def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
-        from liar.costs import compare_steps
-        from liar.environment import readable_failures
-        from liar.timing import paced
+        from liar.plan import turns_cost
 
-        variants = yield from models_of(self.studio, run)
-        with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
-            return (yield from paced(compare_steps(dense, pruned), "evaluate", "Both models work in turns"))
+        return (yield from with_models(self.studio, run, _in_turns, turns_cost))
+
+
+def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
+    from liar.costs import compare_steps
+    from liar.environment import readable_failures
+    from liar.timing import Pace, Part
+
+    pace = Pace([Part("turns", 1.0)])
+    with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:
+        steps = compare_steps(dense, pruned)
+        return (yield from pace.along("turns", steps, "evaluate", "Both models work in turns"))
 
 
 def costs_table(result: CostsResult) -> str:

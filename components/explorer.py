@@ -21,7 +21,7 @@ from components.verdict import VerdictPanel
 from components.work import loaded_for
 from liar.atlas import AtlasKey
 from liar.errors import LiarError
-from liar.events import Event
+from liar.events import Event, Progress
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.view import View
@@ -115,7 +115,11 @@ class Explorer:
         if result is None:
             words = "That run is not kept here any more." if key else ""
             return {self.line: status.problem(words) if words else gr.skip()}
-        if result.spec.model != spec.model:
+        return self.show_run(result, view, spec)
+
+    def show_run(self, result: RunResult, view: View, before: PruneSpec) -> Updates:
+        """A run in every panel, and in the controls, which said ``before``."""
+        if result.spec.model != before.model:
             return self.show_model(result.spec, view)
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 
@@ -180,7 +184,7 @@ class Explorer:
         except LiarError as error:
             yield {self.line: status.problem(str(error))}
             return
-        for snapshot in self.studio.jobs.watch(job):
+        for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
             if not snapshot.ended:
                 yield {self.line: status.follow(title, snapshot), self.calibrate_button: gr.update(interactive=False)}
         again: Updates = {self.calibrate_button: gr.update(interactive=True)}
@@ -192,6 +196,7 @@ class Explorer:
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.draw_atlas import atlas_steps  # torch takes seconds to load
 
+        yield Progress("load", 0, 1, f"Loading {spec.model}")
         loaded = loaded_for(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)

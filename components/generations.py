@@ -15,7 +15,7 @@ from components.job import Job, Snapshot
 from components.panel import HEARD, NO_RUN, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
 from components.rate import client_of
-from components.work import models_of, stored
+from components.work import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.models.presets import PRESETS
 from liar.results import RunResult
@@ -100,6 +100,7 @@ class GenerationsPanel:
         return {
             **self._controls(result.spec.model, writes),
             self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
+            self.live: "",
             self.stored: stored_answers(result),
         }
 
@@ -138,7 +139,7 @@ class GenerationsPanel:
             trigger_mode="once",
             **HEARD,
         )
-        self.stop.click(self.end, self.job, self.stop, **QUIET)
+        self.stop.click(self.end, self.job, [self.stop, self.status], **QUIET)
         self.bus.shown.change(
             self.leave,
             [self.job, self.prompt, self.presets[0]],
@@ -172,13 +173,13 @@ class GenerationsPanel:
         except LiarError as error:
             yield {self.status: status.problem(str(error))}
             return
-        yield from self._watch(job, prompt)
+        yield from self._watch(job, prompt, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; what was said so far stays."""
-        if (job := self.studio.jobs.get(id)) is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False)}
+        job = self.studio.jobs.get(id)
+        goes_on = job is not None and self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
 
     def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""
@@ -200,17 +201,29 @@ class GenerationsPanel:
         # Looked up in the worker, because a job that waits must not keep models in memory. Those of a run that could not be
         # stored are asked as long as they are there.
         variants = self.studio.registry.variants(key)
-        if variants is None:
-            variants = yield from models_of(self.studio, stored(self.studio, key), asked=True)
-        yield from ask(variants, prompt, **choices)
+        if variants is not None:
+            yield from ask(variants, prompt, **choices)
+            return
+        written: int = choices["max_new_tokens"]
+        yield from with_models(
+            self.studio,
+            stored(self.studio, key),
+            lambda variants: ask(variants, prompt, **choices),
+            lambda shape: 3 * shape.written(written),
+            asked=True,
+        )
 
-    def _watch(self, job: Job, prompt: str) -> Iterator[Updates]:
+    def _watch(self, job: Job, prompt: str, request: gr.Request) -> Iterator[Updates]:
         """Updates while ``job`` goes on, and the buttons as they were when it has ended."""
         still, again = gr.update(interactive=False), gr.update(interactive=True)
         yield {self.button: still, self.stop: again, self.job: job.id}
         try:
-            for snapshot in self.studio.jobs.watch(job):
-                yield {self.status: _line(job.title, snapshot), self.live: live_answers(prompt, snapshot.partial)}
+            for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
+                told: Updates = {
+                    self.status: _line(job.title, snapshot),
+                    self.live: live_answers(prompt, snapshot.partial),
+                }
+                yield {**told, self.stop: gr.update(interactive=not snapshot.stopping)}
         except Exception:
             log.exception("What the job %r said could not be shown", job.title)
             yield {self.status: status.problem("The answers could not be shown; the log of the server has more.")}
@@ -232,11 +245,7 @@ class GenerationsPanel:
 
 
 def _line(title: str, snapshot: Snapshot) -> str:
-    if not snapshot.ended:
-        return status.follow(title, snapshot)
-    if snapshot.state == "failed":
-        return status.problem(snapshot.error or "The models gave no answer; the log of the server has more.")
-    return status.note("Done." if snapshot.state == "done" else "Stopped.")
+    return status.end(snapshot, done="Done.", stopped="Stopped.") if snapshot.ended else status.follow(title, snapshot)
 
 
 def _prompt_label(writes: bool) -> str:

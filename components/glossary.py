@@ -117,7 +117,7 @@ TERMS: Mapping[str, Term] = {
         },
     ),
     "evaluate_length": Term(
-        "0: 256, or what the model has.",
+        "0 takes 256, or what the model has.",
         "How long is a text that is measured?",
         "Tokens of a window of perplexity, and the most that is read of a text with a label. Longer windows give a language "
         "model more to go by, so perplexity falls; the literature often takes 2,048. Calibration has a length of its own.",

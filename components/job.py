@@ -9,9 +9,11 @@ from time import monotonic
 from typing import Any, Literal
 from uuid import uuid4
 
-from liar.events import Event
+from liar.events import Progress
 
-State = Literal["waiting", "running", "done", "stopped", "failed"]
+State = Literal["waiting", "running", "done", "stopped", "failed", "left"]
+"""``left``: over for the visitor who asked, who pressed Stop, and not for another one who wants the same."""
+
 Make = Callable[[], Iterator[Any]]
 
 
@@ -19,8 +21,9 @@ Make = Callable[[], Iterator[Any]]
 class Snapshot:
     """A job as it stood at one moment.
 
-    ``place`` is how many jobs come before it, the one at work included; 0 once it runs. ``event`` is the latest event
-    but :class:`~liar.events.Finished`. ``seconds_left`` is an estimate up to the end of the job, the wait included; None
+    ``place`` is how many jobs come before it, the one at work included; 0 once it runs. ``event`` is its latest progress,
+    ``share`` how much of the job is behind (0..1, never falling; None while that is not known). ``stopping`` says that it
+    ends after the step at work. ``seconds_left`` is an estimate up to the end of the job, the wait included; None
     while nothing is known, and once it ended. ``result`` is there when ``state`` is "done"; ``partial``, what the job has
     handed out so far, stays whatever the end; ``error`` is one sentence when ``state`` is "failed". ``seconds`` is how long
     it has run. ``version`` grows with every change.
@@ -28,13 +31,15 @@ class Snapshot:
 
     state: State
     place: int
-    event: Event | None
+    event: Progress | None
     seconds_left: float | None
     result: Any
     partial: list[Any]
     error: str | None
     seconds: float
     version: int
+    share: float | None = None
+    stopping: bool = False
 
     @property
     def ended(self) -> bool:
@@ -60,8 +65,9 @@ class Job:
         self.stopping = False
         self.started: float | None = None
         self.ended: float | None = None
-        self.event: Event | None = None
+        self.event: Progress | None = None
         self.event_time = 0.0
+        self.share: float | None = None
         self.result: Any = None
         self.partial: list[Any] = []
         self.error: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from statistics import median
 from threading import Condition, Thread
 from time import monotonic
@@ -67,8 +68,8 @@ class JobQueue:
     ) -> Job:
         """Put a job in line; one that waits or runs under the same ``key`` is joined, and ``session`` owns it too.
 
-        ``make`` is called in the worker and returns a generator. An event that it yields is what :attr:`Snapshot.event`
-        shows; anything else is appended to :attr:`Snapshot.partial` and outlives a stop or a failure. The result is the
+        ``make`` is called in the worker and returns a generator. The progress that it yields is what :attr:`Snapshot.event`
+        shows; what is no event is appended to :attr:`Snapshot.partial` and outlives a stop or a failure. The result is the
         value that the generator returns, else (None) that of its last Finished.
 
         Raises :class:`QueueFullError` when the session has three jobs waiting, or the queue ``max_waiting``, or ``client``
@@ -101,11 +102,6 @@ class JobQueue:
             self._own(job, session)
             return True
 
-    def is_wanted(self, job: Job, session: str) -> bool:
-        """Whether ``session`` waits for ``job``: it has submitted or joined it, and has not stopped it."""
-        with self._changed:
-            return session in job.owners
-
     def find(self, key: str) -> Job | None:
         """The job that waits or runs under ``key``, else the one that ended last; None once that is forgotten.
 
@@ -126,8 +122,11 @@ class JobQueue:
         with self._changed:
             return self._snapshot(job)
 
-    def watch(self, job: Job, *, poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
+    def watch(self, job: Job, *, session: str = "", poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, then one whenever something changed, and a last one when it ended.
+
+        It also ends, with the state "left", when ``session`` has stopped a job that goes on for somebody else; and what
+        ``session`` has stopped is never done or failed for it.
 
         They come no faster than one in ``poll`` seconds, and no slower than one in a second, so that the time shown moves on.
         The last one never waits, nor does what the job hands out unless ``parts_wait``. Closing the iterator leaves the job
@@ -136,23 +135,28 @@ class JobQueue:
         while True:
             with self._changed:
                 snapshot = self._snapshot(job)
+                if session and session not in job.owners and (snapshot.ended or not job.stopping):
+                    # A result that comes after all is nothing that this visitor still asks for.
+                    over: State = "stopped" if job.stopping else "left"
+                    snapshot = replace(snapshot, state=over, seconds_left=None, result=None, error=None)
             yield snapshot
             if snapshot.ended:
                 return
             self._pause(job, snapshot, poll, parts_wait)
 
-    def stop(self, job: Job, session: str) -> None:
-        """``session`` no longer wants ``job``; with nobody left to want it, it is stopped.
+    def stop(self, job: Job, session: str) -> bool:
+        """``session`` no longer wants ``job``; with nobody left to want it, it is stopped. Whether it goes on all the same.
 
         A waiting job is stopped at once. A running one ends at its next yield: its generator is closed in the worker, and
         what it has handed out stays in ``partial``.
         """
         with self._changed:
-            if session not in job.owners:
-                return
-            job.owners.discard(session)
-            if job.owners <= job.left and job.ended is None:
-                self._abandon(job)
+            if session in job.owners:
+                job.owners.discard(session)
+                if job.owners <= job.left and job.ended is None:
+                    self._abandon(job)
+                self._say(job)
+            return job.ended is None and not job.stopping
 
     def leave(self, session: str) -> None:
         """The page of ``session`` was closed or loaded anew: its jobs go on, and whoever comes back to one may stop it."""
@@ -234,6 +238,8 @@ class JobQueue:
             error=job.error,
             seconds=job.seconds,
             version=job.version,
+            share=job.share,
+            stopping=job.stopping and job.ended is None,
         )
 
     def _sum_left(self, jobs: list[Job]) -> float | None:
@@ -241,10 +247,13 @@ class JobQueue:
         return sum(known) if len(known) == len(jobs) else None
 
     def _seconds_left(self, job: Job) -> float | None:
-        """From what its owner expects, else from the usual time of its kind; never less than its present stage needs.
+        """What it says itself of all that is left; before it can, what its owner expects, else the usual time of its kind.
 
-        None when neither is known, and when the job has taken longer than that and does not say how long its stage takes.
+        None when nothing is known, and when the job takes longer than was known.
         """
+        event, now = job.event, monotonic()
+        if event is not None and event.share is not None and event.seconds_left is not None:
+            return max(event.seconds_left - (now - job.event_time), 0.0) or None
         whole = job.expected_seconds
         if whole is None:
             times = [ended.seconds for ended in self._ended if ended.kind == job.kind and ended.state == "done"]
@@ -252,8 +261,8 @@ class JobQueue:
         if whole is None:
             return None
         left = whole - job.seconds
-        if isinstance(job.event, Progress) and job.event.seconds_left is not None:
-            left = max(left, job.event.seconds_left - (monotonic() - job.event_time))
+        if event is not None and event.seconds_left is not None:  # of its step
+            left = max(left, event.seconds_left - (now - job.event_time))
         return left if left > 0 else None
 
     # -- the worker ---------------------------------------------------------------------------------------------
@@ -317,8 +326,10 @@ class JobQueue:
         with self._changed:
             if isinstance(step, Finished):
                 job.result = step.result
-            elif isinstance(step, Event):
+            elif isinstance(step, Progress):
                 job.event, job.event_time = step, monotonic()
-            else:
+                if step.share is not None:
+                    job.share = max(job.share or 0.0, step.share)
+            elif not isinstance(step, Event):
                 job.partial.append(step)
             self._say(job)

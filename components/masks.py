@@ -70,7 +70,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks")
+        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -146,7 +146,7 @@ class MaskTable:
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def _write(self, ending: Format, key: str) -> Path:
         table = self.tables.load(key)
@@ -161,9 +161,9 @@ class MaskTable:
         write_atomically(path, as_json(table) if ending == "json" else mask_table_csv(table))
         return path
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         there = 1  # the question alone is nothing to draw
-        for snapshot, line in self.work.follow(job):
+        for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
             if len(snapshot.partial) > there or (snapshot.ended and there > 1):
                 there = len(snapshot.partial)
@@ -178,6 +178,8 @@ class MaskTable:
         from liar.mask_table import mask_table_steps
 
         yield asked
+        cells = len(asked.criteria) * len(asked.reconstructions)
+        yield Progress("load", 0, cells, f"Loading {asked.spec.model}")
         loaded = loaded_for(self.studio, asked.spec)
         spec = measured(asked.spec, loaded)
         named = spec_of_table(asked.spec)
@@ -194,15 +196,13 @@ class MaskTable:
                 yield table
 
     def _end(self, snapshot: Snapshot, title: str) -> str:
-        if snapshot.state == "failed":
-            return status.problem(str(snapshot.error))
         last = snapshot.partial[-1] if snapshot.partial else None
         is_kept = isinstance(last, Table) and self.tables.load(last.spec.key) == last
         kept = " The address of its recipe brings the table back." if is_kept else ""
         if isinstance(last, Table) and not is_kept:
             kept = " It could not be stored and will be gone when this page is."
-        return status.note(
-            f"Stopped. The cells that are there stay.{kept}" if snapshot.state == "stopped" else f"Done: {title}.{kept}"
+        return status.end(
+            snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The cells that are there stay.{kept}"
         )
 
     def _draw(self, table: Table, asked: Asked | None = None) -> Updates:

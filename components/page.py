@@ -74,7 +74,7 @@ def _outside(block: Any, value: Any) -> str | None:
         asked = f"from {low:,} to {high:,}"
     else:
         asked = f"of at least {low:,}" if isfinite(low) else f"of at most {high:,}"
-    return f"{block.label or 'This field'}: set a number {asked}, not {value:,}."
+    return f"{block.label or 'This field'}: set a number {asked}, not {f'{value:,}'[:40]}."
 
 
 def _names_file(value: Any) -> bool:

@@ -201,7 +201,7 @@ class Recipe:
             if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
                 label = getattr(self.controls[name], "label", name)
                 raise InvalidSpecError(
-                    f"{label}: set {range_words(name)}, not {value:,}; the other fields stay as they are."
+                    f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}; the other fields stay as they are."
                 )
 
     def fill(self, spec: PruneSpec) -> Updates:

@@ -14,9 +14,9 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, models_of, stored
+from components.work import Work, stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
-from liar.events import Event
+from liar.events import Progress
 from liar.export import file_stem
 from liar.files import check_new_folder
 from liar.results import RunResult
@@ -24,6 +24,7 @@ from liar.results import RunResult
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
     from liar.saving import Delivered
+    from liar.variants import Variants
 
 _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
 
@@ -97,15 +98,15 @@ class SavingPanel:
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def clear(self) -> Updates:
         """Another run is shown."""
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         hidden = gr.update(visible=False)
-        for snapshot, line in self.work.follow(job):
+        for snapshot, line in self.work.follow(job, request):
             if snapshot.ended:
                 yield {**self.work.idle(_end(snapshot)), self.ready: _ready(snapshot)}
             else:
@@ -113,20 +114,16 @@ class SavingPanel:
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Event | Ready, None, None]:
-        from liar.saving import saving_steps
+    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
+        from liar.plan import saving_parts
 
-        variants = yield from models_of(self.studio, result)
         archive = None if target else self._place(result, dtype)
-        folder = target or archive.with_suffix("")  # type: ignore[union-attr]
-        _check_room(folder.parent, variants.bytes)
-        try:
-            with variants.using("reconstructed") as loaded:
-                delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
-        finally:
-            if archive is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-        yield Ready(_said(delivered, archive), archive)
+        yield from with_models(
+            self.studio,
+            result,
+            lambda variants: _written(variants, result, dtype, target, archive),
+            lambda shape: sum(part.cost for part in saving_parts(4 * shape.blocks, packed=archive is not None)),
+        )
 
     def _place(self, result: RunResult, dtype: str) -> Path:
         """Where a zip goes, in a folder that Gradio serves from; zips of earlier saves make room, the oldest first."""
@@ -144,6 +141,22 @@ class SavingPanel:
             raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error
         shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # of a process that was killed
         return place / f"{file_stem(result.spec)}.zip"
+
+
+def _written(
+    variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
+) -> Generator[Progress | Ready, None, None]:
+    from liar.saving import saving_steps
+
+    folder = target or archive.with_suffix("")  # type: ignore[union-attr]
+    _check_room(folder.parent, variants.bytes)
+    try:
+        with variants.using("reconstructed") as loaded:
+            delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
+    finally:
+        if archive is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    yield Ready(_said(delivered, archive), archive)
 
 
 def _check_room(folder: Path, weights: int) -> None:
@@ -167,10 +180,8 @@ def _handed_out(snapshot: Snapshot) -> Ready | None:
 
 
 def _end(snapshot: Snapshot) -> str:
-    if snapshot.state == "failed":
-        return status.problem(str(snapshot.error))
-    ready = _handed_out(snapshot)
-    return status.note(ready.sentence if ready else "Stopped. Nothing was saved.")
+    ready, stopped = _handed_out(snapshot), "Stopped. Nothing was saved."
+    return status.end(snapshot, done=ready.sentence if ready else stopped, stopped=ready.sentence if ready else stopped)
 
 
 def _ready(snapshot: Snapshot) -> Any:

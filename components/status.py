@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 
 from components.job import Snapshot
-from liar.events import Event, Progress
+from liar.events import Progress
 from liar.words import duration
 
 
 def running(words: str, done: float | None = None) -> str:
     """A sentence with a bar: ``done`` from 0 to 1, None while that is not known."""
     value = "" if done is None else f' value="{done:.3f}"'
-    bar = f'<progress max="1"{value} aria-label="Progress of this step"></progress>'
+    bar = f'<progress max="1"{value} aria-label="Progress of the job"></progress>'
     return f'<div role="status">{bar}{escape(words)}</div>'
 
 
@@ -26,24 +26,45 @@ def problem(words: str) -> str:
     return f'<div role="alert" class="problem">{escape(words)}</div>'
 
 
-def follow(title: str, snapshot: Snapshot) -> str:
-    """The status line of a job that is not over: its place in the line, else its step, with the time that is left."""
+def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
+    """The status line of a job that is not over: its place in the line, else its step, with the time that is left.
+
+    A job that counts its own ``pieces`` ("runs") tells how many of these are done.
+    """
+    if snapshot.stopping:
+        return running("Stopping after this step…", snapshot.share)
     left = f" {duration(snapshot.seconds_left).capitalize()} left in all." if snapshot.seconds_left else ""
     if snapshot.state == "waiting":
         before = "one job is" if snapshot.place == 1 else f"{snapshot.place} jobs are"
         return running(f"{title}: {before} before yours.{left}" if snapshot.place else f"{title} begins.{left}")
-    words = describe(snapshot.event, left) if snapshot.event else None
-    return words or running(f"{title}, {snapshot.seconds:.0f} s so far.{left}")
+    if snapshot.event is None:
+        return running(f"{title}, {snapshot.seconds:.0f} s so far.{left}")
+    return running(f"{_step(snapshot.event, pieces)}.{left or _of_step(snapshot.event)}", snapshot.share)
 
 
-def describe(event: Event, left: str = "") -> str | None:
-    """The status line for an event of a job; None for one that does not move the bar.
+def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
+    """The status line of a job that is over, or is at least for this visitor."""
+    if snapshot.state == "failed":
+        return problem(snapshot.error or "The job failed; the log of the server has more.")
+    return note({"left": GOES_ON, "stopped": stopped}.get(snapshot.state, done))
 
-    ``left`` is a sentence about the time of the whole job, where it is known; else the time of the step is said.
-    """
-    if not isinstance(event, Progress):
-        return None
-    counted = f", {event.done} of {event.total}" if event.total > 1 else ""
-    if not left and event.seconds_left:
-        left = f" {duration(event.seconds_left).capitalize()} left in this step."
-    return running(f"{event.message}{counted}.{left}", event.done / event.total if event.done else None)
+
+def stopping(goes_on: bool) -> str:
+    """The status line of a visitor who has just pressed Stop."""
+    return note(GOES_ON) if goes_on else running("Stopping after this step…")
+
+
+GOES_ON = "Stopped for you; another visitor wants the same, so the job itself goes on."
+
+
+def _step(event: Progress, pieces: str) -> str:
+    if pieces:
+        return f"{event.done} of {event.total} {pieces} done. {event.message}"
+    return f"{event.message}, {event.done} of {event.total}" if event.total > 1 else event.message
+
+
+def _of_step(event: Progress) -> str:
+    """What is left where nothing is known of the whole job."""
+    if event.share is not None or not event.seconds_left:
+        return ""
+    return f" {duration(event.seconds_left).capitalize()} left in this step."

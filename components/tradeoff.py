@@ -73,7 +73,7 @@ class TradeoffPanel:
             elem_classes=["caption"],
         )
         self.form = SweepForm(studio.profile.runs)
-        self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep")
+        self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep", "runs")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
@@ -199,7 +199,7 @@ class TradeoffPanel:
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        yield from self._watch(job)
+        yield from self._watch(job, request)
 
     def _check(self, sweep: SweepSpec) -> None:
         """Raises :class:`InvalidSpecError` for what the profile refuses."""
@@ -208,8 +208,8 @@ class TradeoffPanel:
             raise InvalidSpecError(f"That makes {number} runs, and {most} is the most at once here; take fewer ratios.")
         self.studio.profile.check(sweep.base)
 
-    def _watch(self, job: Job) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job):
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
+        for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
             if snapshot.partial:  # news only when the number changes
                 updates[self.news] = f"{len(snapshot.partial)} of {job.id}"
@@ -221,6 +221,7 @@ class TradeoffPanel:
         """In the worker: every finished run is stored at once."""
         from liar.sweep import sweep_steps
 
+        yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
         loaded = loaded_for(self.studio, sweep.base)
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
@@ -241,9 +242,7 @@ class TradeoffPanel:
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
             return status.problem(f"{snapshot.error} {_runs(there)} done before that.{unkept}")
-        if snapshot.state == "stopped":
-            return status.note(f"Stopped; {_runs(there)} done.{unkept}")
-        return status.note(f"Done: {title}.{unkept}")
+        return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {_runs(there)} done.{unkept}")
 
 
 class SweepForm:

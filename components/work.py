@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gradio as gr
 from gradio.blocks import Block
@@ -20,26 +20,28 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
-from liar.words import duration
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.models.catalog import LoadedModel
+    from liar.plan import Shape
     from liar.variants import Variants
 
+E = TypeVar("E")
+T = TypeVar("T")
 
-Watch = Callable[[Job], Iterator[Updates]]
+Watch = Callable[[Job, gr.Request], Iterator[Updates]]
 """How a panel shows a job, from now to its end."""
 
 
 class Work:
     """Button, Stop and status line of one job of the queue, which the visitor's browser remembers by its id.
 
-    ``kind`` tells its jobs from those of other buttons.
+    ``kind`` tells its jobs from those of other buttons; ``pieces`` is what such a job counts ("runs"), if anything.
     """
 
-    def __init__(self, jobs: JobQueue, words: str, name: str, kind: str) -> None:
-        self.jobs, self.kind = jobs, kind
+    def __init__(self, jobs: JobQueue, words: str, name: str, kind: str, pieces: str = "") -> None:
+        self.jobs, self.kind, self.pieces = jobs, kind, pieces
         with gr.Row(elem_classes=["work"]):
             self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
             self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
@@ -77,14 +79,19 @@ class Work:
         if job is None or job.kind != self.kind or not self.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
         else:
-            yield from watch(job)
+            yield from watch(job, request)
 
-    def follow(self, job: Job) -> Iterator[tuple[Snapshot, Updates]]:
-        """Snapshots until the job has ended, with what the line says of each; the last one is the caller's to tell."""
+    def follow(self, job: Job, request: gr.Request) -> Iterator[tuple[Snapshot, Updates]]:
+        """Snapshots until the job has ended, at least for the visitor of ``request``, with what the line says of each.
+
+        The last one is the caller's to tell.
+        """
         # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
         line: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
-        for snapshot in self.jobs.watch(job):
-            yield snapshot, {} if snapshot.ended else {**line, self.status: _line(job, snapshot)}
+        for snapshot in self.jobs.watch(job, session=str(request.session_hash)):
+            words = status.follow(job.title, snapshot, self.pieces)
+            still: Updates = {self.status: words, self.stop: gr.update(interactive=not snapshot.stopping)}
+            yield snapshot, {} if snapshot.ended else {**line, **still}
 
     def handed_out(self, id: str) -> list[RunResult]:
         """Runs of a sweep that are there."""
@@ -94,9 +101,8 @@ class Work:
     def end(self, id: str, request: gr.Request) -> Updates:
         """Stop was pressed; the watcher tells when the step at work has ended."""
         job = self.jobs.get(id)
-        if job is not None:
-            self.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.running("Stopping after this step…")}
+        goes_on = job is not None and self.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
 
     def busy(self, words: str) -> Updates:
         return {
@@ -113,16 +119,6 @@ class Work:
         }
 
 
-def _line(job: Job, snapshot: Snapshot) -> str:
-    """The progress of a job that counts its own pieces."""
-    event = snapshot.event
-    if snapshot.state == "waiting" or not isinstance(event, Progress):
-        return status.follow(job.title, snapshot)
-    left = f" {duration(event.seconds_left).capitalize()} left." if event.seconds_left else ""
-    done = event.done / event.total if event.done else None
-    return status.running(f"{event.done} of {event.total} done. {event.message}.{left}", done)
-
-
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """Handed out when the last site is done: the heatmap need not wait for the metrics."""
@@ -137,12 +133,15 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
     from liar.models.offload import is_offloaded
     from liar.pipeline import stream
 
+    yield Progress("load", 0, 1, f"Loading {spec.model}")
     loaded = loaded_for(studio, spec)
     spec = measured(spec, loaded)
     prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
+    earlier = studio.store.like(spec)
     # A streamed model is too large to be copied: the run loads its own.
-    for event in stream(spec, None if is_offloaded(loaded.model) else loaded, prompts=prompts):
+    given = None if is_offloaded(loaded.model) else loaded
+    for event in stream(spec, given, prompts=prompts, earlier=earlier):
         if isinstance(event, Finished):
             with suppress(LiarError):  # whoever does watch tries again, and says why it cannot be kept
                 studio.store.save(event.result)
@@ -163,18 +162,27 @@ def stored(studio: Studio, key: str) -> RunResult:
     return result
 
 
-def models_of(studio: Studio, result: RunResult, asked: bool = False) -> Generator[Event, None, Variants]:
-    """In the worker: the models of a stored run, restored from its masks where they are no longer in memory.
+def with_models(
+    studio: Studio,
+    result: RunResult,
+    then: Callable[[Variants], Generator[E, None, T]],
+    cost: Callable[[Shape], float],
+    asked: bool = False,
+) -> Generator[E | Progress, None, T]:
+    """In the worker: ``then`` with the models of a stored run, restored from its masks where they are no longer in memory.
 
-    Raises :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
+    Its progress is that of all of it: ``cost`` is what ``then`` costs beside the restoring, see :mod:`liar.plan`. Raises
+    :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
     """
     variants = studio.registry.variants(result.spec.key)
     if variants is not None:
-        return variants
+        return (yield from then(variants))
     # All of these load torch, which takes seconds.
     from liar.generate import check_answers
     from liar.models.offload import is_offloaded
+    from liar.plan import Amounts, Shape, restore_cost
     from liar.restore import restore_steps
+    from liar.timing import Pace, Part
 
     yield Progress("load", 0, 1, f"Loading {result.spec.model}")
     loaded = loaded_for(studio, result.spec)
@@ -182,16 +190,21 @@ def models_of(studio: Studio, result: RunResult, asked: bool = False) -> Generat
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
     if asked:
         check_answers(loaded)
-    variants = yield from restore_steps(result, loaded)
+    shape, amounts = Shape.of(loaded), Amounts.of(result.spec, loaded)
+    pace = Pace([Part("restore", restore_cost(result.spec, shape, amounts)), Part("then", cost(shape))])
+    variants = yield from pace.within("restore", restore_steps(result, loaded))
     studio.registry.keep(result.spec.key, variants)
-    return variants
+    return (yield from pace.within("then", then(variants)))
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """What the models of a run are asked; nothing where they have no head to answer with."""
-    from liar.generate import answers  # torch takes seconds to load
+    from liar.generate import answers, fits  # torch takes seconds to load
 
-    return preset_prompts(spec.model, writes=loaded.is_language_model) if answers(loaded) else []
+    if not answers(loaded):
+        return []
+    presets = preset_prompts(spec.model, writes=loaded.is_language_model)
+    return [prompt for prompt in presets if fits(loaded, prompt)]
 
 
 def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
@@ -201,7 +214,16 @@ def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
 
 
 def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the task of its model, where it names none."""
-    if spec.evaluate or loaded.task is None:
-        return spec
-    return spec.model_copy(update={"evaluate": (loaded.task,)})
+    """``spec`` with the task of its model, where it names none, and sequences that the model has positions for.
+
+    The page has no control for the length of calibration sequences, so nobody could choose a shorter one.
+    """
+    from liar.data.packing import longest_sequence  # torch takes seconds to load
+
+    choices: dict[str, Any] = {}
+    if not spec.evaluate and loaded.task is not None:
+        choices["evaluate"] = (loaded.task,)
+    longest = longest_sequence(loaded.model.config, loaded.tokenizer)
+    if spec.sequence_length > longest:
+        choices["sequence_length"] = longest
+    return spec.model_copy(update=choices) if choices else spec

@@ -22,13 +22,14 @@ from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.gradients import SiteGradients, gradient_steps
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.moments import Moments
+from liar.plan import Amounts, Shape, atlas_parts
 from liar.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
-from liar.timing import Pace, paced
+from liar.timing import Pace
 from liar.walk import Visit, walk
 
 _SPECTRUM = 96
@@ -51,23 +52,24 @@ def atlas_steps(
         adapter = loaded.adapter
         batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
+        pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
             steps = gradient_steps(adapter, batches, "both")
-            gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+            gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
         except InvalidSpecError:
+            pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         facts = {kind: _facts(adapter, kind) for kind in kinds}
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
-        pace = Pace("calibrate", len(sites))
         for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
             rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
-            yield pace.at(done, f"Drawing the curves of {visit.site.name}")
+            yield pace.at("curves", "calibrate", done, len(sites), f"Drawing the curves of {visit.site.name}")
         return Atlas(
             AtlasFacts(
                 key=AtlasKey.of(spec),
@@ -99,6 +101,12 @@ def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
         outputs=consumer.out_features,
         layers=[site.layer for site in sites],
     )
+
+
+def _paced(
+    spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch], criteria: Sequence[Criterion], *, gradients: bool
+) -> Pace:
+    return Pace(atlas_parts(criteria, Shape.of(loaded), Amounts.of(spec, loaded, batches), gradients=gradients))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -31,6 +31,11 @@ def describe(model: nn.Module) -> dict[str, str]:
         "dtype": dtype,
         "threads": str(torch.get_num_threads()),
     }
+
+
+def is_same_machine(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    """Whether times of the two :func:`describe` the same device, precision and number of threads."""
+    return all(first.get(name) == second.get(name) for name in ("device", "device_name", "dtype", "threads"))
 
 
 @contextmanager

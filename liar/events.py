@@ -16,13 +16,19 @@ Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total`` steps of a stage; ``seconds_left`` of that stage, once one step has been timed."""
+    """``done`` of ``total`` steps of a stage, and how far the whole job is, once some of it has been timed.
+
+    ``share`` of the job (0..1, never falling) is behind, ``seconds_left`` are an estimate of the rest. Without a share nothing
+    is known of the whole, and ``seconds_left`` is that of the step. ``part`` is the piece of the job's plan that is at work.
+    """
 
     stage: Stage
     done: int
     total: int
     message: str
     seconds_left: float | None = None
+    share: float | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

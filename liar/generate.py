@@ -23,6 +23,9 @@ from liar.results import Generation, Token, Variant
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
+MAX_NEW_TOKENS = 48
+"""The longest answer of a language model where nothing else is asked for."""
+
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer makes of bytes that are no whole character (yet)."""
 
@@ -62,7 +65,7 @@ def generate(
     prompt: str,
     variant: Variant = "dense",
     *,
-    max_new_tokens: int = 48,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     temperature: float = 0.0,
     seed: int = 0,
     dense: LoadedModel | None = None,
@@ -84,7 +87,7 @@ def generate_steps(
     prompt: str,
     variant: Variant = "dense",
     *,
-    max_new_tokens: int = 48,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     temperature: float = 0.0,
     seed: int = 0,
     dense: LoadedModel | None = None,
@@ -156,7 +159,7 @@ def _write(
 
 
 def stream_tokens(
-    loaded: LoadedModel, prompt: str, *, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
+    loaded: LoadedModel, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[Piece]:
     """Continue ``prompt``, as a chat where the tokenizer has a template; can be closed between any two pieces.
 
@@ -261,6 +264,25 @@ def _likeliest(probabilities: dict[str, float]) -> str:
 
 
 # -- prompts ------------------------------------------------------------------------------------------------------------
+
+
+def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> None:
+    """Raise :class:`InvalidSpecError` for a prompt that is empty or too long, and for a model that cannot answer it."""
+    check_answers(loaded)
+    _check_written(prompt)
+    _check_length(loaded, _prompt_length(loaded, prompt), max_new_tokens if loaded.is_language_model else 0)
+
+
+def fits(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> bool:
+    """Whether the model has positions for ``prompt`` and its answer."""
+    new = max_new_tokens if loaded.is_language_model else 0
+    return _prompt_length(loaded, prompt) + new <= _positions(loaded)
+
+
+def _prompt_length(loaded: LoadedModel, prompt: str) -> int:
+    if loaded.is_language_model:
+        return _prompt_tokens(loaded, prompt).shape[1]
+    return len(loaded.tokenizer(prompt)["input_ids"])
 
 
 def _check_written(prompt: str) -> None:

@@ -20,13 +20,14 @@ from liar.evaluate import Steps, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.models.catalog import LoadedModel
 from liar.pipeline import chosen_bundles, working_copy
+from liar.plan import Amounts, Shape, table_parts
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import MaskCell, Variant
 from liar.sharing import fits, shared_calibration
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction, Task
 from liar.surgery import ConsumerParameters, install, kept_channels, shrink
-from liar.timing import JobPace, paced
+from liar.timing import Pace
 
 
 def mask_table_steps(
@@ -50,16 +51,19 @@ def mask_table_steps(
             raise InsufficientMemoryError(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
             )
-        pace = JobPace(len(specs) * len(columns))
-        calibration = yield from shared_calibration(specs, loaded, pace, norm_aware=norm_aware)
         task = next(iter(spec.evaluate), loaded.task)
+        done, total = 0, len(specs) * len(columns)
+        measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
+        pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
+        calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
         if task is not None:
             steps = _evaluation(spec, loaded, task, "dense")
-            yield Evaluated((yield from paced(steps, "evaluate", f"Measuring {task} of the dense model")))
-        pace.start()
+            words = f"Measuring {task} of the dense model"
+            evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
+            yield Evaluated(evaluation)
         for row in specs:
             working = working_copy(loaded)
-            repairs, errors = yield from _pruned(row, columns, working, calibration, pace)
+            repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():
                     install(working.adapter, site, parameters)
@@ -67,13 +71,13 @@ def mask_table_steps(
                 if task is not None:
                     steps = _evaluation(spec, working, task, "reconstructed")
                     words = f"Measuring {task} of {row.criterion} masks with {name}"
-                    measured = yield from pace.along(steps, "evaluate", words)
+                    part = f"{row.criterion} {name} {task}"
+                    measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
                     cell = cell.model_copy(
                         update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
                     )
-                pace.step()
+                done += 1
                 yield cell
-        yield pace.at("evaluate", "All cells are there")
 
 
 def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: Task, variant: Variant) -> Steps:
@@ -95,21 +99,25 @@ def _pruned(
     reconstructions: tuple[Reconstruction, ...],
     working: LoadedModel,
     calibration: Calibration,
-    pace: JobPace,
+    pace: Pace,
+    pieces: tuple[int, int],
 ) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
     """Prune ``working`` once; what each reconstruction would install at every site, and the errors that it leaves."""
     adapter = working.adapter
     sites = adapter.sites(spec.targets)
     edits = merge(spec.edits)
     candidates: list[Candidate] = []
-    for site in sites:
-        yield pace.at("calibrate", f"Scoring {site.name} by {spec.criterion}")
+    part = f"{spec.criterion} masks"
+    for number, site in enumerate(sites):
+        reached = number / (2 * len(sites))
+        yield pace.at(part, "calibrate", *pieces, f"Scoring {site.name} by {spec.criterion}", fraction=reached)
         candidates.append(calibration.candidate(spec, site, adapter))
     kept = allocate(spec.allocation, candidates, spec.ratio)
     repairs: Repairs = {name: {} for name in reconstructions}
     errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
-    for site in sites:
-        yield pace.at("prune", f"Pruning {site.name} by {spec.criterion}")
+    for number, site in enumerate(sites, start=len(sites)):
+        reached = number / (2 * len(sites))
+        yield pace.at(part, "prune", *pieces, f"Pruning {site.name} by {spec.criterion}", fraction=reached)
         with torch.no_grad():
             consumer = adapter.consumer(site)
             weight = consumer.weight.T

@@ -9,14 +9,14 @@ from liar.errors import InsufficientMemoryError
 from liar.evaluate import evaluate_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.turns import reading_steps
-from liar.events import Evaluated, Event, Generated, Progress, Warned
+from liar.events import Evaluated, Event, Generated, Warned
 from liar.generate import generate
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import is_offloaded
 from liar.quantize import quantized
 from liar.results import DENSE, MEASURED, ROUNDED, Evaluation, Generation, Measured, Speed, SpeedGain, Variant
 from liar.spec import PruneSpec
-from liar.timing import Stopwatch, paced
+from liar.timing import Pace, Stopwatch
 from liar.words import variant_name
 
 
@@ -56,30 +56,34 @@ class Measures:
         """Of every variant that was timed."""
         return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
-    def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
+    def of(
+        self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
+    ) -> Generator[Event, None, None]:
         """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
         if self.spec.evaluate:
-            yield from self._figures(variant, loaded)
+            yield from self._figures(variant, loaded, pace)
         for number, prompt in enumerate(self.prompts, start=1):
-            yield Progress("generate", number - 1, len(self.prompts), f"The {variant} model answers")
+            words = f"The {variant} model answers"
+            yield pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
             with self.watch.stage("generate"):
                 generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
             self.generations.append(generation)
             yield Generated(generation)
 
-    def of_rounded(self, exact: Variant, loaded: LoadedModel) -> Generator[Event, None, None]:
+    def of_rounded(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         """Measure an int8 copy of ``loaded`` beside it. It lives no longer than that, and answers no prompts."""
         if not self.spec.evaluate:
             return
         variant = ROUNDED[exact]
         with self.watch.stage("quantize"):
-            yield Progress("evaluate", 0, 1, f"Making the {variant_name(variant)} model")
+            words = f"Making the {variant_name(variant)} model"
+            yield pace.at(f"{variant} rounding", "evaluate", 0, 1, words)
             copy = quantized(loaded)
-        yield from self._figures(variant, copy)
-        yield from self._turns({exact: loaded, variant: copy})
+        yield from self._figures(variant, copy, pace)
+        yield from self._turns({exact: loaded, variant: copy}, pace)
 
     def of_speed(
-        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel]
+        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel], pace: Pace
     ) -> Generator[Event, None, None]:
         """Time the ``reconstructed`` model in turns with the ``dense`` one, which ``reload`` loads again where there is none.
 
@@ -89,11 +93,12 @@ class Measures:
         if not self.spec.evaluate or is_offloaded(reconstructed.model):
             return
         if dense is None:
-            yield Progress("load", 0, 1, "Loading the dense model once more, to time both in turns")
+            words = "Loading the dense model once more, to time both in turns"
+            yield pace.at("reconstructed timing", "load", 0, 1, words)
             with self.watch.stage("load"):
                 dense = _if_it_fits(reload)
         if dense is not None:
-            yield from self._turns({"dense": dense, "reconstructed": reconstructed})
+            yield from self._turns({"dense": dense, "reconstructed": reconstructed}, pace)
             return
         message = (
             "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
@@ -102,7 +107,7 @@ class Measures:
         self.warnings.append(message)
         yield Warned(message)
 
-    def _figures(self, variant: Measured, loaded: LoadedModel) -> Generator[Event, None, None]:
+    def _figures(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
@@ -117,17 +122,17 @@ class Measures:
                         separator=self.spec.separator,
                         comparison=self.comparison,
                     )
-                    evaluation = yield from paced(
-                        steps, "evaluate", f"Measuring {task} of the {variant_name(variant)} model"
-                    )
+                    words = f"Measuring {task} of the {variant_name(variant)} model"
+                    evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
 
-    def _turns(self, models: dict[Measured, LoadedModel]) -> Generator[Event, None, None]:
-        than, variant = map(variant_name, models)
+    def _turns(self, models: dict[Measured, LoadedModel], pace: Pace) -> Generator[Event, None, None]:
+        than, variant = models
+        words = f"Timing the {variant_name(than)} and the {variant_name(variant)} model in turns"
         with self.watch.stage("evaluate"):
             steps = reading_steps(models)
-            pair = yield from paced(steps, "evaluate", f"Timing the {than} and the {variant} model in turns")
+            pair = yield from pace.along(f"{variant} timing", steps, "evaluate", words)
         self._speeds |= {speed.variant: speed for speed in pair.speeds}
         self.gains.append(pair.gain)
 

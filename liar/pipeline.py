@@ -17,9 +17,11 @@ from liar.allocation import Candidate, allocate, check_choices, edited_scores, s
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import text_of
+from liar.data.packing import check_length, evaluation_length
 from liar.edits import SiteEdit, merge
-from liar.environment import describe, readable_failures
+from liar.environment import describe, is_same_machine, readable_failures
 from liar.errors import InvalidSpecError
+from liar.evaluate import check_task
 from liar.evaluate.changes import Comparison
 from liar.events import (
     Calibrated,
@@ -30,22 +32,26 @@ from liar.events import (
     SiteDone,
     Warned,
 )
+from liar.generate import MAX_NEW_TOKENS, check_prompt
 from liar.gradients import SiteGradients, gradient_steps
 from liar.measure import Measures
-from liar.models.adapter import Batch, adapt
-from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count
+from liar.models.adapter import Batch, adapt, execution_device
+from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
 from liar.models.heads import check_gradients
-from liar.models.memory import Work
+from liar.models.memory import Work, working_bytes
 from liar.models.offload import is_offloaded, resident
+from liar.models.placement import check_room
 from liar.moments import SiteMoments
+from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
 from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
+from liar.store import RunSummary
 from liar.surgery import ConsumerParameters, kept_channels, shrink
-from liar.timing import Pace, Stopwatch, paced
+from liar.timing import Pace, Stopwatch
 from liar.variants import Variants
 from liar.walk import Visit, walk
 
@@ -78,25 +84,28 @@ def stream(
     loaded: LoadedModel | None = None,
     *,
     prompts: Sequence[str] = (),
-    max_new_tokens: int = 48,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
     comparison: Comparison | None = None,
+    earlier: RunSummary | None = None,
 ) -> Events:
     """Run ``spec`` and say what happens, event by event; the last is :class:`Finished`.
 
-    ``loaded`` saves loading ``spec.model``; it is copied, never changed. ``prompts`` are continued (language models) or
-    labelled (classifiers) by all three variants.
+    ``loaded`` is the model to prune, and saves loading ``spec.model``; it is copied, never changed. The spec of the result
+    names it, also where ``spec`` names another one. ``prompts`` are continued (language models) or labelled (classifiers) by
+    all three variants.
 
     What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
     on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
     evaluations on the same items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
-    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model.
+    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model. An ``earlier`` run
+    of the same model on this machine tells how long each stage takes here, which makes the estimates better from the start.
 
     Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
     """
     with readable_failures():
-        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison)
+        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison, earlier)
         yield from job.events(loaded)
 
 
@@ -123,8 +132,10 @@ class _Run:
         calibration: Calibration | None,
         dense: Sequence[Evaluation],
         comparison: Comparison | None,
+        earlier: RunSummary | None,
     ) -> None:
         self.spec = spec
+        self.earlier = earlier
         self.calibration = calibration
         self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
@@ -135,9 +146,10 @@ class _Run:
         self.edits = merge(spec.edits)
 
     def events(self, given: LoadedModel | None) -> Events:
+        self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else working_copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
@@ -147,6 +159,7 @@ class _Run:
 
         batches = [] if self._is_calibrated else self._batches()
         sites = self.adapter.sites(self.spec.targets)
+        self.pace = self._paced(batches, sites)
         if given is None:  # else the dense model stays, and the sites can be shown before anything is measured
             yield from self._measure("dense")
         if self.calibration is not None:
@@ -168,7 +181,7 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
-            yield from self.measures.of_speed(loaded, given, self._load)
+            yield from self.measures.of_speed(loaded, given, self._load, self.pace)
         yield Finished(
             RunResult(
                 spec=self.spec,
@@ -190,6 +203,15 @@ class _Run:
             loaded,
         )
 
+    def _copy(self, given: LoadedModel) -> LoadedModel:
+        model, work = given.model, Work.of(self.spec)
+        if self.calibration is not None:
+            work = dataclasses.replace(work, gradients=False)
+        if not is_offloaded(model):
+            needed = bytes_in_memory(model) + working_bytes(model.config, model.dtype, work)
+            check_room(needed, execution_device(model))
+        return working_copy(given)
+
     def _load(self, work: Work | None = None) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
@@ -206,6 +228,14 @@ class _Run:
         check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
+        config, tokenizer = self.loaded.model.config, self.loaded.tokenizer
+        if not self._is_calibrated:
+            check_length(self.spec.sequence_length, config, tokenizer)
+        for task in self.spec.evaluate:
+            check_task(self.loaded, task)
+            evaluation_length(self.spec.evaluate_length, config, tokenizer)
+        for prompt in self.measures.prompts:
+            check_prompt(self.loaded, prompt, self.measures.max_new_tokens)
 
     @property
     def _is_calibrated(self) -> bool:
@@ -217,11 +247,29 @@ class _Run:
             batches, self.text = text_of(self.spec, self.loaded)
             return batches
 
+    def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
+        """The estimate of all that comes after the text was read."""
+        measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
+        prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
+        parts = run_parts(
+            self.spec,
+            shape,
+            Amounts.of(self.spec, self.loaded, batches, prompts=prompts, new_tokens=new_tokens),
+            calibrated=self.calibration is not None,
+            dense_known=bool(measures.known),
+            dense_first=self.given is None,
+            keeps=self._keeps(sites),
+        )
+        if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
+            amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
+            parts = taught(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
+        return Pace(parts)
+
     def _gradients(self, batches: Sequence[Batch]) -> Events:
         with self.watch.stage("gradients"):
             masks, sensitivity = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
             steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
-            self.gradients = yield from paced(steps, "calibrate", "Asking the loss what matters")
+            self.gradients = yield from self.pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
 
     # -- spreading the ratio ------------------------------------------------------------------------------------
 
@@ -234,12 +282,11 @@ class _Run:
         if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
         one_shot = self.spec.schedule == "one-shot"
-        keeps = one_shot and (self._is_calibrated or fits(self.loaded, sites, norm_aware=True))
+        keeps = one_shot and self._keeps(sites)
         norm_aware = keeps or self.spec.allocation == "error-curve"
         candidates: list[Candidate] = []
         moments: dict[str, SiteMoments] = {}
         scores: dict[str, Tensor] = {}
-        pace = Pace("calibrate", len(sites))
         with self.watch.stage("calibrate"):
             for done, visit in enumerate(self._dense_visits(batches, sites, norm_aware), start=1):
                 candidate = self._candidate(visit)
@@ -248,10 +295,14 @@ class _Run:
                     scores[visit.site.name] = torch.from_numpy(candidate.scores)
                 if keeps:
                     moments[visit.site.name] = visit.moments
-                yield pace.at(done, f"Reading {visit.site.name}")
+                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {visit.site.name}")
         with self.watch.stage("allocate"):
             kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
         return Survey(kept, moments, scores)
+
+    def _keeps(self, sites: Sequence[Site]) -> bool:
+        """Whether the moments of all ``sites`` are there already, or have room."""
+        return self._is_calibrated or fits(self.loaded, sites, norm_aware=True)
 
     def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
         """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
@@ -279,7 +330,6 @@ class _Run:
             visits = self._revisit(sites, survey.moments)
         else:
             visits = walk(self.adapter, batches, self.spec.targets, sequential=self.spec.schedule == "sequential")
-        pace = Pace("prune", len(sites))
         tokens = 0
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
@@ -290,7 +340,7 @@ class _Run:
                 report = self._prune_site(visit, kept[visit.site.name], known)
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
-                yield pace.at(done, f"Pruned and repaired {visit.site.name}")
+                yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
 
     def _revisit(self, sites: Sequence[Site], moments: dict[str, SiteMoments]) -> Iterator[Visit]:
         for site in sites:
@@ -354,9 +404,9 @@ class _Run:
 
     def _measure(self, variant: Variant) -> Events:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-        yield from self.measures.of(variant, given or self.loaded, self.given)
+        yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
         if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(variant, given or self.loaded)
+            yield from self.measures.of_rounded(variant, given or self.loaded, self.pace)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
@@ -364,6 +414,11 @@ def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None
     if edit is not None:
         scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
     return kept_bundles(scores, count)
+
+
+def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
+    """``spec`` with ``loaded`` as its model, so that a result says what was pruned."""
+    return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})
 
 
 def working_copy(loaded: LoadedModel) -> LoadedModel:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from liar.change_groups import CHANGE_GROUPS, group_extent
 from liar.export import as_command, as_python
 from liar.plots import error_heatmap, metric_bars
 from liar.plots.frame import VARIANT_COLOURS
@@ -19,9 +20,8 @@ from liar.results import VARIANTS, Generation, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.speedup import speed_words
 from liar.words import (
-    CHANGE_GROUPS,
     beside_dense,
-    group_extent,
+    calibrated_on,
     measurement,
     metric_value,
     parameters,
@@ -78,6 +78,7 @@ def html_report(result: RunResult) -> str:
         verdict=verdict(result),
         parameters=parameters(result),
         recipe=recipe(result.spec),
+        calibrated_on=calibrated_on(result),
         settings=_settings(result.spec),
         reconstructions=RECONSTRUCTIONS,
         variants=VARIANTS,

@@ -21,7 +21,7 @@ from liar.reconstruct import reconstruct_all
 from liar.results import RunResult, SiteReport
 from liar.sites import Site
 from liar.surgery import ConsumerParameters, kept_channels, shrink
-from liar.timing import Pace
+from liar.timing import Pace, Part
 from liar.variants import Variants
 from liar.walk import Visit, walk
 
@@ -43,12 +43,12 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
         batches, _ = text_of(spec, working)
         variants = Variants(working, loaded)
-        pace = Pace("prune", len(sites))
+        pace = Pace([Part("restore", 1.0)])
         sequential = spec.schedule == "sequential"
         visits = walk(working.adapter, batches, spec.targets, sequential=sequential, norm_aware=False)
         for done, visit in enumerate(visits, start=1):
             _prune(result, working, variants, visit, masks[visit.site])
-            yield pace.at(done, f"Pruned {visit.site.name} to its stored mask")
+            yield pace.at("restore", "prune", done, len(sites), f"Pruned {visit.site.name} to its stored mask")
         working.adapter.after_surgery(sites)
         return variants
 

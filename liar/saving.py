@@ -10,10 +10,12 @@ from liar.checkpoint import SHARD_BYTES, Saved, save_model
 from liar.environment import readable_failures
 from liar.events import Progress
 from liar.files import pack
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.plan import saving_parts
 from liar.quantize import quantized
 from liar.reload import reload_difference
 from liar.results import RunResult
+from liar.timing import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,13 @@ def saving_steps(
     """
     steps = 2 if archive is None else 3
     with readable_failures():
-        yield Progress("save", 0, steps, f"Writing {folder.name}")
+        pace = Pace(saving_parts(bytes_in_memory(loaded.model), packed=archive is not None))
+        yield pace.at("write", "save", 0, steps, f"Writing {folder.name}", fraction=0.0)
         model = quantized(loaded) if result.spec.quantize == "int8" else loaded
         saved = save_model(model, folder, result, dtype=dtype, shard_bytes=shard_bytes)
-        yield Progress("save", 1, steps, "Loading it in a fresh process")
+        yield pace.at("reload", "save", 1, steps, "Loading it in a fresh process", fraction=0.0)
         difference = reload_difference(saved, model)
         if archive is not None:
-            yield Progress("save", 2, steps, f"Packing {archive.name}")
+            yield pace.at("pack", "save", 2, steps, f"Packing {archive.name}", fraction=0.0)
             pack(folder, archive)
         return Delivered(saved, difference)

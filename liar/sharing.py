@@ -13,15 +13,16 @@ from liar.models.offload import is_offloaded
 from liar.models.placement import free_bytes
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
-from liar.timing import JobPace
+from liar.timing import Pace
 
 
 def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: JobPace, *, norm_aware: bool
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
 ) -> Generator[Progress, None, Calibration]:
     """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
 
-    ``norm_aware``: whether anything reads norm-aware moments off it.
+    It is the part "calibrate" of a job that ``pace`` plans and that counts ``pieces``. ``norm_aware``: whether anything reads
+    norm-aware moments off it.
     """
     base = specs[0]
     steps = calibration_steps(
@@ -36,7 +37,8 @@ def shared_calibration(
         sensitivity=base.allocation == "loss-curve",
         norm_aware=norm_aware,
     )
-    calibration: Calibration = yield from pace.along(steps, "calibrate", "One calibration for all runs")
+    words = "One calibration for all runs"
+    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
     return calibration
 
 

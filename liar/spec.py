@@ -195,7 +195,7 @@ def range_words(name: str) -> str:
     if bounds is None:
         raise KeyError(name)
     kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
-    return f"{kind} from {bounds[0]:,} to {bounds[1]:,}"
+    return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -48,6 +48,7 @@ class RunSummary(StoredRun, BaseModel):
     totals: Totals
     evaluations: list[Evaluation] = []
     gains: list[SpeedGain] = []
+    timings: dict[str, float] = {}
     environment: dict[str, str] = {}
     saved: datetime | None = None
 
@@ -112,6 +113,17 @@ class RunStore:
                 found.setdefault(path.stem, summary)
         self._summaries = seen
         return list(found.values())
+
+    def like(self, spec: PruneSpec) -> RunSummary | None:
+        """The newest run of the same model, device and dtype that says how long it took, of its targets and schedule if any."""
+        alike = [
+            run
+            for run in self.summaries()
+            if run.timings
+            and (run.spec.model, run.spec.device, run.spec.dtype) == (spec.model, spec.device, spec.dtype)
+        ]
+        same = (run for run in alike if (run.spec.targets, run.spec.schedule) == (spec.targets, spec.schedule))
+        return next(same, next(iter(alike), None))
 
     def _summary(self, path: Path) -> RunSummary | None:
         try:

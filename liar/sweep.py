@@ -23,12 +23,13 @@ from liar.evaluate.changes import Comparison
 from liar.events import Finished, Progress
 from liar.models.catalog import LoadedModel
 from liar.models.offload import is_offloaded
-from liar.pipeline import stream
+from liar.pipeline import named_after, stream
+from liar.plan import Amounts, Shape, sweep_parts
 from liar.results import DENSE, Evaluation, RunResult
 from liar.sharing import can_share, shared_calibration
 from liar.spec import MAX_RATIO, Criterion, PruneSpec, Reconstruction
 from liar.store import RunStore
-from liar.timing import JobPace
+from liar.timing import Pace
 
 MAX_RATIOS = 20
 MAX_RUNS = 40
@@ -109,35 +110,40 @@ def sweep_steps(
     sweep as a whole is to blame.
     """
     with readable_failures():
-        specs = sweep.specs
+        specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
-        pace = JobPace(len(specs))
         missing: list[PruneSpec] = []
         for spec in specs:
             if store is not None and (known := store.find(spec)) is not None:
-                pace.skip()
                 yield known
             else:
                 missing.append(spec)
+        there = len(specs) - len(missing)
+        shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
+        amounts = Amounts.of(sweep.base, loaded)
+        pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
         calibration: Calibration | None = None
-        if len(missing) > 1 and can_share(missing[0], loaded, sites):
-            calibration = yield from shared_calibration(missing, loaded, pace, norm_aware=sweep.base.surveys_norm_aware)
-        pace.start()
+        if shared:
+            calibration = yield from shared_calibration(
+                missing, loaded, pace, (there, len(specs)), norm_aware=sweep.base.surveys_norm_aware
+            )
         dense: list[Evaluation] = []
         comparison = Comparison()
-        for spec in missing:
+        for number, spec in enumerate(missing):
+            part = str(number)
             given = None if is_offloaded(loaded.model) else loaded
             run = stream(spec, given, calibration=calibration, dense=dense, comparison=comparison)
             with closing(run) as events:
                 for event in events:
                     if isinstance(event, Progress):
-                        yield pace.at(event.stage, f"{_name(spec, sweep)}: {event.message}")
+                        words, reached = f"{_name(spec, sweep)}: {event.message}", event.share or 0.0
+                        yield pace.at(part, event.stage, there + number, len(specs), words, fraction=reached)
                     elif isinstance(event, Finished):
-                        pace.step()
                         dense = [item for item in event.result.evaluations if item.variant in DENSE]
                         yield event.result
-        yield pace.at("prune", "All runs are there")
+        if missing:
+            yield pace.at(part, "prune", len(specs), len(specs), "All runs are there", fraction=1.0)
 
 
 def _name(spec: PruneSpec, sweep: SweepSpec) -> str:

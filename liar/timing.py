@@ -1,15 +1,17 @@
-"""Seconds of each stage, and progress with an estimate."""
+"""Seconds of each stage, and how long a whole job has still to go."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from liar.events import Progress, Stage
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Stopwatch:
@@ -28,29 +30,128 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a job: ``cost`` is the seconds that it should take, right up to a factor that all parts share.
+
+    Parts of one ``kind`` do the same sort of work, so the pace of one says more of the others than that of the whole job.
+    """
+
+    name: str
+    cost: float
+    kind: str = ""
+
+
 class Pace:
-    """Progress events of one stage, with an estimate once the first step has been timed."""
+    """The estimate of a whole job: what its plan has left, at the pace seen so far.
 
-    def __init__(self, stage: Stage, total: int) -> None:
-        self.stage, self.total = stage, total
-        self.start = time.perf_counter()
+    Of every kind of work the seconds per cost are learned from what is done, drawn towards those of the whole job where
+    little of the kind was seen. Parts come in the order of the plan; one that is passed over took no work. Nothing is known
+    before some work is done, and the share of the job that is behind never falls.
+    """
 
-    def at(self, done: int, message: str) -> Progress:
-        elapsed = time.perf_counter() - self.start
-        left = elapsed / done * (self.total - done) if done else None
-        return Progress(self.stage, done, self.total, message, left)
+    def __init__(self, parts: Sequence[Part], *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._begun = self._seen = self._told = clock()
+        self._names = [part.name for part in parts]
+        self._kinds = [part.kind or part.name for part in parts]
+        self._left = [part.cost for part in parts]
+        self._costs = list(self._left)
+        self._here = -1
+        self._share = 0.0
+        self._done: dict[str, tuple[float, float]] = {}  # seconds and cost of each kind
+
+    def at(
+        self, part: str, stage: Stage, done: int, total: int, message: str, *, fraction: float | None = None
+    ) -> Progress:
+        """The progress of the job when ``fraction`` of ``part`` is done: by default ``done`` of ``total``."""
+        reached = (done / total if total else 0.0) if fraction is None else fraction
+        self._move(part, min(max(reached, 0.0), 1.0))
+        left = self.seconds_left
+        if left is None:
+            return Progress(stage, done, total, message, part=part)
+        elapsed = self._seen - self._begun
+        self._share = max(self._share, elapsed / (elapsed + left) if elapsed + left > 0 else 1.0)
+        return Progress(stage, done, total, message, left, self._share, part)
+
+    def along(
+        self,
+        part: str,
+        steps: Generator[tuple[int, int], None, T],
+        stage: Stage,
+        message: str,
+        *,
+        pieces: tuple[int, int] | None = None,
+    ) -> Generator[Progress, None, T]:
+        """Turn (done, total) into progress of the job; the value of ``steps`` is passed on.
+
+        A job that counts its own ``pieces`` says how many of these are done, of all, and the count of the steps in words.
+        """
+        yield self.at(part, stage, *(pieces or (0, 0)), message, fraction=0.0)
+        while True:
+            try:
+                done, total = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if pieces is None:
+                yield self.at(part, stage, done, total, message)
+            else:
+                yield self.at(part, stage, *pieces, f"{message}, {done} of {total}", fraction=done / total)
+
+    def within(self, part: str, events: Generator[E, None, T]) -> Generator[E, None, T]:
+        """Events of a job that is a ``part`` of this one, their progress told of the whole; its value is passed on."""
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if isinstance(event, Progress):
+                whole = self.at(part, event.stage, event.done, event.total, event.message, fraction=event.share or 0.0)
+                yield replace(event, seconds_left=whole.seconds_left, share=whole.share, part=part)
+            else:
+                yield event
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the whole job, as of the last step; None before the first."""
+        seconds = sum(seconds for seconds, _ in self._done.values())
+        cost = sum(cost for _, cost in self._done.values())
+        if cost <= 0:
+            return None
+        overall = seconds / cost
+        drawn = _DRAWN * sum(self._costs)
+        left = 0.0
+        for kind, rest in zip(self._kinds, self._left, strict=True):
+            seconds, cost = self._done.get(kind, (0.0, 0.0))
+            left += rest * (seconds + drawn * overall) / (cost + drawn) if rest else 0.0
+        return left
+
+    def _move(self, part: str, reached: float) -> None:
+        """Time since the last step goes to what was done in it, by its cost."""
+        self._seen = self._clock()
+        there = self._names.index(part)
+        spent: list[tuple[str, float]] = []
+        if there > self._here:
+            if self._here >= 0:
+                spent.append((self._kinds[self._here], self._left[self._here]))
+            self._left[:there] = [0.0] * there
+            self._here = there
+        rest = min((1 - reached) * self._costs[there], self._left[there])
+        spent.append((self._kinds[there], self._left[there] - rest))
+        self._left[there] = rest
+        whole = sum(cost for _, cost in spent)
+        if whole <= 0:  # what took this time is still to come
+            return
+        seconds, self._told = self._seen - self._told, self._seen
+        for kind, cost in spent:
+            before = self._done.get(kind, (0.0, 0.0))
+            self._done[kind] = before[0] + seconds * cost / whole, before[1] + cost
 
 
-def paced(steps: Generator[tuple[int, int], None, T], stage: Stage, message: str) -> Generator[Progress, None, T]:
-    """Turn (done, total) into progress events; the value of ``steps`` is passed on."""
-    pace = Pace(stage, 0)
-    while True:
-        try:
-            done, pace.total = next(steps)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        yield pace.at(done, message)
+_DRAWN = 0.02
+"""Share of a job's cost: of a kind of which so much is done, its own pace and that of the job count alike."""
 
 
 def finish(steps: Generator[tuple[int, int], None, T], on_progress: Callable[[int, int], None] | None = None) -> T:
@@ -63,43 +164,3 @@ def finish(steps: Generator[tuple[int, int], None, T], on_progress: Callable[[in
             return value
         if on_progress is not None:
             on_progress(done, total)
-
-
-class JobPace:
-    """Progress of the whole: how many pieces are done, and how long the others take at the pace so far."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total, self.skipped = 0, total, 0
-        self.start()
-
-    def start(self) -> None:
-        """From here on time counts."""
-        self.begun = self.stepped = time.perf_counter()
-
-    def skip(self) -> None:
-        """One piece needed no work."""
-        self.done += 1
-        self.skipped += 1
-
-    def step(self) -> None:
-        self.done += 1
-        self.stepped = time.perf_counter()
-
-    def at(self, stage: Stage, message: str) -> Progress:
-        left: float | None = None
-        if self.done > self.skipped:
-            each = (self.stepped - self.begun) / (self.done - self.skipped)
-            left = max(each * (self.total - self.done) - (time.perf_counter() - self.stepped), 0.0)
-        return Progress(stage, self.done, self.total, message, left)
-
-    def along(
-        self, steps: Generator[tuple[int, int], None, T], stage: Stage, message: str
-    ) -> Generator[Progress, None, T]:
-        """The progress of the whole while one of its pieces goes on; the value of ``steps`` is passed on."""
-        while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            yield self.at(stage, f"{message}, {done} of {total}")

@@ -12,12 +12,13 @@ from torch import nn
 from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
 from liar.events import Progress
-from liar.generate import EditedAnswer, Piece, edits_that_flip, generate_steps
+from liar.generate import MAX_NEW_TOKENS, EditedAnswer, edits_that_flip, generate_steps
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import resident
 from liar.results import VARIANTS, Generation, Variant
 from liar.sites import Site
 from liar.surgery import ConsumerParameters, install
+from liar.timing import Pace, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Variants:
             self._parked[site] = _Parked("pruned" if variant == "reconstructed" else "reconstructed", taken)
 
 
+_PIECES = 8
+"""New tokens between two looks at the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """The next piece of what a variant writes."""
@@ -105,8 +110,8 @@ class Edited:
 
 
 def ask(
-    variants: Variants, prompt: str, *, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
-) -> Iterator[Progress | Heard | Generation | Edited]:
+    variants: Variants, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
+) -> Generator[Progress | Heard | Generation | Edited, None, None]:
     """Put one question to every variant at hand, one after the other, with the same settings.
 
     Of a language model one hears each piece and then the whole :class:`Generation`; of a classifier the generation with
@@ -115,9 +120,11 @@ def ask(
     Raises what :func:`liar.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
     """
     present = [variant for variant in VARIANTS if variant != "dense" or variants.dense is not None]
+    pace = Pace([Part(variant, 1.0, "generate") for variant in present])
     with readable_failures():
         for done, variant in enumerate(present):
-            yield Progress("generate", done, len(present), f"The {variant} model answers")
+            words = f"The {variant} model answers"
+            yield pace.at(variant, "generate", done, len(present), words, fraction=0.0)
             with variants.using(variant) as loaded:
                 steps = generate_steps(
                     loaded,
@@ -128,20 +135,21 @@ def ask(
                     seed=seed,
                     dense=variants.dense,
                 )
-                generation = yield from _heard(steps, variant)
+                heard = 0
+                while True:
+                    try:
+                        piece = next(steps)
+                    except StopIteration as stop:
+                        generation: Generation = stop.value
+                        break
+                    yield Heard(variant, piece.text)
+                    heard += 1
+                    if heard % _PIECES == 0:
+                        reached = heard / max_new_tokens
+                        yield pace.at(variant, "generate", done, len(present), words, fraction=reached)
                 yield generation
                 if generation.probabilities is not None:
                     yield Edited(variant, edits_that_flip(loaded, prompt))
-
-
-def _heard(steps: Generator[Piece, None, Generation], variant: Variant) -> Generator[Heard, None, Generation]:
-    while True:
-        try:
-            piece = next(steps)
-        except StopIteration as stop:
-            generation: Generation = stop.value
-            return generation
-        yield Heard(variant, piece.text)
 
 
 def _parameters_of(consumer: nn.Linear) -> ConsumerParameters:

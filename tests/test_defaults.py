@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liar.data.texts import Sample
+from liar.data.texts import Sample, Samples
 from tests.tiny import LETTERS, language_model
 
 
@@ -58,10 +57,10 @@ def test_the_default_recipe_is_a_candidate_and_its_place_is_said(defaults: Modul
 def test_no_test_text_is_read(defaults: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def letters(source: str, split: str, seed: int | None = None, **_: Any) -> Iterator[Sample]:
+    def letters(source: str, split: str, seed: int | None = None, **_: Any) -> Samples:
         read.append(split)
         draw = random.Random(f"{split} {seed}")
-        return (Sample(" ".join(draw.choices(LETTERS, k=200))) for _ in range(200))
+        return Samples(source, split, (Sample(" ".join(draw.choices(LETTERS, k=200))) for _ in range(200)))
 
     monkeypatch.setattr("liar.data.corpora.read_samples", letters)
     case = defaults.Case("tiny/llama", "ffn", "perplexity", (0.25, 0.5))

@@ -19,9 +19,11 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from liar import PruneSpec, calibrate, curves, run, stream
 from liar.allocation import Candidate, allocate, nearest_removed
 from liar.data.tasks import LabelledText
+from liar.data.texts import read_samples
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.memory import Work, working_bytes
 from liar.moments import SiteMoments, SiteMomentsAccumulator
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
@@ -233,6 +235,22 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
     assert twice.totals == once.totals
 
 
+def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for the copy and the walk, but not for a backward pass through many tokens."""
+    free = bytes_in_memory(model.model) + working_bytes(
+        model.model.config, torch.float32, Work(tokens=640, sequence_length=256)
+    )
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr("liar.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
+        run(spec(text, sequence_length=256), model)
+    monkeypatch.undo()
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    run(spec(text, sequence_length=256, allocation="uniform"), model)
+
+
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
 @pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
 def test_norm_aware_moments_are_taken_where_something_reads_them(
@@ -377,6 +395,21 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
         run(spec(text), model)
 
 
+def test_a_run_measures_at_the_length_and_with_the_separator_of_its_spec(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "liar.data.corpora.read_samples",
+        lambda source, split, *given, **more: read_samples(text, split, *given, **more),
+    )
+    measured = [
+        run(spec(text, evaluate=("perplexity",), evaluate_limit=4, **choices), model).evaluations
+        for choices in ({}, {"evaluate_length": 24, "separator": "newline"})
+    ]
+    assert [(item.sequence_length, item.separator) for item in measured[0]] == [(256, "document")] * 3
+    assert [(item.sequence_length, item.separator) for item in measured[1]] == [(24, "newline")] * 3
+
+
 def test_specs_survive_json_and_query() -> None:
     chosen = PruneSpec.create(ratio=0.25, evaluate=("perplexity", "topic"), criterion="obs", seed=3)
     assert PruneSpec.from_json(chosen.to_json()) == chosen
@@ -407,6 +440,41 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     list(stream(spec(text, **base, reconstruction="none"), model))
     torch.testing.assert_close(seen["reconstructed"], pruned)
     assert not torch.allclose(repaired, pruned)
+
+
+def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: str) -> None:
+    chosen = spec(text, criterion="fluctuation", allocation="uniform").model_copy(update={"model": "demo/minilm"})
+    result = run(chosen, model)
+    assert result.spec.model == result.model.id == model.id
+    assert result.spec == chosen.model_copy(update={"model": model.id})
+
+
+@pytest.mark.parametrize(
+    ("choices", "prompts", "says"),
+    [
+        ({"sequence_length": 512}, (), "The sequence length 512 is above the 128 positions"),
+        (
+            {"evaluate": ("perplexity",), "evaluate_length": 300},
+            (),
+            "length of measured sequences 300 is above the 128",
+        ),
+        ({"evaluate": ("sentiment",)}, (), "has no head for sentiment"),
+        ({}, ("a " * 120,), "model has 128 positions for prompt and answer"),
+        ({}, (" ",), "prompt is empty"),
+    ],
+)
+def test_what_a_small_model_cannot_do_is_said_before_the_work(
+    text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("text_of", "walk"):
+        monkeypatch.setattr(f"liar.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
+    with pytest.raises(InvalidSpecError, match=says):
+        run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
+
+
+def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters: LabelledText) -> None:
+    result = run(spec(text, evaluate=("sentiment",), evaluate_limit=20), tiny.classifier(positions=64))
+    assert {item.sequence_length for item in result.evaluations} == {64}
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])

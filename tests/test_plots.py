@@ -55,6 +55,6 @@ def test_a_title_fits_a_narrow_page_and_has_room_above_the_bars() -> None:
     figure = metric_bars(run.model_copy(update={"evaluations": long}))
     lines = figure.layout.annotations[0].text.split("<br>")
     assert len(lines) == 3
-    assert all(len(line) <= 48 for line in lines), "350 pixels at 13 a line"
+    assert all(len(line) <= 52 for line in lines), "330 pixels of 13-pixel letters"
     plain = metric_bars(run).layout
     assert figure.layout.margin.t - plain.margin.t == figure.layout.height - plain.height == 17

@@ -10,7 +10,7 @@ import pytest
 from liar.export import as_command
 from liar.quantized_words import quantizations
 from liar.report import html_report
-from liar.results import Change, Generation, RunResult, Speed
+from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
 from liar.words import verdict
 from tests.fakes import classifier_run, language_run, rounded_run
@@ -64,6 +64,7 @@ def full_run() -> RunResult:
                 )
             ],
             "speeds": [Speed(variant="dense", seconds=0.0123, spread=0.001, tokens=256, repeats=7)],
+            "calibration": CalibrationText(source="sst2", split="validation", tokens=12_300, sequences=90, cut=2),
             "warnings": ["Few tokens carry the solve."],
             "timings": {"load": 0.5, "prune": 7.75},
             "environment": {"torch": "2.99.0", "device_name": "abacus"},
@@ -78,6 +79,7 @@ def test_everything_of_the_run_is_in_it() -> None:
     for words in (
         *("86.3 % ± 1.0 %", "A warm and clever film.", "positive 86.3 %", "layers.5.attention", "768 of 1,536"),
         "Reconstructed beside dense: 1.20 times as fast with one text at a time (1.17 to 1.25 in turns); 7 turns of 256",
+        "Calibrated on the validation part of sst2: 12,300 tokens in 90 sequences, 2 of them cut.",
         *("Not bad at all.", "✗ negative", "Few tokens carry the solve.", "12.3 ms", "7.8 s", "8.2 s"),
         *(
             "2.99.0",

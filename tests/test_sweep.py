@@ -113,7 +113,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("walk", "calibration_text", "gradient_steps"):
+    for name in ("walk", "text_of", "gradient_steps"):
         monkeypatch.setattr(f"liar.pipeline.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 
@@ -185,9 +185,12 @@ def test_progress_counts_the_whole_sweep(model: LoadedModel, text: str, measured
     progress = [step for step in steps if isinstance(step, Progress)]
     assert {step.total for step in progress} == {3}
     assert [step.done for step in progress] == sorted(step.done for step in progress)
-    assert all((step.seconds_left is None) == (step.done == 0) for step in progress)
+    known = [step for step in progress if step.share is not None]
+    assert progress[0].seconds_left is None, "nothing has been timed by then"
+    assert known == progress[len(progress) - len(known) :], "what is known once is known from then on"
+    assert [step.share for step in known] == sorted(step.share or 0.0 for step in known)
     assert any(step.message.startswith("Ratio 40 %: ") for step in progress)
-    assert (progress[-1].done, progress[-1].seconds_left) == (3, 0)
+    assert (progress[-1].done, progress[-1].seconds_left, progress[-1].share) == (3, 0, 1)
 
 
 def test_stopping_keeps_the_points_that_are_there(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liar import words
+from liar import change_groups, words
 from liar.results import Items, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed
 
@@ -84,7 +84,7 @@ def test_a_share_of_what_may_be_chance_is_not_said() -> None:
     assert words.repair(broke_nothing, "sentiment") == "what pruning broke lies within the standard error"
     mended_nothing = with_values(classifier_run(), 0.86, 0.80, 0.81)
     assert words.recovery(mended_nothing, "sentiment") is None
-    assert words.repair(mended_nothing, "sentiment") == "what the repair changed lies within the standard error"
+    assert words.repair(mended_nothing, "sentiment") == "the repair changed no more than the standard error"
     assert words.repair(with_values(classifier_run(reconstruction="none"), 0.86, 0.85, 0.85), "sentiment") is None
 
 
@@ -153,25 +153,28 @@ def test_a_change_says_which_error_it_has() -> None:
     ],
 )
 def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
-    assert words.groups_of(change("text", "y", *answers)) == groups
+    assert change_groups.groups_of(change("text", "y", *answers)) == groups
 
 
 def test_a_group_holds_the_changes_of_its_task() -> None:
     run = classifier_run()
-    counts = [len(words.changes_of(run, "sentiment", group)) for group in words.CHANGE_GROUPS]
+    counts = [len(change_groups.changes_of(run, "sentiment", group)) for group in change_groups.CHANGE_GROUPS]
     assert counts == [2, 1, 2]
-    assert words.changes_of(run, "topic", "broken") == []
+    assert change_groups.changes_of(run, "topic", "broken") == []
 
 
 def test_a_group_says_how_many_it_has_in_all() -> None:
     """Of 40 texts that pruning breaks a result keeps twelve; the single answers still count all."""
-    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(words.MOST_CHANGES)]
+    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(change_groups.MOST_CHANGES)]
     old = classifier_run().model_copy(update={"changes": kept})
-    assert words.group_extent(old, "sentiment", "broken") == "the first 12 texts shown, how many there are was not kept"
-    assert words.group_extent(old, "sentiment", "mended") == "no text"
+    assert (
+        change_groups.group_extent(old, "sentiment", "broken")
+        == "the first 12 texts shown, how many there are was not kept"
+    )
+    assert change_groups.group_extent(old, "sentiment", "mended") == "no text"
     run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
-    assert words.group_extent(run, "sentiment", "broken") == "12 of 40 texts shown"
-    assert words.group_extent(classifier_run(), "sentiment", "mended") == "1 of 1 text shown"
+    assert change_groups.group_extent(run, "sentiment", "broken") == "12 of 40 texts shown"
+    assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 of 1 text shown"
 
 
 def test_heads_and_neurons_are_told_apart_where_their_shares_differ() -> None:

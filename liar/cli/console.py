@@ -8,10 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from liar.events import Progress as Step
 from liar.export import as_json
 from liar.files import write_atomically
+from liar.words import duration
 
 console = Console()
 errors = Console(stderr=True)
@@ -24,6 +27,14 @@ def write(path: Path | None, result: BaseModel) -> None:
         console.print(f"Written to {path}")
 
 
+class _Left(TimeRemainingColumn):
+    """What the job itself says of the time that is left, else what the bar makes of its pace."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields.get("seconds_left")
+        return super().render(task) if left is None else Text(f"{duration(left)} left", style="progress.remaining")
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Bars on stderr, which are gone in the end."""
@@ -32,7 +43,7 @@ def progress() -> Iterator[Progress]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Left(),
         console=errors,
         transient=True,
     ) as bar:
@@ -49,3 +60,15 @@ def counted(bar: Progress, description: str) -> Callable[[int, int], None]:
     """A callback of (done, total) that moves a line of its own."""
     row = bar.add_task(description, total=None)
     return lambda done, total: bar.update(row, completed=done, total=total)
+
+
+def whole(bar: Progress) -> Callable[[Step], None]:
+    """A callback of a job's progress that moves one line for all of it."""
+    row = bar.add_task("", total=None)
+
+    def move(step: Step) -> None:
+        counted = f", {step.done} of {step.total}" if step.total > 1 else ""
+        known: dict[str, float] = {} if step.share is None else {"completed": step.share, "total": 1.0}
+        bar.update(row, description=f"{step.message}{counted}", seconds_left=step.seconds_left, **known)  # type: ignore[arg-type]
+
+    return move

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import TaskID
 from rich.table import Table
 
-from liar.cli.console import console, errors, progress, write
+from liar.cli.console import console, errors, progress, whole, write
 from liar.cli.options import (
     DEFAULTS,
     EDIT_HELP,
@@ -124,12 +123,10 @@ def _run(spec: PruneSpec) -> Finished:
     from liar.pipeline import stream
 
     with progress() as bar:
-        rows: dict[str, TaskID] = {}
+        move = whole(bar)
         for event in stream(spec):
             if isinstance(event, events.Progress):
-                if event.stage not in rows:
-                    rows[event.stage] = bar.add_task("")
-                bar.update(rows[event.stage], description=event.message, completed=event.done, total=event.total)
+                move(event)
             elif isinstance(event, events.Warned):
                 errors.print(f"Note: {event.message}", style="yellow")
             elif isinstance(event, events.Finished):
@@ -161,7 +158,7 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
 
     assert finished.model is not None, "a run hands over its model"
     with progress() as bar:
-        row = bar.add_task("")
+        move = whole(bar)
         steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
         while True:
             try:
@@ -169,7 +166,7 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
             except StopIteration as end:
                 delivered = end.value
                 break
-            bar.update(row, description=step.message, completed=step.done, total=step.total)
+            move(step)
     console.print(delivered.sentence, soft_wrap=True)
 
 

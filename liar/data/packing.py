@@ -84,15 +84,18 @@ def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: Pr
     """
     if asked is None:
         return min(DEFAULT_LENGTH, longest_sequence(config, tokenizer))
-    check_length(asked, config, tokenizer)
+    check_length(asked, config, tokenizer, "length of measured sequences")
     return asked
 
 
-def check_length(sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise :class:`InvalidSpecError` when the model has no positions for so long a sequence."""
+def check_length(
+    sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, name: str = "sequence length"
+) -> None:
+    """Raise :class:`InvalidSpecError` when the model has no positions for so long a sequence; ``name`` is what the choice is
+    called.
+    """
     limit = longest_sequence(config, tokenizer)
     if sequence_length > limit:
         raise InvalidSpecError(
-            f"A sequence length of {sequence_length} is above the {limit} positions of this model; choose at most "
-            f"{limit}."
+            f"The {name} {sequence_length} is above the {limit} positions of this model; choose at most {limit}."
         )

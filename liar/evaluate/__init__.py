@@ -83,6 +83,25 @@ def evaluate(
     return finish(steps, on_progress)
 
 
+def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:
+    """Raise :class:`InvalidSpecError` when the model has no head for ``task``.
+
+    With ``own_labels`` any classifier will do; else its classes are those of the task.
+    """
+    if task == "perplexity":
+        if not loaded.is_language_model:
+            raise InvalidSpecError(
+                f"Perplexity needs a causal language model, and {loaded.id} is none; choose another task."
+            )
+        return
+    classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
+    wanted = () if own_labels else LABELS[task]
+    if not classes or any(name.casefold() not in classes for name in wanted):
+        raise InvalidSpecError(
+            f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
+        )
+
+
 def _perplexity(
     loaded: LoadedModel,
     variant: Measured,
@@ -92,10 +111,7 @@ def _perplexity(
     sequence_length: int | None,
     separator: Separator,
 ) -> Steps:
-    if not loaded.is_language_model:
-        raise InvalidSpecError(
-            f"Perplexity needs a causal language model, and {loaded.id} is none; choose another task."
-        )
+    check_task(loaded, task="perplexity")
     separator = joining_of(data or WIKI, separator).separator
     windows, read = held_out_windows(
         loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
@@ -128,12 +144,8 @@ def _accuracy(
     comparison: Comparison | None,
 ) -> Steps:
     sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
-    wanted = LABELS.get(task, ()) if data is None else ()
-    if not classes or any(name.casefold() not in classes for name in wanted):
-        raise InvalidSpecError(
-            f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
-        )
+    check_task(loaded, task, own_labels=data is not None)
+    classes = named_classes(loaded.model.config, task)
     part: str | None = split
     if data is None:
         items = task_items(task, split).first(limit or DEFAULT_LIMIT)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from liar.change_groups import CHANGE_GROUPS, MOST_CHANGES, groups_of
 from liar.data.tasks import LabelledText
 from liar.results import VARIANTS, Change, Measured
 from liar.spec import Task
-from liar.words import CHANGE_GROUPS, MOST_CHANGES, groups_of
 
 _LONGEST = 400
 """Characters of a text that are kept: enough to judge its tone or topic."""

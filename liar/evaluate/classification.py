@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -31,7 +32,9 @@ def class_logits(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Positions in ``rows`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
     device = execution_device(model)
-    for positions in by_length(rows, _BATCH_SIZE):
+    batches = list(by_length(rows, _BATCH_SIZE))
+    random.Random(0).shuffle(batches)  # short and long ones mixed, so that half of the batches take half of the time
+    for positions in batches:
         batch = pad([rows[position] for position in positions], tokenizer)
         with torch.no_grad():
             logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits

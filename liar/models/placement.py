@@ -55,6 +55,15 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def check_room(needed: int, device: torch.device) -> None:
+    """Raise :class:`InsufficientMemoryError` when ``needed`` bytes for a copy of a model and the work on it are not free."""
+    if needed > (free := free_bytes(device)):
+        raise InsufficientMemoryError(
+            f"A copy of the model and the work on it need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            "free; choose a smaller model, fewer calibration tokens, or a criterion and an allocation without a backward pass."
+        )
+
+
 def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Placement:
     """Whether the weights can stay on ``device`` beside ``working`` bytes or have to be streamed through it from the host.
 

@@ -20,7 +20,7 @@ _ROUNDED = 30
 
 _GAP = 34
 
-_LINE, _WIDEST = 17, 48
+_LINE, _WIDEST = 17, 52
 """Height of a line of a title in pixels, and the characters of one that a page 390 pixels wide has room for."""
 
 

@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from liar.results import RunResult
+from liar.spec import PruneSpec
 from liar.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,8 +36,10 @@ FLAGS = [
     "--no-first-run",
 ]
 
-MINILM = "model=demo/minilm-sentiment&targets=both&evaluate=sentiment"
-"""The shipped run of the small classifier."""
+SHIPPED = PruneSpec(model="demo/minilm-sentiment", targets="both", evaluate=("sentiment",))
+SHIPPED = next((run.spec for run in RunStore(OUT / "none").summaries() if run.spec.model == SHIPPED.model), SHIPPED)
+MINILM = SHIPPED.to_query()
+"""The shipped run of the small classifier, whatever the defaults were when it was made."""
 
 FAST = f"{MINILM}&criterion=fluctuation&allocation=uniform&schedule=one-shot&tokens=2048&evaluate_limit=100"
 """A recipe that is applied in seconds; no run of it is stored, and nothing is calibrated for it."""
@@ -95,12 +98,17 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "Traceback" not in log, log[log.find("Traceback") :][:3000]
 
 
+def still_run() -> RunResult:
+    """The run of the still page, on the text for which the shipped atlases are drawn."""
+    run = RunResult.model_validate_json((DATA / "run.json").read_text())
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"separator": SHIPPED.separator})})
+
+
 @pytest.fixture(scope="session")
 def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page with one run, always the same, for pictures and for all that needs no model."""
     folder = tmp_path_factory.mktemp("still")
-    run = RunResult.model_validate_json((DATA / "run.json").read_text())
-    RunStore(folder / "shipped").save(run)
+    RunStore(folder / "shipped").save(still_run())
     with _serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
         yield server
 

@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 
 from liar import PruneSpec
 from liar.results import VARIANTS, RunResult
-from tests.browser.conftest import DATA, ROOT, Server
+from tests.browser.conftest import ROOT, Server, still_run
 
 FAST: dict[str, Any] = {
     "model": "demo/minilm-sentiment",
@@ -48,7 +48,7 @@ def test_a_forecast_needs_no_model(still: Client) -> None:
 
 
 def test_stored_runs_are_listed_and_come_at_once(still: Client) -> None:
-    stored = RunResult.model_validate_json((DATA / "run.json").read_text())
+    stored = still_run()
     assert [run["key"] for run in still.predict(api_name="/runs")] == [stored.spec.key]
     answer = still.predict(stored.spec.model_dump(mode="json"), api_name="/prune")
     assert RunResult(**answer["result"]) == stored

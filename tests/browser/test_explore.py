@@ -51,6 +51,31 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
     no_model_is_loaded(still_server)
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "sentence"),
+    [
+        ("tokens", "0", "Calibration tokens: set a whole number from 1 to 10,000,000, not 0"),
+        ("multiple", "7777", "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777"),
+        ("seed", "-1", "Seed: set a whole number from 0 to 2,147,483,647, not -1"),
+    ],
+)
+def test_a_number_out_of_range_is_one_sentence(still: Page, field: str, typed: str, sentence: str) -> None:
+    slide(still, "#ratio", 0.3)
+    expect(still).to_have_url(re.compile("ratio=0.3"))
+    entry = still.locator(f"#{field} input")
+    entry.fill(typed)
+    entry.press("Enter")
+    entry.blur()
+    expect(still.get_by_text(sentence)).to_have_count(1)
+    expect(still.locator(".toast-wrap .toast-body")).to_have_count(0)
+    expect(entry).to_have_value(typed)
+    expect(still.locator("#ratio input[type=number]")).to_have_value("0.3")
+    entry.fill("2")
+    entry.press("Enter")
+    expect(still.get_by_text(sentence)).to_have_count(0)
+    expect(still).to_have_url(re.compile(f"ratio=0.3.*{field}=2"))
+
+
 def test_a_quick_hand_ends_where_it_stops(still: Page) -> None:
     """Answers to moves in between must not come to rest on the page."""
     for percent in range(20, 80, 3):

@@ -63,7 +63,7 @@ def test_a_stopped_sweep_keeps_its_points(page: Page) -> None:
     full(page, f"{FAST}&seed=22", tab="trade-off")
     start(page, 0.1, 0.9, 9)
     status = page.locator("#tradeoff-sweep-status")
-    expect(status).to_contain_text("2 of 9 done", timeout=120_000)
+    expect(status).to_contain_text("2 of 9 runs done", timeout=120_000)
     page.locator("#tradeoff-sweep-stop").click()
     expect(status).to_contain_text("Stopped;", timeout=60_000)
     expect(page.get_by_role("button", name="Run at these ratios")).to_be_enabled()

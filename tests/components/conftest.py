@@ -16,6 +16,7 @@ from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.atlas import AtlasStore
 from liar.store import RunStore
+from tests import tiny
 
 
 @pytest.fixture
@@ -34,4 +35,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def _load(model: str, device: str, dtype: str) -> Any:
-    return SimpleNamespace(id=model, model=torch.nn.Linear(1, 1), task=None, is_language_model=True)
+    network: Any = torch.nn.Linear(1, 1)
+    network.config = SimpleNamespace(model_type="llama", max_position_embeddings=8_192)
+    tokenizer = tiny.tokenizer(8_192)
+    return SimpleNamespace(id=model, model=network, tokenizer=tokenizer, task=None, is_language_model=True)

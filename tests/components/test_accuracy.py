@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 
 from components.accuracy import AccuracyPanel
+from liar.change_groups import MOST_CHANGES
 from liar.results import VARIANTS, RunResult
-from liar.words import MOST_CHANGES
 from tests.fakes import change, classifier_run, language_run, rounded_run
 
 

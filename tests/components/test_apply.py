@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event as Gate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from liar.spec import PruneSpec
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import language_run, site, tiny_atlas
 
+REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 SITES = [site(0, "attention"), site(0, "ffn")]
 
 
@@ -36,7 +38,7 @@ class Pipeline:
     asked: list[tuple[PruneSpec, list[str]]] = field(default_factory=list)
     closed: int = 0
 
-    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str]) -> Iterator[Event]:
+    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str], earlier: Any) -> Iterator[Event]:
         self.asked.append((spec, prompts))
         try:
             for done, report in enumerate(SITES, start=1):
@@ -75,7 +77,7 @@ def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
     steps = visitor.steps(page.apply.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
-            next(steps)  # what listens to an answer follows it
+            next(steps)  # what listens to the states of this answer has been told as well
             return steps
     raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
 
@@ -119,10 +121,12 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
 
 def test_no_message_of_a_run_leans_on_the_one_before(page: Page, pipeline: Pipeline) -> None:
     """Of two that arrive together, Gradio's page hears only the last: Stop must be there all the same."""
-    job = page.studio.jobs.submit("visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[]))
+    job = page.studio.jobs.submit(
+        "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
+    )
     line = {page.apply.button, page.apply.stop, page.apply.status}
     told = 0
-    for updates in page.apply._watch(job):
+    for updates in page.apply._watch(job, REQUEST):
         assert line <= updates.keys()
         told += 1
         if told == 2:
@@ -271,6 +275,21 @@ def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pip
     visitor = visit(page, "again")
     assert "Measured" in visitor.sees(page.verdict.text)
     assert is_idle(page, visitor)
+
+
+def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of_that(
+    page: Page, pipeline: Pipeline
+) -> None:
+    visitor = visit(page)
+    steps = applied(page, visitor, "Measuring perplexity")
+    visitor.sets(page.recipe.model, "demo/minilm-topic")
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
+    pipeline.gate.set()
+    for _ in steps:
+        has_headline = "perplexity" in visitor.sees(page.verdict.text)
+        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
+    assert visitor.sees(page.recipe.model) == default_spec().model
+    assert visitor.prop(page.generations.prompt, "label") == "Prompt"
 
 
 # -- a recipe that is measured already ------------------------------------------------------------------------------------

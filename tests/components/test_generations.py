@@ -20,7 +20,7 @@ from components.panel import Updates
 from components.profile import LOCAL, Profile
 from components.prompts import preset_prompts
 from components.registry import ModelRegistry
-from components.work import prompts_for
+from components.work import measured, prompts_for
 from liar import PruneSpec
 from liar.generate import EditedAnswer
 from liar.models.catalog import LoadedModel
@@ -123,6 +123,7 @@ def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
         assert set(updates) <= set(panel.outputs)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
+    assert updates[panel.live] == "", "what another run said is no answer of this one"
     assert "86.3 %" in updates[panel.stored]
     assert "positive" in updates[panel.stored]
 
@@ -376,6 +377,19 @@ def test_a_run_of_such_a_head_asks_its_presets() -> None:
     dense = tiny.classifier(("entailment", "neutral", "contradiction"))
     assert prompts_for(PruneSpec(model=dense.id), dense) == preset_prompts("demo/minilm-sentiment")
     assert prompts_for(PruneSpec(model="tiny/encoder"), tiny.encoder()) == []
+
+
+def test_presets_that_do_not_fit_a_small_model_are_not_asked() -> None:
+    small, large = tiny.language_model(positions=50), tiny.language_model()
+    assert prompts_for(PruneSpec(model=small.id), small) == []
+    assert prompts_for(PruneSpec(model=large.id), large)
+
+
+def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
+    """The page has no control for that length."""
+    spec = PruneSpec(model="tiny/bert", evaluate=("sentiment",))
+    assert measured(spec, tiny.classifier(positions=64)) == spec.model_copy(update={"sequence_length": 64})
+    assert measured(spec, tiny.classifier(positions=256)) == spec
 
 
 def test_a_model_without_a_head_is_one_sentence_before_any_work(

@@ -16,7 +16,7 @@ import pytest
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
 from liar.errors import CalibrationError, QueueFullError
-from liar.events import Finished, Progress
+from liar.events import Calibrated, Finished, Progress
 from tests.fakes import language_run
 
 HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
@@ -211,9 +211,10 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("anna", "k", "", gate)
     at_gate(queue, job)
     queue.submit("ben", "k", "", gate)
-    queue.stop(job, "anna")
-    queue.stop(job, "a stranger")
-    assert [queue.is_wanted(job, name) for name in ("anna", "ben", "a stranger")] == [False, True, False]
+    assert queue.stop(job, "anna"), "it goes on for ben"
+    assert queue.stop(job, "a stranger")
+    assert [snapshot.state for snapshot in queue.watch(job, session="anna")] == ["left"]
+    assert next(queue.watch(job, session="ben")).state == "running"
     gate.open.set()
     assert ended(queue, job).state == "done"
 
@@ -222,7 +223,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     at_gate(queue, job)
     queue.submit("ben", "k2", "", lonely)
     queue.stop(job, "anna")
-    queue.stop(job, "ben")
+    assert not queue.stop(job, "ben"), "nobody is left to want it"
     lonely.open.set()
     assert ended(queue, job).state == "stopped"
 
@@ -363,6 +364,61 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     at_gate(queue, job)
     assert queue.snapshot(job).seconds_left == 35  # the median of 70 s and 0 s
     second.open.set()
+
+
+def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""
+    now = 1_000.0
+    for module in ("job", "jobs"):
+        monkeypatch.setattr(f"components.{module}.monotonic", lambda: now)
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=30)
+    assert at_gate(queue, job).seconds_left == 240
+    now += 40
+    assert queue.snapshot(job).seconds_left == 200
+    now += 300
+    assert queue.snapshot(job).seconds_left is None, "longer than it said"
+    gate.set()
+
+
+def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
+        yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
+        yield Calibrated(12_288)
+        yield "part"
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make)
+    seen = until(queue, job, lambda snapshot: bool(snapshot.partial))
+    assert seen.event is not None
+    assert (seen.event.message, seen.share) == ("Measuring", 0.9)
+    gate.set()
+
+
+def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
+    gate, stopped = Event(), Event()
+
+    def make() -> Iterator[Any]:
+        yield HALF
+        assert stopped.wait(10)
+        yield Progress("prune", 2, 2, "Pruned and repaired layers.1.ffn")
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make)
+    assert not at_gate(queue, job).stopping
+    queue.stop(job, "anna")
+    stopped.set()  # the step at work still tells how far it came
+    watching = queue.watch(job, session="anna", poll=0)
+    assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
+    gate.set()
 
 
 def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:

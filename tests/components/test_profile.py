@@ -66,6 +66,7 @@ def test_the_command_says_so_when_it_takes_public(
         ({"tokens": PUBLIC.tokens + 1}, "16,384 for tokens"),
         ({"sequence_length": PUBLIC.sequence_length + 1}, "sequence_length"),
         ({"evaluate_limit": PUBLIC.evaluate_limit + 1}, "evaluate_limit"),
+        ({"evaluate_length": PUBLIC.evaluate_length + 1}, "513"),
     ],
 )
 def test_what_a_public_page_refuses_and_a_local_one_does(choice: dict[str, Any], words: str) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from components import status
 from components.job import Snapshot
-from liar.events import Calibrated, Event, Progress
+from liar.events import Progress
 
 NASTY = "<img src=x onerror=alert(1)>"
 STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn", 40.0)
 
 
-def snapshot(event: Event | None = None, **facts: Any) -> Snapshot:
+def snapshot(event: Progress | None = None, **facts: Any) -> Snapshot:
     known: dict[str, Any] = {
         **{"state": "running", "place": 0, "seconds_left": None, "result": None, "partial": [], "error": None},
         **{"seconds": 7.0, "version": 1},
@@ -23,21 +23,46 @@ def snapshot(event: Event | None = None, **facts: Any) -> Snapshot:
 
 
 def test_progress_says_what_how_far_and_how_long() -> None:
-    line = status.describe(STEP)
-    assert line is not None
-    for part in ("layers.11.ffn", "12 of 30", "About 40 s left in this step", 'value="0.400"'):
+    line = status.follow("Applying", snapshot(STEP, share=0.7, seconds_left=200.0))
+    for part in ("layers.11.ffn", "12 of 30", "About 3 min left in all", 'value="0.700"'):
         assert part in line
 
 
-def test_before_the_first_step_there_is_no_estimate() -> None:
-    line = status.describe(Progress("load", 0, 1, "Loading demo/smollm2-135m"))
-    assert line is not None
+def test_before_anything_is_timed_there_is_no_estimate_and_the_bar_is_open() -> None:
+    line = status.follow("Applying", snapshot(Progress("load", 0, 1, "Loading demo/smollm2-135m")))
     assert "left" not in line
     assert "value=" not in line
 
 
-def test_other_events_leave_the_line_as_it_is() -> None:
-    assert status.describe(Calibrated(12_288)) is None
+def test_the_bar_is_of_the_whole_job_and_never_of_a_step() -> None:
+    line = status.follow("Applying", snapshot(STEP))
+    assert "About 40 s left in this step." in line
+    assert "value=" not in line
+
+
+def test_pieces_of_a_job_are_counted_before_the_step() -> None:
+    step = Progress("prune", 2, 4, "Ratio 50 %: Pruned and repaired layers.0.ffn", share=0.5)
+    line = status.follow("4 runs", snapshot(step, share=0.5, seconds_left=60.0), "runs")
+    assert "2 of 4 runs done. Ratio 50 %: Pruned and repaired layers.0.ffn. About 60 s left in all." in line
+
+
+def test_stopping_is_told_until_it_has_stopped() -> None:
+    line = status.follow("Applying", snapshot(STEP, share=0.7, seconds_left=200.0, stopping=True))
+    assert "Stopping after this step…" in line
+    assert "left" not in line
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("done", "All there."),
+        ("stopped", "Ended early."),
+        ("left", "another visitor wants the same"),
+        ("failed", "the log of the server has more"),
+    ],
+)
+def test_the_end_of_a_job_is_one_sentence(state: str, said: str) -> None:
+    assert said in status.end(snapshot(state=state), done="All there.", stopped="Ended early.")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +76,6 @@ def test_other_events_leave_the_line_as_it_is() -> None:
         ({"event": STEP, "seconds_left": 200.0}, "12 of 30. About 3 min left in all."),
         ({"event": STEP, "seconds_left": 5.0}, "A few seconds left in all."),
         ({"event": STEP}, "About 40 s left in this step."),
-        ({"event": Calibrated(12_288)}, "Applying, 7 s so far."),
     ],
 )
 def test_a_job_says_where_it_stands(facts: dict[str, Any], said: str) -> None:

@@ -24,6 +24,7 @@ from liar.spec import PruneSpec
 from liar.store import RunStore
 from liar.sweep import SweepSpec
 from liar.view import View
+from tests import tiny
 from tests.fakes import classifier_run, language_run
 
 REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
@@ -52,7 +53,7 @@ class Page:
 def page(tmp_path: Path) -> Iterator[Page]:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     jobs = JobQueue()
-    registry = SimpleNamespace(get=lambda *key: SimpleNamespace(task="perplexity"))
+    registry = SimpleNamespace(get=lambda *key: tiny.language_model())
     studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry, profile=LOCAL)
     run = language_run()
     with gr.Blocks():
@@ -193,7 +194,7 @@ def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
     seen: list[Updates] = []
     for updates in watching:
         seen.append(updates)
-        if "1 of 3 done" in page.line(updates):
+        if "1 of 3 runs done" in page.line(updates):
             assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
             page.panel.work.end(next(one[page.panel.work.job] for one in seen if page.panel.work.job in one), REQUEST)
     stopped.set()

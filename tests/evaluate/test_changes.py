@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from liar.change_groups import MOST_CHANGES
 from liar.data.tasks import LabelledText
 from liar.evaluate.changes import Comparison
 from liar.results import VARIANTS, Change
-from liar.words import MOST_CHANGES
 
 NAMES = ("bad", "good", "fair")
 

@@ -1,0 +1,174 @@
+"""How true the time left is that a run shows: five runs of different models, replayed second by second.
+
+At every step of a run that says how long the rest takes, that is compared with how long the rest took. From 20 % of the run
+on neither may be twice the other; below two seconds nobody waits, so both count as two there.
+
+    python benchmarks/estimates.py                       does the runs, prints the worst factor of each, exits 1 above 2
+    python benchmarks/estimates.py --record FOLDER       keeps their timelines as well, which the tests replay
+    python benchmarks/estimates.py --replay FOLDER       the same figures for kept timelines, by the estimate of today
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from liar.chatter import hush
+from liar.threads import settle_threads
+
+settle_threads()
+hush()
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
+
+import torch
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from components.prompts import preset_prompts
+from liar import PruneSpec, load_model, stream
+from liar.data.corpora import calibration_batches
+from liar.events import Progress
+from liar.models.adapter import adapt
+from liar.models.catalog import LoadedModel
+from liar.plan import Amounts, Shape, run_parts
+from liar.timing import Pace, Part
+
+LIMIT = 2.0
+FROM = 0.2
+"""Share of a run from which its estimate is held to the limit."""
+NOBODY_WAITS = 2.0
+"""Seconds."""
+
+LANGUAGE_MODEL = "demo/smollm2-135m"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run as it went: its plan, and its steps as (seconds, part, done, total)."""
+
+    name: str
+    seconds: float
+    parts: list[Part]
+    steps: list[tuple[float, str, int, int]]
+
+
+_FORMAT = TypeAdapter(Timeline)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, help="keep the timelines in this folder")
+    parser.add_argument("--replay", type=Path, help="do no run: read the timelines of this folder")
+    parser.add_argument("--only", choices=RUNS, action="append", help="not all of the runs")
+    arguments = parser.parse_args()
+    table = Table("run", "seconds", "worst factor", "at", box=None)
+    worst = 0.0
+    for name in arguments.only or RUNS:
+        timeline = read(arguments.replay / f"{name}.json") if arguments.replay else record(name)
+        if arguments.record:
+            arguments.record.mkdir(parents=True, exist_ok=True)
+            (arguments.record / f"{name}.json").write_bytes(_FORMAT.dump_json(timeline) + b"\n")
+        factor, at = worst_factor(timeline)
+        worst = max(worst, factor)
+        table.add_row(name, f"{timeline.seconds:.1f}", f"{factor:.2f}", at)
+    Console().print(table)
+    return int(worst > LIMIT)
+
+
+def read(path: Path) -> Timeline:
+    return _FORMAT.validate_json(path.read_bytes())
+
+
+def record(name: str) -> Timeline:
+    """Do a run, and keep when each of its steps came."""
+    spec, make, prompts = RUNS[name]
+    loaded = make()
+    batches = calibration_batches(
+        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
+    )
+    amounts = Amounts.of(spec, loaded, batches, prompts=len(prompts))
+    steps: list[tuple[float, str, int, int]] = []
+    begun = time.perf_counter()
+    for event in stream(spec, loaded, prompts=prompts):
+        now = time.perf_counter()
+        if isinstance(event, Progress):
+            if event.part:
+                steps.append((now, event.part, event.done, event.total))
+            else:
+                begun = now
+    return Timeline(
+        name,
+        round(now - begun, 2),
+        [Part(part.name, round(part.cost, 3), part.kind) for part in run_parts(spec, Shape.of(loaded), amounts)],
+        [(round(at - begun, 2), *step) for at, *step in steps],  # type: ignore[misc]
+    )
+
+
+def worst_factor(timeline: Timeline) -> tuple[float, str]:
+    """The largest factor between what was left and what the estimate said, and at which share of the run."""
+    now = 0.0
+    pace = Pace(timeline.parts, clock=lambda: now)
+    worst, where = 1.0, ""
+    for now, part, done, total in timeline.steps:
+        left = pace.at(part, "prune", done, total, "").seconds_left
+        if now < FROM * timeline.seconds:
+            continue
+        true, said = max(timeline.seconds - now, NOBODY_WAITS), max(left or 0.0, NOBODY_WAITS)
+        factor = float("inf") if left is None else max(true / said, said / true)
+        if factor > worst:
+            worst, where = factor, f"{now / timeline.seconds:.0%} ({part}): {said:.1f} s for {true:.1f} s"
+    return worst, where
+
+
+def middling() -> LoadedModel:
+    """A LLaMA of 100 million random parameters in its blocks."""
+    tokenizer = load_model(LANGUAGE_MODEL).tokenizer
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=8,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    return LoadedModel("random/llama-100m", model, tokenizer, adapt(model), "perplexity")
+
+
+Run = tuple[PruneSpec, Callable[[], LoadedModel], list[str]]
+
+_QUICK = {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"}
+
+
+def _demo(model: str, prompts: bool = True, **choices: object) -> Run:
+    spec = PruneSpec.create(model=model, **choices)
+    return spec, lambda: load_model(model), preset_prompts(model) if prompts else []
+
+
+RUNS: dict[str, Run] = {
+    "smollm2": _demo(LANGUAGE_MODEL, evaluate=("perplexity",)),
+    "smollm2-heads": _demo(LANGUAGE_MODEL, False, evaluate=("perplexity",), targets="heads", **_QUICK),
+    "sentiment-both": _demo("demo/minilm-sentiment", evaluate=("sentiment",), targets="both"),
+    "topic-ffn": _demo("demo/minilm-topic", evaluate=("topic",), evaluate_limit=400),
+    "llama-100m": (
+        PruneSpec.create(model="random/llama-100m", evaluate=("perplexity",), ratio=0.3, tokens=6_144),
+        middling,
+        [],
+    ),
+}
+"""A recipe, how its model is made, and what the models are asked."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
