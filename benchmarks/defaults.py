@@ -1,6 +1,6 @@
 """Why the defaults are what they are: every candidate recipe measured on validation text, never on test text.
 
-    python benchmarks/defaults.py                 prints the tables (see README for how long it takes)
+    python benchmarks/defaults.py                 prints the tables (about three quarters of an hour on two cores for a seed)
     python benchmarks/defaults.py --write         also puts them into the README, between its markers
     python benchmarks/defaults.py --only topic    one task
     python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean

@@ -148,7 +148,9 @@ class Explorer:
         """The measured sites of a run whose metrics are still to come, unless the visitor has turned to another recipe."""
         if run.spec.key != spec.key:
             return {self.line: gr.skip()}
-        return self.layers.draw(run, view, self.studio.atlases.find(spec), "Measured", spec)
+        known = what_is_known(self.studio, spec)
+        drawn = self.layers.draw(run, view, known.atlas, "Measured", spec)
+        return {**drawn, **self.verdict.measuring(spec)} if known.missing else drawn
 
     def _picture(self, known: Known, view: View, shown: str) -> Updates:
         """Verdict, heatmap, inspector, and in every panel of a run a word where that is not the run of this recipe.

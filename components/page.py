@@ -6,7 +6,6 @@ whatever address a file object names, and hands to a handler whatever an event i
 
 from __future__ import annotations
 
-from math import inf, isfinite, isnan
 from typing import Any
 
 import gradio as gr
@@ -66,14 +65,14 @@ def _outside(block: Any, value: Any) -> str | None:
     """A sentence about a number that is outside the limits of its control, None for everything else."""
     if not isinstance(block, gr.Number | gr.Slider) or not isinstance(value, int | float):
         return None
-    low = -inf if block.minimum is None else block.minimum
-    high = inf if block.maximum is None else block.maximum
-    if isnan(value) or low <= value <= high:
+    low, high = block.minimum, block.maximum
+    # Neither comparison holds for NaN.
+    if not ((low is not None and value < low) or (high is not None and value > high)):
         return None
-    if isfinite(low) and isfinite(high):
+    if low is not None and high is not None:
         asked = f"from {low:,} to {high:,}"
     else:
-        asked = f"of at least {low:,}" if isfinite(low) else f"of at most {high:,}"
+        asked = f"of at most {high:,}" if low is None else f"of at least {low:,}"
     return f"{block.label or 'This field'}: set a number {asked}, not {f'{value:,}'[:40]}."
 
 

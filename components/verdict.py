@@ -50,6 +50,11 @@ class VerdictPanel:
             return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [])}
         return {self.text: _unknown(known.spec, known.missing)}
 
+    def measuring(self, spec: PruneSpec) -> Updates:
+        """Between the sites of a run and its metrics, where no forecast stands here."""
+        words = f"<h2>Pruned and repaired; its metrics are being measured.</h2><p>{escape(recipe(spec))}</p>"
+        return {self.text: _of(spec, words)}
+
 
 def _measured(result: RunResult | None) -> str:
     if result is None:

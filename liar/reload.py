@@ -18,6 +18,7 @@ from liar.models.offload import is_offloaded
 
 _CHECK_TOKENS = 16
 
+# Weights mapped from a file begin at any address, where some CPUs add up in another order; copies are aligned as torch's own.
 _RELOAD = """
 import sys, torch, transformers
 from safetensors.torch import load_file, save_file
@@ -25,6 +26,8 @@ folder, loader, trust, threads, asked, answered = sys.argv[1:]
 torch.set_num_threads(int(threads))
 transformers.logging.set_verbosity_error()
 model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
+for parameter in model.parameters():
+    parameter.data = parameter.data.clone()
 with torch.no_grad():
     outputs = model(**load_file(asked)).to_tuple()
 save_file({str(at): each.contiguous() for at, each in enumerate(outputs) if torch.is_tensor(each)}, answered)

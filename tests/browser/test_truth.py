@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from liar.spec import PruneSpec
 from tests.browser.conftest import FAST, SLOW, Visit, apply, dropdown, finished, full, kind, slide, to_tab
 
 _WATCH = """() => {
@@ -23,6 +24,7 @@ _WATCH = """() => {
     chosen: element.dataset.chosen ?? null,
     pill: element.querySelector('.kind')?.textContent ?? null,
     stale: element.querySelector('.stale') !== null,
+    unknown: element.textContent.includes('Nothing is known of this recipe yet'),
   };
   const state = () => JSON.stringify({
     headline: of(document.querySelector('#verdict [data-recipe]')),
@@ -85,7 +87,9 @@ def agrees(moment: Moment) -> None:
             assert (note["stale"], note["chosen"]) == (True, chosen), moment
     if moment.heading and moment.heading["recipe"] == chosen and moment.headline["pill"] != moment.heading["pill"]:
         # The sites of a run are measured before its metrics are.
-        assert (moment.headline["pill"], moment.heading["pill"]) == ("Predicted", "Measured"), moment
+        assert moment.headline["pill"] in ("Predicted", None), moment
+        assert moment.heading["pill"] == "Measured", moment
+        assert not moment.headline["unknown"], moment
 
 
 def recipes(moments: list[Moment]) -> list[str]:
@@ -144,13 +148,15 @@ def test_a_link_that_was_never_run_speaks_of_itself(visit_still: Visit) -> None:
 @pytest.mark.demo
 def test_a_run_that_is_stopped_gives_its_place_back(page: Page) -> None:
     full(page, f"{SLOW}&seed=71")
-    figure = page.locator("#heatmap .js-plotly-plot")
+    own = page.locator(f"#heatmap-heading [data-recipe='{PruneSpec.from_query(SLOW + '&seed=71').key}']")
     with watched(page) as moments:
+        expect(own).to_have_count(0)
         apply(page)
-        expect(figure).to_be_visible(timeout=90_000)  # its own sites, before its metrics
+        expect(own).to_be_visible(timeout=90_000)  # its own sites, before its metrics
         page.locator("#stop").click()
         expect(page.locator("#status")).to_contain_text("Stopped.", timeout=60_000)
-        expect(figure).to_be_hidden()
+        expect(own).to_have_count(0)
+    assert moments[-1].heading == moments[0].heading
     assert len(recipes(moments)) == 1
     assert {moment.headline["pill"] for moment in moments} == {None}, "nothing of it was measured to the end"
 

@@ -321,3 +321,19 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     assert "already measured" in visitor.sees(page.line), "and again, whatever was said before"
     visitor.sets(page.recipe.ratio, 0.3)
     assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"
+
+
+def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
+    visitor = visit(page)
+    visitor.sets(page.recipe.model, "demo/minilm-sentiment")
+    assert visitor.sees(page.layers.plot) is None
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"
+    assert "Measured" in visitor.sees(page.layers.heading)
+    assert "its metrics are being measured" in visitor.sees(page.verdict.text)
+    visitor.does(page.apply.stop, "click")
+    list(steps)
+    assert "Stopped." in visitor.sees(page.line)
+    assert visitor.sees(page.layers.plot) is None
+    assert "Measured" not in visitor.sees(page.layers.heading)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)

@@ -104,7 +104,7 @@ def test_a_model_without_a_head_is_saved_too(page: Page, tmp_path: Path) -> None
     assert isinstance(ended, Finished)
     assert ended.variants is None
     page.store.save(ended.result)
-    _, line = page.save(folder=str(tmp_path / "mine"), key=spec.key)
+    _, line = page.save(folder=str(tmp_path / "mine"), key=ended.result.spec.key)
     assert "logits differ by 0 at most" in line
     assert (tmp_path / "mine" / "config.json").exists()
 
