@@ -65,11 +65,15 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "quantize": "none",
     }
 )
-"""What a key, a link or a stored file means by a choice that it does not name, in JSON's types.
+"""What a key or a stored file means by a choice that it does not name, in JSON's types.
 
-Defaults may change; a line here never does, so a key, a link and a file keep their meaning for ever. A choice that is added
-later gets a line with what earlier runs did without it. Lists are empty and what may be None is None, because a query has no
-word for either.
+Defaults may change; a line here never does, so a key and a file keep their meaning for ever. A choice that is added later gets
+a line with what earlier runs did without it. Lists are empty and what may be None is None: a query has no word for either.
+"""
+
+LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO})
+"""The same for a link, which never changes either. Links are also written by hand, so they begin with the separator of the
+source; no run with another one has ever been shipped for a link to open.
 """
 
 
@@ -150,12 +154,12 @@ class PruneSpec(BaseModel):
     @property
     def key(self) -> str:
         """sha256 of the choices that differ from :data:`BASELINE`: the name of a run in a store."""
-        chosen = json.dumps(self._chosen(), sort_keys=True, separators=(",", ":"))
+        chosen = json.dumps(self._other_than(BASELINE), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_query(self) -> str:
-        """URL query of the choices that differ from :data:`BASELINE`; empty for nothing but the default recipe."""
-        chosen = self._chosen()
+        """URL query of the choices that differ from :data:`LINKED`; empty for nothing but the default recipe."""
+        chosen = self._other_than(LINKED)
         if not chosen and self != type(self)():  # an empty query means the defaults, whatever they are
             chosen = {"model": self.model}
         pairs: list[tuple[str, str]] = []
@@ -163,14 +167,14 @@ class PruneSpec(BaseModel):
             pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
         return urlencode(pairs)
 
-    def _chosen(self) -> dict[str, Any]:
-        return {name: value for name, value in self.model_dump(mode="json").items() if value != BASELINE[name]}
+    def _other_than(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in self.model_dump(mode="json").items() if value != table[name]}
 
     @classmethod
     def from_query(cls, query: str) -> Self:
         """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values.
 
-        A query that names no choice means the defaults; in any other what it leaves out is as in :data:`BASELINE`.
+        A query that names no choice means the defaults; in any other what it leaves out is as in :data:`LINKED`.
         """
         choices: dict[str, Any] = {}
         for name, value in parse_qsl(query.lstrip("?")):
@@ -178,7 +182,7 @@ class PruneSpec(BaseModel):
                 choices.setdefault(name, []).append(value)
             else:
                 choices[name] = value
-        return cls.create(**{**BASELINE, **choices}) if choices else cls()
+        return cls.create(**{**LINKED, **choices}) if choices else cls()
 
 
 def bounds_of(name: str) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ import pytest
 
 from liar.atlas import AtlasKey
 from liar.results import RunResult
-from liar.spec import BASELINE, Criterion, PruneSpec, Separator
+from liar.spec import BASELINE, LINKED, Criterion, PruneSpec, Separator
 from liar.store import SHIPPED_RUNS, RunStore
 from tests.fakes import language_run
 
@@ -36,6 +36,7 @@ def test_every_choice_has_its_baseline_as_json_says_it() -> None:
     assert all(not value for name, value in BASELINE.items() if name in ("evaluate", "edits"))
     optional = [name for name, field in PruneSpec.model_fields.items() if "None" in str(field.annotation)]
     assert all(BASELINE[name] is None for name in optional)
+    assert LINKED == {**BASELINE, "separator": "auto"}
 
 
 def test_keys_are_what_they_were() -> None:
@@ -44,7 +45,7 @@ def test_keys_are_what_they_were() -> None:
     assert baseline.key == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     chosen = baseline.model_copy(update={"ratio": 0.3, "evaluate": ("perplexity",)})
     assert chosen.key == "870d137c33352f11a5efdafb17de55f1f2613ca71e21e03eafb27460ec82df0e"
-    assert chosen.to_query() == "ratio=0.3&evaluate=perplexity"
+    assert chosen.to_query() == "ratio=0.3&separator=end&evaluate=perplexity"
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED_RUNS.glob("*.json")), ids=lambda path: path.stem[:8])
@@ -74,11 +75,11 @@ def test_an_old_file_is_what_it_was(tmp_path: Path) -> None:
     assert store.find(PruneSpec(ratio=0.3)) is None, "the defaults of today are another recipe"
 
 
-@pytest.mark.parametrize("query", ["ratio=0.3", "model=demo%2Fsmollm2-135m", "seed=1&edits=layers.0.ffn%3Aratio%3D0.2"])
+@pytest.mark.parametrize("query", ["ratio=0.3", "separator=end", "seed=1&edits=layers.0.ffn%3Aratio%3D0.2"])
 def test_an_old_link_opens_what_it_opened(query: str) -> None:
     now, later = PruneSpec.from_query(query), Later.from_query(query)
     assert later.model_dump() == now.model_dump()
-    assert (now.criterion, now.separator) == ("obs", "end")
+    assert (now.criterion, now.separator) == ("obs", "end" if "separator" in query else "auto")
     assert now.to_query() == later.to_query() == query
 
 
@@ -87,9 +88,10 @@ def test_a_link_without_a_choice_is_the_default_recipe(kind: type[PruneSpec]) ->
     assert kind.from_query("") == kind()
     assert kind.from_query("?") == kind()
     assert kind.from_query(kind().to_query()) == kind()
-    baseline = kind.create(**BASELINE)
-    assert baseline.to_query() != ""
-    assert kind.from_query(baseline.to_query()) == baseline
+    for table in (BASELINE, LINKED):
+        spec = kind.create(**table)
+        assert (spec.to_query() == "") == (spec == kind())
+        assert kind.from_query(spec.to_query()) == spec
 
 
 def test_an_atlas_is_found_as_before_and_its_separator_matters() -> None:

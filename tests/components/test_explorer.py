@@ -181,7 +181,7 @@ def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Stu
     assert "ratio=0.25" in visitor.sees(page.address)
 
 
-@pytest.mark.parametrize("query", ["", "separator=auto&seed=7", "separator=auto&seed=7&site=layers.1.ffn"])
+@pytest.mark.parametrize("query", ["", "seed=7", "seed=7&site=layers.1.ffn"])
 def test_the_headline_never_speaks_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
     """Chosen or linked, known or not: what still shows the run of before says so, and in its own place."""
     page, visitor = opened(studio, query)
@@ -231,9 +231,7 @@ def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
 
 
 def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(
-        studio, "separator=auto&edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn"
-    )
+    page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
     inspector = page.layers.inspector
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
     assert visitor.sees(inspector.ratio) == 0.25

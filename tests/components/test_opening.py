@@ -73,7 +73,7 @@ def test_a_link_opens_its_stored_run(page: Page) -> None:
 
 
 def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(page: Page) -> None:
-    visitor = visit(page, "separator=auto&ratio=0.3")
+    visitor = visit(page, "ratio=0.3")
     assert visitor.sees(page.recipe.ratio) == 0.3
     assert "Predicted" in visitor.sees(page.verdict.text)
     assert "another recipe" in visitor.sees(page.provenance.line)
