@@ -33,6 +33,9 @@ from liar.models.source import Source
 
 T = TypeVar("T")
 
+_ALIGNMENT = 64
+"""Bytes; torch's own tensors on a CPU begin at multiples of them."""
+
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
@@ -107,6 +110,7 @@ def load_network(
     elif placement == "streamed":
         cpu_offload(network, execution_device=device)
     else:
+        _align(network)
         cast(nn.Module, network).to(device)
     return network
 
@@ -127,6 +131,7 @@ def load_classifier(
     parameters = explained(source, lambda: _count_parameters(config))
     place(parameters, torch.float32, torch.device("cpu"), working_bytes(config, torch.float32, work))
     network = _read(source, config, torch.float32, may_lack="classifier.")
+    _align(network)
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
     cast(nn.Module, merged).to(device=device, dtype=dtype)  # rounded after merging, not before
     return merged
@@ -154,6 +159,17 @@ def _read(
             'model class, such as "architectures": ["BertForSequenceClassification"].'
         )
     return network
+
+
+def _align(network: PreTrainedModel) -> None:
+    """Copy the weights that begin where no tensor made by torch would begin, one by one.
+
+    A weight that is mapped from a file begins at any address, and some CPUs add up in another order there: the same model
+    would answer differently in the last bits when it is loaded than when it is copied.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def _is_of_a_head(name: str) -> bool:

@@ -29,6 +29,8 @@ torch.set_num_threads(int(threads))
 trust = trust == "yes"
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
 model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust).eval()
+for parameter in model.parameters():  # mapped from a file they begin anywhere, where some CPUs add up in another order
+    parameter.data = parameter.data.clone()
 with torch.no_grad():
     logits = model(**tokenizer("The old bridge was rebuilt in 1904.", return_tensors="pt"))[0]
 save_file({"logits": logits.contiguous()}, answer)
