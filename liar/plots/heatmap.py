@@ -219,7 +219,8 @@ def _unit(view: HeatmapView) -> str:
 
 
 def _error_ticks(low: float, high: float) -> dict[float, str]:
-    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if low + 0.45 < log10(tick) <= high}
+    first = low + 0.2 * (high - low)  # on a narrow page the label of the low end is as wide as that
+    ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if first < log10(tick) <= high}
     return {low: f"≤ {10**low:.2g}", **ticks}
 
 
