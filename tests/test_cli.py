@@ -150,7 +150,7 @@ def _saved(folder: Path) -> str:
     [
         (["--ratio", "1.5"], r"ratio must be a number from 0 to 0\.95"),
         (["--ratio", "nan"], r"ratio must be a number from 0 to 0\.95"),
-        (["--tokens", "0"], "tokens should be"),
+        (["--tokens", "0"], "tokens must be"),
         (["--device", "abacus"], "device"),
         (["--calibration", "/no/such/file.txt"], "/no/such/file.txt"),
         (["--evaluate", "perplexity", "--tokens", "500"], "erplexity"),

@@ -19,7 +19,7 @@ def test_the_bars_say_what_the_table_says(page: Page) -> None:
     said = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
     bars = [value for trace in json.loads(drawn(page, "#metrics"))["traces"] for value in trace["x"]]
     assert said == [f"{100 * value:.1f} %" for value in bars]
-    expect(rows.first).to_contain_text("1,200 texts")
+    expect(rows.first).to_contain_text("1,200 of 1,501 texts of at most 256 tokens")
     expect(rows.last).to_contain_text("reconstructed")
 
 

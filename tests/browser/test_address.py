@@ -31,13 +31,12 @@ def test_nonsense_is_one_sentence_on_a_valid_page(page: Page, link: str, words: 
     assert dialogs == [], "a script of the address ran"
 
 
-def test_an_unknown_model_says_what_is_missing_and_keeps_the_picture(page: Page) -> None:
-    opened(page)
-    verdict = page.locator("#verdict h2").inner_text()
+def test_an_unknown_model_says_what_is_missing_and_shows_nothing_of_another(page: Page) -> None:
     opened(page, "/?model=no/such-model&layout=full")
     expect(page.locator("#model input")).to_have_value("no/such-model")
     expect(page.locator("#status")).to_contain_text("Nothing is known of this model")
-    expect(page.locator("#verdict h2")).to_have_text(verdict)
+    expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
+    expect(page.locator("#heatmap .heatmaplayer .hm")).to_have_count(0)
 
 
 def test_a_link_fills_the_recipe(page: Page) -> None:
