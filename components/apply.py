@@ -56,7 +56,7 @@ class Apply:
         self.explorer = explorer
         self.button.click(self.apply, self.recipe.inputs, self.line, trigger_mode="once", **HEARD)
         self.status.select(self.again, self.recipe.inputs, self.line, trigger_mode="once", **HEARD)
-        self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
+        self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **QUIET)
         self.there.change(self.show, [self.there, *explorer.seen], explorer.outputs, **HEARD)
 
     @property
@@ -113,10 +113,11 @@ class Apply:
         yield from self._watch(job, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed; the watcher tells when the step at work has ended."""
+        """Stop was pressed. The line is the watcher's alone: its last words may reach the page before this answer."""
         job = self.studio.jobs.get(id)
-        goes_on = job is not None and self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
+        if job is not None:
+            self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False)}
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed, or loaded anew."""

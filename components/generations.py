@@ -139,7 +139,7 @@ class GenerationsPanel:
             trigger_mode="once",
             **HEARD,
         )
-        self.stop.click(self.end, self.job, [self.stop, self.status], **QUIET)
+        self.stop.click(self.end, self.job, self.stop, **QUIET)
         self.bus.shown.change(
             self.leave,
             [self.job, self.prompt, self.presets[0]],
@@ -176,10 +176,11 @@ class GenerationsPanel:
         yield from self._watch(job, prompt, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed; what was said so far stays."""
+        """Stop was pressed; what was said so far stays. The line is the watcher's alone, as its last words may come first."""
         job = self.studio.jobs.get(id)
-        goes_on = job is not None and self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
+        if job is not None:
+            self.studio.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False)}
 
     def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""

@@ -144,8 +144,8 @@ class JobQueue:
                 return
             self._pause(job, snapshot, poll, parts_wait)
 
-    def stop(self, job: Job, session: str) -> bool:
-        """``session`` no longer wants ``job``; with nobody left to want it, it is stopped. Whether it goes on all the same.
+    def stop(self, job: Job, session: str) -> None:
+        """``session`` no longer wants ``job``; with nobody left to want it, it is stopped.
 
         A waiting job is stopped at once. A running one ends at its next yield: its generator is closed in the worker, and
         what it has handed out stays in ``partial``.
@@ -156,7 +156,6 @@ class JobQueue:
                 if job.owners <= job.left and job.ended is None:
                     self._abandon(job)
                 self._say(job)
-            return job.ended is None and not job.stopping
 
     def leave(self, session: str) -> None:
         """The page of ``session`` was closed or loaded anew: its jobs go on, and whoever comes back to one may stop it."""

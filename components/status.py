@@ -49,11 +49,6 @@ def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
     return note({"left": GOES_ON, "stopped": stopped}.get(snapshot.state, done))
 
 
-def stopping(goes_on: bool) -> str:
-    """The status line of a visitor who has just pressed Stop."""
-    return note(GOES_ON) if goes_on else running("Stopping after this step…")
-
-
 GOES_ON = "Stopped for you; another visitor wants the same, so the job itself goes on."
 
 

@@ -54,7 +54,7 @@ class Work:
         return [self.button, self.stop, self.status, self.job, self.remembered]
 
     def wire(self) -> None:
-        self.stop.click(self.end, self.job, [self.stop, self.status], trigger_mode="once", **QUIET)
+        self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **QUIET)
 
     def key_of(self, key: str) -> str:
         """The key under which the queue knows the job about ``key``."""
@@ -99,10 +99,11 @@ class Work:
         return [item for item in self.jobs.snapshot(job).partial if isinstance(item, RunResult)] if job else []
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed; the watcher tells when the step at work has ended."""
+        """Stop was pressed. The line is the watcher's alone: its last words may reach the page before this answer."""
         job = self.jobs.get(id)
-        goes_on = job is not None and self.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False), self.status: status.stopping(goes_on)}
+        if job is not None:
+            self.jobs.stop(job, str(request.session_hash))
+        return {self.stop: gr.update(interactive=False)}
 
     def busy(self, words: str) -> Updates:
         return {

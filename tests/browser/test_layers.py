@@ -133,6 +133,8 @@ def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
 def by_hand(page: Page) -> None:
     page.get_by_role("button", name="Decide by hand").click()
     expect(page.get_by_label("Units to keep")).to_be_visible()
+    # The fields are those of the site once its ratio is not that of the whole recipe any more; what is typed then stays.
+    expect(page.locator("#site-edits input[type=number]")).not_to_have_value("0.5")
 
 
 def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None:

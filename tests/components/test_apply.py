@@ -227,9 +227,10 @@ def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeli
     steps = applied(page, visitor, "Measuring perplexity")
     assert visitor.sees(page.layers.table) != forecasts
     visitor.does(page.apply.stop, "click")
-    assert "Stopping" in visitor.sees(page.line)
     list(steps)
     assert "Stopped." in visitor.sees(page.line)
+    visitor.does(page.apply.stop, "click")
+    assert "Stopped." in visitor.sees(page.line), "an answer to Stop that comes late takes nothing back"
     assert is_idle(page, visitor)
     assert visitor.sees(page.layers.table) == forecasts
     assert page.studio.store.runs() == []
