@@ -1,7 +1,7 @@
 """How true the time left is that a run shows: five runs of different models, replayed second by second.
 
 At every step of a run that says how long the rest takes, that is compared with how long the rest took. From 20 % of the run
-on neither may be twice the other; below two seconds nobody waits, so both count as two there.
+on neither may be twice the other; both count as two seconds where they are less.
 
     python benchmarks/estimates.py                       does the runs, prints the worst factor of each, exits 1 above 2
     python benchmarks/estimates.py --record FOLDER       keeps their timelines as well, which the tests replay

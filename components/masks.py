@@ -191,7 +191,7 @@ class MaskTable:
                     continue
                 new = {"cells": [step]} if isinstance(step, MaskCell) else {"cells": [], "dense": step.evaluation}
                 table = table.model_copy(update=new).beside(table)
-                with suppress(StorageError):  # said at the end, to whoever watches
+                with suppress(StorageError):  # the status line says so at the end
                     self.tables.save(table)
                 yield table
 

@@ -27,7 +27,7 @@ MOST_CHANGES = 12
 
 
 def groups_of(change: Change) -> list[ChangeGroup]:
-    """The groups that a changed item is in: often two, and none where every variant is wrong in its own way."""
+    """The groups that a changed item is in: often two; none if every variant is wrong in its own way."""
     if not change.answers.keys() >= set(VARIANTS):
         return []
     return _groups(*(change.answers[variant] == change.label for variant in VARIANTS))
@@ -43,7 +43,7 @@ def _groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]
 
 
 def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
-    """Items of a group among all that were measured; None where the single answers are not known."""
+    """Items of a group among all that were measured; None if the single answers are not known."""
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
         return shown

@@ -28,7 +28,7 @@ class Difference:
     """One metric of two models: ``change`` is the second value less the first one.
 
     ``stderr`` is the standard error of the change. Where both were measured on the same items it is ``paired``, taken from the
-    differences item by item; it is None where one evaluation lacks its single answers, since nobody knows then whether the
+    differences item by item; it is None if one evaluation lacks its single answers, since it is then not known whether the
     items were the same. ``ratio`` is the second perplexity over the first one, with the ``ratio_stderr`` of the same pairs.
     """
 
@@ -69,7 +69,7 @@ def is_chance(a: Evaluation, b: Evaluation) -> bool:
 
 
 def right_answers(evaluation: Evaluation) -> list[bool] | None:
-    """Whether the answer to each text was right; None where the single answers are not known."""
+    """Whether the answer to each text was right; None if the single answers are not known."""
     if evaluation.items is None or evaluation.items.right is None:
         return None
     return [bit == "1" for bit in f"{int(evaluation.items.right, 16):0{evaluation.n}b}"]

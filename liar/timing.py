@@ -100,7 +100,7 @@ class Pace:
                 yield self.at(part, stage, *pieces, f"{message}, {done} of {total}", fraction=done / total)
 
     def within(self, part: str, events: Generator[E, None, T]) -> Generator[E, None, T]:
-        """Events of a job that is a ``part`` of this one, their progress told of the whole; its value is passed on."""
+        """Events of a job that is a ``part`` of this one, with progress of the whole; its value is passed on."""
         while True:
             try:
                 event = next(events)

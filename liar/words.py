@@ -164,7 +164,7 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
 def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
     """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
 
-    None where the dense model was not measured, or its metric is zero.
+    None if the dense model was not measured, or its metric is zero.
     """
     dense = _values(result, evaluation.task).get("dense")
     if dense is None or not dense.value:

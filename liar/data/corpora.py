@@ -184,7 +184,7 @@ def _texts_of(
 def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
     """Classes of the model for all samples (samples,), numbers for a regression.
 
-    None where one has none, and where they can be read as names and as numbers of classes.
+    None if one has none, or if they can be read as names and as numbers of classes.
     """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
         numbers = [_number(sample.label) for sample in samples]

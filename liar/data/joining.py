@@ -32,7 +32,7 @@ class Joining:
 
     @property
     def between(self) -> str | None:
-        """The text between two texts; None where a token stands there."""
+        """The text between two texts; None if it is a token."""
         return _BETWEEN.get(self.separator)
 
 
