@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from liar.allocation import nearest_removed
-from liar.errors import StorageError
-from liar.files import ASSETS, write_atomically
+from liar.files import ASSETS, keep_in
 from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
@@ -326,15 +325,7 @@ class AtlasStore:
         """Keep ``atlas``; raises :class:`StorageError`, and then it is at hand only as long as it stays in memory."""
         with self._lock:
             self._remember(atlas)
-        target = self.folder / f"{atlas.facts.key.digest}.npz"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder {self.folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
-            ) from error
-        write_atomically(target, atlas.to_bytes())
-        return target
+        return keep_in(self.folder, f"{atlas.facts.key.digest}.npz", atlas.to_bytes())
 
     def _load(self, key: AtlasKey) -> Atlas | None:
         found = (_read(folder / f"{key.digest}.npz") for folder in (self.folder, self.shipped))

@@ -105,3 +105,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise StorageError(
             f"{path} could not be written ({reason}); make room there or choose another place."
         ) from error
+
+
+def keep_in(folder: Path, name: str, content: str | bytes) -> Path:
+    """Write ``content`` as ``name`` into a ``folder`` of kept results, which is made if it is not there.
+
+    Raises :class:`StorageError` and leaves nothing half written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
+        ) from error
+    write_atomically(folder / name, content)
+    return folder / name

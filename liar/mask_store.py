@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from liar.errors import StorageError
-from liar.files import write_atomically
+from liar.files import keep_in
 from liar.results import MaskTable
 from liar.spec import PruneSpec
 
@@ -32,15 +31,7 @@ class MaskTableStore:
 
     def save(self, table: MaskTable) -> Path:
         """Keep ``table`` in place of an older one; raises :class:`StorageError`."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder {self.folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
-            ) from error
-        target = self.folder / f"{spec_of_table(table.spec).key}.json"
-        write_atomically(target, table.model_dump_json())
-        return target
+        return keep_in(self.folder, f"{spec_of_table(table.spec).key}.json", table.model_dump_json())
 
     def find(self, spec: PruneSpec) -> MaskTable | None:
         """The table of a recipe, else None. One that names its model's own task has the table of one that names none."""

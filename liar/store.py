@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
-from liar.files import ASSETS, write_atomically
+from liar.files import ASSETS, keep_in
 from liar.models.demo import cache_folder
 from liar.results import Evaluation, ModelInfo, RunResult, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
@@ -67,15 +67,7 @@ class RunStore:
 
     def save(self, result: RunResult) -> Path:
         """Keep ``result`` under its spec's key, in place of an older one; raises :class:`StorageError`."""
-        target = self.folder / f"{result.spec.key}.json"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder {self.folder} cannot be made ({error.strerror}); set LIAR_RUNS to another folder."
-            ) from error
-        write_atomically(target, result.model_dump_json())
-        return target
+        return keep_in(self.folder, f"{result.spec.key}.json", result.model_dump_json())
 
     def load(self, key: str) -> RunResult | None:
         """The run with this key, else None. What is no key names no file."""
