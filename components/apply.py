@@ -17,6 +17,7 @@ from components.rate import client_of
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.work import pruning
+from liar.compare import differing
 from liar.errors import LiarError
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -26,6 +27,9 @@ There = tuple[str, str]
 """The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet; or the key of a "stored" run."""
 
 NOTHING: There = ("", "")
+
+_SAME_WORK = {"ratio", "reconstruction", "calibration", "separator", "seed", "edits", "evaluate"}
+"""Choices that hardly change how long a run takes."""
 
 # The offer lives in the line itself, so that whatever is said next takes it away.
 _AGAIN = """
@@ -77,13 +81,13 @@ class Apply:
         """
         try:
             spec = self.recipe.read(base, *values)
-            stored = self.studio.store.find(spec) is not None
+            stored = self.studio.store.find(spec)
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        if stored:
+        if stored is not None:
             yield self._idle(status.running("Drawing the run…"))
-            yield {self.status: gr.skip(), self.there: (spec.key, "stored")}
+            yield {self.status: gr.skip(), self.there: (stored.spec.key, "stored")}
         else:
             yield from self.again(base, request, *values)
 
@@ -135,10 +139,9 @@ class Apply:
         job = self.studio.jobs.get(id)
         if job is None:
             return self.explorer.look(view, shown, spec)
-        snapshot = self.studio.jobs.snapshot(job)
         if what == "run":
-            return self._finish(snapshot.result, view, spec)
-        return self.explorer.pruned(snapshot.partial[-1], view, spec)
+            return self._finish(self.studio.jobs.snapshot(job).result, view, spec)
+        return self.explorer.look(view, shown, spec)
 
     # -- the job ------------------------------------------------------------------------------------------------
 
@@ -162,9 +165,11 @@ class Apply:
             yield self._idle(status.end(snapshot, done="", stopped="Stopped. What was shown before is still here."))
 
     def _expected(self, spec: PruneSpec) -> float | None:
-        """Seconds that a stored run of the same kind took."""
+        """Seconds that the last run of this model took here, if it read, spread and measured as much."""
         found = self.studio.store.like(spec)
-        return sum(found.timings.values()) if found else None
+        if found is None or found.saved is None:  # a shipped run was done on another machine
+            return None
+        return sum(found.timings.values()) if set(differing([found.spec, spec])) <= _SAME_WORK else None
 
     def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """A run that is measured already, with an offer to do it once more."""
@@ -177,7 +182,7 @@ class Apply:
         updates = self.explorer.show_run(result, view, spec)
         updates[self.status] = status.note("Done. The address of this page now holds this run.")
         if (
-            self.studio.store.find(result.spec) != result
+            self.studio.store.load(result.spec.key) != result
         ):  # the worker could not store it, or not in place of an older one
             try:
                 self.studio.store.save(result)

@@ -129,6 +129,7 @@ class Explorer:
         ``shown`` is the key of the run that they show now.
         """
         known = what_is_known(self.studio, spec)
+        spec = known.spec
         updates: Updates = {
             self.bus.spec: spec,
             self.recipe.base: spec,
@@ -144,14 +145,6 @@ class Explorer:
             shown = spec.key
         return updates | self._picture(known, view, shown)
 
-    def pruned(self, run: RunResult, view: View, spec: PruneSpec) -> Updates:
-        """The measured sites of a run whose metrics are still to come, unless the visitor has turned to another recipe."""
-        if run.spec.key != spec.key:
-            return {self.line: gr.skip()}
-        known = what_is_known(self.studio, spec)
-        drawn = self.layers.draw(run, view, known.atlas, "Measured", spec)
-        return {**drawn, **self.verdict.measuring(spec)} if known.missing else drawn
-
     def _picture(self, known: Known, view: View, shown: str) -> Updates:
         """Verdict, heatmap, inspector, and in every panel of a run a word where that is not the run of this recipe.
 
@@ -160,7 +153,9 @@ class Explorer:
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = self.verdict.show(known)
-        updates |= {provenance.line: provenance.say(known.spec, run) for provenance in self.provenances}
+        updates |= {provenance.line: provenance.say(known.spec, shown, run) for provenance in self.provenances}
+        if known.pruned is not None:
+            return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
         if known.expected is not None:
             return updates | self.layers.draw(known.expected, view, known.atlas, "Predicted", known.spec)
         if run is None:

@@ -10,7 +10,6 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from statistics import median
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any
@@ -246,23 +245,16 @@ class JobQueue:
         return sum(known) if len(known) == len(jobs) else None
 
     def _seconds_left(self, job: Job) -> float | None:
-        """What it says itself of all that is left; before it can, what its owner expects, else the usual time of its kind.
+        """What it says itself of all that is left; before it can, what its owner expects.
 
-        None when nothing is known, and when the job takes longer than was known.
+        None if nothing is known, and if the job takes longer than was known.
         """
-        event, now = job.event, monotonic()
-        if event is not None and event.share is not None and event.seconds_left is not None:
-            return max(event.seconds_left - (now - job.event_time), 0.0) or None
-        whole = job.expected_seconds
-        if whole is None:
-            times = [ended.seconds for ended in self._ended if ended.kind == job.kind and ended.state == "done"]
-            whole = median(times) if times else None
-        if whole is None:
+        event = job.event
+        if event is not None and event.seconds_left is not None:
+            return max(event.seconds_left - (monotonic() - job.event_time), 0.0) or None
+        if job.expected_seconds is None:
             return None
-        left = whole - job.seconds
-        if event is not None and event.seconds_left is not None:  # of its step
-            left = max(left, event.seconds_left - (now - job.event_time))
-        return left if left > 0 else None
+        return max(job.expected_seconds - job.seconds, 0.0) or None
 
     # -- the worker ---------------------------------------------------------------------------------------------
 

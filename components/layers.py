@@ -23,7 +23,7 @@ from liar.reading import compares, error_words, errors_of, stands_out
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.view import DIFFERENCES, View
-from liar.words import Outcome, recipe
+from liar.words import SiteOutcome, recipe
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -128,7 +128,7 @@ class LayersPanel:
 
     def draw(
         self,
-        outcome: Outcome,
+        outcome: SiteOutcome,
         view: View,
         atlas: Atlas | None,
         origin: Origin,

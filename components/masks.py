@@ -18,10 +18,12 @@ from components.browser import DOWNLOAD
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.work import Work, loaded_for, measured
+from liar.compare import differing
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.export import as_json, file_stem, mask_table_csv
 from liar.files import write_atomically
+from liar.labels import choice
 from liar.mask_store import MaskTableStore, spec_of_table
 from liar.plots import mask_heatmap
 from liar.results import Evaluation, MaskCell
@@ -83,9 +85,10 @@ class MaskTable:
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
-        self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
-        self.work.wire()
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
+        made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
+        made.then(self.turn, seen, self.picture, **QUIET)
+        self.work.wire()
         gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **QUIET)
         for name, button in self.buttons.items():
             made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **QUIET)
@@ -113,6 +116,13 @@ class MaskTable:
         if table is not None:
             return self._draw(table)
         return self._nothing() if drawn else {self.drawn: gr.skip()}
+
+    def turn(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+        """The job has ended: the visitor may have turned to another recipe meanwhile, whose table then takes its place."""
+        asked = [spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))] if spec else []
+        if drawn in [named.key for named in asked]:
+            return {self.drawn: gr.skip()}
+        return self.look(view, spec, id, drawn)
 
     def file_of(self, ending: Format, key: str) -> Updates:
         """The table on the page as a file of this format, or one sentence about why there is none."""
@@ -239,13 +249,20 @@ class MaskTable:
         }
 
 
+_NAMED = ("model", "ratio", "targets", "allocation", "evaluate")
+"""Choices that the words of a table give in any case; what was evaluated stands with its figure."""
+
+
 def _place(cell: MaskCell) -> tuple[int, int]:
     return CRITERIA.index(cell.criterion), RECONSTRUCTIONS.index(cell.reconstruction)
 
 
 def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
-    begun = f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation"
+    more = [choice(spec, name) for name in differing([spec, PruneSpec()]) if name not in _NAMED]
+    begun = ", ".join(
+        [f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation", *more]
+    )
     if dense is None:
         return f"{begun}."
     value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)

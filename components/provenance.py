@@ -21,25 +21,25 @@ def pill(origin: Origin) -> str:
     return f'<span class="kind {origin.lower()}">{origin}</span>'
 
 
-def of_another(shown: PruneSpec) -> str:
-    """A note inside a panel that still shows the run of another recipe than the chosen one."""
-    return (
-        f'<p class="stale">Still the run of another recipe ({escape(recipe(shown).rstrip("."))}). '
-        "Press “Apply” to measure the chosen one.</p>"
-    )
+def of_another(shown: PruneSpec | None) -> str:
+    """A note inside a panel that still shows the run of another recipe than the chosen one; None if that run is deleted."""
+    which = recipe(shown).rstrip(".") if shown else "its run is not kept here any more"
+    return f'<p class="stale">Still the run of another recipe ({escape(which)}). Press “Apply” to measure the chosen one.</p>'
 
 
 class Provenance:
     """A line at the head of a panel whose figures change only with a run; empty while they are of the chosen recipe."""
 
     def __init__(self, run: RunResult | None) -> None:
-        self.line = gr.HTML(self.say(run.spec, run) if run else "", elem_classes=["provenance"])
+        self.line = gr.HTML(self.say(run.spec, run.spec.key, run) if run else "", elem_classes=["provenance"])
 
     @staticmethod
-    def say(chosen: PruneSpec, shown: RunResult | None) -> str:
-        """``shown`` is the run in the panel, ``chosen`` the recipe on screen."""
-        if shown is None:
+    def say(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
+        """``shown`` is the key of the run in the panel, "" if there is none; ``run`` is that run, None if it is deleted;
+        ``chosen`` is the recipe on screen.
+        """
+        if not shown:
             return ""
-        stale = shown.spec.key != chosen.key
-        keys = f'data-recipe="{shown.spec.key}"' + (f' data-chosen="{chosen.key}"' if stale else "")
-        return f"<div {keys}>{of_another(shown.spec) if stale else ''}</div>"
+        stale = shown != chosen.key
+        keys = f'data-recipe="{shown}"' + (f' data-chosen="{chosen.key}"' if stale else "")
+        return f"<div {keys}>{of_another(run.spec if run else None) if stale else ''}</div>"

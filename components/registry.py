@@ -12,9 +12,11 @@ import psutil
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.catalog import LoadedModel
+    from liar.models.memory import Work
     from liar.variants import Variants
 
-Load = Callable[[str, str, str], "LoadedModel"]
+Load = Callable[..., "LoadedModel"]
+"""Of model, device, dtype and, if it is known, the work that will be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,15 @@ class ModelRegistry:
         self._lock = Lock()
         self._loading = Lock()
 
-    def get(self, model: str, device: str, dtype: str) -> LoadedModel:
-        """The model, loaded now or before; raises what loading raises."""
+    def get(self, model: str, device: str, dtype: str, work: Work | None = None) -> LoadedModel:
+        """The model, loaded now or before; raises what loading for this ``work`` raises."""
         key = (model, device, dtype)
         if (found := self._find(key)) is not None and found.loaded is not None:
             return found.loaded
         with self._loading:  # one at a time; what is in memory already does not wait for it
             if (found := self._find(key)) is not None and found.loaded is not None:
                 return found.loaded
-            loaded = self._load(model, device, dtype)
+            loaded = self._load(model, device, dtype, *([work] if work else []))
             self._keep(key, _Entry(loaded=loaded))
             return loaded
 
@@ -96,7 +98,7 @@ class ModelRegistry:
         return weights + sum(variants.bytes for variants in pruned)
 
 
-def _load(model: str, device: str, dtype: str) -> LoadedModel:
+def _load(model: str, device: str, dtype: str, work: Work | None = None) -> LoadedModel:
     from liar.models.catalog import load_model  # torch takes seconds to load
 
-    return load_model(model, device, dtype)
+    return load_model(model, device, dtype, work=work)

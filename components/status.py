@@ -39,7 +39,7 @@ def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
         return running(f"{title}: {before} before yours.{left}" if snapshot.place else f"{title} begins.{left}")
     if snapshot.event is None:
         return running(f"{title}, {snapshot.seconds:.0f} s so far.{left}")
-    return running(f"{_step(snapshot.event, pieces)}.{left or _of_step(snapshot.event)}", snapshot.share)
+    return running(f"{_step(snapshot.event, pieces)}.{left}", snapshot.share)
 
 
 def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
@@ -56,10 +56,3 @@ def _step(event: Progress, pieces: str) -> str:
     if pieces:
         return f"{event.done} of {event.total} {pieces} done. {event.message}"
     return f"{event.message}, {event.done} of {event.total}" if event.total > 1 else event.message
-
-
-def _of_step(event: Progress) -> str:
-    """What is left where nothing is known of the whole job."""
-    if event.share is not None or not event.seconds_left:
-        return ""
-    return f" {duration(event.seconds_left).capitalize()} left in this step."

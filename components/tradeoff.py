@@ -20,7 +20,7 @@ from liar.compare import differing
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.plots import pareto_figure, ratio_figure
-from liar.plots.tradeoff import COSTS, Cost, tasks_of
+from liar.plots.tradeoff import COSTS, Cost, on_the_same_items, tasks_of
 from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, Task
 from liar.view import View
@@ -294,11 +294,20 @@ class _Drawn:
         self.tasks = tasks_of(runs)
         self.task = task if task in self.tasks else next(iter(self.tasks), None)
         chosen = self.task or "perplexity"
-        self.ratio = ratio_figure(runs, chosen, selected=shown)
-        self.pareto = pareto_figure(runs, chosen, cost, selected=shown)
+        drawn = on_the_same_items(runs, chosen, shown)
+        others = sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn)
+        self.ratio = ratio_figure(drawn, chosen, selected=shown)
+        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
         ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
         self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
-        self.sentence = f"<p>{escape(sentence)}</p>"
+        self.sentence = f"<p>{escape(sentence)}{_measured_otherwise(others, chosen)}</p>"
+
+
+def _measured_otherwise(number: int, task: Task) -> str:
+    if not number:
+        return ""
+    are = "is" if number == 1 else "are"
+    return f" {_runs(number)} of them measured {task} on other texts or lengths and {are} in the table alone."
 
 
 _NO_RUN = "No run of this model is stored yet: choose the ratios above and start."

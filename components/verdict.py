@@ -15,7 +15,7 @@ from components.panel import Updates
 from components.provenance import Origin, pill
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.words import Outcome, outlook, parameters, recipe, rounding, verdict
+from liar.words import Outcome, measured_on, outlook, parameters, recipe, rounding, verdict
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -48,31 +48,31 @@ class VerdictPanel:
             return {self.text: _measured(known.run)}
         if known.expected is not None:
             return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [])}
-        return {self.text: _unknown(known.spec, known.missing)}
-
-    def measuring(self, spec: PruneSpec) -> Updates:
-        """Between the sites of a run and its metrics, where no forecast stands here."""
-        words = f"<h2>Pruned and repaired; its metrics are being measured.</h2><p>{escape(recipe(spec))}</p>"
-        return {self.text: _of(spec, words)}
+        return {self.text: _measuring(known.spec) if known.pruned else _unknown(known.spec, known.missing)}
 
 
 def _measured(result: RunResult | None) -> str:
     if result is None:
         return "<h2>No run is stored yet: choose a model and press “Apply”.</h2>"
-    return _markup("Measured", verdict(result), result, result.warnings)
+    return _markup("Measured", verdict(result), result, result.warnings, measured_on(result) or "")
+
+
+def _measuring(spec: PruneSpec) -> str:
+    """Between the sites of a run and its metrics, if there is no forecast."""
+    return _of(spec, f"<h2>Pruned and repaired; its metrics are being measured.</h2><p>{escape(recipe(spec))}</p>")
 
 
 def _unknown(spec: PruneSpec, why: str) -> str:
     return _of(spec, f"<h2>Nothing is known of this recipe yet.</h2><p>{escape(recipe(spec))}</p><p>{escape(why)}</p>")
 
 
-def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str]) -> str:
+def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "") -> str:
     cost = rounding(outcome)
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return _of(
         outcome.spec,
         f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>"
-        f"<p>{escape(parameters(outcome))}</p><p>{escape(recipe(outcome.spec))}</p>"
+        f"<p>{escape(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
         f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}",
     )
 

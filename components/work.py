@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gradio as gr
@@ -13,6 +12,7 @@ from gradio.blocks import Block
 from components import status
 from components.job import Job, Snapshot
 from components.jobs import JobQueue
+from components.known import Pruned
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
 from components.rate import client_of
@@ -24,6 +24,7 @@ from liar.spec import PruneSpec
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.models.catalog import LoadedModel
+    from liar.models.memory import Work as ModelWork
     from liar.plan import Shape
     from liar.variants import Variants
 
@@ -120,23 +121,20 @@ class Work:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """Handed out when the last site is done: the heatmap need not wait for the metrics."""
+def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
+    """In the worker: the run with everything that the page shows of it. Its result is stored even if nobody watches.
 
-    spec: PruneSpec
-    sites: list[SiteReport]
-
-
-def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
-    """In the worker: the run with everything that the page shows of it. Its result is stored even if nobody watches."""
+    The measured sites are handed out, as those of the recipe that was ``asked`` for, when the last one is done: the heatmap
+    need not wait for the metrics.
+    """
     # Both load torch, which takes seconds; a page that only explores does without.
+    from liar.models.memory import Work as ModelWork
     from liar.models.offload import is_offloaded
     from liar.pipeline import stream
 
-    yield Progress("load", 0, 1, f"Loading {spec.model}")
-    loaded = loaded_for(studio, spec)
-    spec = measured(spec, loaded)
+    yield Progress("load", 0, 1, f"Loading {asked.model}")
+    loaded = loaded_for(studio, asked, ModelWork.of(asked))
+    spec = measured(asked, loaded)
     prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
     earlier = studio.store.like(spec)
@@ -150,7 +148,7 @@ def pruning(studio: Studio, spec: PruneSpec) -> Iterator[Event | Pruned]:
         if isinstance(event, SiteDone):
             reports.append(event.report)
             if event.done == event.total:
-                yield Pruned(spec, reports)
+                yield Pruned(asked, reports)
 
 
 def stored(studio: Studio, key: str) -> RunResult:
@@ -208,10 +206,10 @@ def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     return [prompt for prompt in presets if fits(loaded, prompt)]
 
 
-def loaded_for(studio: Studio, spec: PruneSpec) -> LoadedModel:
+def loaded_for(studio: Studio, spec: PruneSpec, work: ModelWork | None = None) -> LoadedModel:
     """The model of ``spec``. Every load goes through here, so that none is of a recipe that the profile refuses."""
     studio.profile.check(spec)
-    return studio.registry.get(spec.model, spec.device, spec.dtype)
+    return studio.registry.get(spec.model, spec.device, spec.dtype, work)
 
 
 def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:

@@ -18,8 +18,8 @@ Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"
 class Progress:
     """``done`` of ``total`` steps of a stage, and how far the whole job is, once some of it has been timed.
 
-    ``share`` of the job (0..1, never falling) is behind, ``seconds_left`` are an estimate of the rest. Without a share nothing
-    is known of the whole, and ``seconds_left`` is that of the step. ``part`` is the piece of the job's plan that is at work.
+    ``share`` of the job (0..1, never falling) is behind, ``seconds_left`` are an estimate of the rest; both None before that.
+    ``part`` is the piece of the job's plan that is at work.
     """
 
     stage: Stage

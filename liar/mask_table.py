@@ -7,6 +7,7 @@ between two steps stops it; what it handed out before stays good.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -16,9 +17,10 @@ from liar.calibration import Calibration
 from liar.edits import merge
 from liar.environment import readable_failures
 from liar.errors import InsufficientMemoryError
-from liar.evaluate import Steps, evaluate_steps
+from liar.evaluate import Steps, check_evaluations, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.models.catalog import LoadedModel
+from liar.models.memory import Work
 from liar.pipeline import chosen_bundles, working_copy
 from liar.plan import Amounts, Shape, table_parts
 from liar.reconstruct import reconstruct_all, relative_errors
@@ -46,6 +48,7 @@ def mask_table_steps(
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
+        check_evaluations(loaded, spec)
         norm_aware = spec.allocation == "error-curve"
         if not fits(loaded, sites, norm_aware=norm_aware):
             raise InsufficientMemoryError(
@@ -62,7 +65,7 @@ def mask_table_steps(
             evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
             yield Evaluated(evaluation)
         for row in specs:
-            working = working_copy(loaded)
+            working = working_copy(loaded, replace(Work.of(spec), gradients=False))
             repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():

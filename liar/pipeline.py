@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,11 +18,11 @@ from liar.allocation import Candidate, allocate, check_choices, edited_scores, s
 from liar.calibration import Calibration, candidate_of
 from liar.criteria import Evidence, kept_bundles, score, units_of
 from liar.data.corpora import text_of
-from liar.data.packing import check_length, evaluation_length
+from liar.data.packing import check_length
 from liar.edits import SiteEdit, merge
 from liar.environment import describe, is_same_machine, readable_failures
 from liar.errors import InvalidSpecError
-from liar.evaluate import check_task
+from liar.evaluate import check_evaluations
 from liar.evaluate.changes import Comparison
 from liar.events import (
     Calibrated,
@@ -45,7 +46,7 @@ from liar.moments import SiteMoments
 from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
-from liar.results import ROUNDED, Evaluation, RunResult, SiteReport, Totals, Unrounded, Variant
+from liar.results import ROUNDED, Evaluation, RunResult, Shared, SiteReport, Totals, Unrounded, Variant
 from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
@@ -149,12 +150,13 @@ class _Run:
         self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else self._copy(given)
+            loaded = self._load(Work.of(self.spec)) if given is None else given
+            self._check(loaded)
+            loaded = loaded if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
         blocks_before = parameter_count(self.adapter.layers)
-        self._check()
         yield Loaded(info)
 
         batches = [] if self._is_calibrated else self._batches()
@@ -181,7 +183,8 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
-            yield from self.measures.of_speed(loaded, given, self._load, self.pace)
+            again = partial(self._load, Work.of_evaluation())
+            yield from self.measures.of_speed(loaded, given, again, self.pace)
         yield Finished(
             RunResult(
                 spec=self.spec,
@@ -197,6 +200,7 @@ class _Run:
                 weight_bytes=self.measures.weight_bytes,
                 warnings=self.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
+                shared=self._shared,
                 environment=describe(loaded.model),
             ),
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
@@ -204,43 +208,40 @@ class _Run:
         )
 
     def _copy(self, given: LoadedModel) -> LoadedModel:
-        model, work = given.model, Work.of(self.spec)
-        if self.calibration is not None:
-            work = dataclasses.replace(work, gradients=False)
-        if not is_offloaded(model):
-            needed = bytes_in_memory(model) + working_bytes(model.config, model.dtype, work)
-            check_room(needed, execution_device(model))
-        return working_copy(given)
+        work = Work.of(self.spec)
+        return working_copy(given, work if self.calibration is None else dataclasses.replace(work, gradients=False))
 
-    def _load(self, work: Work | None = None) -> LoadedModel:
+    def _load(self, work: Work) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
     # -- before anything is touched -----------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, loaded: LoadedModel) -> None:
         """Everything that can be refused before the long work starts."""
-        head = self.loaded.head
+        head = loaded.head
         if self.spec.needs_gradients:
-            check_gradients(head, streamed=is_offloaded(self.loaded.model))
+            check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":
-            check_quantizable(self.loaded)
-        sites = self.adapter.sites(self.spec.targets)
+            check_quantizable(loaded)
+        sites = loaded.adapter.sites(self.spec.targets)
         check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
-        config, tokenizer = self.loaded.model.config, self.loaded.tokenizer
         if not self._is_calibrated:
-            check_length(self.spec.sequence_length, config, tokenizer)
-        for task in self.spec.evaluate:
-            check_task(self.loaded, task)
-            evaluation_length(self.spec.evaluate_length, config, tokenizer)
+            check_length(self.spec.sequence_length, loaded.model.config, loaded.tokenizer)
+        check_evaluations(loaded, self.spec)
         for prompt in self.measures.prompts:
-            check_prompt(self.loaded, prompt, self.measures.max_new_tokens)
+            check_prompt(loaded, prompt, self.measures.max_new_tokens)
 
     @property
     def _is_calibrated(self) -> bool:
         """Whether the calibration at hand holds all that this run would read from the text."""
         return self.calibration is not None and self.spec.schedule == "one-shot"
+
+    @property
+    def _shared(self) -> list[Shared]:
+        calibration: list[Shared] = ["calibration"] if self.calibration is not None else []
+        return [*calibration, "dense"] if self.measures.known else calibration
 
     def _batches(self) -> list[Batch]:
         with self.watch.stage("data"):
@@ -256,7 +257,7 @@ class _Run:
             shape,
             Amounts.of(self.spec, self.loaded, batches, prompts=prompts, new_tokens=new_tokens),
             calibrated=self.calibration is not None,
-            dense_known=bool(measures.known),
+            known=measures.known,
             dense_first=self.given is None,
             keeps=self._keeps(sites),
         )
@@ -421,9 +422,15 @@ def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})
 
 
-def working_copy(loaded: LoadedModel) -> LoadedModel:
-    """A model to prune in the place of ``loaded``; raises :class:`InvalidSpecError` for one that is streamed."""
+def working_copy(loaded: LoadedModel, work: Work) -> LoadedModel:
+    """A model to prune in the place of ``loaded``.
+
+    Raises :class:`InvalidSpecError` for one that is streamed, and :class:`InsufficientMemoryError` if there is no room for the
+    copy and for the ``work`` on it.
+    """
     if is_offloaded(loaded.model):
         raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
+    needed = bytes_in_memory(loaded.model) + working_bytes(loaded.model.config, loaded.model.dtype, work)
+    check_room(needed, execution_device(loaded.model))
     model = copy.deepcopy(loaded.model)
     return dataclasses.replace(loaded, model=model, adapter=adapt(model))

@@ -7,15 +7,18 @@ earlier run took here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from liar.data.batching import encode
+from liar.data.packing import evaluation_length
 from liar.data.tasks import LABELS, task_items
 from liar.evaluate.turns import BATCH, PROMPT_TOKENS, REPEATS
+from liar.generate import MAX_NEW_TOKENS
 from liar.gradients import SENSITIVITY_SHARE
-from liar.results import ROUNDED, VARIANTS, Variant
+from liar.results import DENSE, ROUNDED, VARIANTS, Measured, Variant
 from liar.spec import (
     CURVE_ALLOCATIONS,
     GRADIENT_CRITERIA,
@@ -111,9 +114,9 @@ class Amounts:
 
     tokens: int
     length: float
-    tasks: Mapping[str, tuple[float, float]]
+    tasks: Mapping[Task, tuple[float, float]]
     prompts: int = 0
-    new_tokens: int = 48
+    new_tokens: int = MAX_NEW_TOKENS
 
     @classmethod
     def of(
@@ -123,7 +126,7 @@ class Amounts:
         batches: Sequence[Batch] = (),
         *,
         prompts: int = 0,
-        new_tokens: int = 48,
+        new_tokens: int = MAX_NEW_TOKENS,
     ) -> Amounts:
         """Of a run of ``spec``; without ``batches`` the text is taken for what was asked for."""
         rows = sum(len(batch["input_ids"]) for batch in batches)
@@ -141,7 +144,7 @@ def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, f
     from liar.data.corpora import DEFAULT_WINDOWS
     from liar.evaluate.classification import DEFAULT_LIMIT
 
-    longest = spec.evaluate_length or 256
+    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
     if task not in LABELS:
         return (spec.evaluate_limit or DEFAULT_WINDOWS) * longest, longest
     items = task_items(task, "test")
@@ -222,17 +225,17 @@ def run_parts(
     amounts: Amounts,
     *,
     calibrated: bool = False,
-    dense_known: bool = False,
+    known: Collection[tuple[Task, Measured]] = (),
     dense_first: bool = False,
     keeps: bool = True,
 ) -> list[Part]:
     """The parts of a run, in its order, from where its text is at hand.
 
-    ``calibrated`` says that a calibration was handed over, ``dense_known`` that the dense model's evaluations were,
+    ``calibrated`` says that a calibration was handed over, ``known`` which evaluations of the dense model were,
     ``dense_first`` that the dense model is measured before anything is pruned, ``keeps`` that a one-shot run has room for the
     moments of all sites.
     """
-    dense = measure_parts(spec, shape, amounts, "dense", known=dense_known)
+    dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
     if spec.needs_gradients and not calibrated:
         masks, sensitivity = spec.criterion in GRADIENT_CRITERIA, spec.allocation == "loss-curve"
@@ -252,17 +255,19 @@ def run_parts(
 
 
 def measure_parts(
-    spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, *, known: bool = False
+    spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, known: Collection[tuple[Task, Measured]] = ()
 ) -> list[Part]:
-    """What is measured of a variant: its tasks, its answers, and the tasks and the speed of its int8 copy."""
+    """What is measured of a variant: its tasks but for the ``known`` ones, its answers, and the tasks and the speed of its
+    int8 copy.
+    """
     removed = 0.0 if variant == "dense" else removed_by(spec, shape)
-    parts = [] if known else _tasks(shape, amounts, variant, removed)
+    parts = _tasks(shape, amounts, variant, removed, known)
     if amounts.prompts:
         parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
     if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
         copy = ROUNDED[variant]
         parts.append(Part(f"{copy} rounding", _ROUNDING * 4 * shape.blocks / _BYTES, "quantize"))
-        parts += [] if known else _tasks(shape, amounts, copy, removed)
+        parts += _tasks(shape, amounts, copy, removed, known)
         parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
     return parts
 
@@ -295,7 +300,8 @@ def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, s
     """A calibration, where it is ``shared``, and the runs by their position."""
     runs: list[Part] = []
     for number, spec in enumerate(specs):
-        parts = run_parts(spec, shape, amounts, calibrated=shared, dense_known=number > 0)
+        known = set(product(amounts.tasks, DENSE)) if number else ()
+        parts = run_parts(spec, shape, amounts, calibrated=shared, known=known)
         runs.append(Part(str(number), sum(part.cost for part in parts), "run"))
     return [calibration_part(specs, shape, amounts), *runs] if shared else runs
 
@@ -345,10 +351,13 @@ def saving_parts(size: float, *, packed: bool) -> list[Part]:
     return [*parts, Part("pack", size / 0.5e9)] if packed else parts
 
 
-def _tasks(shape: Shape, amounts: Amounts, name: str, removed: float = 0.0) -> list[Part]:
+def _tasks(
+    shape: Shape, amounts: Amounts, name: str, removed: float = 0.0, known: Collection[tuple[str, str]] = ()
+) -> list[Part]:
     return [
         Part(f"{name} {task}", shape.forward(tokens, length, removed=removed), "evaluate")
         for task, (tokens, length) in amounts.tasks.items()
+        if (task, name) not in known
     ]
 
 

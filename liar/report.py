@@ -17,7 +17,7 @@ from liar.plots import error_heatmap, metric_bars
 from liar.plots.frame import VARIANT_COLOURS
 from liar.quantized_words import quantizations
 from liar.results import VARIANTS, Generation, RunResult, Variant
-from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
 from liar.speedup import speed_words
 from liar.words import (
     beside_dense,
@@ -107,7 +107,7 @@ def _said(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if value is None:
-        return "at most 256 tokens" if name == "evaluate_length" else "each task's default"
+        return f"at most {EVALUATION_LENGTH} tokens" if name == "evaluate_length" else "each task's default"
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
     return f"{value:,} tokens" if name in ("tokens", "sequence_length", "evaluate_length") else str(value)

@@ -6,6 +6,7 @@ Nothing is scored, spread, evaluated or asked, so this takes one pass over the c
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.models.catalog import LoadedModel
+from liar.models.memory import Work
 from liar.pipeline import working_copy
 from liar.reconstruct import reconstruct_all
 from liar.results import RunResult, SiteReport
@@ -37,7 +39,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
     """
     with readable_failures():
         spec = result.spec
-        working = working_copy(loaded)
+        working = working_copy(loaded, replace(Work.of(spec), gradients=False))
         sites = working.adapter.sites(spec.targets)
         masks = _masks(result.sites, sites)
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")

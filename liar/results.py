@@ -24,6 +24,10 @@ DENSE: tuple[Measured, ...] = ("dense", "dense-int8")
 """What pruning does not change."""
 
 
+Shared = Literal["calibration", "dense"]
+"""What runs of one model can share: a calibration, and evaluations of the dense model."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -218,7 +222,8 @@ class RunResult(StoredRun, _Record):
 
     ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that of the
     model it was made of; a run of an earlier version has none, and its ``speeds`` tell of no gain. ``weight_bytes`` is
-    what the weights of each measured variant take in memory, shared ones once.
+    what the weights of each measured variant take in memory, shared ones once. ``shared`` names what another run had computed
+    and this one was handed, so that its ``timings`` lack that.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -235,6 +240,7 @@ class RunResult(StoredRun, _Record):
     weight_bytes: dict[Measured, int] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}
+    shared: list[Shared] = []
     environment: dict[str, str] = {}
 
 
@@ -253,7 +259,7 @@ class MaskCell(_Record):
     n: int | None = None
 
 
-class MaskTable(_Record):
+class MaskTable(StoredRun, _Record):
     """Masks of some criteria under the repairs of some reconstructions, as far as they are computed.
 
     Of ``spec`` criterion, schedule and quantisation say nothing: a row has its own criterion, and every mask is of one

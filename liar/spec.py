@@ -36,6 +36,8 @@ CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluct
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95
+EVALUATION_LENGTH = 256
+"""Tokens of a sequence of an evaluation if the spec names no length and the model has positions for so many."""
 AUTO: Final = "auto"
 
 _LISTS = ("evaluate", "edits")
@@ -73,7 +75,7 @@ a line with what earlier runs did without it. Lists are empty and what may be No
 
 LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO})
 """The same for a link, which never changes either. Links are also written by hand, so they begin with the separator of the
-source; no run with another one has ever been shipped for a link to open.
+source: one without a separator, of before that could be chosen, opens its recipe as it is measured since then.
 """
 
 
@@ -83,7 +85,7 @@ class PruneSpec(BaseModel):
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` takes the text the model's task was
     trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` take the best available;
     ``evaluate_limit=None`` takes each task's default number of items (20 windows, or at most 1,200 texts) and
-    ``evaluate_length=None`` 256 tokens, or as many as a smaller model has positions for.
+    ``evaluate_length=None`` :data:`EVALUATION_LENGTH` tokens, or as many as a smaller model has positions for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from liar.errors import StorageError
 from liar.files import ASSETS, keep_in
 from liar.models.demo import cache_folder
-from liar.results import Evaluation, ModelInfo, RunResult, SpeedGain, StoredRun, Totals
+from liar.results import Evaluation, ModelInfo, RunResult, Shared, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class RunSummary(StoredRun, BaseModel):
     evaluations: list[Evaluation] = []
     gains: list[SpeedGain] = []
     timings: dict[str, float] = {}
+    shared: list[Shared] = []
     environment: dict[str, str] = {}
     saved: datetime | None = None
 
@@ -70,14 +71,20 @@ class RunStore:
         return keep_in(self.folder, f"{result.spec.key}.json", result.model_dump_json())
 
     def load(self, key: str) -> RunResult | None:
-        """The run with this key, else None. What is no key names no file."""
+        """The run with this key, else None. Anything that is not a key names no file."""
         if not _KEY.fullmatch(key):
             return None
         return next((run for path in self._files(f"{key}.json") if (run := _read(path)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:
-        """The run of this spec, else None."""
-        return self.load(spec.key)
+        """The run of this spec, else None. One that names no task is run on its model's own, which is known only once the
+        model is loaded: it has the newest run that differs from it in the task alone.
+        """
+        run = self.load(spec.key)
+        if run is not None or spec.evaluate:
+            return run
+        named = (other.spec for other in self.summaries() if other.spec.model_copy(update={"evaluate": ()}) == spec)
+        return next((run for other in named if (run := self.load(other.key))), None)
 
     def shipped_of(self, model: str) -> RunResult | None:
         """The run of ``model`` that came with the program, else None."""
@@ -107,11 +114,14 @@ class RunStore:
         return list(found.values())
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
-        """The newest run of the same model, device and dtype that says how long it took, of its targets and schedule if any."""
+        """The newest run of the same model, device and dtype that did all of its work and says how long it took, of its targets
+        and schedule if any.
+        """
         alike = [
             run
             for run in self.summaries()
             if run.timings
+            and not run.shared
             and (run.spec.model, run.spec.device, run.spec.dtype) == (spec.model, spec.device, spec.dtype)
         ]
         same = (run for run in alike if (run.spec.targets, run.spec.schedule) == (spec.targets, spec.schedule))

@@ -19,6 +19,7 @@ from liar.allocation import check_choices
 from liar.calibration import Calibration
 from liar.environment import readable_failures
 from liar.errors import InvalidSpecError
+from liar.evaluate import check_evaluations
 from liar.evaluate.changes import Comparison
 from liar.events import Finished, Progress
 from liar.models.catalog import LoadedModel
@@ -113,6 +114,7 @@ def sweep_steps(
         specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
+        check_evaluations(loaded, sweep.base)
         missing: list[PruneSpec] = []
         for spec in specs:
             if store is not None and (known := store.find(spec)) is not None:

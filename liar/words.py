@@ -29,13 +29,18 @@ _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "T
 _UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
-class Outcome(Protocol):
-    """What a finished run and a forecast have in common."""
+class SiteOutcome(Protocol):
+    """Measured or forecast sites of a recipe."""
 
     @property
     def spec(self) -> PruneSpec: ...
     @property
     def sites(self) -> Sequence[SiteReport]: ...
+
+
+class Outcome(SiteOutcome, Protocol):
+    """What a finished run and a forecast have in common."""
+
     @property
     def totals(self) -> Totals: ...
 
@@ -128,6 +133,12 @@ def measurement(result: RunResult, task: Task) -> str:
     first = next(item for item in result.evaluations if item.task == task)
     name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
     return f"{name}, {sample(first)}"
+
+
+def measured_on(result: RunResult) -> str | None:
+    """``Perplexity: 20 windows of 256 tokens with document tokens between texts.``; None if nothing was measured."""
+    words = [measurement(result, task).replace(", ", ": ", 1) for task in _tasks(result)]
+    return f"{'; '.join(words).capitalize()}." if words else None
 
 
 def sample(item: Evaluation) -> str:

@@ -130,7 +130,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     monkeypatch.setattr("liar.evaluate.held_out_windows", lambda *_, **__: (windows, source))
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
     monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
-    monkeypatch.setattr("torch.mps.driver_allocated_memory", lambda: 0)
+    monkeypatch.setattr("torch.mps.current_allocated_memory", lambda: 0)
     return PruneSpec(calibration=str(text), tokens=320, sequence_length=32, targets="both")
 
 

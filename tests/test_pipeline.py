@@ -246,6 +246,8 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     monkeypatch.setattr("liar.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
+    with pytest.raises(InvalidSpecError, match="no head for topic"):  # what the spec gets wrong is said before that
+        run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     monkeypatch.undo()
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
     run(spec(text, sequence_length=256, allocation="uniform"), model)
@@ -612,3 +614,21 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
     assert result.speeds == result.gains == []
+
+
+def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: LabelledText) -> None:
+    """The exact one and not that of its int8 copy: the run measures what is missing."""
+    chosen = spec(
+        text,
+        schedule="one-shot",
+        allocation="uniform",
+        criterion="fluctuation",
+        evaluate=("sentiment",),
+        quantize="int8",
+    )
+    model = tiny.classifier(("negative", "positive"))
+    whole = run(chosen, model)
+    known = [item for item in whole.evaluations if item.variant == "dense"]
+    partly = run(chosen, model, dense=known)
+    assert partly.evaluations == whole.evaluations
+    assert (whole.shared, partly.shared) == ([], ["dense"])

@@ -174,3 +174,28 @@ def test_a_deletion_that_the_system_refuses_is_a_sentence(store: RunStore, monke
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(StorageError, match="cannot be deleted"):
         store.delete(run.spec.key)
+
+
+def test_a_recipe_that_names_no_task_has_the_newest_run_of_it(store: RunStore) -> None:
+    """What the task of a model is, is known only once it is loaded."""
+    run = language_run()
+    assert run.spec.evaluate == ("perplexity",)
+    unnamed = run.spec.model_copy(update={"evaluate": ()})
+    assert store.find(unnamed) is None
+    store.save(run)
+    assert store.find(unnamed) == run
+    assert store.find(unnamed.model_copy(update={"seed": 1})) is None
+    assert store.find(run.spec.model_copy(update={"evaluate": ("topic",)})) is None
+    own = run.model_copy(update={"spec": unnamed, "evaluations": []})
+    store.save(own)
+    assert store.find(unnamed) == own, "one that measured nothing is exactly that recipe"
+
+
+def test_a_run_that_was_handed_its_calibration_tells_nothing_of_time(store: RunStore) -> None:
+    whole = language_run(ratio=0.3).model_copy(update={"timings": {"calibrate": 30.0}})
+    shared = language_run(ratio=0.4).model_copy(update={"timings": {"calibrate": 0.01}, "shared": ["calibration"]})
+    store.save(whole)
+    os.utime(store.save(shared))
+    found = store.like(language_run().spec)
+    assert found is not None
+    assert found.spec == whole.spec

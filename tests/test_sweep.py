@@ -77,7 +77,7 @@ def points(steps: Iterator[object]) -> list[RunResult]:
 
 def same(first: RunResult, second: RunResult) -> bool:
     """Whether two results agree in everything but times."""
-    timeless = {"timings": {}, "speeds": [], "gains": []}
+    timeless = {"timings": {}, "speeds": [], "gains": [], "shared": []}
     return [speed.variant for speed in first.speeds] == [speed.variant for speed in second.speeds] and (
         first.model_copy(update=timeless) == second.model_copy(update=timeless)
     )
@@ -148,6 +148,8 @@ def test_every_point_equals_a_run_by_itself(
     found = points(sweep_steps(sweep, model))
     assert [result.spec for result in found] == sweep.specs
     assert measured.count("dense") == 1
+    calibrated = ["calibration"] if (schedule, allocation) != ("sequential", "uniform") else []
+    assert [result.shared for result in found] == [calibrated, *([[*calibrated, "dense"]] * 3)]
     for result in found:
         assert result.changes
         assert same(result, run(result.spec, model))
@@ -214,6 +216,22 @@ def test_a_ratio_that_no_run_can_reach_is_refused_before_the_first(model: Loaded
     steps = sweep_steps(SweepSpec.create(base=spec(text), ratios=(0.1, 0.9)), model)
     with pytest.raises(EmptySiteError, match=r"at most 0\.50"):
         next(steps)
+
+
+@pytest.mark.parametrize(
+    ("choices", "complaint"),
+    [({"evaluate_length": 100_000}, "above the"), ({"evaluate": ("topic",)}, "no head for topic")],
+)
+def test_what_could_not_be_measured_is_refused_before_the_calibration(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], complaint: str
+) -> None:
+    for module in ("sweep", "mask_table"):
+        monkeypatch.setattr(f"liar.{module}.shared_calibration", lambda *_, **__: pytest.fail("text was read"))
+    chosen = spec(text).model_copy(update=choices)
+    with pytest.raises(InvalidSpecError, match=complaint):
+        list(sweep_steps(SweepSpec(base=chosen, ratios=(0.2, 0.5)), model))
+    with pytest.raises(InvalidSpecError, match=complaint):
+        list(mask_table_steps(chosen, ["magnitude"], ["bias"], model))
 
 
 @pytest.mark.parametrize(

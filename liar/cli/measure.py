@@ -44,11 +44,13 @@ def evaluate_command(
     from liar.environment import describe, readable_failures
     from liar.evaluate import evaluate
     from liar.models.catalog import load_model, model_info
+    from liar.models.memory import Work
     from liar.words import sample
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
-        loaded = load_model(model, device, dtype, on_progress=fraction(bar))
+        work = Work.of_evaluation(sequence_length)
+        loaded = load_model(model, device, dtype, work=work, on_progress=fraction(bar))
         ready = time.perf_counter()
         evaluation = evaluate(
             loaded,
@@ -87,10 +89,12 @@ def measure_command(
     from liar.environment import readable_failures
     from liar.gain import rows, sentences
     from liar.models.catalog import bytes_on_disk, load_model
+    from liar.models.memory import Work
     from liar.timing import finish
 
     with progress() as bar, readable_failures():
-        models = [load_model(name, device, dtype, on_progress=fraction(bar)) for name in (dense, pruned)]
+        work = Work.of_evaluation(prompt_tokens)
+        models = [load_model(name, device, dtype, work=work, on_progress=fraction(bar)) for name in (dense, pruned)]
         steps = compare_steps(
             *models,
             prompt_tokens=prompt_tokens,

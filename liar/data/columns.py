@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from liar.errors import CalibrationError
@@ -26,6 +27,24 @@ _NO_TEXT = frozenset(
     {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}
 )
 """Names of columns that hold strings and nothing to read."""
+
+
+SELECTION = "#"
+"""Between a source and the names of its columns."""
+
+
+def selection(source: str) -> tuple[str, list[str]]:
+    """A source, and the columns that are named behind it: ``id#question,context`` -> ``id`` and both names.
+
+    A file whose own name has the mark is that file. Raises :class:`CalibrationError` for an empty name and for more than two.
+    """
+    if SELECTION not in source or Path(source).expanduser().exists():
+        return source, []
+    name, _, columns = source.rpartition(SELECTION)
+    asked = [column.strip() for column in columns.split(",")]
+    if not all(asked) or len(asked) > 2:
+        raise CalibrationError(f"{source!r} should name one column or two behind its {SELECTION}, as in {name}#text.")
+    return name, asked
 
 
 def text_columns(source: str, asked: Sequence[str], row: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:

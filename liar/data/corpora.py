@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -94,29 +94,13 @@ def calibration_text(
     chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
     total = sum(map(len, rows))
     _check_amount(source, total, tokens)
-    labels = _labels(chosen, loaded)
+    labels = _labels(chosen, loaded, samples.label_names)
     batches = []
     for positions in by_length(rows, batch_size):
         batch = pad([rows[position] for position in positions], loaded.tokenizer)
         batches.append(batch if labels is None else {**batch, "labels": labels[positions]})
     cut = sum(row.cut for row in rows)
     return batches, CalibrationText(source=source, split=samples.split, tokens=total, sequences=len(rows), cut=cut)
-
-
-def evaluation_windows(
-    loaded: LoadedModel,
-    split: Split = "test",
-    *,
-    data: str | None = None,
-    limit: int | None = None,
-    sequence_length: int | None = None,
-    separator: Separator = AUTO,
-) -> Tensor:
-    """The windows of :func:`held_out_windows`."""
-    found = held_out_windows(
-        loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
-    )
-    return found[0]
 
 
 def held_out_windows(
@@ -181,7 +165,7 @@ def _texts_of(
     return chosen, rows
 
 
-def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
+def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str]) -> Tensor | None:
     """Classes of the model for all samples (samples,), numbers for a regression.
 
     None if one has none, or if they can be read as names and as numbers of classes.
@@ -193,7 +177,7 @@ def _labels(samples: list[Sample], loaded: LoadedModel) -> Tensor | None:
     if not is_classifier(loaded.model) or len(labels) < len(samples):
         return None
     try:
-        found = classes_of(labels, loaded.model.config)
+        found = classes_of(labels, loaded.model.config, possible=possible)
     except AmbiguousLabelsError:
         return None
     known = [label for label in found if label is not None]

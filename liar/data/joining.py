@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from transformers import PreTrainedTokenizerBase
 
+from liar.data.columns import selection
 from liar.spec import AUTO, Separator
 
 _BETWEEN: Mapping[Separator, str] = {"newline": "\n", "blank-line": "\n\n"}
@@ -49,7 +50,7 @@ def joining_of(source: str, separator: Separator = AUTO) -> Joining:
     """How the texts of ``source`` (as in :func:`liar.data.texts.read_samples`) are joined; "auto" is as the source's kind
     has it. With a token between them, rows are texts of their own.
     """
-    source = source.partition("#")[0]  # what follows names columns
+    source, _ = selection(source)
     dataset = source.split(":", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1].casefold()
     named = (kind for kind in _RUNNING if dataset.startswith(kind))
     own = _RUNNING.get(PurePath(source).suffix) or _RUNNING.get(next(named, ""), DOCUMENTS)

@@ -37,17 +37,25 @@ def named_classes(config: PreTrainedConfig, task: Task | None = None) -> dict[st
     return classes
 
 
-def classes_of(labels: Iterable[str], config: PreTrainedConfig, task: Task | None = None) -> list[int | None]:
+def classes_of(
+    labels: Iterable[str], config: PreTrainedConfig, task: Task | None = None, *, possible: Iterable[str] = ()
+) -> list[int | None]:
     """The model's class for each of ``labels``, which are all names of classes or all their numbers; None for unknown ones.
 
     A model may name its classes by digits that are not their numbers (stars "1" to "5" of classes 0 to 4). Then only all
-    labels together tell what they are. Raises :class:`AmbiguousLabelsError` where they can be read either way.
+    labels together tell what they are, with those that are ``possible`` beside them. Raises :class:`AmbiguousLabelsError` if
+    they can be read either way.
     """
-    wanted = [label.casefold() for label in labels]
+    given, all_labels = [label.casefold() for label in labels], [label.casefold() for label in possible]
+    return _classes([*given, *all_labels], config, task, closed=bool(all_labels))[: len(given)]
+
+
+def _classes(wanted: list[str], config: PreTrainedConfig, task: Task | None, *, closed: bool) -> list[int | None]:
+    """``closed`` if ``wanted`` has every label that there is: they are no numbers of classes if one of them is none."""
     names, numbers = named_classes(config, task), {str(index): index for index in range(len(class_names(config)))}
     as_names, as_numbers = ([reading.get(label) for label in wanted] for reading in (names, numbers))
     if None in as_names and None in as_numbers:
-        return as_names if as_names.count(None) <= as_numbers.count(None) else as_numbers
+        return as_names if closed or as_names.count(None) <= as_numbers.count(None) else as_numbers
     if None not in as_names and None not in as_numbers and as_names != as_numbers:
         seen = ", ".join(sorted(set(wanted)))
         raise AmbiguousLabelsError(

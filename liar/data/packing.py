@@ -10,9 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from liar.data.joining import DOCUMENTS, Joining, token_between
 from liar.errors import InvalidSpecError
-
-DEFAULT_LENGTH = 256
-"""Tokens of a sequence of an evaluation where none is asked for and the model has positions for so many."""
+from liar.spec import EVALUATION_LENGTH
 
 _CHARACTERS = 5  # of a token, to begin with
 _UNSETTLED = 16  # tokens at the end of a text that may be other ones once more text follows
@@ -78,12 +76,12 @@ def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBas
 
 
 def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens of a sequence of an evaluation: those ``asked`` for, else 256 or all of a smaller model's positions.
+    """Tokens of a sequence of an evaluation: those ``asked`` for, else the default or all of a smaller model's positions.
 
     Raises what :func:`check_length` raises.
     """
     if asked is None:
-        return min(DEFAULT_LENGTH, longest_sequence(config, tokenizer))
+        return min(EVALUATION_LENGTH, longest_sequence(config, tokenizer))
     check_length(asked, config, tokenizer, "length of measured sequences")
     return asked
 

@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 
 from liar.data.bundle import articles
 from liar.data.columns import LABELS as LABEL_COLUMNS
-from liar.data.columns import text_columns
+from liar.data.columns import selection, text_columns
 from liar.data.splits import Split, digest_of, split_of
 from liar.data.tasks import LABELS, task_items
 from liar.errors import CalibrationError
@@ -27,8 +27,6 @@ _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".csv": ("csv", {}),
 }
-_SELECTION = "#"
-"""Between a source and the names of its columns."""
 _NAMES: Mapping[Split, tuple[str, ...]] = {
     "train": ("train",),
     "validation": ("validation", "valid", "val", "dev"),
@@ -59,11 +57,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Texts of a ``source``, to be read once. ``split`` is the part that they are of; None for a file, which has no parts."""
+    """Texts of a ``source``, to be read once. ``split`` is the part that they are of; None for a file, which has no parts.
+    ``label_names`` are all that a label can be, if the source says so.
+    """
 
     source: str
     split: str | None
     _rows: Iterator[Sample]
+    label_names: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Sample]:
         return self._rows
@@ -88,7 +89,7 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
         if seed is not None:
             random.Random(seed).shuffle(samples)
         return Samples(source, split, iter(samples))
-    name, asked = _selection(source)
+    name, asked = selection(source)
     path = Path(name).expanduser()
     part: str | None = None
     if _is_file_name(path, name):
@@ -98,18 +99,7 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
     if seed is not None:
         dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
     rows = _rows(name, asked, dataset)
-    return Samples(source, part, rows if raw else _written(rows))
-
-
-def _selection(source: str) -> tuple[str, list[str]]:
-    """A source, and the columns that are named behind it."""
-    if _SELECTION not in source or Path(source).expanduser().exists():
-        return source, []
-    name, _, columns = source.rpartition(_SELECTION)
-    asked = [column.strip() for column in columns.split(",")]
-    if not all(asked) or len(asked) > 2:
-        raise CalibrationError(f"{source!r} should name one column or two behind its {_SELECTION}, as in {name}#text.")
-    return name, asked
+    return Samples(source, part, rows if raw else _written(rows), _label_names(dataset))
 
 
 def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
@@ -212,6 +202,12 @@ def _quiet_datasets() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
+
+
+def _label_names(dataset: IterableDataset) -> tuple[str, ...]:
+    features = dataset.features or {}
+    found = (features[name] for name in LABEL_COLUMNS if isinstance(features.get(name), ClassLabel))
+    return tuple(next((feature.names for feature in found), ()))
 
 
 def _label_reader(dataset: IterableDataset, row: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str | None]:

@@ -19,7 +19,7 @@ from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_step
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.results import Evaluation, Measured
-from liar.spec import AUTO, Separator, Task
+from liar.spec import AUTO, PruneSpec, Separator, Task
 from liar.timing import finish
 
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> 
         raise InvalidSpecError(
             f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
         )
+
+
+def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:
+    """Raise :class:`InvalidSpecError` if the model cannot be measured as ``spec`` asks: by its head, and by its positions."""
+    for task in spec.evaluate:
+        check_task(loaded, task)
+        evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
 
 
 def _perplexity(
@@ -189,7 +196,8 @@ def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: T
             f"The labels of {part}{data!r} are hidden (all are {HIDDEN}), so nothing can be measured on it; name another "
             "part, as in id:config:validation, that the model was not calibrated on."
         )
-    labels = classes_of([sample.label or "" for sample in samples], loaded.model.config, task)
+    given = [sample.label or "" for sample in samples]
+    labels = classes_of(given, loaded.model.config, task, possible=read.label_names)
     known = [label for label in labels if label is not None]
     if len(known) < len(samples):
         first = labels.index(None)

@@ -16,9 +16,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_layers import GenericForSequenceClassification
 
 from liar.data.tasks import LABELS, task_of_labels
-from liar.errors import ModelNotFoundError
+from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
 from liar.models.adapter import Adapter, adapt
 from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
@@ -106,7 +107,7 @@ def load_model(
             _give_labels(config, task)
             network = load_classifier(source, config, ADAPTERS / task, precision, target, work)
     network.eval()
-    _settle_padding(network, tokenizer)
+    _settle_padding(model, network, tokenizer)
     report(f"Loaded {model}", 1.0)
     return LoadedModel(model, network, tokenizer, adapt(network), _task(config))
 
@@ -151,9 +152,16 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> str | None:
     return next((token for token in found if token and [tokenizer.convert_tokens_to_ids(token)] != last), None)
 
 
-def _settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A classifier finds the end of each text by the padding that its config names, so it names the tokenizer's."""
-    if network.config.pad_token_id is None:
+def _settle_padding(model: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A classifier that reads the last token of each text finds it by the padding that its config names, so the config names
+    the tokenizer's.
+    """
+    if isinstance(network, GenericForSequenceClassification) and tokenizer.pad_token_id is None:
+        raise UnsupportedModelError(
+            f"{model!r} is a classifier that reads the last token of a text, and its tokenizer has no token to pad with; set "
+            "tokenizer.pad_token to one that no text has and save it with the model."
+        )
+    if isinstance(network, GenericForSequenceClassification) or network.config.pad_token_id is None:
         network.config.pad_token_id = tokenizer.pad_token_id
 
 

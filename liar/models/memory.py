@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig
 
-from liar.spec import PruneSpec
+from liar.spec import EVALUATION_LENGTH, PruneSpec
 
 BATCH = 8
 """Sequences that the walk sends through a block together."""
@@ -37,19 +37,30 @@ _SINGLE, _DOUBLE = torch.float32.itemsize, torch.float64.itemsize
 class Work:
     """What will be done with a model, as far as memory goes; the defaults are those of a run.
 
-    ``gradients``: a backward pass. Lengths are in tokens.
+    ``gradients``: a backward pass. ``prunes``: calibration and solves; without them the model is only evaluated. Lengths are
+    in tokens.
     """
 
     gradients: bool = False
+    prunes: bool = True
     tokens: int = 12_288
     sequence_length: int = 256
-    evaluate_length: int = 256
+    evaluate_length: int = EVALUATION_LENGTH
 
     @classmethod
     def of(cls, spec: PruneSpec) -> Work:
         """The work of a run of ``spec``."""
-        evaluate_length = spec.evaluate_length or cls().evaluate_length
-        return cls(spec.needs_gradients, spec.tokens, spec.sequence_length, evaluate_length)
+        return cls(
+            gradients=spec.needs_gradients,
+            tokens=spec.tokens,
+            sequence_length=spec.sequence_length,
+            evaluate_length=spec.evaluate_length or EVALUATION_LENGTH,
+        )
+
+    @classmethod
+    def of_evaluation(cls, length: int | None = None) -> Work:
+        """Measuring a model as it is, on sequences of ``length`` tokens."""
+        return cls(prunes=False, evaluate_length=length or EVALUATION_LENGTH)
 
 
 def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) -> int:
@@ -59,8 +70,10 @@ def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) 
 
 def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
     """The largest memory that ``work`` on a model of ``config`` in ``dtype`` takes at once, its weights left out."""
-    at_once = [_walk(config, dtype, work), _evaluation(config, dtype, work)]
-    return max(*at_once, _backward(config, dtype, work) if work.gradients else 0)
+    parts = [_evaluation(config, dtype, work)]
+    parts += [_walk(config, dtype, work)] if work.prunes else []
+    parts += [_backward(config, dtype, work)] if work.gradients else []
+    return max(parts)
 
 
 def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:

@@ -156,7 +156,7 @@ def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction)
         return None if error is None else _colour(error, view)
 
     known = [errors[name] for site in sites if name in (errors := errors_of(site, view.weighting))]
-    mean = f"mean {error_words(fmean(known) if known else 0.0)}{_of_known(len(known), len(sites))}"
+    mean = f"mean {error_words(fmean(known))}{_of_known(len(known), len(sites))}" if known else _NOT_KNOWN
     return _Strip(f"<b>{name}</b>  {mean}", value, lambda site: _site_words(site, name))
 
 
@@ -174,12 +174,13 @@ def _difference(
         return _colour(errors[first], view) - _colour(errors[second], view)
 
     known = [difference for site in sites if (difference := value(site)) is not None]
-    mean = fmean(known) if known else 0.0
-    words = f"÷ {second}</b>  geometric mean {10**mean:.3g}"
-    if view.scale == "linear":
-        words = f"- {second}</b>  mean {mean:.3g}"
-    words += _of_known(len(known), len(sites))
-    return _Strip(f"<b>{first} {words}", value, lambda site: _difference_words(site, view, first, second))
+    words = _NOT_KNOWN
+    if known and view.scale == "linear":
+        words = f"mean {fmean(known):.3g}{_of_known(len(known), len(sites))}"
+    elif known:
+        words = f"geometric mean {10 ** fmean(known):.3g}{_of_known(len(known), len(sites))}"
+    title = f"<b>{first} {'-' if view.scale == 'linear' else '÷'} {second}</b>  {words}"
+    return _Strip(title, value, lambda site: _difference_words(site, view, first, second))
 
 
 def _colour(error: float, view: HeatmapView) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from math import floor, log10
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -25,9 +25,6 @@ from liar.results import Evaluation, Quartiles, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
 from liar.words import beside_dense, count, metric_value, sample
-
-if TYPE_CHECKING:  # the cells come with torch, the figures without
-    pass
 
 Run = RunResult | RunSummary
 Cost = Literal["parameters", "bytes", "time"]
@@ -66,6 +63,22 @@ _DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
     """Every task that one of ``runs`` measured on its reconstructed model."""
     return list(dict.fromkeys(item.task for run in runs for item in run.evaluations if item.variant == "reconstructed"))
+
+
+def on_the_same_items(runs: Sequence[Run], task: Task, selected: str = "") -> list[Run]:
+    """Those of ``runs`` whose ``task`` can stand on one axis: measured on the items of the run with the key ``selected``, else
+    on those of the newest run, the first. A perplexity depends on the length of its windows and on what is between texts.
+    """
+    measured = [(run, item) for run in runs if (item := _measured(run, task, "reconstructed"))]
+    chosen = [_items(item) for run, item in measured if run.spec.key == selected] or [
+        _items(item) for _, item in measured
+    ]
+    return [run for run, item in measured if _items(item) == chosen[0]]
+
+
+def _items(item: Evaluation) -> tuple[object, ...]:
+    """Equal for evaluations on the same items; without their digest (files of earlier versions) for such as look the same."""
+    return (item.items.digest,) if item.items else (item.n, item.sequence_length, item.separator, item.source)
 
 
 # -- the metric over ratio --------------------------------------------------------------------------------------------------

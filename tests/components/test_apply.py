@@ -18,6 +18,7 @@ from liar.errors import CalibrationError, StorageError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from liar.view import View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import language_run, site, tiny_atlas
 
@@ -43,9 +44,9 @@ class Pipeline:
         try:
             for done, report in enumerate(SITES, start=1):
                 yield SiteDone(report, done, len(SITES))
-                yield Progress("prune", done, len(SITES), f"Pruned and repaired {report.name}", 3.0)
+                yield Progress("prune", done, len(SITES), f"Pruned and repaired {report.name}", 3.0, 0.5)
             while not self.gate.wait(0.02):
-                yield Progress("evaluate", 1, 2, "Measuring perplexity", 3.0)
+                yield Progress("evaluate", 1, 2, "Measuring perplexity", 3.0, 0.7)
             yield self.ends(spec)
         finally:
             self.closed += 1
@@ -144,6 +145,31 @@ def test_a_site_chosen_while_it_ran_is_still_chosen(page: Page, pipeline: Pipeli
     assert 'data-site="layers.0.attention" aria-pressed="true"' in visitor.sees(page.layers.table)
 
 
+@pytest.mark.parametrize("drawn", [True, False], ids=["an atlas", "no atlas"])
+def test_measured_sites_stay_while_the_view_changes_until_their_run_ends(
+    studio: Studio, pipeline: Pipeline, drawn: bool
+) -> None:
+    if drawn:
+        studio.atlases.save(tiny_atlas(default_spec()))
+    page = build_page(studio)
+    visitor = visit(page)
+    before = visitor.sees(page.verdict.text)
+    steps = applied(page, visitor, "Measuring perplexity")
+    measured = visitor.sees(page.layers.table)
+    assert "768 of 1,536" in measured
+    headline = "Predicted" if drawn else "its metrics are being measured"
+    for _ in range(2):
+        assert headline in visitor.sees(page.verdict.text)
+        assert "Measured" in visitor.sees(page.layers.heading)
+        visitor.state_is(page.bus.view, View(layout="full", tab="accuracy"))
+        visitor.does(page.bus.view, "change")
+        assert visitor.sees(page.layers.table) == measured
+    visitor.does(page.apply.stop, "click")
+    list(steps)
+    assert visitor.sees(page.verdict.text) == before
+    assert "768 of 1,536" not in visitor.sees(page.layers.table)
+
+
 def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
     page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +189,56 @@ def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
     assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
     assert "evaluate=topic" in visitor.sees(page.address)
     assert visitor.state(page.bus.spec) == spec
+
+    again = Visitor(page.blocks, "model=somebody/else", "again")
+    again.opens()
+    assert "Measured" in again.sees(page.verdict.text), "its task is known now"
+    again.does(page.apply.button, "click")
+    assert "already measured" in again.sees(page.line)
+    assert len(pipeline.asked) == 1
+
+
+def test_sites_of_a_model_that_no_list_names_come_before_its_metrics(
+    page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = ModelRegistry.get
+
+    def with_task(registry: ModelRegistry, *names: Any) -> Any:
+        loaded: Any = get(registry, *names)
+        loaded.task = "topic"
+        return loaded
+
+    monkeypatch.setattr(ModelRegistry, "get", with_task)
+    visitor = visit(page)
+    visitor.sets(page.recipe.model, "somebody/else")
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert "768 of 1,536" in visitor.sees(page.layers.table)
+    pipeline.gate.set()
+    list(steps)
+    assert "Measured" in visitor.sees(page.verdict.text)
+
+
+@pytest.mark.parametrize(
+    ("kept", "choices", "known"),
+    [
+        (True, {"ratio": 0.3, "reconstruction": "bias", "seed": 4}, True),
+        (True, {"tokens": 1_000_000}, False),
+        (True, {"evaluate_limit": 3}, False),
+        (True, {"targets": "both"}, False),
+        (False, {"ratio": 0.3}, False),
+    ],
+)
+def test_a_time_is_expected_only_of_as_much_work_on_this_machine(
+    page: Page, kept: bool, choices: dict[str, Any], known: bool
+) -> None:
+    run = result(default_spec()).model_copy(update={"timings": {"calibrate": 30.0, "prune": 40.0}})
+    store = page.studio.store
+    if kept:
+        store.save(run)
+    else:
+        store.shipped.mkdir(parents=True, exist_ok=True)
+        (store.shipped / f"{run.spec.key}.json").write_text(run.model_dump_json())
+    assert page.apply._expected(default_spec().model_copy(update=choices)) == (70.0 if known else None)
 
 
 def test_a_full_disk_costs_the_file_and_not_the_figures(

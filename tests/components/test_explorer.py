@@ -30,9 +30,9 @@ def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     get = ModelRegistry.get
 
-    def listed(registry: ModelRegistry, model: str, device: str, dtype: str) -> Any:
+    def listed(registry: ModelRegistry, model: str, *choices: Any) -> Any:
         asked.append(model)
-        return get(registry, model, device, dtype)
+        return get(registry, model, *choices)
 
     monkeypatch.setattr(ModelRegistry, "get", listed)
     return asked
@@ -80,6 +80,16 @@ def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
     assert "Measured" in visitor.sees(page.verdict.text)
     assert "another" not in visitor.sees(page.provenance.line)
     assert visitor.sees(page.takeaway.difference) == ""
+
+
+def test_figures_of_a_deleted_run_are_marked(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    studio.store.delete(run.spec.key)
+    visitor.sets(page.recipe.ratio, 0.25)
+    assert "its run is not kept here any more" in visitor.sees(page.provenance.line)
+    visitor.sets(page.recipe.ratio, run.spec.ratio)
+    assert "Predicted" in visitor.sees(page.verdict.text)
+    assert "another" not in visitor.sees(page.provenance.line), "its figures are of this recipe, kept or not"
 
 
 def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:

@@ -361,12 +361,6 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     gate.open.set()
     ended(queue, known)
 
-    second = Gate()
-    job = queue.submit("anna", "again", "", second)
-    at_gate(queue, job)
-    assert queue.snapshot(job).seconds_left == 35  # the median of 70 s and 0 s
-    second.open.set()
-
 
 def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""

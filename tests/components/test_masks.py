@@ -20,7 +20,7 @@ from components.profile import LOCAL
 from components.studio import Bus
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
-from liar.mask_store import MaskTableStore
+from liar.mask_store import MaskTableStore, spec_of_table
 from liar.results import MaskCell
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -125,6 +125,24 @@ def test_a_reload_brings_the_table_back(opens: Open) -> None:
     assert not gone[again.plot]["visible"], "of another recipe nothing stays"
     assert gone[again.drawn] == ""
     assert again.look(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "nobody looks"
+
+
+def test_a_table_that_ends_behind_another_recipe_makes_way(opens: Open) -> None:
+    masks = opens()
+    computed(masks, ["wanda"], ["liar"])
+    table = spec_of_table(SPEC).key
+    assert masks.turn(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
+    gone = masks.turn(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", table)
+    assert gone[masks.drawn] == ""
+    assert gone[masks.words] == ""
+
+
+def test_the_words_of_a_table_name_what_its_recipe_has_that_is_not_usual(opens: Open) -> None:
+    masks = opens()
+    last = computed(masks, ["wanda"], ["liar"], SPEC.model_copy(update={"seed": 3, "tokens": 4_096}))
+    words = next(update[masks.words] for update in reversed(last) if masks.words in update)
+    assert "4,096 tokens" in words
+    assert "seed 3" in words
 
 
 def test_the_page_itself_brings_it_back(opens: Open) -> None:

@@ -16,11 +16,11 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
-from liar.data import calibration_batches, evaluation_windows
-from liar.data.corpora import calibration_text
+from liar.data.corpora import calibration_batches, calibration_text, held_out_windows
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
 from liar.data.splits import split_of
+from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.models.catalog import load_model
 from liar.results import CalibrationText
@@ -74,7 +74,7 @@ def test_a_token_stands_between_texts_where_that_is_asked_for(tmp_path: Path) ->
     path = tmp_path / "own.txt"
     path.write_text("a b c\n\nd e\n\nf g h")
     loaded = language_model()
-    windows = evaluation_windows(loaded, data=str(path), sequence_length=5, separator="end")
+    windows = held_out_windows(loaded, data=str(path), sequence_length=5, separator="end")[0]
     letters = loaded.tokenizer("a b c d e f g h", add_special_tokens=False)["input_ids"]
     assert windows.flatten().tolist() == [*letters[:3], EOS, *letters[3:5], EOS, *letters[5:]]
 
@@ -96,6 +96,15 @@ def test_each_kind_of_source_has_its_own_separator(source: str, separator: Separ
     assert joining_of(source, separator) == expected
 
 
+def test_a_path_may_have_the_mark_of_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "run#3"
+    folder.mkdir()
+    book = folder / "book.txt"
+    book.write_text("a b c\n\nd e f")
+    assert joining_of(str(book)) == Joining("blank-line", is_running=True)
+    assert [sample.text for sample in read_samples(str(book), "train")] == ["a b c", "d e f"]
+
+
 def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> None:
     words = tokenizer(64)
     assert token_between(Joining("document"), words) == [EOS]
@@ -111,7 +120,7 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("liar.data.texts._open_hub", lambda *_: ("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
-    measured = evaluation_windows(loaded, data="wikitext:wikitext-2-raw-v1", limit=6, sequence_length=32)
+    measured = held_out_windows(loaded, data="wikitext:wikitext-2-raw-v1", limit=6, sequence_length=32)[0]
     assert measured.flatten().tolist() == [loaded.tokenizer.bos_token_id, *whole][: 6 * 32]
     drawn = torch.cat([batch["input_ids"] for batch in calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)])
     cut = torch.tensor([loaded.tokenizer.bos_token_id, *whole][: len(whole) // 32 * 32]).view(-1, 32).tolist()
@@ -121,8 +130,8 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> None:
-    assert evaluation_windows(language_model(positions=48), data=text).shape[1] == 48
-    assert evaluation_windows(language_model(positions=512), data=text).shape[1] == 256
+    assert held_out_windows(language_model(positions=48), data=text)[0].shape[1] == 48
+    assert held_out_windows(language_model(positions=512), data=text)[0].shape[1] == 256
 
 
 def test_the_seed_decides_the_batches(text: str) -> None:
@@ -228,14 +237,14 @@ def test_too_little_text_says_how_much_there_is(text: str, tmp_path: Path) -> No
     with pytest.raises(CalibrationError, match="too short"):
         calibration_batches(str(short), language_model(), 32, 32, seed=0)
     with pytest.raises(CalibrationError, match="at least 2"):
-        evaluation_windows(language_model(), data=str(short), sequence_length=3)
+        held_out_windows(language_model(), data=str(short), sequence_length=3)[0]
 
 
 def test_sequences_beyond_the_models_positions_are_refused(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="at most 64"):
         calibration_batches(text, encoder(), 600, 65, seed=0)
     with pytest.raises(InvalidSpecError, match="at most 128"):
-        evaluation_windows(language_model(positions=128), data=text, sequence_length=129)
+        held_out_windows(language_model(positions=128), data=text, sequence_length=129)[0]
 
 
 def test_roberta_has_fewer_positions_than_its_table() -> None:
@@ -248,7 +257,7 @@ def test_roberta_has_fewer_positions_than_its_table() -> None:
 @pytest.mark.demo
 def test_wikipedia_windows_of_the_parts_share_no_article() -> None:
     loaded = load_model("demo/smollm2-135m")
-    parts = {split: evaluation_windows(loaded, split, limit=40) for split in ("train", "validation", "test")}
+    parts = {split: held_out_windows(loaded, split, limit=40)[0] for split in ("train", "validation", "test")}
     lines = {
         split: set(loaded.tokenizer.decode(part.flatten()).split("<|endoftext|>")) for split, part in parts.items()
     }

@@ -40,6 +40,14 @@ def test_stars_are_names_and_not_numbers() -> None:
     assert classes_of(list("52"), STARS) == [4, 1]
 
 
+def test_what_a_label_can_be_decides_where_the_texts_leave_it_open() -> None:
+    """No text has five stars: by themselves "1" to "4" could be numbers of classes."""
+    config = BertConfig(num_labels=5)
+    assert classes_of(list("1234"), config) == [1, 2, 3, 4]
+    assert classes_of(list("1234"), config, possible=list("12345")) == [None] * 4
+    assert classes_of(list("1234"), STARS, possible=list("12345")) == [0, 1, 2, 3]
+
+
 def test_labels_of_two_meanings_are_asked_about() -> None:
     with pytest.raises(AmbiguousLabelsError, match="The labels 1, 2, 4 may be names"):
         classes_of(list("4212"), STARS)

@@ -154,6 +154,7 @@ def test_hub_datasets_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> 
     assert _read("glue:sst2", "test") == [Sample("of validation", "negative")]
     assert _read("glue:sst2:train", "test") == [Sample("of train", "negative")]
     assert asked == [("glue", "sst2", True)] * 2
+    assert read_samples("glue:sst2", "test").label_names == ("negative", "positive")
     with pytest.raises(CalibrationError, match="spelling"):
         _read("glue:sst2:nothing")
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import disk_offload
 from torch.nn.functional import cross_entropy
 
-from liar.data import evaluation_windows
+from liar.data.corpora import held_out_windows
 from liar.errors import InvalidSpecError
 from liar.evaluate import evaluate, evaluate_steps
 from liar.evaluate.perplexity import nll_steps, perplexity_of
@@ -31,7 +31,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def _means(loaded: LoadedModel, text: str, count: int) -> list[float]:
     """Mean negative log likelihood of each window, one token after the other."""
-    windows = evaluation_windows(loaded, data=text, limit=count, sequence_length=LENGTH)
+    windows = held_out_windows(loaded, data=text, limit=count, sequence_length=LENGTH)[0]
     means = []
     for window in windows:
         scores = loaded.model(window[None]).logits[0].double().log_softmax(-1)
@@ -124,7 +124,7 @@ def test_the_demo_model_knows_english() -> None:
 
 def test_windows_of_one_text_do_not_see_each_other(text: str) -> None:
     loaded = language_model()
-    windows = evaluation_windows(loaded, data=text, limit=4, sequence_length=LENGTH)
+    windows = held_out_windows(loaded, data=text, limit=4, sequence_length=LENGTH)[0]
     forwards, backwards = (_drain(loaded, order) for order in (windows, windows.flip(0)))
     assert forwards == pytest.approx(backwards, rel=1e-6)
 

@@ -182,6 +182,31 @@ def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp
     assert evaluate(loaded, "sentiment", data=str(table), sequence_length=32).value == pytest.approx(right / 9)
 
 
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_padding_of_a_llama_classifier_is_the_tokenizers_whatever_its_config_says(tmp_path: Path, wrong: int) -> None:
+    """Else the short texts of a batch are read at a token of padding."""
+    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
+    model = LlamaForSequenceClassification(config).eval()
+    model.config.pad_token_id = wrong
+    loaded = load_model(_save(model, tmp_path), device="cpu")
+    assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id != wrong
+    texts = ["a b", "a b c d e f"]
+    together = loaded.model(**loaded.tokenizer(texts, padding=True, return_tensors="pt")).logits
+    for text, logits in zip(texts, together, strict=True):
+        alone = loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits[0]
+        torch.testing.assert_close(logits, alone)
+
+
+def test_a_llama_classifier_that_cannot_pad_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
+    name = _save(LlamaForSequenceClassification(config), tmp_path)
+    settings = tmp_path / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token": None}))
+    monkeypatch.setattr("liar.models.catalog._padding", lambda tokenizer: None)
+    with pytest.raises(UnsupportedModelError, match="no token to pad with"):
+        load_model(name, device="cpu")
+
+
 def test_dtype_is_followed(tmp_path: Path) -> None:
     loaded = load_model(_save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path), device="cpu", dtype="bfloat16")
     assert loaded.model.dtype is torch.bfloat16
@@ -407,3 +432,11 @@ def test_demo_models_load_as_their_preset_says(preset) -> None:  # type: ignore[
     assert loaded.adapter.family == preset.family
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     assert count / 1e6 == pytest.approx(preset.parameters, abs=0.1)
+
+
+def test_memory_that_torch_keeps_for_reuse_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a large run its freed blocks stay with torch, and the driver counts them as taken."""
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1_000, 80_000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 60_000)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 20_000)
+    assert placement.free_bytes(torch.device("cuda")) == 1_000 + 40_000

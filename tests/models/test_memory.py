@@ -89,9 +89,9 @@ def test_an_evaluation_takes_what_is_estimated() -> None:
     loaded = model("llama", 32, 32, 1, vocabulary=20_000)
     windows = torch.randint(0, 20_000, (4, LENGTH))
     measured = allocated(nll_steps(loaded.model, windows))
-    work = Work(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH)
-    estimated = working_bytes(loaded.model.config, torch.float32, work)
-    assert estimated / 4 < measured < estimated
+    for work in (Work(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH), Work.of_evaluation(LENGTH)):
+        estimated = working_bytes(loaded.model.config, torch.float32, work)
+        assert estimated / 4 < measured < estimated
 
 
 def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_still() -> None:
@@ -99,4 +99,8 @@ def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_stil
     half, full = (working_bytes(seven, dtype, Work()) for dtype in (torch.bfloat16, torch.float32))
     assert 5e9 < half < full < 10e9
     assert working_bytes(seven, torch.float32, Work(gradients=True, sequence_length=512)) > 1.5 * full
+    assert working_bytes(seven, torch.bfloat16, Work.of_evaluation()) < 0.1 * half, "nothing is calibrated or solved"
+    assert working_bytes(seven, torch.bfloat16, Work.of_evaluation(4_096)) > working_bytes(
+        seven, torch.bfloat16, Work.of_evaluation()
+    )
     assert working_bytes(model("llama", 64, 128, 2).model.config, torch.float32, Work()) < 0.1e9

@@ -162,3 +162,6 @@ def test_an_error_that_nobody_knows_has_no_colour_and_says_why(view: HeatmapView
     assert "not known for units chosen by hand" in figure.data[0].customdata[0][1][0]
     assert "of 1 of 2 sites" in figure.layout.annotations[0].text
     assert go.Figure(figure.to_dict())
+    titles = [title.text for title in error_heatmap([by_hand], view).layout.annotations if "<b>" in title.text]
+    assert titles
+    assert all("not known" in title and "mean" not in title for title in titles), "there is no mean of nothing"

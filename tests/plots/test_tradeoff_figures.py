@@ -12,8 +12,8 @@ import pytest
 from liar.compare import compare
 from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.plots.frame import RECONSTRUCTION_COLOURS
-from liar.plots.tradeoff import COSTS, pareto_front, tasks_of
-from liar.results import MaskCell, RunResult, Variant
+from liar.plots.tradeoff import COSTS, on_the_same_items, pareto_front, tasks_of
+from liar.results import Items, MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
 from liar.words import beside_dense
 from tests.fakes import classifier_run, gain, language_run, speed
@@ -227,3 +227,25 @@ def test_frames_suit_the_page(figure: go.Figure) -> None:
     assert layout.height, "without a height the page jumps when the figure arrives"
     assert layout.width is None, "a fixed width does not fit 390 pixels"
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)", "dark mode shines through"
+
+
+def test_only_what_was_measured_on_the_same_items_stands_on_one_axis() -> None:
+    """A perplexity of longer windows is another figure, and so is the dense model's beside it."""
+    longer = [
+        item.model_copy(update={"sequence_length": 1_024, "value": item.value / 2}) for item in run(0.3).evaluations
+    ]
+    long = run(0.3, evaluate_length=1_024).model_copy(update={"evaluations": longer})
+    runs: list[Any] = [run(0.2), long, run(0.5)]
+    assert on_the_same_items(runs, "perplexity") == [runs[0], runs[2]]
+    assert on_the_same_items(runs, "perplexity", long.spec.key) == [long]
+    assert on_the_same_items(runs, "perplexity", "a run that is not among them") == [runs[0], runs[2]]
+    assert on_the_same_items(runs, "topic") == []
+    digests = [
+        made.model_copy(
+            update={
+                "evaluations": [item.model_copy(update={"items": Items(digest=digest)}) for item in made.evaluations]
+            }
+        )
+        for made, digest in zip(runs, ["a", "b", "a"], strict=True)
+    ]
+    assert on_the_same_items(digests, "perplexity") == [digests[0], digests[2]]
