@@ -16,12 +16,13 @@ at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from transformers import PreTrainedModel
 
 from liar.errors import InvalidSpecError
@@ -35,6 +36,9 @@ from liar.walk import evaluating
 
 SENSITIVITY_SHARE = 1 / 4
 """Share of the tokens that sensitivities are read from, in a random order; the sequence that reaches it is the last."""
+
+_ROWS = 16
+"""Positions whose probabilities over the whole vocabulary are in memory beside the logits."""
 
 
 @dataclass(slots=True)
@@ -128,8 +132,8 @@ def _backward(
     adapter: Adapter, sites: list[Site], inputs: dict[str, Tensor], signs: torch.Generator | None, with_masks: bool
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Of each site: mask gradients (sequences, bundles) fp64 on the CPU, and the traces summed over all tokens."""
-    masks: dict[str, Tensor] = {}
-    outputs: dict[str, Tensor] = {}
+    masks: dict[str, GradientEdge] = {}
+    outputs: dict[str, GradientEdge] = {}
     handles = []
     try:
         for site in sites:
@@ -137,7 +141,7 @@ def _backward(
             handles.append(consumer.register_forward_hook(_keeping(outputs, site.name)))
             if with_masks:
                 mask = consumer.weight.new_ones(len(inputs["input_ids"]), site.bundles).requires_grad_()
-                masks[site.name] = mask
+                masks[site.name] = get_gradient_edge(mask)
                 handles.append(consumer.register_forward_pre_hook(_masking(mask, site.bundle_size)))
         with torch.enable_grad():
             answer, of_loss, of_signs = _slopes(adapter.model, inputs, signs, with_masks)
@@ -152,7 +156,7 @@ def _backward(
 
 
 def _pulled(
-    answer: Tensor, slope: Tensor | None, of: dict[str, Tensor], *, retain_graph: bool = False
+    answer: Tensor, slope: Tensor | None, of: Mapping[str, GradientEdge], *, retain_graph: bool = False
 ) -> dict[str, Tensor]:
     if slope is None or not of:
         return {}
@@ -169,9 +173,11 @@ def _masking(mask: Tensor, bundle_size: int) -> Callable[[nn.Module, tuple[Tenso
     return multiply
 
 
-def _keeping(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    """Keeps the output's place in the graph, which holds no values."""
+
     def keep(_module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[name] = output if output.requires_grad else output.requires_grad_()
+        outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
 
     return keep
 
@@ -243,9 +249,11 @@ def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tens
 
 def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Tensor:
     """F^(1/2)^T s under random signs s: on average, the squared gradient of this is the trace that is wanted."""
-    p = logits.softmax(dim=-1)
-    slope = _signs(logits, signs).mul_(p.sqrt())
-    slope = slope.sub_(p.mul_(slope.sum(dim=-1, keepdim=True)))
+    slope = _signs(logits, signs)
+    for seen, signed in zip(logits.flatten(0, -2).split(_ROWS), slope.flatten(0, -2).split(_ROWS), strict=True):
+        p = seen.softmax(dim=-1)
+        signed.mul_(p.sqrt())
+        signed.sub_(p.mul_(signed.sum(dim=-1, keepdim=True)))
     return slope.mul_(shares.sqrt().unsqueeze(-1))
 
 
