@@ -38,10 +38,9 @@ from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.atlas import AtlasStore
-from liar.chatter import hush
 from liar.errors import LiarError
+from liar.startup import quiet_libraries, settle_threads
 from liar.store import RunStore
-from liar.threads import settle_threads
 from liar.view import View
 
 TITLE = (
@@ -163,7 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     profile = chosen_profile(arguments)
     settle_threads()
-    hush()
+    quiet_libraries()
     sys.setswitchinterval(SWITCH_SECONDS)
     if "SPACE_ID" in os.environ:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS)

@@ -18,11 +18,10 @@ import sys
 import time
 from pathlib import Path
 
-from liar.chatter import hush
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 settle_threads()
-hush()
+quiet_libraries()
 
 import torch
 from rich.console import Console

@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from liar.chatter import hush
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 settle_threads()
-hush()
+quiet_libraries()
 
 from readme import table, write
 

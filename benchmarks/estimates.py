@@ -17,11 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from liar.chatter import hush
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 settle_threads()
-hush()
+quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 import torch
@@ -34,8 +33,8 @@ from components.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Progress
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
 from liar.plan import Amounts, Shape, run_parts
 from liar.timing import Pace, Part
 

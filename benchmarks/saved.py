@@ -17,11 +17,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from liar.chatter import hush
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 settle_threads()
-hush()
+quiet_libraries()
 
 from readme import table, write
 

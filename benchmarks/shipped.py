@@ -11,11 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from liar.chatter import hush
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 settle_threads()
-hush()
+quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 from components.prompts import preset_prompts

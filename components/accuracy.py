@@ -10,10 +10,10 @@ from gradio.blocks import Block
 
 from components.costs import CostsPanel
 from components.panel import NO_RUN, Updates
-from liar.change_groups import CHANGE_GROUPS, ChangeGroup, changes_of, group_extent
+from liar.change_groups import changes_of, group_extent
 from liar.plots import metric_bars
 from liar.quantized_words import quantizations
-from liar.results import MEASURED, VARIANTS, Change, Evaluation, RunResult
+from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
 from liar.spec import PruneSpec, Task
 from liar.words import (
     beside_dense,

@@ -44,7 +44,7 @@ def live_answers(prompt: str, heard: list[Any]) -> str:
     """What a job has handed out so far: pieces of an answer and then the whole of it, for each variant, and edits."""
     if not heard:
         return ""
-    from liar.variants import Edited, Heard  # loads torch
+    from liar.ask import Edited, Heard  # loads torch
 
     said: dict[Variant, Generation] = {}
     edits: dict[Variant, list[EditedAnswer]] = {}

@@ -24,11 +24,11 @@ from liar.events import Progress
 from liar.export import as_json, file_stem, mask_table_csv
 from liar.files import write_atomically
 from liar.labels import choice
-from liar.mask_store import MaskTableStore, spec_of_table
 from liar.plots import mask_heatmap
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
+from liar.store import MaskTableStore, spec_of_table
 from liar.view import View
 from liar.words import metric_value, sample
 

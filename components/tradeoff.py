@@ -22,17 +22,24 @@ from liar.events import Progress
 from liar.plots import pareto_figure, ratio_figure
 from liar.plots.tradeoff import COSTS, Cost, on_the_same_items, tasks_of
 from liar.results import RunResult
-from liar.spec import CRITERIA, MAX_RATIO, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction, Task
+from liar.spec import (
+    CRITERIA,
+    MAX_RATIO,
+    MAX_RATIOS,
+    RECONSTRUCTIONS,
+    Criterion,
+    PruneSpec,
+    Reconstruction,
+    SweepSpec,
+    Task,
+    ratios_between,
+)
 from liar.view import View
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.sweep import SweepSpec
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
-
-_MOST_RATIOS = 20
-"""As :mod:`liar.sweep` has it, which loads torch."""
 
 _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
 """Choices in which the runs of one picture may differ."""
@@ -184,8 +191,6 @@ class TradeoffPanel:
     ) -> Iterator[Updates]:
         """Run the recipe at every ratio as one job; the points appear as they come, and stay whatever its end."""
         yield self.work.busy("Getting ready…")
-        from liar.sweep import SweepSpec, ratios_between  # loads torch
-
         try:
             sweep = SweepSpec.create(
                 base=spec or PruneSpec(),
@@ -254,7 +259,7 @@ class SweepForm:
             self.last = gr.Slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio", min_width=180)
             self.number = gr.Slider(
                 1,
-                min(runs, _MOST_RATIOS),
+                min(runs, MAX_RATIOS),
                 value=4,
                 step=1,
                 label="Number of ratios",

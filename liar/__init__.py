@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from liar._version import __version__
+
 if TYPE_CHECKING:
     from liar.calibration import Calibration, calibrate, curves
     from liar.checkpoint import save_model
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from liar.pipeline import run, stream
     from liar.results import RunResult
     from liar.spec import PruneSpec
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Calibration": "liar.calibration",
@@ -40,6 +40,7 @@ __all__ = [
     "LoadedModel",
     "PruneSpec",
     "RunResult",
+    "__version__",
     "calibrate",
     "curves",
     "load_model",

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from liar.allocation import nearest_removed
 from liar.files import ASSETS, keep_in
-from liar.results import ModelInfo
+from liar.results import RATIOS, ModelInfo
 from liar.sites import Site
 from liar.spec import (
     BASELINE,
@@ -44,9 +44,6 @@ Weighting = Literal["plain", "norm-aware"]
 """How tokens weigh in an error: alike, or by 1/|h|^2 of the residual stream."""
 
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
-
-RATIOS = tuple(percent / 100 for percent in range(101))
-"""Where curves are read: the share of a site's units removed."""
 
 CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
 """The reconstructions whose errors are known for every choice of a few bundles; liar depends on the row space of each."""

@@ -16,21 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from liar.allocation import Candidate, nearest_removed
-from liar.atlas import RATIOS
-from liar.criteria import Evidence, deviation, order_of, score
+from liar.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.data.corpora import calibration_text
 from liar.environment import readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
-from liar.gradients import SiteGradients, gradient_steps
-from liar.models.adapter import Adapter
+from liar.events import Progress
+from liar.gradients import gradient_steps
+from liar.models.adapter import Adapter, execution_device
 from liar.models.catalog import LoadedModel
-from liar.models.offload import resident
+from liar.models.memory import moment_bytes
+from liar.models.offload import is_offloaded, resident
+from liar.models.placement import free_bytes
 from liar.moments import SiteMoments
-from liar.results import CalibrationText, SiteCurves
+from liar.results import RATIOS, CalibrationText, SiteCurves
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
-from liar.timing import finish
+from liar.timing import Pace, finish
 from liar.walk import walk
 
 T = TypeVar("T")
@@ -199,6 +201,44 @@ def calibration_steps(
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
+
+
+def shared_calibration(
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
+) -> Generator[Progress, None, Calibration]:
+    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
+
+    It is the part "calibrate" of a job that ``pace`` plans and that counts ``pieces``. ``norm_aware``: whether anything reads
+    norm-aware moments off it.
+    """
+    base = specs[0]
+    steps = calibration_steps(
+        loaded,
+        base.calibration,
+        tokens=base.tokens,
+        sequence_length=base.sequence_length,
+        seed=base.seed,
+        separator=base.separator,
+        targets=base.targets,
+        gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
+        sensitivity=base.allocation == "loss-curve",
+        norm_aware=norm_aware,
+    )
+    words = "One calibration for all runs"
+    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
+    return calibration
+
+
+def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
+    """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
+    looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
+    return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
+
+
+def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
+    """Whether the covariances of all sites take no more than half of the memory that is free."""
+    size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
+    return size <= free_bytes(execution_device(loaded.model)) // 2
 
 
 @torch.no_grad()

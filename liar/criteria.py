@@ -14,13 +14,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from liar.gradients import SiteGradients
 from liar.moments import Moments
 from liar.reconstruct import cholesky, members, ridge_of, where_solved
 from liar.sites import Site
 from liar.spec import CHANNEL_CRITERIA, Criterion
 
 _OBS_STEPS = 32
+
+
+@dataclass(slots=True)
+class SiteGradients:
+    """``taylor`` and ``fisher`` are (bundles,) fp64, ``sensitivity`` is one number; what nobody asked for is zero."""
+
+    taylor: Tensor
+    fisher: Tensor
+    sensitivity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,21 @@ import torch
 from torch import Tensor
 
 from liar.allocation import nearest_removed
-from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.choice_errors import choice_errors, has_few_choices
-from liar.criteria import Evidence, deviation, order_of, score
+from liar.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.data.corpora import text_of
 from liar.environment import describe, readable_failures
 from liar.error_curves import error_curves
 from liar.errors import InvalidSpecError
 from liar.events import Event
-from liar.gradients import SiteGradients, gradient_steps
+from liar.gradients import gradient_steps
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.moments import Moments
 from liar.plan import Amounts, Shape, atlas_parts
 from liar.reconstruct import for_solving, ridge_of
+from liar.results import RATIOS
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
 from liar.timing import Pace

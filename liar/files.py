@@ -40,6 +40,13 @@ def check_new_folder(folder: Path | None) -> None:
         raise StorageError(f"{folder} cannot be made, {parent} is read-only; choose another place.")
 
 
+def cache_folder() -> Path:
+    """Where everything downloaded lives: ``$LIAR_CACHE``, else ``$XDG_CACHE_HOME/liar``, else ``~/.cache/liar``."""
+    if chosen := os.environ.get("LIAR_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liar"
+
+
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A hidden neighbour of ``folder`` to write into, which takes its name at the end.

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.labels import class_names, is_classifier
 from liar.data.packing import longest_sequence
 from liar.decode import new_tokens
 from liar.errors import InvalidSpecError
 from liar.models.adapter import execution_device
+from liar.models.heads import class_names, is_classifier
 from liar.perturb import perturbations
 from liar.results import Generation, Token, Variant
 

@@ -17,7 +17,6 @@ at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from transformers import PreTrainedModel
 
+from liar.criteria import SiteGradients
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import Problem, check_gradients, head_of, problem_of
@@ -39,15 +39,6 @@ SENSITIVITY_SHARE = 1 / 4
 
 _ROWS = 16
 """Positions whose probabilities over the whole vocabulary are in memory beside the logits."""
-
-
-@dataclass(slots=True)
-class SiteGradients:
-    """``taylor`` and ``fisher`` are (bundles,) fp64, ``sensitivity`` is one number; what nobody asked for is zero."""
-
-    taylor: Tensor
-    fisher: Tensor
-    sensitivity: float = 0.0
 
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]

@@ -13,7 +13,7 @@ from statistics import fmean
 import torch
 
 from liar.allocation import Candidate, allocate, check_choices, settled_count
-from liar.calibration import Calibration
+from liar.calibration import Calibration, fits, shared_calibration
 from liar.edits import merge
 from liar.environment import readable_failures
 from liar.errors import InsufficientMemoryError
@@ -25,7 +25,6 @@ from liar.pipeline import chosen_bundles, working_copy
 from liar.plan import Amounts, Shape, table_parts
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import MaskCell, Variant
-from liar.sharing import fits, shared_calibration
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction, Task
 from liar.surgery import ConsumerParameters, install, kept_channels, shrink

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from liar.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
-from liar.calibration import Calibration, candidate_of
-from liar.criteria import Evidence, kept_bundles, score, units_of
+from liar.calibration import Calibration, candidate_of, fits
+from liar.criteria import Evidence, SiteGradients, kept_bundles, score, units_of
 from liar.data.corpora import text_of
 from liar.data.packing import check_length
 from liar.edits import SiteEdit, merge
@@ -34,10 +34,11 @@ from liar.events import (
     Warned,
 )
 from liar.generate import MAX_NEW_TOKENS, check_prompt
-from liar.gradients import SiteGradients, gradient_steps
+from liar.gradients import gradient_steps
 from liar.measure import Measures
-from liar.models.adapter import Batch, adapt, execution_device
+from liar.models.adapter import Batch, execution_device
 from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
+from liar.models.families import adapt
 from liar.models.heads import check_gradients
 from liar.models.memory import Work, working_bytes
 from liar.models.offload import is_offloaded, resident
@@ -47,7 +48,6 @@ from liar.plan import Amounts, Shape, run_parts, taught
 from liar.quantize import check_quantizable
 from liar.reconstruct import reconstruct_all, relative_errors
 from liar.results import ROUNDED, Evaluation, RunResult, Shared, SiteReport, Totals, Unrounded, Variant
-from liar.sharing import fits
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.store import RunSummary

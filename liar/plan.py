@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from liar.data.batching import encode
 from liar.data.packing import evaluation_length
-from liar.data.tasks import LABELS, task_items
+from liar.data.tasks import task_items
 from liar.evaluate.turns import BATCH, PROMPT_TOKENS, REPEATS
 from liar.generate import MAX_NEW_TOKENS
 from liar.gradients import SENSITIVITY_SHARE
+from liar.models.heads import LABELS
 from liar.results import DENSE, ROUNDED, VARIANTS, Measured, Variant
 from liar.spec import (
     CURVE_ALLOCATIONS,

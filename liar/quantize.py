@@ -20,8 +20,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from liar.errors import InsufficientMemoryError, InvalidSpecError
-from liar.models.adapter import Adapter, adapt
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
 from liar.models.offload import is_offloaded
 from liar.models.placement import free_bytes
 

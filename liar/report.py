@@ -11,12 +11,12 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from liar.change_groups import CHANGE_GROUPS, group_extent
+from liar.change_groups import group_extent
 from liar.export import as_command, as_python
 from liar.plots import error_heatmap, metric_bars
 from liar.plots.frame import VARIANT_COLOURS
 from liar.quantized_words import quantizations
-from liar.results import VARIANTS, Generation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
 from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
 from liar.speedup import speed_words
 from liar.words import (

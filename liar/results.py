@@ -24,6 +24,9 @@ DENSE: tuple[Measured, ...] = ("dense", "dense-int8")
 """What pruning does not change."""
 
 
+RATIOS = tuple(percent / 100 for percent in range(101))
+"""Where curves are read: the share of a site's units removed."""
+
 Shared = Literal["calibration", "dense"]
 """What runs of one model can share: a calibration, and evaluations of the dense model."""
 
@@ -150,6 +153,22 @@ class Generation(_Record):
     dense_perplexity: float | None = None
 
 
+ChangeGroup = Literal["broken", "mended", "lost"]
+CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
+    "broken": ("Broken by pruning", "The dense model is right, the pruned one is wrong."),
+    "mended": ("Mended by the repair", "The pruned model is wrong, the reconstructed one is right."),
+    "lost": (
+        "Wrong after the repair",
+        "The reconstructed model is wrong where the dense or the pruned one is right: "
+        "the repair did not reach it, or broke it.",
+    ),
+}
+"""The kinds of changed test items that matter to a reader, with a title and its meaning."""
+
+MOST_CHANGES = 12
+"""Changed items of each group that a result keeps for a task, the first of the test set."""
+
+
 class Change(_Record):
     """A test item on which the variants disagree: the true ``label`` and each variant's answer, by label name."""
 
@@ -157,6 +176,23 @@ class Change(_Record):
     text: str
     label: str
     answers: dict[Variant, str]
+
+    @property
+    def groups(self) -> list[ChangeGroup]:
+        """The groups that this item is in: often two; none if every variant is wrong in its own way."""
+        if not self.answers.keys() >= set(VARIANTS):
+            return []
+        return change_groups(*(self.answers[variant] == self.label for variant in VARIANTS))
+
+
+def change_groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]:
+    """The groups of an item, by which of the variants are right."""
+    found: dict[ChangeGroup, bool] = {
+        "broken": dense and not pruned,
+        "mended": reconstructed and not pruned,
+        "lost": (dense or pruned) and not reconstructed,
+    }
+    return [group for group, holds in found.items() if holds]
 
 
 class Quartiles(_Record):

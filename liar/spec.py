@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import product
+from math import prod
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
@@ -185,6 +187,73 @@ class PruneSpec(BaseModel):
             else:
                 choices[name] = value
         return cls.create(**{**LINKED, **choices}) if choices else cls()
+
+
+MAX_RATIOS = 20
+MAX_RUNS = 40
+
+Ratio = Annotated[float, Field(ge=0.0, le=MAX_RATIO, allow_inf_nan=False)]
+
+
+class SweepSpec(BaseModel):
+    """``base`` at every ratio, and there with each of ``reconstructions`` and ``criteria`` where any are named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: PruneSpec
+    ratios: tuple[Ratio, ...] = Field(min_length=1, max_length=MAX_RATIOS)
+    reconstructions: tuple[Reconstruction, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
+
+    @field_validator("ratios", "reconstructions", "criteria")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(values))
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        number = prod(len(values) or 1 for values in (self.ratios, self.reconstructions, self.criteria))
+        if number > MAX_RUNS:
+            raise ValueError(f"That makes {number} runs, and {MAX_RUNS} is the most at once; take fewer ratios.")
+        return self
+
+    @classmethod
+    def create(cls, **choices: Any) -> Self:
+        """Validate ``choices``; raises :class:`InvalidSpecError` with one readable sentence."""
+        try:
+            return cls(**choices)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            if first["type"] == "value_error":
+                raise InvalidSpecError(str(first["ctx"]["error"])) from None
+            raise InvalidSpecError(
+                f"A sweep takes 1 to {MAX_RATIOS} ratios from 0 to {MAX_RATIO} and known names to compare; "
+                f"{'.'.join(map(str, first['loc']))} is not that."
+            ) from None
+
+    @property
+    def key(self) -> str:
+        """sha256 of the runs' keys: the name of this sweep among jobs."""
+        return hashlib.sha256("".join(spec.key for spec in self.specs).encode()).hexdigest()
+
+    @property
+    def specs(self) -> list[PruneSpec]:
+        """The runs, every line of the figure from its left to its right end at once."""
+        choices = product(
+            self.ratios, self.criteria or (self.base.criterion,), self.reconstructions or (self.base.reconstruction,)
+        )
+        return [
+            self.base.model_copy(update={"ratio": ratio, "criterion": criterion, "reconstruction": reconstruction})
+            for ratio, criterion, reconstruction in choices
+        ]
+
+
+def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
+    """``number`` ratios at equal distances, in whole percent, so that single runs and links meet the same ones."""
+    if number < 2:
+        return (round(first, 2),)
+    step = (last - first) / (number - 1)
+    return tuple(dict.fromkeys(round(first + step * index, 2) for index in range(number)))
 
 
 def bounds_of(name: str) -> tuple[float, float] | None:

@@ -1,5 +1,5 @@
 """Before any test loads torch."""
 
-from liar.threads import settle_threads
+from liar.startup import settle_threads
 
 settle_threads()

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from liar.allocation import nearest_removed
-from liar.atlas import CHOICE_RECONSTRUCTIONS, RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import (
     MEASURED,
+    RATIOS,
     ROUNDED,
     VARIANTS,
     Change,

@@ -15,21 +15,22 @@ from accelerate import cpu_offload
 from accelerate.hooks import AlignDevicesHook
 
 from liar import Calibration, PruneSpec, RunResult, calibrate, curves, stream
+from liar.ask import ask
 from liar.data.tasks import LabelledText
 from liar.data.texts import Samples
 from liar.draw_atlas import atlas_steps
 from liar.errors import UnsupportedModelError
 from liar.events import Finished
 from liar.mask_table import MaskCell, mask_table_steps
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
 from liar.models.placement import free_bytes
 from liar.quantize import quantized
 from liar.restore import restore_steps
 from liar.results import Generation
-from liar.spec import CRITERIA
-from liar.sweep import SweepSpec, sweep_steps
-from liar.variants import Variants, ask
+from liar.spec import CRITERIA, SweepSpec
+from liar.sweep import sweep_steps
+from liar.variants import Variants
 from liar.walk import walk
 from tests import tiny
 from tests.families import batches, build

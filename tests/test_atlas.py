@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liar.allocation import nearest_removed
-from liar.atlas import RATIOS, Atlas, AtlasKey, AtlasStore, KindArrays
+from liar.atlas import Atlas, AtlasKey, AtlasStore, KindArrays
 from liar.errors import InvalidSpecError, StorageError
 from liar.forecast import forecast
+from liar.results import RATIOS
 from liar.spec import CHANNEL_CRITERIA, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fakes import tiny_atlas
 

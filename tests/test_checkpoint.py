@@ -25,7 +25,7 @@ from liar.checkpoint import RESULT_FILE, Saved, save_model
 from liar.errors import InvalidSpecError, ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.events import Finished
 from liar.model_card import model_card
-from liar.models.adapter import adapt
+from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
 from liar.reconstruct import Solution
 from liar.reload import reload_difference

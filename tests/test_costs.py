@@ -13,8 +13,8 @@ from transformers import DynamicCache, PreTrainedModel
 from liar.checkpoint import save_model
 from liar.costs import compare_steps, costs_of, macs_per_token
 from liar.errors import InvalidSpecError
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel, bytes_in_memory, bytes_on_disk, load_model
+from liar.models.families import adapt
 from liar.results import CostsResult
 from liar.surgery import ConsumerParameters, kept_channels, shrink
 from liar.timing import finish

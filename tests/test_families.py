@@ -18,10 +18,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from liar.criteria import kept_bundles
+from liar.criteria import SiteGradients, kept_bundles
 from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
-from liar.gradients import SiteGradients, Steps, gradient_steps
-from liar.models.adapter import Adapter, Batch, adapt
+from liar.gradients import Steps, gradient_steps
+from liar.models.adapter import Adapter, Batch
+from liar.models.families import adapt
 from liar.moments import Moments
 from liar.reconstruct import reconstruct
 from liar.sites import Site

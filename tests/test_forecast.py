@@ -12,14 +12,14 @@ import torch
 from accelerate import cpu_offload
 
 from liar import Calibration, PruneSpec, calibrate, run
-from liar.atlas import RATIOS, Atlas, KindArrays
+from liar.atlas import Atlas, KindArrays
 from liar.draw_atlas import atlas_steps
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
 from liar.forecast import Forecast, forecast
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
-from liar.results import RunResult
+from liar.models.families import adapt
+from liar.results import RATIOS, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny
 from tests.fakes import tiny_atlas

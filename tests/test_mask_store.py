@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from liar.mask_store import MaskTableStore, spec_of_table
 from liar.results import MaskCell, MaskTable
 from liar.spec import PruneSpec
+from liar.store import MaskTableStore, spec_of_table
 
 
 def cell(criterion: Any = "wanda", error: float = 0.2, **more: Any) -> MaskCell:

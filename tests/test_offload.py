@@ -14,7 +14,7 @@ import torch
 from accelerate import cpu_offload, disk_offload
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from liar.models.adapter import adapt
+from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
 from tests.families import VOCABULARY, batches, build
 from tests.test_families import half, logits, prune
@@ -66,7 +66,7 @@ def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
         """
         import json, resource, sys, torch
         from transformers import AutoModelForCausalLM
-        from liar.models.adapter import adapt
+        from liar.models.families import adapt
         from tests.families import batches
         from tests.test_families import half, prune
 

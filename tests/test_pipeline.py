@@ -227,7 +227,7 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
 ) -> None:
     chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
     once = run(chosen, model)
-    monkeypatch.setattr("liar.sharing.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.calibration.free_bytes", lambda device: 0)
     lonely = request.getfixturevalue("lonely")
     twice = run(chosen, model)
     assert len(lonely) == 2 * len(model.adapter.sites())

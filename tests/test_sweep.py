@@ -19,9 +19,9 @@ from liar.events import Evaluated, Progress
 from liar.mask_table import mask_table_steps
 from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, MaskCell, RunResult
-from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SweepSpec, ratios_between
 from liar.store import RunStore
-from liar.sweep import SweepSpec, ratios_between, sweep_steps
+from liar.sweep import sweep_steps
 from tests import tiny
 
 
@@ -174,8 +174,8 @@ def test_memory_that_does_not_hold_a_calibration_costs_time_only(
 ) -> None:
     sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
     shared = points(sweep_steps(sweep, model))
-    monkeypatch.setattr("liar.sharing.free_bytes", lambda device: 0)
-    monkeypatch.setattr("liar.sharing.calibration_steps", None)
+    monkeypatch.setattr("liar.calibration.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.calibration.calibration_steps", None)
     assert all(same(a, b) for a, b in zip(points(sweep_steps(sweep, model)), shared, strict=True))
     with pytest.raises(InsufficientMemoryError, match="compare single runs"):
         list(mask_table_steps(spec(text), ("obs",), ("bias",), model))

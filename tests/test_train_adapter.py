@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 from liar import train_adapter as module
 from liar.data.splits import Split
-from liar.data.tasks import LABELS, LabelledText, task_items
+from liar.data.tasks import LabelledText, task_items
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate import evaluate
 from liar.models.catalog import ADAPTERS, load_model
+from liar.models.heads import LABELS
 from liar.spec import Task
 from liar.train_adapter import BASE_MODEL, RECIPES, Hyperparameters, TrainingRecord, data_digest, train_adapter
 

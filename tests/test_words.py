@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liar import change_groups, words
-from liar.results import Items, RunResult
+from liar.results import CHANGE_GROUPS, MOST_CHANGES, Items, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed
 
 
@@ -153,19 +153,19 @@ def test_a_change_says_which_error_it_has() -> None:
     ],
 )
 def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
-    assert change_groups.groups_of(change("text", "y", *answers)) == groups
+    assert change("text", "y", *answers).groups == groups
 
 
 def test_a_group_holds_the_changes_of_its_task() -> None:
     run = classifier_run()
-    counts = [len(change_groups.changes_of(run, "sentiment", group)) for group in change_groups.CHANGE_GROUPS]
+    counts = [len(change_groups.changes_of(run, "sentiment", group)) for group in CHANGE_GROUPS]
     assert counts == [2, 1, 2]
     assert change_groups.changes_of(run, "topic", "broken") == []
 
 
 def test_a_group_says_how_many_it_has_in_all() -> None:
     """Of 40 texts that pruning breaks a result keeps twelve; the single answers still count all."""
-    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(change_groups.MOST_CHANGES)]
+    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
     old = classifier_run().model_copy(update={"changes": kept})
     assert (
         change_groups.group_extent(old, "sentiment", "broken")

@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from liar.data.tasks import task_of_labels
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
+from liar.models.heads import task_of_labels
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]

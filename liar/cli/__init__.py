@@ -8,11 +8,10 @@ from collections.abc import Callable
 import typer
 from rich.markup import escape
 
-from liar.chatter import hush
 from liar.cli import measure, more, prune
 from liar.cli.console import errors
 from liar.errors import LiarError
-from liar.threads import settle_threads
+from liar.startup import quiet_libraries, settle_threads
 
 app = typer.Typer(
     help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
@@ -38,7 +37,7 @@ for name, command in COMMANDS.items():
 def main() -> None:
     """Console entry point."""
     settle_threads()
-    hush()
+    quiet_libraries()
     try:
         app()
     except LiarError as error:

@@ -138,10 +138,10 @@ def curves_command(
         seed=seed,
         device=device,
     )
-    from liar.atlas import RATIOS
     from liar.calibration import calibrate, curves
     from liar.environment import describe, readable_failures
     from liar.models.catalog import load_model, model_info
+    from liar.results import RATIOS
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()

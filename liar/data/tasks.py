@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from liar.data.bundle import articles, rated_sentences
 from liar.data.splits import Split, digest_of, split_of
 from liar.errors import InvalidSpecError
+from liar.models.heads import LABELS
 from liar.spec import Task
-
-LABELS: Mapping[Task, tuple[str, ...]] = {
-    "sentiment": ("negative", "positive"),
-    "topic": (
-        "Arts",
-        "Biology and health sciences",
-        "Everyday life",
-        "Geography",
-        "History",
-        "Mathematics",
-        "People",
-        "Philosophy and religion",
-        "Physical sciences",
-        "Society and social sciences",
-        "Technology",
-    ),
-}
-"""Names of the classes of each classification task; a label is a position in its tuple."""
 
 _CLEAR_RATING = 0.5  # sentences that people rated closer to zero have no tone to be right about
 
@@ -69,12 +52,6 @@ def task_items(task: Task, split: Split) -> LabelledText:
     ordered = [items[digest] for digest in sorted(items)]
     texts, labels = [text for text, _ in ordered], [label for _, label in ordered]
     return LabelledText(texts, labels, names, available=len(ordered))
-
-
-def task_of_labels(label_names: Iterable[str]) -> Task | None:
-    """The task whose classes a model's head has, whatever their order and case."""
-    wanted = {name.casefold() for name in label_names}
-    return next((task for task, names in LABELS.items() if wanted == {name.casefold() for name in names}), None)
 
 
 def _sentiment() -> Iterable[tuple[str, str, int]]:

@@ -17,8 +17,9 @@ from liar.data.bundle import articles
 from liar.data.columns import LABELS as LABEL_COLUMNS
 from liar.data.columns import selection, text_columns
 from liar.data.splits import Split, digest_of, split_of
-from liar.data.tasks import LABELS, task_items
+from liar.data.tasks import task_items
 from liar.errors import CalibrationError
+from liar.models.heads import LABELS
 
 WIKI = "wiki"
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from liar.data.corpora import held_out_windows
 from liar.data.joining import joining_of
-from liar.data.labels import class_names, classes_of, is_classifier, named_classes
 from liar.data.packing import evaluation_length
 from liar.data.splits import Split
-from liar.data.tasks import LABELS, LabelledText, task_items
+from liar.data.tasks import LabelledText, task_items
 from liar.data.texts import HIDDEN, WIKI, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
+from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
 from liar.results import Evaluation, Measured
 from liar.spec import AUTO, PruneSpec, Separator, Task
 from liar.timing import finish

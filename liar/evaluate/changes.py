@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from liar.change_groups import CHANGE_GROUPS, MOST_CHANGES, groups_of
 from liar.data.tasks import LabelledText
-from liar.results import VARIANTS, Change, Measured
+from liar.results import CHANGE_GROUPS, MOST_CHANGES, VARIANTS, Change, Measured
 from liar.spec import Task
 
 _LONGEST = 400
@@ -50,7 +49,7 @@ def _first_of_each_group(changes: Iterator[Change]) -> Iterator[Change]:
     """A change of several groups comes once, and counts in each."""
     found = Counter(dict.fromkeys(CHANGE_GROUPS, 0))
     for change in changes:
-        groups = groups_of(change)
+        groups = change.groups
         if any(found[group] < MOST_CHANGES for group in groups):
             yield change
             found.update(groups)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
-from liar.models.ragged import PREFIX
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
@@ -223,33 +222,10 @@ def execution_device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _devices(model: nn.Module) -> set[torch.device]:
+def devices_of(model: nn.Module) -> set[torch.device]:
     """Every device that a weight or a hook computes on; weights that lie elsewhere (meta) are brought to their hook's."""
     hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
     found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
     found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
     current = {device.type: device for device in found if device.index is not None}  # "cuda" is the current one of them
     return {device if device.index is not None else current.get(device.type, device) for device in found}
-
-
-def adapt(model: PreTrainedModel) -> Adapter:
-    """The adapter of a model's family.
-
-    Raises :class:`UnsupportedModelError` with the families that exist, and for a model that is spread over several devices:
-    its blocks are walked one module at a time, past the hooks that would carry tensors from one device to the next.
-    """
-    if len(devices := _devices(model)) > 1:
-        raise UnsupportedModelError(
-            f"This model is spread over {', '.join(sorted(map(str, devices)))}; load it onto one device, or with "
-            "liar.load_model, which streams what does not fit."
-        )
-    from liar.models.bert import BertAdapter
-    from liar.models.llama import LlamaAdapter
-
-    families: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
-    model_type = str(model.config.model_type).removeprefix(PREFIX)
-    for family in families:
-        if model_type in family.model_types:
-            return family(model)
-    known = ", ".join(name for family in families for name in family.model_types)
-    raise UnsupportedModelError(f"Models of type {model_type!r} are not supported; choose one of: {known}.")

@@ -18,12 +18,12 @@ from transformers import (
 )
 from transformers.modeling_layers import GenericForSequenceClassification
 
-from liar.data.tasks import LABELS, task_of_labels
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
-from liar.models.adapter import Adapter, adapt
+from liar.models.adapter import Adapter
 from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
-from liar.models.heads import Head, head_of
+from liar.models.families import adapt
+from liar.models.heads import LABELS, Head, head_of, task_of_labels
 from liar.models.memory import Work
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.presets import DEMO

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
-from liar.files import ASSETS
+from liar.files import ASSETS, cache_folder
 
 OnProgress = Callable[[str, float], None]
 """Called with what is going on and the fraction that is done, 0 to 1."""
@@ -48,13 +48,6 @@ class _Package:
     name: str
     size: int
     unpack: Callable[[Path, Path], None]
-
-
-def cache_folder() -> Path:
-    """Where everything downloaded lives: ``$LIAR_CACHE``, else ``$XDG_CACHE_HOME/liar``, else ``~/.cache/liar``."""
-    if chosen := os.environ.get("LIAR_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liar"
 
 
 def fetch_demo(on_progress: OnProgress | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What the head of a checkpoint is for, by the name of its model class.
+"""What the head of a checkpoint is for, by the name of its model class, and which classes it has.
 
 The encoder of any of these can be pruned and its head is kept. Only two kinds of head give a loss to prune by: those that
 predict the next token, and those that put a whole text into a class.
@@ -6,13 +6,14 @@ predict the next token, and those that put a whole text into a class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
-from liar.errors import InvalidSpecError, UnsupportedModelError
+from liar.errors import AmbiguousLabelsError, InvalidSpecError, UnsupportedModelError
+from liar.spec import Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 Problem = Literal["single-label", "multi-label", "regression"]
 """What the logits of a text classifier mean: one of several classes, several that may all hold, or plain numbers."""
@@ -35,6 +36,25 @@ _DECODER_OF_AN_ENCODER = "LMHeadModel"
 """``BertLMHeadModel`` ends like a model without a head and has one."""
 
 _WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification"})
+
+
+LABELS: Mapping[Task, tuple[str, ...]] = {
+    "sentiment": ("negative", "positive"),
+    "topic": (
+        "Arts",
+        "Biology and health sciences",
+        "Everyday life",
+        "Geography",
+        "History",
+        "Mathematics",
+        "People",
+        "Philosophy and religion",
+        "Physical sciences",
+        "Society and social sciences",
+        "Technology",
+    ),
+}
+"""Names of the classes of each classification task; a label is a position in its tuple."""
 
 
 def head_of(architectures: Sequence[str]) -> Head:
@@ -83,3 +103,64 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
             "taylor, fisher and loss-curve need a backward pass through the whole model, which is streamed here; choose "
             "the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
         )
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+def task_of_labels(label_names: Iterable[str]) -> Task | None:
+    """The task whose classes a model's head has, whatever their order and case."""
+    wanted = {name.casefold() for name in label_names}
+    return next((task for task, names in LABELS.items() if wanted == {name.casefold() for name in names}), None)
+
+
+def is_classifier(model: PreTrainedModel) -> bool:
+    """Whether the model has a head that puts a whole text into one of several classes."""
+    return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1
+
+
+def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
+    """Names of the model's classes, in the order of its logits."""
+    names = cast(Mapping[int, str], config.id2label or {})
+    return tuple(names[index] for index in range(len(names)))
+
+
+def named_classes(config: PreTrainedConfig, task: Task | None = None) -> dict[str, int]:
+    """Name of a label, without case -> class of the model.
+
+    A model that never named its classes (LABEL_0, LABEL_1, ...) is taken to have those of ``task``, in their order.
+    """
+    names = class_names(config)
+    classes = {name.casefold(): index for index, name in enumerate(names)}
+    expected = LABELS.get(task, ()) if task is not None else ()
+    if len(names) == len(expected) and all(name.startswith("LABEL_") for name in names):
+        classes |= {name.casefold(): index for index, name in enumerate(expected)}
+    return classes
+
+
+def classes_of(
+    labels: Iterable[str], config: PreTrainedConfig, task: Task | None = None, *, possible: Iterable[str] = ()
+) -> list[int | None]:
+    """The model's class for each of ``labels``, which are all names of classes or all their numbers; None for unknown ones.
+
+    A model may name its classes by digits that are not their numbers (stars "1" to "5" of classes 0 to 4). Then only all
+    labels together tell what they are, with those that are ``possible`` beside them. Raises :class:`AmbiguousLabelsError` if
+    they can be read either way.
+    """
+    given, all_labels = [label.casefold() for label in labels], [label.casefold() for label in possible]
+    return _classes([*given, *all_labels], config, task, closed=bool(all_labels))[: len(given)]
+
+
+def _classes(wanted: list[str], config: PreTrainedConfig, task: Task | None, *, closed: bool) -> list[int | None]:
+    """``closed`` if ``wanted`` has every label that there is: they are no numbers of classes if one of them is none."""
+    names, numbers = named_classes(config, task), {str(index): index for index in range(len(class_names(config)))}
+    as_names, as_numbers = ([reading.get(label) for label in wanted] for reading in (names, numbers))
+    if None in as_names and None in as_numbers:
+        return as_names if closed or as_names.count(None) <= as_numbers.count(None) else as_numbers
+    if None not in as_names and None not in as_numbers and as_names != as_numbers:
+        seen = ", ".join(sorted(set(wanted)))
+        raise AmbiguousLabelsError(
+            f"The labels {seen} may be names of the model's classes ({', '.join(class_names(config))}) or their numbers from "
+            f"0; take more texts, or name the classes so that no name is another one's number."
+        )
+    return as_numbers if None in as_names else as_names

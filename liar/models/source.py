@@ -12,12 +12,9 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
-from liar.models.bert import BertAdapter
-from liar.models.llama import LlamaAdapter
+from liar.models.families import model_types
 from liar.models.presets import revision_of
 from liar.models.ragged import PREFIX
-
-MODEL_TYPES: tuple[str, ...] = (*LlamaAdapter.model_types, *BertAdapter.model_types)
 
 _PROBE_SECONDS = 8.0
 _HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not exist
@@ -116,8 +113,8 @@ def read_config(source: Source) -> dict[str, Any]:
             f"{source.path!r} has no readable config.json; name a folder or hub id of a transformers model."
         )
     model_type = config.get("model_type")
-    if str(model_type).removeprefix(PREFIX) not in MODEL_TYPES:
+    if str(model_type).removeprefix(PREFIX) not in model_types():
         raise UnsupportedModelError(
-            f"Models of type {model_type!r} are not supported; choose one of: {', '.join(MODEL_TYPES)}."
+            f"Models of type {model_type!r} are not supported; choose one of: {', '.join(model_types())}."
         )
     return config

@@ -9,10 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from liar.atlas import RATIOS, SiteAtlas
+from liar.atlas import SiteAtlas
 from liar.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, drawing, title
 from liar.reading import NO_ERROR, error_words, errors_of
-from liar.results import SiteReport
+from liar.results import RATIOS, SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
 from liar.view import Reported, Scale

@@ -10,8 +10,7 @@ import gradio as gr
 import pytest
 
 from components.accuracy import AccuracyPanel
-from liar.change_groups import MOST_CHANGES
-from liar.results import VARIANTS, RunResult
+from liar.results import MOST_CHANGES, VARIANTS, RunResult
 from tests.fakes import change, classifier_run, language_run, rounded_run
 
 

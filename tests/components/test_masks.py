@@ -20,10 +20,9 @@ from components.profile import LOCAL
 from components.studio import Bus
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
-from liar.mask_store import MaskTableStore, spec_of_table
 from liar.results import MaskCell
 from liar.spec import PruneSpec
-from liar.store import RunStore
+from liar.store import MaskTableStore, RunStore, spec_of_table
 from liar.view import View
 from tests import tiny
 from tests.components.visitor import Visitor

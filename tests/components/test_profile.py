@@ -13,12 +13,11 @@ from components.profile import LOCAL, PUBLIC, Profile, profile_of
 from components.recipe import default_spec, measured_on_its_task
 from components.registry import ModelRegistry
 from components.studio import Studio
-from components.tradeoff import _MOST_RATIOS
 from components.work import loaded_for
 from liar import sweep
 from liar.errors import DownloadError, InvalidSpecError
 from liar.models.presets import PRESETS
-from liar.spec import PruneSpec
+from liar.spec import MAX_RATIOS, PruneSpec
 from liar.store import RunStore
 
 
@@ -110,4 +109,4 @@ def test_nothing_is_loaded_that_the_profile_refuses(studio: Studio) -> None:
 
 def test_a_sweep_is_as_large_as_the_library_allows() -> None:
     assert LOCAL.runs == sweep.MAX_RUNS
-    assert _MOST_RATIOS == sweep.MAX_RATIOS
+    assert MAX_RATIOS == sweep.MAX_RATIOS

@@ -20,9 +20,8 @@ from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
 from liar.events import Progress
 from liar.results import RunResult
-from liar.spec import PruneSpec
+from liar.spec import PruneSpec, SweepSpec
 from liar.store import RunStore
-from liar.sweep import SweepSpec
 from liar.view import View
 from tests import tiny
 from tests.fakes import classifier_run, language_run

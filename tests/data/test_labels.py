@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from transformers import BertConfig
 
-from liar.data.labels import classes_of, is_classifier, named_classes
 from liar.errors import AmbiguousLabelsError
+from liar.models.heads import classes_of, is_classifier, named_classes
 from tests.tiny import classifier, encoder, language_model
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from liar.data.bundle import articles, rated_sentences
 from liar.data.splits import Split, digest_of, split_of
-from liar.data.tasks import LABELS, task_items, task_of_labels
+from liar.data.tasks import task_items
 from liar.errors import InvalidSpecError
+from liar.models.heads import LABELS, task_of_labels
 from liar.spec import Task
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from liar.change_groups import MOST_CHANGES
 from liar.data.tasks import LabelledText
 from liar.evaluate.changes import Comparison
-from liar.results import VARIANTS, Change
+from liar.results import MOST_CHANGES, VARIANTS, Change
 
 NAMES = ("bad", "good", "fair")
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from liar.models.demo import cache_folder, fetch_demo
+from liar.files import cache_folder
+from liar.models.demo import fetch_demo
 from tests import tiny
 from tests.hostile.client import Client, free_port
 

@@ -14,8 +14,8 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from liar import PruneSpec, stream
 from liar.evaluate.perplexity import nll_steps
 from liar.events import Loaded
-from liar.models.adapter import adapt
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
 from liar.models.memory import Work, working_bytes
 from tests import tiny
 

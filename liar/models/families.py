@@ -1,0 +1,39 @@
+"""The families of models that can be pruned. A new one is a file with its :class:`~liar.models.adapter.Adapter`, and a name
+here.
+"""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from liar.errors import UnsupportedModelError
+from liar.models.adapter import Adapter, devices_of
+from liar.models.bert import BertAdapter
+from liar.models.llama import LlamaAdapter
+from liar.models.ragged import PREFIX
+
+FAMILIES: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
+
+
+def model_types() -> tuple[str, ...]:
+    """``config.model_type`` of every model that some family covers."""
+    return tuple(name for family in FAMILIES for name in family.model_types)
+
+
+def adapt(model: PreTrainedModel) -> Adapter:
+    """The adapter of a model's family.
+
+    Raises :class:`UnsupportedModelError` with the families that exist, and for a model that is spread over several devices:
+    its blocks are walked one module at a time, past the hooks that would carry tensors from one device to the next.
+    """
+    if len(devices := devices_of(model)) > 1:
+        raise UnsupportedModelError(
+            f"This model is spread over {', '.join(sorted(map(str, devices)))}; load it onto one device, or with "
+            "liar.load_model, which streams what does not fit."
+        )
+    model_type = str(model.config.model_type).removeprefix(PREFIX)
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family(model)
+    known = ", ".join(model_types())
+    raise UnsupportedModelError(f"Models of type {model_type!r} are not supported; choose one of: {known}.")
