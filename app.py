@@ -37,11 +37,11 @@ from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
-from liar.atlas import AtlasStore
 from liar.errors import LiarError
+from liar.explore.atlas import AtlasStore
+from liar.report.view import View
 from liar.startup import quiet_libraries, settle_threads
 from liar.store import RunStore
-from liar.view import View
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
@@ -133,7 +133,7 @@ def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.T
 def warm_up() -> None:
     """Import torch and all that a run needs, before the first visitor comes: in a thread it would take as long, and the page
     of whoever comes meanwhile would stutter."""
-    import liar.pipeline  # noqa: F401
+    import liar.jobs.pipeline  # noqa: F401
 
 
 def chosen_profile(arguments: list[str] | None = None) -> Profile:

@@ -30,8 +30,8 @@ from rich.table import Table
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Finished, Loaded
+from liar.maths.reconstruct import RIDGE
 from liar.models.catalog import bytes_in_memory
-from liar.reconstruct import RIDGE
 from liar.spec import Schedule
 
 SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)

@@ -26,13 +26,13 @@ quiet_libraries()
 from readme import table, write
 
 from liar import LoadedModel, PruneSpec, calibrate, load_model, stream
-from liar.compare import right_answers
 from liar.data.splits import Split
-from liar.evaluate import evaluate
+from liar.evaluate.tasks import evaluate
 from liar.events import Finished
+from liar.report.compare import right_answers
+from liar.report.sentences import sample
 from liar.results import Evaluation
 from liar.spec import Allocation, Criterion, Schedule, Targets, Task
-from liar.words import sample
 
 SPLIT: Split = "validation"
 CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs")

@@ -33,10 +33,10 @@ from components.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Progress
+from liar.jobs.plan import Amounts, Shape, run_parts
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.plan import Amounts, Shape, run_parts
-from liar.timing import Pace, Part
+from liar.progress import Pace, Part
 
 LIMIT = 2.0
 FROM = 0.2

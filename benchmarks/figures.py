@@ -21,9 +21,9 @@ quiet_libraries()
 from readme import table, write
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
+from liar.report.sentences import sample
 from liar.results import Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Task
-from liar.words import sample
 
 SEEDS = (0, 1, 2)
 SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"

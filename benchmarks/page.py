@@ -109,7 +109,7 @@ def draw() -> list[Measured]:
     from components.profile import LOCAL
     from components.registry import ModelRegistry
     from components.studio import Studio
-    from liar.atlas import AtlasStore
+    from liar.explore.atlas import AtlasStore
     from liar.store import RunStore
 
     with tempfile.TemporaryDirectory() as folder:

@@ -11,13 +11,13 @@ import argparse
 from figures import SENTIMENT, SMOLLM2, loaded, table, with_error, write
 
 from liar import PruneSpec, stream
-from liar.evaluate.turns import Amount, timed_turns
+from liar.evaluate.side_by_side import Amount, timed_turns
 from liar.events import Finished
-from liar.quantize import quantized
-from liar.quantized_words import quantizations
+from liar.models.quantize import quantized
+from liar.progress import finish
+from liar.report.quantized_sentences import quantizations
+from liar.report.sentences import sample, variant_name
 from liar.results import Evaluation, Measured, Work
-from liar.timing import finish
-from liar.words import sample, variant_name
 
 SPECS = [
     PruneSpec(model=SMOLLM2, ratio=0.2, schedule="one-shot", evaluate=("perplexity",), quantize="int8"),

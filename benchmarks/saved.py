@@ -25,13 +25,13 @@ quiet_libraries()
 from readme import table, write
 
 from liar import PruneSpec, load_model, save_model, stream
-from liar.costs import compare_steps
+from liar.evaluate.size_and_speed import compare_steps
 from liar.events import Finished
-from liar.gain import rows, sentences
 from liar.models.catalog import bytes_on_disk
+from liar.progress import finish
+from liar.report.cost_sentences import rows, sentences
+from liar.report.speed_sentences import is_slower
 from liar.results import CostsResult
-from liar.speedup import is_slower
-from liar.timing import finish
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panel
 from components.prompts import preset_prompts
 from components.recipe import default_spec
 from liar import PruneSpec, load_model
-from liar.atlas import SHIPPED_ATLASES, Atlas, AtlasStore
-from liar.draw_atlas import atlas_steps
 from liar.events import Finished
-from liar.pipeline import stream
+from liar.explore.atlas import SHIPPED_ATLASES, Atlas, AtlasStore
+from liar.jobs.draw_atlas import atlas_steps
+from liar.jobs.pipeline import stream
+from liar.report.sentences import verdict
 from liar.store import SHIPPED_RUNS, RunStore
-from liar.words import verdict
 
 SPECS = (
     default_spec(),

@@ -10,12 +10,10 @@ from gradio.blocks import Block
 
 from components.costs import CostsPanel
 from components.panel import NO_RUN, Updates
-from liar.change_groups import changes_of, group_extent
-from liar.plots import metric_bars
-from liar.quantized_words import quantizations
-from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
-from liar.spec import PruneSpec, Task
-from liar.words import (
+from liar.report.change_groups import changes_of, group_extent
+from liar.report.plots import metric_bars
+from liar.report.quantized_sentences import quantizations
+from liar.report.sentences import (
     beside_dense,
     in_doubt,
     metric_value,
@@ -23,6 +21,8 @@ from liar.words import (
     sample,
     variant_name,
 )
+from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
+from liar.spec import PruneSpec, Task
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

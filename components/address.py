@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from liar.errors import InvalidSpecError
+from liar.report.view import View
 from liar.spec import PruneSpec
-from liar.view import View
 
 _REPLACE = """
 const write = () => {

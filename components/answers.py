@@ -9,11 +9,11 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from liar.report.sentences import metric_value
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
-from liar.words import metric_value
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from liar.generate import EditedAnswer
+    from liar.evaluate.generate import EditedAnswer
 
 _NO_ANSWERS = "No answers are stored with this run."
 _EMPTY_ANSWER = "The model ends its answer at once."
@@ -44,7 +44,7 @@ def live_answers(prompt: str, heard: list[Any]) -> str:
     """What a job has handed out so far: pieces of an answer and then the whole of it, for each variant, and edits."""
     if not heard:
         return ""
-    from liar.ask import Edited, Heard  # loads torch
+    from liar.evaluate.ask import Edited, Heard  # loads torch
 
     said: dict[Variant, Generation] = {}
     edits: dict[Variant, list[EditedAnswer]] = {}

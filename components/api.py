@@ -15,7 +15,7 @@ from components.studio import Studio
 from components.work import pruning
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.forecast import forecast
+from liar.explore.forecast import forecast
 from liar.spec import PruneSpec
 
 

@@ -17,11 +17,11 @@ from components.rate import client_of
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.work import pruning
-from liar.compare import differing
 from liar.errors import LiarError
+from liar.report.compare import differing
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
 
 There = tuple[str, str]
 """The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet; or the key of a "stored" run."""

@@ -15,12 +15,12 @@ from components.panel import HEARD, QUIET, Updates
 from components.work import Work, stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
-from liar.gain import rows, sentences
+from liar.report.cost_sentences import rows, sentences
 from liar.results import CostsResult, RunResult
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.variants import Variants
+    from liar.models.variants import Variants
 
 
 class CostsPanel:
@@ -100,15 +100,15 @@ class CostsPanel:
 
     def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
-        from liar.plan import turns_cost
+        from liar.jobs.plan import turns_cost
 
         return (yield from with_models(self.studio, run, _in_turns, turns_cost))
 
 
 def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
-    from liar.costs import compare_steps
-    from liar.environment import readable_failures
-    from liar.timing import Pace, Part
+    from liar.evaluate.size_and_speed import compare_steps
+    from liar.models.environment import readable_failures
+    from liar.progress import Pace, Part
 
     pace = Pace([Part("turns", 1.0)])
     with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:

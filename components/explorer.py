@@ -19,12 +19,12 @@ from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
 from components.work import loaded_for
-from liar.atlas import AtlasKey
 from liar.errors import LiarError
 from liar.events import Event, Progress
+from liar.explore.atlas import AtlasKey
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
 
 
 class Explorer:
@@ -189,7 +189,7 @@ class Explorer:
             yield {**again, self.line: status.problem(snapshot.error or "The calibration was stopped.")}
 
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
-        from liar.draw_atlas import atlas_steps  # torch takes seconds to load
+        from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load
 
         yield Progress("load", 0, 1, f"Loading {spec.model}")
         loaded = loaded_for(self.studio, spec)

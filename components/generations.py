@@ -17,7 +17,7 @@ from components.prompts import is_preset, preset_prompts, read_prompt
 from components.rate import client_of
 from components.work import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
-from liar.models.presets import PRESETS
+from liar.presets import PRESETS
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
@@ -197,7 +197,7 @@ class GenerationsPanel:
     # -- the jobs -----------------------------------------------------------------------------------------------
 
     def _questions(self, key: str, prompt: str, choices: dict[str, Any]) -> Iterator[Any]:
-        from liar.ask import ask
+        from liar.evaluate.ask import ask
 
         # Looked up in the worker, because a job that waits must not keep models in memory. Those of a run that could not be
         # stored are asked as long as they are there.
@@ -231,7 +231,7 @@ class GenerationsPanel:
         yield {self.button: again, self.stop: still, self.job: ""}
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
-        """Arguments of :func:`liar.ask.ask`; raises :class:`InvalidSpecError` for what no control allows."""
+        """Arguments of :func:`liar.evaluate.ask.ask`; raises :class:`InvalidSpecError` for what no control allows."""
         for name, value, least, most in (
             ("number of new tokens", tokens, MIN_TOKENS, self.studio.profile.new_tokens),
             ("temperature", temperature, 0, MAX_TEMPERATURE),

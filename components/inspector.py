@@ -11,16 +11,16 @@ from gradio.blocks import Block
 from components import status
 from components.known import what_is_known
 from components.panel import HEARD, QUIET, Updates
-from liar.allocation import check_edits
-from liar.atlas import SiteAtlas
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import LiarError
-from liar.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.reading import error_words, errors_of, formula, place
+from liar.explore.allocation import check_edits
+from liar.explore.atlas import SiteAtlas
+from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
+from liar.report.site_sentences import error_words, errors_of, formula, place
+from liar.report.view import View
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec
-from liar.view import View
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

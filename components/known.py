@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.job import Job
-from liar.atlas import Atlas
 from liar.errors import LiarError
-from liar.forecast import Forecast, forecast
+from liar.explore.atlas import Atlas
+from liar.explore.forecast import Forecast, forecast
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 

@@ -14,16 +14,16 @@ from gradio.blocks import Block
 from components.inspector import Inspector
 from components.panel import HEARD, Updates
 from components.provenance import Origin, of_another, pill
-from liar.atlas import Atlas
 from liar.errors import LiarError
-from liar.export import file_stem
-from liar.forecast import forecast
-from liar.plots import error_heatmap
-from liar.reading import compares, error_words, errors_of, stands_out
+from liar.explore.atlas import Atlas
+from liar.explore.forecast import forecast
+from liar.report.export import file_stem
+from liar.report.plots import error_heatmap
+from liar.report.sentences import SiteOutcome, recipe
+from liar.report.site_sentences import compares, error_words, errors_of, stands_out
+from liar.report.view import DIFFERENCES, View
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from liar.view import DIFFERENCES, View
-from liar.words import SiteOutcome, recipe
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from liar.view import Layout, View
+from liar.report.view import Layout, View
 
 # The style sheet hides what the layout leaves out, so switching moves nothing but attributes. A figure that was hidden when
 # it was drawn learns its width when the window is said to have changed.

@@ -18,19 +18,19 @@ from components.browser import DOWNLOAD
 from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.work import Work, loaded_for, measured
-from liar.compare import differing
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
-from liar.export import as_json, file_stem, mask_table_csv
 from liar.files import write_atomically
-from liar.labels import choice
-from liar.plots import mask_heatmap
+from liar.report.compare import differing
+from liar.report.export import as_json, file_stem, mask_table_csv
+from liar.report.labels import choice
+from liar.report.plots import mask_heatmap
+from liar.report.sentences import metric_value, sample
+from liar.report.view import View
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
 from liar.store import MaskTableStore, spec_of_table
-from liar.view import View
-from liar.words import metric_value, sample
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -184,8 +184,8 @@ class MaskTable:
 
     def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Table]:
         """In the worker: the table as it grows. It is kept even if nobody watches."""
-        from liar.environment import describe
-        from liar.mask_table import mask_table_steps
+        from liar.jobs.mask_table import mask_table_steps
+        from liar.models.environment import describe
 
         yield asked
         cells = len(asked.criteria) * len(asked.reconstructions)

@@ -15,10 +15,10 @@ from components.layout import mark
 from components.panel import Updates
 from components.recipe import measured_on_its_task
 from liar.errors import LiarError
+from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.view import Layout, View
 
 
 def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:

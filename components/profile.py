@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
-from liar.models.presets import DEMO, PRESETS
+from liar.presets import DEMO, PRESETS
 from liar.spec import AUTO, PruneSpec
 
 ProfileName = Literal["local", "public"]

@@ -10,9 +10,9 @@ from typing import Literal
 
 import gradio as gr
 
+from liar.report.sentences import recipe
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.words import recipe
 
 Origin = Literal["Measured", "Predicted"]
 

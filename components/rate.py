@@ -11,7 +11,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from liar.errors import QueueFullError
-from liar.words import duration
+from liar.report.sentences import duration
 
 _NETWORK_BITS = 64
 """What a household gets of IPv6: whoever has one address has them all."""

@@ -11,7 +11,7 @@ from components.glossary import TERMS
 from components.panel import Updates
 from components.profile import TEXTS, Profile
 from liar.errors import InvalidSpecError
-from liar.models.presets import PRESETS
+from liar.presets import PRESETS
 from liar.spec import (
     ALLOCATIONS,
     AUTO,

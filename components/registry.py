@@ -13,7 +13,7 @@ import psutil
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.catalog import LoadedModel
     from liar.models.memory import Work
-    from liar.variants import Variants
+    from liar.models.variants import Variants
 
 Load = Callable[..., "LoadedModel"]
 """Of model, device, dtype and, if it is known, the work that will be done."""
@@ -34,8 +34,8 @@ class _Entry:
 class ModelRegistry:
     """Keeps what was used last, as far as ``max_bytes`` of weights reach; the newest entry is always kept.
 
-    Entries are loaded models, and the :class:`~liar.variants.Variants` of finished runs by the key of their spec. Runs work
-    on copies, so one loaded model serves any number of them. A dense model that kept variants refer to would stay in
+    Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs by the key of their spec.
+    Runs work on copies, so one loaded model serves any number of them. A dense model that kept variants refer to would stay in
     memory anyway, so it goes only after them. Every method may be called from any thread.
     """
 

@@ -13,17 +13,17 @@ from gradio.blocks import Block
 from components import status
 from components.browser import DOWNLOAD
 from components.panel import HEARD, QUIET, Updates
-from liar.compare import RunComparison, compare
 from liar.errors import LiarError, StorageError
-from liar.export import as_json, file_stem
 from liar.files import write_atomically
-from liar.labels import run_labels
-from liar.plots import comparison_heatmap
+from liar.report.compare import RunComparison, compare
+from liar.report.export import as_json, file_stem
+from liar.report.labels import run_labels
+from liar.report.plots import comparison_heatmap
+from liar.report.sentences import count, metric_change, metric_value
+from liar.report.view import View
 from liar.results import VARIANTS, Evaluation, Measured, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
-from liar.view import View
-from liar.words import count, metric_change, metric_value
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

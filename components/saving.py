@@ -17,14 +17,14 @@ from components.panel import HEARD, QUIET, Updates
 from components.work import Work, stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
-from liar.export import file_stem
 from liar.files import check_new_folder
+from liar.report.export import file_stem
 from liar.results import RunResult
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.saving import Delivered
-    from liar.variants import Variants
+    from liar.models.variants import Variants
+    from liar.save.deliver import Delivered
 
 _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
 
@@ -115,7 +115,7 @@ class SavingPanel:
     # -- in the worker ------------------------------------------------------------------------------------------
 
     def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
-        from liar.plan import saving_parts
+        from liar.jobs.plan import saving_parts
 
         archive = None if target else self._place(result, dtype)
         yield from with_models(
@@ -146,7 +146,7 @@ class SavingPanel:
 def _written(
     variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
 ) -> Generator[Progress | Ready, None, None]:
-    from liar.saving import saving_steps
+    from liar.save.deliver import saving_steps
 
     folder = target or archive.with_suffix("")  # type: ignore[union-attr]
     _check_room(folder.parent, variants.bytes)

@@ -6,7 +6,7 @@ from html import escape
 
 from components.job import Snapshot
 from liar.events import Progress
-from liar.words import duration
+from liar.report.sentences import duration
 
 
 def running(words: str, done: float | None = None) -> str:

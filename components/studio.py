@@ -9,10 +9,10 @@ import gradio as gr
 from components.jobs import JobQueue
 from components.profile import Profile
 from components.registry import ModelRegistry
-from liar.atlas import AtlasStore
+from liar.explore.atlas import AtlasStore
+from liar.report.view import View
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.view import View
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from components import status
 from components.browser import DOWNLOAD
 from components.panel import NO_RUN, QUIET, Updates
 from liar.errors import LiarError, StorageError
-from liar.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.files import write_atomically
+from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
@@ -192,6 +192,6 @@ def _content(ending: Format, result: RunResult) -> str:
         return as_json(result)
     if ending == "csv":
         return sites_csv(result)
-    from liar.report import html_report  # reads plotly's script, which is megabytes
+    from liar.report.html import html_report  # reads plotly's script, which is megabytes
 
     return html_report(result)

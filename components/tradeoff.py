@@ -16,11 +16,12 @@ from components.masks import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
 from components.work import Work, loaded_for, measured
-from liar.compare import differing
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.plots import pareto_figure, ratio_figure
-from liar.plots.tradeoff import COSTS, Cost, on_the_same_items, tasks_of
+from liar.report.compare import differing
+from liar.report.plots import pareto_figure, ratio_figure
+from liar.report.plots.tradeoff import COSTS, Cost, on_the_same_items, tasks_of
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import (
     CRITERIA,
@@ -34,7 +35,6 @@ from liar.spec import (
     Task,
     ratios_between,
 )
-from liar.view import View
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
@@ -224,7 +224,7 @@ class TradeoffPanel:
 
     def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:
         """In the worker: every finished run is stored at once."""
-        from liar.sweep import sweep_steps
+        from liar.jobs.sweep import sweep_steps
 
         yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
         loaded = loaded_for(self.studio, sweep.base)

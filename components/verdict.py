@@ -13,9 +13,9 @@ from gradio.blocks import Block
 from components.known import Known
 from components.panel import Updates
 from components.provenance import Origin, pill
+from liar.report.sentences import Outcome, measured_on, outlook, parameters, recipe, rounding, verdict
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.words import Outcome, measured_on, outlook, parameters, recipe, rounding, verdict
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

@@ -23,10 +23,10 @@ from liar.spec import PruneSpec
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
+    from liar.jobs.plan import Shape
     from liar.models.catalog import LoadedModel
     from liar.models.memory import Work as ModelWork
-    from liar.plan import Shape
-    from liar.variants import Variants
+    from liar.models.variants import Variants
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -128,9 +128,9 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     need not wait for the metrics.
     """
     # Both load torch, which takes seconds; a page that only explores does without.
+    from liar.jobs.pipeline import stream
     from liar.models.memory import Work as ModelWork
     from liar.models.offload import is_offloaded
-    from liar.pipeline import stream
 
     yield Progress("load", 0, 1, f"Loading {asked.model}")
     loaded = loaded_for(studio, asked, ModelWork.of(asked))
@@ -170,18 +170,18 @@ def with_models(
 ) -> Generator[E | Progress, None, T]:
     """In the worker: ``then`` with the models of a stored run, restored from its masks where they are no longer in memory.
 
-    Its progress is that of all of it: ``cost`` is what ``then`` costs beside the restoring, see :mod:`liar.plan`. Raises
+    Its progress is that of all of it: ``cost`` is what ``then`` costs beside the restoring, see :mod:`liar.jobs.plan`. Raises
     :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
     """
     variants = studio.registry.variants(result.spec.key)
     if variants is not None:
         return (yield from then(variants))
     # All of these load torch, which takes seconds.
-    from liar.generate import check_answers
+    from liar.evaluate.generate import check_answers
+    from liar.jobs.plan import Amounts, Shape, restore_cost
+    from liar.jobs.restore import restore_steps
     from liar.models.offload import is_offloaded
-    from liar.plan import Amounts, Shape, restore_cost
-    from liar.restore import restore_steps
-    from liar.timing import Pace, Part
+    from liar.progress import Pace, Part
 
     yield Progress("load", 0, 1, f"Loading {result.spec.model}")
     loaded = loaded_for(studio, result.spec)
@@ -198,7 +198,7 @@ def with_models(
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """What the models of a run are asked; nothing where they have no head to answer with."""
-    from liar.generate import answers, fits  # torch takes seconds to load
+    from liar.evaluate.generate import answers, fits  # torch takes seconds to load
 
     if not answers(loaded):
         return []

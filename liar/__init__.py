@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 from liar._version import __version__
 
 if TYPE_CHECKING:
-    from liar.calibration import Calibration, calibrate, curves
-    from liar.checkpoint import save_model
+    from liar.calibration.calibrate import Calibration, calibrate, curves
     from liar.errors import LiarError
+    from liar.jobs.pipeline import run, stream
     from liar.models.catalog import LoadedModel, load_model
-    from liar.pipeline import run, stream
     from liar.results import RunResult
+    from liar.save.checkpoint import save_model
     from liar.spec import PruneSpec
 
 _HOME = {
-    "Calibration": "liar.calibration",
+    "Calibration": "liar.calibration.calibrate",
     "LiarError": "liar.errors",
     "LoadedModel": "liar.models.catalog",
     "PruneSpec": "liar.spec",
     "RunResult": "liar.results",
-    "calibrate": "liar.calibration",
-    "curves": "liar.calibration",
+    "calibrate": "liar.calibration.calibrate",
+    "curves": "liar.calibration.calibrate",
     "load_model": "liar.models.catalog",
-    "run": "liar.pipeline",
-    "save_model": "liar.checkpoint",
-    "stream": "liar.pipeline",
+    "run": "liar.jobs.pipeline",
+    "save_model": "liar.save.checkpoint",
+    "stream": "liar.jobs.pipeline",
 }
 
 __all__ = [

@@ -9,7 +9,7 @@ from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteRepor
 
 if TYPE_CHECKING:  # pages match on events, and can be built without torch, which takes seconds to load
     from liar.models.catalog import LoadedModel
-    from liar.variants import Variants
+    from liar.models.variants import Variants
 
 Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate", "save"]
 

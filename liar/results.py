@@ -109,7 +109,7 @@ class Evaluation(_Record):
 
     ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
     ``sequence_length`` tokens; None where an older file does not say.
-    ``items`` allow a comparison in pairs (:func:`liar.compare.difference`); files of earlier versions lack them.
+    ``items`` allow a comparison in pairs (:func:`liar.report.compare.difference`); files of earlier versions lack them.
 
     ``n`` items were read of the ``available`` ones in part ``split`` of ``source`` (a file has no parts), and ``cut`` of them
     were longer than ``sequence_length`` tokens; None is what is not known.
@@ -320,9 +320,10 @@ class MaskTable(StoredRun, _Record):
 class Costs(_Record):
     """What a model costs before anybody runs it.
 
-    ``macs_per_token`` are multiply-accumulates, see :func:`liar.costs.macs_per_token`. ``bytes_in_memory`` are those of its
-    parameters and buffers, ``bytes_on_disk`` those of its safetensors, None for a model that was never saved. ``widths``
-    are the different numbers of channels of its sites, ascending; ``rounded`` says that its weights have eight bits.
+    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.size_and_speed.macs_per_token`. ``bytes_in_memory``
+    are those of its parameters and buffers, ``bytes_on_disk`` those of its safetensors, None for a model that was never
+    saved. ``widths`` are the different numbers of channels of its sites, ascending; ``rounded`` says that its weights have
+    eight bits.
     """
 
     model: ModelInfo

@@ -117,7 +117,7 @@ class PruneSpec(BaseModel):
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Decided by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
-    """Measure copies with rounded weights as well, see :mod:`liar.quantize`."""
+    """Measure copies with rounded weights as well, see :mod:`liar.models.quantize`."""
 
     @field_validator("edits")
     @classmethod

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from liar.allocation import nearest_removed
-from liar.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.explore.allocation import nearest_removed
+from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import (
     MEASURED,
     RATIOS,

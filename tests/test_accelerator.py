@@ -15,23 +15,23 @@ from accelerate import cpu_offload
 from accelerate.hooks import AlignDevicesHook
 
 from liar import Calibration, PruneSpec, RunResult, calibrate, curves, stream
-from liar.ask import ask
+from liar.calibration.activations import walk
 from liar.data.tasks import LabelledText
 from liar.data.texts import Samples
-from liar.draw_atlas import atlas_steps
 from liar.errors import UnsupportedModelError
+from liar.evaluate.ask import ask
 from liar.events import Finished
-from liar.mask_table import MaskCell, mask_table_steps
+from liar.jobs.draw_atlas import atlas_steps
+from liar.jobs.mask_table import MaskCell, mask_table_steps
+from liar.jobs.restore import restore_steps
+from liar.jobs.sweep import sweep_steps
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.placement import free_bytes
-from liar.quantize import quantized
-from liar.restore import restore_steps
+from liar.models.quantize import quantized
+from liar.models.variants import Variants
 from liar.results import Generation
 from liar.spec import CRITERIA, SweepSpec
-from liar.sweep import sweep_steps
-from liar.variants import Variants
-from liar.walk import walk
 from tests import tiny
 from tests.families import batches, build
 from tests.stand_in import device_that_refuses, moved
@@ -126,9 +126,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     text.write_text("\n\n".join(words))
     items = LabelledText(words, [index % 2 for index in range(len(words))], ("negative", "positive"))
     windows = torch.randint(4, 30, (6, 16), generator=generator)
-    monkeypatch.setattr("liar.evaluate.task_items", lambda *_, **__: items)
+    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_, **__: items)
     source = Samples("letters", "test", iter(()))
-    monkeypatch.setattr("liar.evaluate.held_out_windows", lambda *_, **__: (windows, source))
+    monkeypatch.setattr("liar.evaluate.tasks.held_out_windows", lambda *_, **__: (windows, source))
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
     monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
     monkeypatch.setattr("torch.mps.current_allocated_memory", lambda: 0)

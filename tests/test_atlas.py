@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liar.allocation import nearest_removed
-from liar.atlas import Atlas, AtlasKey, AtlasStore, KindArrays
 from liar.errors import InvalidSpecError, StorageError
-from liar.forecast import forecast
+from liar.explore.allocation import nearest_removed
+from liar.explore.atlas import Atlas, AtlasKey, AtlasStore, KindArrays
+from liar.explore.forecast import forecast
 from liar.results import RATIOS
 from liar.spec import CHANNEL_CRITERIA, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fakes import tiny_atlas

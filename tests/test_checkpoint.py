@@ -21,15 +21,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.checkpoint import RESULT_FILE, Saved, save_model
 from liar.errors import InvalidSpecError, ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.events import Finished
-from liar.model_card import model_card
+from liar.maths.reconstruct import Solution
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
-from liar.reconstruct import Solution
-from liar.reload import reload_difference
-from liar.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.save.checkpoint import RESULT_FILE, Saved, save_model
+from liar.save.model_card import model_card
+from liar.save.reload import reload_difference
 from tests import families, tiny
 from tests.fakes import language_run
 
@@ -246,7 +246,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
 def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tests.test_checkpoint import loaded; import liar.checkpoint as c\n"
+        "import sys, time; from pathlib import Path\n"
+        "from tests.test_checkpoint import loaded; import liar.save.checkpoint as c\n"
         "m = loaded('llama'); real = m.tokenizer.save_pretrained\n"
         "m.tokenizer.save_pretrained = lambda folder: (real(folder), print('half', flush=True), time.sleep(60))\n"
         "c.save_model(m, Path(sys.argv[1]))"

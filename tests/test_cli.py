@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from liar.checkpoint import save_model
 from liar.results import CostsResult, CurvesResult, EvaluationResult, RunResult
+from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import language_run
 from tests.tiny import classifier, language_model

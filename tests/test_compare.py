@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from liar.compare import compare, difference, differing, is_chance
+from liar.report.compare import compare, difference, differing, is_chance
 from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
 from tests.fakes import classifier_run, language_run

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liar.allocation import check_edits, edited_scores, settled_count
 from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, merge, spans
 from liar.errors import EmptySiteError, InvalidSpecError
+from liar.explore.allocation import check_edits, edited_scores, settled_count
 from liar.sites import Site
 from liar.spec import PruneSpec
 

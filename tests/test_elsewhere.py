@@ -16,8 +16,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.checkpoint import save_model
 from liar.events import Finished
+from liar.save.checkpoint import save_model
 from tests.gguf_file import expected_sizes, tensors, write_gguf
 from tests.test_checkpoint import INPUTS, cut, loaded, logits
 

@@ -17,7 +17,7 @@ import liar
 from liar import cli
 from liar.cli import prune
 from liar.events import Finished
-from liar.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
+from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from tests.fakes import classifier_run, language_run

@@ -18,17 +18,17 @@ from transformers import (
     PreTrainedModel,
 )
 
-from liar.criteria import SiteGradients, kept_bundles
+from liar.calibration.activations import walk
+from liar.calibration.gradients import Steps, gradient_steps
 from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
-from liar.gradients import Steps, gradient_steps
+from liar.maths.criteria import SiteGradients, kept_bundles
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import reconstruct
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
-from liar.moments import Moments
-from liar.reconstruct import reconstruct
+from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.sites import Site
 from liar.spec import Reconstruction
-from liar.surgery import ConsumerParameters, kept_channels, shrink
-from liar.walk import walk
 from tests.families import BUILDERS, DECODERS, batches, build
 
 FAMILIES = list(BUILDERS)
@@ -309,7 +309,7 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     adapter = adapt(model)
     batch = batches(1, size=1)[0]
     repeats = 400
-    monkeypatch.setattr("liar.gradients.SENSITIVITY_SHARE", 1.0)
+    monkeypatch.setattr("liar.calibration.gradients.SENSITIVITY_SHARE", 1.0)
     found = gradients(gradient_steps(adapter, [batch] * repeats, "both", masks=False))
     site = adapter.sites()[1]
     outputs: list[Tensor] = []

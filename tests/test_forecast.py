@@ -12,11 +12,11 @@ import torch
 from accelerate import cpu_offload
 
 from liar import Calibration, PruneSpec, calibrate, run
-from liar.atlas import Atlas, KindArrays
-from liar.draw_atlas import atlas_steps
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
-from liar.forecast import Forecast, forecast
+from liar.explore.atlas import Atlas, KindArrays
+from liar.explore.forecast import Forecast, forecast
+from liar.jobs.draw_atlas import atlas_steps
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.results import RATIOS, RunResult

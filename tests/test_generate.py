@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
-from liar.generate import edits_that_flip, generate, stream_tokens
+from liar.evaluate.generate import edits_that_flip, generate, stream_tokens
 from liar.models.catalog import LoadedModel, load_model
 from tests.tiny import LETTERS, classifier, encoder, language_model
 
@@ -74,7 +74,7 @@ def test_a_character_of_several_tokens_arrives_with_the_last(monkeypatch: pytest
     written = "é €😀a"
     tokens = letters.encode(written).ids[:-1]
     cut_short = [*tokens, letters.encode("€").ids[0]]
-    monkeypatch.setattr("liar.generate.new_tokens", lambda *_: iter(cut_short))
+    monkeypatch.setattr("liar.evaluate.generate.new_tokens", lambda *_: iter(cut_short))
     pieces = list(stream_tokens(loaded, "a"))
     assert [piece.token for piece in pieces] == cut_short
     assert "|".join(piece.text for piece in pieces) == "|é| |||€||||😀|\N{REPLACEMENT CHARACTER}"

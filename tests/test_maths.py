@@ -10,14 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from liar.allocation import Candidate, allocate
-from liar.atlas import CHOICE_RECONSTRUCTIONS
-from liar.choice_errors import choice_errors
-from liar.criteria import CRITERIA, Evidence, deviation, order_of, score
-from liar.error_curves import error_curves
 from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
-from liar.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
-from liar.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
+from liar.explore.allocation import Candidate, allocate
+from liar.explore.atlas import CHOICE_RECONSTRUCTIONS
+from liar.maths.choice_errors import choice_errors
+from liar.maths.criteria import CRITERIA, Evidence, deviation, order_of, score
+from liar.maths.error_curves import error_curves
+from liar.maths.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
+from liar.maths.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
 from liar.sites import Site
 from liar.spec import CHANNEL_CRITERIA, RECONSTRUCTIONS, Criterion
 

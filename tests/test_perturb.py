@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liar.perturb import perturbations
+from liar.evaluate.sentence_variants import perturbations
 
 
 @pytest.mark.parametrize(

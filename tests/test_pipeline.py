@@ -17,19 +17,19 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import PruneSpec, calibrate, curves, run, stream
-from liar.allocation import Candidate, allocate, nearest_removed
+from liar.calibration.activations import Visit, walk
 from liar.data.tasks import LabelledText
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Progress, SiteDone, Warned
+from liar.explore.allocation import Candidate, allocate, nearest_removed
+from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.memory import Work, working_bytes
-from liar.moments import SiteMoments, SiteMomentsAccumulator
+from liar.report.sentences import verdict
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
-from liar.walk import Visit, walk
-from liar.words import verdict
 from tests import tiny
 
 
@@ -203,7 +203,7 @@ def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 known.append(weakref.ref(moments.norm_aware.covariance))
             return moments
 
-    monkeypatch.setattr("liar.walk.SiteMomentsAccumulator", Watched)
+    monkeypatch.setattr("liar.calibration.activations.SiteMomentsAccumulator", Watched)
     return counted
 
 
@@ -227,7 +227,7 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
 ) -> None:
     chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
     once = run(chosen, model)
-    monkeypatch.setattr("liar.calibration.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
     lonely = request.getfixturevalue("lonely")
     twice = run(chosen, model)
     assert len(lonely) == 2 * len(model.adapter.sites())
@@ -243,7 +243,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
         model.model.config, torch.float32, Work(tokens=640, sequence_length=256)
     )
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
-    monkeypatch.setattr("liar.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    monkeypatch.setattr("liar.jobs.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
     with pytest.raises(InvalidSpecError, match="no head for topic"):  # what the spec gets wrong is said before that
@@ -268,7 +268,7 @@ def test_norm_aware_moments_are_taken_where_something_reads_them(
         yield first
         yield from visits
 
-    monkeypatch.setattr("liar.pipeline.walk", noted)
+    monkeypatch.setattr("liar.jobs.pipeline.walk", noted)
     result = run(spec(text, allocation=allocation, schedule=schedule), model)
     assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
     assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)
@@ -389,10 +389,10 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("liar.pipeline.walk", full_memory)
+    monkeypatch.setattr("liar.jobs.pipeline.walk", full_memory)
     with pytest.raises(InsufficientMemoryError, match="fewer calibration tokens"):
         run(spec(text), model)
-    monkeypatch.setattr("liar.pipeline.walk", full_disk)
+    monkeypatch.setattr("liar.jobs.pipeline.walk", full_disk)
     with pytest.raises(StorageError, match="disk is full"):
         run(spec(text), model)
 
@@ -434,7 +434,7 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
 
-    monkeypatch.setattr("liar.measure.evaluate_steps", measure)
+    monkeypatch.setattr("liar.jobs.measures.evaluate_steps", measure)
     base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
     events = list(stream(spec(text, **base), model))
     assert sum(isinstance(event, Evaluated) for event in events) == 3
@@ -469,7 +469,7 @@ def test_what_a_small_model_cannot_do_is_said_before_the_work(
     text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("text_of", "walk"):
-        monkeypatch.setattr(f"liar.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
+        monkeypatch.setattr(f"liar.jobs.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
     with pytest.raises(InvalidSpecError, match=says):
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
 
@@ -518,7 +518,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> LabelledText:
         for _ in range(60)
     ]
     items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
-    monkeypatch.setattr("liar.evaluate.task_items", lambda *_: items)
+    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_: items)
     return items
 
 
@@ -568,7 +568,7 @@ def test_a_machine_that_slows_down_during_a_run_slows_no_model(
     machine, loads = SlowingMachine(), []
     monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
     monkeypatch.setattr(
-        "liar.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
+        "liar.jobs.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
     )
     model = tiny.classifier(positions=256) if is_given else None
     with register_module_forward_pre_hook(machine.multiply):
@@ -598,7 +598,7 @@ def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
             return model
         raise InsufficientMemoryError("The weights need 28.0 GB of memory.")
 
-    monkeypatch.setattr("liar.pipeline.load_model", load)
+    monkeypatch.setattr("liar.jobs.pipeline.load_model", load)
     result = run(spec(text, evaluate=("sentiment",)))
     assert len(result.evaluations) == 3
     assert result.gains == result.speeds == []
@@ -610,7 +610,7 @@ def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeyp
     """Its forwards would tell how fast the weights come, not how fast the model is."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
+    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
     assert result.speeds == result.gains == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import pytest
 
-from liar.plots import error_heatmap, metric_bars
+from liar.report.plots import error_heatmap, metric_bars
 from liar.spec import TASKS
 from tests.fakes import classifier_run, language_run, rounded_run
 

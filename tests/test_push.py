@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from liar.checkpoint import save_model
 from liar.errors import ModelNotFoundError, PushError
-from liar.push import Destination, find_destination, push_checkpoint
+from liar.save.checkpoint import save_model
+from liar.save.push import Destination, find_destination, push_checkpoint
 from tests import tiny
 from tests.fakes import language_run
 from tests.hub import Hub, Repository, running

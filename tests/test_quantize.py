@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
-from liar.checkpoint import save_model
-from liar.costs import compare_steps
 from liar.data.tasks import LabelledText
 from liar.data.texts import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
+from liar.evaluate.size_and_speed import compare_steps
 from liar.events import Finished
-from liar.model_card import model_card
 from liar.models.catalog import bytes_in_memory
 from liar.models.families import adapt
-from liar.quantize import quantized
-from liar.reload import reload_difference
+from liar.models.quantize import quantized
+from liar.progress import finish
 from liar.results import MEASURED, RunResult
-from liar.timing import finish
+from liar.save.checkpoint import save_model
+from liar.save.model_card import model_card
+from liar.save.reload import reload_difference
 from tests import families, tiny
 from tests.test_checkpoint import cut
 
@@ -133,12 +133,12 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
     model = tiny.language_model()
     with pytest.raises(UnsupportedModelError, match="quantised already"):
         run(PruneSpec(), quantized(model))
-    monkeypatch.setattr("liar.quantize.free_bytes", lambda _device: 10_000)
+    monkeypatch.setattr("liar.models.quantize.free_bytes", lambda _device: 10_000)
     with pytest.raises(InsufficientMemoryError, match="beside the model and 0\\.0 GB are free"):
         run(PruneSpec(quantize="int8"), model)
     streamed = tiny.language_model()
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: streamed)
+    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)
     with pytest.raises(InvalidSpecError, match="streamed model cannot be quantised"):
         run(PruneSpec(quantize="int8", allocation="uniform"))
 
@@ -157,9 +157,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     ]
     items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
     windows = torch.randint(4, 30, (6, 24), generator=generator)
-    monkeypatch.setattr("liar.evaluate.task_items", lambda *_: items)
+    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_: items)
     monkeypatch.setattr(
-        "liar.evaluate.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
+        "liar.evaluate.tasks.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
     )
     return PruneSpec(
         model="tiny", calibration=str(text), tokens=256, sequence_length=16, targets="both", ratio=0.5, quantize="int8"
@@ -190,7 +190,7 @@ def test_a_run_measures_the_dense_and_the_repaired_model_twice(spec: PruneSpec, 
 
 
 def test_the_figures_are_those_of_the_copies(spec: PruneSpec) -> None:
-    from liar.evaluate import evaluate
+    from liar.evaluate.tasks import evaluate
 
     model = tiny.language_model()
     *_, finished = stream(spec.model_copy(update={"evaluate": ("perplexity",)}), model)
@@ -213,7 +213,7 @@ def test_one_copy_at_a_time_and_none_afterwards(spec: PruneSpec, monkeypatch: py
         alive.append(weakref.ref(copy.model))
         return copy
 
-    monkeypatch.setattr("liar.measure.quantized", watched)
+    monkeypatch.setattr("liar.jobs.measures.quantized", watched)
     result = run(spec.model_copy(update={"evaluate": ("perplexity",)}), tiny.language_model())
     gc.collect()
     assert len(alive) == 2
@@ -254,7 +254,7 @@ def test_a_saved_copy_says_the_same_in_a_fresh_process(family: str, kind: str, f
 def test_the_command_line_saves_the_rounded_model(
     spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: tiny.language_model())
+    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: tiny.language_model())
     chosen = [*("--calibration", spec.calibration, "--tokens", "256", "--sequence-length", "16")]
     chosen += ["--evaluate", "perplexity", "--allocation", "uniform", "--schedule", "one-shot"]
     folder, json = tmp_path / "saved", tmp_path / "run.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liar.reading import compares, formula, stands_out
+from liar.report.site_sentences import compares, formula, stands_out
 from liar.results import SiteReport
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 from tests.fakes import site, tiny_atlas

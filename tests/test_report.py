@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from liar.export import as_command
-from liar.quantized_words import quantizations
-from liar.report import html_report
+from liar.report.export import as_command
+from liar.report.html import html_report
+from liar.report.quantized_sentences import quantizations
+from liar.report.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
-from liar.words import verdict
 from tests.fakes import classifier_run, language_run, rounded_run
 
 NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
@@ -157,7 +157,7 @@ def test_the_three_models_answer_side_by_side() -> None:
 @pytest.mark.parametrize("name", PruneSpec.model_fields)
 def test_no_choice_is_left_out_or_nameless(name: str) -> None:
     """A new choice of PruneSpec needs a name for people."""
-    from liar.report import SETTINGS
+    from liar.report.html import SETTINGS
 
     assert SETTINGS[name] in Document(html_report(language_run(layers=1))).text
 

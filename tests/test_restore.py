@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from liar import PruneSpec, RunResult, stream
-from liar.ask import ask
 from liar.errors import InvalidSpecError
+from liar.evaluate.ask import ask
 from liar.events import Finished, Progress
+from liar.jobs.restore import restore_steps
 from liar.models.catalog import LoadedModel
-from liar.restore import restore_steps
-from liar.variants import Variants
+from liar.models.variants import Variants
 from tests import tiny
 
 RECIPES: list[dict[str, Any]] = [

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liar import PruneSpec, run
-from liar.allocation import check_choices, settled_count
 from liar.edits import SiteEdit
 from liar.errors import InvalidSpecError
+from liar.explore.allocation import check_choices, settled_count
+from liar.report.sentences import rounding
 from liar.sites import Site
-from liar.words import rounding
 from tests import tiny
 
 HEADS = Site(0, "attention", 8, 4)

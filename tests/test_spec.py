@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from liar.atlas import AtlasKey
+from liar.explore.atlas import AtlasKey
 from liar.results import RunResult
 from liar.spec import BASELINE, LINKED, Criterion, PruneSpec, Separator
 from liar.store import SHIPPED_RUNS, RunStore

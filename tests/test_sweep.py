@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from liar import PruneSpec, calibrate, run
-from liar.calibration import Calibration
+from liar.calibration.calibrate import Calibration
 from liar.data.tasks import LabelledText
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.events import Evaluated, Progress
-from liar.mask_table import mask_table_steps
+from liar.jobs.mask_table import mask_table_steps
+from liar.jobs.sweep import sweep_steps
 from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SweepSpec, ratios_between
 from liar.store import RunStore
-from liar.sweep import sweep_steps
 from tests import tiny
 
 
@@ -61,8 +61,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("liar.measure.evaluate_steps", measure)
-    monkeypatch.setattr("liar.mask_table.evaluate_steps", measure)
+    monkeypatch.setattr("liar.jobs.measures.evaluate_steps", measure)
+    monkeypatch.setattr("liar.jobs.mask_table.evaluate_steps", measure)
     return variants
 
 
@@ -114,7 +114,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
         raise AssertionError("the text was read")
 
     for name in ("walk", "text_of", "gradient_steps"):
-        monkeypatch.setattr(f"liar.pipeline.{name}", never)
+        monkeypatch.setattr(f"liar.jobs.pipeline.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 
 
@@ -174,8 +174,8 @@ def test_memory_that_does_not_hold_a_calibration_costs_time_only(
 ) -> None:
     sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
     shared = points(sweep_steps(sweep, model))
-    monkeypatch.setattr("liar.calibration.free_bytes", lambda device: 0)
-    monkeypatch.setattr("liar.calibration.calibration_steps", None)
+    monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
+    monkeypatch.setattr("liar.calibration.calibrate.calibration_steps", None)
     assert all(same(a, b) for a, b in zip(points(sweep_steps(sweep, model)), shared, strict=True))
     with pytest.raises(InsufficientMemoryError, match="compare single runs"):
         list(mask_table_steps(spec(text), ("obs",), ("bias",), model))

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.estimates import LIMIT, read, worst_factor
 from liar.events import Progress
-from liar.plan import taught
-from liar.timing import Pace, Part
+from liar.jobs.plan import taught
+from liar.progress import Pace, Part
 
 TIMELINES = Path(__file__).parent / "timelines"
 

@@ -10,15 +10,15 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
 
-from liar import train_adapter as module
 from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.errors import InvalidSpecError, StorageError
-from liar.evaluate import evaluate
+from liar.evaluate.tasks import evaluate
+from liar.jobs import train_adapter as module
+from liar.jobs.train_adapter import BASE_MODEL, RECIPES, Hyperparameters, TrainingRecord, data_digest, train_adapter
 from liar.models.catalog import ADAPTERS, load_model
 from liar.models.heads import LABELS
 from liar.spec import Task
-from liar.train_adapter import BASE_MODEL, RECIPES, Hyperparameters, TrainingRecord, data_digest, train_adapter
 
 QUICK = Hyperparameters(epochs=2, batch_size=8, sequence_length=16, rank=4, precision="float32")
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from liar import PruneSpec, run, stream
 from liar.errors import InvalidSpecError
+from liar.evaluate.generate import generate
 from liar.events import Finished
-from liar.generate import generate
 from liar.models.catalog import LoadedModel
-from liar.variants import Variants
+from liar.models.variants import Variants
 from tests import tiny
 
 IDS = torch.arange(4, 24).unsqueeze(0)
@@ -94,7 +94,7 @@ def test_the_dense_model_is_the_given_one_unchanged(variants: Variants, dense: L
 def test_without_a_given_model_there_is_no_dense_variant(
     dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.pipeline.load_model", lambda *_, **__: dense)
+    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: dense)
     last = finished(spec(tmp_path), None, ["a b c"])
     assert last.variants is not None
     with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):
@@ -111,7 +111,7 @@ def test_an_error_inside_and_an_exchange_cut_short_leave_the_reconstructed_model
         raise ZeroDivisionError
     assert torch.equal(logits(loaded), before)
 
-    from liar import variants as module
+    from liar.models import variants as module
 
     calls: list[int] = []
     install = module.install
@@ -167,7 +167,7 @@ def test_who_takes_only_the_result_holds_no_models(
         made.append(weakref.ref(variants))
         return variants
 
-    monkeypatch.setattr("liar.pipeline.Variants", remembered)
+    monkeypatch.setattr("liar.jobs.pipeline.Variants", remembered)
     result = run(spec(tmp_path), dense, prompts=["a b c"])
     gc.collect()
     assert result.generations

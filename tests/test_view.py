@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from liar.report.view import DIFFERENCES, HeatmapView, Show, View
 from liar.spec import PruneSpec
-from liar.view import DIFFERENCES, HeatmapView, Show, View
 
 
 def test_no_name_is_one_of_the_recipe() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from liar import change_groups, words
+from liar.report import change_groups
+from liar.report import sentences as words
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, Items, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed
 

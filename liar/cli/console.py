@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColu
 from rich.text import Text
 
 from liar.events import Progress as Step
-from liar.export import as_json
 from liar.files import write_atomically
-from liar.words import duration
+from liar.report.export import as_json
+from liar.report.sentences import duration
 
 console = Console()
 errors = Console(stderr=True)

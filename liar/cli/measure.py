@@ -41,11 +41,11 @@ def evaluate_command(
 ) -> None:
     """Measure a model as it is."""
     check_writable(json)
-    from liar.environment import describe, readable_failures
-    from liar.evaluate import evaluate
+    from liar.evaluate.tasks import evaluate
     from liar.models.catalog import load_model, model_info
+    from liar.models.environment import describe, readable_failures
     from liar.models.memory import Work
-    from liar.words import sample
+    from liar.report.sentences import sample
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
@@ -85,12 +85,12 @@ def measure_command(
 ) -> None:
     """Parameters, multiplications, bytes and speed of two models, timed in turns."""
     check_writable(json)
-    from liar.costs import compare_steps
-    from liar.environment import readable_failures
-    from liar.gain import rows, sentences
+    from liar.evaluate.size_and_speed import compare_steps
     from liar.models.catalog import bytes_on_disk, load_model
+    from liar.models.environment import readable_failures
     from liar.models.memory import Work
-    from liar.timing import finish
+    from liar.progress import finish
+    from liar.report.cost_sentences import rows, sentences
 
     with progress() as bar, readable_failures():
         work = Work.of_evaluation(prompt_tokens)
@@ -138,9 +138,9 @@ def curves_command(
         seed=seed,
         device=device,
     )
-    from liar.calibration import calibrate, curves
-    from liar.environment import describe, readable_failures
+    from liar.calibration.calibrate import calibrate, curves
     from liar.models.catalog import load_model, model_info
+    from liar.models.environment import describe, readable_failures
     from liar.results import RATIOS
 
     with progress() as bar, readable_failures():

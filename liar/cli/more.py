@@ -26,7 +26,7 @@ def fetch_demo() -> None:
 
 def models() -> None:
     """List the models that have a name here; any BERT or LLaMA id or folder works too."""
-    from liar.models.presets import PRESETS
+    from liar.presets import PRESETS
 
     table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
     for preset in PRESETS:
@@ -40,7 +40,7 @@ def train_adapter_command(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Fine-tune MiniLM's head and LoRA adapter for a task, on the CPU, and put them in the place of its own."""
-    from liar.train_adapter import train_adapter
+    from liar.jobs.train_adapter import train_adapter
 
     with progress() as bar:
         train_adapter(task, seed, on_progress=fraction(bar))
@@ -56,7 +56,7 @@ def report_command(
     if target.resolve() == run.resolve():
         raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
     check_writable(target)
-    from liar.report import html_report
+    from liar.report.html import html_report
 
     write_atomically(target, html_report(result))
     console.print(f"Written to {target}")

@@ -36,7 +36,7 @@ from liar.results import RunResult
 from liar.spec import AUTO, Allocation, Criterion, PruneSpec, Quantize, Reconstruction, Schedule, Targets
 
 if TYPE_CHECKING:
-    from liar.push import Destination
+    from liar.save.push import Destination
 
 
 def prune(
@@ -112,7 +112,7 @@ def push_command(
     private: Private = False,
 ) -> None:
     """Upload a saved model to the Hub, with the token in the environment variable HF_TOKEN."""
-    from liar.checkpoint import check_checkpoint
+    from liar.save.checkpoint import check_checkpoint
 
     check_checkpoint(folder)
     _push(folder, _destination(repo, private))
@@ -120,7 +120,7 @@ def push_command(
 
 def _run(spec: PruneSpec) -> Finished:
     from liar import events
-    from liar.pipeline import stream
+    from liar.jobs.pipeline import stream
 
     with progress() as bar:
         move = whole(bar)
@@ -135,8 +135,8 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.quantized_words import quantizations
-    from liar.words import beside_dense, rounding, sample, verdict
+    from liar.report.quantized_sentences import quantizations
+    from liar.report.sentences import beside_dense, rounding, sample, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
@@ -154,7 +154,7 @@ def _print_result(result: RunResult) -> None:
 
 
 def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
-    from liar.saving import saving_steps
+    from liar.save.deliver import saving_steps
 
     assert finished.model is not None, "a run hands over its model"
     with progress() as bar:
@@ -171,13 +171,13 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
 
 
 def _destination(repo: str, private: bool) -> Destination:
-    from liar.push import find_destination
+    from liar.save.push import find_destination
 
     return find_destination(repo, private=private)
 
 
 def _push(folder: Path, destination: Destination) -> None:
-    from liar.push import push_checkpoint
+    from liar.save.push import push_checkpoint
 
     console.print(f"Uploading {folder} to {destination.repo}", markup=False, soft_wrap=True)
     console.print(f"It is at {push_checkpoint(folder, destination)}", markup=False, soft_wrap=True)

@@ -26,10 +26,10 @@ from liar.models.families import adapt
 from liar.models.heads import LABELS, Head, head_of, task_of_labels
 from liar.models.memory import Work
 from liar.models.placement import choose_device, choose_dtype
-from liar.models.presets import DEMO
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
+from liar.presets import DEMO
 from liar.results import ModelInfo
 from liar.spec import Task
 

@@ -13,8 +13,8 @@ from transformers import PreTrainedConfig
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.models.families import model_types
-from liar.models.presets import revision_of
 from liar.models.ragged import PREFIX
+from liar.presets import revision_of
 
 _PROBE_SECONDS = 8.0
 _HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not exist

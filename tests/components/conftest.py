@@ -14,7 +14,7 @@ from components.jobs import JobQueue
 from components.profile import LOCAL
 from components.registry import ModelRegistry
 from components.studio import Studio
-from liar.atlas import AtlasStore
+from liar.explore.atlas import AtlasStore
 from liar.store import RunStore
 from tests import tiny
 

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from components.address import query_of, read_address
+from liar.report.view import View
 from liar.spec import PruneSpec
-from liar.view import View
 from tests.components.test_recipe import FULL
 
 SEEN = View(

@@ -16,9 +16,9 @@ from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.errors import CalibrationError, StorageError
 from liar.events import Event, Finished, Progress, SiteDone
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import language_run, site, tiny_atlas
 
@@ -55,7 +55,7 @@ class Pipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     pipeline = Pipeline()
-    monkeypatch.setattr("liar.pipeline.stream", pipeline.stream)
+    monkeypatch.setattr("liar.jobs.pipeline.stream", pipeline.stream)
     yield pipeline
     pipeline.gate.set()
 

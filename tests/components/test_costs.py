@@ -19,9 +19,9 @@ from components.profile import LOCAL
 from components.registry import ModelRegistry
 from liar.events import Progress
 from liar.models.catalog import LoadedModel
+from liar.models.variants import Variants
 from liar.results import RunResult
 from liar.store import RunStore
-from liar.variants import Variants
 from tests import tiny
 from tests.fakes import classifier_run, costs_result
 
@@ -77,7 +77,7 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
             yield 2, 16
         return costs_result()
 
-    monkeypatch.setattr("liar.costs.compare_steps", steps)
+    monkeypatch.setattr("liar.evaluate.size_and_speed.compare_steps", steps)
     for key in (KEY, ANOTHER):
         page.registry.keep(key, three())
     yield gate
@@ -135,7 +135,7 @@ def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypa
         yield Progress("prune", 1, 1, f"Pruned a site of {result.spec.model} to its stored mask")
         return Variants(tiny.classifier(), loaded)
 
-    monkeypatch.setattr("liar.restore.restore_steps", restored)
+    monkeypatch.setattr("liar.jobs.restore.restore_steps", restored)
     *_, last = page.panel.measure(KEY, somebody())
     assert "Done." in page.line(last)
     assert "texts of 64 tokens a second" in page.table(last)

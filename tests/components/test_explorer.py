@@ -15,11 +15,11 @@ from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Progress
-from liar.forecast import forecast
+from liar.explore.forecast import forecast
+from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.view import Layout, View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 
@@ -359,7 +359,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
             raise CalibrationError("One token is too little; give more.")
         return tiny_atlas(spec)
 
-    monkeypatch.setattr("liar.draw_atlas.atlas_steps", steps)
+    monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
     return asked
 
 

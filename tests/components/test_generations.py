@@ -22,12 +22,12 @@ from components.prompts import preset_prompts
 from components.registry import ModelRegistry
 from components.work import measured, prompts_for
 from liar import PruneSpec
-from liar.ask import Edited, Heard
-from liar.generate import EditedAnswer
+from liar.evaluate.ask import Edited, Heard
+from liar.evaluate.generate import EditedAnswer
 from liar.models.catalog import LoadedModel
+from liar.models.variants import Variants
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
-from liar.variants import Variants
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 
@@ -170,7 +170,7 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
-    monkeypatch.setattr("liar.ask.ask", lambda *_, **__: iter([Heard("dense", NASTY), *labelled, *edited]))
+    monkeypatch.setattr("liar.evaluate.ask.ask", lambda *_, **__: iter([Heard("dense", NASTY), *labelled, *edited]))
     page.registry.keep(language_run().spec.key, three())
     live = page.ask(language_run(), NASTY)[-2][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
@@ -269,7 +269,7 @@ def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -
         finally:
             closed.set()
 
-    monkeypatch.setattr("liar.ask.ask", ask)
+    monkeypatch.setattr("liar.evaluate.ask.ask", ask)
     page.registry.keep(language_run().spec.key, three())
     updates: list[Updates] = []
     for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):
@@ -397,5 +397,5 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
     page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = pruned(tiny.encoder())
-    monkeypatch.setattr("liar.restore.restore_steps", None)
+    monkeypatch.setattr("liar.jobs.restore.restore_steps", None)
     assert "so it says nothing" in page.line(page.ask(result)[-2])

@@ -12,10 +12,10 @@ from gradio.blocks import Block
 
 from components.layers import LayersPanel
 from components.studio import Bus
-from liar.forecast import forecast
+from liar.explore.forecast import forecast
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.view import View
 from tests.fakes import language_run, tiny_atlas
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))

@@ -20,10 +20,10 @@ from components.profile import LOCAL
 from components.studio import Bus
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
+from liar.report.view import View
 from liar.results import MaskCell
 from liar.spec import PruneSpec
 from liar.store import MaskTableStore, RunStore, spec_of_table
-from liar.view import View
 from tests import tiny
 from tests.components.visitor import Visitor
 from tests.fakes import language_run
@@ -74,7 +74,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
                 criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=value, stderr=2, n=20
             )
 
-    monkeypatch.setattr("liar.mask_table.mask_table_steps", computed)
+    monkeypatch.setattr("liar.jobs.mask_table.mask_table_steps", computed)
     return gates
 
 

@@ -11,8 +11,8 @@ from components.opening import first_run
 from components.profile import PUBLIC
 from components.recipe import default_spec
 from components.studio import Studio
+from liar.report.view import View
 from liar.spec import PruneSpec
-from liar.view import View
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 

@@ -20,9 +20,9 @@ from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
+from liar.report.view import View
 from liar.results import RunResult, Token
 from liar.spec import PruneSpec
-from liar.view import View
 from tests.fakes import classifier_run, language_run
 
 Build = Callable[[Studio, Bus, RunResult | None], Any]

@@ -14,9 +14,9 @@ from components.recipe import default_spec, measured_on_its_task
 from components.registry import ModelRegistry
 from components.studio import Studio
 from components.work import loaded_for
-from liar import sweep
 from liar.errors import DownloadError, InvalidSpecError
-from liar.models.presets import PRESETS
+from liar.jobs import sweep
+from liar.presets import PRESETS
 from liar.spec import MAX_RATIOS, PruneSpec
 from liar.store import RunStore
 

@@ -23,10 +23,10 @@ from components.studio import Bus
 from liar import load_model, stream
 from liar.events import Finished
 from liar.models.catalog import LoadedModel
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.view import View
 from tests import tiny
 
 VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)

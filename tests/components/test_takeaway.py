@@ -13,11 +13,11 @@ import pytest
 from components.profile import LOCAL, PUBLIC, Profile
 from components.studio import Bus
 from components.takeaway import Format, TakeawayPanel
-from liar.export import as_command, as_python, program_here, sites_csv
+from liar.report.export import as_command, as_python, program_here, sites_csv
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from liar.view import View
 from tests.fakes import classifier_run, language_run
 
 

@@ -19,10 +19,10 @@ from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
 from liar.events import Progress
+from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec, SweepSpec
 from liar.store import RunStore
-from liar.view import View
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 
@@ -76,7 +76,7 @@ def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]
             asked.append(sweep)
             yield from steps(sweep)
 
-        monkeypatch.setattr("liar.sweep.sweep_steps", stand_in)
+        monkeypatch.setattr("liar.jobs.sweep.sweep_steps", stand_in)
         return asked
 
     return install

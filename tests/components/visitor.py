@@ -27,7 +27,7 @@ from components.recipe import Recipe, default_spec
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.verdict import VerdictPanel
-from liar.view import View
+from liar.report.view import View
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from liar.compare import right_answers
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate import evaluate, evaluate_steps
 from liar.evaluate.changes import Comparison
+from liar.evaluate.tasks import evaluate, evaluate_steps
 from liar.models.catalog import LoadedModel, load_model
+from liar.report.compare import right_answers
 from liar.results import Variant
 from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier
 

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from liar.data.corpora import held_out_windows
 from liar.errors import InvalidSpecError
-from liar.evaluate import evaluate, evaluate_steps
 from liar.evaluate.perplexity import nll_steps, perplexity_of
+from liar.evaluate.tasks import evaluate, evaluate_steps
 from liar.models.catalog import LoadedModel, load_model
 from tests.tiny import LETTERS, classifier, language_model
 

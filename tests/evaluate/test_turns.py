@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from liar.evaluate.turns import REPEATS, Pair, reading_steps
+from liar.evaluate.side_by_side import REPEATS, Pair, reading_steps
 from liar.models.catalog import LoadedModel
-from liar.timing import finish
+from liar.progress import finish
 from tests.tiny import classifier, encoder, language_model
 
 

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.checkpoint import Saved, save_model
 from liar.events import Finished
+from liar.save.checkpoint import Saved, save_model
 
 _ELSEWHERE = """
 import sys, torch, transformers

@@ -36,7 +36,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from liar import PruneSpec, run
+from liar import PruneSpec, presets, run
 from liar.errors import (
     InsufficientMemoryError,
     InvalidSpecError,
@@ -44,11 +44,11 @@ from liar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from liar.evaluate import evaluate
-from liar.models import catalog, placement, presets, source, weights
+from liar.evaluate.tasks import evaluate
+from liar.models import catalog, placement, source, weights
 from liar.models.catalog import load_model
 from liar.models.offload import is_offloaded
-from liar.models.presets import PRESETS
+from liar.presets import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BERT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 12}

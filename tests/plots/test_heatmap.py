@@ -10,12 +10,12 @@ from typing import Any, get_args
 import plotly.graph_objects as go
 import pytest
 
-from liar.forecast import forecast
-from liar.plots import error_heatmap
-from liar.plots.heatmap import DECADES
+from liar.explore.forecast import forecast
+from liar.report.plots import error_heatmap
+from liar.report.plots.heatmap import DECADES
+from liar.report.view import Colours, HeatmapView, Reported, Scale, Show
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from liar.view import Colours, HeatmapView, Reported, Scale, Show
 from tests.fakes import classifier_run, language_run, site, tiny_atlas
 
 VIEWS = [

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from liar.atlas import SiteAtlas
-from liar.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
+from liar.explore.atlas import SiteAtlas
+from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS

@@ -9,13 +9,13 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from liar.compare import compare
-from liar.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
-from liar.plots.frame import RECONSTRUCTION_COLOURS
-from liar.plots.tradeoff import COSTS, on_the_same_items, pareto_front, tasks_of
+from liar.report.compare import compare
+from liar.report.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
+from liar.report.plots.frame import RECONSTRUCTION_COLOURS
+from liar.report.plots.tradeoff import COSTS, on_the_same_items, pareto_front, tasks_of
+from liar.report.sentences import beside_dense
 from liar.results import Items, MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
-from liar.words import beside_dense
 from tests.fakes import classifier_run, gain, language_run, speed
 
 

@@ -1,0 +1,1 @@
+"""What the text says about the dense model: moments and gradients of every site."""

@@ -1,0 +1,285 @@
+"""Calibrate once, ask many questions: moments and mask gradients of the dense model, and the curves read off them.
+
+Moments know nothing of the criterion, so one calibration serves every criterion, ratio and reconstruction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from liar.calibration.activations import walk
+from liar.calibration.gradients import gradient_steps
+from liar.data.corpora import calibration_text
+from liar.errors import InvalidSpecError
+from liar.events import Progress
+from liar.explore.allocation import Candidate, nearest_removed
+from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
+from liar.maths.error_curves import error_curves
+from liar.maths.moments import SiteMoments
+from liar.models.adapter import Adapter, execution_device
+from liar.models.catalog import LoadedModel
+from liar.models.environment import readable_failures
+from liar.models.memory import moment_bytes
+from liar.models.offload import is_offloaded, resident
+from liar.models.placement import free_bytes
+from liar.progress import Pace, finish
+from liar.results import RATIOS, CalibrationText, SiteCurves
+from liar.sites import Site
+from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the text told about the dense model; all tensors stay on the device that measured them.
+
+    Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
+    time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
+    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``. ``text`` says what was
+    read.
+    """
+
+    moments: dict[Site, SiteMoments]
+    gradients: dict[str, SiteGradients] = field(default_factory=dict)
+    masked: bool = False
+    sensitive: bool = False
+    norm_aware: bool = True
+    text: CalibrationText | None = None
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def tokens(self) -> int:
+        return next(iter(self.moments.values())).plain.tokens
+
+    def check(self, spec: PruneSpec, sites: Sequence[Site]) -> None:
+        """Raise :class:`InvalidSpecError` when this calibration lacks what a run of ``spec`` on ``sites`` asks of it."""
+        if missing := [site.name for site in sites if site not in self.moments]:
+            raise InvalidSpecError(
+                f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
+                "that include it."
+            )
+        if spec.criterion in GRADIENT_CRITERIA and not self.masked:
+            raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
+        if spec.allocation == "loss-curve" and not self.sensitive:
+            raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
+        if spec.surveys_norm_aware and not self.norm_aware:
+            raise InvalidSpecError(
+                f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
+            )
+
+    def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
+        """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
+        evidence = Evidence(site, self.moments[site].plain, weight, seed, self.gradients.get(site.name))
+        return self._keep(("scores", criterion, site, seed), lambda: score(criterion, evidence))
+
+    @torch.no_grad()
+    def candidate(self, spec: PruneSpec, site: Site, adapter: Adapter) -> Candidate:
+        """The site as :func:`liar.explore.allocation.allocate` wants it for ``spec``; its block must be on the device."""
+        choice = (spec.criterion, spec.seed, spec.allocation, spec.reconstruction)
+        scores = self.scores(spec.criterion, site, adapter.consumer(site).weight.T, spec.seed)
+        return self._keep(
+            ("candidate", site, *choice),
+            lambda: candidate_of(spec, site, self.moments[site], scores, adapter, self.gradients.get(site.name)),
+        )
+
+    def _keep(self, question: Hashable, answer: Callable[[], T]) -> T:
+        if question not in self._kept:
+            self._kept[question] = answer()
+        kept: T = self._kept[question]
+        return kept
+
+
+@torch.no_grad()
+def candidate_of(
+    spec: PruneSpec,
+    site: Site,
+    moments: SiteMoments,
+    scores: Tensor,
+    adapter: Adapter,
+    gradients: SiteGradients | None = None,
+) -> Candidate:
+    """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
+    damage: NDArray[np.floating] | None = None
+    if spec.allocation in CURVE_ALLOCATIONS:
+        chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
+        assert chosen is not None, "a calibration is checked against the spec"
+        curves = error_curves(
+            chosen,
+            adapter.consumer(site).weight.T,
+            order_of(scores),
+            bundle_size=site.bundle_size,
+            reconstructions=(spec.reconstruction,),
+            site=site.name,
+        )
+        damage = curves.error[spec.reconstruction].numpy() * curves.energy
+        if spec.allocation == "loss-curve":
+            assert gradients is not None, "whoever asks for loss-curve has asked for sensitivities"
+            damage *= gradients.sensitivity
+    spread: float | None = None
+    if spec.allocation == "global":
+        evidence = Evidence(site, moments.plain, adapter.consumer(site).weight.T, spec.seed, gradients)
+        spread = deviation(spec.criterion, evidence, scores)
+    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
+
+
+def calibrate(
+    loaded: LoadedModel,
+    source: str = AUTO,
+    *,
+    tokens: int = 12_288,
+    sequence_length: int = 256,
+    seed: int = 0,
+    separator: Separator = AUTO,
+    targets: Targets = "both",
+    gradients: bool = False,
+    sensitivity: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """One forward of the calibration text, and a backward for mask ``gradients`` (the criteria taylor and fisher) or for
+    the ``sensitivity`` of the sites (the allocation loss-curve).
+
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset; ``separator`` stands between two of
+    its texts in one window of a language model. Raises :class:`CalibrationError`
+    for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
+    """
+    steps = calibration_steps(
+        loaded,
+        source,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        seed=seed,
+        separator=separator,
+        targets=targets,
+        gradients=gradients,
+        sensitivity=sensitivity,
+    )
+    return finish(steps, on_progress)
+
+
+def calibration_steps(
+    loaded: LoadedModel,
+    source: str = AUTO,
+    *,
+    tokens: int = 12_288,
+    sequence_length: int = 256,
+    seed: int = 0,
+    separator: Separator = AUTO,
+    targets: Targets = "both",
+    gradients: bool = False,
+    sensitivity: bool = False,
+    norm_aware: bool = True,
+) -> Generator[tuple[int, int], None, Calibration]:
+    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it.
+
+    Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
+    """
+    with readable_failures():
+        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator)
+        sites = loaded.adapter.sites(targets)
+        found: dict[str, SiteGradients] = {}
+        before = 0
+        if gradients or sensitivity:
+            backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
+            while True:
+                try:
+                    before, pieces = next(backward)
+                except StopIteration as stop:
+                    found = stop.value
+                    break
+                yield before, pieces + len(sites)
+        moments: dict[Site, SiteMoments] = {}
+        for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
+            moments[visit.site] = visit.moments
+            yield before + len(moments), before + len(sites)
+        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
+
+
+def shared_calibration(
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
+) -> Generator[Progress, None, Calibration]:
+    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
+
+    It is the part "calibrate" of a job that ``pace`` plans and that counts ``pieces``. ``norm_aware``: whether anything reads
+    norm-aware moments off it.
+    """
+    base = specs[0]
+    steps = calibration_steps(
+        loaded,
+        base.calibration,
+        tokens=base.tokens,
+        sequence_length=base.sequence_length,
+        seed=base.seed,
+        separator=base.separator,
+        targets=base.targets,
+        gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
+        sensitivity=base.allocation == "loss-curve",
+        norm_aware=norm_aware,
+    )
+    words = "One calibration for all runs"
+    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
+    return calibration
+
+
+def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
+    """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
+    looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
+    return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
+
+
+def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
+    """Whether the covariances of all sites take no more than half of the memory that is free."""
+    size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
+    return size <= free_bytes(execution_device(loaded.model)) // 2
+
+
+@torch.no_grad()
+def curves(
+    loaded: LoadedModel,
+    calibration: Calibration,
+    criteria: Sequence[Criterion] = ("fluctuation",),
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[SiteCurves]:
+    """Error of every site at the ratios of :data:`RATIOS`, for each criterion and reconstruction.
+
+    Raises :class:`InvalidSpecError` when taylor or fisher are asked of a calibration without gradients.
+    """
+    if GRADIENT_CRITERIA.intersection(criteria) and not calibration.masked:
+        raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")
+    found: list[SiteCurves] = []
+    for done, (site, moments) in enumerate(calibration.moments.items(), start=1):
+        with resident(loaded.adapter.layers[site.layer]):
+            weight = loaded.adapter.consumer(site).weight.T
+            for criterion in criteria:
+                gradients = calibration.gradients.get(site.name)
+                start = time.perf_counter()
+                order = order_of(score(criterion, Evidence(site, moments.plain, weight, seed, gradients)))
+                ordered = time.perf_counter()
+                plain = error_curves(moments.plain, weight, order, bundle_size=site.bundle_size, site=site.name)
+                solved = time.perf_counter()
+                kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
+                found.append(
+                    SiteCurves(
+                        name=site.name,
+                        layer=site.layer,
+                        kind=site.kind,
+                        units=site.units,
+                        criterion=criterion,
+                        kept=[count * site.group for count in kept],
+                        error={name: curve[kept].tolist() for name, curve in plain.error.items()},
+                        seconds={"order": ordered - start, "curves": solved - ordered},
+                    )
+                )
+        if on_progress is not None:
+            on_progress(done, len(calibration.moments))
+    return found

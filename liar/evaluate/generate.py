@@ -1,0 +1,302 @@
+"""What a model answers: a continuation of the prompt token by token, or the probability of each label of a sentence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from liar.data.packing import longest_sequence
+from liar.errors import InvalidSpecError
+from liar.evaluate.decode import new_tokens
+from liar.evaluate.sentence_variants import perturbations
+from liar.models.adapter import execution_device
+from liar.models.heads import class_names, is_classifier
+from liar.results import Generation, Token, Variant
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+MAX_NEW_TOKENS = 48
+"""The longest answer of a language model where nothing else is asked for."""
+
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer makes of bytes that are no whole character (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One new token of an answer and the text it adds.
+
+    Texts of all pieces joined are the answer. Where a character takes several tokens, the last of them has it and those
+    before have no text; a special token has none either.
+    """
+
+    token: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How a model sees an answer: the probability (0..1) of each token, and exp of their mean negative log likelihood."""
+
+    probabilities: list[float]
+    perplexity: float
+
+
+@dataclass(frozen=True, slots=True)
+class EditedAnswer:
+    """What a classifier says of an edited sentence; ``flips`` when that is not what it says of the sentence itself."""
+
+    edit: str
+    text: str
+    label: str
+    flips: bool
+
+
+def generate(
+    loaded: LoadedModel,
+    prompt: str,
+    variant: Variant = "dense",
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    dense: LoadedModel | None = None,
+) -> Generation:
+    """Run :func:`generate_steps` to its end."""
+    steps = generate_steps(
+        loaded, prompt, variant, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, dense=dense
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            generation: Generation = stop.value
+            return generation
+
+
+def generate_steps(
+    loaded: LoadedModel,
+    prompt: str,
+    variant: Variant = "dense",
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    dense: LoadedModel | None = None,
+) -> Generator[Piece, None, Generation]:
+    """Continue ``prompt`` (language models) piece by piece, or label it (classifiers, in one step without pieces).
+
+    The generator's value is the :class:`Generation`. With a ``dense`` model it also says how that one sees the answer, at
+    the cost of one forward; ``variant`` only labels the result. For the other arguments see :func:`stream_tokens`.
+
+    Raises :class:`InvalidSpecError` at the first step for an empty or too long prompt, a negative temperature, or a
+    model without a head.
+    """
+    if loaded.is_language_model:
+        return (
+            yield from _write(
+                loaded,
+                prompt,
+                variant,
+                stream_tokens(loaded, prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
+                dense,
+            )
+        )
+    check_answers(loaded)
+    return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
+
+
+def answers(loaded: LoadedModel) -> bool:
+    """Whether the model has a head that continues prompts or labels sentences, whatever task that head is for."""
+    return loaded.is_language_model or is_classifier(loaded.model)
+
+
+def check_answers(loaded: LoadedModel) -> None:
+    """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
+    if not answers(loaded):
+        raise InvalidSpecError(
+            f"{loaded.id} has neither a language model's head nor a classifier's, so it says nothing; choose another model."
+        )
+
+
+def _write(
+    loaded: LoadedModel, prompt: str, variant: Variant, stream: Iterator[Piece], dense: LoadedModel | None
+) -> Generator[Piece, None, Generation]:
+    pieces: list[Piece] = []
+    seconds = 0.0  # of decoding alone, whatever the reader does between two pieces
+    while True:
+        start = time.perf_counter()
+        piece = next(stream, None)
+        seconds += time.perf_counter() - start
+        if piece is None:
+            break
+        pieces.append(piece)
+        yield piece
+    scores = score_under(dense, prompt, [piece.token for piece in pieces]) if dense is not None and pieces else None
+    probabilities = scores.probabilities if scores else [None] * len(pieces)
+    return Generation(
+        prompt=prompt,
+        variant=variant,
+        text="".join(piece.text for piece in pieces),
+        tokens=[
+            Token(text=piece.text, probability=probability)
+            for piece, probability in zip(pieces, probabilities, strict=True)
+        ],
+        seconds=seconds,
+        dense_perplexity=scores.perplexity if scores else None,
+    )
+
+
+# -- language models ----------------------------------------------------------------------------------------------------
+
+
+def stream_tokens(
+    loaded: LoadedModel, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
+) -> Iterator[Piece]:
+    """Continue ``prompt``, as a chat where the tokenizer has a template; can be closed between any two pieces.
+
+    A ``temperature`` of 0 always takes the likeliest token; above 0 tokens are drawn from ``seed``, and the state of
+    torch's own generator stays as it was. A checkpoint's own sampling settings change nothing.
+
+    Raises :class:`InvalidSpecError` at the first step for an empty or too long prompt, or impossible numbers.
+    """
+    _check_written(prompt)
+    if not temperature >= 0 or max_new_tokens < 1:
+        raise InvalidSpecError("A temperature is at least 0, and at least one new token is needed to see anything.")
+    prompt_tokens = _prompt_tokens(loaded, prompt)
+    _check_length(loaded, prompt_tokens.shape[1], max_new_tokens)
+    chosen = new_tokens(loaded.model, prompt_tokens, max_new_tokens, temperature, seed)
+    yield from _pieces(loaded.tokenizer, chosen)
+
+
+@torch.no_grad()
+def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> Scores:
+    """How ``dense`` sees ``tokens`` (at least one) as its answer to ``prompt``: one forward over both."""
+    prompt_tokens = _prompt_tokens(dense, prompt)
+    answer = torch.tensor([list(tokens)])
+    everything = torch.cat([prompt_tokens, answer], dim=1).to(execution_device(dense.model))
+    # The logits before each token of the answer, and one row too many behind the last.
+    logits = dense.model(everything, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
+    chosen = logits.float().log_softmax(dim=-1).cpu().gather(1, answer.T).squeeze(1).double()
+    return Scores(chosen.exp().tolist(), math.exp(-float(chosen.mean())))
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterator[Piece]:
+    """Tokens with their text, each as soon as the character it belongs to is whole."""
+    read: list[int] = []
+    held: list[int] = []
+    said = ""
+    for token in tokens:
+        read.append(token)
+        held.append(token)
+        text = _decoded(tokenizer, read)
+        if not text.endswith(_UNFINISHED):
+            yield from _shared(held, text[len(said) :])
+            said, held = text, []
+    yield from _shared(held, _decoded(tokenizer, read)[len(said) :])
+
+
+def _shared(tokens: Sequence[int], text: str) -> Iterator[Piece]:
+    """The last of ``tokens`` has the text."""
+    for position, token in enumerate(tokens, start=1):
+        yield Piece(token, text if position == len(tokens) else "")
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+    # Without clean-up a longer answer starts with the shorter one.
+    return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
+    """Token ids (1, length) of the prompt; as one turn of a chat where there is a template."""
+    tokenizer = loaded.tokenizer
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": prompt}]
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        encoded = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+    else:
+        encoded = tokenizer(prompt, return_tensors="pt")
+    tokens: Tensor = encoded["input_ids"]
+    return tokens
+
+
+# -- classifiers --------------------------------------------------------------------------------------------------------
+
+
+def edits_that_flip(loaded: LoadedModel, sentence: str) -> list[EditedAnswer]:
+    """What a classifier says of ``sentence`` after each small edit, those that change its answer marked.
+
+    Edits that make the sentence too long for the model are left out. Raises :class:`InvalidSpecError` for an empty or
+    too long sentence, and for a model that is no classifier.
+    """
+    if not is_classifier(loaded.model):
+        raise InvalidSpecError(f"{loaded.id} is no classifier, so no edit can flip its answer; choose another model.")
+    before = _likeliest(_label(loaded, sentence))
+    answers: list[EditedAnswer] = []
+    for edit in perturbations(sentence):
+        if len(loaded.tokenizer(edit.text)["input_ids"]) <= _positions(loaded):
+            label = _likeliest(_label(loaded, edit.text))
+            answers.append(EditedAnswer(edit.name, edit.text, label, label != before))
+    return answers
+
+
+@torch.no_grad()
+def _label(loaded: LoadedModel, sentence: str) -> dict[str, float]:
+    _check_written(sentence)
+    encoded = loaded.tokenizer(sentence, return_tensors="pt")
+    _check_length(loaded, encoded["input_ids"].shape[1], 0)
+    device = execution_device(loaded.model)
+    logits = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
+    probabilities = logits.float().softmax(dim=0).tolist()
+    return dict(zip(class_names(loaded.model.config), probabilities, strict=True))
+
+
+def _likeliest(probabilities: dict[str, float]) -> str:
+    return max(probabilities, key=probabilities.__getitem__)
+
+
+# -- prompts ------------------------------------------------------------------------------------------------------------
+
+
+def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> None:
+    """Raise :class:`InvalidSpecError` for a prompt that is empty or too long, and for a model that cannot answer it."""
+    check_answers(loaded)
+    _check_written(prompt)
+    _check_length(loaded, _prompt_length(loaded, prompt), max_new_tokens if loaded.is_language_model else 0)
+
+
+def fits(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> bool:
+    """Whether the model has positions for ``prompt`` and its answer."""
+    new = max_new_tokens if loaded.is_language_model else 0
+    return _prompt_length(loaded, prompt) + new <= _positions(loaded)
+
+
+def _prompt_length(loaded: LoadedModel, prompt: str) -> int:
+    if loaded.is_language_model:
+        return _prompt_tokens(loaded, prompt).shape[1]
+    return len(loaded.tokenizer(prompt)["input_ids"])
+
+
+def _check_written(prompt: str) -> None:
+    if not prompt.strip():
+        raise InvalidSpecError("The prompt is empty; write a sentence.")
+
+
+def _check_length(loaded: LoadedModel, length: int, new: int) -> None:
+    limit = _positions(loaded)
+    if length + new > limit:
+        raise InvalidSpecError(
+            f"The prompt is {length} tokens long and the model has {limit} positions for prompt and answer; shorten it."
+        )
+
+
+def _positions(loaded: LoadedModel) -> int:
+    return longest_sequence(loaded.model.config, loaded.tokenizer)

@@ -1,0 +1,148 @@
+"""Which of two models is faster: both do the same work in turns, so that a slow spell of the machine hits both."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from transformers import DynamicCache
+
+from liar.data.packing import longest_sequence
+from liar.evaluate.decode import last_logits
+from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
+from liar.results import Measured, Quartiles, Speed, SpeedComparison, SpeedGain, Work
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+BATCH = 16
+"""Texts that a classifier reads at once, where it is not given one."""
+
+PROMPT_TOKENS = 256
+REPEATS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much one turn of some work is."""
+
+    sequences: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two variants that took turns at reading: seconds of each, and how the second compares with the first."""
+
+    speeds: tuple[Speed, Speed]
+    gain: SpeedGain
+
+
+def prompt_length(loaded: LoadedModel, new_tokens: int = 0) -> int:
+    """:data:`PROMPT_TOKENS`, or as many as the model has positions for with ``new_tokens`` after them."""
+    return max(min(PROMPT_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer) - new_tokens), 1)
+
+
+def comparison_steps(
+    dense: LoadedModel, pruned: LoadedModel, prompt_tokens: int, new_tokens: int, repeats: int
+) -> Generator[tuple[int, int], None, list[SpeedComparison]]:
+    """Yield (turns done, all turns); return how fast both are at everything they do, see :func:`timed_turns`.
+
+    A language model reads a prompt into its cache and continues it greedily, whatever it says; any other model reads one
+    text of that length, then :data:`BATCH` at once.
+    """
+    amounts: dict[Work, Amount] = (
+        {"prompt": Amount(1, prompt_tokens), "decoding": Amount(1, new_tokens)}
+        if dense.is_language_model
+        else {"text": Amount(1, prompt_tokens), "batch": Amount(BATCH, prompt_tokens)}
+    )
+    taken = yield from timed_turns((dense, pruned), amounts, repeats)
+    return [_comparison(work, amounts[work], *seconds) for work, seconds in taken.items()]
+
+
+def reading_steps(
+    models: Mapping[Measured, LoadedModel],
+) -> Generator[tuple[int, int], None, Pair]:
+    """Yield (turns done, all turns); return how fast two ``models`` read one prompt or text, and the second beside the first.
+
+    It is what :func:`comparison_steps` times first, and nothing else.
+    """
+    than, variant = models
+    loaded = list(models.values())
+    work: Work = "prompt" if loaded[0].is_language_model else "text"
+    tokens = prompt_length(loaded[0])
+    taken = yield from timed_turns(loaded, {work: Amount(1, tokens)}, REPEATS)
+    first, second = taken[work]
+    gain = SpeedGain(variant=variant, than=than, work=work, tokens=tokens, repeats=REPEATS, gain=_gain(first, second))
+    return Pair((_speed(than, tokens, first), _speed(variant, tokens, second)), gain)
+
+
+def timed_turns(
+    models: Sequence[LoadedModel], amounts: Mapping[Work, Amount], repeats: int
+) -> Generator[tuple[int, int], None, dict[Work, list[list[float]]]]:
+    """Yield (turns done, all turns): one of each model, and again, ``repeats`` (at least two) each.
+
+    Returns for each work the seconds of each model in its turns. The first turn of each, which pays for what later ones find
+    ready, does not count.
+    """
+    taken: dict[Work, list[list[float]]] = {work: [[] for _ in models] for work in amounts}
+    total = len(models) * (repeats + 1)
+    for turn in range(total):
+        number = turn % len(models)
+        for work, seconds in _turn(models[number], amounts).items():
+            if turn >= len(models):
+                taken[work][number].append(seconds)
+        yield turn + 1, total
+    return taken
+
+
+def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, float]:
+    """Seconds of each kind of work."""
+    if not loaded.is_language_model:
+        return {
+            work: seconds_of_forward(loaded, fixed_tokens(loaded, amount.sequences, amount.tokens))
+            for work, amount in amounts.items()
+        }
+    prompt = fixed_tokens(loaded, 1, amounts["prompt"].tokens)
+    cache = DynamicCache(config=loaded.model.config)
+    logits: list[Tensor] = []
+
+    def write() -> None:
+        for _ in range(amounts["decoding"].tokens):
+            logits.append(last_logits(loaded.model, logits.pop().argmax().view(1, 1), cache))
+
+    reading = seconds_of(lambda: logits.append(last_logits(loaded.model, prompt, cache)), prompt.device)
+    seconds: dict[Work, float] = {"prompt": reading}
+    if "decoding" in amounts:
+        seconds["decoding"] = seconds_of(write, prompt.device)
+    return seconds
+
+
+def _comparison(work: Work, amount: Amount, dense: list[float], pruned: list[float]) -> SpeedComparison:
+    tokens = amount.sequences * amount.tokens
+    return SpeedComparison(
+        work=work,
+        sequences=amount.sequences,
+        tokens=amount.tokens,
+        dense=quartiles([tokens / seconds for seconds in dense]),
+        pruned=quartiles([tokens / seconds for seconds in pruned]),
+        gain=_gain(dense, pruned),
+    )
+
+
+def _gain(first: Sequence[float], second: Sequence[float]) -> Quartiles:
+    """How many times as fast the second was, turn by turn."""
+    return quartiles([before / after for before, after in zip(first, second, strict=True)])
+
+
+def _speed(variant: Measured, tokens: int, seconds: Sequence[float]) -> Speed:
+    middle = quartiles(seconds)
+    return Speed(
+        variant=variant,
+        seconds=middle.median,
+        spread=middle.upper - middle.lower,
+        tokens=tokens,
+        repeats=len(seconds),
+    )

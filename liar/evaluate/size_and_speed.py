@@ -1,0 +1,126 @@
+"""What a model costs, and what a smaller one saves: parameters, multiplications, bytes and time, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import cast
+
+from torch import nn
+from transformers import DynamicCache
+
+from liar.data.packing import check_length
+from liar.errors import InvalidSpecError
+from liar.evaluate.side_by_side import REPEATS, comparison_steps, prompt_length
+from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
+from liar.models.environment import describe
+from liar.models.offload import is_offloaded
+from liar.models.quantize import is_rounded
+from liar.models.ragged import PREFIX
+from liar.results import Costs, CostsResult
+
+
+def compare_steps(
+    dense: LoadedModel,
+    pruned: LoadedModel,
+    *,
+    prompt_tokens: int | None = None,
+    new_tokens: int = 32,
+    repeats: int = REPEATS,
+    on_disk: tuple[int | None, int | None] = (None, None),
+) -> Generator[tuple[int, int], None, CostsResult]:
+    """Yield (turns done, all turns); return what both models cost and how fast they are, see
+    :func:`liar.evaluate.side_by_side.comparison_steps`.
+
+    Without ``prompt_tokens`` there are 256 of them, or as many as the model has positions for. ``on_disk`` are the bytes of the
+    models' files, of which a model in memory knows nothing. Raises :class:`InvalidSpecError` at the first step for models that
+    do not belong together, a streamed one, and numbers that make no measurement.
+    """
+    _check_pair(dense, pruned)
+    config, tokenizer = dense.model.config, dense.tokenizer
+    written = new_tokens if dense.is_language_model else 0
+    if prompt_tokens is None:
+        prompt_tokens = prompt_length(dense, written)
+    _check_numbers(prompt_tokens, new_tokens, repeats)
+    check_length(prompt_tokens + written, config, tokenizer)
+    start = time.perf_counter()
+    speeds = yield from comparison_steps(dense, pruned, prompt_tokens, new_tokens, repeats)
+    return CostsResult(
+        dense=costs_of(dense, prompt_tokens, on_disk[0]),
+        pruned=costs_of(pruned, prompt_tokens, on_disk[1]),
+        context=prompt_tokens,
+        speeds=speeds,
+        repeats=repeats,
+        timings={"measure": time.perf_counter() - start},
+        environment=describe(dense.model),
+    )
+
+
+def costs_of(loaded: LoadedModel, context: int, bytes_on_disk: int | None = None) -> Costs:
+    """What is known of a model without running it."""
+    modules = list(cast(nn.Module, loaded.model).modules())
+    tables = {id(module.weight): module.weight.numel() for module in modules if isinstance(module, nn.Embedding)}
+    return Costs(
+        model=model_info(loaded),
+        embedding_parameters=sum(tables.values()),
+        macs_per_token=macs_per_token(loaded, context),
+        bytes_in_memory=bytes_in_memory(loaded.model),
+        bytes_on_disk=bytes_on_disk,
+        rounded=is_rounded(loaded.model),
+        widths=sorted({site.channels for site in loaded.adapter.layout()}),
+    )
+
+
+def macs_per_token(loaded: LoadedModel, context: int) -> int:
+    """Multiply-accumulates of one more token that sees ``context`` tokens, itself included.
+
+    One for each weight of every linear layer that reads it (a language model's head too, tied or not; looking up an embedding
+    multiplies nothing), and for each query head two vectors of ``head_dim`` with every token in sight: its score, and its
+    share of the values. Norms, activations and rotations are left out, as they are by whoever counts FLOPs. A classifier's
+    head reads one token of a text, and is shared by all ``context`` of them.
+    """
+    once = loaded.adapter.once_a_text()
+    all_linear = [module for module in cast(nn.Module, loaded.model).modules() if isinstance(module, nn.Linear)]
+    each = sum(linear.weight.numel() for linear in all_linear if linear not in once)
+    shared = sum(linear.weight.numel() for linear in once)
+    in_sight = _tokens_in_sight(loaded, context)
+    attention = sum(2 * site.channels * in_sight[site.layer] for site in loaded.adapter.layout("heads"))
+    return round(each + attention + shared / context)
+
+
+def _tokens_in_sight(loaded: LoadedModel, context: int) -> list[int]:
+    """How many tokens each layer's attention reads; a sliding window keeps no more than its width."""
+    if not loaded.is_language_model:
+        return [context] * len(loaded.adapter.layers)
+    layers = DynamicCache(config=loaded.model.config).layers
+    windows = [getattr(layer, "sliding_window", None) for layer in layers]
+    return [min(context, window or context) for window in windows]
+
+
+def _check_numbers(prompt_tokens: int, new_tokens: int, repeats: int) -> None:
+    if prompt_tokens < 1 or new_tokens < 1:
+        raise InvalidSpecError(
+            "There is nothing to time without tokens; take at least one prompt token and one new token."
+        )
+    if repeats < 2:
+        raise InvalidSpecError("One repeat has no spread, so no difference could be told from chance; take at least 2.")
+
+
+def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:
+    """The second model should be what became of the first."""
+    for loaded in (dense, pruned):
+        if is_offloaded(loaded.model):
+            raise InvalidSpecError(
+                f"{loaded.id} is streamed, so its disk or bus would be timed; take a device that holds both models."
+            )
+    kinds = [_kind(loaded) for loaded in (dense, pruned)]
+    if kinds[0] != kinds[1]:
+        raise InvalidSpecError(
+            f"{dense.id} is a {kinds[0]}, {pruned.id} is a {kinds[1]}; name a model and what it was pruned to."
+        )
+
+
+def _kind(loaded: LoadedModel) -> str:
+    config = loaded.model.config
+    sort = "language model" if loaded.is_language_model else "encoder"
+    return f"{str(config.model_type).removeprefix(PREFIX)} {sort} with {config.vocab_size:,} tokens"

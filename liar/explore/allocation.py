@@ -1,0 +1,178 @@
+"""Allocation: how the overall ratio is spread over sites, and what edits make of it. From scores and curves to kept bundles.
+
+The overall budget is the ratio times the parameters of all targeted units; with one kind of target, where every unit costs
+the same, that is the ratio of units. All but ``uniform`` keep a floor of a twelfth of each site.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liar.edits import SiteEdit, merge, spans
+from liar.errors import EmptySiteError, InvalidSpecError
+from liar.sites import Site
+from liar.spec import Allocation, PruneSpec
+
+_FLOOR = 12
+_STEPS = 48
+"""A step of the greedy search takes this share of a site's bundles at once: a few dozen channels of an FFN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One site and what is known of it.
+
+    ``scores`` (bundles,), and ``deviation``, what global divides them by (see :func:`liar.maths.criteria.deviation`).
+    ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between sites; E[|error|^2 / |h|^2] for
+    error-curve, sensitivity x E[|error|^2] for loss-curve. Uniform allocation needs none of them.
+    """
+
+    site: Site
+    bundle_parameters: int
+    scores: NDArray[np.floating] | None = None
+    damage: NDArray[np.floating] | None = None
+    deviation: float | None = None
+
+
+def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """Kept bundles of each site, by name. Raises :class:`EmptySiteError` when a site would lose everything."""
+    for candidate in candidates:
+        site = candidate.site
+        if site.bundles - nearest_removed(site.bundles, ratio) < 1:
+            most = (site.bundles - 1) / site.bundles
+            raise EmptySiteError(
+                f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
+                f"one); choose a ratio of at most {most:.2f}."
+            )
+    if allocation == "uniform":
+        return {c.site.name: c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates}
+    return _global(candidates, ratio) if allocation == "global" else _by_curve(candidates, ratio)
+
+
+def nearest_removed(bundles: int, ratio: float) -> int:
+    """The nearest whole number of bundles; exact halves keep the unit. The rounding undoes 0.35 x 20 = 7.000000000000001."""
+    return ceil(round(ratio * bundles, 9) - 0.5)
+
+
+def _floor(candidate: Candidate, ratio: float) -> int:
+    """A twelfth of the site, or what uniform would leave when that is less."""
+    bundles = candidate.site.bundles
+    return max(1, min(ceil(bundles / _FLOOR), bundles - nearest_removed(bundles, ratio)))
+
+
+def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
+    return ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
+
+
+def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983)."""
+    ranked: list[tuple[float, int]] = []
+    for index, candidate in enumerate(candidates):
+        assert candidate.scores is not None
+        assert candidate.deviation is not None
+        scores = candidate.scores.astype(np.float64)
+        standard = (scores - scores.mean()) / max(candidate.deviation, np.finfo(np.float64).tiny)
+        ranked += [(value, index) for value in standard.tolist()]
+    ranked.sort()
+    kept = [candidate.site.bundles for candidate in candidates]
+    floors = [_floor(candidate, ratio) for candidate in candidates]
+    left = _budget(candidates, ratio)
+    for _, index in ranked:
+        cost = candidates[index].bundle_parameters
+        if kept[index] > floors[index] and left >= cost / 2:
+            kept[index] -= 1
+            left -= cost
+    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+
+
+def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """Greedily take the step whose damage rises least for each parameter removed."""
+    kept = [candidate.site.bundles for candidate in candidates]
+    floors = [_floor(candidate, ratio) for candidate in candidates]
+    left = _budget(candidates, ratio)
+    heap: list[tuple[float, int, int]] = []
+
+    def offer(index: int) -> None:
+        candidate = candidates[index]
+        assert candidate.damage is not None
+        step = min(max(1, candidate.site.bundles // _STEPS), kept[index] - floors[index])
+        if step > 0:
+            rise = float(candidate.damage[kept[index] - step] - candidate.damage[kept[index]])
+            heapq.heappush(heap, (rise / (step * candidate.bundle_parameters), index, step))
+
+    for index in range(len(candidates)):
+        offer(index)
+    while heap:
+        _, index, step = heapq.heappop(heap)
+        cost = candidates[index].bundle_parameters
+        # A head may have overdrawn the budget by up to half of its parameters; neurons that went before it come back.
+        take = max(min(step, round(left / cost)), kept[index] - candidates[index].site.bundles)
+        kept[index] -= take
+        left -= take * cost
+        if take < step:  # the budget ends within this step; a cheaper kind of unit may still fit
+            continue
+        offer(index)
+    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+
+
+def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
+    """Refuse what no calibration could make legal, before the long work; raises :class:`InvalidSpecError`."""
+    check_edits(merge(spec.edits), sites)
+    allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+    for site in sites:
+        if site.kind == "ffn" and site.bundles < spec.multiple:
+            raise InvalidSpecError(
+                f"{site.name} has {site.bundles} neurons, fewer than the multiple {spec.multiple}; take a smaller one."
+            )
+
+
+def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | None = None) -> int:
+    """Kept bundles of a site for which the allocation says ``count``, after rounding and what was decided by hand."""
+    if edit is not None and edit.ratio is not None:
+        count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
+    if site.kind == "ffn" and count < site.bundles:
+        most = site.bundles // multiple
+        count = multiple * min(max(1, int(count / multiple + 0.5)), most)
+    if edit is not None:
+        most = site.bundles - len(bundles_of(site, edit.remove))
+        count = min(max(count, len(bundles_of(site, edit.keep))), most)
+    return count
+
+
+# -- what was decided by hand ---------------------------------------------------------------------------------------------
+
+
+def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
+    """Raise :class:`InvalidSpecError` for an edit of a site that is not pruned or of units that it does not have."""
+    at = {site.name: site for site in sites}
+    for name, edit in edits.items():
+        site = at.get(name)
+        if site is None:
+            raise InvalidSpecError(f"{name} is edited but not among the pruned sites; choose other targets or drop it.")
+        if beyond := {unit for unit in edit.keep | edit.remove if unit >= site.units}:
+            raise InvalidSpecError(f"{name} has the units 0 to {site.units - 1}, not {spans(beyond)}; change the edit.")
+        if both := bundles_of(site, edit.keep) & bundles_of(site, edit.remove):
+            raise InvalidSpecError(
+                f"The units of {name} go in groups of {site.group}, and group {spans(both)} is both kept and removed."
+            )
+        if len(bundles_of(site, edit.remove)) >= site.bundles:
+            raise EmptySiteError(f"The edits remove every unit of {name}; keep at least one.")
+
+
+def bundles_of(site: Site, units: Iterable[int]) -> frozenset[int]:
+    """The bundles that hold ``units``."""
+    return frozenset(unit // site.group for unit in units)
+
+
+def edited_scores(edit: SiteEdit, site: Site, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Scores (bundles,) in which the kept bundles are best and the removed ones worst."""
+    changed = scores.astype(np.float64, copy=True)
+    changed[sorted(bundles_of(site, edit.keep))] = np.inf
+    changed[sorted(bundles_of(site, edit.remove))] = -np.inf
+    return changed

@@ -1,0 +1,116 @@
+"""Forecast: what a run would leave, read from an atlas. No model, no forward pass, a few milliseconds.
+
+The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, a curve read between
+two points), measuring will tell; both stand side by side on the page. Where units chosen by hand are not the best ones, a
+site's errors are only those that the atlas knows of every choice, and often none. Norm-aware errors are
+those of a repair that is fitted to these weights, as allocation reads them; a run repairs by the plain ones, so its
+norm-aware errors lie a little higher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+
+from liar.edits import merge
+from liar.errors import InvalidSpecError
+from liar.explore.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
+from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
+from liar.results import SiteReport, Totals, Unrounded
+from liar.spec import Allocation, PruneSpec
+
+_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Sites as a run would report them, and the parameters that would be left."""
+
+    spec: PruneSpec
+    sites: list[SiteReport]
+    totals: Totals
+
+
+def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
+    """What ``spec`` would leave. Raises :class:`InvalidSpecError` for choices that the atlas does not know, and
+    :class:`EmptySiteError` for a ratio that would leave a site without units.
+    """
+    if spec.criterion not in atlas.facts.criteria:
+        raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
+    if spec.allocation == "loss-curve" and not atlas.facts.sensitive:
+        raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
+    charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
+    sites = [chart.site for chart in charts]
+    edits = merge(spec.edits)
+    check_choices(spec, sites)
+    allocated = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
+    kept, unrounded = (
+        {site.name: settled_count(site, allocated[site.name], multiple, edits.get(site.name)) for site in sites}
+        for multiple in (spec.multiple, 1)
+    )
+    # A repair of nothing adds no bias; where it adds one, every module of that kind gets its biases.
+    cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
+    reports: list[SiteReport] = []
+    change = 0
+    for chart in charts:
+        site, count = chart.site, kept[chart.site.name]
+        order = chart.order(spec.criterion)
+        if (edit := edits.get(site.name)) is not None:
+            scores = np.empty(site.bundles)
+            scores[order] = np.arange(site.bundles, 0, -1)
+            order = np.argsort(-edited_scores(edit, site, scores), kind="stable")
+        bundles = np.sort(order[:count])
+        units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
+        plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
+        by_hand = edit is not None and bool(edit.keep or edit.remove)
+        reports.append(
+            SiteReport(
+                name=site.name,
+                layer=site.layer,
+                kind=site.kind,
+                units=site.units,
+                kept=count * site.group,
+                kept_units=units.tolist(),
+                error=plain,
+                norm_aware_error=aware,
+                unrounded=_unrounded(chart, spec, unrounded[site.name]) if spec.multiple > 1 and not by_hand else None,
+            )
+        )
+        change -= (site.bundles - count) * chart.facts.bundle_parameters
+        if site.kind in cut:
+            change += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
+    before, blocks = atlas.facts.model.parameters, atlas.facts.block_parameters
+    totals = Totals(
+        parameters_before=before,
+        parameters_after=before + change,
+        block_parameters_before=blocks,
+        block_parameters_after=blocks + change,
+    )
+    return Forecast(spec, reports, totals)
+
+
+def _unrounded(chart: SiteAtlas, spec: PruneSpec, count: int) -> Unrounded:
+    error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")
+    return Unrounded(kept=count * chart.site.group, error=error)
+
+
+def _wanted(chart: SiteAtlas, spec: PruneSpec) -> bool:
+    return spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
+
+
+def _candidate(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
+    scores = np.empty(chart.site.bundles)
+    scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
+    damage = None
+    if weighting := _ALLOCATING.get(spec.allocation):
+        damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
+        if spec.allocation == "loss-curve":
+            damage = damage * chart.sensitivity
+    deviation = chart.deviation(spec.criterion)
+    if spec.allocation == "global" and isnan(deviation):
+        raise InvalidSpecError(
+            f"The curves at hand are too old to spread heads by {spec.allocation}; apply the recipe, or calibrate anew."
+        )
+    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, deviation)

@@ -1,0 +1,1 @@
+"""Whole jobs: a run, a sweep, a table of masks, an atlas, the models of a stored run."""

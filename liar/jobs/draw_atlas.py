@@ -1,0 +1,187 @@
+"""Draw an atlas: one backward and one forward pass of the calibration text, and every curve that can be read off them.
+
+Each site's moments are dropped as soon as its curves are drawn, so the memory is that of one block, whatever the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liar.calibration.activations import Visit, walk
+from liar.calibration.gradients import gradient_steps
+from liar.data.corpora import text_of
+from liar.errors import InvalidSpecError
+from liar.events import Event
+from liar.explore.allocation import nearest_removed
+from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.jobs.plan import Amounts, Shape, atlas_parts
+from liar.maths.choice_errors import choice_errors, has_few_choices
+from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
+from liar.maths.error_curves import error_curves
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import for_solving, ridge_of
+from liar.models.adapter import Adapter, Batch
+from liar.models.catalog import LoadedModel, model_info, parameter_count
+from liar.models.environment import describe, readable_failures
+from liar.progress import Pace
+from liar.results import RATIOS
+from liar.sites import Site
+from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
+
+_SPECTRUM = 96
+_SAMPLE = 48
+
+Rows = dict[str, np.ndarray]
+"""One site's slice of every array of :class:`KindArrays`."""
+
+
+def atlas_steps(
+    loaded: LoadedModel, spec: PruneSpec, criteria: Sequence[Criterion] = CRITERIA
+) -> Generator[Event, None, Atlas]:
+    """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
+
+    Criteria and sensitivities that need a backward pass are left out if :func:`liar.calibration.gradients.gradient_steps`
+    refuses the model: it has no head to take a loss from, say, or is streamed. Raises what
+    :func:`liar.calibration.calibrate.calibrate` raises.
+    """
+    start = time.perf_counter()
+    with readable_failures():
+        adapter = loaded.adapter
+        batches, _ = text_of(spec, loaded)
+        gradients: dict[str, SiteGradients] = {}
+        pace = _paced(spec, loaded, batches, criteria, gradients=True)
+        try:
+            steps = gradient_steps(adapter, batches, "both")
+            gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
+        except InvalidSpecError:
+            pace = _paced(spec, loaded, batches, criteria, gradients=False)
+            criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
+        kinds: tuple[SiteKind, ...] = ("attention", "ffn")
+        facts = {kind: _facts(adapter, kind) for kind in kinds}
+        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
+        sites = adapter.sites("both")
+        tokens = 0
+        for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
+            tokens = visit.moments.plain.tokens
+            weight = adapter.consumer(visit.site).weight.T
+            found = gradients.get(visit.site.name)
+            rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
+            yield pace.at("curves", "calibrate", done, len(sites), f"Drawing the curves of {visit.site.name}")
+        return Atlas(
+            AtlasFacts(
+                key=AtlasKey.of(spec),
+                model=model_info(loaded),
+                block_parameters=parameter_count(adapter.layers),
+                criteria=list(criteria),
+                sensitive=bool(gradients),
+                kinds=facts,
+                tokens=tokens,
+                seconds=time.perf_counter() - start,
+                environment=describe(loaded.model),
+            ),
+            {kind: _stacked(found) for kind, found in rows.items()},
+        )
+
+
+def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
+    sites = [site for site in adapter.sites("both") if site.kind == kind]
+    site = sites[0]
+    consumer, producers = adapter.consumer(site), adapter.producers(site)
+    repaired = consumer.bias is None
+    return KindFacts(
+        units=site.units,
+        unit_size=site.unit_size,
+        group=site.group,
+        bundle_parameters=adapter.bundle_parameters(site),
+        bias_fixed=consumer.out_features if repaired else 0,
+        bias_per_bundle=sum(item.rows for item in producers if item.module.bias is None) if repaired else 0,
+        outputs=consumer.out_features,
+        layers=[site.layer for site in sites],
+    )
+
+
+def _paced(
+    spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch], criteria: Sequence[Criterion], *, gradients: bool
+) -> Pace:
+    return Pace(atlas_parts(criteria, Shape.of(loaded), Amounts.of(spec, loaded, batches), gradients=gradients))
+
+
+@torch.no_grad()
+def _rows(
+    visit: Visit,
+    weight: Tensor,
+    gradients: SiteGradients | None,
+    criteria: Sequence[Criterion],
+    seed: int,
+) -> Rows:
+    site, moments = visit.site, visit.moments
+    assert moments.norm_aware is not None
+    weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
+    kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
+    order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
+    scores = np.empty(order.shape, np.float32)
+    deviations = np.empty(len(criteria))
+    error = np.empty((len(criteria), len(WEIGHTINGS), len(RECONSTRUCTIONS), len(RATIOS)), np.float32)
+    energy = np.empty(len(WEIGHTINGS))
+    for i, criterion in enumerate(criteria):
+        evidence = Evidence(site, moments.plain, weight, seed, gradients)
+        found = score(criterion, evidence)
+        deviations[i] = deviation(criterion, evidence, found)
+        best_first = order_of(found)
+        order[i], scores[i] = best_first.numpy(), found[best_first].numpy()
+        for j, chosen in enumerate(weighted):
+            curves = error_curves(chosen, weight, best_first, bundle_size=site.bundle_size, site=site.name)
+            energy[j] = curves.energy
+            for k, name in enumerate(RECONSTRUCTIONS):
+                error[i, j, k] = curves.error[name][kept].numpy()
+    few = has_few_choices(site)
+    choices = np.empty((len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**site.bundles if few else 0), np.float16)
+    for j, chosen in enumerate(weighted if few else ()):
+        choices[j] = choice_errors(chosen, weight, site.bundle_size).cpu().numpy()
+    spectrum, condition = _spectrum(moments.plain)
+    sample, correlation = _correlation(site, moments.plain)
+    return {
+        "order": order,
+        "scores": scores,
+        "deviation": deviations,
+        "error": error,
+        "choices": choices,
+        "energy": energy,
+        "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),
+        "spectrum": spectrum,
+        "condition": np.asarray(condition),
+        "sample": sample,
+        "correlation": correlation,
+    }
+
+
+def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
+    """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
+    values = torch.linalg.eigvalsh(for_solving(moments.covariance)).flip(0).clamp_min(0)
+    ridge = ridge_of(moments)
+    condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
+    ranks = _evenly(len(values), _SPECTRUM)
+    return values[ranks].cpu().numpy().astype(np.float32), condition
+
+
+def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
+    channels = _evenly(site.channels, _SAMPLE)
+    block = moments.covariance[channels][:, channels].cpu().double()
+    deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
+    correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
+    return channels.numpy().astype(np.int32), correlation.numpy().astype(np.float16)
+
+
+def _evenly(size: int, most: int) -> Tensor:
+    """At most ``most`` different indices of ``range(size)``, first and last among them."""
+    return torch.linspace(0, size - 1, min(size, most), dtype=torch.float64).round().long()
+
+
+def _stacked(rows: Sequence[Rows]) -> KindArrays:
+    return KindArrays(**{name: np.stack([row[name] for row in rows]) for name in KindArrays.__slots__})

@@ -1,0 +1,137 @@
+"""Masks of one criterion under the repairs of another, from one calibration: the paper's open question as a table.
+
+Moments know nothing of criterion and reconstruction, so everything is read off one calibration. Closing the generator
+between two steps stops it; what it handed out before stays good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import torch
+
+from liar.calibration.calibrate import Calibration, fits, shared_calibration
+from liar.edits import merge
+from liar.errors import InsufficientMemoryError
+from liar.evaluate.tasks import Steps, check_evaluations, evaluate_steps
+from liar.events import Evaluated, Progress
+from liar.explore.allocation import Candidate, allocate, check_choices, settled_count
+from liar.jobs.pipeline import chosen_bundles, working_copy
+from liar.jobs.plan import Amounts, Shape, table_parts
+from liar.maths.reconstruct import reconstruct_all, relative_errors
+from liar.models.catalog import LoadedModel
+from liar.models.environment import readable_failures
+from liar.models.memory import Work
+from liar.models.surgery import ConsumerParameters, install, kept_channels, shrink
+from liar.progress import Pace
+from liar.results import MaskCell, Variant
+from liar.sites import Site
+from liar.spec import Criterion, PruneSpec, Reconstruction, Task
+
+
+def mask_table_steps(
+    spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction], loaded: LoadedModel
+) -> Generator[Progress | Evaluated | MaskCell, None, None]:
+    """Whether a criterion made for one repair serves another: masks of each of ``criteria`` under each reconstruction.
+
+    One-shot, whatever the schedule of ``spec``, because all masks are of one calibration; its allocation spreads the ratio,
+    and a curve allocation reads the curves of the spec's own reconstruction for all of a row. Hands out the evaluation of
+    the dense model (if ``loaded`` has a task) and then one cell after the other, row by row; ``loaded`` is never changed.
+
+    Raises :class:`InsufficientMemoryError` when the moments of all sites do not fit, and what a run raises.
+    """
+    with readable_failures():
+        specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
+        columns = tuple(dict.fromkeys(reconstructions))
+        sites = loaded.adapter.sites(spec.targets)
+        check_choices(spec, sites)
+        check_evaluations(loaded, spec)
+        norm_aware = spec.allocation == "error-curve"
+        if not fits(loaded, sites, norm_aware=norm_aware):
+            raise InsufficientMemoryError(
+                "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
+            )
+        task = next(iter(spec.evaluate), loaded.task)
+        done, total = 0, len(specs) * len(columns)
+        measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
+        pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
+        calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
+        if task is not None:
+            steps = _evaluation(spec, loaded, task, "dense")
+            words = f"Measuring {task} of the dense model"
+            evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
+            yield Evaluated(evaluation)
+        for row in specs:
+            working = working_copy(loaded, replace(Work.of(spec), gradients=False))
+            repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
+            for name in columns:
+                for site, parameters in repairs[name].items():
+                    install(working.adapter, site, parameters)
+                cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
+                if task is not None:
+                    steps = _evaluation(spec, working, task, "reconstructed")
+                    words = f"Measuring {task} of {row.criterion} masks with {name}"
+                    part = f"{row.criterion} {name} {task}"
+                    measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
+                    cell = cell.model_copy(
+                        update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
+                    )
+                done += 1
+                yield cell
+
+
+def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: Task, variant: Variant) -> Steps:
+    return evaluate_steps(
+        loaded,
+        task,
+        variant,
+        limit=spec.evaluate_limit,
+        sequence_length=spec.evaluate_length,
+        separator=spec.separator,
+    )
+
+
+Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]
+
+
+def _pruned(
+    spec: PruneSpec,
+    reconstructions: tuple[Reconstruction, ...],
+    working: LoadedModel,
+    calibration: Calibration,
+    pace: Pace,
+    pieces: tuple[int, int],
+) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
+    """Prune ``working`` once; what each reconstruction would install at every site, and the errors that it leaves."""
+    adapter = working.adapter
+    sites = adapter.sites(spec.targets)
+    edits = merge(spec.edits)
+    candidates: list[Candidate] = []
+    part = f"{spec.criterion} masks"
+    for number, site in enumerate(sites):
+        reached = number / (2 * len(sites))
+        yield pace.at(part, "calibrate", *pieces, f"Scoring {site.name} by {spec.criterion}", fraction=reached)
+        candidates.append(calibration.candidate(spec, site, adapter))
+    kept = allocate(spec.allocation, candidates, spec.ratio)
+    repairs: Repairs = {name: {} for name in reconstructions}
+    errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
+    for number, site in enumerate(sites, start=len(sites)):
+        reached = number / (2 * len(sites))
+        yield pace.at(part, "prune", *pieces, f"Pruning {site.name} by {spec.criterion}", fraction=reached)
+        with torch.no_grad():
+            consumer = adapter.consumer(site)
+            weight = consumer.weight.T
+            scores = calibration.scores(spec.criterion, site, weight, spec.seed)
+            edit = edits.get(site.name)
+            bundles = chosen_bundles(site, scores, settled_count(site, kept[site.name], spec.multiple, edit), edit)
+            channels = kept_channels(site, bundles, weight.device)
+            moments = calibration.moments[site].plain
+            solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
+            for name, error in relative_errors(moments, weight, channels, solutions).items():
+                repairs[name][site] = ConsumerParameters.install_of(consumer, solutions[name])
+                errors[name].append(error)
+            shrink(adapter, site, bundles, repairs[reconstructions[0]][site])
+    adapter.after_surgery(sites)
+    return repairs, errors

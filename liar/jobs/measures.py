@@ -1,0 +1,147 @@
+"""What a run measures of its variants: tasks, the time of a forward pass, answers to prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+from liar.errors import InsufficientMemoryError
+from liar.evaluate.changes import Comparison
+from liar.evaluate.generate import generate
+from liar.evaluate.side_by_side import reading_steps
+from liar.evaluate.tasks import evaluate_steps
+from liar.events import Evaluated, Event, Generated, Warned
+from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.environment import readable_failures
+from liar.models.offload import is_offloaded
+from liar.models.quantize import quantized
+from liar.progress import Pace, Stopwatch
+from liar.report.sentences import variant_name
+from liar.results import DENSE, MEASURED, ROUNDED, Evaluation, Generation, Measured, Speed, SpeedGain, Variant
+from liar.spec import PruneSpec
+
+
+class Measures:
+    """Collects what :meth:`of` measures, one variant after the other.
+
+    ``dense`` are evaluations of the dense model, rounded or not, that somebody has measured before; ``comparison`` hears
+    every single answer.
+    """
+
+    def __init__(
+        self,
+        spec: PruneSpec,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        dense: Sequence[Evaluation],
+        comparison: Comparison | None,
+        watch: Stopwatch,
+    ) -> None:
+        self.spec, self.prompts, self.max_new_tokens, self.watch = spec, prompts, max_new_tokens, watch
+        self.known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
+        self.comparison = comparison or Comparison()
+        self.evaluations: list[Evaluation] = []
+        self.gains: list[SpeedGain] = []
+        self.warnings: list[str] = []
+        self._speeds: dict[Measured, Speed] = {}
+        self.generations: list[Generation] = []
+        self.weight_bytes: dict[Measured, int] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self.spec.evaluate or self.prompts)
+
+    @property
+    def speeds(self) -> list[Speed]:
+        """Of every variant that was timed."""
+        return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
+
+    def of(
+        self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
+    ) -> Generator[Event, None, None]:
+        """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
+        if self.spec.evaluate:
+            yield from self._figures(variant, loaded, pace)
+        for number, prompt in enumerate(self.prompts, start=1):
+            words = f"The {variant} model answers"
+            yield pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
+            with self.watch.stage("generate"):
+                generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
+            self.generations.append(generation)
+            yield Generated(generation)
+
+    def of_rounded(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+        """Measure an int8 copy of ``loaded`` beside it. It lives no longer than that, and answers no prompts."""
+        if not self.spec.evaluate:
+            return
+        variant = ROUNDED[exact]
+        with self.watch.stage("quantize"):
+            words = f"Making the {variant_name(variant)} model"
+            yield pace.at(f"{variant} rounding", "evaluate", 0, 1, words)
+            copy = quantized(loaded)
+        yield from self._figures(variant, copy, pace)
+        yield from self._turns({exact: loaded, variant: copy}, pace)
+
+    def of_speed(
+        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel], pace: Pace
+    ) -> Generator[Event, None, None]:
+        """Time the ``reconstructed`` model in turns with the ``dense`` one, which ``reload`` loads again where there is none.
+
+        Nothing of the kind is done for a streamed model, which would time its disk or bus. The pruned variant computes what the
+        reconstructed one does.
+        """
+        if not self.spec.evaluate or is_offloaded(reconstructed.model):
+            return
+        if dense is None:
+            words = "Loading the dense model once more, to time both in turns"
+            yield pace.at("reconstructed timing", "load", 0, 1, words)
+            with self.watch.stage("load"):
+                dense = _if_it_fits(reload)
+        if dense is not None:
+            yield from self._turns({"dense": dense, "reconstructed": reconstructed}, pace)
+            return
+        message = (
+            "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
+            "machine that holds both, `liar measure` times them."
+        )
+        self.warnings.append(message)
+        yield Warned(message)
+
+    def _figures(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+        self.weight_bytes[variant] = bytes_in_memory(loaded.model)
+        for task in dict.fromkeys(self.spec.evaluate):
+            evaluation = self.known.get((task, variant))
+            if evaluation is None:
+                with self.watch.stage("evaluate"):
+                    steps = evaluate_steps(
+                        loaded,
+                        task,
+                        variant,
+                        limit=self.spec.evaluate_limit,
+                        sequence_length=self.spec.evaluate_length,
+                        separator=self.spec.separator,
+                        comparison=self.comparison,
+                    )
+                    words = f"Measuring {task} of the {variant_name(variant)} model"
+                    evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
+            self.evaluations.append(evaluation)
+            yield Evaluated(evaluation)
+
+    def _turns(self, models: dict[Measured, LoadedModel], pace: Pace) -> Generator[Event, None, None]:
+        than, variant = models
+        words = f"Timing the {variant_name(than)} and the {variant_name(variant)} model in turns"
+        with self.watch.stage("evaluate"):
+            steps = reading_steps(models)
+            pair = yield from pace.along(f"{variant} timing", steps, "evaluate", words)
+        self._speeds |= {speed.variant: speed for speed in pair.speeds}
+        self.gains.append(pair.gain)
+
+
+def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:
+    """The model, unless memory is too small to hold all of it."""
+    try:
+        with readable_failures():
+            loaded = load()
+    except InsufficientMemoryError:
+        return None
+    return None if is_offloaded(loaded.model) else loaded

@@ -1,0 +1,381 @@
+"""What a job will take, before it is done: each of its parts, and what the arithmetic of a part costs.
+
+Costs are seconds on two cores of a server CPU in fp32. Only their proportions matter: :class:`liar.progress.Pace` finds the
+factor between them and the machine at hand while the job goes on, and :func:`taught` corrects the proportions by what an
+earlier run took here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+from liar.calibration.gradients import SENSITIVITY_SHARE
+from liar.data.batching import encode
+from liar.data.packing import evaluation_length
+from liar.data.tasks import task_items
+from liar.evaluate.generate import MAX_NEW_TOKENS
+from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
+from liar.models.heads import LABELS
+from liar.progress import Part
+from liar.results import DENSE, ROUNDED, VARIANTS, Measured, Variant
+from liar.spec import (
+    CURVE_ALLOCATIONS,
+    GRADIENT_CRITERIA,
+    Criterion,
+    PruneSpec,
+    Reconstruction,
+    SiteKind,
+    Targets,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from liar.models.adapter import Batch
+    from liar.models.catalog import LoadedModel
+
+_FLOPS = 150e9
+"""A second, in products of large matrices."""
+
+_BYTES = 25e9
+"""A second, read from memory: what one new token costs."""
+
+_ROUNDING = 4
+"""Times that the weights are read or written while they are rounded."""
+
+_LAYER = 0.5e-3
+"""Seconds of the interpreter for one call of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteShape:
+    kind: SiteKind
+    channels: int
+    outputs: int
+    parameters: int
+    """Of the site's producers and consumer together: what goes with all of its channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """All of a model that its costs depend on. ``head`` are the parameters that every token meets behind the blocks."""
+
+    blocks: int
+    head: int
+    layers: int
+    width: int
+    sites: tuple[SiteShape, ...]
+    writes: bool
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Shape:
+        adapter = loaded.adapter
+        head = loaded.model.get_output_embeddings() if loaded.is_language_model else None
+        sites = tuple(
+            SiteShape(
+                site.kind,
+                site.channels,
+                adapter.consumer(site).out_features,
+                site.bundles * adapter.bundle_parameters(site),
+            )
+            for site in adapter.layout()
+        )
+        return cls(
+            blocks=sum(parameter.numel() for parameter in adapter.layers.parameters()),
+            head=head.weight.numel() if head is not None else 0,
+            layers=len(adapter.layers),
+            width=int(loaded.model.config.hidden_size),
+            sites=sites,
+            writes=loaded.is_language_model,
+        )
+
+    def chosen(self, targets: Targets) -> list[SiteShape]:
+        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": ("attention", "ffn")}[targets]
+        return [site for site in self.sites if site.kind in kinds]
+
+    def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
+        """``tokens`` in sequences of ``length``; ``removed`` parameters are no longer there."""
+        products = 2 * (self.blocks - removed + head * self.head) + 4 * self.layers * self.width * length
+        return tokens * products / _FLOPS
+
+    def written(self, tokens: int, removed: float = 0.0) -> float:
+        """``tokens`` one by one."""
+        return tokens * (4 * (self.blocks - removed + self.head) / _BYTES + self.layers * _LAYER)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much text a job reads and writes.
+
+    ``tokens`` of calibration text in sequences of ``length``; of each task what is read of every variant, as (tokens,
+    length of a sequence); ``prompts`` that every variant answers with at most ``new_tokens``.
+    """
+
+    tokens: int
+    length: float
+    tasks: Mapping[Task, tuple[float, float]]
+    prompts: int = 0
+    new_tokens: int = MAX_NEW_TOKENS
+
+    @classmethod
+    def of(
+        cls,
+        spec: PruneSpec,
+        loaded: LoadedModel,
+        batches: Sequence[Batch] = (),
+        *,
+        prompts: int = 0,
+        new_tokens: int = MAX_NEW_TOKENS,
+    ) -> Amounts:
+        """Of a run of ``spec``; without ``batches`` the text is taken for what was asked for."""
+        rows = sum(len(batch["input_ids"]) for batch in batches)
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        return cls(
+            tokens=tokens or spec.tokens,
+            length=tokens / rows if rows else spec.sequence_length,
+            tasks={task: _text_of(task, spec, loaded) for task in dict.fromkeys(spec.evaluate)},
+            prompts=prompts,
+            new_tokens=new_tokens,
+        )
+
+
+def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
+    from liar.data.corpora import DEFAULT_WINDOWS
+    from liar.evaluate.classification import DEFAULT_LIMIT
+
+    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
+    if task not in LABELS:
+        return (spec.evaluate_limit or DEFAULT_WINDOWS) * longest, longest
+    items = task_items(task, "test")
+    rows = encode(items.first(_SAMPLE).texts, loaded.tokenizer, longest)
+    length = sum(map(len, rows)) / max(len(rows), 1)
+    return min(spec.evaluate_limit or DEFAULT_LIMIT, len(items)) * length, length
+
+
+_SAMPLE = 64
+"""Texts whose mean length stands for that of all."""
+
+
+# -- the pieces ---------------------------------------------------------------------------------------------------------
+
+
+def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
+    """A backward pass towards the activations costs a forward again; only two sequences are in flight at once."""
+    calls = amounts.tokens / max(amounts.length, 1) / 2
+    forward = shape.forward(amounts.tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
+    share = SENSITIVITY_SHARE if sensitivity else 0.0
+    return forward * (2 + share if masks else 2 * share)
+
+
+def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:
+    """One forward through the blocks, and the covariances of every site on the way."""
+    covariances = 1 + norm_aware
+    moments = sum(covariances * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
+    return shape.forward(amounts.tokens, amounts.length, head=False) + moments
+
+
+def scores_cost(site: SiteShape, criterion: Criterion) -> float:
+    """Of the criteria only obs solves anything."""
+    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS if criterion == "obs" else 0.0
+
+
+def curve_cost(site: SiteShape) -> float:
+    """One factorisation and a product with the weights, in fp64."""
+    return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / _FLOPS
+
+
+def repair_cost(site: SiteShape, ratio: float) -> float:
+    """Every reconstruction of a site in fp64, and the error that each leaves."""
+    kept = (1 - ratio) * site.channels
+    solves = 2 * kept**3 / 3 + 4 * kept * (site.channels - kept) * site.outputs + 4 * kept**2 * site.outputs
+    errors = 8 * 2 * site.channels**2 * site.outputs
+    return (2 * solves + 2 * errors) / _FLOPS
+
+
+def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
+    """A look at every site of the dense model."""
+    each = sum(
+        scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
+        for site in shape.chosen(spec.targets)
+    )
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
+
+
+def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:
+    """Every site once more, or from the moments that the survey ``kept``."""
+    chosen = shape.chosen(spec.targets)
+    cost = sum(repair_cost(site, spec.ratio) for site in chosen)
+    if not kept:
+        cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
+    return cost
+
+
+def removed_by(spec: PruneSpec, shape: Shape) -> float:
+    """Parameters that leave, about."""
+    return spec.ratio * sum(site.parameters for site in shape.chosen(spec.targets))
+
+
+# -- a run --------------------------------------------------------------------------------------------------------------
+
+
+def run_parts(
+    spec: PruneSpec,
+    shape: Shape,
+    amounts: Amounts,
+    *,
+    calibrated: bool = False,
+    known: Collection[tuple[Task, Measured]] = (),
+    dense_first: bool = False,
+    keeps: bool = True,
+) -> list[Part]:
+    """The parts of a run, in its order, from where its text is at hand.
+
+    ``calibrated`` says that a calibration was handed over, ``known`` which evaluations of the dense model were,
+    ``dense_first`` that the dense model is measured before anything is pruned, ``keeps`` that a one-shot run has room for the
+    moments of all sites.
+    """
+    dense = measure_parts(spec, shape, amounts, "dense", known)
+    parts = dense if dense_first else []
+    if spec.needs_gradients and not calibrated:
+        masks, sensitivity = spec.criterion in GRADIENT_CRITERIA, spec.allocation == "loss-curve"
+        parts = [*parts, Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity))]
+    one_shot = calibrated and spec.schedule == "one-shot"
+    surveyed = spec.allocation != "uniform" or one_shot
+    if surveyed:
+        parts = [*parts, Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk")]
+    kept = surveyed and keeps and spec.schedule == "one-shot"
+    parts = [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
+    parts += [] if dense_first else dense
+    for variant in VARIANTS[1:]:
+        parts += measure_parts(spec, shape, amounts, variant)
+    if amounts.tasks:
+        parts.append(Part("reconstructed timing", timing_cost(shape, 0.0, removed_by(spec, shape)), "timing"))
+    return parts
+
+
+def measure_parts(
+    spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, known: Collection[tuple[Task, Measured]] = ()
+) -> list[Part]:
+    """What is measured of a variant: its tasks but for the ``known`` ones, its answers, and the tasks and the speed of its
+    int8 copy.
+    """
+    removed = 0.0 if variant == "dense" else removed_by(spec, shape)
+    parts = _tasks(shape, amounts, variant, removed, known)
+    if amounts.prompts:
+        parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
+    if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
+        copy = ROUNDED[variant]
+        parts.append(Part(f"{copy} rounding", _ROUNDING * 4 * shape.blocks / _BYTES, "quantize"))
+        parts += _tasks(shape, amounts, copy, removed, known)
+        parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
+    return parts
+
+
+def timing_cost(shape: Shape, *removed: float) -> float:
+    """Two models read one prompt or text in turns; what is ``removed`` of either."""
+    each = [shape.forward(PROMPT_TOKENS, PROMPT_TOKENS, removed=share) + shape.layers * _LAYER for share in removed]
+    return (REPEATS + 1) * sum(each)
+
+
+def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
+    """A text of ``new_tokens``, and one forward in which the dense model judges it; of a classifier one forward."""
+    if not shape.writes:
+        return shape.forward(16, 16, removed=removed) + shape.layers * _LAYER
+    return shape.written(amounts.new_tokens, removed) + 2 * shape.forward(amounts.new_tokens, amounts.new_tokens)
+
+
+# -- other jobs ---------------------------------------------------------------------------------------------------------
+
+
+def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
+    """One calibration that serves all ``specs``."""
+    base, masks = specs[0], any(spec.criterion in GRADIENT_CRITERIA for spec in specs)
+    cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
+    walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
+    return Part("calibrate", cost + walk)
+
+
+def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, shared: bool) -> list[Part]:
+    """A calibration, where it is ``shared``, and the runs by their position."""
+    runs: list[Part] = []
+    for number, spec in enumerate(specs):
+        known = set(product(amounts.tasks, DENSE)) if number else ()
+        parts = run_parts(spec, shape, amounts, calibrated=shared, known=known)
+        runs.append(Part(str(number), sum(part.cost for part in parts), "run"))
+    return [calibration_part(specs, shape, amounts), *runs] if shared else runs
+
+
+def table_parts(
+    specs: Sequence[PruneSpec], columns: Sequence[Reconstruction], shape: Shape, amounts: Amounts
+) -> list[Part]:
+    """A calibration, the dense model, and of each row its masks and then its cells."""
+    parts = [calibration_part(specs, shape, amounts), *_tasks(shape, amounts, "dense")]
+    for spec in specs:
+        repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
+        scoring = survey_cost(spec, shape, amounts, calibrated=True)
+        parts.append(Part(f"{spec.criterion} masks", scoring + repairs, "masks"))
+        for name in columns:
+            parts += _tasks(shape, amounts, f"{spec.criterion} {name}", removed_by(spec, shape))
+    return parts
+
+
+def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *, gradients: bool) -> list[Part]:
+    """A pass backward where the model has a loss, and the curves of every criterion at every site."""
+    parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, sensitivity=True))] if gradients else []
+    curves = sum(
+        len(criteria) * 2 * 3 * curve_cost(site)
+        + sum(scores_cost(site, criterion) for criterion in criteria)
+        + 2 * 4 * site.channels**3 / _FLOPS  # the spectrum
+        for site in shape.chosen("both")
+    )
+    return [*parts, Part("curves", walk_cost(shape, amounts, "both") + curves)]
+
+
+def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
+    """A stored run's masks once more: one walk, and the repairs."""
+    repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
+    return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
+
+
+def turns_cost(shape: Shape) -> float:
+    """Two models in turns: a prompt and 32 tokens written after it, or one text and a batch of them."""
+    texts = 1 if shape.writes else 1 + BATCH
+    turn = shape.forward(texts * PROMPT_TOKENS, PROMPT_TOKENS) + (shape.written(32) if shape.writes else 0.0)
+    return 2 * (REPEATS + 1) * turn
+
+
+def saving_parts(size: float, *, packed: bool) -> list[Part]:
+    """Of ``size`` bytes of weights; a fresh process first loads its libraries."""
+    parts = [Part("write", size / 0.5e9 + 0.5), Part("reload", size / 0.5e9 + 6)]
+    return [*parts, Part("pack", size / 0.5e9)] if packed else parts
+
+
+def _tasks(
+    shape: Shape, amounts: Amounts, name: str, removed: float = 0.0, known: Collection[tuple[str, str]] = ()
+) -> list[Part]:
+    return [
+        Part(f"{name} {task}", shape.forward(tokens, length, removed=removed), "evaluate")
+        for task, (tokens, length) in amounts.tasks.items()
+        if (task, name) not in known
+    ]
+
+
+def taught(parts: Sequence[Part], earlier: Sequence[Part], seconds: Mapping[str, float]) -> list[Part]:
+    """``parts`` in the proportions of an ``earlier`` run, whose stages took ``seconds`` of a stopwatch."""
+    planned: dict[str, float] = {}
+    for part in earlier:
+        planned[_stage(part)] = planned.get(_stage(part), 0.0) + part.cost
+
+    def factor(part: Part) -> float:
+        stage = _stage(part)
+        return seconds[stage] / planned[stage] if planned.get(stage) and seconds.get(stage) else 1.0
+
+    return [replace(part, cost=part.cost * factor(part)) for part in parts]
+
+
+def _stage(part: Part) -> str:
+    """Under which name a run's timings have this part."""
+    names = {"survey": "calibrate", "timing": "evaluate"}
+    return names.get(part.name, names.get(part.kind, part.name if part.kind == "walk" else part.kind or part.name))

@@ -1,0 +1,88 @@
+"""The models of a finished run once more: the masks are those that its result holds, and only the repairs are solved again.
+
+Nothing is scored, spread, evaluated or asked, so this takes one pass over the calibration text, and no pass backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from liar.calibration.activations import Visit, walk
+from liar.data.corpora import text_of
+from liar.errors import InvalidSpecError
+from liar.events import Progress
+from liar.jobs.pipeline import working_copy
+from liar.maths.criteria import units_of
+from liar.maths.reconstruct import reconstruct_all
+from liar.models.catalog import LoadedModel
+from liar.models.environment import readable_failures
+from liar.models.memory import Work
+from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.variants import Variants
+from liar.progress import Pace, Part
+from liar.results import RunResult, SiteReport
+from liar.sites import Site
+
+
+def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
+    """Prune a copy of ``loaded``, the dense model of ``result``, to the units that ``result`` kept; the value is its variants.
+
+    The same weights as those of the run, bit for bit on a CPU of the same kind. Closing the generator between two steps
+    stops it.
+
+    Raises :class:`InvalidSpecError` for a streamed model and where the stored masks are not of this model, and what a run
+    raises while it calibrates.
+    """
+    with readable_failures():
+        spec = result.spec
+        working = working_copy(loaded, replace(Work.of(spec), gradients=False))
+        sites = working.adapter.sites(spec.targets)
+        masks = _masks(result.sites, sites)
+        yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
+        batches, _ = text_of(spec, working)
+        variants = Variants(working, loaded)
+        pace = Pace([Part("restore", 1.0)])
+        sequential = spec.schedule == "sequential"
+        visits = walk(working.adapter, batches, spec.targets, sequential=sequential, norm_aware=False)
+        for done, visit in enumerate(visits, start=1):
+            _prune(result, working, variants, visit, masks[visit.site])
+            yield pace.at("restore", "prune", done, len(sites), f"Pruned {visit.site.name} to its stored mask")
+        working.adapter.after_surgery(sites)
+        return variants
+
+
+def _masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:
+    """The bundles that each site kept, ascending."""
+    known = {report.name: report for report in reports}
+    masks: dict[Site, Tensor] = {}
+    for site in sites:
+        report = known.get(site.name)
+        units = torch.tensor(report.kept_units if report is not None and report.units == site.units else [])
+        bundles = units[:: site.group].long() // site.group
+        if not len(units) or units.min() < 0 or units.max() >= site.units or not _same(units_of(site, bundles), units):
+            raise InvalidSpecError(
+                f"The units that this run kept at {site.name} are not of this model as it is now: run the recipe again."
+            )
+        masks[site] = bundles
+    return masks
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return torch.equal(first, second.to(first.dtype))
+
+
+@torch.no_grad()
+def _prune(result: RunResult, working: LoadedModel, variants: Variants, visit: Visit, bundles: Tensor) -> None:
+    """Repair the site of ``visit`` as the run did, with its consumer of the unrepaired variant put aside."""
+    site, adapter, method = visit.site, working.adapter, result.spec.reconstruction
+    consumer = adapter.consumer(site)
+    weight = consumer.weight.T
+    channels = kept_channels(site, bundles, weight.device)
+    solutions = reconstruct_all(visit.moments.plain, weight, channels, ("none", method), site=site.name)
+    variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
+    shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solutions[method]))
+    visit.kept = channels

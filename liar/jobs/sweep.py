@@ -1,0 +1,81 @@
+"""Many runs from one calibration: the metric over ratio, criteria and reconstructions.
+
+Moments know nothing of criterion, ratio and reconstruction, so whatever the schedule allows to be shared is computed once.
+Closing a generator between two steps stops it; what it handed out before stays good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+
+from liar.calibration.calibrate import Calibration, can_share, shared_calibration
+from liar.evaluate.changes import Comparison
+from liar.evaluate.tasks import check_evaluations
+from liar.events import Finished, Progress
+from liar.explore.allocation import check_choices
+from liar.jobs.pipeline import named_after, stream
+from liar.jobs.plan import Amounts, Shape, sweep_parts
+from liar.models.catalog import LoadedModel
+from liar.models.environment import readable_failures
+from liar.models.offload import is_offloaded
+from liar.progress import Pace
+from liar.results import DENSE, Evaluation, RunResult
+from liar.spec import PruneSpec, SweepSpec
+from liar.store import RunStore
+
+
+def sweep_steps(
+    sweep: SweepSpec, loaded: LoadedModel, *, store: RunStore | None = None
+) -> Generator[Progress | RunResult, None, None]:
+    """Do the runs of ``sweep`` on ``loaded``, which is never changed; hands out each as soon as it is there.
+
+    Progress counts the runs of the whole sweep. A run that is in ``store`` is taken from there; every other one is what
+    :func:`liar.jobs.pipeline.run` gives for its spec, so its caller may keep it under that spec's key.
+
+    Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong: before the first run where the
+    sweep as a whole is to blame.
+    """
+    with readable_failures():
+        specs = [named_after(spec, loaded) for spec in sweep.specs]
+        sites = loaded.adapter.sites(sweep.base.targets)
+        check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
+        check_evaluations(loaded, sweep.base)
+        missing: list[PruneSpec] = []
+        for spec in specs:
+            if store is not None and (known := store.find(spec)) is not None:
+                yield known
+            else:
+                missing.append(spec)
+        there = len(specs) - len(missing)
+        shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
+        amounts = Amounts.of(sweep.base, loaded)
+        pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
+        calibration: Calibration | None = None
+        if shared:
+            calibration = yield from shared_calibration(
+                missing, loaded, pace, (there, len(specs)), norm_aware=sweep.base.surveys_norm_aware
+            )
+        dense: list[Evaluation] = []
+        comparison = Comparison()
+        for number, spec in enumerate(missing):
+            part = str(number)
+            given = None if is_offloaded(loaded.model) else loaded
+            run = stream(spec, given, calibration=calibration, dense=dense, comparison=comparison)
+            with closing(run) as events:
+                for event in events:
+                    if isinstance(event, Progress):
+                        words, reached = f"{_name(spec, sweep)}: {event.message}", event.share or 0.0
+                        yield pace.at(part, event.stage, there + number, len(specs), words, fraction=reached)
+                    elif isinstance(event, Finished):
+                        dense = [item for item in event.result.evaluations if item.variant in DENSE]
+                        yield event.result
+        if missing:
+            yield pace.at(part, "prune", len(specs), len(specs), "All runs are there", fraction=1.0)
+
+
+def _name(spec: PruneSpec, sweep: SweepSpec) -> str:
+    """What tells a run of a sweep from the others."""
+    compared: list[str] = [spec.criterion] if sweep.criteria else []
+    compared += [spec.reconstruction] if sweep.reconstructions else []
+    return ", ".join([f"Ratio {100 * spec.ratio:.0f} %", *compared])

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: moments, reconstructions, error curves, criteria."""

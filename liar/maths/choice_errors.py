@@ -1,0 +1,74 @@
+"""Error of every choice of bundles at a site that has few of them: what error curves, which follow one order, cannot tell.
+
+For the kept channels u and the removed ones m, with A = C + r I and G = W W^T:
+
+* bias: tr(C_mm G_mm), and none the same with C + mu mu^T: sums over pairs of removed bundles;
+* least-squares: what regressing all outputs on X_u leaves of them, tr(W^T A W) - tr(A_uu^-1 (A G A)_uu) - r tr(G_mm).
+
+The same figures as :mod:`liar.maths.error_curves` has at its prefixes. The traces come from one binary tree: a bundle that is
+kept is swept out of A and of A G A, one that is removed only leaves them, so the matrices of the many choices are small.
+liar needs the row space of each W_u and is left out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import for_solving, ridge_of
+from liar.sites import Site
+
+_MOST_BUNDLES = 12
+_MOST_WORK = 5e8
+"""Of 2^bundles x bundle_size^3: about a second. Twelve heads of 32 channels or three groups of 192, not twelve heads of 64."""
+
+_LEAST = 1e-30
+"""Ridge of channels that are all zero."""
+
+
+def has_few_choices(site: Site) -> bool:
+    """Whether all choices of a site's bundles are quickly drawn and small to keep."""
+    return site.bundles <= _MOST_BUNDLES and 2**site.bundles * site.bundle_size**3 <= _MOST_WORK
+
+
+def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
+    """(3, 2^bundles) E|Y'-Y|^2 / E|Y|^2 of a consumer of ``weight`` (d, d_out) for none, bias and least-squares; bit i of the
+    second index says that bundle i is removed.
+    """
+    W, mean, C = (for_solving(tensor) for tensor in (weight, moments.mean, moments.covariance))
+    dtype = W.dtype
+    G, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
+    A = C + max(r, _LEAST) * torch.eye(len(C), dtype=dtype, device=C.device)
+    bits = torch.arange(2**bundles, device=C.device).unsqueeze(1) >> torch.arange(bundles, device=C.device)
+    removed = (bits & 1).to(dtype)  # (2^bundles, bundles)
+
+    def over_pairs(terms: Tensor) -> Tensor:
+        """Sums of ``terms`` (d, d) over the removed channels of each choice."""
+        pairs = terms.reshape(bundles, bundle_size, bundles, bundle_size).sum(dim=(1, 3))
+        return torch.einsum("ca,ab,cb->c", removed, pairs, removed)
+
+    bias = over_pairs(C * G)
+    none = bias + over_pairs(torch.outer(mean, mean) * G)
+    lengths = removed @ G.diagonal().reshape(bundles, bundle_size).sum(dim=1)
+    least_squares = (A * G).sum() - _explained(A, A @ G @ A, bundle_size, bundles) - r * lengths
+    least_squares[0] = 0.0  # with every channel kept only rounding is left
+    energy = ((C + torch.outer(mean, mean)) * G).sum().clamp_min(torch.finfo(dtype).tiny)
+    return torch.stack([none, bias, least_squares]).clamp_min(0) / energy
+
+
+def _explained(A: Tensor, K: Tensor, size: int, bundles: int) -> Tensor:
+    """(2^bundles,) tr(A_uu^-1 K_uu), u the channels of the bundles whose bits are 0."""
+    explained = A.new_zeros(1)
+    A, K = A.unsqueeze(0), K.unsqueeze(0)  # (choices so far, undecided channels, undecided channels)
+    for _ in range(bundles):
+        pivot, across = A[:, :size, :size], A[:, size:, :size]
+        gain = torch.linalg.solve(pivot, K[:, :size, :size]).diagonal(dim1=1, dim2=2).sum(dim=1)
+        B = torch.linalg.solve(pivot, across.mT).mT
+        shared = B @ K[:, :size, size:]
+        A_kept = A[:, size:, size:] - B @ across.mT
+        K_kept = K[:, size:, size:] - shared - shared.mT + B @ K[:, :size, :size] @ B.mT
+        # Removed choices come second, so bit i of the index stands for bundle i.
+        A, K = torch.cat([A_kept, A[:, size:, size:]]), torch.cat([K_kept, K[:, size:, size:]])
+        explained = torch.cat([explained + gain, explained])
+    return explained

@@ -1,0 +1,187 @@
+"""Criteria: which units matter. Pure functions from moments, weights and gradients to one score a bundle.
+
+A bundle is what is removed together: one neuron, one head, or all query heads of one key/value head. Higher scores are
+kept. Ties fall to the lower index. A new criterion is one function and one line in :data:`CRITERIA`, and its name in
+``liar.spec.Criterion``. The criteria of ``liar.spec.CHANNEL_CRITERIA`` score channels, (channels,), and :func:`score` adds
+them up by bundle; the others score bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import cholesky, members, ridge_of, where_solved
+from liar.sites import Site
+from liar.spec import CHANNEL_CRITERIA, Criterion
+
+_OBS_STEPS = 32
+
+
+@dataclass(slots=True)
+class SiteGradients:
+    """``taylor`` and ``fisher`` are (bundles,) fp64, ``sensitivity`` is one number; what nobody asked for is zero."""
+
+    taylor: Tensor
+    fisher: Tensor
+    sensitivity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All a criterion may look at. ``weight`` is (channels, d_out), the consumer's."""
+
+    site: Site
+    moments: Moments
+    weight: Tensor
+    seed: int = 0
+    gradients: SiteGradients | None = None
+
+
+def random(evidence: Evidence) -> Tensor:
+    """Uniform noise, a stream of its own for each site: the baseline every criterion must beat."""
+    site = evidence.site
+    generator = torch.Generator().manual_seed(evidence.seed * 100_003 + 2 * site.layer + (site.kind == "ffn"))
+    return torch.rand(site.bundles, generator=generator, dtype=torch.float64)
+
+
+def magnitude(evidence: Evidence) -> Tensor:
+    """Squared norm of the consumer's rows: |W_j|^2 (Han et al., arXiv 1506.02626, by groups)."""
+    return evidence.weight.float().square().sum(dim=1)
+
+
+def wanda(evidence: Evidence) -> Tensor:
+    """|X_j| times the absolute weights that read channel j: sqrt(S_jj) sum_o |W_jo| (Sun et al., arXiv 2306.11695)."""
+    moments = evidence.moments
+    second = moments.covariance.diagonal() + moments.mean.square()
+    return second.sqrt() * evidence.weight.float().abs().sum(dim=1)
+
+
+def fluctuation(evidence: Evidence) -> Tensor:
+    """Variance of channel j times the squared norm of its row: C_jj |W_j|^2 (FLAP, arXiv 2312.11983)."""
+    variance = evidence.moments.covariance.diagonal()
+    return variance * evidence.weight.float().square().sum(dim=1)
+
+
+def taylor(evidence: Evidence) -> Tensor:
+    """|mean over sequences of dL/dm| for a mask m = 1 on the bundle: to first order, how far removing it moves the loss of
+    the whole text. This is the connection sensitivity of SNIP (Lee et al., arXiv 1810.02340), not normalised, with one mask
+    for each bundle in the place of one for each weight. Gradients of opposite signs cancel.
+
+    The Taylor criterion of Molchanov et al. (arXiv 1906.10771) squares each sample's gradient before the mean is taken, so
+    that nothing cancels: with one sequence a sample, that is :func:`fisher`.
+    """
+    return _gradients(evidence).taylor
+
+
+def fisher(evidence: Evidence) -> Tensor:
+    """Mean over sequences of (dL/dm)^2, the diagonal of the empirical Fisher information of the masks (Kwon et al., arXiv
+    2204.09656); also the Taylor criterion of Molchanov et al. (arXiv 1906.10771) with a gate on each bundle.
+    """
+    return _gradients(evidence).fisher
+
+
+def obs(evidence: Evidence) -> Tensor:
+    """Optimal brain surgeon by blocks: remove, re-solve, look again (ZipLM, arXiv 2302.04089; SlimGPT, arXiv 2412.18110).
+
+    A few dozen times the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B) go, and the rest is repaired in closed
+    form before the next look. The score is the error paid so far, so one order serves every ratio.
+
+    All in the precision of the moments: the ridge bounds the condition number by channels / RIDGE, and for an order single
+    precision is enough.
+    """
+    site, moments = evidence.site, evidence.moments
+    dtype = moments.covariance.dtype
+    W = where_solved(evidence.weight).to(dtype)
+    covariance = where_solved(moments.covariance).clone()
+    factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
+    inverse = torch.cholesky_inverse(factor)
+    scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
+    alive = torch.arange(site.bundles, device=W.device)
+    step = max(1, site.bundles // _OBS_STEPS)
+    paid = torch.zeros((), dtype=dtype, device=W.device)
+    while len(alive):
+        saliency = _block_saliency(inverse, W, site.bundle_size)
+        order = saliency.argsort(stable=True)
+        # Within one look the later ones cost at least as much as the earlier ones, so scores never fall.
+        cost, going, staying = saliency[order[:step]], order[:step], order[step:].sort().values
+        scores[alive[going]] = paid + cost.cumsum(0)
+        paid = scores[alive[going[-1]]]
+        gone, kept = members(going, site.bundle_size), members(staying, site.bundle_size)
+        rows = inverse[kept]
+        cross = rows[:, gone]
+        solved = torch.linalg.solve(inverse[gone][:, gone], torch.cat([cross.T, W[gone]], dim=1))
+        W = W[kept] - cross @ solved[:, len(kept) :]
+        # gather reads columns in half the time of rows[:, kept]
+        inverse = rows.gather(1, kept.expand(len(kept), -1)).addmm_(cross, solved[:, : len(kept)], alpha=-1)
+        alive = alive[staying]
+    return scores
+
+
+def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
+    """tr(W_B^T ([C^-1]_BB)^-1 W_B) of every bundle B of ``size`` channels."""
+    if size == 1:
+        return W.square().sum(dim=1) / inverse.diagonal()
+    count = W.shape[0] // size
+    index = torch.arange(count, device=W.device)
+    diagonal_blocks = inverse.reshape(count, size, count, size)[index, :, index, :]
+    rows = W.reshape(count, size, -1)
+    cost: Tensor = (rows * torch.linalg.solve(diagonal_blocks, rows)).sum(dim=(1, 2))
+    return cost
+
+
+def _gradients(evidence: Evidence) -> SiteGradients:
+    assert evidence.gradients is not None, "the pipeline computes mask gradients for the criteria that need them"
+    return evidence.gradients
+
+
+CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
+    "random": random,
+    "magnitude": magnitude,
+    "wanda": wanda,
+    "fluctuation": fluctuation,
+    "taylor": taylor,
+    "fisher": fisher,
+    "obs": obs,
+}
+
+
+def score(criterion: Criterion, evidence: Evidence) -> Tensor:
+    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
+    return CRITERIA[criterion](evidence).reshape(evidence.site.bundles, -1).sum(dim=1).cpu().double()
+
+
+def deviation(criterion: Criterion, evidence: Evidence, scores: Tensor) -> float:
+    """What the allocation ``global`` divides the centred ``scores`` (bundles,) of a site by.
+
+    FLAP (arXiv 2312.11983) standardises the scores of a site's channels and takes the mean over the channels of a head, n of
+    them: (sum of their scores / n - mean) / s is (score - mean score) / (n s), with s the standard deviation over channels.
+    Criteria that score whole bundles are standardised over these.
+    """
+    if criterion not in CHANNEL_CRITERIA or evidence.site.bundle_size == 1:
+        return float(scores.std()) if len(scores) > 1 else 0.0
+    return evidence.site.bundle_size * float(CRITERIA[criterion](evidence).cpu().double().std())
+
+
+def order_of(scores: Tensor) -> Tensor:
+    """Bundles best first, ties to the lower index."""
+    return scores.argsort(descending=True, stable=True)
+
+
+def kept_bundles(scores: Tensor, count: int) -> Tensor:
+    """The ``count`` best bundles, ascending."""
+    return order_of(scores)[:count].sort().values
+
+
+def channels_of(site: Site, bundles: Tensor) -> Tensor:
+    """The channels of ``bundles``, in their order."""
+    return members(bundles, site.bundle_size)
+
+
+def units_of(site: Site, bundles: Tensor) -> Tensor:
+    """The units (neurons, query heads) of ``bundles``, in their order."""
+    return members(bundles, site.group)

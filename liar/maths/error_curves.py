@@ -1,0 +1,114 @@
+"""Error curves: the error of every number of kept units, for each reconstruction, from one factorisation.
+
+Sort the channels best first and write C + r I = L L^T, Z = L^T W, y = L^-1 mu. Then, for the first k channels kept,
+
+* least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less r sum_{j>=k} |W_j|^2 it bounds the true error from above
+  and equals it without a ridge;
+* bias: tr(W_m^T C_mm W_m), a reverse cumulative sum of W * ((2 triu(C, 1) + diag C) W);
+* none: bias + |mu_m W_m|^2;
+* liar: least-squares plus the missing intercept |v_k|^2 / (1 + sum_{j<k} y_j^2), v_k = sum_{j<k} (y_j Z_j - mu_j W_j),
+  where the kept rows span all outputs. Below that, the outputs split by an orthonormal basis nested in k, from one QR of
+  W_u^T over the sorted channels: inside the row space liar repairs, outside it only the bias does.
+
+All of them cost a few products of the size d x d x d_out, and a ratio slider then costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import RIDGE, cholesky, for_solving, members, ridge_of
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCurves:
+    """``error[reconstruction]`` is (bundles + 1,): E|Y'-Y|^2 / E|Y|^2 when the first k bundles of ``order`` are kept.
+
+    Entry 0 (nothing kept) is there to close the curve; no run may ask for it. ``energy`` is the mean over tokens of
+    weight x |Y|^2, so error x energy compares sites: on norm-aware moments it is E[|Y'-Y|^2 / |h|^2], the damage relative
+    to the residual stream.
+    """
+
+    order: Tensor
+    error: dict[Reconstruction, Tensor]
+    energy: float
+
+
+def error_curves(
+    moments: Moments,
+    weight: Tensor,
+    order: Tensor,
+    *,
+    bundle_size: int = 1,
+    reconstructions: tuple[Reconstruction, ...] = RECONSTRUCTIONS,
+    ridge: float = RIDGE,
+    site: str = "the site",
+) -> ErrorCurves:
+    """Curves of a consumer of ``weight`` (d, d_out) whose bundles are kept in ``order`` (bundles,), best first.
+
+    Raises :class:`SingularSystemError` when the covariance cannot be factorised.
+    """
+    channels = members(order.to(weight.device), bundle_size)
+    W = for_solving(weight[channels])
+    mean = for_solving(moments.mean[channels])
+    C = for_solving(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
+
+    found: dict[Reconstruction, Tensor] = {}
+    UW = W
+    if {"none", "bias", "liar"}.intersection(reconstructions):
+        diagonal = C.diagonal().clone()
+        UW = (C.triu(1) @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
+        found["bias"] = _from_end((W * UW).sum(dim=1))
+        found["none"] = found["bias"] + _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
+    if {"liar", "least-squares"}.intersection(reconstructions):
+        r = ridge_of(moments, ridge)
+        L = cholesky(C, r, site=site, tokens=moments.tokens)
+        Z = L.T @ W
+        found["least-squares"] = _from_end((Z.square() - r * W.square()).sum(dim=1))
+        if "liar" in reconstructions:
+            found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
+    # With everything removed, whatever repairs has nothing to work with: tr(W^T C W).
+    everything = found["bias" if "bias" in found else "least-squares"][0]
+    energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(W.dtype).tiny)
+    ends = slice(None, None, bundle_size)
+    relative = {name: (found[name].clamp_min(0)[ends] / energy).cpu() for name in reconstructions}
+    return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)
+
+
+def _liar(L: Tensor, Z: Tensor, W: Tensor, UW: Tensor, mean: Tensor, r: float, least_squares: Tensor) -> Tensor:
+    d, d_out = W.shape
+    y = torch.linalg.solve_triangular(L, mean.unsqueeze(1), upper=False)
+    V = y * Z - mean.unsqueeze(1) * W
+    leverage = 1 + _from_start(y.square().squeeze(1))
+    intercept = _from_start(V)
+    curve = least_squares + intercept.square().sum(dim=1) / leverage
+    curve[d] = 0.0  # with every channel kept the intercept vanishes, and only rounding is left of it
+
+    # Fewer kept channels than outputs: output direction q_i is repaired only when it lies among the first k.
+    count = min(d, d_out)  # where d < d_out nothing is written outside the span of all d rows
+    basis = torch.linalg.qr(W[:count].T).Q  # (d_out, count), nested: the first k columns span the first k rows
+    rotated_Z, rotated_W, rotated_UW = Z @ basis, W @ basis, UW @ basis
+    repaired = _from_end(rotated_Z.square() - r * rotated_W.square())[:count]
+    repaired += (intercept[:count] @ basis).square() / leverage[:count].unsqueeze(1)
+    untouched = _from_end(rotated_W * rotated_UW)[:count]
+    k = torch.arange(count, device=W.device).unsqueeze(1)
+    i = torch.arange(count, device=W.device).unsqueeze(0)
+    curve[:count] = torch.where(i < k, repaired, untouched).sum(dim=1)
+    return curve
+
+
+def _from_end(rows: Tensor) -> Tensor:
+    """Reverse cumulative sums along the first axis, with a closing zero: entry k is the sum of rows j >= k."""
+    sums = rows.flip(0).cumsum(0).flip(0)
+    return torch.cat([sums, torch.zeros_like(sums[:1])])
+
+
+def _from_start(rows: Tensor) -> Tensor:
+    """Cumulative sums along the first axis with an opening zero: entry k is the sum of rows j < k."""
+    sums = rows.cumsum(0)
+    return torch.cat([torch.zeros_like(sums[:1]), sums])

@@ -1,0 +1,215 @@
+"""Closed-form repair: moments, weights and kept channels in; new weight and new bias out. Pure functions.
+
+A consumer computes Y = X W + b with X (tokens, d) and W (d, d_out). ``u`` are the kept channels, ``m`` the removed ones,
+mu and C the mean and covariance of X, S = C + mu mu^T:
+
+================  =================================================  =========================
+reconstruction    new weight                                         new bias
+================  =================================================  =========================
+none              W_u                                                b
+bias              W_u                                                b + mu_m W_m
+liar              (I + Q P) W_u, Q = S_uu^-1 C_um, P = W_m W_u^+     b + mu_m W_m
+least-squares     W_u + Q W_m,   Q = C_uu^-1 C_um                    b + (mu_m - mu_u Q) W_m
+================  =================================================  =========================
+
+``bias`` is FLAP (arXiv 2312.11983), ``liar`` is arXiv 2407.13331, and ``least-squares`` is the optimum for a given mask.
+P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi; neither Q nor P is ever formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
+from liar.maths.moments import Moments
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+
+RIDGE = 1e-2
+"""Share of the mean variance trace(C)/d that is added to the diagonal when Q is solved for."""
+
+_JITTER_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What to install: ``weight`` (kept, d_out) and ``bias_change`` (d_out,), to be added to the consumer's bias."""
+
+    weight: Tensor
+    bias_change: Tensor
+
+
+def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
+    """r = ridge x trace(C)/d of the whole site."""
+    return ridge * float(moments.covariance.diagonal().mean())
+
+
+def where_solved(tensor: Tensor) -> Tensor:
+    """``tensor`` on a device that has the factorisations: its own, or the host of an MPS device, which lacks several."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
+
+
+def for_solving(tensor: Tensor) -> Tensor:
+    """The same in fp64. The host comes first: an MPS device has no fp64."""
+    return where_solved(tensor).double()
+
+
+def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
+    """Lower factor of ``matrix + ridge I``, overwriting ``matrix``; grows a jitter until the factorisation succeeds.
+
+    Raises :class:`SingularSystemError` when it never does, :class:`NonFiniteError` when ``matrix`` is not finite.
+    """
+    diagonal = matrix.diagonal()
+    if not torch.isfinite(diagonal).all():
+        raise NonFiniteError(f"The covariance at {site} holds NaN or Inf; calibrate in float32 or with other text.")
+    diagonal += ridge
+    jitter = max(float(diagonal.mean()), 1e-30) * torch.finfo(matrix.dtype).eps * 10
+    for _ in range(_JITTER_STEPS):
+        result = torch.linalg.cholesky_ex(matrix)
+        if int(result.info) == 0:
+            factor: Tensor = result.L
+            return factor
+        diagonal += jitter
+        jitter *= 100
+    raise SingularSystemError(
+        f"The covariance at {site} cannot be factorised after {tokens:,} tokens; calibrate with more tokens, or use the "
+        "reconstruction 'bias'."
+    )
+
+
+def reconstruct(
+    moments: Moments,
+    weight: Tensor,
+    kept: Tensor,
+    method: Reconstruction = "least-squares",
+    *,
+    ridge: float = RIDGE,
+    site: str = "the site",
+) -> Solution:
+    """Repair a consumer of ``weight`` (d, d_out) that keeps the channels ``kept`` (k,).
+
+    >>> X = torch.randn(500, 8, dtype=torch.float64); W = torch.randn(8, 3, dtype=torch.float64)
+    >>> reconstruct(Moments.of(X), W, torch.arange(5)).weight.shape
+    torch.Size([5, 3])
+    """
+    return reconstruct_all(moments, weight, kept, (method,), ridge=ridge, site=site)[method]
+
+
+def reconstruct_all(
+    moments: Moments,
+    weight: Tensor,
+    kept: Tensor,
+    methods: Iterable[Reconstruction] = RECONSTRUCTIONS,
+    *,
+    ridge: float = RIDGE,
+    site: str = "the site",
+) -> dict[Reconstruction, Solution]:
+    """Several reconstructions of one site from a single factorisation of C_uu.
+
+    S_uu differs from C_uu by mu_u mu_u^T only, so liar follows from the least-squares solve by Sherman and Morrison.
+
+    Raises :class:`EmptySiteError` when nothing is kept, :class:`SingularSystemError` when C_uu cannot be factorised.
+    """
+    if kept.numel() == 0:
+        raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
+    W = for_solving(weight)
+    kept = kept.to(W.device)
+    removed = complement(kept, W.shape[0])
+    W_u, W_m = W[kept], W[removed]
+    mean = for_solving(moments.mean)
+    mu_u, mu_m = mean[kept], mean[removed]
+    mean_change = mu_m @ W_m
+
+    solutions: dict[Reconstruction, Solution] = {}
+    methods = tuple(methods)
+    if "none" in methods:
+        solutions["none"] = Solution(W_u, torch.zeros_like(mean_change))
+    if "bias" in methods:
+        solutions["bias"] = Solution(W_u, mean_change)
+    if not {"liar", "least-squares"}.intersection(methods):
+        return solutions
+
+    C_u = for_solving(moments.covariance[kept])
+    factor = cholesky(C_u[:, kept].contiguous(), ridge_of(moments, ridge), site=site, tokens=moments.tokens)
+    target = C_u[:, removed] @ W_m
+    solved = torch.cholesky_solve(torch.cat([target, mu_u.unsqueeze(1)], dim=1), factor)
+    update, direction = solved[:, :-1], solved[:, -1]  # C_uu^-1 C_um W_m and C_uu^-1 mu_u
+    shift = mu_u @ update
+    if "least-squares" in methods:
+        solutions["least-squares"] = Solution(W_u + update, mean_change - shift)
+    if "liar" in methods:
+        raw = update - torch.outer(direction, shift / (1 + mu_u @ direction))  # S_uu^-1 C_um W_m
+        solutions["liar"] = Solution(W_u + project_on_rows(raw, W_u), mean_change)
+    for name, solution in solutions.items():
+        if not torch.isfinite(solution.weight).all():
+            raise NonFiniteError(f"The {name} solution at {site} holds NaN or Inf; calibrate with more tokens.")
+    return {name: solutions[name] for name in methods}
+
+
+def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
+    """``rows`` (n, d_out) projected on the row space of ``basis`` (k, d_out): rows pinv(basis) basis.
+
+    Where k >= d_out and ``basis`` has full column rank this is the identity, which one small Cholesky tells.
+    """
+    gram = basis.T @ basis
+    if basis.shape[0] >= basis.shape[1]:
+        factor, info = torch.linalg.cholesky_ex(gram)
+        diagonal = factor.diagonal()
+        if int(info) == 0 and diagonal.min() > 1e-6 * diagonal.max():
+            return rows
+    values, vectors = torch.linalg.eigh(gram)
+    # Squared singular values: eps here is the square root of eps for the singular values themselves.
+    space: Tensor = vectors[:, values > values[-1] * torch.finfo(values.dtype).eps * gram.shape[0]]
+    return (rows @ space) @ space.T
+
+
+def relative_errors(
+    moments: Moments, weight: Tensor, kept: Tensor, solutions: dict[Reconstruction, Solution]
+) -> dict[Reconstruction, float]:
+    """E|Y' - Y|^2 / E|Y|^2 of each solution on ``moments``; no forward pass.
+
+    With D the new minus the old map and e the new minus the old bias this is tr(D^T C D) + |mu D + e|^2 over
+    tr(W^T S W), Y = X W without its bias. The rows of D that belong to removed channels are -W_m for every solution, so
+    their share is computed once.
+    """
+    W = for_solving(weight)
+    kept = kept.to(W.device)
+    C = where_solved(moments.covariance)
+    mean = for_solving(moments.mean)
+    removed = complement(kept, W.shape[0])
+    W_u, W_m = W[kept], W[removed]
+    C_uu = C[kept][:, kept].double()
+    CW_m = C[removed].double().T @ W_m  # C is symmetric, and its rows are read faster than its columns
+    kept_CW_m = CW_m[kept]
+    removed_error = float((CW_m[removed] * W_m).sum())
+    mean_removed = mean[removed] @ W_m
+    # tr(W^T C W) block by block: the product with all of W would be the largest of all.
+    energy = float((W_u * (C_uu @ W_u)).sum() + 2 * (W_u * kept_CW_m).sum()) + removed_error
+    energy += float((mean @ W).square().sum())
+    if energy <= 0:
+        return dict.fromkeys(solutions, 0.0)
+    errors: dict[Reconstruction, float] = {}
+    for name, solution in solutions.items():
+        error = removed_error
+        mean_error = solution.bias_change - mean_removed
+        if name not in ("none", "bias"):
+            D_u = solution.weight - W_u
+            error += float((D_u * (C_uu @ D_u)).sum() - 2 * (D_u * kept_CW_m).sum())
+            mean_error = mean_error + mean[kept] @ D_u
+        errors[name] = max(error + float(mean_error.square().sum()), 0.0) / energy
+    return errors
+
+
+def complement(kept: Tensor, size: int) -> Tensor:
+    """The indices of ``range(size)`` that are not in ``kept``, ascending."""
+    gone = torch.ones(size, dtype=torch.bool, device=kept.device)
+    gone[kept] = False
+    return gone.nonzero().squeeze(1)
+
+
+def members(bundles: Tensor, size: int) -> Tensor:
+    """Indices of what the bundles hold, ``size`` each, in their order: (n,) -> (n * size,)."""
+    return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()

@@ -1,0 +1,72 @@
+"""Surgery: the linears really shrink, so the pruned model is smaller and faster, not masked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from liar.maths.criteria import channels_of
+from liar.maths.reconstruct import Solution, for_solving, members
+from liar.models.adapter import Adapter
+from liar.sites import Site
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerParameters:
+    """What a consumer holds after surgery: ``weight`` (d_out, kept) as PyTorch lays it out, ``bias`` (d_out,) or none."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def install_of(cls, consumer: nn.Linear, solution: Solution) -> ConsumerParameters:
+        """The solution in the consumer's own dtype; a bias appears only where the repair needs one."""
+        weight = solution.weight.T.to(consumer.weight.dtype).contiguous()
+        if consumer.bias is None:
+            has_change = bool(solution.bias_change.any())
+            return cls(weight, solution.bias_change.to(weight.dtype) if has_change else None)
+        bias = for_solving(consumer.bias.detach()) + solution.bias_change
+        return cls(weight, bias.to(weight.dtype))
+
+
+@torch.no_grad()
+def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerParameters) -> None:
+    """Cut the site down to ``bundles`` (ascending) and install the consumer's new ``parameters``.
+
+    Every changed parameter is a new object, which is how :func:`liar.models.offload.resident` knows it.
+    """
+    device = adapter.consumer(site).weight.device
+    bundles = bundles.to(device)
+    for producer in adapter.producers(site):
+        rows = members(bundles, producer.rows)
+        linear = producer.module
+        linear.weight = _parameter(linear.weight[rows])
+        if linear.bias is not None:
+            linear.bias = _parameter(linear.bias[rows])
+        linear.out_features = len(rows)
+    install(adapter, site, parameters)
+    adapter.set_units(site, len(bundles) * site.group)
+
+
+@torch.no_grad()
+def install(adapter: Adapter, site: Site, parameters: ConsumerParameters) -> None:
+    """Replace a consumer's parameters; a missing bias stands for zero where the consumer already has one."""
+    consumer = adapter.consumer(site)
+    device = consumer.weight.device
+    consumer.weight = _parameter(parameters.weight.to(device))
+    consumer.in_features = parameters.weight.shape[1]
+    if parameters.bias is not None:
+        consumer.register_parameter("bias", _parameter(parameters.bias.to(device)))
+    elif consumer.bias is not None:
+        consumer.bias = _parameter(torch.zeros_like(consumer.bias))
+
+
+def kept_channels(site: Site, bundles: Tensor, device: torch.device) -> Tensor:
+    """Channels of the kept bundles on ``device``, ascending."""
+    return channels_of(site, bundles).to(device)
+
+
+def _parameter(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.detach().contiguous(), requires_grad=False)

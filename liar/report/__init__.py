@@ -1,0 +1,1 @@
+"""Results into sentences, tables, figures and files. Light: nothing here loads torch."""

@@ -1,0 +1,34 @@
+"""Groups of the test items whose answers changed: what pruning broke, what the repair mended, what stays wrong."""
+
+from __future__ import annotations
+
+from liar.report.compare import right_answers
+from liar.report.sentences import variants_of
+from liar.results import MOST_CHANGES, VARIANTS, Change, ChangeGroup, RunResult, change_groups
+from liar.spec import Task
+
+
+def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
+    """Items of a group among all that were measured; None if the single answers are not known."""
+    shown = len(changes_of(result, task, group))
+    if shown < MOST_CHANGES:
+        return shown
+    values = variants_of(result, task)
+    answers = [right_answers(values[variant]) for variant in VARIANTS] if values else []
+    known = [right for right in answers if right is not None]
+    if len(known) < len(VARIANTS):
+        return None
+    return sum(group in change_groups(*right) for right in zip(*known, strict=True))
+
+
+def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
+    """``12 of 31 texts shown``: how many of a group's items a result keeps."""
+    shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
+    if total is None:
+        return f"the first {shown} texts shown, how many there are was not kept"
+    return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
+
+
+def changes_of(result: RunResult, task: Task, group: ChangeGroup) -> list[Change]:
+    """The changed items of one group, at most :data:`MOST_CHANGES`; fewer are all there are."""
+    return [item for item in result.changes if item.task == task and group in item.groups][:MOST_CHANGES]

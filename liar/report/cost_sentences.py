@@ -1,0 +1,148 @@
+"""What a smaller model saves in words and rows: for the page, the command line and the README alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from liar.report.sentences import count
+from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_slower, times
+from liar.results import CostsResult, Quartiles, SpeedComparison, Work
+
+_ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
+"""Work in which a layer has little to do at once."""
+
+_MULTIPLE = 8
+"""Kernels take this many numbers at once, or a multiple of it: a vector of AVX in fp32, a tile of a tensor core in half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cost of both models with its unit, and how they compare."""
+
+    name: str
+    dense: str
+    pruned: str
+    change: str
+
+
+def rows(result: CostsResult) -> list[Row]:
+    """Everything measured, costs first; a speed stands with its quartiles."""
+    dense, pruned = result.dense, result.pruned
+    found = [
+        Row(name, count(before), count(after), _change(before, after))
+        for name, before, after in (
+            ("parameters", dense.model.parameters, pruned.model.parameters),
+            (f"MACs a token, {result.context:,} in sight", dense.macs_per_token, pruned.macs_per_token),
+        )
+    ]
+    found.append(_byte_row("bytes in memory", dense.bytes_in_memory, pruned.bytes_in_memory))
+    if dense.bytes_on_disk or pruned.bytes_on_disk:
+        found.append(_byte_row("bytes on disk", dense.bytes_on_disk, pruned.bytes_on_disk))
+    return found + [_speed_row(speed, result.context) for speed in result.speeds]
+
+
+def sentences(result: CostsResult) -> list[str]:
+    """What was saved; then how fast it is, with the reason where that is no faster."""
+    return [_saved(result), *(_speed(speed, result) for speed in result.speeds), *_embeddings(result)]
+
+
+# -- words --------------------------------------------------------------------------------------------------------------
+
+
+def _saved(result: CostsResult) -> str:
+    dense, pruned = result.dense, result.pruned
+    shares = {
+        "parameters": _share(dense.model.parameters, pruned.model.parameters),
+        "multiplications a token": _share(dense.macs_per_token, pruned.macs_per_token),
+        "bytes in memory": _share(dense.bytes_in_memory, pruned.bytes_in_memory),
+    }
+    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= NOTHING]
+    return f"Fewer {', '.join(fewer)}." if fewer else "Nothing was saved: both models are of one size."
+
+
+def _speed(speed: SpeedComparison, result: CostsResult) -> str:
+    doing, gain = DOING[speed.work], speed.gain
+    if is_noisy(gain):
+        return (
+            f"How fast it is {doing} cannot be told: half of the turns lie between {gain.lower:.2f} and {times(gain.upper)} "
+            "as fast; repeat it more often, or on a machine that does nothing else."
+        )
+    if is_faster(gain):
+        return f"{times(gain.median)} as fast {doing}."
+    said = f"Slower ({times(gain.median)} as fast)" if is_slower(gain) else "Not measurably faster"
+    return f"{said} {doing}: {_why(speed, result)}"
+
+
+def _why(speed: SpeedComparison, result: CostsResult) -> str:
+    """The likeliest reason for no gain; what is ruled out by the figures is not said."""
+    if result.pruned.rounded and not result.dense.rounded:
+        return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
+    fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
+    if fewer < NOTHING:
+        return "it multiplies hardly less than the dense one."
+    if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
+        return (
+            f"the turns differ by more than {_percent(fewer)} fewer multiplications can bring; repeat it more often, or "
+            "on a machine that does nothing else."
+        )
+    odd = [width for width in result.pruned.widths if width % _MULTIPLE]
+    if odd:
+        are = "is" if len(odd) == 1 else "are"
+        return (
+            f"{len(odd)} of its {len(result.pruned.widths)} widths ({', '.join(map(str, odd[:3]))}) {are} no multiple of "
+            f"{_MULTIPLE}, which slows kernels down."
+        )
+    if speed.work in _ONE_BY_ONE:
+        return (
+            f"its {result.pruned.model.layers} layers each cost a fixed time, whatever their width, and with so little to do "
+            "at once that is most of it; fewer layers or larger batches would help, narrower layers do not."
+        )
+    return "the time goes elsewhere than into the layers that became narrower."
+
+
+def _embeddings(result: CostsResult) -> list[str]:
+    share = result.pruned.embedding_parameters / result.pruned.model.parameters
+    if share <= 0.5:
+        return []
+    return [f"Embeddings, which pruning leaves alone, are {_percent(share)} of what is left, so little more can go."]
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------------
+
+
+def _byte_row(name: str, before: int | None, after: int | None) -> Row:
+    dense, pruned = (f"{size / 1e6:,.1f} MB" if size else "—" for size in (before, after))
+    return Row(name, dense, pruned, _change(before, after) if before and after else "—")
+
+
+def _speed_row(speed: SpeedComparison, context: int) -> Row:
+    name, each = {
+        "prompt": (f"tokens a second, reading {speed.tokens:,}", 1),
+        "decoding": (f"tokens a second, writing {speed.tokens:,} after {context:,}", 1),
+        "text": (f"texts of {speed.tokens:,} tokens a second", speed.tokens),
+        "batch": (f"the same, {speed.sequences} at once", speed.tokens),
+    }[speed.work]
+    dense, pruned = (_quartiles(rate, each) for rate in (speed.dense, speed.pruned))
+    gain = speed.gain
+    return Row(name, dense, pruned, f"{gain.median:.2f} x ({gain.lower:.2f} to {gain.upper:.2f})")
+
+
+def _quartiles(rate: Quartiles, each: int) -> str:
+    """``812 (790 to 820)``, with the digits that a clock deserves."""
+    digits = 0 if rate.median / each >= 100 else 1
+    lower, median, upper = (f"{value / each:,.{digits}f}" for value in (rate.lower, rate.median, rate.upper))
+    return f"{median} ({lower} to {upper})"
+
+
+def _change(before: int, after: int) -> str:
+    percent = round(100 * (after / before - 1))
+    sign = "+" if percent > 0 else "\N{MINUS SIGN}" if percent < 0 else ""
+    return f"{sign}{abs(percent)} %"
+
+
+def _share(before: int, after: int) -> float:
+    return 1 - after / before
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

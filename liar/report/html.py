@@ -1,0 +1,146 @@
+"""One run as one HTML file that opens anywhere, without a network: for a colleague, an archive, a printer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.graph_objects import Figure
+from plotly.offline import get_plotlyjs
+
+from liar.report.change_groups import group_extent
+from liar.report.export import as_command, as_python
+from liar.report.plots import error_heatmap, metric_bars
+from liar.report.plots.frame import VARIANT_COLOURS
+from liar.report.quantized_sentences import quantizations
+from liar.report.sentences import (
+    beside_dense,
+    calibrated_on,
+    measurement,
+    metric_value,
+    parameters,
+    recipe,
+    variant_name,
+    verdict,
+)
+from liar.report.speed_sentences import speed_words
+from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
+from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
+
+_TEMPLATE = "report.html.j2"
+
+# What comes from a result may be anybody's text: all of it is escaped, and a misspelt name fails instead of staying blank.
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters["variant_name"] = variant_name
+_ENVIRONMENT.filters["speed_words"] = speed_words
+_ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
+
+SETTINGS = {
+    "model": "Model",
+    "targets": "Targets",
+    "criterion": "Criterion",
+    "ratio": "Ratio",
+    "allocation": "Allocation",
+    "reconstruction": "Reconstruction",
+    "schedule": "Schedule",
+    "calibration": "Calibration text",
+    "tokens": "Calibration tokens",
+    "sequence_length": "Sequence length",
+    "separator": "Between two texts",
+    "multiple": "Neurons rounded to a multiple of",
+    "seed": "Seed",
+    "device": "Device",
+    "dtype": "Number format",
+    "evaluate": "Measured tasks",
+    "evaluate_limit": "Windows or items of each task",
+    "evaluate_length": "Length of measured sequences",
+    "edits": "Decided by hand",
+    "quantize": "Weights also measured as",
+}
+
+
+def html_report(result: RunResult) -> str:
+    """The whole run as one HTML document: figures, tables, text, and how to repeat it.
+
+    Scripts and styles are inside; the document's own policy forbids it to load anything.
+    """
+    return _ENVIRONMENT.get_template(_TEMPLATE).render(
+        result=result,
+        verdict=verdict(result),
+        parameters=parameters(result),
+        recipe=recipe(result.spec),
+        calibrated_on=calibrated_on(result),
+        settings=_settings(result.spec),
+        reconstructions=RECONSTRUCTIONS,
+        variants=VARIANTS,
+        measurements=_measurements(result),
+        extents=_extents(result),
+        answers=_answers(result),
+        command=as_command(result.spec),
+        python=as_python(result.spec),
+        quantizations=quantizations(result),
+        colours=VARIANT_COLOURS,
+        plotly=Markup(get_plotlyjs()),
+        figures={"heatmap": _plain(error_heatmap(result.sites)), "metrics": _plain(metric_bars(result))},
+    )
+
+
+def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
+    """Name, value and default of every choice, in words."""
+    defaults = PruneSpec()
+    return [
+        (SETTINGS.get(name, name), _said(name, getattr(spec, name)), _said(name, getattr(defaults, name)))
+        for name in PruneSpec.model_fields
+    ]
+
+
+def _said(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return f"at most {EVALUATION_LENGTH} tokens" if name == "evaluate_length" else "each task's default"
+    if name == "ratio":
+        return f"{100 * float(str(value)):g} %"
+    return f"{value:,} tokens" if name in ("tokens", "sequence_length", "evaluate_length") else str(value)
+
+
+def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
+    """What was measured -> variant -> its value with one standard error, and how that stands beside the dense model's."""
+    values: dict[str, dict[str, tuple[str, str]]] = {}
+    for item in result.evaluations:
+        value, stderr = metric_value(item.value, item.metric), metric_value(item.stderr, item.metric)
+        what = measurement(result, item.task)
+        beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (f"{value} ± {stderr}", beside)
+    return values
+
+
+def _extents(result: RunResult) -> list[str]:
+    """How many items of each group of changes are in the table: ``Sentiment, broken by pruning: 12 of 31 texts shown.``"""
+    return [
+        f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
+        for task in dict.fromkeys(change.task for change in result.changes)
+        for group, (title, _) in CHANGE_GROUPS.items()
+    ]
+
+
+def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
+    """What each variant said, by prompt."""
+    answers: dict[str, dict[Variant, Generation]] = {}
+    for generation in result.generations:
+        answers.setdefault(generation.prompt, {})[generation.variant] = generation
+    return answers
+
+
+def _plain(figure: Figure) -> Any:
+    """A figure as lists, numbers and strings, which the template escapes like everything else."""
+    return json.loads(figure.to_json())

@@ -1,0 +1,81 @@
+"""Masks of one criterion under the repairs of another: a small table in colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+
+import plotly.graph_objects as go
+
+from liar.report.plots.frame import SMALLEST_ERROR, STANDOFF, empty, framed, title
+from liar.report.sentences import metric_value
+from liar.results import MaskCell
+from liar.spec import Criterion, Reconstruction
+
+
+def mask_heatmap(
+    cells: Sequence[MaskCell], criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
+) -> go.Figure:
+    """Criteria as rows, reconstructions as columns; the deeper the colour, the better. Cells that are not there stay empty.
+
+    A cell says the metric with its standard error and the mean error of the sites, or the error alone where nothing was
+    measured. The colours are see-through, so that the page's own text colour reads well on all of them.
+    """
+    if not cells or not criteria or not reconstructions:
+        return empty("No cell is there yet.")
+    at = {(cell.criterion, cell.reconstruction): cell for cell in cells}
+    grid = [[at.get((criterion, name)) for name in reconstructions] for criterion in criteria]
+    drawn = 62 * len(criteria)
+    figure = go.Figure(
+        go.Heatmap(
+            x=[name.replace("-", "-<br>") for name in reconstructions],
+            y=list(criteria),
+            z=[[_goodness(cell) if cell else None for cell in line] for line in grid],
+            text=[[_cell_words(cell) if cell else "" for cell in line] for line in grid],
+            texttemplate="%{text}",
+            textfont={"size": 11},
+            customdata=[[_cell_hover(cell) if cell else "" for cell in line] for line in grid],
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            colorscale=[[0.0, "rgba(0,114,178,0.04)"], [1.0, "rgba(0,114,178,0.5)"]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+        )
+    )
+    figure.update_xaxes(side="top", fixedrange=True, showgrid=False, zeroline=False, tickangle=0)
+    figure.update_yaxes(
+        autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, automargin=True, **STANDOFF
+    )
+    figure.add_annotation(title("mask by ↓, repaired by →", y=1.0) | {"yshift": 38})
+    return framed(figure, drawn=drawn + 24, bottom=8, left=8, right=8).update_layout(
+        margin={"t": 76}, height=drawn + 108
+    )
+
+
+def _goodness(cell: MaskCell) -> float:
+    """Grows with what the cell is worth; perplexities and errors compare by their ratios."""
+    if cell.value is None or cell.task is None:
+        return -log10(max(cell.error, SMALLEST_ERROR))
+    return -log10(cell.value) if cell.task == "perplexity" else cell.value
+
+
+def _cell_words(cell: MaskCell) -> str:
+    error = f"error {cell.error:.2g}"
+    if cell.value is None or cell.stderr is None:
+        return error
+    metric = _metric_of(cell)
+    return f"<b>{metric_value(cell.value, metric)}</b><br>± {metric_value(cell.stderr, metric)}<br>{error}"
+
+
+def _cell_hover(cell: MaskCell) -> str:
+    lines = [f"<b>{cell.criterion} masks, {cell.reconstruction}</b>", f"mean error of the sites {cell.error:.4g}"]
+    if cell.value is not None and cell.stderr is not None:
+        metric = _metric_of(cell)
+        value, stderr = metric_value(cell.value, metric), metric_value(cell.stderr, metric)
+        lines.insert(1, f"{metric} {value} ± {stderr} (one standard error, n = {cell.n:,})")
+    return "<br>".join(lines)
+
+
+def _metric_of(cell: MaskCell) -> str:
+    return "perplexity" if cell.task == "perplexity" else "accuracy"

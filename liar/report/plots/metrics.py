@@ -1,0 +1,100 @@
+"""The metric of the dense, the pruned and the reconstructed model, and of their int8 copies."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
+from liar.report.sentences import measurement, metric_value, repair, variant_name
+from liar.results import MEASURED, ROUNDED, VARIANTS, RunResult
+from liar.spec import Task
+
+_BAR, _LABELS = 34, 108
+"""Height of a bar and the width of the names beside it, in pixels."""
+
+_ROUNDED = 30
+"""More width for the longer names of int8 models."""
+
+_GAP = 34
+
+_LINE, _WIDEST = 17, 52
+"""Height of a line of a title in pixels, and the characters of one that a page 390 pixels wide has room for."""
+
+
+def metric_bars(result: RunResult) -> go.Figure:
+    """Every variant for every task that was measured, with one standard error to each side."""
+    tasks: list[Task] = list(dict.fromkeys(item.task for item in result.evaluations))
+    if not tasks:
+        return empty("No metric was measured in this run.")
+    titles = [_title(result, task) for task in tasks]
+    extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
+    gap = 3 * _GAP + extra  # a title, and above it the ticks and the title of the last axis
+    variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
+    labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
+    drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
+    figure = make_subplots(
+        rows=len(tasks),
+        subplot_titles=["<br>".join(lines) for lines in titles],
+        vertical_spacing=gap / drawn if len(tasks) > 1 else 0,
+    )
+    for row, task in enumerate(tasks, start=1):
+        items = sorted(
+            (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
+        )
+        figure.add_trace(
+            go.Bar(
+                x=[item.value for item in items],
+                y=[variant_name(item.variant) for item in items],
+                orientation="h",
+                width=0.62,
+                marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
+                error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
+                hovertext=[
+                    f"<b>{variant_name(item.variant)}</b><br>{item.metric} {metric_value(item.value, item.metric)} "
+                    f"± {metric_value(item.stderr, item.metric)} (one standard error)<br>n = {item.n:,}"
+                    for item in items
+                ],
+                hovertemplate="%{hovertext}<extra></extra>",
+                showlegend=False,
+            ),
+            row=row,
+            col=1,
+        )
+        for item in items:  # bar labels would sit on the error bars: write them past the whisker
+            figure.add_annotation(
+                x=item.value + item.stderr,
+                y=variant_name(item.variant),
+                text=f"<b>{metric_value(item.value, item.metric)}</b>",
+                xanchor="left",
+                xshift=8,
+                showarrow=False,
+                row=row,
+                col=1,
+            )
+        reach = max(item.value + item.stderr for item in items)
+        percent = items[0].metric == "accuracy"
+        figure.update_xaxes(
+            range=[0, reach * 1.4],
+            tickformat=".0%" if percent else None,
+            title={"text": "higher is better" if percent else "lower is better", "font": FONT, "standoff": 6},
+            row=row,
+            col=1,
+        )
+    figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=6)
+    figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **STANDOFF)
+    flush_left(figure, len(tasks), shift=-labels)
+    framed(figure, drawn, bottom=52, left=labels, right=4)
+    return figure.update_layout(height=figure.layout.height + extra, margin_t=figure.layout.margin.t + extra)
+
+
+def _title(result: RunResult, task: Task) -> list[str]:
+    """Lines that fit a narrow page: what was measured, and below it what the repair gave back."""
+    sentences = [measurement(result, task), repair(result, task)]
+    return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

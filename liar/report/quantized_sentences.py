@@ -1,0 +1,82 @@
+"""What rounding the weights did, in sentences: to each task, to memory, and to speed."""
+
+from __future__ import annotations
+
+from liar.report.compare import is_chance
+from liar.report.sentences import recovery
+from liar.report.speed_sentences import is_faster, is_noisy, is_slower
+from liar.results import ROUNDED, Evaluation, Measured, Quartiles, RunResult
+from liar.spec import Task
+
+_DOUBT = {
+    (True, True): ", both within the standard errors",
+    (True, False): ", the first within the standard errors",
+    (False, True): ", the second within the standard errors",
+    (False, False): ", both beyond the standard errors",
+}
+
+
+def quantizations(result: RunResult) -> list[str]:
+    """A sentence for each task, whether the repair is compatible with int8 weights, and one on what they saved.
+
+    Empty where no int8 model was measured.
+    """
+    tasks = dict.fromkeys(item.task for item in result.evaluations)
+    sentences = [*(_effect(result, task) for task in tasks), _savings(result)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _effect(result: RunResult, task: Task) -> str | None:
+    """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
+
+    The standard errors are those of the differences, see :func:`liar.report.compare.is_chance`. What is left of the repair is
+    said where it gave back something.
+    """
+    values = {item.variant: item for item in result.evaluations if item.task == task}
+    if not values.keys() >= {*ROUNDED, *ROUNDED.values()}:
+        return None
+    pairs = [(values[exact], values[rounded]) for exact, rounded in ROUNDED.items()]
+    dense, repaired = (f"{_scale(exact) * (rounded.value - exact.value):+.2f}" for exact, rounded in pairs)
+    covers = [is_chance(exact, rounded) for exact, rounded in pairs]
+    what = "perplexity" if task == "perplexity" else f"points of {task} accuracy"
+    whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
+    sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
+    if (recovery(result, task) or 0) <= 0:
+        return f"{sentence}."
+    pruned, exact, rounded = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
+    left = 100 * (pruned - rounded) / (pruned - exact)
+    return f"{sentence}; {left:.0f} % of what the repair gave back is still there."
+
+
+def _scale(item: Evaluation) -> int:
+    """Accuracy is said in points of a percent."""
+    return 1 if item.metric == "perplexity" else 100
+
+
+def _savings(result: RunResult) -> str | None:
+    """``Int8 weights take 220 instead of 538 MB ...``, and the time of a forward pass where it was taken."""
+    sizes = result.weight_bytes
+    if not sizes.keys() >= {*ROUNDED, *ROUNDED.values()}:
+        return None
+    said = [
+        f"{_megabytes(sizes, rounded)} instead of {_megabytes(sizes, exact)} MB" for exact, rounded in ROUNDED.items()
+    ]
+    sentence = f"They take {said[0]} of memory in the dense model and {said[1]} in the smaller one"
+    gains = {(item.than, item.variant): item.gain for item in result.gains}
+    if not gains.keys() >= set(ROUNDED.items()):
+        return f"{sentence}."
+    factors = [_slowness(gains[pair]) for pair in ROUNDED.items()]
+    return f"{sentence}; timed in turns, reading takes {factors[0]} in the first and {factors[1]} in the second."
+
+
+def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
+    return f"{sizes[variant] / 1e6:,.0f}"
+
+
+def _slowness(gain: Quartiles) -> str:
+    """``1.12 times as long``, where the turns allow to say so."""
+    if is_noisy(gain):
+        return "a time that the machine was too noisy to tell"
+    if is_faster(gain) or is_slower(gain):
+        return f"{1 / gain.median:.2f} times as long"
+    return "as long as before"

@@ -1,0 +1,323 @@
+"""A run in words: the sentences that stand above its figures, on the page, in reports and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Protocol
+
+from liar.report.compare import difference, differing, is_chance
+from liar.report.labels import choice
+from liar.report.speed_sentences import speed_words
+from liar.results import VARIANTS, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
+from liar.spec import PruneSpec, Separator, SiteKind, Task
+
+_BETWEEN: Mapping[Separator | None, str] = {
+    "document": "document tokens",
+    "newline": "newlines",
+    "blank-line": "blank lines",
+    "end": "end tokens",
+}
+
+_IN_RECIPE = (
+    *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
+    *("quantize", "evaluate"),
+)
+"""Choices that :func:`recipe` says whatever their value; what was evaluated stands with its figures."""
+
+_FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
+_UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
+
+
+class SiteOutcome(Protocol):
+    """Measured or forecast sites of a recipe."""
+
+    @property
+    def spec(self) -> PruneSpec: ...
+    @property
+    def sites(self) -> Sequence[SiteReport]: ...
+
+
+class Outcome(SiteOutcome, Protocol):
+    """What a finished run and a forecast have in common."""
+
+    @property
+    def totals(self) -> Totals: ...
+
+
+class Measurements(Protocol):
+    """What a run and its summary have in common."""
+
+    @property
+    def evaluations(self) -> Sequence[Evaluation]: ...
+
+
+def verdict(result: RunResult) -> str:
+    """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
+    if all(site.kept == site.units for site in result.sites):
+        return "Nothing was removed: the model is as dense as before."
+    measured = [words for task in _tasks(result) if (words := _effect(result, task))]
+    sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
+    speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
+    return "; ".join([sentence, f"{_percent(_saved(result))} fewer parameters", *speed]) + "."
+
+
+def outlook(forecast: Outcome) -> str:
+    """One sentence of what is expected of a recipe before anybody has applied it."""
+    if all(site.kept == site.units for site in forecast.sites):
+        return "Nothing would be removed: the model stays as dense as it is."
+    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {_percent(_saved(forecast))} fewer parameters."
+
+
+def _expected_errors(forecast: Outcome) -> str:
+    """Means over the sites at which they are known, and at how many they are not."""
+    chosen = forecast.spec.reconstruction
+    known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
+    missing = len(forecast.sites) - len(known)
+    if not known:
+        return "its error is not known for units chosen by hand"
+    errors = f"predicted error {fmean(error['none'] for error in known):.3f}"
+    if chosen != "none":
+        errors += f", repaired {fmean(error[chosen] for error in known):.3f}"
+    if not missing:
+        return errors
+    sites = "the site" if missing == 1 else f"the {missing} sites"
+    return f"{errors}, not counting {sites} whose units were chosen by hand, where it is not known"
+
+
+def parameters(result: Outcome) -> str:
+    """The parameters really removed, of the blocks and of the whole model."""
+    totals = result.totals
+    blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
+    return (
+        f"{count(totals.parameters_before)} → {count(totals.parameters_after)} parameters; "
+        f"{_percent(blocks)} of the blocks and {_percent(_saved(result))} of the whole model removed."
+    )
+
+
+def rounding(result: Outcome) -> str | None:
+    """What it costs that kept neurons are multiples; None where they were not rounded."""
+    pairs = [(site.error.get(result.spec.reconstruction, 0.0), site.unrounded) for site in result.sites]
+    errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
+    if not errors:
+        return None
+    rounded, plain = (fmean(values) for values in zip(*errors, strict=True))
+    return (
+        f"Kept neurons are multiples of {result.spec.multiple}: the mean error is {rounded:.4f}, without rounding it "
+        f"would be {plain:.4f}."
+    )
+
+
+def recipe(spec: PruneSpec) -> str:
+    """The choices of a run, in the order in which they act."""
+    targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
+    return (
+        f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
+        f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}{_unusual(spec)}."
+    )
+
+
+def calibrated_on(result: RunResult) -> str | None:
+    """``Calibrated on the train part of wiki: 12,288 tokens in 48 sequences.``; None where an older file does not say."""
+    text = result.calibration
+    if text is None:
+        return None
+    part = f"the {text.split} part of " if text.split else ""
+    cut = f", {text.cut:,} of them cut" if text.cut else ""
+    return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
+
+
+def measurement(result: RunResult, task: Task) -> str:
+    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
+    first = next(item for item in result.evaluations if item.task == task)
+    name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
+    return f"{name}, {sample(first)}"
+
+
+def measured_on(result: RunResult) -> str | None:
+    """``Perplexity: 20 windows of 256 tokens with document tokens between texts.``; None if nothing was measured."""
+    words = [measurement(result, task).replace(", ", ": ", 1) for task in _tasks(result)]
+    return f"{'; '.join(words).capitalize()}." if words else None
+
+
+def sample(item: Evaluation) -> str:
+    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
+    length = item.sequence_length
+    if item.metric != "perplexity":
+        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+        cut = f", {item.cut:,} cut" if item.cut else ""
+        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
+    between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
+    return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
+
+
+def metric_value(value: float, metric: str) -> str:
+    """A metric as people say it: accuracy in percent, perplexity with the digits that matter."""
+    if metric == "accuracy":
+        return f"{100 * value:.1f} %"
+    return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
+
+
+def metric_change(a: Evaluation, b: Evaluation) -> str:
+    """``+1.6 % (paired standard error 0.4 %)`` from ``a`` to ``b``; a perplexity also as a ratio."""
+    found = difference(a, b)
+    change = f"{'+' if found.change > 0 else ''}{metric_value(found.change, a.metric)}"
+    if found.stderr is None:
+        return f"{change} (no paired standard error is known)"
+    stderr = metric_value(found.stderr, a.metric)
+    if not found.paired:
+        return f"{change} (standard error {stderr}; measured on different items)"
+    ratio = "" if found.ratio_stderr is None else f"; {found.ratio:.3f} ± {found.ratio_stderr:.3f} x"
+    return f"{change} (paired standard error {stderr}{ratio})"
+
+
+def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+
+    None if the dense model was not measured, or its metric is zero.
+    """
+    dense = _values(result, evaluation.task).get("dense")
+    if dense is None or not dense.value:
+        return None
+    found, share = difference(dense, evaluation), evaluation.value / dense.value
+    if evaluation.metric == "perplexity":
+        known = found.ratio_stderr is not None and evaluation.variant != "dense"
+        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
+    if not found.paired or found.stderr is None or evaluation.variant == "dense":
+        return _percent(share)
+    return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
+
+
+def recovery(result: RunResult, task: Task) -> float | None:
+    """Percent of what pruning broke that the repair gave back; below 0 where it broke more.
+
+    None without a repair, where pruning broke nothing, where the task was not measured on all three variants, and where a
+    share would be chance: what pruning broke, or what the repair changed, lies within the standard error of that difference.
+    """
+    values = variants_of(result, task)
+    if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
+        return None
+    dense, pruned, reconstructed = (values[variant].value for variant in VARIANTS)
+    broken = pruned - dense if values["dense"].metric == "perplexity" else dense - pruned
+    return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
+
+
+def in_doubt(result: RunResult, task: Task) -> str | None:
+    """Why no share that the repair gave back is stated, where it would be chance."""
+    values = variants_of(result, task)
+    if values is None or result.spec.reconstruction == "none":
+        return None
+    if is_chance(values["dense"], values["pruned"]):
+        return "what pruning broke lies within the standard error"
+    if is_chance(values["pruned"], values["reconstructed"]):
+        return "the repair changed no more than the standard error"
+    return None
+
+
+def repair(result: RunResult, task: Task) -> str | None:
+    """The recovery in words, or why none is stated; None without a repair, and where pruning broke nothing."""
+    share = recovery(result, task)
+    if share is None:
+        return in_doubt(result, task)
+    if share < 0:
+        return f"the repair broke {-share:.0f} % more"
+    return f"the repair gave back {share:.0f} % of what pruning broke"
+
+
+def variant_name(variant: Measured) -> str:
+    """``dense-int8`` -> ``dense int8``."""
+    return variant.replace("-", " ")
+
+
+def count(number: int) -> str:
+    """``134515008`` -> ``134.5 M``."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {letter}"
+    return str(number)
+
+
+def duration(seconds: float) -> str:
+    """A time left, no more exact than an estimate deserves."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"about {round(seconds / 5) * 5} s"
+    return f"about {round(seconds / 60)} min"
+
+
+def _unusual(spec: PruneSpec) -> str:
+    """Choices that the other words of a recipe leave out, where they are not the default."""
+    names = [name for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
+    return "".join(f", {choice(spec, name)}" for name in names)
+
+
+def _edited(spec: PruneSpec) -> str:
+    sites = len({edit.split(":")[0] for edit in spec.edits})
+    return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
+
+
+def _rounded(spec: PruneSpec) -> str:
+    return f", also measured with {spec.quantize} weights" if spec.quantize != "none" else ""
+
+
+def _removed(result: Outcome) -> str:
+    """``Half of the neurons``, or each kind by itself where their shares differ."""
+    shares: dict[SiteKind, float] = {}
+    for kind in ("attention", "ffn"):
+        sites = [site for site in result.sites if site.kind == kind]
+        if sites:
+            shares[kind] = _share(sum(site.units for site in sites), sum(site.kept for site in sites))
+    spoken = {kind: _fraction(share) for kind, share in shares.items()}
+    if len(set(spoken.values())) == 1:
+        return f"{next(iter(spoken.values()))} of the {' and '.join(_UNITS[kind] for kind in spoken)}"
+    phrases = [f"{share} of the {_UNITS[kind]}" for kind, share in spoken.items()]
+    return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
+
+
+def _effect(result: RunResult, task: Task) -> str | None:
+    """``perplexity 16.2 → 110.7, repaired 42.4``; None where the task was not measured on all three variants."""
+    values = variants_of(result, task)
+    if values is None:
+        return None
+
+    def said(variant: Variant) -> str:
+        return metric_value(values[variant].value, values[variant].metric)
+
+    name = "perplexity" if task == "perplexity" else f"{task} accuracy"
+    repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {said('reconstructed')}"
+    return f"{name} {said('dense')} → {said('pruned')}, {repair}"
+
+
+def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
+    return {item.variant: item for item in result.evaluations if item.task == task}
+
+
+def variants_of(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
+    """The task's evaluation of each variant; None where one is missing."""
+    values = _values(result, task)
+    return values if values.keys() >= set(VARIANTS) else None
+
+
+def _tasks(result: RunResult) -> list[Task]:
+    return list(dict.fromkeys(item.task for item in result.evaluations))
+
+
+def _saved(result: Outcome) -> float:
+    return _share(result.totals.parameters_before, result.totals.parameters_after)
+
+
+def _share(before: int, after: int) -> float:
+    return 1 - after / before if before else 0.0
+
+
+def _fraction(share: float) -> str:
+    for value, words in _FRACTIONS:
+        if abs(share - value) < 0.006:
+            return words
+    return _percent(share)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

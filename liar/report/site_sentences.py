@@ -1,0 +1,105 @@
+"""What a heatmap and a site say, in words: where the error sits, what a repair changes, and the formula with its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from liar.explore.atlas import SiteAtlas
+from liar.report.view import Reported
+from liar.results import SiteReport
+from liar.sites import Site
+from liar.spec import Reconstruction, SiteKind
+
+_KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
+_ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
+
+NO_ERROR = 1e-9
+"""Errors below this are what rounding leaves of none."""
+
+
+def place(site: SiteReport | Site) -> str:
+    """``layers.3.ffn`` -> ``layer 3 FFN``."""
+    return f"layer {site.layer} {_KINDS[site.kind]}"
+
+
+def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:
+    """The worst site, and in how few sites half of all error sits."""
+    known = {place(site): errors_of(site, weighting).get(reconstruction) for site in sites}
+    errors = {name: error for name, error in known.items() if error is not None}
+    unknown = _unknown(len(known) - len(errors))
+    total = sum(errors.values())
+    if total <= 0 and unknown:
+        return unknown.strip()
+    if total <= 0:
+        return "No site's output differs from the dense model's."
+    ranked = sorted(errors, key=errors.__getitem__, reverse=True)
+    sentence = f"Worst with {reconstruction}: {ranked[0]}, {errors[ranked[0]]:.2g} {_ENERGY[weighting]}"
+    if len(ranked) == 1:
+        return f"{sentence}.{unknown}"
+    reached, half = 0.0, 0
+    while reached < total / 2:
+        reached += errors[ranked[half]]
+        half += 1
+    return f"{sentence}; half of all error sits in {half} of {len(ranked)} sites.{unknown}"
+
+
+def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
+    """Where the second reconstruction changes most of the first one's error, and at how many sites it lowers it."""
+    known = [(place(site), errors_of(site, weighting)) for site in sites]
+    pairs = {name: (errors[first], errors[second]) for name, errors in known if {first, second} <= errors.keys()}
+    unknown = _unknown(len(known) - len(pairs))
+    if not pairs and unknown:
+        return unknown.strip()
+    if all(before == after for before, after in pairs.values()):
+        return f"{second} leaves the error of {first} as it is at every site.{unknown}"
+    name, (before, after) = max(pairs.items(), key=lambda item: abs(item[1][0] - item[1][1]))
+    lower = sum(after < before for before, after in pairs.values())
+    return (
+        f"Largest change from {first} to {second}: {name}, {before:.2g} → {after:.2g} {_ENERGY[weighting]}; "
+        f"lower at {lower} of {len(pairs)} sites.{unknown}"
+    )
+
+
+def _unknown(sites: int) -> str:
+    """A sentence about sites of a forecast whose errors are not known."""
+    if not sites:
+        return ""
+    return f" Not known at {sites} {'site' if sites == 1 else 'sites'} whose units were chosen by hand."
+
+
+def error_words(error: float | None) -> str:
+    """Three digits; zero for what rounding leaves of it. None is an error that a forecast cannot know."""
+    if error is None:
+        return "not known"
+    return f"{error:.3g}" if error >= NO_ERROR else "0"
+
+
+def errors_of(site: SiteReport, weighting: Reported) -> dict[Reconstruction, float]:
+    """The errors of a site under one of its two weightings, as far as they are known."""
+    return site.error if weighting == "plain" else site.norm_aware_error
+
+
+def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
+    """New weight and new bias of a site's consumer that keeps ``kept`` bundles, one a line, with the shapes.
+
+    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones.
+    """
+    d, d_out = chart.site.channels, chart.facts.outputs
+    u = kept * chart.site.bundle_size
+    m = d - u
+    if m == 0:
+        return f"W: ({d} x {d_out}), nothing is removed\nb: {d_out}"
+    W_u, Q, W_m = f"({u} x {d_out})", f"({u} x {m})", f"({m} x {d_out})"
+    weights: dict[Reconstruction, str] = {
+        "none": f"W_u: {W_u}",
+        "bias": f"W_u: {W_u}",
+        "liar": f"(I + Q P) W_u: (I + {Q}({m} x {u})){W_u}, Q = S_uu^-1 C_um, P = W_m pinv(W_u)",
+        "least-squares": f"W_u + Q W_m: {W_u} + {Q}{W_m}, Q = C_uu^-1 C_um",
+    }
+    biases: dict[Reconstruction, str] = {
+        "none": f"b: {d_out}",
+        "bias": f"b + mu_m W_m: {d_out}",
+        "liar": f"b + mu_m W_m: {d_out}",
+        "least-squares": f"b + (mu_m - mu_u Q) W_m: {d_out}",
+    }
+    return f"{weights[reconstruction]}\n{biases[reconstruction]}"

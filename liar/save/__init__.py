@@ -1,0 +1,1 @@
+"""A checkpoint that others can load, and the ways to hand it on."""

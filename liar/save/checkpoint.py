@@ -1,0 +1,224 @@
+"""Checkpoints: a pruned model in a folder that loads elsewhere, in the plainest form that can say what it is.
+
+*Stock* where the family's own config can name every size: nothing of ours is needed to load it, by transformers or by any
+engine that reads the family. *Ragged* where it cannot (layers of different widths, heads removed from a BERT, a bias that
+the family does not know): the folder then carries a short modelling file and loads with ``trust_remote_code=True``.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+
+from liar.errors import InvalidSpecError, ModelNotFoundError
+from liar.files import whole_folder
+from liar.models import ragged
+from liar.models.catalog import LoadedModel
+from liar.models.offload import save_weights
+from liar.models.placement import choose_dtype
+from liar.models.quantize import is_rounded
+from liar.models.quiet import quiet_transformers
+from liar.models.source import weight_bytes
+from liar.models.weights import auto_class_of
+from liar.report.export import as_json
+from liar.results import RunResult
+from liar.save.model_card import model_card
+
+Form = Literal["stock", "ragged"]
+
+RESULT_FILE = "liar.json"
+CARD_FILE = "README.md"
+MODELLING = "modeling_liar"
+
+SHARD_BYTES = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint in ``folder``; ``bytes`` are those of its weights on disk, of the precision ``dtype``."""
+
+    folder: Path
+    form: Form
+    bytes: int
+    loader: str
+    dtype: torch.dtype
+    rounded: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The number format of the weights as configs write it: ``float32``, or ``int8`` for those of linear layers."""
+        return "int8" if self.rounded else str(self.dtype).removeprefix("torch.")
+
+    @property
+    def sentence(self) -> str:
+        """How it loads, and why so."""
+        needs = " where torchao is installed" if self.rounded else ""
+        if self.form == "stock":
+            return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
+        return (
+            "Its layers have sizes that the family's config cannot name, so it brings a modelling file: "
+            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it{needs}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Where a model departs from what its own config would build, as :mod:`liar.models.ragged` reads it."""
+
+    linears: dict[str, tuple[int, int, bool]]
+    attributes: dict[str, dict[str, int]]
+
+    @property
+    def form(self) -> Form:
+        return "ragged" if self.linears or self.attributes else "stock"
+
+
+def sizes_of(model: PreTrainedModel) -> Sizes:
+    """Compare ``model`` with a skeleton of its config; no weight is allocated."""
+    family = _family(model)
+    with init_empty_weights():
+        skeleton = family(family.config_class.from_dict(model.config.to_dict()))
+    linears: dict[str, tuple[int, int, bool]] = {}
+    attributes: dict[str, dict[str, int]] = {}
+    for name, module in cast(nn.Module, model).named_modules():
+        plain = cast(nn.Module, skeleton).get_submodule(name)
+        if isinstance(module, nn.Linear):
+            found, expected = (
+                (linear.out_features, linear.in_features, linear.bias is not None)
+                for linear in (module, cast(Any, plain))
+            )
+            if found != expected:
+                linears[name] = found
+            continue
+        changed = {
+            key: value
+            for key, value in vars(module).items()
+            if type(value) is int and vars(plain).get(key) not in (value, None)
+        }
+        if changed:
+            attributes[name] = changed
+    return Sizes(linears, attributes)
+
+
+def _family(model: PreTrainedModel) -> Any:
+    """The family's own class, also of a model that was loaded from a ragged checkpoint."""
+    return type(model).__mro__[1] if str(model.config.model_type).startswith(ragged.PREFIX) else type(model)
+
+
+def save_model(
+    loaded: LoadedModel,
+    folder: Path,
+    result: RunResult | None = None,
+    *,
+    dtype: str = "auto",
+    shard_bytes: int = SHARD_BYTES,
+) -> Saved:
+    """Write weights, config and tokenizer to a new ``folder``, whole or not at all; of a ``result`` its JSON and a model card.
+
+    ``dtype`` rounds the weights ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``, unless one
+    weight is. Raises :class:`StorageError` when the folder exists or cannot be written, :class:`InvalidSpecError` for a dtype
+    that there is not, and for one with weights of eight bits.
+    """
+    rounded = is_rounded(loaded.model)
+    if rounded and dtype != "auto":
+        raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
+    precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
+    sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
+    with whole_folder(folder) as partial, _storage():
+        with quiet_transformers():
+            save_weights(loaded.model, partial, shard_bytes)
+            loaded.tokenizer.save_pretrained(partial)
+        if precision != loaded.model.dtype:
+            _cast_weights(partial, precision)
+        _say_sizes(partial, loaded.model, sizes, loader, precision)
+        if result is not None:
+            (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
+            card = model_card(result, loader, trust=sizes.form == "ragged", rounded=rounded)
+            (partial / CARD_FILE).write_text(card, encoding="utf-8")
+    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, rounded)
+
+
+def _cast_weights(folder: Path, dtype: torch.dtype) -> None:
+    """File by file, so that no more than one shard is in memory; a model that is in use is not changed."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        weights = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+        total += sum(tensor.nbytes for tensor in weights.values())
+        save_file(weights, path, metadata={"format": "pt"})
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if index.exists():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        content["metadata"]["total_size"] = total
+        index.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Whether ``folder`` holds what a run saved, with weights that are whole; raises :class:`ModelNotFoundError`."""
+    if not all((folder / name).is_file() for name in ("config.json", CARD_FILE, RESULT_FILE)):
+        raise ModelNotFoundError(
+            f"{folder} is no checkpoint of a run; name a folder that `liar prune MODEL --save DIR` wrote."
+        )
+    names = {"model.safetensors"}
+    try:
+        index = folder / "model.safetensors.index.json"
+        if index.is_file():
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        for name in names:
+            with safe_open(folder / name, framework="pt"):
+                pass
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
+        raise ModelNotFoundError(
+            f"The weights in {folder} are missing or damaged; make the checkpoint again with `liar prune MODEL --save DIR`."
+        ) from error
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    """safetensors has an error of its own for a full disk."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
+
+
+def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
+    """Make the config, which transformers wrote, that of the form; a ragged one gets its modelling file."""
+    family = _family(model)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("auto_map", "linears", "attributes"):
+        config.pop(name, None)
+    config |= {
+        "model_type": family.config_class.model_type,
+        "architectures": [family.__name__],
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+    if sizes.form == "ragged":
+        names = [family.config_class.__name__, family.__name__]
+        ours = [f"Ragged{name}" for name in names]
+        config |= {
+            "model_type": ragged.PREFIX + family.config_class.model_type,
+            "architectures": [ours[1]],
+            "auto_map": {"AutoConfig": f"{MODELLING}.{ours[0]}", loader: f"{MODELLING}.{ours[1]}"},
+            "linears": sizes.linears,
+            "attributes": sizes.attributes,
+        }
+        imports = "from torch import nn\n"
+        source = inspect.getsource(ragged).replace(imports, f"{imports}from transformers import {', '.join(names)}\n")
+        made = f"\n\n{', '.join(ours)} = ragged({', '.join(names)})\n"
+        (folder / f"{MODELLING}.py").write_text(source + made, encoding="utf-8")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

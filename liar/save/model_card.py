@@ -1,0 +1,152 @@
+"""The README of a saved model: metadata for the hub, what was removed and what it cost, how to load it and to make it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from liar.models.source import is_hub_id
+from liar.presets import PRESETS
+from liar.report.export import as_command
+from liar.report.quantized_sentences import quantizations
+from liar.report.sentences import metric_value, parameters, recipe, sample, variant_name, verdict
+from liar.results import MEASURED, Evaluation, Measured, RunResult
+from liar.spec import Task
+
+_ORIGINS = {
+    "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "demo/minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    "demo/minilm-sentiment": "sentence-transformers/all-MiniLM-L6-v2",
+    "demo/minilm-topic": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""What the demo models are called on the hub."""
+
+_PIPELINES = {
+    "AutoModelForCausalLM": "text-generation",
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+    "AutoModelForQuestionAnswering": "question-answering",
+    "AutoModelForMaskedLM": "fill-mask",
+}
+
+_TEXTS: dict[Task, str] = {
+    "perplexity": "Wikipedia leads",
+    "sentiment": "Film-review sentences with human ratings",
+    "topic": "Wikipedia leads with topics",
+}
+"""What each task is measured on, as the hub shows it beside a figure."""
+
+_TEMPLATE = """\
+---
+{metadata}
+---
+
+# {title}
+
+{verdict}
+
+{parameters} {recipe}
+
+{figures}
+## Load it
+{needs}
+```python
+from transformers import {loader}, AutoTokenizer
+
+path = "PATH"  # this folder, or the id of the repository that it was pushed to
+model = {loader}.from_pretrained(path{trust})
+tokenizer = AutoTokenizer.from_pretrained(path{trust})
+```
+
+## Make it again
+
+```
+{command}
+```
+
+Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure of the run is in `liar.json`. {licence}
+
+{environment}
+"""
+
+
+_NEEDS = """
+The linear layers of its blocks have int8 weights, one scale for each output channel: `pip install torchao` first.
+"""
+
+
+def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = False) -> str:
+    """Markdown with a YAML head. ``loader`` is the auto class that loads the model, ``trust`` whether it runs a file of it.
+
+    ``rounded`` says that the weights are int8.
+    """
+    model = result.spec.model
+    base = _ORIGINS.get(model, model)
+    licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
+    title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
+    metadata = ModelCardData(
+        model_name=title,
+        # The hub refuses a card whose base model is a path, and a path is nobody else's business.
+        base_model=base if is_hub_id(base) and not Path(base).exists() else None,
+        license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
+        library_name="transformers",
+        pipeline_tag=_PIPELINES.get(loader),
+        tags=["pruned", "liar"],
+        eval_results=_measured(result, "reconstructed-int8" if rounded else "reconstructed"),
+    )
+    return _TEMPLATE.format(
+        metadata=metadata.to_yaml(),
+        title=title,
+        verdict=verdict(result),
+        parameters=parameters(result),
+        recipe=recipe(result.spec),
+        figures=_figures(result),
+        needs=_NEEDS if rounded else "",
+        loader=loader,
+        trust=", trust_remote_code=True" if trust else "",
+        command=as_command(result.spec),
+        licence=f"The base model is under {licence}." if licence else "The licence is that of the base model.",
+        environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
+    )
+
+
+def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
+    """The figures of the model that was saved, for the hub's table; None where nothing was measured."""
+    saved = [item for item in result.evaluations if item.variant == variant]
+    return [
+        EvalResult(
+            task_type="text-generation" if item.task == "perplexity" else "text-classification",
+            dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
+            dataset_name=_TEXTS[item.task],
+            dataset_split=item.split or "test",
+            metric_type=item.metric,
+            metric_value=round(item.value, 4),
+            metric_name=f"{item.metric.capitalize()} (n = {sample(item)}, standard error {item.stderr:.2g})",
+        )
+        for item in saved
+    ] or None
+
+
+def _figures(result: RunResult) -> str:
+    """A table with one line for each task; nothing where nothing was measured."""
+    found = {(item.task, item.variant): item for item in result.evaluations}
+    tasks = list(dict.fromkeys(item.task for item in result.evaluations))
+    if not tasks:
+        return ""
+    variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
+    lines = [f"| | measured on | {' | '.join(map(variant_name, variants))} |", f"|---|---|{'---|' * len(variants)}"]
+    for task in tasks:
+        items = [found.get((task, variant)) for variant in variants]
+        first = next(item for item in items if item is not None)
+        name = task if task == first.metric else f"{task}, {first.metric}"
+        lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, items))} |")
+    said = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
+    return (
+        "\n".join(lines)
+        + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{said}"
+    )
+
+
+def _value(item: Evaluation | None) -> str:
+    return f"{metric_value(item.value, item.metric)} ± {metric_value(item.stderr, item.metric)}" if item else ""

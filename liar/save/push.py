@@ -1,0 +1,170 @@
+"""Push: a saved checkpoint becomes a repository of the Hub.
+
+The token comes from the environment variable ``HF_TOKEN`` and from nowhere else. It is read where it is needed, kept in no
+object of ours, and in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+from liar.errors import LiarError, PushError
+from liar.models.source import is_hub_id, is_network_error
+from liar.save.checkpoint import MODELLING, RESULT_FILE, check_checkpoint
+
+TOKEN = "HF_TOKEN"
+
+_STALE = ["model*.safetensors", "model.safetensors.index.json", f"{MODELLING}.py"]
+"""What an earlier checkpoint may have left in the repository and a loader would read beside the new one."""
+
+_NEVER = [".*", "*/.*", "*__pycache__*"]
+
+_REFUSALS = {
+    401: f"The Hub refuses the token in {TOKEN}; make a new one that may write, in the settings of your account there.",
+    402: "The Hub asks for a payment before it takes {repo}; look at the billing page of your account there.",
+    403: f"The token in {TOKEN} may not write to {{repo}}; give it that permission, or choose another repository.",
+    404: "The Hub has no {repo} any more; somebody deleted or renamed it meanwhile, {again}.",
+    409: "Somebody else changed {repo} meanwhile; look at what is there, and {again}.",
+    412: "Somebody else changed {repo} meanwhile; look at what is there, and {again}.",
+    429: "The Hub has had too many requests of yours; wait some minutes and {again}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A repository, owner/name, that can take a checkpoint; ``private`` hides a new one from everybody else."""
+
+    repo: str
+    private: bool
+
+
+def find_destination(repo: str, *, private: bool = False) -> Destination:
+    """Ask the Hub whether ``repo`` can be written to, before any work is done for it; nothing is created.
+
+    A name without an owner is yours. Raises :class:`PushError` when the id is none, the token is missing or refused, the
+    owner is somebody else, a model that is not of this program has the name, or the Hub is out of reach.
+    """
+    if not is_hub_id(repo):
+        raise PushError(f"{repo!r} cannot be the name of a repository; names look like owner/name.")
+    api = _api()
+    with _in_a_sentence(repo, "try again"):
+        who = api.whoami()
+    if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise PushError(
+            f"The token in {TOKEN} may only read; make one that may write, in the settings of your account."
+        )
+    writable = [item["name"] for item in who.get("orgs", []) if item.get("roleInOrg") != "read"]
+    owner, _, name = repo.rpartition("/")
+    owner = owner or who["name"]
+    if owner not in (who["name"], *writable):
+        others = f" or one of {', '.join(writable)}" if writable else ""
+        raise PushError(f"{repo} belongs to somebody else; the owner has to be {who['name']}{others}.")
+    destination = Destination(f"{owner}/{name}", private)
+    with _in_a_sentence(destination.repo, "try again"):
+        _check_existing(api, destination)
+    return destination
+
+
+def _check_existing(api: HfApi, destination: Destination) -> None:
+    """Refuse a repository that holds something else, or that everybody may read where that was not wanted."""
+    try:
+        found = api.model_info(destination.repo)
+    except RepositoryNotFoundError:
+        return
+    files = {file.rfilename for file in found.siblings or []}
+    if "config.json" in files and RESULT_FILE not in files:
+        raise PushError(f"{destination.repo} holds a model that LIAR did not make; choose another name.")
+    if destination.private and not found.private:
+        raise PushError(
+            f"{destination.repo} exists and everybody may read it; make it private in its settings, or choose another name."
+        )
+
+
+def push_checkpoint(folder: Path, destination: Destination) -> str:
+    """Upload all of ``folder`` but hidden files, and return the address of the repository, which is made where it is missing.
+
+    Everything appears in one commit, or nothing does; weights and code of an earlier checkpoint go with it. Raises
+    :class:`ModelNotFoundError` when ``folder`` is no whole checkpoint, and :class:`PushError`.
+    """
+    check_checkpoint(folder)
+    api = _api()
+    command = ["liar", "push", str(folder), destination.repo, *(["--private"] if destination.private else [])]
+    with _in_a_sentence(destination.repo, f"run `{shlex.join(command)}`"):
+        address = api.create_repo(destination.repo, private=destination.private or None, exist_ok=True)
+        api.upload_folder(
+            repo_id=destination.repo,
+            folder_path=folder,
+            commit_message="A model pruned and repaired by LIAR",
+            ignore_patterns=_NEVER,
+            delete_patterns=_STALE,
+        )
+    return str(address)
+
+
+def _api() -> HfApi:
+    token = os.environ.get(TOKEN, "").strip()
+    if not token:
+        raise PushError(
+            f"A push needs a token: make one that may write, in the settings of your account on the Hub, and set {TOKEN} to it."
+        )
+    if not re.fullmatch(r"[!-~]+", token):  # the HTTP library would quote it in its complaint
+        raise PushError(
+            f"{TOKEN} holds characters that no token has; copy the token again, all of it and nothing else."
+        )
+    return HfApi(token=token)
+
+
+@contextmanager
+def _in_a_sentence(repo: str, again: str) -> Iterator[None]:
+    """What the Hub or the network answers, as a :class:`PushError`; ``again`` says how to go on, ``repo`` where to."""
+    try:
+        yield
+    except LiarError:
+        raise
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        # Without its cause: some of the errors hold the request, and that holds the token.
+        raise PushError(sentence.format(repo=repo, again=again)) from None
+
+
+def _sentence(error: Exception) -> str | None:
+    """What happened and what to do, with places for {repo} and {again}; None for a bug."""
+    chain = list(_causes(error))
+    refused = next((cause for cause in chain if isinstance(cause, HfHubHTTPError)), None)
+    if refused is not None:
+        status = refused.response.status_code
+        if status >= 500:
+            return f"The Hub has trouble of its own (status {status}); wait a while and {{again}}."
+        reason = _plain(refused.server_message or "no reason given")
+        return _REFUSALS.get(status, f"The Hub refuses {{repo}} (status {status}: {reason}); mend that and {{again}}.")
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in chain):
+        return "The Hub may not be asked while HF_HUB_OFFLINE is set; unset it and {again}."
+    if any(is_network_error(cause) for cause in chain):
+        return "The Hub cannot be reached or the line was cut; nothing is lost, check the network and {again}."
+    if isinstance(error, (ValueError, RuntimeError, OSError)):
+        return f"The upload to {{repo}} failed ({_plain(str(error))}); {{again}}."
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[Exception]:
+    """The uploads of large files run in threads, which wrap what went wrong."""
+    while isinstance(error, Exception):
+        yield error
+        error = error.__cause__
+
+
+def _plain(text: str) -> str:
+    """The first line of somebody else's message, in which nothing may stand for a place or be the token."""
+    line = (text.strip() or "no reason given").splitlines()[0]
+    return line.replace(os.environ[TOKEN].strip(), TOKEN).replace("{", "(").replace("}", ")")[:200].rstrip(".")

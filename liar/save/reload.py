@@ -1,0 +1,69 @@
+"""A checkpoint is loaded again as somebody else would: in a fresh process, by transformers alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from liar.errors import LiarError
+from liar.models.catalog import LoadedModel
+from liar.models.offload import is_offloaded
+from liar.save.checkpoint import Saved
+
+_CHECK_TOKENS = 16
+
+# Weights mapped from a file begin at any address, where some CPUs add up in another order; copies are aligned as torch's own.
+_RELOAD = """
+import sys, torch, transformers
+from safetensors.torch import load_file, save_file
+folder, loader, trust, threads, asked, answered = sys.argv[1:]
+torch.set_num_threads(int(threads))
+transformers.logging.set_verbosity_error()
+model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
+for parameter in model.parameters():
+    parameter.data = parameter.data.clone()
+with torch.no_grad():
+    outputs = model(**load_file(asked)).to_tuple()
+save_file({str(at): each.contiguous() for at, each in enumerate(outputs) if torch.is_tensor(each)}, answered)
+"""
+
+
+def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
+    """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
+
+    Of a model without logits, its hidden states; of one with several kinds (where an answer starts and ends), all of them.
+
+    0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
+    the process cannot load it.
+    """
+    ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch, "asked"), Path(scratch, "answered")
+        save_file(inputs, asked)
+        trust = "yes" if saved.form == "ragged" else "no"
+        arguments = [saved.folder.resolve(), saved.loader, trust, torch.get_num_threads(), asked, answered]
+        done = subprocess.run(
+            [sys.executable, "-c", _RELOAD, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+            raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
+        again = load_file(answered)
+    streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
+    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
+    with torch.no_grad():
+        outputs = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()}).to_tuple()
+    here = {str(at): each.cpu() for at, each in enumerate(outputs) if torch.is_tensor(each)}
+    return max(float((again[name].float() - each.float()).abs().max()) for name, each in here.items())
