@@ -1,4 +1,4 @@
-"""The library never imports the page; the page answers before the heavy libraries are there."""
+"""The plan of the house: which room may import which, and which may load torch. A folder of ``liar`` is a room."""
 
 from __future__ import annotations
 
@@ -6,31 +6,117 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = {"gradio", "components", "app"}
+
+ROOMS = (
+    "liar",  # nouns of the project: spec, results, events, stores
+    "liar.explore",  # what a slider needs
+    "liar.report",  # results into words and pictures
+    "liar.maths",  # tensors in, tensors out
+    "liar.models",
+    "liar.data",
+    "liar.calibration",
+    "liar.evaluate",
+    "liar.jobs",
+    "liar.save",
+    "liar.cli",
+    "components",
+    "app",
+)
+"""From the ground up: a room imports itself and those before it, lazily or not. What only a type checker reads is free."""
+
+LIGHT = ("liar", "liar.explore", "liar.report", "liar.cli", "components", "app")
+"""Rooms that never load a heavy one at module level, so that a page or ``--help`` is there at once."""
+
+HEAVY_ROOMS = tuple(room for room in ROOMS if room not in LIGHT)
+HEAVY_LIBRARIES = frozenset(
+    {"torch", "transformers", "datasets", "accelerate", "peft", "torchmetrics", "torchao", "gguf"}
+)
+
+FACADES = frozenset({"liar", "liar.__main__", "liar.moments", "liar.reconstruct"})
+"""Public names and the program's entry, which stand on the ground floor and open what is above."""
+
+MOST_MODULES = 14
+"""Of the ground floor."""
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in [*(ROOT / "liar").rglob("*.py"), *(ROOT / "components").rglob("*.py"), ROOT / "app.py"]
+}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Top-level names of every package that a file imports, lazily or not."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module or name that a file imports, and whether it does so at module level; types are left out."""
+    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), at_module_level=True)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "liar").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_library_never_imports_the_page(path: Path) -> None:
-    assert not PAGE & set(imports(path))
+def _imports(node: ast.AST, *, at_module_level: bool) -> Iterator[tuple[str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, at_module_level) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield from ((f"{child.module}.{alias.name}", at_module_level) for alias in child.names)
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _imports(child, at_module_level=at_module_level and not inside)
+
+
+def module_of(name: str) -> str | None:
+    """The module of this project that an imported name is, or is in."""
+    while name:
+        if name in MODULES:
+            return name
+        name = name.rpartition(".")[0]
+    return None
+
+
+def room_of(module: str) -> str:
+    return max((room for room in ROOMS if module == room or module.startswith(f"{room}.")), key=len)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - FACADES))
+def test_a_room_imports_only_rooms_below_it(module: str) -> None:
+    room = ROOMS.index(room_of(module))
+    found = {known for name, _ in imports(MODULES[module]) if (known := module_of(name)) and known not in FACADES}
+    upward = {name for name in found if ROOMS.index(room_of(name)) > room}
+    assert not upward
+    assert "gradio" not in {name.split(".")[0] for name, _ in imports(MODULES[module])} or room >= ROOMS.index(
+        "components"
+    )
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if room_of(name) in LIGHT and name not in FACADES))
+def test_a_light_room_loads_nothing_heavy(module: str) -> None:
+    eager = {name for name, at_module_level in imports(MODULES[module]) if at_module_level}
+    assert not {name for name in eager if name.split(".")[0] in HEAVY_LIBRARIES}
+    assert not {name for name in eager if (known := module_of(name)) and room_of(known) in HEAVY_ROOMS}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    arrows = {
+        module: {known for name, _ in imports(path) if (known := module_of(name)) and known != module} - FACADES
+        for module, path in MODULES.items()
+    }
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
+
+
+def test_the_ground_floor_is_small() -> None:
+    ground = [path.stem for path in (ROOT / "liar").glob("*.py") if not path.stem.startswith("__")]
+    assert len(ground) <= MOST_MODULES, sorted(ground)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "components").rglob("*.py")), ids=lambda path: path.name)
 def test_panels_do_no_maths(path: Path) -> None:
-    assert not {"torch", "numpy", "math", "scipy"} & set(imports(path))
+    assert not {"torch", "numpy", "math", "scipy"} & {name.split(".")[0] for name, _ in imports(path)}
 
 
 def test_the_page_is_built_without_the_heavy_libraries() -> None:
