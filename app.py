@@ -16,22 +16,16 @@ from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.api import Api
 from components.apply import Apply
-from components.door import Door
 from components.explorer import Explorer
+from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
-from components.jobs import JobQueue
 from components.layers import LayersPanel
-from components.layout import layout_marker, layout_switch, mark
-from components.opening import Opening, first_run
-from components.page import Page
 from components.panel import HEARD, Panel
-from components.profile import PROFILES, Profile, profile_of
 from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
-from components.registry import ModelRegistry
 from components.runs import RunsPanel
-from components.saving import SavingPanel
-from components.serving import Headers
+from components.save_model import SavingPanel
+from components.simple_or_full import layout_marker, layout_switch, mark
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
@@ -42,6 +36,12 @@ from liar.explore.atlas import AtlasStore
 from liar.report.view import View
 from liar.startup import quiet_libraries, settle_threads
 from liar.store import RunStore
+from server.door import Door
+from server.headers import Headers
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import PROFILES, Profile, profile_of
+from server.strict_blocks import Page
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "

@@ -105,12 +105,12 @@ def slider() -> list[Measured]:
 def draw() -> list[Measured]:
     """The server's part of a move, down to the answer as it is sent, for all 60 sites of SmolLM2."""
     from app import build
-    from components.jobs import JobQueue
-    from components.profile import LOCAL
-    from components.registry import ModelRegistry
     from components.studio import Studio
     from liar.explore.atlas import AtlasStore
     from liar.store import RunStore
+    from server.job_queue import JobQueue
+    from server.model_registry import ModelRegistry
+    from server.profile import LOCAL
 
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue(), LOCAL)

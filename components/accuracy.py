@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
-from components.costs import CostsPanel
 from components.panel import NO_RUN, Updates
+from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots import metric_bars
 from liar.report.quantized_sentences import quantizations

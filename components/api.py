@@ -8,8 +8,6 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from components.job import Snapshot
-from components.rate import client_of
 from components.recipe import measured_on_its_task
 from components.studio import Studio
 from components.work import pruning
@@ -17,6 +15,8 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast
 from liar.spec import PruneSpec
+from server.job import Snapshot
+from server.rate import client_of
 
 
 class Api:

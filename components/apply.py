@@ -10,10 +10,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.explorer import Explorer
-from components.job import Job
-from components.jobs import TICK
 from components.panel import HEARD, QUIET, Updates
-from components.rate import client_of
 from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.work import pruning
@@ -22,6 +19,9 @@ from liar.report.compare import differing
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from server.job import Job
+from server.job_queue import TICK
+from server.rate import client_of
 
 There = tuple[str, str]
 """The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet; or the key of a "stored" run."""

@@ -14,7 +14,6 @@ from components.known import Known, run_of, what_is_known
 from components.layers import LayersPanel
 from components.panel import HEARD, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
-from components.rate import client_of
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
@@ -25,6 +24,7 @@ from liar.explore.atlas import AtlasKey
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from server.rate import client_of
 
 
 class Explorer:

@@ -10,16 +10,16 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.answers import legend, live_answers, stored_answers
-from components.job import Job, Snapshot
+from components.answer_markup import legend, live_answers, stored_answers
 from components.panel import HEARD, NO_RUN, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
-from components.rate import client_of
 from components.work import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import PRESETS
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from server.job import Job, Snapshot
+from server.rate import client_of
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

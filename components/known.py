@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.job import Job
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
+from server.job import Job
 
 if TYPE_CHECKING:
     from components.studio import Studio

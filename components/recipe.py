@@ -9,7 +9,6 @@ from gradio.blocks import Block
 
 from components.glossary import TERMS
 from components.panel import Updates
-from components.profile import TEXTS, Profile
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS
 from liar.spec import (
@@ -23,6 +22,7 @@ from liar.spec import (
     bounds_of,
     range_words,
 )
+from server.profile import TEXTS, Profile
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from components.job import Snapshot
 from liar.events import Progress
 from liar.report.sentences import duration
+from server.job import Snapshot
 
 
 def running(words: str, done: float | None = None) -> str:

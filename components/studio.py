@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from components.jobs import JobQueue
-from components.profile import Profile
-from components.registry import ModelRegistry
 from liar.explore.atlas import AtlasStore
 from liar.report.view import View
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import Profile
 
 
 @dataclass(frozen=True)

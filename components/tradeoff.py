@@ -11,8 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Job, Snapshot
-from components.masks import FEW_CRITERIA, MaskTable
+from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
 from components.work import Work, loaded_for, measured
@@ -35,6 +34,7 @@ from liar.spec import (
     Task,
     ratios_between,
 )
+from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio

@@ -10,16 +10,16 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Job, Snapshot
-from components.jobs import JobQueue
 from components.known import Pruned
 from components.panel import HEARD, QUIET, Updates
 from components.prompts import preset_prompts
-from components.rate import client_of
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
+from server.job import Job, Snapshot
+from server.job_queue import JobQueue
+from server.rate import client_of
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio

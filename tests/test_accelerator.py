@@ -34,8 +34,8 @@ from liar.results import Generation
 from liar.spec import CRITERIA, SweepSpec
 from tests import tiny
 from tests.families import batches, build
+from tests.models.test_families import half, logits, prune
 from tests.stand_in import device_that_refuses, moved
-from tests.test_families import half, logits, prune
 from tests.tiny import tokenizer
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

@@ -1,41 +1,5 @@
-"""The services of a server that keeps everything in a temporary folder and loads no model."""
+"""The services of a server without models, for every test of this folder."""
 
-from __future__ import annotations
+from tests.studio import studio
 
-from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
-import pytest
-import torch
-
-from components.jobs import JobQueue
-from components.profile import LOCAL
-from components.registry import ModelRegistry
-from components.studio import Studio
-from liar.explore.atlas import AtlasStore
-from liar.store import RunStore
-from tests import tiny
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    """Empty stores, a queue of jobs, and a registry whose models are none."""
-    shipped = tmp_path / "shipped"
-    jobs = JobQueue()
-    yield Studio(
-        RunStore(tmp_path / "runs", shipped=shipped),
-        AtlasStore(tmp_path / "atlases", shipped=shipped),
-        ModelRegistry(10**9, _load),
-        jobs,
-        LOCAL,
-    )
-    jobs.close()
-
-
-def _load(model: str, *_: Any) -> Any:
-    network: Any = torch.nn.Linear(1, 1)
-    network.config = SimpleNamespace(model_type="llama", max_position_embeddings=8_192)
-    tokenizer = tiny.tokenizer(8_192)
-    return SimpleNamespace(id=model, model=network, tokenizer=tokenizer, task=None, is_language_model=True)
+__all__ = ["studio"]

@@ -12,13 +12,13 @@ import pytest
 
 from components.prompts import preset_prompts
 from components.recipe import default_spec
-from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.errors import CalibrationError, StorageError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from server.model_registry import ModelRegistry
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import language_run, site, tiny_atlas
 

@@ -11,7 +11,6 @@ from app import build
 from components.explorer import Explorer
 from components.prompts import preset_prompts
 from components.recipe import default_spec
-from components.registry import ModelRegistry
 from components.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Progress
@@ -20,6 +19,7 @@ from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.model_registry import ModelRegistry
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 

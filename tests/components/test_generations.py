@@ -15,11 +15,8 @@ import torch
 
 import liar
 from components.generations import MAX_SEED, GenerationsPanel
-from components.jobs import JobQueue
 from components.panel import Updates
-from components.profile import LOCAL, Profile
 from components.prompts import preset_prompts
-from components.registry import ModelRegistry
 from components.work import measured, prompts_for
 from liar import PruneSpec
 from liar.evaluate.ask import Edited, Heard
@@ -28,6 +25,9 @@ from liar.models.catalog import LoadedModel
 from liar.models.variants import Variants
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import LOCAL, Profile
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 
@@ -320,8 +320,8 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         result = liar.run(PruneSpec.create(model=dense.id, **given), dense)
         page.store.save(result)
         page.registry = ModelRegistry(10**9, lambda *_: dense)
-        for name in ("pipeline.stream", "pipeline.score", "measure.evaluate_steps", "measure.generate"):
-            monkeypatch.setattr(f"liar.{name}", fails)
+        for name in ("pipeline.stream", "pipeline.score", "measures.evaluate_steps", "measures.generate"):
+            monkeypatch.setattr(f"liar.jobs.{name}", fails)
         return result
 
     return prune

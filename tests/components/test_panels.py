@@ -13,7 +13,6 @@ from components.generations import GenerationsPanel
 from components.known import Known
 from components.layers import LayersPanel
 from components.panel import Panel, Updates, show_all
-from components.profile import LOCAL
 from components.recipe import Recipe, default_spec
 from components.runs import RunsPanel
 from components.studio import Bus, Studio
@@ -23,6 +22,7 @@ from components.verdict import VerdictPanel
 from liar.report.view import View
 from liar.results import RunResult, Token
 from liar.spec import PruneSpec
+from server.profile import LOCAL
 from tests.fakes import classifier_run, language_run
 
 Build = Callable[[Studio, Bus, RunResult | None], Any]

@@ -8,10 +8,10 @@ import gradio as gr
 import pytest
 
 from components.glossary import TERMS
-from components.profile import LOCAL, PUBLIC
 from components.recipe import Recipe, default_spec, measured_on_its_task
 from liar.errors import InvalidSpecError
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
+from server.profile import LOCAL, PUBLIC
 
 FULL = PruneSpec.create(
     model="demo/minilm-topic",

@@ -12,12 +12,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.profile import LOCAL, PUBLIC, Profile
 from components.runs import RunsPanel, picked, runs_table
 from components.studio import Bus
 from liar.report.view import View
 from liar.results import RunResult
 from liar.store import RunStore
+from server.profile import LOCAL, PUBLIC, Profile
 from tests.fakes import classifier_run, language_run
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from components import status
-from components.job import Snapshot
 from liar.events import Progress
+from server.job import Snapshot
 
 NASTY = "<img src=x onerror=alert(1)>"
 STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn")

@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.profile import LOCAL, PUBLIC, Profile
 from components.studio import Bus
 from components.takeaway import Format, TakeawayPanel
 from liar.report.export import as_command, as_python, program_here, sites_csv
@@ -18,6 +17,7 @@ from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.profile import LOCAL, PUBLIC, Profile
 from tests.fakes import classifier_run, language_run
 
 

@@ -12,9 +12,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.jobs import JobQueue
 from components.panel import Updates
-from components.profile import LOCAL, PUBLIC
 from components.studio import Bus
 from components.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
@@ -23,6 +21,8 @@ from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec, SweepSpec
 from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.profile import LOCAL, PUBLIC
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 

@@ -18,12 +18,12 @@ from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.apply import Apply
 from components.explorer import Explorer
+from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
 from components.layers import LayersPanel
-from components.layout import layout_marker, layout_switch
-from components.opening import Opening, first_run
 from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
+from components.simple_or_full import layout_marker, layout_switch
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.verdict import VerdictPanel

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from gradio_client.exceptions import AppError
 
-from components.profile import PUBLIC
+from server.profile import PUBLIC
 from tests.hostile.client import SMALL, Answer, Request
 from tests.hostile.conftest import Server
 

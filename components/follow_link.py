@@ -11,9 +11,9 @@ from gradio.blocks import Block
 from components import status
 from components.address import read_address
 from components.explorer import Explorer
-from components.layout import mark
 from components.panel import Updates
 from components.recipe import measured_on_its_task
+from components.simple_or_full import mark
 from liar.errors import LiarError
 from liar.report.view import Layout, View
 from liar.results import RunResult

@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from tests.test_checkpoint import loaded; import liar.save.checkpoint as c\n"
+        "from tests.save.test_checkpoint import loaded; import liar.save.checkpoint as c\n"
         "m = loaded('llama'); real = m.tokenizer.save_pretrained\n"
         "m.tokenizer.save_pretrained = lambda folder: (real(folder), print('half', flush=True), time.sleep(60))\n"
         "c.save_model(m, Path(sys.argv[1]))"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.job import Job
 from liar.errors import QueueFullError
+from server.job import Job
 
 WAITING_PER_SESSION = 3
 

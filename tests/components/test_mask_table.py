@@ -13,10 +13,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.jobs import JobQueue
-from components.masks import MaskTable
+from components.mask_table import MaskTable
 from components.panel import Updates
-from components.profile import LOCAL
 from components.studio import Bus
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
@@ -24,6 +22,8 @@ from liar.report.view import View
 from liar.results import MaskCell
 from liar.spec import PruneSpec
 from liar.store import MaskTableStore, RunStore, spec_of_table
+from server.job_queue import JobQueue
+from server.profile import LOCAL
 from tests import tiny
 from tests.components.visitor import Visitor
 from tests.fakes import language_run

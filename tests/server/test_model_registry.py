@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 import torch
 
-from components.registry import ModelRegistry
 from liar.errors import ModelNotFoundError
+from server.model_registry import ModelRegistry
 
 
 class Loader:

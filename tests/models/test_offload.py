@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
 from tests.families import VOCABULARY, batches, build
-from tests.test_families import half, logits, prune
+from tests.models.test_families import half, logits, prune
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
@@ -68,7 +68,7 @@ def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
         from transformers import AutoModelForCausalLM
         from liar.models.families import adapt
         from tests.families import batches
-        from tests.test_families import half, prune
+        from tests.models.test_families import half, prune
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -88,7 +88,7 @@ def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
     )
     measured = json.loads(done.stdout.splitlines()[-1])
     assert measured["units"] == [1024] * 16

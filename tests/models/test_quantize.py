@@ -32,7 +32,7 @@ from liar.save.checkpoint import save_model
 from liar.save.model_card import model_card
 from liar.save.reload import reload_difference
 from tests import families, tiny
-from tests.test_checkpoint import cut
+from tests.save.test_checkpoint import cut
 
 LETTERS = "\n\n".join(" ".join(tiny.LETTERS[start:] + tiny.LETTERS[:start]) for start in range(26))
 

@@ -12,7 +12,7 @@ import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from components.page import Page
+from server.strict_blocks import Page
 
 
 def result_of(step: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from liar.spec import RECONSTRUCTIONS
 from tests.fakes import language_run
 from tests.tiny import classifier, language_model
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

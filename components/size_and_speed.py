@@ -10,13 +10,13 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.work import Work, stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.cost_sentences import rows, sentences
 from liar.results import CostsResult, RunResult
+from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio

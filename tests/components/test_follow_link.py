@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from components.layout import mark
-from components.opening import first_run
-from components.profile import PUBLIC
+from components.follow_link import first_run
 from components.recipe import default_spec
+from components.simple_or_full import mark
 from components.studio import Studio
 from liar.report.view import View
 from liar.spec import PruneSpec
+from server.profile import PUBLIC
 from tests.components.visitor import Page, Visitor, build_page
 from tests.fakes import classifier_run, language_run, tiny_atlas
 

@@ -226,7 +226,7 @@ def test_what_could_not_be_measured_is_refused_before_the_calibration(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], complaint: str
 ) -> None:
     for module in ("sweep", "mask_table"):
-        monkeypatch.setattr(f"liar.{module}.shared_calibration", lambda *_, **__: pytest.fail("text was read"))
+        monkeypatch.setattr(f"liar.jobs.{module}.shared_calibration", lambda *_, **__: pytest.fail("text was read"))
     chosen = spec(text).model_copy(update=choices)
     with pytest.raises(InvalidSpecError, match=complaint):
         list(sweep_steps(SweepSpec(base=chosen, ratios=(0.2, 0.5)), model))

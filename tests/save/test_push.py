@@ -16,7 +16,7 @@ from liar.save.push import Destination, find_destination, push_checkpoint
 from tests import tiny
 from tests.fakes import language_run
 from tests.hub import Hub, Repository, running
-from tests.test_checkpoint import cut, loaded
+from tests.save.test_checkpoint import cut, loaded
 
 TOKEN = "hf_ofTheEnvironment"
 ELSEWHERE = "hf_ofSomeFile"
@@ -50,7 +50,7 @@ def liar(hub: Hub, home: Path, *arguments: str, **environment: str) -> subproces
         [sys.executable, "-m", "liar", *arguments],
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "HOME": str(home),
             "HF_HOME": str(home / "hf"),
             "HF_ENDPOINT": hub.address,

@@ -13,12 +13,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import components.saving
-from components.jobs import JobQueue
+import components.save_model
 from components.panel import Updates
-from components.profile import LOCAL, PUBLIC, Profile
-from components.registry import ModelRegistry
-from components.saving import SavingPanel
+from components.save_model import SavingPanel
 from components.studio import Bus
 from liar import load_model, stream
 from liar.events import Finished
@@ -27,6 +24,9 @@ from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import LOCAL, PUBLIC, Profile
 from tests import tiny
 
 VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
@@ -135,7 +135,7 @@ def test_what_cannot_be_saved_is_a_sentence_before_any_work(page: Page, choices:
 
 def test_a_full_disk_is_told_and_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(components.saving.shutil, "disk_usage", lambda _: usage(10, 10, 0))
+    monkeypatch.setattr(components.save_model.shutil, "disk_usage", lambda _: usage(10, 10, 0))
     _, line = page.save()
     assert "0.0 GB are free; make room there" in line
     assert not list(page.files.rglob("*.safetensors"))

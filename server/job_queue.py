@@ -14,11 +14,11 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
-from components.job import Job, Make, Snapshot, State
-from components.line import Line
-from components.rate import Rate
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
+from server.job import Job, Make, Snapshot, State
+from server.rate import Rate
+from server.turns import Line
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ TICK = 1.0
 class JobQueue:
     """One worker for the whole server, started by the first job. Every method may be called from any thread.
 
-    ``starts`` is how often one client may start a job, as :class:`~components.rate.Rate` reads it.
+    ``starts`` is how often one client may start a job, as :class:`~server.rate.Rate` reads it.
     ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
     queue drops all of it but ``result``: the event may hold whole models.
     """

@@ -12,7 +12,6 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.work import Work, stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
@@ -20,6 +19,7 @@ from liar.events import Progress
 from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
+from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio

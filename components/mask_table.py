@@ -15,7 +15,6 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.job import Job, Snapshot
 from components.panel import HEARD, QUIET, Updates
 from components.work import Work, loaded_for, measured
 from liar.errors import LiarError, StorageError
@@ -31,6 +30,7 @@ from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
 from liar.store import MaskTableStore, spec_of_table
+from server.job import Job, Snapshot
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio

@@ -14,7 +14,7 @@ from gradio.utils import get_upload_folder
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components.profile import Profile
+from server.profile import Profile
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from tests.fakes import classifier_run, language_run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 SPECS = [
     PruneSpec(),

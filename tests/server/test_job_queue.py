@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from components.job import Job, Snapshot
-from components.jobs import JobQueue
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Calibrated, Finished, Progress
+from server.job import Job, Snapshot
+from server.job_queue import JobQueue
 from tests.fakes import language_run
 
 HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
@@ -344,8 +344,8 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    for module in ("job", "jobs"):
-        monkeypatch.setattr(f"components.{module}.monotonic", lambda: now)
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
     job = queue.submit("anna", "k", "", gate, expected_seconds=60)
     at_gate(queue, job)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)
@@ -365,8 +365,8 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
 def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""
     now = 1_000.0
-    for module in ("job", "jobs"):
-        monkeypatch.setattr(f"components.{module}.monotonic", lambda: now)
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
     gate = Event()
 
     def make() -> Iterator[Any]:
@@ -433,7 +433,7 @@ def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
 
 def test_ended_jobs_are_forgotten(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
-    monkeypatch.setattr("components.jobs.monotonic", lambda: now)
+    monkeypatch.setattr("server.job_queue.monotonic", lambda: now)
     jobs = []
     for number in range(51):
         jobs.append(queue.submit("anna", str(number), "", instant))

@@ -12,16 +12,16 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.costs import CostsPanel
-from components.jobs import JobQueue
 from components.panel import Updates
-from components.profile import LOCAL
-from components.registry import ModelRegistry
+from components.size_and_speed import CostsPanel
 from liar.events import Progress
 from liar.models.catalog import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult
 from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import LOCAL
 from tests import tiny
 from tests.fakes import classifier_run, costs_result
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.jobs import JobQueue
-from components.rate import Rate, client_of
 from liar.errors import QueueFullError
+from server.job_queue import JobQueue
+from server.rate import Rate, client_of
 
 
 def _request(host: str | None) -> Any:
