@@ -1,4 +1,4 @@
-"""The page: builds the Blocks and launches; the panels are in ``components``, the work is in ``liar``."""
+"""The page: build its Blocks and serve them; the panels are in ``components``, the work is in ``liar``."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ TITLE = (
 )
 
 SWITCH_SECONDS = 0.0005
-"""So long may a handler keep the interpreter from the thread of a run, which asks for it before each of its many products."""
+"""Longest time that a handler may keep the interpreter from a run, which needs it before each of its many products."""
 
 WAITING_EVENTS = 64
-"""In Gradio's own queue; above that a visitor is told to come back."""
+"""Most events in Gradio's own queue; above that, Gradio asks the visitor to come back."""
 
 PRIVATE_NETWORKS = "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
-"""Where the proxy of a Space stands: what it says of a client's address is believed, and nobody else can reach the server."""
+"""Networks of a Space's proxy: the client address that it forwards is trusted, since only it can reach the server."""
 
 LOOK_SECONDS = 0.02
-"""Gradio looks for new events a thousand times a second, which takes a run a twentieth of its time."""
+"""Pause of Gradio between looks for new events; its default, a millisecond, costs a run a twentieth of its time."""
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """The whole page, with a finished run already in it."""
+    """Build the whole page, with a finished run in it if one is stored."""
     spec = default_spec()
     result = first_run(studio.store, spec)
     view = View()
@@ -87,7 +87,7 @@ def build(studio: Studio) -> gr.Blocks:
                     with _tab("Accuracy", "accuracy"):
                         provenances = [Provenance(result)]
                         accuracy = AccuracyPanel(studio, bus, result)
-                    _tab("Generations", "generations")  # its panel lies below, for the simple layout to show as well
+                    _tab("Generations", "generations")  # its panel is below the tabs: the simple layout shows it too
                     with _tab("Trade-off", "trade-off"):
                         tradeoff = TradeoffPanel(studio, bus, result)
                     with _tab("Runs", "runs"):
@@ -131,13 +131,13 @@ def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.T
 
 
 def warm_up() -> None:
-    """Import torch and all that a run needs, before the first visitor comes: in a thread it would take as long, and the page
-    of whoever comes meanwhile would stutter."""
+    """Import torch and all else that a run needs before the first visitor comes: in a thread the import would take as
+    long, and make the open pages stutter."""
     import liar.jobs.pipeline  # noqa: F401
 
 
 def chosen_profile(arguments: list[str] | None = None) -> Profile:
-    """What the command line names, else what suits the place."""
+    """The profile named on the command line, else the one for this host."""
     parser = argparse.ArgumentParser(description="Serve the page of LIAR.")
     parser.add_argument("--profile", choices=PROFILES, help="default: local on a loopback address, else public")
     named = parser.parse_args(arguments).profile
@@ -166,15 +166,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     if "SPACE_ID" in os.environ:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS)
-    # Gradio serves what lies in its temporary folder, which all its apps on a machine share unless they are told otherwise.
+    # Gradio serves every file in its temporary folder, which by default all Gradio apps on a machine share.
     with tempfile.TemporaryDirectory(prefix="liar-page-", dir=os.environ.get("GRADIO_TEMP_DIR")) as downloads:
         os.environ["GRADIO_TEMP_DIR"] = downloads
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes as well
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is removed
         serve(profile)
 
 
 def serve(profile: Profile) -> None:
-    """Build the page and answer until the process ends."""
+    """Build the page and serve it until the process ends."""
     store, registry = RunStore(), ModelRegistry(profile.model_bytes)
 
     def keep(key: str, finished: Any) -> None:

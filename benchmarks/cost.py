@@ -1,10 +1,10 @@
-"""What a run costs beside what it must cost.
+"""Cost of a run, compared with a floor: the work that no implementation can avoid.
 
-The floor is one dense forward of the calibration tokens through the blocks, both covariance products of every site (plain
-and norm-aware, whole fp32 products of centred rows that are already there), and one least-squares solve a site. Loading
-and evaluation are in neither. Jobs run in processes of their own, so that peak memory is theirs. The default recipe has no
-such floor (its criterion and allocation solve too), but its peak has a limit, and the seconds of each of its stages are
-there to compare with another version's.
+The floor is one dense forward pass of the calibration tokens through the blocks, both covariance products of every site
+(plain and norm-aware, full fp32 products of centred rows), and one least-squares solve per site. Loading and evaluation
+are excluded. Each job runs in its own process, to measure its own peak memory. The default recipe has no such floor
+(its criterion and allocation solve systems too), but a limit of peak memory; the seconds of its stages are printed to
+be compared between versions.
 
     python benchmarks/cost.py            prints seconds, ratios and peak memory; exits 1 above the limits
 """
@@ -37,10 +37,10 @@ from liar.spec import Schedule
 SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)
 LIMITS: dict[Schedule, float] = {"one-shot": 1.25, "sequential": 1.6}
 MEMORY_LIMIT = 1.5e9
-"""Bytes beyond the model and the moments of all targeted sites; Python and its libraries alone take a third of it."""
+"""Bytes beyond the model and the moments of all targeted sites; a third of them is Python and its libraries."""
 DEFAULT = "default"
 DEFAULT_MEMORY_LIMIT = 2.0e9
-"""Bytes of the whole process under the default recipe, 0.54e9 of them the model."""
+"""Bytes of the whole process with the default recipe; the model takes 0.54e9 of them."""
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def compare(repeat: int) -> int:
-    """Interleave floor and jobs, so that a slow spell of the machine hits all of them."""
+    """Interleave floor and jobs, so that a slow phase of the machine affects all of them; return the exit status."""
     floors: list[dict[str, float]] = []
     jobs: dict[Schedule, list[dict[str, float]]] = {name: [] for name in LIMITS}
     defaults: list[dict[str, float]] = []
@@ -111,7 +111,7 @@ def in_own_process(*options: str) -> dict[str, float]:
 
 
 def job(name: str) -> dict[str, float]:
-    """The whole run as anybody would start it; memory is watched from the moment the model is there."""
+    """Timings, seconds and peak memory of a whole run; the peak is measured after the model is loaded."""
     spec = PruneSpec() if name == DEFAULT else SPEC.model_copy(update={"schedule": name})
     for event in stream(spec):
         if isinstance(event, Loaded):
@@ -126,7 +126,7 @@ def job(name: str) -> dict[str, float]:
 
 @torch.no_grad()
 def floor() -> dict[str, float]:
-    """Seconds of the parts that no implementation can leave out, and the bytes that must be held."""
+    """Seconds of the parts of the floor, and the bytes of the model and of all moments."""
     loaded = load_model(SPEC.model, "cpu", "float32")
     batches = calibration_batches(
         SPEC.calibration, loaded, SPEC.tokens, SPEC.sequence_length, SPEC.seed, SPEC.separator

@@ -1,12 +1,12 @@
-"""Why the defaults are what they are: every candidate recipe measured on validation text, never on test text.
+"""Choice of the defaults: every candidate recipe measured on validation text, never on test text.
 
     python benchmarks/defaults.py                 prints the tables (about three quarters of an hour on two cores for a seed)
     python benchmarks/defaults.py --write         also puts them into the README, between its markers
     python benchmarks/defaults.py --only topic    one task
     python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean
 
-Calibration reads the training part, a recipe is chosen on the validation part, and the figures of the README are of the test
-part; no text is in two of them.
+Calibration reads the training part, a recipe is chosen on the validation part, and the figures of the README come from
+the test part; no text is in two parts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CANDIDATES = tuple(Recipe(*choices) for choices in product(CRITERIA, ALLOCATIONS
 
 @dataclass(frozen=True)
 class Case:
-    """A model, what is removed of it, and the task that decides."""
+    """A model, its targets and ratios, and the task that ranks the recipes."""
 
     model: str
     targets: Targets
@@ -73,8 +73,8 @@ CASES = (
 
 @dataclass(frozen=True)
 class Standing:
-    """A recipe among the others: its ``loss`` is the mean over items and seeds, and ``behind`` that of the best less, with
-    the standard error of the difference in pairs over the items (None for the best itself, and for a single item).
+    """A recipe in the ranking. ``loss``: mean over items and seeds. ``spread``: standard deviation over seeds.
+    ``behind``: loss above the best, with its paired standard error over items (None for the best and for one item).
     """
 
     recipe: Recipe
@@ -86,19 +86,19 @@ class Standing:
 
     @property
     def is_best(self) -> bool:
-        """The best, or no further from it than one standard error."""
+        """Whether this is the best, or at most one standard error behind it."""
         return self.behind <= (self.behind_stderr or 0.0)
 
 
 def losses_of(evaluation: Evaluation) -> list[float]:
-    """What each item adds to the loss: nats a token of a window, or 1 for a wrong answer."""
+    """Loss of each item: nats per token of a window, or 1 for a wrong answer and 0 for a right one."""
     if evaluation.items is not None and evaluation.items.nll is not None:
         return list(evaluation.items.nll)
     return [0.0 if right else 1.0 for right in right_answers(evaluation) or []]
 
 
 def standings(losses: Mapping[Recipe, Sequence[Sequence[float]]]) -> list[Standing]:
-    """Best first. ``losses`` (seeds, items) of each recipe, of the same items in the same order."""
+    """Rank the recipes, best first; ``losses`` (seeds, items) are of the same items in the same order."""
     items = {recipe: [statistics.fmean(each) for each in zip(*seeds, strict=True)] for recipe, seeds in losses.items()}
     ranked = sorted(items, key=lambda recipe: statistics.fmean(items[recipe]))
     best = items[ranked[0]]
@@ -124,7 +124,7 @@ def _stderr(values: Sequence[float]) -> float | None:
 
 
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
-    """The dense model, and every candidate at every ratio, on :data:`SPLIT`; one calibration serves them all."""
+    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, all with one calibration."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
     shared = calibrate(
         loaded,
@@ -150,14 +150,14 @@ def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | N
 
 @dataclass(frozen=True)
 class Measured:
-    """What one seed of calibration text came to."""
+    """Evaluations with the calibration text of one seed, by ratio and recipe."""
 
     dense: Evaluation
     found: Mapping[tuple[float, Recipe], Evaluation]
 
 
 def section(case: Case, seeds: Sequence[Measured]) -> str:
-    """A table for each ratio, best first, and a sentence of what wins."""
+    """A table for each ratio, best first, and a sentence that names the best."""
     dense = seeds[0].dense
     said = [f"Dense: {value_of(dense.metric, statistics.fmean(losses_of(dense)))} (n = {sample(dense)}, {SPLIT} part)."]
     for ratio in case.ratios:
@@ -190,12 +190,12 @@ def value_of(metric: str, loss: float) -> str:
 
 
 def stderr_of(metric: str, standing: Standing) -> float:
-    """By the delta method for perplexity, in points for accuracy."""
+    """Standard error: of the perplexity by the delta method, of the accuracy in points."""
     return math.exp(standing.loss) * standing.stderr if metric == "perplexity" else 100 * standing.stderr
 
 
 def verdict(ranked: Sequence[Standing]) -> str:
-    """Who wins, and where the default stands."""
+    """Sentence with the best recipe and the rank of the default."""
     default = next((each for each in ranked if each.recipe == DEFAULT), None)
     if default is None or default is ranked[0]:
         return f"Best: {ranked[0].recipe}{', the default' if default else ''}."

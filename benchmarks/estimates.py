@@ -1,11 +1,11 @@
-"""How true the time left is that a run shows: five runs of different models, replayed second by second.
+"""Accuracy of the time left that a run shows: five runs of different models, compared step by step.
 
-At every step of a run that says how long the rest takes, that is compared with how long the rest took. From 20 % of the run
-on neither may be twice the other; both count as two seconds where they are less.
+At every step the estimated time left is compared with the time that the rest took. After 20 % of the run neither may be
+more than twice the other; both count as at least two seconds.
 
     python benchmarks/estimates.py                       does the runs, prints the worst factor of each, exits 1 above 2
-    python benchmarks/estimates.py --record FOLDER       keeps their timelines as well, which the tests replay
-    python benchmarks/estimates.py --replay FOLDER       the same figures for kept timelines, by the estimate of today
+    python benchmarks/estimates.py --record FOLDER       also writes their timelines, which the tests replay
+    python benchmarks/estimates.py --replay FOLDER       the same figures for written timelines, with the present estimate
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from liar.progress import Pace, Part
 
 LIMIT = 2.0
 FROM = 0.2
-"""Share of a run from which its estimate is held to the limit."""
+"""Share of a run after which the limit applies to its estimate."""
 NOBODY_WAITS = 2.0
-"""Seconds."""
+"""Seconds; shorter times, estimated or true, count as this."""
 
 LANGUAGE_MODEL = "demo/smollm2-135m"
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run as it went: its plan, and its steps as (seconds, part, done, total)."""
+    """A recorded run: its plan, and its steps as (seconds, part, done, total)."""
 
     name: str
     seconds: float
@@ -85,7 +85,7 @@ def read(path: Path) -> Timeline:
 
 
 def record(name: str) -> Timeline:
-    """Do a run, and keep when each of its steps came."""
+    """Do a run and record the time of each step."""
     spec, make, prompts = RUNS[name]
     loaded = make()
     batches = calibration_batches(
@@ -110,7 +110,7 @@ def record(name: str) -> Timeline:
 
 
 def worst_factor(timeline: Timeline) -> tuple[float, str]:
-    """The largest factor between what was left and what the estimate said, and at which share of the run."""
+    """Largest factor between estimated and true time left, and a description of the step at which it occurred."""
     now = 0.0
     pace = Pace(timeline.parts, clock=lambda: now)
     worst, where = 1.0, ""
@@ -126,7 +126,7 @@ def worst_factor(timeline: Timeline) -> tuple[float, str]:
 
 
 def middling() -> LoadedModel:
-    """A LLaMA of 100 million random parameters in its blocks."""
+    """A LLaMA with random weights, 100 million parameters in its blocks."""
     tokenizer = load_model(LANGUAGE_MODEL).tokenizer
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -166,7 +166,7 @@ RUNS: dict[str, Run] = {
         [],
     ),
 }
-"""A recipe, how its model is made, and what the models are asked."""
+"""By name: a recipe, the function that makes its model, and the prompts."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures of the README: every number there comes from here.
+"""Figures of the README: this script measures all of them.
 
 python benchmarks/figures.py                 prints the tables (about half an hour on two cores)
 python benchmarks/figures.py --write         also puts them into the README, between its two markers
@@ -62,7 +62,7 @@ class Recipe:
 
 
 def language_model() -> str:
-    """FFN neurons of SmolLM2 with the criterion fluctuation, by allocation, schedule and reconstruction."""
+    """Perplexity of SmolLM2, FFN neurons, criterion fluctuation, by allocation, schedule and reconstruction."""
     recipes = [
         Recipe("uniform", "one-shot", "liar"),
         Recipe("uniform", "one-shot"),
@@ -110,7 +110,7 @@ def language_model() -> str:
 
 
 def default_recipe() -> str:
-    """The defaults of PruneSpec on SmolLM2 with three seeds of calibration text."""
+    """Perplexity of SmolLM2 with the defaults of PruneSpec, for three seeds of calibration text."""
     rows = []
     for ratio in (0.2, 0.5):
         ratios = []
@@ -130,7 +130,7 @@ def default_recipe() -> str:
 
 
 def tokens() -> str:
-    """Perplexity over calibration tokens: what a covariance that is not known well does to a repair."""
+    """Perplexity over calibration tokens: the effect of a poorly estimated covariance on a repair."""
     channels, rows = 1536, []
     for each in (1, 2, 3, 4, 8):
         result = measured(
@@ -143,7 +143,7 @@ def tokens() -> str:
 
 
 def heads() -> str:
-    """Mean error over the attention sites, one-shot, uniform, half of the heads."""
+    """Mean error over the attention sites: half of the heads removed, one-shot, uniform."""
     rows = []
     for model in (SMOLLM2, SENTIMENT):
         result = measured(
@@ -156,7 +156,7 @@ def heads() -> str:
 
 
 def classifiers() -> str:
-    """Heads and neurons of MiniLM with the default criterion, by allocation and schedule."""
+    """Accuracy of MiniLM, heads and neurons, default criterion, by allocation and schedule."""
     rows = []
     tasks: list[tuple[str, Task]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
     for model, task in tasks:

@@ -1,9 +1,9 @@
-"""What a visitor waits for, in headless Chromium in front of the real page, beside the limits that the page must keep.
+"""Waiting times of a visitor: the real page in headless Chromium, with the limits that it must keep.
 
     python benchmarks/page.py                 prints seconds and limits; exits 1 above a limit
     python benchmarks/page.py --only slider   one part alone: paint, slider, draw or apply
 
-Chromium must be on the path. The server is started anew, with an empty folder of runs: only what ships is stored.
+Chromium must be on the path. The page starts with an empty folder of runs, so only shipped results are stored.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
 VISITS, MOVES, SITES = 5, 20, 60
 
 RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096&separator=auto"
-"""What is applied; all else as it is by default."""
+"""Query of the applied recipe; all other choices are the defaults."""
 
 _Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.map((trace) => trace.z))"
-"""What the heatmap shows."""
+"""JavaScript for the values of the heatmap."""
 
 _MOVE = f"""async ([value]) => {{
   const z = () => {_Z};
@@ -55,12 +55,12 @@ _MOVE = f"""async ([value]) => {{
   }}
   throw new Error('the heatmap did not follow');
 }}"""
-"""Milliseconds from the move of a hand to the frame that shows another heatmap."""
+"""JavaScript: milliseconds from moving the ratio slider to the frame that shows another heatmap."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``seconds`` is what counts against ``limit``."""
+    """Seconds of a part, its limit, and a description of the statistic."""
 
     part: str
     seconds: float
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def paint() -> list[Measured]:
-    """Opening the page with an empty cache, until heatmap and verdict are there."""
+    """Time from opening the page with an empty cache until heatmap and verdict are drawn."""
     with served() as url, chromium() as browser:
         seconds = [first_paint(browser, url) for _ in range(VISITS)]
     words = f"the slowest of {VISITS} visits, median {median(seconds):.3f}"
@@ -92,7 +92,7 @@ def paint() -> list[Measured]:
 
 
 def slider() -> list[Measured]:
-    """From a move of the ratio to the redrawn heatmap of the 30 sites that the page opens with."""
+    """Time from a move of the ratio to the redrawn heatmap of the 30 sites that the page opens with."""
     with served() as url, chromium() as browser:
         page = visit(browser, url)
         page.wait_for_timeout(1000)
@@ -103,7 +103,7 @@ def slider() -> list[Measured]:
 
 
 def draw() -> list[Measured]:
-    """The server's part of a move, down to the answer as it is sent, for all 60 sites of SmolLM2."""
+    """Time of the server's answer to a move, serialised as it is sent, for all 60 sites of SmolLM2."""
     from app import build
     from components.studio import Studio
     from liar.explore.atlas import AtlasStore
@@ -134,7 +134,7 @@ def draw() -> list[Measured]:
 
 
 def apply() -> list[Measured]:
-    """From the click to the measured heatmap, and to every metric and generation; no model is loaded yet."""
+    """Times from the click on Apply to the measured heatmap and to all metrics and generations, with loading."""
     with served() as url, chromium() as browser:
         page = visit(browser, f"{url}/?{RECIPE}&layout=full&tab=layers")
         page.wait_for_timeout(1000)
@@ -164,7 +164,7 @@ PARTS: dict[str, Callable[[], list[Measured]]] = {"paint": paint, "slider": slid
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The address of a fresh page whose visitors have not come yet."""
+    """Start the page on a free port, with an empty folder of runs; yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -204,7 +204,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def visit(browser: Browser, link: str) -> Page:
-    """The page, with heatmap and verdict drawn, in a profile of its own."""
+    """Open ``link`` in a new browser profile, and return when heatmap and verdict are drawn."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(link, wait_until="commit")
     page.locator("#verdict h2").wait_for()

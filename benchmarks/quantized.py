@@ -1,4 +1,4 @@
-"""Is the repair compatible with quantisation? Dense and repaired models, with weights of full precision and of eight bits.
+"""Compatibility of the repair with quantisation: dense and repaired models, each in full precision and quantized.
 
 python benchmarks/quantized.py           prints the table (about four minutes on two cores)
 python benchmarks/quantized.py --write   also puts it into the README, between its two markers
@@ -31,7 +31,7 @@ TOKENS, TURNS = 128, 7
 
 
 def section() -> str:
-    """A row for each measured variant, and below what the library says of each run."""
+    """A table with a row for each measured variant, then the library's sentence on each run."""
     rows, said, samples = [], [], {}
     for spec in SPECS:
         finished = list(stream(spec, loaded(spec.model)))[-1]
@@ -65,7 +65,7 @@ def rows_of(finished: Finished) -> list[tuple[str, ...]]:
 
 
 def seconds_of(finished: Finished) -> dict[Measured, float]:
-    """Seconds a token; the models take turns, so that a slow spell of the machine hits all of them."""
+    """Seconds per token; the models take turns, so that a slow phase of the machine affects all of them."""
     dense, repaired = loaded(finished.result.spec.model), finished.model
     assert repaired is not None
     models = (dense, quantized(dense), repaired, quantized(repaired))

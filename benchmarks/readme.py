@@ -1,4 +1,4 @@
-"""Tables for the README, and the only hand that writes between its markers."""
+"""Markdown tables, and writing them between the markers of the README."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Put ``text`` between the README's markers of this section."""
+    """Replace the text between the README's markers of the section ``name``; exits if there are none."""
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     readme = README.read_text()
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)

@@ -1,10 +1,10 @@
-"""What a saved model saves: the dense and the pruned one, each loaded from a folder of its own, size and speed side by side.
+"""Size and speed of saved models: the dense and the pruned one, each loaded from its own folder, side by side.
 
-Half of the FFN neurons go, uniformly. The text is short, since sizes and speeds depend on how many neurons stay and not on
-which; for what pruning costs in quality see figures.py.
+Half of the FFN neurons are removed, uniformly. The calibration text is short, since size and speed depend on the number
+of kept neurons only; figures.py measures the quality.
 
-    python benchmarks/saved.py           prints the tables (two minutes on two cores); exits 1 where a saved model is slower, or
-                                         saving takes longer than 10 s or more memory than the model once more
+    python benchmarks/saved.py           prints the tables (two minutes on two cores); exits 1 if a saved model is slower, or
+                                         saving takes more than 10 s or more extra memory than the size of the model
     python benchmarks/saved.py --write   also puts them into the README, between its markers
 """
 
@@ -40,7 +40,7 @@ MOST_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Saving:
-    """What it took to write the pruned model: the peak of memory above what was there before, in bytes."""
+    """Cost of writing the pruned model: seconds, and its peak memory beyond that before, in bytes."""
 
     seconds: float
     more_bytes: int
@@ -68,7 +68,7 @@ def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
 
 
 def measured(model: str) -> tuple[Saving, CostsResult]:
-    """Prune ``model``, save it before and after, and time what loads from both folders."""
+    """Prune ``model``, save it dense and pruned, load both again and compare their size and speed."""
     spec = PruneSpec(
         model=model,
         targets="ffn",
@@ -94,13 +94,13 @@ def measured(model: str) -> tuple[Saving, CostsResult]:
 
 
 def memory(line: str) -> int:
-    """``VmRSS``, what this process has in memory, or ``VmHWM``, the most it ever had; bytes."""
+    """Memory of this process in bytes: ``VmRSS`` is the present amount, ``VmHWM`` the peak."""
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(found.split()[1]) for found in status if found.startswith(line))
 
 
 def section(name: str, saving: Saving, result: CostsResult) -> str:
-    """The table of one model, and what it comes to."""
+    """The table of one model, and its summary in sentences."""
     found = result.environment
     machine = f"{found['device_name']}, {found['dtype']}, {found['threads']} threads, torch {found['torch']}"
     cells = [(row.name, row.dense, row.pruned, row.change) for row in rows(result)]

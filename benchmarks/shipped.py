@@ -1,4 +1,4 @@
-"""What ships with the page, done for real: the atlases of the demo models, and a finished run of each.
+"""Make the results that ship with the page: the atlases of the demo models, and a finished run of each.
 
 python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 15 minutes on two cores)
 python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes

@@ -1,4 +1,4 @@
-"""What it cost: the metric of the three models, the test items whose answers changed, and what was saved for it."""
+"""The Accuracy tab: the metric of the three models, the test items whose answers changed, and size and speed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HEAD = ("Task", "Model", "Value", "Standard error", "Measured on", "Beside dens
 
 
 class AccuracyPanel:
-    """Bars, the figures behind them, and the texts behind the figures."""
+    """Bars of every metric, a table of the same figures, the texts whose answers changed, and size and speed."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         gr.HTML(
@@ -64,7 +64,7 @@ class AccuracyPanel:
         self.costs.wire()
 
 
-# -- the figures behind the bars ----------------------------------------------------------------------------------------
+# -- the table of figures ----------------------------------------------------------------------------------------------
 
 
 def _table(result: RunResult) -> str:
@@ -81,7 +81,7 @@ def _table(result: RunResult) -> str:
 
 
 def _errors(result: RunResult) -> str:
-    """Which standard error stands where."""
+    """Sentence about the standard error of the column "Beside dense"."""
     if all(item.items is not None for item in result.evaluations):
         return "± beside dense is the standard error of the difference, paired item by item."
     return "This run was stored without single answers, so no standard error of a difference is known."
@@ -115,7 +115,7 @@ def _recovery(result: RunResult, task: Task) -> str:
     return "within the error" if in_doubt(result, task) else "—"
 
 
-# -- the texts behind the figures ---------------------------------------------------------------------------------------
+# -- changed answers ---------------------------------------------------------------------------------------------------
 
 
 def _changes(result: RunResult) -> str:
@@ -152,7 +152,7 @@ def _group(group: ChangeGroup, changes: list[Change], extent: str) -> str:
 
 
 def _change(change: Change) -> str:
-    """A text, its label and three answers; a mark and a word say which are wrong, whatever one sees of the colour."""
+    """A text, its label and three answers; a mark and a word, not colour alone, show which are wrong."""
     answers = "".join(
         f'<div class="{variant}"><dt>{variant}</dt><dd>{_answer(change.answers[variant], change.label)}</dd></div>'
         for variant in VARIANTS

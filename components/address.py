@@ -1,4 +1,4 @@
-"""The address of the page: its query string holds the whole spec and the view, so that a link opens what one sees."""
+"""Query string of the page's address: it holds the whole spec and the view, so that a link reopens the same page."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ watch('value', write);
 
 
 def address_bar() -> gr.HTML:
-    """A component without a body: the query string it is given becomes that of the page.
+    """Component without a body that writes its value, a query string, into the page's address.
 
-    Then the window gets the event ``liar:address``; ``location`` is the one source of any link to what is on the screen.
+    It then dispatches the window event ``liar:address``; links to the current page are built from ``location`` only.
     """
     return gr.HTML(value="", html_template="", js_on_load=_REPLACE, elem_id="address", container=False)
 
 
 def query_of(spec: PruneSpec, view: View) -> str:
-    """The query string of a recipe and a view."""
+    """Query string of a recipe and a view."""
     return "&".join(query for query in (spec.to_query(), view.to_query()) if query)
 
 
 def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:
-    """The spec and the view that a link asks for, and a sentence about what in it could not be followed.
+    """Parse a link into its spec, its view and a sentence about the part that could not be followed (else None).
 
-    The spec is None where the link names none of its choices. Each choice stands by itself, so one that is nonsense leaves
-    the others as they are.
+    The spec is None if the link names no valid choice of a recipe, or if its choices contradict each other. Choices are
+    checked one by one, so an invalid one leaves the others in force.
     """
     pairs = [(name, value) for name, value in pairs if not name.startswith("__")]
     view, complaints = View.from_pairs(pairs)
@@ -57,5 +57,5 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     complaint = f"Part of the link was left out. {complaints[0]}" if complaints else None
     try:
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
-    except InvalidSpecError as error:  # each choice is fine, but not together
+    except InvalidSpecError as error:  # each choice is valid, their combination is not
         return None, view, f"The link was not followed. {error}"

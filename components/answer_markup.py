@@ -1,7 +1,4 @@
-"""Answers as markup: texts token by token, labels with their probabilities, edits that flip them.
-
-Every word of a person or a model is escaped.
-"""
+"""Markup of answers, with every text escaped: tokens, label probabilities, and edits that flip a label."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _NO_ANSWERS = "No answers are stored with this run."
 _EMPTY_ANSWER = "The model ends its answer at once."
 
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
-"""Least probability of each colour and its name, the likeliest first."""
+"""Least probability of each colour and its name, the highest first."""
 _RAREST = "below 0.001"
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
@@ -41,7 +38,7 @@ def stored_answers(result: RunResult) -> str:
 
 
 def live_answers(prompt: str, heard: list[Any]) -> str:
-    """What a job has handed out so far: pieces of an answer and then the whole of it, for each variant, and edits."""
+    """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it, then edits."""
     if not heard:
         return ""
     from liar.evaluate.ask import Edited, Heard  # loads torch
@@ -62,7 +59,7 @@ def live_answers(prompt: str, heard: list[Any]) -> str:
 
 
 def _answers(prompt: str, said: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
-    """One prompt and a column for each variant that has said something."""
+    """One prompt, and a column for each variant that has begun to answer."""
     columns = ""
     for variant in VARIANTS:
         if (answer := said.get(variant)) is not None:
@@ -83,7 +80,7 @@ def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
 
 
 def _first_difference(text: str, dense: str, is_whole: bool) -> int | None:
-    """Where ``text`` leaves the dense text; its own length where it ends too early, None where it does not leave it."""
+    """Index of the first difference; the length of ``text`` if it ends too early, None without a difference so far."""
     beside = zip(text, dense, strict=False)
     shared = next((at for at, (ours, theirs) in enumerate(beside) if ours != theirs), min(len(text), len(dense)))
     is_beginning = shared == len(text)
@@ -91,7 +88,7 @@ def _first_difference(text: str, dense: str, is_whole: bool) -> int | None:
 
 
 def _pieces(answer: Generation, differs: int | None) -> str:
-    """The tokens of an answer (words, where none are stored), the one that holds the character ``differs`` set apart."""
+    """The tokens of an answer (words if none are stored); the one that holds the character ``differs`` is marked."""
     tokens = answer.tokens or [Token(text=word) for word in re.findall(r"\S+\s*|\s+", answer.text or "")]
     markup, end = "", 0
     for token in tokens:
@@ -102,7 +99,7 @@ def _pieces(answer: Generation, differs: int | None) -> str:
 
 
 def _piece(token: Token) -> str:
-    """A token that completes no character has no text, and so no markup."""
+    """Markup of one token; empty for a token that completes no character and so has no text."""
     if token.probability is None or not token.text:
         return escape(token.text)
     words = f"probability {token.probability:.2g} under the dense model"
@@ -130,7 +127,7 @@ def _measures(answer: Generation, is_same: bool) -> str:
 
 
 def _probabilities(answer: Generation, dense: Generation | None) -> str:
-    """Every label with its probability and a bar; the likeliest is bold, and a note says where dense has another."""
+    """Every label with its probability and a bar; the likeliest is bold, and a note is added if dense has another."""
     likeliest = _likeliest(answer)
     rows = ""
     for label, probability in (answer.probabilities or {}).items():
@@ -147,7 +144,7 @@ def _likeliest(answer: Generation) -> str:
 
 
 def _edits(said: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
-    """A row for each edit and a column for each variant; an answer that the edit flips is marked."""
+    """Table with a row for each edit and a column for each variant; an answer that the edit flips is marked."""
     variants = [variant for variant in VARIANTS if variant in edits]
     head = "".join(f'<th scope="col">{variant.capitalize()}</th>' for variant in variants)
     written = "".join(f"<td>{escape(_likeliest(said[variant]))}</td>" for variant in variants)

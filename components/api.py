@@ -1,4 +1,4 @@
-"""The page for programs: three endpoints for ``gradio_client`` or curl, which speak JSON and know nothing of the page."""
+"""JSON endpoints for ``gradio_client`` or curl, independent of the components of the page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from server.rate import client_of
 
 
 class Api:
-    """A ``recipe`` is an object with the fields of :class:`liar.PruneSpec`; what it leaves out is as by default.
+    """Three endpoints. A ``recipe`` is an object with fields of :class:`liar.PruneSpec`; missing ones take defaults.
 
-    Whatever can be expected to go wrong is raised as :class:`gradio.Error` with one sentence.
+    Every expected failure is raised as :class:`gradio.Error` with one sentence.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -32,7 +32,7 @@ class Api:
         api(self.runs, api_name="runs", concurrency_limit=None)
 
     def forecast(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        """Expected errors of every site and parameters that would be left, from curves that are at hand: no model is loaded."""
+        """Expected errors of every site and parameters that would be left, from a stored atlas; no model is loaded."""
         try:
             spec = self._spec(recipe)
             atlas = self.studio.atlases.find(spec)
@@ -48,10 +48,10 @@ class Api:
         }
 
     def prune(self, recipe: dict[str, Any], request: gr.Request) -> Iterator[dict[str, Any]]:
-        """Do a run. Answers say ``state``, ``message``, ``place``, ``seconds_left``; the last has the RunResult as ``result``.
+        """Do a run. Yield ``state``, ``message``, ``place``, ``seconds_left``; the last ``result`` is the RunResult.
 
-        A run that is stored is not done again, and one that somebody else waits for is shared. It goes on when nobody listens
-        any more, so the same recipe finds it again.
+        A stored run is returned at once, and a job of the same recipe is shared. The job goes on after the client
+        disconnects, so the same recipe finds it again.
         """
         try:
             spec = self._spec(recipe)
@@ -76,7 +76,7 @@ class Api:
         yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
 
     def runs(self) -> list[dict[str, Any]]:
-        """The newest stored runs, newest first: key, recipe and what was measured of each."""
+        """The newest stored runs, newest first: key, spec, totals and evaluations of each."""
         return [
             {
                 "key": run.spec.key,
@@ -88,7 +88,7 @@ class Api:
         ]
 
     def _spec(self, recipe: dict[str, Any]) -> PruneSpec:
-        """Raises :class:`InvalidSpecError` for what is no recipe, or none that this page does."""
+        """Spec of a recipe; raises :class:`InvalidSpecError` if it is invalid or this page does not allow it."""
         if not isinstance(recipe, dict):
             raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
         spec = measured_on_its_task(PruneSpec.create(**recipe))

@@ -1,4 +1,4 @@
-"""Applying a recipe: from the button to the last figure, as a job that a reload does not end."""
+"""The Apply button: runs a recipe as a job that outlives a reload of the page, and shows its result."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from server.job_queue import TICK
 from server.rate import client_of
 
 There = tuple[str, str]
-"""The id of a job, and what of it can be drawn by now: "sites", "run" or "" for nothing yet; or the key of a "stored" run."""
+"""Id of a job and what can be drawn of it: "sites", "run" or "" (nothing yet); or the key of a run and "stored"."""
 
 NOTHING: There = ("", "")
 
 _SAME_WORK = {"ratio", "reconstruction", "calibration", "separator", "seed", "edits", "evaluate"}
 """Choices that hardly change how long a run takes."""
 
-# The offer lives in the line itself, so that whatever is said next takes it away.
+# The button is part of the status line, so that the next status removes it.
 _AGAIN = """
 element.addEventListener('click', (event) => {
   if (event.target.closest('button[data-again]')) trigger('select', {});
@@ -44,7 +44,7 @@ _ALREADY = (
 
 
 class Apply:
-    """Button, Stop and status line around one job; what was shown before stays until a result takes its place."""
+    """Button, Stop and status line of one job; what was shown before stays until a result replaces it."""
 
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
         self.studio, self.bus, self.recipe = studio, bus, recipe
@@ -65,7 +65,7 @@ class Apply:
 
     @property
     def line(self) -> list[Block]:
-        """What a watcher tells of every second. Few, since every output takes the interpreter from the run's own thread."""
+        """Outputs updated every second. Few, since each one takes interpreter time from the thread of the run."""
         return [self.button, self.stop, self.status, self.job, self.there]
 
     def resume_with(self, event: Any) -> None:
@@ -75,9 +75,9 @@ class Apply:
     # -- events -------------------------------------------------------------------------------------------------
 
     def apply(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Do the run that the controls say, or show it where it is stored; every expected failure ends in one sentence.
+        """Do the run of the current controls, or show it if it is stored; every expected failure ends in one sentence.
 
-        Gradio hands over a request only before the starred values.
+        ``request`` stands before ``*values`` because Gradio passes it only there.
         """
         try:
             spec = self.recipe.read(base, *values)
@@ -92,7 +92,7 @@ class Apply:
             yield from self.again(base, request, *values)
 
     def again(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Do the run that the controls say, whether or not it is stored."""
+        """Do the run of the current controls, whether or not it is stored."""
         try:
             spec = self.recipe.read(base, *values)
             job = self.studio.jobs.submit(
@@ -109,7 +109,7 @@ class Apply:
         yield from self._watch(job, request)
 
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
-        """The page was loaded anew while its job went on."""
+        """Watch the job of the recipe again, if the page was reloaded while it went on."""
         job = self.studio.jobs.find(spec.key)
         if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
@@ -117,21 +117,20 @@ class Apply:
         yield from self._watch(job, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed. The line is the watcher's alone: its last words may reach the page before this answer."""
+        """Handle Stop. Only :meth:`_watch` writes the status, since its last update may reach the page first."""
         job = self.studio.jobs.get(id)
         if job is not None:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False)}
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed, or loaded anew."""
+        """Leave the jobs of a page that was closed or reloaded; they go on."""
         self.studio.jobs.leave(str(request.session_hash))
 
     def show(self, there: There, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Draw what the job has by now: the measured sites, and in the end everything.
+        """Draw what the job has so far: the measured sites, and everything once it is done.
 
-        Its visitor may have turned to another site or tab meanwhile, so the view is that of now. A stopped job may have drawn
-        its heatmap; what was there before comes back.
+        The view is the current one; it may have changed meanwhile. After a stopped job the earlier picture returns.
         """
         id, what = there
         if what == "stored":
@@ -150,7 +149,7 @@ class Apply:
         session = str(request.session_hash)
         for snapshot in self.studio.jobs.watch(job, session=session, poll=TICK, parts_wait=False):
             if not snapshot.ended:
-                # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
+                # Send all of the line each time: if two messages arrive together, Gradio's page applies only the last.
                 told: Updates = {
                     **self._busy(job),
                     self.stop: gr.update(interactive=not snapshot.stopping),
@@ -165,14 +164,14 @@ class Apply:
             yield self._idle(status.end(snapshot, done="", stopped="Stopped. What was shown before is still here."))
 
     def _expected(self, spec: PruneSpec) -> float | None:
-        """Seconds that the last run of this model took here, if it read, spread and measured as much."""
+        """Seconds of the last run of this model here; None if its spec differs in more than :data:`_SAME_WORK`."""
         found = self.studio.store.like(spec)
-        if found is None or found.saved is None:  # a shipped run was done on another machine
+        if found is None or found.saved is None:  # a shipped run was timed on another machine
             return None
         return sum(found.timings.values()) if set(differing([found.spec, spec])) <= _SAME_WORK else None
 
     def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:
-        """A run that is measured already, with an offer to do it once more."""
+        """Show a stored run, with a button to run it again."""
         result = self.studio.store.load(key)
         if result is None:
             return {self.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")}
@@ -181,9 +180,8 @@ class Apply:
     def _finish(self, result: RunResult, view: View, spec: PruneSpec) -> Updates:
         updates = self.explorer.show_run(result, view, spec)
         updates[self.status] = status.note("Done. The address of this page now holds this run.")
-        if (
-            self.studio.store.load(result.spec.key) != result
-        ):  # the worker could not store it, or not in place of an older one
+        # The worker could not store the run, or could not replace an older one.
+        if self.studio.store.load(result.spec.key) != result:
             try:
                 self.studio.store.save(result)
             except LiarError as error:

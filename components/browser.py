@@ -1,4 +1,4 @@
-"""Scripts that more than one panel runs in the visitor's browser."""
+"""Scripts that several panels run in the visitor's browser."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ DOWNLOAD = """
   link.remove();
 }
 """
-"""Fetches the file that an event has just put into a hidden download button: one click makes the file and takes it."""
+"""Save the file that an event has just put into a hidden download button, so that one click makes and saves it."""

@@ -1,4 +1,4 @@
-"""Exploring without waiting: every move of a control redraws what an atlas knows, with no forward pass and no button."""
+"""Live exploration: every move of a control redraws the forecast from an atlas, without a forward pass or a button."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from server.rate import client_of
 
 
 class Explorer:
-    """Recipe in, picture out: the stored run of a recipe where there is one, else its forecast, else what is missing."""
+    """Draw the chosen recipe: its stored run, else its forecast, else a note of what is missing."""
 
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
         self.studio, self.bus, self.recipe = studio, bus, recipe
@@ -44,8 +44,8 @@ class Explorer:
         line: gr.HTML,
         address: gr.HTML,
     ) -> None:
-        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``; ``provenances`` stand in those of
-        them that show one run and nothing else.
+        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``; ``provenances`` are the lines
+        of those that show nothing but one run.
         """
         self.verdict, self.layers, self.panels = verdict, layers, panels
         self.provenances, self.line, self.address = provenances, line, address
@@ -60,7 +60,7 @@ class Explorer:
 
     @property
     def seen(self) -> list[Block]:
-        """What :meth:`look` asks for."""
+        """Inputs of :meth:`look`."""
         return [self.bus.view, self.bus.shown, self.bus.spec]
 
     @property
@@ -74,7 +74,7 @@ class Explorer:
     # -- events -------------------------------------------------------------------------------------------------
 
     def explore(self, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """A control was moved."""
+        """Draw the recipe of the controls after one was moved."""
         try:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
@@ -82,10 +82,10 @@ class Explorer:
         return self.draw(spec, view, shown) if spec.model == base.model else self.turn(spec, view)
 
     def turn(self, spec: PruneSpec, view: View) -> Updates:
-        """Another model: all that is shown is its own, in one answer.
+        """Switch the whole page to another model, in one answer.
 
-        The simple layout says no more than model and ratio. What it hides may not suit another model, so there the choice
-        opens the run of the model that came with the program; without one it goes back to the defaults.
+        The simple layout shows only model and ratio, and its hidden choices may not suit the new model. There the
+        model's shipped run opens; without one, the hidden choices return to their defaults.
         """
         if view.layout == "simple":
             own = self.studio.store.shipped_of(spec.model)
@@ -93,12 +93,12 @@ class Explorer:
         return self.show_model(spec, view)
 
     def show_model(self, spec: PruneSpec, view: View) -> Updates:
-        """A recipe of another model than that of the run shown, of which nothing stays on the page."""
+        """Draw a recipe of another model than the run shown, and remove that run from the page."""
         nothing: Updates = {self.bus.shown: "", **blank_all(self.panels, spec)}
         return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
     def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """The inspector of a site decided something; the recipe says so."""
+        """Put the inspector's edits into the recipe and draw it."""
         try:
             spec = self.recipe.read(base, *values).model_copy(update={"edits": tuple(edits)})
         except LiarError as error:
@@ -106,11 +106,11 @@ class Explorer:
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
 
     def look(self, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Another tab, strip, scale or site: the recipe and the run stay."""
+        """Redraw for another tab, strip, scale or site; the recipe and the run stay."""
         return {self.address: query_of(spec, view), **self._picture(what_is_known(self.studio, spec), view, shown)}
 
     def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
-        """Another panel asks for a stored run."""
+        """Show a stored run that another panel has opened."""
         result = self.studio.store.load(key) if key else None
         if result is None:
             words = "That run is not kept here any more." if key else ""
@@ -118,13 +118,13 @@ class Explorer:
         return self.show_run(result, view, spec)
 
     def show_run(self, result: RunResult, view: View, before: PruneSpec) -> Updates:
-        """A run in every panel, and in the controls, which said ``before``."""
+        """Show a run in every panel and in the controls, which held the recipe ``before``."""
         if result.spec.model != before.model:
             return self.show_model(result.spec, view)
         return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
 
     def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:
-        """All that changes with the recipe; the other panels follow only where there is a run of it.
+        """Everything that changes with the recipe; the other panels change only if there is a run of it.
 
         ``shown`` is the key of the run that they show now.
         """
@@ -146,10 +146,9 @@ class Explorer:
         return updates | self._picture(known, view, shown)
 
     def _picture(self, known: Known, view: View, shown: str) -> Updates:
-        """Verdict, heatmap, inspector, and in every panel of a run a word where that is not the run of this recipe.
+        """Verdict, heatmap, inspector and provenance lines, all in one answer so that they agree on the recipe.
 
-        All in one answer, so that at no moment one of them speaks of another recipe than the next. Where nothing is known of
-        the recipe, the heatmap is that of the run that the panels show, and says so.
+        If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = self.verdict.show(known)
@@ -163,7 +162,7 @@ class Explorer:
         return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)
 
     def calibrate(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Draw the atlas of the recipe's calibration as a job of the one queue; then the recipe is explored anew."""
+        """Draw the atlas of the recipe's calibration as a job of the queue, then draw the recipe again."""
         try:
             spec = self.recipe.read(base, *values)
             key = f"atlas:{AtlasKey.of(spec).digest}"
@@ -198,7 +197,7 @@ class Explorer:
 
 
 def _line(known: Known) -> str:
-    """What is missing, and whether that can be mended without another choice."""
+    """What is missing: a note if calibrating provides it, a problem if another choice is needed."""
     if not known.missing:
         return ""
     return status.note(known.missing) if known.atlas is None else status.problem(known.missing)

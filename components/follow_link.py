@@ -1,4 +1,4 @@
-"""What the page shows before anybody pressed a button: a finished run, or what the address asks for."""
+"""First content of the page: a finished run, or the recipe and view of the address."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from liar.store import RunStore
 
 
 def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:
-    """The finished run of the default spec, else any run that is kept."""
+    """The stored run of ``spec``, else any stored run, else None."""
     return store.find(spec) or next(iter(store.runs()), None)
 
 
 class Opening:
-    """Follows a link: fills recipe, view and panels from the query string of the address."""
+    """Fill recipe, view and panels from the query string of the address."""
 
     def __init__(self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML) -> None:
         self.explorer, self.tabs, self.layout, self.marker = explorer, tabs, layout, marker
@@ -37,12 +37,12 @@ class Opening:
         return [self.explorer.bus.view, self.tabs, self.layout, self.marker, *self.explorer.outputs]
 
     def open(self, remembered: str | None, request: gr.Request) -> Updates:
-        # A choice may be named more than once, and every time counts.
+        # multi_items, because a choice may be named several times and each value counts.
         return self.follow(request.query_params.multi_items(), remembered)
 
     def follow(self, pairs: Iterable[tuple[str, str]], remembered: str | None = None) -> Updates:
-        """Updates for a link. A bare address changes no more than the layout that this visitor ``remembered``, but shows a
-        forecast where no run is stored."""
+        """Updates for a link. A bare address only sets the layout that the browser ``remembered``; if the page was
+        built without a run, it also draws the forecast."""
         named = list(pairs)
         spec, view, complaint = read_address(named)
         if remembered in ("simple", "full") and "layout" not in dict(named):
@@ -66,7 +66,7 @@ class Opening:
         return updates
 
     def _draw(self, spec: PruneSpec, view: View) -> Updates:
-        """The page was built with a run, which stays where the link names no other one and no other model."""
+        """Draw a recipe; the run that the page was built with stays unless the link names another run or model."""
         explorer = self.explorer
         if explorer.bus.spec.value.model != spec.model:
             return explorer.show_model(spec, view)

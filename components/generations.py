@@ -1,4 +1,4 @@
-"""What the three models say: texts side by side for a language model, label probabilities and edits for a classifier."""
+"""Answers of the three models: texts of a language model, or label probabilities and edits of a classifier."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _ABSENT = (
 
 
 class GenerationsPanel:
-    """Questions to the models of the run shown, and the answers that are stored with it.
+    """Questions to the models of the run shown, and the answers stored with it.
 
-    A question is one job: models that are no longer in memory are restored first.
+    A question is one job, which first restores models that are no longer in memory.
     """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
@@ -82,7 +82,7 @@ class GenerationsPanel:
             visible=writes,
             container=False,
             elem_id="generations-colour",
-            interactive=True,  # no event reads it, which Gradio takes for a picture of a checkbox
+            interactive=True,  # otherwise Gradio disables it, since no event reads it
         )
         self.legend = gr.HTML(legend(), visible=writes, elem_id="generations-legend")
         self.live = gr.HTML("", elem_id="generations-live", elem_classes=["answers"])
@@ -116,7 +116,7 @@ class GenerationsPanel:
         }
 
     def _controls(self, model: str, writes: bool) -> Updates:
-        """What suits a model that continues prompts, or one that labels sentences."""
+        """Updates of the controls for a model that continues prompts (``writes``) or labels sentences."""
         return {
             **dict(zip(self.presets, preset_prompts(model, writes=writes), strict=True)),
             self.prompt: gr.update(label=_prompt_label(writes)),
@@ -127,7 +127,7 @@ class GenerationsPanel:
         }
 
     def wire(self) -> None:
-        """Connect the buttons, and clear the desk when another run is shown."""
+        """Connect the buttons, and reset the panel when another run is shown."""
         line: list[Block] = [self.button, self.stop, self.status, self.job]
         for preset in self.presets:
             preset.click(lambda words: words, preset, self.prompt, **QUIET)
@@ -153,9 +153,9 @@ class GenerationsPanel:
     def ask(
         self, key: str, text: str, tokens: float, temperature: float, seed: float, request: gr.Request
     ) -> Iterator[Updates]:
-        """Put one prompt to the three models of the run, as a job; what they say appears as they say it.
+        """Put one prompt to the three models of the run, as a job; the answers appear piece by piece.
 
-        Models that are not in memory come back first.
+        Models that are not in memory are restored first.
         """
         try:
             prompt = read_prompt(text, self.studio.profile.prompt_characters)
@@ -167,7 +167,7 @@ class GenerationsPanel:
                 f"ask {key} {choices} {prompt}",
                 "Asking the models",
                 lambda: self._questions(key, prompt, choices),
-                kind=_RESTORE if absent else _ASK,  # of which one takes much longer than the other
+                kind=_RESTORE if absent else _ASK,  # restoring takes much longer
                 client=client_of(request),
             )
         except LiarError as error:
@@ -176,14 +176,14 @@ class GenerationsPanel:
         yield from self._watch(job, prompt, request)
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed; what was said so far stays. The line is the watcher's alone, as its last words may come first."""
+        """Handle Stop; answers so far stay. Only :meth:`_watch` writes the status; its last update may come first."""
         job = self.studio.jobs.get(id)
         if job is not None:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False)}
 
     def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
-        """Another run is shown, whose models have said nothing yet. A prompt that somebody wrote stays."""
+        """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
         if (job := self.studio.jobs.get(id)) is not None:
             self.studio.jobs.stop(job, str(request.session_hash))
         return {
@@ -199,8 +199,8 @@ class GenerationsPanel:
     def _questions(self, key: str, prompt: str, choices: dict[str, Any]) -> Iterator[Any]:
         from liar.evaluate.ask import ask
 
-        # Looked up in the worker, because a job that waits must not keep models in memory. Those of a run that could not be
-        # stored are asked as long as they are there.
+        # Looked up in the worker, so that a waiting job keeps no models in memory. The models of a run that could not be
+        # stored still answer while they are in memory.
         variants = self.studio.registry.variants(key)
         if variants is not None:
             yield from ask(variants, prompt, **choices)
@@ -215,7 +215,7 @@ class GenerationsPanel:
         )
 
     def _watch(self, job: Job, prompt: str, request: gr.Request) -> Iterator[Updates]:
-        """Updates while ``job`` goes on, and the buttons as they were when it has ended."""
+        """Updates while ``job`` goes on; the buttons are reset when it has ended."""
         still, again = gr.update(interactive=False), gr.update(interactive=True)
         yield {self.button: still, self.stop: again, self.job: job.id}
         try:
@@ -231,7 +231,7 @@ class GenerationsPanel:
         yield {self.button: again, self.stop: still, self.job: ""}
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
-        """Arguments of :func:`liar.evaluate.ask.ask`; raises :class:`InvalidSpecError` for what no control allows."""
+        """Arguments of :func:`liar.evaluate.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
         for name, value, least, most in (
             ("number of new tokens", tokens, MIN_TOKENS, self.studio.profile.new_tokens),
             ("temperature", temperature, 0, MAX_TEMPERATURE),
@@ -258,7 +258,7 @@ def _button_label(writes: bool) -> str:
 
 
 def _writes(result: RunResult) -> bool:
-    """Whether the model of this run continues prompts; else it labels sentences."""
+    """Whether the model of this run continues prompts; if not, it labels sentences."""
     if result.generations:
         return all(answer.probabilities is None for answer in result.generations)
     if result.evaluations:
@@ -267,7 +267,7 @@ def _writes(result: RunResult) -> bool:
 
 
 def _is_writer(spec: PruneSpec) -> bool:
-    """The same of a recipe, as far as its task or the list of models tells before the model is loaded."""
+    """The same for a recipe whose model is not loaded: from its task, else the list of preset models, else True."""
     if spec.evaluate:
         return "perplexity" in spec.evaluate
     return next((preset.family != "bert" for preset in PRESETS if preset.id == spec.model), True)

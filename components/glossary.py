@@ -1,4 +1,4 @@
-"""What the words of the recipe mean: one sentence of help beside each control, and a term that opens the rest."""
+"""Glossary of the recipe: one sentence of help beside each control, and a term that opens a longer explanation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """``help`` is the sentence under a control; ``question`` opens ``answer`` and, where choices differ, ``choices``."""
+    """Sentence under a control (``help``), and a ``question`` that opens ``answer`` and a sentence for each choice."""
 
     help: str
     question: str
@@ -17,7 +17,7 @@ class Term:
     choices: Mapping[str, str] | None = None
 
     def markup(self) -> str:
-        """A disclosure that any keyboard opens."""
+        """HTML disclosure, which can be opened with the keyboard."""
         listed = ""
         if self.choices:
             rows = (f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())

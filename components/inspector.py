@@ -1,4 +1,4 @@
-"""One site under the lens: its formula, its errors, five figures, and what may be decided about it by hand."""
+"""Inspector of one site: its formula, its errors, five figures, and its edits by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and c
 
 
 class Inspector:
-    """One site: its formula, its errors, five figures, and what may be decided about it by hand."""
+    """The selected site: its formula, its errors, five figures, and a form for edits by hand."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
@@ -99,7 +99,7 @@ class Inspector:
         self.keep_whole.click(self.keep_all, where, decided, **HEARD)
         self.undo.click(self.forget, where, decided, **HEARD)
 
-    # -- what it shows ------------------------------------------------------------------------------------------
+    # -- figures and words --------------------------------------------------------------------------------------
 
     def draw(
         self,
@@ -110,7 +110,7 @@ class Inspector:
         measured: SiteReport | None,
         spec: PruneSpec,
     ) -> Updates:
-        """The site that ``view`` selects: its ``report``, which is what was ``measured`` or else what is ``predicted``."""
+        """Show the site that ``view`` selects; ``report`` is its ``measured`` report, else the ``predicted`` one."""
         if report is None:
             hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
             return {self.hint: f"<p>{escape(hint)}</p>", self.body: gr.update(visible=False)}
@@ -123,7 +123,7 @@ class Inspector:
         }
 
     def clear(self) -> Updates:
-        """No site is known."""
+        """Hide the site and the hint, because no site is known."""
         return {self.hint: "", self.body: gr.update(visible=False)}
 
     def _draw_figures(
@@ -150,19 +150,19 @@ class Inspector:
         }
         return {plot: gr.update(value=figure, visible=True) for plot, figure in figures.items()}
 
-    # -- what somebody decides ------------------------------------------------------------------------------------
+    # -- edits by hand ------------------------------------------------------------------------------------------
 
     def follow(self, spec: PruneSpec, site: str, filled: tuple[str, ...], own_ratio: bool) -> Updates:
-        """Another site, or a recipe that decides otherwise about this one; what somebody types meanwhile stays."""
+        """Refill the fields if the site or its edits have changed; otherwise keep what the visitor is typing."""
         if filled != _decided(spec, site):
             return self.fill(spec, site)
         return {self.said: gr.skip()} if own_ratio else {self.ratio: self._share_lost(spec, site)}
 
     def fill(self, spec: PruneSpec, site: str) -> Updates:
-        """The fields as the recipe's edits have them."""
+        """Fill the fields from the recipe's edits."""
         try:
             edit = merge(spec.edits).get(site, SiteEdit())
-        except LiarError as error:  # a link may keep and remove one unit
+        except LiarError as error:  # a link may keep and remove the same unit
             return {self.said: status.problem(str(error))}
         return {
             self.own_ratio: edit.ratio is not None,
@@ -174,7 +174,7 @@ class Inspector:
         }
 
     def _share_lost(self, spec: PruneSpec, site: str) -> float:
-        """What the recipe takes from this site, which the ratio of the whole recipe need not be."""
+        """Share that the recipe removes from this site; it may differ from the ratio of the whole recipe."""
         report = next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
         lost = spec.ratio if report is None else 1 - report.kept / report.units
         return min(round(lost, 2), MAX_RATIO)
@@ -182,7 +182,7 @@ class Inspector:
     def decide(
         self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
     ) -> Updates:
-        """The fields become the edits of the site."""
+        """Turn the fields into the edits of the site."""
         chosen: list[str] = []
         if own_ratio:
             chosen.append(f"{site}:ratio={ratio:g}")
@@ -197,7 +197,7 @@ class Inspector:
         return self._write(spec, site, [])
 
     def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
-        """``chosen`` in the place of the site's edits, or a sentence about why not."""
+        """Replace the site's edits by ``chosen``, or show one sentence about why that is not possible."""
         others = [edit for edit in spec.edits if edit not in _decided(spec, site)]
         try:
             changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
@@ -213,7 +213,7 @@ class Inspector:
 
 
 def _decided(spec: PruneSpec, site: str) -> tuple[str, ...]:
-    """The site and its edits: while these are the same, so are the fields."""
+    """The site and its edits; the fields are refilled when these change."""
     return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
 
 
@@ -244,7 +244,7 @@ def _site_words(
 def _predicted_and_measured(
     view: View, predicted: SiteReport | None, measured: SiteReport | None, spec: PruneSpec
 ) -> str:
-    """Errors side by side, as far as they are known; the chosen reconstruction stands out."""
+    """Table of the known errors side by side; the chosen reconstruction is highlighted."""
     found = {"Predicted": predicted, "Measured": measured}
     columns = {name: errors_of(site, view.weighting) for name, site in found.items() if site}
     label = "Error" if view.weighting == "plain" else "Norm-aware error"

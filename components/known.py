@@ -1,6 +1,4 @@
-"""What is known of a recipe: its run, else its forecast, else why there is neither, and the measured sites of a run at work.
-Every panel that asks gets this answer.
-"""
+"""Lookup of a recipe for all panels: its run, else the measured sites of its job, its forecast, or what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ NO_ATLAS = (
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The measured sites of a run of ``spec`` whose metrics are still to come."""
+    """Measured sites of a run of ``spec`` whose metrics are not measured yet."""
 
     spec: PruneSpec
     sites: list[SiteReport]
@@ -34,9 +32,9 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """``run`` is the finished run of ``spec``, ``expected`` its forecast if there is no run; ``missing`` is one sentence
-    about why there is neither. ``pruned`` are the measured sites of a run at work. ``atlas`` is that of the recipe's
-    calibration, if one was drawn.
+    """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, ``missing`` one
+    sentence about why there is neither. ``pruned`` holds the measured sites of a running job. ``atlas`` is that of the
+    recipe's calibration, None if none was drawn.
     """
 
     spec: PruneSpec
@@ -48,15 +46,15 @@ class Known:
 
     @property
     def sites(self) -> Sequence[SiteReport]:
-        """Measured or forecast; empty if neither is at hand."""
+        """Measured sites, else forecast ones; empty if there are neither."""
         outcome = self.run or self.pruned or self.expected
         return outcome.sites if outcome else []
 
 
 def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
-    """A few milliseconds: nothing is loaded but small files, which stay in memory.
+    """Look up a recipe in a few milliseconds: only small files are loaded, and they stay in memory.
 
-    A recipe that names no task is answered by the run of its model's own task, and ``spec`` of the answer is that run's.
+    A recipe that names no task gets the run of its model's own task, and ``spec`` of the answer is that run's.
     """
     atlas, run = studio.atlases.find(spec), studio.store.find(spec)
     job = studio.jobs.find(spec.key) if run is None else None
@@ -74,7 +72,7 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
 
 
 def run_of(studio: Studio, key: str) -> RunResult | None:
-    """The stored run with this key, else the one that has just ended and could not be stored."""
+    """The stored run with this key, else the result of a recent job that could not be stored, else None."""
     result, job = studio.store.load(key), studio.jobs.find(key)
     return result if result is not None or job is None else _made_by(studio, job)
 
@@ -85,7 +83,7 @@ def _made_by(studio: Studio, job: Job) -> RunResult | None:
 
 
 def _pruned_by(studio: Studio, job: Job) -> Pruned | None:
-    """What a job at work has handed out; that of a stopped one counts for nothing."""
+    """Measured sites that a running job has handed out; None if there are none yet or the job has ended."""
     snapshot = studio.jobs.snapshot(job)
     handed_out = [item for item in snapshot.partial if isinstance(item, Pruned)]
     return handed_out[-1] if handed_out and not snapshot.ended else None

@@ -1,4 +1,4 @@
-"""Where the damage is: the error of every site as a heatmap and as a table, and one site under the lens."""
+"""The Layers tab: the error of every site as a heatmap and as a table, and the inspector of one site."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
 _LINE = 112
-"""Characters in a line of a picture 960 pixels wide, in whatever font the browser has for pictures."""
+"""Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""
 
 SHOWN = [
     ("all four", "all"),
@@ -38,7 +38,7 @@ SHOWN = [
 ]
 
 
-# Gradio draws every figure into an element of its own, and no event of a plot reaches it: watch for new figures.
+# Gradio draws every figure into a new element and forwards no event of a plot, so watch for new figures.
 _CLICKS = """
 const hook = () => {
   const plot = element.isConnected && document.querySelector('#heatmap .js-plotly-plot');
@@ -62,10 +62,10 @@ element.addEventListener('click', (event) => {
 
 
 class LayersPanel:
-    """Layer x site, its table twin, and the inspector of the selected site.
+    """Heatmap of layer x site, the same as a table, and the inspector of the selected site.
 
-    The controls and clicks write ``bus.view`` and ``bus.site`` only; whoever knows the sites listens to ``bus.view`` and
-    calls :meth:`draw`. ``edits`` holds the edits of the whole recipe after somebody decided something by hand.
+    The controls and clicks write ``bus.view`` and ``bus.site`` only; the explorer listens to ``bus.view`` and calls
+    :meth:`draw`.
     """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
@@ -109,7 +109,7 @@ class LayersPanel:
 
     @property
     def edits(self) -> gr.State:
-        """The edits of the whole recipe, a list of texts, written when somebody decides by hand."""
+        """The edits of the whole recipe, a list of texts, written after edits by hand."""
         return self.inspector.edits
 
     @property
@@ -134,10 +134,10 @@ class LayersPanel:
         origin: Origin,
         chosen: PruneSpec,
     ) -> Updates:
-        """Everything of a run or a forecast: quick enough for every move of a slider.
+        """Show a run or a forecast, fast enough for every move of a slider.
 
-        ``atlas`` is that of the outcome's calibration, if one was drawn. Where the outcome is not of the ``chosen`` recipe,
-        the panel says so.
+        ``atlas`` is that of the outcome's calibration, None if none was drawn. If the outcome is not of the ``chosen``
+        recipe, the heading has a note.
         """
         sites, spec = outcome.sites, outcome.spec
         chart = atlas.site(view.site) if atlas and view.site else None
@@ -157,7 +157,7 @@ class LayersPanel:
         }
 
     def clear(self) -> Updates:
-        """No figure, because none is known: neither of the chosen recipe nor of a run that was shown before."""
+        """Remove all figures, because there are none of the chosen recipe and no run is shown."""
         return {
             self.heading: _heading(None, None),
             self.sentence: "",
@@ -175,13 +175,14 @@ class LayersPanel:
 
 
 def _looked(view: View, show: str, scale: str, weighting: str, fit: bool) -> View:
-    """The controls' choice."""
+    """The view with the values of the controls."""
     return view.changed(show=show, scale=scale, weighting=weighting, colours="fit" if fit else "same")
 
 
 def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
-    """The site that was clicked; a second click lets it go. View and site change at once, so that clicks in quick
-    succession never leave them apart.
+    """Select the clicked site, or deselect it at a second click.
+
+    View and site change in one event, so that they still agree after clicks in quick succession.
     """
     site = getattr(event, "site", "")
     selected = view.changed(site="" if site == view.site else site)
@@ -189,12 +190,12 @@ def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
 
 
 def _follow(site: str, view: View) -> View:
-    """Another panel selected ``site``."""
+    """The view after another panel has selected ``site``."""
     return view.changed(site=site)
 
 
 def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
-    """What the atlas says of the selected site, to stand beside what was measured."""
+    """Forecast of the selected site, shown beside the measured errors; None if there is none."""
     if atlas is None or not view.site:
         return None
     with suppress(LiarError):
@@ -206,7 +207,7 @@ def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport |
 
 
 def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | None = None) -> str:
-    """Title of the card, with the recipe that its heatmap is of; ``spec`` is None while there is no heatmap."""
+    """Title of the card, with the recipe of its heatmap; ``spec`` is None while there is no heatmap."""
     stale = spec is not None and chosen is not None and spec.key != chosen.key
     keys = (f' data-recipe="{spec.key}"' if spec else "") + (f' data-chosen="{chosen.key}"' if stale and chosen else "")
     return (
@@ -218,7 +219,7 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
 
 
 def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
-    """What a picture of the heatmap needs to name what it is of: words for it, and the beginning of its file's name."""
+    """Labels for a picture of the heatmap: key of its recipe, caption, and the beginning of its file name."""
     words = wrap(f"{origin}: {recipe(spec)}", _LINE, break_long_words=True)
     return {"recipe": spec.key, "caption": "<br>".join(map(escape, words)), "name": file_stem(spec)}
 
@@ -233,7 +234,7 @@ def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
 
 
 def _table(sites: Sequence[SiteReport], view: View) -> str:
-    """What the heatmap shows, for keyboards, screen readers and copying."""
+    """Table of the heatmap's errors, for keyboards, screen readers and copying."""
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Site", "Units kept", *RECONSTRUCTIONS))
     rows = "".join(_row(site, view) for site in sites)
     label = "Error" if view.weighting == "plain" else "Norm-aware error"

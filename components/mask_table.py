@@ -1,4 +1,4 @@
-"""Masks of one criterion under the repairs of another, computed cell by cell as a job."""
+"""Table of every criterion's mask under every reconstruction, computed cell by cell as a job."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ Format = Literal["json", "csv"]
 _FILES: dict[Format, str] = {"json": "This table (JSON)", "csv": "This table (CSV)"}
 
 FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
-"""Offered at first: those that ask for no backward pass."""
+"""Selected at first; none of them needs a backward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Rows, columns and recipe of a table: what its job hands out first, for whoever watches it."""
+    """Rows, columns and recipe of a table: the first item that its job hands out."""
 
     spec: PruneSpec
     criteria: list[Criterion]
@@ -53,10 +53,10 @@ class Asked:
 
 
 class MaskTable:
-    """The paper's open question: does a criterion that was made for one repair serve another?
+    """Table for the paper's open question: does a criterion that was made for one repair serve another?
 
-    Every cell is stored under the recipe as soon as it is there, beside those computed before, so that the address of the
-    recipe brings the table back.
+    Every cell is stored under the recipe once it is computed, beside earlier ones, so that the recipe's address brings
+    the table back.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
@@ -80,7 +80,7 @@ class MaskTable:
         with gr.Row(visible=False, elem_id="mask-files") as self.files:
             self.buttons = {name: gr.Button(words, size="md", min_width=150) for name, words in _FILES.items()}
         self.problem = gr.HTML("", elem_id="mask-problem")
-        self.drawn = gr.State("")  # the key of the table on the page
+        self.drawn = gr.State("")  # key of the table on the page
         self.file = gr.DownloadButton(visible="hidden")
 
     def wire(self) -> None:
@@ -95,7 +95,7 @@ class MaskTable:
             made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
 
     def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the table that this browser began if it is still at work."""
+        """After ``event`` (the opening of the page), watch the table that this browser started, if still running."""
         self.work.resume_with(event, self._watch, self.outputs)
 
     @property
@@ -107,7 +107,7 @@ class MaskTable:
         return [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
 
     def look(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
-        """Somebody came to this tab, or changed the recipe: its stored table, unless one is being computed."""
+        """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
         job = self.studio.jobs.get(id)
         at_work = job is not None and not self.studio.jobs.snapshot(job).ended
         if view.tab != "trade-off" or spec is None or at_work:
@@ -118,14 +118,14 @@ class MaskTable:
         return self._nothing() if drawn else {self.drawn: gr.skip()}
 
     def turn(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
-        """The job has ended: the visitor may have turned to another recipe meanwhile, whose table then takes its place."""
+        """After the job, show the stored table of another recipe if the visitor has turned to one meanwhile."""
         asked = [spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))] if spec else []
         if drawn in [named.key for named in asked]:
             return {self.drawn: gr.skip()}
         return self.look(view, spec, id, drawn)
 
     def file_of(self, ending: Format, key: str) -> Updates:
-        """The table on the page as a file of this format, or one sentence about why there is none."""
+        """File of the table on the page in this format, or one sentence about why there is none."""
         try:
             return {self.file: str(self._write(ending, key)), self.problem: ""}
         except LiarError as error:
@@ -162,7 +162,7 @@ class MaskTable:
         table = self.tables.load(key)
         if table is None:
             raise StorageError("This table is not kept here any more; compute it again.")
-        folder = Path(self.file.GRADIO_CACHE) / "masks" / key  # a folder that Gradio serves from
+        folder = Path(self.file.GRADIO_CACHE) / "masks" / key  # Gradio serves files of this folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -172,7 +172,7 @@ class MaskTable:
         return path
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        there = 1  # the question alone is nothing to draw
+        there = 1  # the first item, the request, has no cells to draw
         for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
             if len(snapshot.partial) > there or (snapshot.ended and there > 1):
@@ -183,7 +183,7 @@ class MaskTable:
             yield updates
 
     def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Table]:
-        """In the worker: the table as it grows. It is kept even if nobody watches."""
+        """In the worker: yield the table as it grows, and store it even if no page is watching."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.models.environment import describe
 
@@ -201,7 +201,7 @@ class MaskTable:
                     continue
                 new = {"cells": [step]} if isinstance(step, MaskCell) else {"cells": [], "dense": step.evaluation}
                 table = table.model_copy(update=new).beside(table)
-                with suppress(StorageError):  # the status line says so at the end
+                with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
                 yield table
 
@@ -216,7 +216,7 @@ class MaskTable:
         )
 
     def _draw(self, table: Table, asked: Asked | None = None) -> Updates:
-        """A table, with the empty rows and columns of one that was ``asked`` for."""
+        """Show a table, with empty cells for what its request (``asked``) holds but is not computed yet."""
         rows = {cell.criterion for cell in table.cells} | set(asked.criteria if asked else ())
         columns = {cell.reconstruction for cell in table.cells} | set(asked.reconstructions if asked else ())
         ordered = sorted(table.cells, key=_place)
@@ -250,7 +250,7 @@ class MaskTable:
 
 
 _NAMED = ("model", "ratio", "targets", "allocation", "evaluate")
-"""Choices that the words of a table give in any case; what was evaluated stands with its figure."""
+"""Choices that the sentence above a table always gives; the evaluated metric stands beside its value."""
 
 
 def _place(cell: MaskCell) -> tuple[int, int]:

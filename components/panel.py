@@ -1,4 +1,4 @@
-"""What a panel is: some components, and how a result fills them."""
+"""Protocol of a panel: some components, and how a result fills them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from liar.results import RunResult
 from liar.spec import PruneSpec
 
 Updates = dict[Block, Any]
-"""What an event handler yields: new values for some components; the others stay as they are."""
+"""New values for some components, as an event handler yields them; the others stay unchanged."""
 
 _UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
-"""Progress that is merely hidden still runs a clock in every output while the event is at work, sixty times a second."""
+"""Progress on no output, since hidden progress still runs a clock in each output, sixty times a second."""
 
 QUIET: dict[str, Any] = {"queue": False, **_UNSEEN}
-"""How to register an event that answers at once and only fills components."""
+"""Options of an event that answers at once and only fills components."""
 
 HEARD: dict[str, Any] = {"concurrency_limit": None, **_UNSEEN}
-"""How to register an event that writes a ``gr.State`` to which somebody listens: Gradio tells of a changed state only after
-events that went through its queue, and a quick one waits there for nobody."""
+"""Options of an event that writes a ``gr.State`` with listeners: Gradio reports a changed state only after an event
+of its queue. The concurrency limit is None, so that the event is not delayed there."""
 
 
 NO_RUN = "No run of this recipe is kept here yet: press “Apply”."
 
 
 class Panel(Protocol):
-    """Shows one side of a run; built once, filled anew for every result."""
+    """Part of the page that shows one aspect of a run; built once, refilled for every result."""
 
     @property
     def outputs(self) -> list[Block]:
@@ -37,11 +37,11 @@ class Panel(Protocol):
         """New values for the panel's components."""
 
     def blank(self, spec: PruneSpec) -> Updates:
-        """What to show of a model that has no run at hand yet; nothing is left of another model."""
+        """New values for a model that has no run yet; nothing of another model is left."""
 
 
 def show_all(panels: list[Panel], result: RunResult) -> Updates:
-    """One result in every panel."""
+    """Show one result in every panel."""
     updates: Updates = {}
     for panel in panels:
         updates |= panel.show(result)
@@ -49,7 +49,7 @@ def show_all(panels: list[Panel], result: RunResult) -> Updates:
 
 
 def blank_all(panels: list[Panel], spec: PruneSpec) -> Updates:
-    """Nothing of another model in any panel."""
+    """Remove everything of another model from every panel."""
     updates: Updates = {}
     for panel in panels:
         updates |= panel.blank(spec)
@@ -57,7 +57,7 @@ def blank_all(panels: list[Panel], spec: PruneSpec) -> Updates:
 
 
 def over(below: Updates, above: Updates) -> Updates:
-    """``above`` on top of ``below``: a value replaces what was there, properties replace only their like."""
+    """Merge two sets of updates: ``above`` wins, but two ``gr.update`` of one component are merged by property."""
     merged = {**below, **above}
     for component in below.keys() & above.keys():
         if _is_update(below[component]) and _is_update(above[component]):

@@ -1,4 +1,4 @@
-"""The prompts the page starts with, and the reading of what somebody wrote in their place."""
+"""Preset prompts, and the check of a prompt that a visitor wrote."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _BY_MODEL = {"demo/minilm-sentiment": _SENTIMENT, "demo/minilm-topic": _TOPIC}
 
 
 def preset_prompts(model: str, *, writes: bool = True) -> list[str]:
-    """Three prompts that suit the model: questions to answer where it ``writes``, else sentences to label."""
+    """Three prompts that suit the model: questions to answer if it ``writes``, else sentences to label."""
     return list(_BY_MODEL.get(model, _QUESTIONS if writes else _SENTIMENT))
 
 
 def is_preset(prompt: str) -> bool:
-    """Whether nobody has to be asked before ``prompt`` makes way for that of another model."""
+    """Whether ``prompt`` is a preset or empty, so that a preset of another model may replace it."""
     return prompt.strip() in ("", *_QUESTIONS, *_SENTIMENT, *_TOPIC)
 
 
 def read_prompt(text: str | None, most: int) -> str:
-    """One prompt of several lines, if need be; raises :class:`InvalidSpecError` for none, or more than ``most`` characters."""
+    """One prompt of one or more lines; raises :class:`InvalidSpecError` if empty or longer than ``most`` characters."""
     prompt = (text or "").strip()
     if not prompt:
         raise InvalidSpecError("The prompt is empty: write a sentence.")

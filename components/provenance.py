@@ -1,6 +1,6 @@
-"""Of which recipe the figures of a panel are, and whether they were measured or are predicted.
+"""Provenance of a panel's figures: the recipe they are of, and whether they were measured or predicted.
 
-Whatever says so carries its recipe's key in ``data-recipe``, so that a test can hold it against the figures below it.
+The markup has the recipe's key in ``data-recipe``, so that a test can compare it with the figures below.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ def pill(origin: Origin) -> str:
 
 
 def of_another(shown: PruneSpec | None) -> str:
-    """A note inside a panel that still shows the run of another recipe than the chosen one; None if that run is deleted."""
+    """Note in a panel that still shows the run of another recipe; ``shown`` is None if that run is deleted."""
     which = recipe(shown).rstrip(".") if shown else "its run is not kept here any more"
     return f'<p class="stale">Still the run of another recipe ({escape(which)}). Press “Apply” to measure the chosen one.</p>'
 
 
 class Provenance:
-    """A line at the head of a panel whose figures change only with a run; empty while they are of the chosen recipe."""
+    """Line above a panel whose figures change only with a run; empty while they are of the chosen recipe."""
 
     def __init__(self, run: RunResult | None) -> None:
         self.line = gr.HTML(self.say(run.spec, run.spec.key, run) if run else "", elem_classes=["provenance"])
 
     @staticmethod
     def say(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
-        """``shown`` is the key of the run in the panel, "" if there is none; ``run`` is that run, None if it is deleted;
-        ``chosen`` is the recipe on screen.
+        """Markup of the line. ``chosen`` is the recipe on screen; ``shown`` is the key of the run in the panel, "" if
+        there is none; ``run`` is that run, None if it is deleted.
         """
         if not shown:
             return ""

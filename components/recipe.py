@@ -1,4 +1,4 @@
-"""The rail on the left: every choice of a run, and the way from its controls to a PruneSpec and back."""
+"""The rail on the left: a control for every choice of a run, and the conversion from controls to PruneSpec and back."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _PRESETS = {preset.id: preset for preset in PRESETS}
 
 
 def default_spec() -> PruneSpec:
-    """What the page opens with: the default recipe, measured on the task of its model."""
+    """Recipe that the page opens with: the default one, measured on the task of its model."""
     return measured_on_its_task(PruneSpec())
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
-    """``spec`` with the task of a preset model to measure, where it says none; an unknown model tells when it is loaded."""
+    """``spec`` with the task of its preset model, if it names none; another model must be loaded to know its task."""
     preset = _PRESETS.get(spec.model)
     if spec.evaluate or preset is None or preset.task is None:
         return spec
@@ -45,7 +45,7 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
 
 
 class Recipe:
-    """The controls. What a link may say but no control shows (device, evaluation) stays in ``base``."""
+    """The controls. ``base`` keeps the choices of a link that no control shows (device, evaluation)."""
 
     def __init__(self, spec: PruneSpec, profile: Profile) -> None:
         self.profile = profile
@@ -149,7 +149,7 @@ class Recipe:
 
     @property
     def controls(self) -> dict[str, Block]:
-        """Name of the choice in a spec -> its control."""
+        """Controls by the name of their choice in a spec."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
         more = ("tokens", "separator", "evaluate_length", "multiple", "seed", "edits", "quantize")
         return {name: getattr(self, name) for name in names + more}
@@ -164,14 +164,14 @@ class Recipe:
 
     @property
     def moves(self) -> list[Any]:
-        """The events by which a person changes a choice; typed text counts when it is finished."""
+        """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus."""
         typed: list[Any] = [self.tokens, self.evaluate_length, self.multiple, self.seed, self.edits]
         picked: list[Any] = [control for control in self.controls.values() if control not in typed]
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [control.input for control in picked] + finished
 
     def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
-        """The spec that the controls say; raises :class:`InvalidSpecError`."""
+        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
         empty = next((name for name, value in choices.items() if value is None and name != "evaluate_length"), None)
@@ -180,7 +180,7 @@ class Recipe:
         self._check_ranges(choices)
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
-        if choices["model"] != base.model:  # what was measured and edited belongs to another model
+        if choices["model"] != base.model:  # evaluation and edits belong to the former model
             kept = {name: kept[name] for name in kept if name not in ("evaluate", "evaluate_limit")}
             if choices["edits"] == base.edits:
                 choices["edits"] = ()
@@ -193,8 +193,8 @@ class Recipe:
         return spec
 
     def _check_ranges(self, choices: dict[str, Any]) -> None:
-        """Raises :class:`InvalidSpecError` in the words of the page. Gradio's own limits of a number would refuse the whole
-        event instead, once for each that reads the rail, and name neither field nor range.
+        """Raise :class:`InvalidSpecError` for a number outside its range, with field and range. Gradio's own limits
+        would refuse each event that reads the rail, and name neither.
         """
         for name, value in choices.items():
             bounds = bounds_of(name)
@@ -205,7 +205,7 @@ class Recipe:
                 )
 
     def fill(self, spec: PruneSpec) -> Updates:
-        """Controls that say ``spec``."""
+        """Values of the controls for ``spec``."""
         values = {control: getattr(spec, name) for name, control in self.controls.items()}
         length = spec.evaluate_length or 0
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}

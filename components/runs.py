@@ -1,4 +1,4 @@
-"""Every run that is kept: a table to open them from, two of them side by side, and the way to take or drop one."""
+"""The Runs tab: a table of all kept runs, to open, compare, download or delete them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,13 @@ if TYPE_CHECKING:
 Run = RunResult | RunSummary
 Opened = tuple[str, str]
 
-
-# A gr.State that others listen to tells them of a change only after an event that went through the queue.
-
 ROWS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-key]');
   if (button) trigger('select', { key: button.dataset.key });
 });
 """
-"""Makes the buttons of a :func:`runs_table` into ``select`` events that carry the key of their run."""
+"""Script that turns clicks on the buttons of a :func:`runs_table` into ``select`` events with the key of the run."""
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
@@ -49,7 +46,7 @@ _GONE = "That run is not kept here any more."
 
 
 class RunsPanel:
-    """The table of all runs, and below it what can be done with one or two of them."""
+    """Table of all runs, and below it the actions on one or two of them."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus, self.may_delete = studio, bus, studio.profile.may_delete
@@ -94,7 +91,7 @@ class RunsPanel:
         return {self.table: _listing(self.studio.store.summaries(), "")}
 
     def wire(self) -> None:
-        """Connect table, choices and buttons, and read the store anew whenever somebody comes to look."""
+        """Connect table, choices and buttons, and read the store again each time the tab is opened."""
         bus = self.bus
         opens(self.table.select, picked, None, self.chosen, bus)
         opens(self.open.click, _named, self.a, self.chosen, bus)
@@ -110,7 +107,7 @@ class RunsPanel:
     # -- events -------------------------------------------------------------------------------------------------
 
     def look(self, view: View, shown: str) -> Updates:
-        """The list as it is now, for whoever comes to this tab."""
+        """Update the list if the visitor has opened this tab."""
         if view.tab != "runs":
             return {self.table: gr.skip()}
         runs = self.studio.store.summaries()
@@ -122,7 +119,7 @@ class RunsPanel:
         }
 
     def compare(self, a: str | None, b: str | None) -> Updates:
-        """Settings, metrics and sites of two runs; nothing until both are chosen."""
+        """Show settings, metrics and sites of two runs; nothing until both are chosen."""
         if not a or not b:
             return self._nothing("")
         first, second = self.studio.store.load(a), self.studio.store.load(b)
@@ -136,14 +133,14 @@ class RunsPanel:
         }
 
     def file_of(self, key: str | None) -> Updates:
-        """Run A as a JSON file, or one sentence about why there is none."""
+        """Write run A as a JSON file, or show why that failed."""
         try:
             return {self.file: str(self._write(key)), self.said: ""}
         except LiarError as error:
             return {self.file: None, self.said: status.problem(str(error))}
 
     def drop(self, key: str | None, shown: str) -> Updates:
-        """Delete run A; None where somebody thought better of it."""
+        """Delete run A; ``key`` is None if the confirmation was cancelled."""
         if not key:
             return {self.said: gr.skip()}
         said = status.note("The run is deleted.")
@@ -182,16 +179,16 @@ class RunsPanel:
 def opens(
     event: Callable[..., Any], read: Callable[..., Opened], inputs: Block | None, chosen: gr.State, bus: Bus
 ) -> None:
-    """Let ``event`` open the run that ``read`` tells, even if it is the one that was opened last.
+    """Let ``event`` open the run that ``read`` returns, even if it was the last one opened.
 
-    ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, which then hears the key as something new.
+    ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, so that writing the key to it is a change.
     """
     heard = event(read, inputs, [chosen, bus.open], **HEARD)
     heard.then(lambda key: key, chosen, bus.open, **HEARD)
 
 
 def picked(event: gr.EventData) -> Opened:
-    """The run of a button in a :func:`runs_table`, or of a point in a figure."""
+    """Run of a clicked button in a :func:`runs_table`, or of a clicked point in a figure."""
     key = getattr(event, "key", None)
     return (key if isinstance(key, str) else ""), ""
 
@@ -204,9 +201,9 @@ def _named(key: str | None) -> Opened:
 
 
 def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
-    """A table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the one on the page.
+    """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
 
-    A ``wide`` table also says the model and when the run was kept.
+    A ``wide`` table also has the model and the time when the run was kept.
     """
     names = [*(_WIDE if wide else ()), *_NARROW]
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", *names))
@@ -239,7 +236,7 @@ def _kept(run: Run) -> str:
 
 
 def _metrics(run: Run) -> list[str]:
-    """Name of the first task that was measured, and its value for the three variants."""
+    """Name of the metric of the first task measured, and its values for the three variants."""
     task = next((item.task for item in run.evaluations), None)
     values: dict[Measured, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
     said = [
@@ -254,7 +251,7 @@ def _listing(runs: Sequence[RunSummary], shown: str) -> str:
 
 
 def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
-    """Labels to read and keys to load; what distinguishes a run comes first, since a closed menu cuts the end."""
+    """Labels and keys of a menu; the differences between runs come first, since a closed menu cuts off the end."""
     labels = run_labels([run.spec for run in runs])
     return [
         (f"{label}, {run.spec.model} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
@@ -269,7 +266,7 @@ def _among(choices: Sequence[tuple[str, str]], key: str) -> str | None:
 
 
 def _comparison(found: RunComparison) -> str:
-    """Settings that differ and metrics of both, as two small tables."""
+    """HTML tables of the settings that differ and of the metrics that both runs measured."""
     settings = [(item.name, item.a, item.b) for item in found.settings]
     metrics = [
         (

@@ -1,4 +1,4 @@
-"""The smaller model itself, to take away: saved, proved to load, and handed over as a zip or left in a folder."""
+"""Save the smaller model: check that it loads again, then offer it as a zip or leave it in a folder."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What the job hands out at its end: one sentence, and the file to fetch if there is one."""
+    """Item that the job hands out at its end: one sentence, and the zip to download, if any."""
 
     sentence: str
     archive: Path | None
 
 
 class SavingPanel:
-    """A job like any other, with one thing to fetch at its end."""
+    """Panel of a job that saves the model and, at its end, offers a zip to download."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
@@ -73,17 +73,17 @@ class SavingPanel:
         inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **HEARD)
         self.work.wire()
-        # The job goes on: it is of the run that was shown when it began, and its own page finds it again.
+        # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **QUIET)
 
     def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the saving that this browser began if it is still at work."""
+        """After ``event`` (the opening of the page), watch the saving job of this browser if it has not ended."""
         self.work.resume_with(event, self._watch, self.outputs)
 
     # -- events -------------------------------------------------------------------------------------------------
 
     def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
-        """Save the model of the run shown as a job."""
+        """Start a job that saves the model of the run ``key``, and watch it."""
         try:
             result = stored(self.studio, key)
             if dtype not in dict(map(reversed, _DTYPES)):  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ class SavingPanel:
         yield from self._watch(job, request)
 
     def clear(self) -> Updates:
-        """Another run is shown."""
+        """Clear line and download when another run is shown."""
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
@@ -126,7 +126,7 @@ class SavingPanel:
         )
 
     def _place(self, result: RunResult, dtype: str) -> Path:
-        """Where a zip goes, in a folder that Gradio serves from; zips of earlier saves make room, the oldest first."""
+        """Path of a new zip, in a folder that Gradio serves; the oldest zips beyond ``saved_bytes`` are deleted."""
         folder = Path(self.ready.GRADIO_CACHE) / "models"
         place = folder / f"{result.spec.key}-{dtype}"
         try:
@@ -139,7 +139,7 @@ class SavingPanel:
                     path.unlink()
         except OSError as error:
             raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error
-        shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # left by a process that was killed
         return place / f"{file_stem(result.spec)}.zip"
 
 
@@ -160,7 +160,7 @@ def _written(
 
 
 def _check_room(folder: Path, weights: int) -> None:
-    """The folder and its zip lie side by side for a moment."""
+    """Raise :class:`StorageError` if ``folder`` lacks room for a model and its zip at the same time."""
     free = shutil.disk_usage(folder).free
     if free < 2.1 * weights:
         raise StorageError(
@@ -171,7 +171,7 @@ def _check_room(folder: Path, weights: int) -> None:
 def _said(delivered: Delivered, archive: Path | None) -> str:
     if archive is None:
         return delivered.sentence
-    # The folder that the zip unpacks to; that of the server is nobody's business.
+    # Name the folder that the zip unpacks to, not the path on the server.
     return replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem))).sentence
 
 

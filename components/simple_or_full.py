@@ -1,4 +1,4 @@
-"""Simple or full: a simple page shows one slider, one button and what comes of it; the choice is remembered."""
+"""Switch of the layout: the simple page has one slider, one button and their result; the browser keeps the choice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import gradio as gr
 
 from liar.report.view import Layout, View
 
-# The style sheet hides what the layout leaves out, so switching moves nothing but attributes. A figure that was hidden when
-# it was drawn learns its width when the window is said to have changed.
+# The style sheet hides what the layout leaves out, so switching only changes attributes. At the resize event, a figure
+# that was drawn while hidden takes its width.
 _MARK = """
 const mark = () => {
   Object.assign(document.body.dataset, props.value);
@@ -19,7 +19,7 @@ watch('value', mark);
 
 
 def layout_switch(layout: Layout) -> tuple[gr.Radio, gr.BrowserState]:
-    """The control, and where the visitor's browser remembers it."""
+    """The control, and the browser storage of its value."""
     switch = gr.Radio(
         [("Simple", "simple"), ("Full", "full")],
         value=layout,
@@ -33,10 +33,10 @@ def layout_switch(layout: Layout) -> tuple[gr.Radio, gr.BrowserState]:
 
 
 def layout_marker(view: View) -> gr.HTML:
-    """A component without a body that tells the style sheet the layout and the tab."""
+    """Component without a body that passes layout and tab to the style sheet."""
     return gr.HTML(value=mark(view), html_template="", js_on_load=_MARK, elem_id="layout-marker", container=False)
 
 
 def mark(view: View) -> dict[str, str]:
-    """The value of the marker for a view; the simple layout has one tab."""
+    """Value of the marker for ``view``; the simple layout has only the tab "layers"."""
     return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers"}

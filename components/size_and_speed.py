@@ -1,4 +1,4 @@
-"""What was saved: size and speed of the run's dense model and of its smaller one, measured as a job."""
+"""Size and speed of the dense and the reconstructed model of a run, measured as a job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 
 
 class CostsPanel:
-    """A button, and the table that it fills; models that are no longer in memory are pruned once more."""
+    """Button, and the table that it fills; models that are no longer in memory are pruned again."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
@@ -41,19 +41,19 @@ class CostsPanel:
         return [*self.work.outputs, self.table]
 
     def wire(self) -> None:
-        """Connect the buttons, and turn to another run when it is shown."""
+        """Connect the buttons, and change the table when another run is shown."""
         self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **HEARD)
         self.work.wire()
         self.bus.shown.change(self.turn, [self.work.job, self.bus.shown], self.outputs, **QUIET)
 
     def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the job of the run shown if there is one."""
+        """After ``event`` (the opening of the page), watch the job of the run shown, if there is one."""
         event.then(self.resume, self.bus.shown, self.outputs, **HEARD)
 
     # -- events -------------------------------------------------------------------------------------------------
 
     def measure(self, key: str, request: gr.Request) -> Iterator[Updates]:
-        """Time both models of the run ``key`` as a job."""
+        """Start a job that measures both models of the run ``key``, and watch it."""
         try:
             result = stored(self.studio, key)
             job = self.work.submit(request, key, "Measuring size and speed", lambda: self._measure(result))
@@ -63,7 +63,7 @@ class CostsPanel:
         yield from self._watch(job, request)
 
     def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
-        """The page was loaded anew while its job went on."""
+        """Watch the job of a reloaded page if it has not ended, else show its table."""
         job = self.studio.jobs.find(self.work.key_of(key))
         if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
             yield {self.table: self._known(key)}
@@ -71,7 +71,7 @@ class CostsPanel:
         yield from self._watch(job, request)
 
     def turn(self, id: str, key: str, request: gr.Request) -> Updates:
-        """Another run is shown: its figures, where they are known, and an end of those that nobody waits for."""
+        """Show the table of another run, if it is known, and stop the job of the former run."""
         job = self.studio.jobs.get(id)
         if job is not None and job.key == self.work.key_of(key):
             return {self.table: gr.skip()}
@@ -93,13 +93,13 @@ class CostsPanel:
         return {**self.work.idle(words), self.work.job: ""}
 
     def _known(self, key: str) -> str:
-        """The table of a run that was measured not long ago."""
+        """Table of a run that was measured recently, else ""."""
         job = self.studio.jobs.find(self.work.key_of(key))
         result = self.studio.jobs.snapshot(job).result if job else None
         return costs_table(result) if result else ""
 
     def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
-        """In the worker; models are looked up here, because a job that waits must not keep them in memory."""
+        """Measure in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
         from liar.jobs.plan import turns_cost
 
         return (yield from with_models(self.studio, run, _in_turns, turns_cost))
@@ -117,7 +117,7 @@ def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
 
 
 def costs_table(result: CostsResult) -> str:
-    """Every cost with its unit, and beneath it what that comes to."""
+    """HTML table of every cost with its unit, and sentences that sum it up."""
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Cost", "Dense", "Reconstructed", "Change"))
     body = "".join(
         f'<tr><th scope="row">{escape(row.name)}</th>'
@@ -135,7 +135,7 @@ def costs_table(result: CostsResult) -> str:
 
 
 def _unbroken(words: str) -> str:
-    """A figure keeps its unit, and the quartiles stay together, where a narrow window breaks the line before them."""
+    """Keep a figure with its unit and the quartiles together; a line may break only before the quartiles."""
     return words.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}(", " (")
 
 

@@ -1,4 +1,4 @@
-"""The line under the button: what a run is doing, or one sentence about what went wrong."""
+"""The status line under the button: progress of a job, its end, or one sentence about an error."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from server.job import Snapshot
 
 
 def running(words: str, done: float | None = None) -> str:
-    """A sentence with a bar: ``done`` from 0 to 1, None while that is not known."""
+    """HTML of a sentence with a progress bar: ``done`` from 0 to 1, None if unknown."""
     value = "" if done is None else f' value="{done:.3f}"'
     bar = f'<progress max="1"{value} aria-label="Progress of the job"></progress>'
     return f'<div role="status">{bar}{escape(words)}</div>'
 
 
 def note(words: str) -> str:
-    """Something good to know."""
+    """HTML of a neutral message."""
     return f'<div role="status" class="note">{escape(words)}</div>'
 
 
 def problem(words: str) -> str:
-    """Something that went wrong; what was on the page before is still there."""
+    """HTML of an error message; the rest of the page stays unchanged."""
     return f'<div role="alert" class="problem">{escape(words)}</div>'
 
 
 def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
-    """The status line of a job that is not over: its place in the line, else its step, with the time that is left.
+    """Status line of a job that has not ended: its place in the queue or its current step, and the time left.
 
-    A job that counts its own ``pieces`` ("runs") tells how many of these are done.
+    If the job counts ``pieces`` ("runs"), the line has the number of those done.
     """
     if snapshot.stopping:
         return running("Stopping after this step…", snapshot.share)
@@ -43,7 +43,7 @@ def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
 
 
 def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
-    """The status line of a job that is over, or is at least for this visitor."""
+    """Status line of a job that has ended, at least for this visitor."""
     if snapshot.state == "failed":
         return problem(snapshot.error or "The job failed; the log of the server has more.")
     return note({"left": GOES_ON, "stopped": stopped}.get(snapshot.state, done))

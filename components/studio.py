@@ -1,4 +1,4 @@
-"""What all panels share: the services of the server, and the wires by which panels of one visitor speak to each other."""
+"""Objects that all panels share: the services of the server, and the components that connect the panels of a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.profile import Profile
 
 @dataclass(frozen=True)
 class Studio:
-    """One for the whole server."""
+    """Services of the server, one object for all pages."""
 
     store: RunStore
     atlases: AtlasStore
@@ -27,10 +27,10 @@ class Studio:
 
 
 class Bus:
-    """One for each page: hidden components that a panel writes and others listen to.
+    """Hidden components of one page that a panel writes and others listen to.
 
-    ``spec`` holds the recipe as it stands (a PruneSpec), ``view`` what of it is looked at (a View), ``shown`` the key of the
-    run that the panels show ("" for none), ``site`` the name of the selected site ("" for none). Writing a run's key to
+    ``spec`` holds the current recipe (a PruneSpec), ``view`` the current view (a View), ``shown`` the key of the run
+    that the panels show ("" for none), ``site`` the name of the selected site ("" for none). Writing a run's key to
     ``open`` opens it in every panel.
     """
 

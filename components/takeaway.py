@@ -1,4 +1,4 @@
-"""What to take away from a run: its link, the command and the script that repeat it, and its figures as files."""
+"""The Take away tab: the link of a run, the command and the script that repeat it, and its figures as files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LINK_BODY = """
 <span class="copied" role="status"></span>
 """
 
-# The address is the one source of the link, and what is copied is what the field shows.
+# The link is read from the address bar alone, and the button copies the content of the field.
 _LINK = """
 const part = (selector) => element.querySelector(selector);
 const fill = () => {
@@ -58,8 +58,8 @@ element.addEventListener('click', async (event) => {
 fill();
 """
 
-# White paper and plotly's own dark ink, whatever the page looks like: a picture ends up in slides and papers.
-# The figure itself knows what it is of, whatever run or recipe the page has turned to since.
+# White ground and dark text even on a dark page, since the picture goes into slides and papers. Caption and file name
+# come from the figure, since the page may have changed to another run or recipe.
 _PICTURE = """
 async () => {
   const figure = document.querySelector('#heatmap .js-plotly-plot');
@@ -83,11 +83,11 @@ async () => {
 
 
 class TakeawayPanel:
-    """Everything here is of the run shown. A file is made when somebody asks for it, and not before."""
+    """Panel of the run shown. A file is made only when its button is pressed."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        # Who reads a public page has no shell beside it.
+        # Visitors of a public page run the command on their own machine.
         self.program = program_here() if studio.profile.name == "local" else "liar"
         spec = result.spec if result else None
         gr.HTML(
@@ -134,9 +134,9 @@ class TakeawayPanel:
         }
 
     def wire(self) -> None:
-        """Connect the buttons, and follow the recipe."""
+        """Connect the buttons, and compare the run with the recipe when either changes."""
         for ending, button in self.buttons.items():
-            # One click: the file is made, and the browser fetches it at once.
+            # One click makes the file and lets the browser download it.
             made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
             made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
         self.picture.click(None, None, self.problem, js=_PICTURE, **QUIET)
@@ -145,7 +145,7 @@ class TakeawayPanel:
         )
 
     def compare(self, recipe: PruneSpec | None, shown: PruneSpec | None) -> str:
-        """A sentence where the recipe asks for another run than the one that is shown."""
+        """Sentence if the recipe is that of another run than the one shown, else ""."""
         if recipe is None or shown is None:
             return ""
         if not recipe.evaluate:  # the run then measured the task of its model
@@ -153,7 +153,7 @@ class TakeawayPanel:
         return "" if recipe == shown else status.note(_DIFFERS)
 
     def file_of(self, ending: Format, spec: PruneSpec) -> Updates:
-        """The run of ``spec`` as a file of this format, or one sentence about why there is none."""
+        """Write the run of ``spec`` as a file of this format, or show why that failed."""
         try:
             return {self.file: str(self._write(ending, spec)), self.problem: ""}
         except LiarError as error:
@@ -174,7 +174,7 @@ class TakeawayPanel:
 
 
 def _code(text: str, label: str, elem_id: str) -> gr.Code:
-    """Text to copy; without a language, because Gradio's colours for one are too pale on white."""
+    """Text to copy; without a language, since Gradio's syntax colours are too pale on white."""
     return gr.Code(
         text,
         label=label,
@@ -192,6 +192,6 @@ def _content(ending: Format, result: RunResult) -> str:
         return as_json(result)
     if ending == "csv":
         return sites_csv(result)
-    from liar.report.html import html_report  # reads plotly's script, which is megabytes
+    from liar.report.html import html_report  # reads plotly's script of several megabytes
 
     return html_report(result)

@@ -1,4 +1,4 @@
-"""The look: one accent on quiet greys, fonts that come with the page, nothing fetched from elsewhere."""
+"""Style of the page: one accent colour on greys, fonts served with the page, nothing fetched from other hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
 def stylesheets() -> list[Path]:
-    """The page's own, then one for each panel."""
+    """Style sheet of the page, then those of the panels."""
     return [ASSETS / "page.css", *sorted((ASSETS / "css").glob("*.css"))]
 
 
@@ -25,7 +25,7 @@ HEAD = """
 
 
 def theme() -> gr.themes.Base:
-    """Helper text and labels are darker than Gradio's, which fall short of a 4.5:1 contrast."""
+    """Theme of the page. Help texts and labels are darker than Gradio's, which fall short of a 4.5:1 contrast."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         secondary_hue=gr.themes.colors.blue,

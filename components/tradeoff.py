@@ -1,4 +1,4 @@
-"""What a metric costs: many ratios in one job, drawn as they come."""
+"""The Trade-off tab: runs at many ratios in one job, each drawn when it is finished."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
 _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
-"""Choices in which the runs of one picture may differ."""
+"""Choices in which the runs of one figure may differ."""
 
 _AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
 
-# Gradio draws every figure into an element of its own, and no event of a plot reaches it: watch for new figures.
+# Gradio has no event for a click in a figure and draws each figure into a new element: watch for these.
 _CLICKS = """
 const hook = () => {
   if (!element.isConnected) return;
@@ -66,10 +66,10 @@ hook();
 
 
 class TradeoffPanel:
-    """Figures of all runs of the recipe's model, and two jobs that add to them.
+    """Figures of all runs of the recipe's model, a sweep that adds runs, and the :class:`MaskTable`.
 
-    Every finished run of a sweep is stored, so the figures are drawn from the store, and from what a job at work has
-    handed out where it could not be stored.
+    Every finished run of a sweep is stored, so the figures are drawn from the store, and from those runs of the current
+    job that could not be stored.
     """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
@@ -103,7 +103,7 @@ class TradeoffPanel:
         self.clicks = gr.HTML("", html_template="", js_on_load=_CLICKS, elem_id="tradeoff-clicks", container=False)
         self.table = gr.HTML(drawn.table, js_on_load=ROWS, elem_id="tradeoff-table", elem_classes=["runs-table"])
         self.chosen = gr.State("")
-        # A box that nobody sees: its change is heard whatever wrote it, and the figures follow with the controls as they are.
+        # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.news = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
         self.masks = MaskTable(studio, bus)
 
@@ -133,7 +133,7 @@ class TradeoffPanel:
         self.masks.wire()
 
     def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch what this browser began if it is still at work."""
+        """After ``event`` (the opening of the page), watch the jobs of this browser that have not ended."""
         self.work.resume_with(event, self._watch, [*self.work.outputs, self.news])
         self.masks.resume_with(event)
 
@@ -142,7 +142,7 @@ class TradeoffPanel:
     def redraw(
         self, spec: PruneSpec | None, shown: str, everything: bool, task: Task | None, cost: Cost, job: str
     ) -> Updates:
-        """Everything that is drawn of the runs, as the controls ask for it."""
+        """Draw sentence, figures and table of the runs for the values of the controls."""
         drawn = self._draw(spec, shown, self.work.handed_out(job), everything=everything, task=task, cost=cost)
         return {
             self.sentence: drawn.sentence,
@@ -153,7 +153,7 @@ class TradeoffPanel:
         }
 
     def look(self, view: View, spec: PruneSpec | None, news: str) -> Updates:
-        """Somebody came to this tab, or changed the recipe while looking at it in more than the ratio."""
+        """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes."""
         if view.tab != "trade-off" or spec is None:
             return {self.news: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
@@ -189,7 +189,7 @@ class TradeoffPanel:
         criteria: list[Criterion],
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """Run the recipe at every ratio as one job; the points appear as they come, and stay whatever its end."""
+        """Run the recipe at every ratio as one job; each finished run is drawn, and stays however the job ends."""
         yield self.work.busy("Getting ready…")
         try:
             sweep = SweepSpec.create(
@@ -207,7 +207,7 @@ class TradeoffPanel:
         yield from self._watch(job, request)
 
     def _check(self, sweep: SweepSpec) -> None:
-        """Raises :class:`InvalidSpecError` for what the profile refuses."""
+        """Raise :class:`InvalidSpecError` if the profile does not allow the sweep."""
         number, most = len(sweep.specs), self.studio.profile.runs
         if number > most:
             raise InvalidSpecError(f"That makes {number} runs, and {most} is the most at once here; take fewer ratios.")
@@ -216,14 +216,14 @@ class TradeoffPanel:
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
-            if snapshot.partial:  # news only when the number changes
+            if snapshot.partial:  # a new value, and so a redraw, only when the number changes
                 updates[self.news] = f"{len(snapshot.partial)} of {job.id}"
             if snapshot.ended:
                 updates |= self.work.idle(self._ended(snapshot, job.title))
             yield updates
 
     def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:
-        """In the worker: every finished run is stored at once."""
+        """Sweep in the worker; every finished run is stored at once."""
         from liar.jobs.sweep import sweep_steps
 
         yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
@@ -237,7 +237,7 @@ class TradeoffPanel:
 
     def _keep(self, result: RunResult) -> None:
         if self.studio.store.find(result.spec) is None:
-            with suppress(LiarError):  # the page has it from the job, and says in the end that it is not stored
+            with suppress(LiarError):  # the page gets it from the job; the status line counts it as lost at the end
                 self.studio.store.save(result)
 
     def _ended(self, snapshot: Snapshot, title: str) -> str:
@@ -251,7 +251,7 @@ class TradeoffPanel:
 
 
 class SweepForm:
-    """Which ratios, and what is compared at each of them; ``runs`` is the most of a sweep."""
+    """Controls for the ratios and for the choices compared at each; ``runs`` is the most of a sweep."""
 
     def __init__(self, runs: int) -> None:
         with gr.Row(elem_id="tradeoff-form"):
@@ -286,7 +286,7 @@ class SweepForm:
 
 
 class _Drawn:
-    """Figures, table and words of some runs."""
+    """Figures, table and sentence of some runs."""
 
     def __init__(
         self,

@@ -1,6 +1,4 @@
-"""The sentence above everything: what went, what it broke, what the repair gave back; what is to be expected; or that nothing
-is known yet.
-"""
+"""Headline of the page: what was removed, what that cost, what the repair recovered; measured, forecast or unknown."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
 
-# A forecast takes fewer lines than a run; what lies below must not jump under a hand that moves the slider.
+# A forecast takes fewer lines than a run; the content below must not jump while the slider moves.
 _KEEP_HEIGHT = """
 let width = 0;
 new ResizeObserver(() => {
@@ -33,7 +31,7 @@ new ResizeObserver(() => {
 
 
 class VerdictPanel:
-    """One sentence to read, two lines to trust it by, and whether it was measured or is predicted."""
+    """Headline, two lines of detail, and whether it was measured or is predicted."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.text = gr.HTML(_measured(result), js_on_load=_KEEP_HEIGHT, elem_id="verdict")
@@ -43,7 +41,7 @@ class VerdictPanel:
         return [self.text]
 
     def show(self, known: Known) -> Updates:
-        """The headline of the chosen recipe, whatever the panels below still show."""
+        """Headline of the current recipe, even if the panels below still show another run."""
         if known.run is not None:
             return {self.text: _measured(known.run)}
         if known.expected is not None:
@@ -58,7 +56,7 @@ def _measured(result: RunResult | None) -> str:
 
 
 def _measuring(spec: PruneSpec) -> str:
-    """Between the sites of a run and its metrics, if there is no forecast."""
+    """Headline of a run whose sites are done and whose metrics are not, if there is no forecast."""
     return _of(spec, f"<h2>Pruned and repaired; its metrics are being measured.</h2><p>{escape(recipe(spec))}</p>")
 
 
@@ -82,5 +80,5 @@ def _of(spec: PruneSpec, markup: str) -> str:
 
 
 def _unbroken(sentence: str) -> str:
-    """Markup of a sentence whose arrows and percentages do not fall apart at the end of a line."""
+    """HTML of a sentence without line breaks at arrows and before percent signs."""
     return escape(sentence).replace(" → ", "&nbsp;→&nbsp;").replace(" %", "&nbsp;%")

@@ -1,7 +1,7 @@
-"""LIAR: prune a BERT or a LLaMA, repair it in closed form without retraining, and see what happened.
+"""LIAR: prune a BERT or a LLaMA, repair it in closed form without retraining, and inspect the result.
 
-The names below load on first use, so that ``import liar`` costs nothing. :mod:`liar.moments` and :mod:`liar.reconstruct`
-work on bare tensors.
+Public names are loaded on first use, so ``import liar`` loads no torch. :mod:`liar.moments` and :mod:`liar.reconstruct`
+work on plain tensors.
 """
 
 from __future__ import annotations

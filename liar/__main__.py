@@ -1,4 +1,4 @@
-"""``python -m liar``."""
+"""Entry point of ``python -m liar``."""
 
 from liar.cli import main
 

@@ -1,3 +1,3 @@
-"""The version of the package: of results, checkpoints and reports too."""
+"""Version of the package, recorded in results, checkpoints and reports."""
 
 __version__ = "0.1.0"

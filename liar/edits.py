@@ -1,8 +1,8 @@
-"""Edits: what somebody decided by hand, on top of what criterion and allocation say.
+"""Edits: choices made by hand at single sites, which override criterion and allocation.
 
-An edit is one short text, so that it fits into an address and a command line: ``layers.3.ffn:ratio=0.2`` removes a fifth
-of that site whatever the allocation says (``ratio=0`` keeps it whole), ``layers.0.attention:keep=1,4-6`` never removes
-those units, ``layers.0.attention:remove=0`` removes them first. Units count from 0.
+An edit is one short text that fits into a URL and a command line. ``layers.3.ffn:ratio=0.2`` removes a fifth of that
+site regardless of the allocation (``ratio=0`` keeps it whole), ``layers.0.attention:keep=1,4-6`` never removes those
+units, ``layers.0.attention:remove=0`` always removes that one. Units count from 0.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from liar.errors import InvalidSpecError
 MAX_EDITS = 200
 MAX_UNIT = 1_000_000
 MAX_UNITS = 500_000
-"""Units that the edits of a recipe may name: all of a model of seven billion parameters, and few enough for an address that
-anybody may open."""
+"""Most units that the edits of a recipe may name: all of a model of seven billion parameters, but few enough for a link
+that anyone may open."""
 
 _EDIT = re.compile(r"(layers\.[0-9]{1,4}\.(?:ffn|attention)):(ratio|keep|remove)=([0-9.,\- ]{1,20000})")
 _EXAMPLE = "layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6"
 _TOO_MANY = f"The edits name more than {MAX_UNITS:,} units; name fewer."
 
 Range = tuple[int, int]
-"""First and last unit."""
+"""First and last unit, both included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,15 @@ class SiteEdit:
 
 
 def canonical(edit: str) -> str:
-    """The one spelling of an edit; raises ``ValueError`` for what is none."""
+    """Return the canonical spelling of ``edit``; raises ``ValueError`` if it is not a valid edit."""
     site, action, value = _split(edit)
     return f"{site}:{action}={_decimals(_number(value)) if action == 'ratio' else _written(_ranges(value))}"
 
 
 def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
-    """Edits by site. A later ratio replaces an earlier one; a unit that is both kept and removed is refused.
+    """Merge edits by site. A later ratio replaces an earlier one.
 
-    Raises :class:`InvalidSpecError`.
+    Raises :class:`InvalidSpecError` for an invalid edit, a unit both kept and removed, or more than ``MAX_UNITS``.
     """
     merged: dict[str, SiteEdit] = {}
     named = 0
@@ -74,7 +74,7 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
 
 
 def spans(units: Iterable[int]) -> str:
-    """``{0, 1, 2, 5}`` -> ``0-2,5``."""
+    """Compact text of ``units``: ``{0, 1, 2, 5}`` -> ``0-2,5``."""
     return _written(_joined((unit, unit) for unit in units))
 
 
@@ -92,16 +92,16 @@ def _number(text: str) -> float:
         ratio = -1.0
     if not 0 <= ratio <= 0.95:
         raise ValueError(f"The ratio of a site must be a number from 0 to 0.95, not {text.strip()[:20]!r}.")
-    return abs(ratio)  # a zero may come with a sign
+    return abs(ratio)  # "-0" passes the check
 
 
 def _decimals(ratio: float) -> str:
-    """Never with an exponent, which no edit may have."""
+    """Format without an exponent, which the syntax of edits does not allow."""
     return f"{ratio:.6f}".rstrip("0").rstrip(".")
 
 
 def _ranges(text: str) -> list[Range]:
-    """What a list of units names, in order; nothing is counted out, because a link may name very much."""
+    """Parse a list of units into ascending ranges, not into single units, because a link may name very many."""
     found: list[Range] = []
     for part in text.split(","):
         ends = re.fullmatch(r"\s*(\d{1,7})\s*(?:-\s*(\d{1,7})\s*)?", part)

@@ -1,6 +1,6 @@
-"""Every error a person can meet. Each message is one sentence that says what is wrong and what to do about it.
+"""All errors that a user can meet. Each message is one sentence: what is wrong and how to fix it.
 
-The command line prints the message and exits with code 2; the page shows it as a notice. Anything that is not a
+The command line prints the message and exits with code 2; the page shows it as a notice. Any exception that is not a
 :class:`LiarError` is a bug.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class LiarError(Exception):
-    """Base of all expected failures; ``str(error)`` is one sentence with a way out."""
+    """Base class of all expected failures; ``str(error)`` is one sentence with a remedy."""
 
 
 class InvalidSpecError(LiarError, ValueError):
@@ -16,7 +16,7 @@ class InvalidSpecError(LiarError, ValueError):
 
 
 class UnsupportedModelError(LiarError):
-    """The model is of a family that no adapter covers."""
+    """The model belongs to a family without an adapter."""
 
 
 class ModelNotFoundError(LiarError):
@@ -24,15 +24,15 @@ class ModelNotFoundError(LiarError):
 
 
 class DownloadError(LiarError):
-    """The demo bundle could not be fetched, or what arrived is damaged."""
+    """The demo bundle could not be downloaded, or the downloaded file is damaged."""
 
 
 class CalibrationError(LiarError):
-    """The calibration text is missing, empty, too short, or has no measurable use for this model."""
+    """A text is missing, empty, too short, or cannot be used to calibrate or measure this model."""
 
 
 class AmbiguousLabelsError(CalibrationError):
-    """Labels of a text that can be read as names of the model's classes and as their numbers, with different meanings."""
+    """Labels of a text match the model's classes both by name and by number, with different meanings."""
 
 
 class NonFiniteError(LiarError):
@@ -48,7 +48,7 @@ class EmptySiteError(InvalidSpecError):
 
 
 class InsufficientMemoryError(LiarError):
-    """The run does not fit; the message says what would."""
+    """The run does not fit into memory; the message proposes a smaller one."""
 
 
 class StorageError(LiarError):
@@ -56,8 +56,8 @@ class StorageError(LiarError):
 
 
 class PushError(LiarError):
-    """The Hub refuses a checkpoint or cannot be reached; the message never holds a token."""
+    """The Hub refuses a checkpoint or cannot be reached; the message never contains a token."""
 
 
 class QueueFullError(LiarError):
-    """Too many jobs are waiting; the message says when to come back."""
+    """Too many jobs are waiting; the message states when to try again."""

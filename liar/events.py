@@ -1,4 +1,4 @@
-"""What a run says while it goes on. A closed union of small frozen records, so that a page can match on the type."""
+"""Events of a run: a closed union of small frozen records, so that the page can match on the type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
 
-if TYPE_CHECKING:  # pages match on events, and can be built without torch, which takes seconds to load
+if TYPE_CHECKING:  # torch takes seconds to load, and the page is built without it
     from liar.models.catalog import LoadedModel
     from liar.models.variants import Variants
 
@@ -16,10 +16,10 @@ Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total`` steps of a stage, and how far the whole job is, once some of it has been timed.
+    """``done`` of ``total`` steps of a stage, and an estimate for the whole job.
 
-    ``share`` of the job (0..1, never falling) is behind, ``seconds_left`` are an estimate of the rest; both None before that.
-    ``part`` is the piece of the job's plan that is at work.
+    ``share`` is the finished share of the job (0..1, never falling), ``seconds_left`` the estimated rest; both are None
+    until some work has been timed. ``part`` is the name of the current part of the job's plan.
     """
 
     stage: Stage
@@ -38,14 +38,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Moments are there; ``tokens`` is how many real tokens entered them."""
+    """Moments are computed; ``tokens`` real tokens (no padding) entered them."""
 
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class SiteDone:
-    """One site is pruned and repaired; ``done`` of ``total``."""
+    """One site is pruned and repaired, number ``done`` of ``total``."""
 
     report: SiteReport
     done: int
@@ -64,17 +64,17 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something the reader of the figures should know; the run goes on."""
+    """A caution about the figures; the run continues."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """``variants`` are the models of the run, for whoever wants to ask them more; they live as long as somebody keeps them.
+    """The result and the models of the run.
 
-    None for a streamed model, and for a run that neither evaluated nor asked anything. ``model`` is the pruned and repaired
-    one in any case.
+    ``variants`` are for further prompts and measurements; None for a streamed model, and for a run without evaluations
+    and prompts. ``model`` is always the pruned and repaired model.
     """
 
     result: RunResult

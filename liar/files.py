@@ -1,4 +1,4 @@
-"""The files that come with the package, and files that appear whole or not at all."""
+"""Package files, and writing of files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from liar.errors import StorageError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-"""Package data: the pins of the demo packages, the adapters of the demo classifiers, atlases and runs computed ahead."""
+"""Package data: pins of the demo packages, adapters of the demo classifiers, precomputed atlases and runs."""
 
 
 def check_writable(path: Path | None) -> None:
-    """Refuse a file that could not be written, before any work is done for it; raises :class:`StorageError`."""
+    """Refuse a file that cannot be written, before the long work starts; raises :class:`StorageError`."""
     if path is None:
         return
     folder = path.resolve().parent
@@ -28,7 +28,7 @@ def check_writable(path: Path | None) -> None:
 
 
 def check_new_folder(folder: Path | None) -> None:
-    """Refuse a folder that exists or could not be made, before any work is done for it; raises :class:`StorageError`."""
+    """Refuse a folder that exists or cannot be created, before the long work starts; raises :class:`StorageError`."""
     if folder is None:
         return
     if folder.exists():
@@ -41,7 +41,7 @@ def check_new_folder(folder: Path | None) -> None:
 
 
 def cache_folder() -> Path:
-    """Where everything downloaded lives: ``$LIAR_CACHE``, else ``$XDG_CACHE_HOME/liar``, else ``~/.cache/liar``."""
+    """Folder of all downloads: ``$LIAR_CACHE``, else ``$XDG_CACHE_HOME/liar``, else ``~/.cache/liar``."""
     if chosen := os.environ.get("LIAR_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liar"
@@ -49,16 +49,16 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A hidden neighbour of ``folder`` to write into, which takes its name at the end.
+    """Yield a hidden folder beside ``folder`` to write into; rename it to ``folder`` at the end.
 
-    Raises :class:`StorageError` and leaves nothing; a process that is killed leaves no ``folder``.
+    Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``.
     """
     check_new_folder(folder)
     partial: Path | None = None
     try:
         partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
         yield partial
-        for path in (partial, *partial.rglob("*")):  # temporary folders are private, and so are some writers' files
+        for path in (partial, *partial.rglob("*")):  # mkdtemp and some writers create private ones
             path.chmod(0o755 if path.is_dir() else 0o644)
         os.rename(partial, folder)
     except OSError as error:
@@ -72,9 +72,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """``folder``, under its own name, as the zip ``archive``; weights do not shrink, so nothing is compressed.
+    """Write ``folder``, under its own name, into the zip ``archive``, uncompressed because weights do not shrink.
 
-    Raises :class:`StorageError` and leaves nothing half written.
+    Raises :class:`StorageError` and then leaves no partial file.
     """
     partial = archive.with_name(f".{archive.name}.partial")
     try:
@@ -93,7 +93,7 @@ def pack(folder: Path, archive: Path) -> None:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` (text as UTF-8) in one step.
 
-    Raises :class:`StorageError` and leaves nothing half written.
+    Raises :class:`StorageError` and then leaves no partial file.
     """
     partial: str | None = None
     try:
@@ -103,7 +103,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # the temporary file was private
+        os.chmod(partial, 0o644)  # NamedTemporaryFile creates it private
         os.replace(partial, path)
     except OSError as error:
         if partial is not None:
@@ -115,9 +115,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def keep_in(folder: Path, name: str, content: str | bytes) -> Path:
-    """Write ``content`` as ``name`` into a ``folder`` of kept results, which is made if it is not there.
+    """Write ``content`` as ``name`` into a ``folder`` of stored results, created if missing; returns the path.
 
-    Raises :class:`StorageError` and leaves nothing half written.
+    Raises :class:`StorageError` and then leaves no partial file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Models worth naming: a table, shown by ``liar models``. Any other id of a supported family loads as well."""
+"""Table of the named models, printed by ``liar models``. Any other id of a supported family loads as well."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from liar.spec import Task
 
 DEMO = "demo/"
-"""How the ids of the demo models begin."""
+"""Prefix of the ids of the demo models."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """``parameters`` in millions; ``revision`` is a package version for the demo models, else a commit or branch of the hub."""
+    """A named model. ``parameters`` in millions; ``revision`` is a package version (demo) or a Hub commit or branch."""
 
     id: str
     title: str
@@ -27,7 +27,7 @@ class Preset:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the id names the same weights for ever; a branch may move."""
+        """Whether the id always means the same weights; a branch may move."""
         return self.id.startswith(DEMO) or _COMMIT.fullmatch(self.revision) is not None
 
 
@@ -49,5 +49,5 @@ PRESETS: tuple[Preset, ...] = (
 
 
 def revision_of(model: str) -> str | None:
-    """The revision that the preset ``model`` is loaded at; None for any other id, which takes the hub's default branch."""
+    """Revision of the preset ``model``; None for any other id, which uses the Hub's default branch."""
     return next((preset.revision for preset in PRESETS if preset.id == model), None)

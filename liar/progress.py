@@ -1,4 +1,4 @@
-"""Seconds of each stage, and how long a whole job has still to go."""
+"""Time spent in each stage, and an estimate of the time left in a whole job."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ E = TypeVar("E")
 
 
 class Stopwatch:
-    """Seconds of each stage, as the caller of the generator sees them."""
+    """Seconds of each stage, including the time that the caller of a generator takes between its events."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to ``name``."""
+        """Add the time spent in the ``with`` block to ``name``."""
         start = time.perf_counter()
         try:
             yield
@@ -32,9 +32,9 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a job: ``cost`` is the seconds that it should take, right up to a factor that all parts share.
+    """A piece of a job. ``cost`` is its expected seconds, up to a factor that all parts share.
 
-    Parts of one ``kind`` do the same sort of work, so the pace of one says more of the others than that of the whole job.
+    Parts of one ``kind`` do similar work, so the pace of one predicts the others better than that of the whole job.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Part:
 
 
 class Pace:
-    """The estimate of a whole job: what its plan has left, at the pace seen so far.
+    """Estimate of the time left in a whole job, from its plan and the pace so far.
 
-    Of every kind of work the seconds per cost are learned from what is done, drawn towards those of the whole job where
-    little of the kind was seen. Parts come in the order of the plan; one that is passed over took no work. Nothing is known
-    before some work is done, and the share of the job that is behind never falls.
+    The pace (seconds per cost) of each kind of work is measured, and shrunk towards that of the whole job while little
+    of the kind is done. Parts come in the order of the plan; a skipped part counts as no work. There is no estimate
+    before some work is done, and the finished share of the job never falls.
     """
 
     def __init__(self, parts: Sequence[Part], *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -64,7 +64,7 @@ class Pace:
     def at(
         self, part: str, stage: Stage, done: int, total: int, message: str, *, fraction: float | None = None
     ) -> Progress:
-        """The progress of the job when ``fraction`` of ``part`` is done: by default ``done`` of ``total``."""
+        """Progress of the job when ``fraction`` of ``part`` is done; by default ``done / total``."""
         reached = (done / total if total else 0.0) if fraction is None else fraction
         self._move(part, min(max(reached, 0.0), 1.0))
         left = self.seconds_left
@@ -83,9 +83,9 @@ class Pace:
         *,
         pieces: tuple[int, int] | None = None,
     ) -> Generator[Progress, None, T]:
-        """Turn (done, total) into progress of the job; the value of ``steps`` is passed on.
+        """Turn the (done, total) of ``steps`` into progress of the job; returns the value of ``steps``.
 
-        A job that counts its own ``pieces`` says how many of these are done, of all, and the count of the steps in words.
+        A job with a count of its own passes it as ``pieces`` (done, total); that of ``steps`` then joins the message.
         """
         yield self.at(part, stage, *(pieces or (0, 0)), message, fraction=0.0)
         while True:
@@ -100,7 +100,7 @@ class Pace:
                 yield self.at(part, stage, *pieces, f"{message}, {done} of {total}", fraction=done / total)
 
     def within(self, part: str, events: Generator[E, None, T]) -> Generator[E, None, T]:
-        """Events of a job that is a ``part`` of this one, with progress of the whole; its value is passed on."""
+        """Relay the events of a job that is a ``part`` of this one, with progress of the whole; returns its value."""
         while True:
             try:
                 event = next(events)
@@ -115,7 +115,7 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the whole job, as of the last step; None before the first."""
+        """Seconds left in the whole job at the last step; None before any work is done."""
         seconds = sum(seconds for seconds, _ in self._done.values())
         cost = sum(cost for _, cost in self._done.values())
         if cost <= 0:
@@ -129,7 +129,7 @@ class Pace:
         return left
 
     def _move(self, part: str, reached: float) -> None:
-        """Time since the last step goes to what was done in it, by its cost."""
+        """Advance ``part`` to ``reached`` (0..1) and credit the time since the last step to the work done, by cost."""
         self._seen = self._clock()
         there = self._names.index(part)
         spent: list[tuple[str, float]] = []
@@ -142,7 +142,7 @@ class Pace:
         spent.append((self._kinds[there], self._left[there] - rest))
         self._left[there] = rest
         whole = sum(cost for _, cost in spent)
-        if whole <= 0:  # what took this time is still to come
+        if whole <= 0:  # the time counts for the work that finishes next
             return
         seconds, self._told = self._seen - self._told, self._seen
         for kind, cost in spent:
@@ -151,11 +151,11 @@ class Pace:
 
 
 _DRAWN = 0.02
-"""Share of a job's cost: of a kind of which so much is done, its own pace and that of the job count alike."""
+"""Strength of the shrinkage: with this share of the job's cost done in one kind, both paces count equally."""
 
 
 def finish(steps: Generator[tuple[int, int], None, T], on_progress: Callable[[int, int], None] | None = None) -> T:
-    """The value of ``steps``, run to their end; ``on_progress`` hears (done, total) of each."""
+    """Run ``steps`` to the end and return their value; ``on_progress`` is called with each (done, total)."""
     while True:
         try:
             done, total = next(steps)

@@ -1,4 +1,4 @@
-"""RunResult: the versioned schema of a finished run. Everything a table, a figure or a report shows is in it."""
+"""RunResult: the versioned schema of a finished run, with everything that tables, figures and reports show."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Variant = Literal["dense", "pruned", "reconstructed"]
 VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
 
 Work = Literal["prompt", "decoding", "text", "batch"]
-"""What a model is timed at: a language model reads a prompt and writes, any other reads one text, or many at once."""
+"""Work that a model is timed at: prompt and decoding for a language model, one text or a batch for any other."""
 Measured = Literal["dense", "dense-int8", "pruned", "reconstructed", "reconstructed-int8"]
-"""What can be measured: a variant, or its copy with weights of eight bits."""
+"""Models that can be measured: a variant, or its int8 copy."""
 MEASURED: tuple[Measured, ...] = get_args(Measured)
 ROUNDED: dict[Variant, Measured] = {"dense": "dense-int8", "reconstructed": "reconstructed-int8"}
 DENSE: tuple[Measured, ...] = ("dense", "dense-int8")
-"""What pruning does not change."""
+"""Models that pruning does not change."""
 
 
 RATIOS = tuple(percent / 100 for percent in range(101))
-"""Where curves are read: the share of a site's units removed."""
+"""Ratios at which curves are stored: shares of a site's units removed."""
 
 Shared = Literal["calibration", "dense"]
-"""What runs of one model can share: a calibration, and evaluations of the dense model."""
+"""Results that runs of one model can share: a calibration, and evaluations of the dense model."""
 
 
 class _Record(BaseModel):
@@ -36,7 +36,7 @@ class _Record(BaseModel):
 
 
 class ModelInfo(_Record):
-    """``parameters`` counts every distinct parameter of the dense model, shared ones once."""
+    """A model. ``parameters`` counts shared ones once; in a :class:`RunResult` they are those of the dense model."""
 
     id: str
     family: str
@@ -45,7 +45,7 @@ class ModelInfo(_Record):
 
 
 class CalibrationText(_Record):
-    """What a run was calibrated on: ``tokens`` in ``sequences`` of the part ``split`` of ``source``; a file has no parts.
+    """Calibration text of a run: ``tokens`` in ``sequences`` of part ``split`` of ``source``; a file has no parts.
 
     ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed.
     """
@@ -58,18 +58,18 @@ class CalibrationText(_Record):
 
 
 class Unrounded(_Record):
-    """What a site would have kept without ``PruneSpec.multiple``, and the error of the spec's reconstruction there."""
+    """Units that a site would keep without ``PruneSpec.multiple``, and the error of the spec's reconstruction then."""
 
     kept: int
     error: float
 
 
 class SiteReport(_Record):
-    """What happened at one site. ``units`` and ``kept`` count neurons, or query heads for attention.
+    """Result of one site. ``units`` and ``kept`` count neurons, or query heads for attention.
 
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
-    of the chosen schedule; ``norm_aware_error`` weighs each token by one over the squared norm of its residual stream. A run
-    knows all of them; a forecast lacks those that nothing at hand tells of units chosen by hand.
+    of the chosen schedule; ``norm_aware_error`` weights each token by one over the squared norm of its residual stream.
+    A run has all of them; a forecast lacks those that the atlas does not have for units chosen by hand.
     """
 
     name: str
@@ -93,10 +93,10 @@ class Totals(_Record):
 
 
 class Items(_Record):
-    """What an evaluation found for each of its items, in their order; an equal ``digest`` names the same items.
+    """Outcome of each item of an evaluation, in order; an equal ``digest`` means the same items.
 
-    Of labelled texts ``right`` says whether the answer was, the lowest n bits of a hexadecimal number, the first text in the
-    highest of them; of windows ``nll`` is the mean negative log likelihood of each, in nats.
+    For labelled texts the lowest n bits of ``right``, a hexadecimal number, are 1 for each right answer, the first text
+    in the highest of them. For windows ``nll`` is the mean negative log likelihood of each, in nats.
     """
 
     digest: str
@@ -105,14 +105,12 @@ class Items(_Record):
 
 
 class Evaluation(_Record):
-    """One metric of one variant. Accuracy is in 0..1; perplexity's ``stderr`` comes by the delta method over windows.
+    """One metric of one variant. Accuracy is in 0..1; the ``stderr`` of perplexity is by the delta method over windows.
 
-    ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts, cut at
-    ``sequence_length`` tokens; None where an older file does not say.
-    ``items`` allow a comparison in pairs (:func:`liar.report.compare.difference`); files of earlier versions lack them.
-
-    ``n`` items were read of the ``available`` ones in part ``split`` of ``source`` (a file has no parts), and ``cut`` of them
-    were longer than ``sequence_length`` tokens; None is what is not known.
+    ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts,
+    cut at ``sequence_length`` tokens (``cut`` of them were longer). They are from the ``available`` ones in part
+    ``split`` of ``source`` (a file has no parts). ``items`` allow a paired comparison
+    (:func:`liar.report.compare.difference`). None means unknown, as in files of earlier versions.
     """
 
     task: Task
@@ -131,17 +129,17 @@ class Evaluation(_Record):
 
 
 class Token(_Record):
-    """A piece of generated text and how likely the dense model held it at that place (0..1)."""
+    """A piece of generated text and its probability (0..1) under the dense model."""
 
     text: str
     probability: float | None = None
 
 
 class Generation(_Record):
-    """What a language model wrote after ``prompt``, or what a classifier said of it (label -> probability).
+    """Answer to ``prompt``: the ``text`` of a language model, or the ``probabilities`` of a classifier by label.
 
-    ``tokens`` are the pieces of ``text`` in order, ``seconds`` the time of decoding them, and ``dense_perplexity`` that
-    of the answer under the dense model, given the prompt; empty or None where no dense model was at hand.
+    ``tokens`` are the pieces of ``text`` in order, ``seconds`` the time of decoding, and ``dense_perplexity`` that of
+    the answer under the dense model, given the prompt; None, like their probabilities, if that was not in memory.
     """
 
     prompt: str
@@ -163,10 +161,10 @@ CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
         "the repair did not reach it, or broke it.",
     ),
 }
-"""The kinds of changed test items that matter to a reader, with a title and its meaning."""
+"""Title and meaning of each group of changed test items."""
 
 MOST_CHANGES = 12
-"""Changed items of each group that a result keeps for a task, the first of the test set."""
+"""Changed items that a result keeps of each group and task: the first of the test set."""
 
 
 class Change(_Record):
@@ -179,14 +177,14 @@ class Change(_Record):
 
     @property
     def groups(self) -> list[ChangeGroup]:
-        """The groups that this item is in: often two; none if every variant is wrong in its own way."""
+        """Groups of this item: often two; none if all variants are wrong, or one did not answer."""
         if not self.answers.keys() >= set(VARIANTS):
             return []
         return change_groups(*(self.answers[variant] == self.label for variant in VARIANTS))
 
 
 def change_groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]:
-    """The groups of an item, by which of the variants are right."""
+    """Groups of an item, from which variants are right."""
     found: dict[ChangeGroup, bool] = {
         "broken": dense and not pruned,
         "mended": reconstructed and not pruned,
@@ -196,7 +194,7 @@ def change_groups(dense: bool, pruned: bool, reconstructed: bool) -> list[Change
 
 
 class Quartiles(_Record):
-    """The middle of some timings, and the quartiles around it."""
+    """Median and quartiles of some measurements."""
 
     lower: float
     median: float
@@ -204,9 +202,9 @@ class Quartiles(_Record):
 
 
 class Speed(_Record):
-    """Median seconds of reading ``tokens`` tokens on the run's device, with the quartiles' distance as spread.
+    """Median seconds of reading ``tokens`` tokens on the run's device; ``spread`` is the interquartile range.
 
-    Two of them were not necessarily taken at the same time: which model is faster is what :class:`SpeedGain` tells.
+    Two of them may come from different times; compare models by :class:`SpeedGain` instead.
     """
 
     variant: Measured
@@ -217,10 +215,10 @@ class Speed(_Record):
 
 
 class SpeedGain(_Record):
-    """How many times as fast as ``than`` one ``variant`` was at the same work, in ``repeats`` turns that both took.
+    """Speed of ``variant`` relative to that of ``than`` at the same work, over ``repeats`` turns of both.
 
-    ``gain`` divides the two times of each turn, so a machine that became slower between the turns changes nothing. One
-    sequence of ``tokens`` tokens is read in a turn.
+    ``gain`` is the ratio of the two times within each turn, so a machine that slows down between turns does not change
+    it. One sequence of ``tokens`` tokens is read in a turn.
     """
 
     variant: Measured
@@ -232,7 +230,7 @@ class SpeedGain(_Record):
 
 
 class StoredRun(BaseModel):
-    """What was written as JSON by this or an older version: choices that a file does not name are as they were then."""
+    """JSON written by this or an older version; choices that a file omits get the value they had then."""
 
     @model_validator(mode="before")
     @classmethod
@@ -254,12 +252,12 @@ def _with_separator(evaluation: Any) -> Any:
 
 
 class RunResult(StoredRun, _Record):
-    """A finished run; ``model_dump_json`` is what ``liar prune --json`` writes.
+    """A finished run; ``liar prune --json`` writes its ``model_dump_json``.
 
-    ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that of the
-    model it was made of; a run of an earlier version has none, and its ``speeds`` tell of no gain. ``weight_bytes`` is
-    what the weights of each measured variant take in memory, shared ones once. ``shared`` names what another run had computed
-    and this one was handed, so that its ``timings`` lack that.
+    ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that
+    of its original; a run of an earlier version has none, and none can be computed from its ``speeds``.
+    ``weight_bytes`` is the memory of the weights of each measured variant, shared ones once. ``shared`` lists results
+    taken from another run, whose time is missing in ``timings``.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -281,7 +279,7 @@ class RunResult(StoredRun, _Record):
 
 
 class MaskCell(_Record):
-    """Masks of ``criterion`` under ``reconstruction``: the mean ``error`` of the sites, and the metric if one was measured.
+    """Masks of ``criterion`` under ``reconstruction``: mean ``error`` over sites, and the metric if one was measured.
 
     ``stderr`` is the metric's standard error over ``n`` items.
     """
@@ -296,10 +294,10 @@ class MaskCell(_Record):
 
 
 class MaskTable(StoredRun, _Record):
-    """Masks of some criteria under the repairs of some reconstructions, as far as they are computed.
+    """Masks of several criteria under several reconstructions, as far as they are computed.
 
-    Of ``spec`` criterion, schedule and quantisation say nothing: a row has its own criterion, and every mask is of one
-    one-shot calibration. ``dense`` is the metric of the dense model.
+    Criterion, schedule and quantization of ``spec`` are ignored: a row has its own criterion, and all masks are from
+    one one-shot calibration. ``dense`` is the metric of the dense model.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -309,7 +307,7 @@ class MaskTable(StoredRun, _Record):
     environment: dict[str, str] = {}
 
     def beside(self, older: MaskTable | None) -> MaskTable:
-        """This table with the cells of an ``older`` one that it lacks, unless that is of another recipe or another machine."""
+        """Add the cells that this table lacks from an ``older`` one, if that has the same spec and environment."""
         if older is None or (older.spec, older.environment) != (self.spec, self.environment):
             return self
         known = {(cell.criterion, cell.reconstruction) for cell in self.cells}
@@ -318,12 +316,11 @@ class MaskTable(StoredRun, _Record):
 
 
 class Costs(_Record):
-    """What a model costs before anybody runs it.
+    """Costs of a model that are known without running it.
 
-    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.size_and_speed.macs_per_token`. ``bytes_in_memory``
-    are those of its parameters and buffers, ``bytes_on_disk`` those of its safetensors, None for a model that was never
-    saved. ``widths`` are the different numbers of channels of its sites, ascending; ``rounded`` says that its weights have
-    eight bits.
+    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.size_and_speed.macs_per_token`.
+    ``bytes_in_memory`` are those of its parameters and buffers, ``bytes_on_disk`` those of its safetensors (None if
+    never saved). ``widths`` are the distinct numbers of channels of its sites, ascending; ``rounded`` means int8.
     """
 
     model: ModelInfo
@@ -336,10 +333,10 @@ class Costs(_Record):
 
 
 class SpeedComparison(_Record):
-    """Tokens a second of two models at the same work, taken in turns.
+    """Tokens per second of two models at the same work, measured in turns.
 
-    ``sequences`` of ``tokens`` tokens each are read at once (for "decoding": written after the prompt, one by one). ``gain``
-    is how many times as fast the pruned model was in each turn, so that a slow spell of the machine hits both sides of it.
+    ``sequences`` of ``tokens`` tokens each are read at once (for "decoding": generated after the prompt, one by one).
+    ``gain`` is the pruned speed over the dense one within each turn, so that a slow phase of the machine affects both.
     """
 
     work: Work
@@ -351,7 +348,7 @@ class SpeedComparison(_Record):
 
 
 class CostsResult(_Record):
-    """What ``liar measure --json`` writes. ``context`` is the number of tokens that a counted token sees, itself included."""
+    """Content of ``liar measure --json``. ``context`` is the number of tokens a counted token sees, itself included."""
 
     schema_version: int = SCHEMA_VERSION
     dense: Costs
@@ -364,7 +361,7 @@ class CostsResult(_Record):
 
 
 class SiteCurves(_Record):
-    """Error of one site over the ratio for each reconstruction: entry i belongs to ``kept[i]`` units kept.
+    """Error of one site over the ratio, for each reconstruction: entry i is for ``kept[i]`` units.
 
     The curve of least-squares (and of liar inside the row space) bounds the true error from above, by about a percent.
     """
@@ -380,7 +377,7 @@ class SiteCurves(_Record):
 
 
 class CurvesResult(_Record):
-    """What ``liar curves --json`` writes; ``ratios`` are shares of a site's units removed."""
+    """Content of ``liar curves --json``; ``ratios`` are shares of a site's units removed."""
 
     schema_version: int = SCHEMA_VERSION
     model: ModelInfo
@@ -391,7 +388,7 @@ class CurvesResult(_Record):
 
 
 class EvaluationResult(_Record):
-    """What ``liar evaluate --json`` writes."""
+    """Content of ``liar evaluate --json``."""
 
     schema_version: int = SCHEMA_VERSION
     model: ModelInfo

@@ -1,4 +1,4 @@
-"""Site: one place of a model where units are removed. Plain numbers, so that nothing here loads a model or torch."""
+"""Site: one place of a model where units are removed. Plain numbers, without torch or a model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from liar.spec import SiteKind
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One place where units are removed.
+    """One place where units are removed: ``units`` neurons (or query heads) of ``unit_size`` channels each.
 
-    ``units`` neurons (or query heads) of ``unit_size`` channels each. ``group`` units stand or fall together: with
-    grouped-query attention, all query heads of one key/value head, so that the result keeps a legal shape.
+    ``group`` units are removed together: with grouped-query attention, all query heads of one key/value head, so that
+    the result keeps a legal shape.
     """
 
     layer: int
@@ -32,7 +32,7 @@ class Site:
 
     @property
     def bundles(self) -> int:
-        """How many independent choices there are: groups of units that go together."""
+        """Number of bundles: groups of units that are removed together."""
         return self.units // self.group
 
     @property

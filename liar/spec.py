@@ -1,4 +1,4 @@
-"""PruneSpec: every choice of a run in one frozen object, with its URL, JSON and key forms."""
+"""PruneSpec: all choices of a run in one frozen object, with its URL, JSON and key forms."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluctuation"})
-"""They score channels; a bundle's score is the sum of its channels'."""
+"""Criteria that score channels; the score of a bundle is the sum over its channels."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 MAX_RATIO = 0.95
 EVALUATION_LENGTH = 256
-"""Tokens of a sequence of an evaluation if the spec names no length and the model has positions for so many."""
+"""Tokens of one sequence of an evaluation, if the spec sets no length and the model has enough positions."""
 AUTO: Final = "auto"
 
 _LISTS = ("evaluate", "edits")
-"""Choices that a query may name more than once."""
+"""Choices that may occur more than once in a query."""
 
 BASELINE: Mapping[str, Any] = MappingProxyType(
     {
@@ -69,25 +69,25 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "quantize": "none",
     }
 )
-"""What a key or a stored file means by a choice that it does not name, in JSON's types.
+"""Values, in JSON types, of the choices that a key or a stored file omits.
 
-Defaults may change; a line here never does, so a key and a file keep their meaning for ever. A choice that is added later gets
-a line with what earlier runs did without it. Lists are empty and what may be None is None: a query has no word for either.
+Defaults may change; a line here never does, so that keys and files keep their meaning. A choice added later gets a line
+with the behaviour of earlier runs. Lists are empty and optional values are None: a query can express neither.
 """
 
 LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO})
-"""The same for a link, which never changes either. Links are also written by hand, so they begin with the separator of the
-source: one without a separator, of before that could be chosen, opens its recipe as it is measured since then.
+"""Values of the choices that a link omits; they never change either. Links are also written by hand, so one without a
+separator uses that of the source, even if it is older than the choice of separators.
 """
 
 
 class PruneSpec(BaseModel):
     """Everything that decides the outcome of a run.
 
-    Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` takes the text the model's task was
-    trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` take the best available;
-    ``evaluate_limit=None`` takes each task's default number of items (20 windows, or at most 1,200 texts) and
-    ``evaluate_length=None`` :data:`EVALUATION_LENGTH` tokens, or as many as a smaller model has positions for.
+    Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
+    trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` use the best available;
+    ``evaluate_limit=None`` means each task's default number of items (20 windows, or at most 1,200 texts), and
+    ``evaluate_length=None`` means :data:`EVALUATION_LENGTH` tokens, or all positions of a smaller model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,31 +103,30 @@ class PruneSpec(BaseModel):
     tokens: int = Field(12_288, ge=1, le=10_000_000)
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
-    """What stands between two texts in one window, see :mod:`liar.data.joining`; of no effect for other models than
-    language models."""
+    """Text or token between two texts in one window, see :mod:`liar.data.joining`; only for language models."""
     multiple: int = Field(1, ge=1, le=1024)
-    """Kept neurons of each site are rounded to a multiple of this, for kernels that like round widths."""
+    """Kept neurons of each site are rounded to a multiple of this, for kernels that are faster at such widths."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     evaluate: tuple[Task, ...] = ()
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
     evaluate_length: int | None = Field(None, ge=2, le=131_072)
-    """Tokens of a window of perplexity, and the most of a classifier's text."""
+    """Tokens of a window of perplexity, and the maximum of a classifier's text."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
-    """Decided by hand, see :mod:`liar.edits`."""
+    """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
-    """Measure copies with rounded weights as well, see :mod:`liar.models.quantize`."""
+    """Measure quantized copies as well, see :mod:`liar.models.quantize`."""
 
     @field_validator("edits")
     @classmethod
     def _canonical_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
-        """One spelling; of equal edits the last stays, since a later ratio replaces an earlier one."""
+        """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
         return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
-        """Validate ``choices``; raises :class:`InvalidSpecError` with one readable sentence instead of pydantic's report."""
+        """Validate ``choices``; raises :class:`InvalidSpecError` with one sentence instead of pydantic's report."""
         try:
             return cls(**choices)
         except ValidationError as error:
@@ -135,12 +134,12 @@ class PruneSpec(BaseModel):
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether the run takes a backward pass, which a streamed model cannot."""
+        """Whether the run needs a backward pass, which is impossible for a streamed model."""
         return self.criterion in GRADIENT_CRITERIA or self.allocation == "loss-curve"
 
     @property
     def surveys_norm_aware(self) -> bool:
-        """Whether the run reads norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
+        """Whether the run needs norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
         return self.allocation == "error-curve" or self.schedule == "one-shot"
 
     def to_json(self) -> str:
@@ -157,14 +156,14 @@ class PruneSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """sha256 of the choices that differ from :data:`BASELINE`: the name of a run in a store."""
+        """Name of a run in a store: sha256 of the choices that differ from :data:`BASELINE`."""
         chosen = json.dumps(self._other_than(BASELINE), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_query(self) -> str:
-        """URL query of the choices that differ from :data:`LINKED`; empty for nothing but the default recipe."""
+        """URL query of the choices that differ from :data:`LINKED`; empty only for the default recipe."""
         chosen = self._other_than(LINKED)
-        if not chosen and self != type(self)():  # an empty query means the defaults, whatever they are
+        if not chosen and self != type(self)():  # an empty query means the current defaults
             chosen = {"model": self.model}
         pairs: list[tuple[str, str]] = []
         for name, value in chosen.items():
@@ -176,9 +175,9 @@ class PruneSpec(BaseModel):
 
     @classmethod
     def from_query(cls, query: str) -> Self:
-        """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` on unknown names or bad values.
+        """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` for unknown names or bad values.
 
-        A query that names no choice means the defaults; in any other what it leaves out is as in :data:`LINKED`.
+        A query without choices means the defaults; any other takes the choices that it omits from :data:`LINKED`.
         """
         choices: dict[str, Any] = {}
         for name, value in parse_qsl(query.lstrip("?")):
@@ -196,7 +195,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=MAX_RATIO, allow_inf_nan=False)]
 
 
 class SweepSpec(BaseModel):
-    """``base`` at every ratio, and there with each of ``reconstructions`` and ``criteria`` where any are named."""
+    """Runs of ``base`` at every ratio, with each of ``reconstructions`` and ``criteria`` if any are given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -233,12 +232,12 @@ class SweepSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """sha256 of the runs' keys: the name of this sweep among jobs."""
+        """Name of this sweep among jobs: sha256 of the keys of its runs."""
         return hashlib.sha256("".join(spec.key for spec in self.specs).encode()).hexdigest()
 
     @property
     def specs(self) -> list[PruneSpec]:
-        """The runs, every line of the figure from its left to its right end at once."""
+        """Runs in the order of the ratios, so that all lines of the figure grow together."""
         choices = product(
             self.ratios, self.criteria or (self.base.criterion,), self.reconstructions or (self.base.reconstruction,)
         )
@@ -249,7 +248,7 @@ class SweepSpec(BaseModel):
 
 
 def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
-    """``number`` ratios at equal distances, in whole percent, so that single runs and links meet the same ones."""
+    """``number`` evenly spaced ratios, in whole percent so that single runs and links can have the same ones."""
     if number < 2:
         return (round(first, 2),)
     step = (last - first) / (number - 1)
@@ -257,7 +256,7 @@ def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
 
 
 def bounds_of(name: str) -> tuple[float, float] | None:
-    """The least and the greatest number that the choice ``name`` may be; None for a choice that is no such number."""
+    """Least and greatest value of the numeric choice ``name``; None for any other name."""
     rules = PruneSpec.model_fields[name].metadata if name in PruneSpec.model_fields else []
     least = [rule.ge for rule in rules if isinstance(rule, Ge)]
     most = [rule.le for rule in rules if isinstance(rule, Le)]
@@ -265,7 +264,7 @@ def bounds_of(name: str) -> tuple[float, float] | None:
 
 
 def range_words(name: str) -> str:
-    """``a whole number from 1 to 1,024``; raises ``KeyError`` for a choice that :func:`bounds_of` knows nothing of."""
+    """Bounds in words: ``a whole number from 1 to 1,024``; raises ``KeyError`` if :func:`bounds_of` returns None."""
     bounds = bounds_of(name)
     if bounds is None:
         raise KeyError(name)
@@ -274,7 +273,7 @@ def range_words(name: str) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as one sentence."""
+    """First error of pydantic's report as one sentence."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"]) or "spec"
     if bounds_of(name) is not None:

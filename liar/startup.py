@@ -1,6 +1,6 @@
-"""What a program sets before it loads torch and transformers: how threads wait, and which libraries are quiet.
+"""Settings of a program before it loads torch and transformers: how threads wait, and which libraries do not log.
 
-A library leaves environment and logging alone, so nothing here runs on import.
+A library should not change environment or logging, so nothing here runs on import.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import logging
 import os
 
 SPINS = 10_000
-"""Rounds, some tens of microseconds. A thread that sleeps after every loop costs a run a tenth of its time in waking it up;
-one that stays awake for milliseconds, as is the default, takes a core from whatever else wants to work."""
+"""Rounds that an idle thread spins before it sleeps, some tens of microseconds. If threads sleep after every loop,
+waking them up takes a tenth of a run; if they spin for milliseconds, the default, they keep a core from other work."""
 
 _VERBOSE = ("torchao", "torch.utils._pytree")
-"""transformers loads torchao, which reports each of its CUDA kernels that this machine has no use for."""
+"""Loggers to silence: transformers loads torchao, which reports each CUDA kernel that this machine cannot use."""
 
 
 def settle_threads() -> None:
-    """Let torch's threads wait for each other by sleeping soon. What the user has set stays. Only GNU's OpenMP reads it."""
+    """Let idle threads of torch sleep soon. A value set by the user stays. Only GNU OpenMP reads the variable."""
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def quiet_libraries() -> None:
-    """Keep libraries from logging, while they are loaded, what no user of this program can act on."""
+    """Suppress messages that libraries log while they load and that no user of this program can act on."""
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The runs that are kept: one JSON file a run, named by its spec's key, so that a link finds its result again."""
+"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from liar.spec import PruneSpec
 log = logging.getLogger(__name__)
 
 SHIPPED_RUNS = ASSETS / "runs"
-"""Runs computed ahead."""
+"""Precomputed runs that come with the package."""
 
 MOST_SUMMARIES = 500
-"""Runs that a listing shows: the newest."""
+"""Maximum number of runs in a listing."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def default_folder() -> Path:
-    """``LIAR_RUNS`` where it is set, else ``runs`` in the user's cache."""
+    """Folder ``$LIAR_RUNS`` if set, else ``runs`` in the user's cache."""
     chosen = os.environ.get("LIAR_RUNS")
     return Path(chosen).expanduser() if chosen else cache_folder() / "runs"
 
 
 class RunSummary(StoredRun, BaseModel):
-    """What a table or a figure of many runs needs; sites and texts stay on the disk.
+    """Fields of a run that tables and figures of many runs need, without sites and texts.
 
-    ``saved`` is when the run was kept (UTC); None for a shipped one, which cannot be deleted.
+    ``saved`` is the time of storing (UTC); None for a shipped run, which cannot be deleted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,10 +54,10 @@ class RunSummary(StoredRun, BaseModel):
 
 
 class RunStore:
-    """Finished runs in ``folder``, before the read-only ones in ``shipped``.
+    """Finished runs in ``folder``, which is searched first, and the read-only ones in ``shipped``.
 
-    A run is addressed by ``PruneSpec.key``. Files appear whole or not at all; a damaged one is skipped with a warning
-    in the log, because a page that lost one run should still show the others.
+    A run is addressed by ``PruneSpec.key``. Files appear complete or not at all; a damaged one is skipped with a
+    warning in the log, so that the other runs are still shown.
     """
 
     def __init__(self, folder: Path | None = None, shipped: Path = SHIPPED_RUNS) -> None:
@@ -66,18 +66,18 @@ class RunStore:
         self._summaries: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
 
     def save(self, result: RunResult) -> Path:
-        """Keep ``result`` under its spec's key, in place of an older one; raises :class:`StorageError`."""
+        """Store ``result`` under its spec's key, replacing an older one; raises :class:`StorageError`."""
         return keep_in(self.folder, f"{result.spec.key}.json", result.model_dump_json())
 
     def load(self, key: str) -> RunResult | None:
-        """The run with this key, else None. Anything that is not a key names no file."""
+        """Run with this key, else None; also None for anything that is not a 64-digit key."""
         if not _KEY.fullmatch(key):
             return None
         return next((run for path in self._files(f"{key}.json") if (run := _read(path)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:
-        """The run of this spec, else None. One that names no task is run on its model's own, which is known only once the
-        model is loaded: it has the newest run that differs from it in the task alone.
+        """Run of this spec, else None. A spec without a task is run on that of its model, which is not loaded here,
+        so it matches the newest run that differs only in the task.
         """
         run = self.load(spec.key)
         if run is not None or spec.evaluate:
@@ -86,12 +86,12 @@ class RunStore:
         return next((run for other in named if (run := self.load(other.key))), None)
 
     def shipped_of(self, model: str) -> RunResult | None:
-        """The run of ``model`` that came with the program, else None."""
+        """Shipped run of ``model``, else None."""
         runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
         return next((run for run in runs if run is not None and run.spec.model == model), None)
 
     def runs(self) -> list[RunResult]:
-        """Every readable run, newest first, the shipped ones last; each key once."""
+        """All readable runs, newest first, the shipped ones last; each key once."""
         found: dict[str, RunResult] = {}
         for path in self._files("*.json"):
             if (run := _read(path)) is not None:
@@ -99,7 +99,7 @@ class RunStore:
         return list(found.values())
 
     def summaries(self, most: int = MOST_SUMMARIES) -> list[RunSummary]:
-        """Of the ``most`` newest runs, the shipped ones last; each key once. A file is read again only when it changed."""
+        """Summaries of the ``most`` newest runs, shipped ones last; each key once. Unchanged files are not reread."""
         found: dict[str, RunSummary] = {}
         seen: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
         for path in islice(self._files("*.json"), most):
@@ -113,8 +113,8 @@ class RunStore:
         return list(found.values())
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
-        """The newest run of the same model, device and dtype that did all of its work and says how long it took, of its targets
-        and schedule if any.
+        """Newest run of the same model, device and dtype with timings of all its work (nothing shared), preferably
+        of the same targets and schedule; else None.
         """
         alike = [
             run
@@ -138,7 +138,7 @@ class RunStore:
         return summary.model_copy(update={"saved": saved})
 
     def delete(self, key: str) -> None:
-        """Forget a run that was kept here; raises :class:`StorageError` for a shipped, a missing and a stubborn one."""
+        """Delete a stored run; raises :class:`StorageError` for a shipped or missing one, and if deleting fails."""
         path = self.folder / f"{key}.json"
         try:
             if not _KEY.fullmatch(key):
@@ -157,23 +157,23 @@ class RunStore:
 
 
 def spec_of_table(spec: PruneSpec) -> PruneSpec:
-    """``spec`` without what no mask table depends on: recipes that differ in nothing else share their table."""
+    """``spec`` with defaults for the choices that do not affect a mask table; equal results share one table."""
     defaults = PruneSpec()
     return spec.model_copy(update={name: getattr(defaults, name) for name in ("criterion", "schedule", "quantize")})
 
 
 class MaskTableStore:
-    """Tables in ``folder``, addressed by the key of :func:`spec_of_table`. Files appear whole or not at all."""
+    """Mask tables in ``folder``, addressed by the key of :func:`spec_of_table`, complete or absent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, table: MaskTable) -> Path:
-        """Keep ``table`` in place of an older one; raises :class:`StorageError`."""
+        """Store ``table``, replacing an older one; raises :class:`StorageError`."""
         return keep_in(self.folder, f"{spec_of_table(table.spec).key}.json", table.model_dump_json())
 
     def find(self, spec: PruneSpec) -> MaskTable | None:
-        """The table of a recipe, else None. One that names its model's own task has the table of one that names none."""
+        """Table of ``spec``, else None. A spec with its model's own task also finds the table of one without a task."""
         named = spec_of_table(spec)
         if (table := self.load(named.key)) is not None or not spec.evaluate:
             return table
@@ -182,7 +182,7 @@ class MaskTableStore:
         return unnamed if tasks == {spec.evaluate[0]} else None
 
     def load(self, key: str) -> MaskTable | None:
-        """The table with this key, else None; a damaged file counts as none."""
+        """Table with this key; None if it is missing or damaged."""
         if not _KEY.fullmatch(key):
             return None
         path = self.folder / f"{key}.json"
@@ -198,12 +198,12 @@ class MaskTableStore:
 def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # removed since it was listed
+    except OSError:  # deleted since it was listed
         return 0.0
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Changes whenever the file does."""
+    """Modification time and size, by which a changed file is noticed."""
     try:
         status = path.stat()
     except OSError:

@@ -1,1 +1,1 @@
-"""What serves the page: the queue of jobs, the models in memory, who may ask for what, and the HTTP around Gradio."""
+"""Server of the page: the queue of jobs, the models in memory, the limits of visitors, and the HTTP around Gradio."""

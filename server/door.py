@@ -1,4 +1,4 @@
-"""The door of the server: which requests reach Gradio at all."""
+"""Middleware that lets only the requests of this page reach Gradio."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 _METHODS_READ: Container[str] = ("GET", "HEAD")
 
 Refusal = tuple[int, str]
-"""Status and sentence."""
+"""HTTP status and sentence of a request that is not let through."""
 
 
 class Door:
-    """Middleware: lets through the requests that the page and its three endpoints make, and no others.
+    """Middleware: lets through the requests of the page and of its three endpoints, and no others.
 
-    Gradio has routes to upload files, to fetch any address for its caller, to store links, to look at the queue. None of
-    them is needed here. A request has a body of plain JSON and bounded size. Where a route of Gradio fails at what it was
-    asked, one line is logged and the caller told that the request was wrong.
+    Gradio also has routes that upload files, fetch any address for the caller, store links and show the queue; this
+    page needs none of them. A body must be plain JSON of bounded size. If a route of Gradio raises an exception, one
+    line is logged and the request is answered with status 400.
     """
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, profile: Profile) -> None:
@@ -67,7 +67,7 @@ class Door:
             await _pass(self.app, scope, receive, send)
 
     def _unfit(self, body: bytes) -> Refusal | None:
-        """Why the body of a request is not read, else None."""
+        """Refusal of a request with this body, None if the body is accepted."""
         said = _plain(body)
         if said is None:
             return 400, "The body of a request to this page is a JSON object of plain texts and finite numbers."
@@ -87,7 +87,7 @@ _NO_ADDRESS: Refusal = (404, "This page has no such address.")
 
 
 def _closed(method: str, path: str) -> Refusal | None:
-    """Why no such request is let through, else None."""
+    """Refusal of a request by its method and path, None if it is let through."""
     if method in _METHODS_READ:
         trimmed = path.rstrip("/") or "/"
         open_ = trimmed in _READ or path.startswith(_READ_BELOW) or (path.startswith(_FILES) and _is_made_here(path))
@@ -98,14 +98,14 @@ def _closed(method: str, path: str) -> Refusal | None:
 
 
 def _is_made_here(path: str) -> bool:
-    """Whether the file route is asked for something in the folder of this server's downloads."""
+    """Whether a path of the file route lies in the folder of this server's downloads."""
     asked = path.removeprefix(_FILES)
     folder = Path(get_upload_folder()).resolve()
     return "\0" not in asked and Path(asked).is_absolute() and folder in Path(asked).resolve().parents
 
 
 async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
-    """The body of a request; None when it is larger than ``most`` bytes, of which no more are read."""
+    """Read the body of a request; None if it exceeds ``most`` bytes (the rest stays unread) or its length is malformed."""
     announced = dict(scope["headers"]).get(b"content-length", b"0")
     if not announced.isdigit() or int(announced) > most:
         return None
@@ -120,7 +120,7 @@ async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A receiver that hands out ``body`` first, and then what else comes."""
+    """Receiver that returns ``body`` first, then the messages of ``receive``."""
     waiting = [body]
 
     async def replay() -> Message:
@@ -132,7 +132,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _plain(body: bytes) -> dict[str, Any] | None:
-    """The object that ``body`` says, else None: no NaN, no infinity, no half of a character, nothing too deep to follow."""
+    """Parse a JSON object; None if ``body`` is none, has NaN, infinity or lone surrogates, or is nested too deeply."""
     try:
         said = json.loads(body)
         json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
@@ -142,7 +142,7 @@ def _plain(body: bytes) -> dict[str, Any] | None:
 
 
 async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let Gradio answer; an exception becomes one line in the log and an end of the answer."""
+    """Let Gradio answer; if it raises, log one line and end the response, with status 400 if none has begun."""
     begun = ended = False
 
     async def watch(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""What the server says beside Gradio's answers, so that a first screen waits for less."""
+"""Response headers that shorten the loading of the page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class Headers:
-    """Middleware. The page names plotly at once: Gradio asks for its 4.6 MB only when a figure is mounted, and everything
-    else is there by then. The names of bundled files hold a hash of what is in them, so a browser need not ask again.
+    """Middleware: announces plotly (4.6 MB) with the page, since Gradio requests it only when a figure is mounted, and
+    lets browsers cache bundled files for ever, since their names contain a hash of their content.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,6 +38,6 @@ class Headers:
 
 
 def _plotly() -> Iterator[str]:
-    """Nothing where Gradio bundles it otherwise: then it comes when it is asked for."""
+    """File names of the bundled plotly; none if Gradio bundles it differently, which only loses the early start."""
     bundled = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
     return (file.name for file in bundled.glob("PlotlyPlot-*.js"))

@@ -1,4 +1,4 @@
-"""A job: a generator in a thread of its own, and what a page may know of it."""
+"""A job: a generator that runs in the worker thread, and the snapshot of it that pages read."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from uuid import uuid4
 from liar.events import Progress
 
 State = Literal["waiting", "running", "done", "stopped", "failed", "left"]
-"""``left``: over for the visitor who asked, who pressed Stop, and not for another one who wants the same."""
+"""``left``: ended for the visitor who pressed Stop, while the job goes on for another visitor who wants the same."""
 
 Make = Callable[[], Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job as it stood at one moment.
+    """State of a job at one moment.
 
-    ``place`` is how many jobs come before it, the one at work included; 0 once it runs. ``event`` is its latest progress,
-    ``share`` how much of the job is behind (0..1, never falling; None while that is not known). ``stopping`` says that it
-    ends after the step at work. ``seconds_left`` is an estimate up to the end of the job, the wait included; None
-    while nothing is known, and once it ended. ``result`` is there when ``state`` is "done"; ``partial``, what the job has
-    handed out so far, stays whatever the end; ``error`` is one sentence when ``state`` is "failed". ``seconds`` is how long
-    it has run. ``version`` grows with every change.
+    ``place``: number of jobs before it, the running one included; 0 once it runs. ``event``: latest progress.
+    ``share``: finished part of the job (0..1, never falling; None if unknown). ``stopping``: the job ends after the
+    current step. ``seconds_left``: estimate up to the end of the job, the wait included; None if unknown or ended.
+    ``result``: set if ``state`` is "done". ``partial``: items handed out so far, kept however the job ends. ``error``:
+    one sentence if ``state`` is "failed". ``seconds``: time that it has run. ``version``: grows with every change.
     """
 
     state: State
@@ -47,8 +46,8 @@ class Snapshot:
 
 
 class Job:
-    """A handle: ``id``, ``key``, ``title``, ``kind`` and ``created`` are for everybody; the rest is for the queue alone, which
-    holds its lock around every use.
+    """Handle of a job: ``id``, ``key``, ``title``, ``kind`` and ``created`` are public; all other attributes belong to
+    the queue, under its lock.
     """
 
     def __init__(
@@ -58,7 +57,9 @@ class Job:
         self.key, self.title, self.kind = key, title, kind
         self.created = datetime.now(UTC)
         self.owners = {session}
-        self.left: set[str] = set()  # owners whose page is closed: their job goes on, but need not be theirs for ever
+        self.left: set[str] = (
+            set()
+        )  # owners whose page is closed: the job goes on, but they do not keep it from being stopped
         self.make: Make | None = make
         self.expected_seconds = expected_seconds
         self.state: State = "waiting"
@@ -75,7 +76,7 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """Time that the job has run; 0 before its start."""
         if self.started is None:
             return 0.0
         return (monotonic() if self.ended is None else self.ended) - self.started

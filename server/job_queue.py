@@ -1,7 +1,7 @@
-"""The jobs of the server: work goes on in a thread of its own, and pages only watch.
+"""Queue of the server's jobs: one worker thread runs them, and pages only watch.
 
-A page that is reloaded or closed ends its event handlers; a job does not care. One worker takes one job at a time, since
-there is one accelerator and one memory. Sessions take turns, so nobody waits behind all five jobs of somebody else.
+Reloading or closing a page ends its event handlers, but not its jobs. One worker takes one job at a time, since there
+is one accelerator and one memory. Sessions take turns, so a visitor with several jobs does not hold up the others.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 KEPT_JOBS = 50
 KEPT_SECONDS = 30 * 60.0
 TICK = 1.0
-"""Seconds after which a watcher is told the time again although nothing happened."""
+"""Seconds after which a watcher gets a new snapshot even if nothing has changed."""
 
 
 class JobQueue:
-    """One worker for the whole server, started by the first job. Every method may be called from any thread.
+    """Queue with one worker thread, started by the first job. Every method may be called from any thread.
 
-    ``starts`` is how often one client may start a job, as :class:`~server.rate.Rate` reads it.
+    ``starts`` limits how often one client may start a job, in the notation of :class:`~server.rate.Rate`.
     ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
-    queue drops all of it but ``result``: the event may hold whole models.
+    queue drops all of the event but ``result``: the event may hold whole models.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class JobQueue:
         expected_seconds: float | None = None,
         client: str = "",
     ) -> Job:
-        """Put a job in line; one that waits or runs under the same ``key`` is joined, and ``session`` owns it too.
+        """Put a job in line, or join the waiting or running job of the same ``key``, which ``session`` then owns too.
 
-        ``make`` is called in the worker and returns a generator. The progress that it yields is what :attr:`Snapshot.event`
-        shows; what is no event is appended to :attr:`Snapshot.partial` and outlives a stop or a failure. The result is the
-        value that the generator returns, else (None) that of its last Finished.
+        ``make`` is called in the worker and returns a generator. Progress that it yields becomes
+        :attr:`Snapshot.event`; an item that is no event is appended to :attr:`Snapshot.partial` and kept after a stop
+        or a failure. The result is the generator's return value or, if that is None, the result of its last Finished.
 
-        Raises :class:`QueueFullError` when the session has three jobs waiting, or the queue ``max_waiting``, or ``client``
-        has started too many.
+        Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or
+        ``client`` has started too many.
         """
         with self._changed:
             if self._closed:
@@ -94,7 +94,7 @@ class JobQueue:
             return job
 
     def join(self, job: Job, session: str) -> bool:
-        """``session`` wants ``job`` too, as a page does that was loaded anew; False when it has ended."""
+        """Make ``session`` an owner of ``job``, as after a reload; False if the job has ended or is stopping."""
         with self._changed:
             if job.ended is not None or job.stopping:
                 return False
@@ -102,7 +102,7 @@ class JobQueue:
             return True
 
     def find(self, key: str) -> Job | None:
-        """The job that waits or runs under ``key``, else the one that ended last; None once that is forgotten.
+        """The waiting or running job of ``key``, else the one that ended last, else None.
 
         Ended jobs are kept for 30 minutes, and no more than 50 of them.
         """
@@ -111,31 +111,30 @@ class JobQueue:
             return next((job for job in [*self._live(), *reversed(self._ended)] if job.key == key), None)
 
     def get(self, id: str) -> Job | None:
-        """The job of this ``id``; None for one that never was or is forgotten."""
+        """The job of this ``id``, None if there is none or it is no longer kept."""
         with self._changed:
             self._forget()
             return next((job for job in [*self._live(), *self._ended] if job.id == id), None)
 
     def snapshot(self, job: Job) -> Snapshot:
-        """``job`` as it stands."""
+        """Current state of ``job``."""
         with self._changed:
             return self._snapshot(job)
 
     def watch(self, job: Job, *, session: str = "", poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
-        """Snapshots of ``job``: one at once, then one whenever something changed, and a last one when it ended.
+        """Snapshots of ``job``: one at once, one after each change, and a last one at its end.
 
-        It also ends, with the state "left", when ``session`` has stopped a job that goes on for somebody else; and what
-        ``session`` has stopped is never done or failed for it.
+        If ``session`` has stopped the job, the last state is "stopped", or "left" if it goes on for another visitor.
 
-        They come no faster than one in ``poll`` seconds, and no slower than one in a second, so that the time shown moves on.
-        The last one never waits, nor does what the job hands out unless ``parts_wait``. Closing the iterator leaves the job
-        alone.
+        Snapshots come at least ``poll`` seconds and at most one second apart, so that the time shown moves on. The last
+        one comes without delay, as do items that the job hands out, unless ``parts_wait``. Closing the iterator does
+        not stop the job.
         """
         while True:
             with self._changed:
                 snapshot = self._snapshot(job)
                 if session and session not in job.owners and (snapshot.ended or not job.stopping):
-                    # A result that comes after all is nothing that this visitor still asks for.
+                    # A visitor who pressed Stop gets no result, even if the job still finishes.
                     over: State = "stopped" if job.stopping else "left"
                     snapshot = replace(snapshot, state=over, seconds_left=None, result=None, error=None)
             yield snapshot
@@ -144,10 +143,10 @@ class JobQueue:
             self._pause(job, snapshot, poll, parts_wait)
 
     def stop(self, job: Job, session: str) -> None:
-        """``session`` no longer wants ``job``; with nobody left to want it, it is stopped.
+        """Remove ``session`` from the owners of ``job``, and stop the job if no owner with an open page is left.
 
-        A waiting job is stopped at once. A running one ends at its next yield: its generator is closed in the worker, and
-        what it has handed out stays in ``partial``.
+        A waiting job is stopped at once. A running one ends at its next yield: its generator is closed in the worker,
+        and the items handed out stay in ``partial``.
         """
         with self._changed:
             if session in job.owners:
@@ -157,14 +156,14 @@ class JobQueue:
                 self._say(job)
 
     def leave(self, session: str) -> None:
-        """The page of ``session`` was closed or loaded anew: its jobs go on, and whoever comes back to one may stop it."""
+        """Note that ``session`` has closed its page: its jobs go on, and another session that joins one may stop it."""
         with self._changed:
             for job in self._live():
                 if session in job.owners:
                     job.left.add(session)
 
     def close(self) -> None:
-        """Stop every job and end the worker; waits ten seconds at most for the step at work."""
+        """Stop every job and end the worker, waiting at most ten seconds for the current step."""
         with self._changed:
             self._closed = True
             for job in self._live():
@@ -174,7 +173,7 @@ class JobQueue:
             self._worker.join(timeout=10)
 
     def _pause(self, job: Job, seen: Snapshot, poll: float, parts_wait: bool) -> None:
-        """Wait until there is something to show after ``seen``, or the time has moved on."""
+        """Wait until the snapshot after ``seen`` is due: at a change, or after :data:`TICK`."""
 
         def cannot_wait() -> bool:
             return job.ended is not None or (not parts_wait and len(job.partial) > len(seen.partial))
@@ -219,7 +218,7 @@ class JobQueue:
             job.version += 1
         self._changed.notify_all()
 
-    # -- what is known of a job (called with the lock held) -----------------------------------------------------
+    # -- snapshots (called with the lock held) ------------------------------------------------------------------
 
     def _snapshot(self, job: Job) -> Snapshot:
         ahead: list[Job] = []
@@ -245,9 +244,9 @@ class JobQueue:
         return sum(known) if len(known) == len(jobs) else None
 
     def _seconds_left(self, job: Job) -> float | None:
-        """What it says itself of all that is left; before it can, what its owner expects.
+        """Time left by the job's own latest estimate, before its first one by ``expected_seconds``.
 
-        None if nothing is known, and if the job takes longer than was known.
+        None if there is no estimate, or the job takes longer than estimated.
         """
         event = job.event
         if event is not None and event.seconds_left is not None:
@@ -263,7 +262,7 @@ class JobQueue:
             gc.collect()
 
     def _do_next(self) -> bool:
-        """Wait for a job and do it; False when the queue is closed. Afterwards this thread holds nothing of the job."""
+        """Wait for a job and run it; False if the queue is closed. Afterwards no reference to the job is kept."""
         with self._changed:
             self._changed.wait_for(lambda: self._line.waiting or self._closed)
             if not self._line.waiting:
@@ -284,13 +283,13 @@ class JobQueue:
             error = str(failure)
         except MemoryError:
             error = "Memory ran out; take fewer calibration tokens, a shorter sequence length or a smaller model."
-        except BaseException:  # SystemExit too: the worker outlives every job
+        except BaseException:  # SystemExit too: no job may end the worker
             log.exception("The job %r failed in a way that LIAR does not know", job.title)
             error = "The job failed unexpectedly; the log of the server has more."
         return ("stopped", None) if job.stopping else ("failed", error)
 
     def _drive(self, job: Job) -> bool:
-        """Run the job's generator; True when it came to its end, False when it was stopped on the way."""
+        """Run the job's generator; True if it ran to its end, False if it was stopped."""
         assert job.make is not None, "a job is taken once"
         steps = job.make()
         try:
@@ -312,7 +311,7 @@ class JobQueue:
         if isinstance(step, Finished) and self._on_finished is not None:
             try:
                 self._on_finished(job.key, step)
-            except Exception:  # what somebody else does with a result costs nobody the result
+            except Exception:  # an error of the callback must not lose the result
                 log.exception("A finished job could not be passed on")
         with self._changed:
             if isinstance(step, Finished):

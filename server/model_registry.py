@@ -1,4 +1,4 @@
-"""The models of the server in memory: one bounded registry for everybody, so that no session owns gigabytes."""
+"""Registry of the models in memory: bounded and shared by all sessions, so that no session owns gigabytes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.variants import Variants
 
 Load = Callable[..., "LoadedModel"]
-"""Of model, device, dtype and, if it is known, the work that will be done."""
+"""Function of model, device, dtype and, if known, the work that the model is loaded for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What was loaded, or what a finished run left: exactly one of the two."""
+    """A loaded model, or the variants of a finished run: exactly one of the two."""
 
     loaded: LoadedModel | None = None
     variants: Variants | None = None
@@ -32,11 +32,11 @@ class _Entry:
 
 
 class ModelRegistry:
-    """Keeps what was used last, as far as ``max_bytes`` of weights reach; the newest entry is always kept.
+    """Cache of the most recently used entries, up to ``max_bytes`` of weights; the newest entry is always kept.
 
-    Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs by the key of their spec.
-    Runs work on copies, so one loaded model serves any number of them. A dense model that kept variants refer to would stay in
-    memory anyway, so it goes only after them. Every method may be called from any thread.
+    Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs by the key of their
+    spec. Runs work on copies, so one loaded model serves any number of them. A dense model that kept variants refer to
+    would stay in memory anyway, so it is dropped only after them. Every method may be called from any thread.
     """
 
     def __init__(self, max_bytes: int | None = None, load: Load | None = None) -> None:
@@ -47,11 +47,11 @@ class ModelRegistry:
         self._loading = Lock()
 
     def get(self, model: str, device: str, dtype: str, work: Work | None = None) -> LoadedModel:
-        """The model, loaded now or before; raises what loading for this ``work`` raises."""
+        """The model, loaded if it is not in memory; raises what loading for this ``work`` raises."""
         key = (model, device, dtype)
         if (found := self._find(key)) is not None and found.loaded is not None:
             return found.loaded
-        with self._loading:  # one at a time; what is in memory already does not wait for it
+        with self._loading:  # one load at a time; models in memory are found without the lock
             if (found := self._find(key)) is not None and found.loaded is not None:
                 return found.loaded
             loaded = self._load(model, device, dtype, *([work] if work else []))
@@ -59,11 +59,11 @@ class ModelRegistry:
             return loaded
 
     def keep(self, key: str, variants: Variants) -> None:
-        """Hold the models of the finished run ``key``, in place of what it left before."""
+        """Keep the variants of the finished run ``key``, in place of earlier ones."""
         self._keep((key,), _Entry(variants=variants))
 
     def variants(self, key: str) -> Variants | None:
-        """The models of the finished run ``key``; None when they are no longer, or never were, in memory."""
+        """The variants of the finished run ``key``, None if they are not in memory."""
         found = self._find((key,))
         return found.variants if found else None
 
@@ -81,7 +81,7 @@ class ModelRegistry:
                 del self._entries[oldest]
 
     def _droppable(self) -> Iterator[tuple[str, ...]]:
-        """Entries that would free memory, the least recently used first."""
+        """Keys of entries that can be dropped to free memory, the least recently used first; never the newest."""
         held = {id(entry.dense) for entry in self._entries.values() if entry.variants is not None}
         newest = next(reversed(self._entries))
         for key, entry in self._entries.items():
@@ -89,8 +89,8 @@ class ModelRegistry:
                 yield key
 
     def _bytes(self) -> int:
-        """Bytes of all weights in memory; a dense model that several entries share counts once."""
-        from liar.models.catalog import bytes_in_memory  # torch takes seconds to load, and is there by now
+        """Bytes of all weights in memory; a dense model that several entries share is counted once."""
+        from liar.models.catalog import bytes_in_memory  # torch takes seconds to load; by now it is loaded
 
         dense = {id(entry.dense): entry.dense for entry in self._entries.values() if entry.dense is not None}
         pruned = [entry.variants for entry in self._entries.values() if entry.variants is not None]

@@ -1,4 +1,4 @@
-"""Profiles: every limit of a deployment in one place. ``local`` trusts its only visitor, ``public`` trusts nobody."""
+"""Profiles: every limit of a deployment in one place. ``local`` trusts its only visitor, ``public`` trusts none."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TEXTS = (AUTO, "wiki", "sentiment", "topic")
 
 
 class Profile(BaseModel):
-    """What visitors may ask for, and how much of it. Each number is the most that is allowed.
+    """Limits of what visitors may request. Each number is a maximum.
 
-    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device`` every
-    device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model anywhere on the server. ``starts`` is how
-    often one client may start a job, in the notation of the library limits; "" for any number. ``runs`` is those of one sweep.
-    ``model_bytes`` is what models in memory may take, 0 for a quarter of the machine; ``saved_bytes`` what the zips of saved
-    models take on disk, ``body_bytes`` the size of a request; ``sessions`` how many visitors are remembered and ``unread`` how
-    many answers wait for one who does not fetch them. ``preload`` names a model to load as soon as the page is up.
+    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device``
+    every device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model in any folder of the server.
+    ``starts``: how often one client may start a job, in the notation of the library limits ("": no limit). ``runs``:
+    runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's). ``saved_bytes``: zips of saved
+    models on disk. ``body_bytes``: size of a request. ``sessions``: visitors whose state is kept. ``unread``: answers
+    that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +55,7 @@ class Profile(BaseModel):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        """A model that others may choose is always the same one."""
+        """Require a pinned commit of every model that a profile without ``any_model`` offers."""
         known = {preset.id: preset for preset in PRESETS}
         loose = [id for id in self.models if id not in known or not known[id].is_pinned]
         if loose and not self.any_model:
@@ -63,7 +63,7 @@ class Profile(BaseModel):
         return self
 
     def check(self, spec: PruneSpec) -> None:
-        """Raises :class:`InvalidSpecError` for a recipe that this page does not do. Whatever loads or runs asks here first."""
+        """Raise :class:`InvalidSpecError` if the profile does not allow ``spec``; called before every load and run."""
         away = "run LIAR at home for that."
         if not self.any_model and spec.model not in self.models:
             raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {away}")
@@ -133,7 +133,7 @@ PROFILES: dict[ProfileName, Profile] = {"local": LOCAL, "public": PUBLIC}
 
 
 def profile_of(named: ProfileName | None, server: str, space: str | None) -> Profile:
-    """The profile that is ``named``; else public on the Space ``space`` and wherever others can reach ``server``."""
+    """The profile ``named``; if None, public on the Space ``space`` or if others can reach ``server``, else local."""
     if named is not None:
         return PROFILES[named]
     return PUBLIC if space or not _is_loopback(server) else LOCAL

@@ -1,4 +1,4 @@
-"""How often one client may start something, so that one impatient visitor leaves time for the others."""
+"""Limit on how often one client may start a job, so that one visitor leaves time for the others."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from liar.errors import QueueFullError
 from liar.report.sentences import duration
 
 _NETWORK_BITS = 64
-"""What a household gets of IPv6: whoever has one address has them all."""
+"""Leading bits of an IPv6 address that identify a client: a household has all addresses that begin with them."""
 
 
 class Rate:
-    """Counts starts by client. ``limits`` is as in the library of that name, such as "12 per 10 minutes; 40 per hour"."""
+    """Counter of starts by client, with ``limits`` as in the library limits: "12 per 10 minutes; 40 per hour"."""
 
     def __init__(self, limits: str = "") -> None:
         self._limits = parse_many(limits) if limits else []
         self._strategy = MovingWindowRateLimiter(MemoryStorage())
 
     def spend(self, client: str) -> None:
-        """One more start of ``client``; raises :class:`QueueFullError`, which says when to come back."""
+        """Count one more start of ``client``; raise :class:`QueueFullError`, with the time to wait, at a limit."""
         spent = [limit for limit in self._limits if not self._strategy.test(limit, client)]
         if spent:
             free = max(self._strategy.get_window_stats(limit, client).reset_time for limit in spent)
@@ -38,7 +38,7 @@ class Rate:
 
 
 def client_of(request: gr.Request) -> str:
-    """The network that ``request`` came from, as far as the server knows it."""
+    """Address of the client of ``request`` (IPv6: its network), "" if unknown."""
     client = request.client
     if client is None:
         return ""

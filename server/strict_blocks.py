@@ -1,7 +1,7 @@
-"""Gradio's Blocks for a page on the open web: what no browser of ours would send is refused in one sentence.
+"""Gradio's Blocks for a page on the open web: input that the page itself never sends is refused in one sentence.
 
-Gradio answers a value that a component cannot read with a traceback in the log; it takes lists for single choices, fetches
-whatever address a file object names, and hands to a handler whatever an event is said to hold.
+Gradio answers a value that a component cannot read with a traceback in the log, accepts lists for single choices,
+fetches any address that a file object names, and passes event data to a handler unchecked.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gradio.state_holder import SessionState
 
 _REFUSED = "This is nothing that the page says; set the value again, or load the page anew."
 _GROUPS = (gr.CheckboxGroup, Api)
-"""Components whose value is a list or an object; that of every other control is a text, a number, a truth value or nothing."""
+"""Components whose value is a list or an object; every other control has a text, a number, a truth value or nothing."""
 _NEVER_EMPTY = (gr.Radio, gr.Slider, gr.Checkbox)
 
 
 class Page(gr.Blocks):
-    """Blocks without any component that takes files."""
+    """Blocks that refuse malformed values, and all file objects, since no component of the page takes files."""
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
@@ -41,13 +41,13 @@ class Page(gr.Blocks):
         try:
             read: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
             return read
-        except Exception as error:  # each component has errors of its own
+        except Exception as error:  # each component raises errors of other types
             outside = (_outside(block, value) for block, value in zip(block_fn.inputs, inputs, strict=False))
             raise gr.Error(next(filter(None, outside), _REFUSED), print_exception=False) from error
 
 
 def _readable(block: Any, value: Any) -> bool:
-    """Whether the control ``block`` can say ``value`` at all."""
+    """Whether ``value`` has a type that the control ``block`` sends."""
     if block.stateful:
         return True
     if isinstance(block, _GROUPS):
@@ -62,7 +62,7 @@ def _readable(block: Any, value: Any) -> bool:
 
 
 def _outside(block: Any, value: Any) -> str | None:
-    """A sentence about a number that is outside the limits of its control, None for everything else."""
+    """Sentence about a number outside the limits of its control, None for everything else."""
     if not isinstance(block, gr.Number | gr.Slider) or not isinstance(value, int | float):
         return None
     low, high = block.minimum, block.maximum
@@ -77,9 +77,9 @@ def _outside(block: Any, value: Any) -> str | None:
 
 
 def _names_file(value: Any) -> bool:
-    """Whether a file object lies anywhere in ``value``; Gradio would fetch it."""
+    """Whether ``value`` contains, at any depth, a file object, which Gradio would fetch."""
     parts = [value]
-    for part in parts:  # grows while it is read
+    for part in parts:  # grows inside the loop
         if isinstance(part, dict):
             if "path" in part or "meta" in part:
                 return True

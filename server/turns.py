@@ -1,4 +1,4 @@
-"""The line of waiting jobs: sessions take turns, so nobody waits behind all the jobs of somebody else."""
+"""The line of waiting jobs: sessions take turns, so a visitor with several jobs does not hold up the others."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ WAITING_PER_SESSION = 3
 
 
 class Line:
-    """Not safe for threads: the queue holds its lock around every call.
+    """Line of waiting jobs. Not safe for threads: the queue holds its lock around every call.
 
-    ``waiting`` holds the jobs in the order they came, ``most`` of them; :meth:`order` is that in which they are served.
+    ``waiting`` holds at most ``most`` jobs in their order of arrival; :meth:`order` gives the order in which they run.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.waiting: list[Job] = []
         self._clock = 0
-        self._turns: dict[str, int] = {}  # when each session last had its turn; the least is next
+        self._turns: dict[str, int] = {}  # clock at the last turn of each session; the lowest is next
 
     def check_room(self, session: str) -> None:
-        """Raises :class:`QueueFullError` when ``session`` has three jobs waiting, or the line is full."""
+        """Raise :class:`QueueFullError` if ``session`` has three jobs waiting, or the line is full."""
         if sum(session in job.owners for job in self.waiting) >= WAITING_PER_SESSION:
             raise QueueFullError(
                 f"You have {WAITING_PER_SESSION} jobs waiting, which is the most for one visitor; stop one of them, or try "
@@ -33,24 +33,24 @@ class Line:
             )
 
     def enter(self, session: str) -> None:
-        """A session with nothing in line comes after all that wait, but before the next job of the one being served."""
+        """Place a session without waiting jobs after all waiting sessions, but before the next job of the one served."""
         if not any(session in job.owners for job in self.waiting):
             self._turns[session] = max(self._turns.get(session, 0), self._clock - 1)
 
     def order(self) -> list[Job]:
-        """The waiting jobs as they would be taken if nothing else came."""
+        """The waiting jobs in the order in which they are taken if no job is added."""
         left, turns, clock = list(self.waiting), dict(self._turns), self._clock
         order: list[Job] = []
         while left:
             job = min(left, key=lambda job: min(turns[owner] for owner in job.owners))
-            clock += 2  # leaves room for those who enter in between
+            clock += 2  # leaves room for sessions that enter in between
             turns |= dict.fromkeys(job.owners, clock)
             left.remove(job)
             order.append(job)
         return order
 
     def take(self) -> Job:
-        """The next job, which is then no longer in line."""
+        """Remove the next job from the line and return it."""
         job = self.order()[0]
         self.waiting.remove(job)
         self._clock += 2

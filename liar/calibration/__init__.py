@@ -1,1 +1,1 @@
-"""What the text says about the dense model: moments and gradients of every site."""
+"""Statistics of the dense model on the calibration text: moments and gradients of every site."""

@@ -1,8 +1,8 @@
-"""The walk: one forward of the calibration text, block by block and site by site, that hands out moments on its way.
+"""The walk: one forward of the calibration text, block by block and site by site, that yields the moments of each site.
 
-Layers are the outer loop and batches the inner one, so a model larger than its accelerator needs one block at a time on
-it. The same walk serves both schedules: one-shot lets the dense outputs flow on; sequential waits for the site to be
-pruned and sends the outputs of what is left.
+Layers are the outer loop and batches the inner one, so only one block at a time needs to be on the accelerator. The
+same walk serves both schedules: one-shot passes the dense outputs on; sequential lets the caller prune the site first
+and then passes on the outputs of the pruned site.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from liar.spec import SiteKind, Targets
 
 @dataclass(slots=True)
 class Visit:
-    """A stop at a site: its block is on the device, ``moments`` are complete, and here until the walk goes on.
+    """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
     In a sequential walk, set ``kept`` to the kept channels after shrinking the site.
     """
@@ -47,9 +47,9 @@ def walk(
     sequential: bool = False,
     norm_aware: bool = True,
 ) -> Iterator[Visit]:
-    """Visit every targeted site in the order of the computation; without ``norm_aware`` with its plain moments only.
+    """Visit every targeted site in the order of the forward; without ``norm_aware`` only plain moments are computed.
 
-    Raises :class:`NonFiniteError` and :class:`CalibrationError` naming the site. Closing the iterator releases all it holds.
+    Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
     streams: list[Stream] = []
     contexts: list[list[dict[str, Any]]] = []
@@ -76,7 +76,7 @@ def walk(
                         norm_aware=norm_aware,
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
-                        break  # nothing behind the last site is needed
+                        break  # no site after this one is visited
 
 
 def _stage(
@@ -89,7 +89,7 @@ def _stage(
     sequential: bool,
     norm_aware: bool,
 ) -> Iterator[Visit]:
-    """One half of a block for every batch; a visit when the site is wanted."""
+    """Run one half of a block on every batch; yield a visit if ``visit`` is true."""
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
     if visit:
@@ -112,7 +112,7 @@ def _stage(
     stop = Visit(site, accumulator.finish(site.name))
     del accumulator
     yield stop
-    del stop.moments  # the visit lives in its caller's loop until the next one replaces it
+    del stop.moments  # free them now: the loop of the caller holds the visit until the next one
     if not sequential:
         return
     for stream, rows, following in zip(streams, inputs, advanced, strict=True):
@@ -124,7 +124,7 @@ def _stage(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """No dropout inside; the model's mode is what it was afterwards."""
+    """Evaluation mode (no dropout) inside the context; the model's former mode is restored afterwards."""
     training = model.training
     model.eval()
     try:

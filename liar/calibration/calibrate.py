@@ -1,6 +1,6 @@
-"""Calibrate once, ask many questions: moments and mask gradients of the dense model, and the curves read off them.
+"""Calibration: moments and gradients of the dense model, and the error curves computed from them.
 
-Moments know nothing of the criterion, so one calibration serves every criterion, ratio and reconstruction.
+Moments do not depend on the criterion, so one calibration serves every criterion, ratio and reconstruction.
 """
 
 from __future__ import annotations
@@ -40,12 +40,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the text told about the dense model; all tensors stay on the device that measured them.
+    """Moments and gradients of the dense model; moments stay on the device that computed them.
 
-    Scores and curves depend on nothing that differs between two runs of the same recipe, so they are kept from the first
-    time that a run asks for them. ``gradients`` hold what a backward pass was made for: mask gradients where
-    ``masked``, sensitivities where ``sensitive``. Norm-aware moments are there where ``norm_aware``. ``text`` says what was
-    read.
+    ``gradients``, by name of the site, hold mask gradients if ``masked`` and sensitivities if ``sensitive``.
+    ``norm_aware``: the moments include norm-aware ones. ``text`` describes the calibration text. Scores and candidates
+    are equal in all runs of a recipe, so they are cached at the first use.
     """
 
     moments: dict[Site, SiteMoments]
@@ -61,7 +60,7 @@ class Calibration:
         return next(iter(self.moments.values())).plain.tokens
 
     def check(self, spec: PruneSpec, sites: Sequence[Site]) -> None:
-        """Raise :class:`InvalidSpecError` when this calibration lacks what a run of ``spec`` on ``sites`` asks of it."""
+        """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` needs."""
         if missing := [site.name for site in sites if site not in self.moments]:
             raise InvalidSpecError(
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
@@ -77,13 +76,13 @@ class Calibration:
             )
 
     def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
-        """Scores (bundles,) of a site whose consumer has ``weight`` (channels, d_out), fp64 on the CPU."""
+        """Scores (bundles,), fp64 on the CPU, of a site whose consumer has ``weight`` (channels, d_out)."""
         evidence = Evidence(site, self.moments[site].plain, weight, seed, self.gradients.get(site.name))
         return self._keep(("scores", criterion, site, seed), lambda: score(criterion, evidence))
 
     @torch.no_grad()
     def candidate(self, spec: PruneSpec, site: Site, adapter: Adapter) -> Candidate:
-        """The site as :func:`liar.explore.allocation.allocate` wants it for ``spec``; its block must be on the device."""
+        """Input of :func:`liar.explore.allocation.allocate` for a site, whose block must be on the device."""
         choice = (spec.criterion, spec.seed, spec.allocation, spec.reconstruction)
         scores = self.scores(spec.criterion, site, adapter.consumer(site).weight.T, spec.seed)
         return self._keep(
@@ -107,7 +106,7 @@ def candidate_of(
     adapter: Adapter,
     gradients: SiteGradients | None = None,
 ) -> Candidate:
-    """What allocation asks of a site: its ``scores`` (bundles,) and, for a curve allocation, what keeping k of them costs."""
+    """Input of the allocation: a site with its ``scores`` (bundles,) and, for a curve allocation, its damage curve."""
     damage: NDArray[np.floating] | None = None
     if spec.allocation in CURVE_ALLOCATIONS:
         chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
@@ -144,12 +143,12 @@ def calibrate(
     sensitivity: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """One forward of the calibration text, and a backward for mask ``gradients`` (the criteria taylor and fisher) or for
-    the ``sensitivity`` of the sites (the allocation loss-curve).
+    """Run one forward of the calibration text, and backward passes for mask ``gradients`` or ``sensitivity``.
 
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file, or a Hub dataset; ``separator`` stands between two of
-    its texts in one window of a language model. Raises :class:`CalibrationError`
-    for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
+    The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
+    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file or a hub dataset; ``separator`` is put between
+    two texts in one window of a language model. Raises :class:`CalibrationError` for unusable text and
+    :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
     steps = calibration_steps(
         loaded,
@@ -178,9 +177,9 @@ def calibration_steps(
     sensitivity: bool = False,
     norm_aware: bool = True,
 ) -> Generator[tuple[int, int], None, Calibration]:
-    """:func:`calibrate` step by step: yields (steps done, steps in all); closing it between two steps stops it.
+    """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
 
-    Without ``norm_aware`` the calibration takes half the memory and serves no allocation by error-curve and no report.
+    Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
     """
     with readable_failures():
         batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator)
@@ -206,10 +205,10 @@ def calibration_steps(
 def shared_calibration(
     specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
 ) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which differ in ratio, criterion and reconstruction at most.
+    """One calibration for all ``specs``, which may differ only in ratio, criterion and reconstruction.
 
-    It is the part "calibrate" of a job that ``pace`` plans and that counts ``pieces``. ``norm_aware``: whether anything reads
-    norm-aware moments off it.
+    Its progress is reported as the part "calibrate" of the job of ``pace``, which counts ``pieces`` (done, total).
+    ``norm_aware``: also compute norm-aware moments.
     """
     base = specs[0]
     steps = calibration_steps(
@@ -230,13 +229,13 @@ def shared_calibration(
 
 
 def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
-    """Whether runs like ``spec`` look at the dense model at all, and what they see fits into memory."""
+    """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
     looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
     return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
 
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
-    """Whether the covariances of all sites take no more than half of the memory that is free."""
+    """Whether the covariances of all sites take at most half of the free memory."""
     size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
     return size <= free_bytes(execution_device(loaded.model)) // 2
 
@@ -250,9 +249,9 @@ def curves(
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[SiteCurves]:
-    """Error of every site at the ratios of :data:`RATIOS`, for each criterion and reconstruction.
+    """Error of every site at :data:`RATIOS`, for each criterion and reconstruction.
 
-    Raises :class:`InvalidSpecError` when taylor or fisher are asked of a calibration without gradients.
+    Raises :class:`InvalidSpecError` for taylor or fisher if the calibration has no mask gradients.
     """
     if GRADIENT_CRITERIA.intersection(criteria) and not calibration.masked:
         raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")

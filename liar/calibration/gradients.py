@@ -1,17 +1,16 @@
-"""What the loss says of every site, from a backward pass of the calibration text.
+"""Mask gradients and sensitivities of every site, from backward passes of the calibration text.
 
-* Mask gradients for the criteria taylor and fisher: dL/dm of a mask m = 1 on every bundle, one sample at a time. A mask on a
-  consumer's input multiplies the bundle's channels, so its gradient is sum_t x_t . (dL/dx_t) over the tokens of the sequence.
-* Sensitivities for the allocation loss-curve: the mean over tokens of tr(J^T F J) at the residual stream behind the site, J
-  the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x E|error|^2 is
-  twice the divergence KL(dense || pruned) that an error costs, to second order and with its directions averaged
-  (Gauss-Newton). A confident classifier has hardly a metric where it will soon need one, so there F only centres the
-  logits, and where each output stands for itself (regression, multi-label) it is the identity. The trace is estimated by
-  random signs (Hutchinson 1989): one backward pass of s^T F^(1/2) z. A mean needs less text than a covariance, so a part of
-  it serves: a random one, because batches come sorted by length.
+* Mask gradients for the criteria taylor and fisher: dL/dm of a mask m = 1 on every bundle, one sample at a time. A mask
+  on a consumer's input multiplies the bundle's channels, so its gradient is sum_t x_t . (dL/dx_t) over tokens t.
+* Sensitivities for the allocation loss-curve: the mean over tokens of tr(J^T F J) at the residual stream behind the
+  site, J the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x
+  E|error|^2 is twice the divergence KL(dense || pruned) caused by an error, to second order and averaged over its
+  directions (Gauss-Newton). F nearly vanishes at confident predictions, even if pruning may change them, so for text
+  classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). The
+  trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits. A mean
+  needs less text than a covariance, so a part suffices, drawn at random because batches are sorted by length.
 
-The logits of a language model are the largest thing in sight, so both slopes are pulled through its head a few positions
-at a time.
+The logits of a language model are its largest tensor, so gradients pass through its head a few positions at a time.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from liar.sites import Site
 from liar.spec import Targets
 
 SENSITIVITY_SHARE = 1 / 4
-"""Share of the tokens that sensitivities are read from, in a random order; the sequence that reaches it is the last."""
+"""Share of the tokens used for sensitivities; pieces are taken in a random order until it is reached."""
 
 _ROWS = 16
-"""Positions whose probabilities over the whole vocabulary are in memory beside the logits."""
+"""Positions whose probabilities over the whole vocabulary are in memory at once, beside the logits."""
 
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
-"""Yields (pieces done, pieces in all); its value is the gradients of each site by name."""
+"""Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
 
 
 def gradient_steps(
@@ -50,11 +49,12 @@ def gradient_steps(
 ) -> Steps:
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
-    ``masks`` and ``sensitivity`` say what is wanted; each takes a backward pass. The loss of a language model is next-token
-    cross entropy. That of a text classifier is, by :func:`liar.models.heads.problem_of`, cross entropy, binary cross entropy
-    or the squared error against the labels of the batch, else against the model's own prediction; a regression without
-    labels has no error, so the mean of its outputs stands for the loss. Raises :class:`InvalidSpecError` for a model through
-    which no loss can be taken, see :func:`liar.models.heads.check_gradients`, or where all gradients are zero.
+    ``masks`` and ``sensitivity`` select the results; each takes one backward pass. The loss of a language model is
+    next-token cross entropy. The loss of a text classifier depends on :func:`liar.models.heads.problem_of`: cross
+    entropy, binary cross entropy or squared error against the labels of the batch, else against the model's own
+    prediction. For a regression without labels that error is zero, so the mean of its outputs replaces the loss. Raises
+    :class:`InvalidSpecError` for a model without a usable loss, see :func:`liar.models.heads.check_gradients`, and if
+    all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
@@ -103,9 +103,9 @@ def gradient_steps(
 
 
 def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
-    """The text in pieces of a few sequences in a random order, the same every time; the sensitivities read the first ones.
+    """Pieces of a few sequences, in a random but fixed order, and the number of first pieces used for sensitivities.
 
-    Also returns how many pieces these are. Only neighbours of a batch share a piece, so that little of it is padding.
+    The sequences of a piece are neighbours in a batch and so of similar length, which keeps padding small.
     """
     pieces: list[Batch] = [
         {name: tensor[start : start + BACKWARD_SEQUENCES] for name, tensor in batch.items()}
@@ -122,7 +122,7 @@ def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
 def _backward(
     adapter: Adapter, sites: list[Site], inputs: dict[str, Tensor], signs: torch.Generator | None, with_masks: bool
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Of each site: mask gradients (sequences, bundles) fp64 on the CPU, and the traces summed over all tokens."""
+    """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and traces summed over all tokens."""
     masks: dict[str, GradientEdge] = {}
     outputs: dict[str, GradientEdge] = {}
     handles = []
@@ -141,7 +141,7 @@ def _backward(
     finally:
         for handle in handles:
             handle.remove()
-    # The consumer's output is added to the stream, so both have the same gradient.
+    # The consumer's output is added to the residual stream, so both have the same gradient.
     traces = {name: float(gradient.float().square().sum()) for name, gradient in by_output.items()}
     return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, traces
 
@@ -165,7 +165,7 @@ def _masking(mask: Tensor, bundle_size: int) -> Callable[[nn.Module, tuple[Tenso
 
 
 def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """Keeps the output's place in the graph, which holds no values."""
+    """A hook that stores the edge of the output in the autograd graph, which keeps no values in memory."""
 
     def keep(_module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
         outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
@@ -173,15 +173,15 @@ def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module
     return keep
 
 
-# -- from the logits to what the head reads -------------------------------------------------------------------------------
+# -- gradients at the input of the head -----------------------------------------------------------------------------
 
 
 def _slopes(
     model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Generator | None, with_loss: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """An answer of the model, and the slopes of the loss and of the signed logits with respect to it.
+    """The tensor to start backward passes from, and the gradients of the loss and of s^T F^(1/2) z there.
 
-    The answer of a classifier is its logits; that of a language model is what its head reads, (sequences, length, width).
+    It is the logits of a classifier, or the input of a language model's head, (sequences, length, width).
     """
     asked = {name: tensor for name, tensor in inputs.items() if name != "labels"}
     head = model.get_output_embeddings()
@@ -212,9 +212,9 @@ def _slopes(
 
 
 def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
-    """Slope of the cross entropy at ``logits`` (..., classes): (p - e_target) times its share in the mean.
+    """Gradient of the cross entropy at ``logits`` (..., classes): (p - e_target) times the token's share in the mean.
 
-    The loss is the sum over sequences of each sequence's mean, so that every row of a mask sees its own sequence only.
+    The loss is the sum over sequences of each sequence's mean, so a row of a mask depends on its own sequence only.
     """
     slope = logits.softmax(dim=-1)
     slope.scatter_add_(-1, targets.unsqueeze(-1), -torch.ones_like(targets, dtype=slope.dtype).unsqueeze(-1))
@@ -222,10 +222,10 @@ def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
 
 
 def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tensor:
-    """Slope of a text's loss at ``logits`` (sequences, outputs).
+    """Gradient of a text classifier's loss at ``logits`` (sequences, outputs).
 
-    ``labels`` (sequences,) are classes, or numbers for a regression; without them the model's own prediction takes their
-    place, and the output that of a regression's loss.
+    ``labels`` (sequences,) are classes, or numbers for a regression. Without them the model's own prediction is the
+    label; for a regression the loss is then the mean of the outputs.
     """
     if problem == "single-label":
         classes = logits.argmax(dim=-1) if labels is None else labels
@@ -239,7 +239,7 @@ def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tens
 
 
 def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Tensor:
-    """F^(1/2)^T s under random signs s: on average, the squared gradient of this is the trace that is wanted."""
+    """F^(1/2)^T s for random signs s; the expected squared norm of its gradient is the trace of the sensitivity."""
     slope = _signs(logits, signs)
     for seen, signed in zip(logits.flatten(0, -2).split(_ROWS), slope.flatten(0, -2).split(_ROWS), strict=True):
         p = seen.softmax(dim=-1)
@@ -249,7 +249,7 @@ def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Ten
 
 
 def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Tensor:
-    """Random signs; centred where only the differences of the logits decide."""
+    """Random signs, centred for single-label problems, because only differences of logits matter there."""
     sign = _signs(logits, signs)
     return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
 
@@ -260,6 +260,6 @@ def _signs(like: Tensor, signs: torch.Generator) -> Tensor:
 
 
 def _shares(inputs: dict[str, Tensor]) -> Tensor:
-    """What each predicted token weighs in the mean of its sequence, (sequences, length - 1) fp32; padding weighs nothing."""
+    """Weight of each predicted token in the mean of its sequence, (sequences, length - 1) fp32; zero for padding."""
     real = inputs["attention_mask"][:, 1:].float()
     return real / real.sum(dim=1, keepdim=True).clamp_min(1)

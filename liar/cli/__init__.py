@@ -1,4 +1,4 @@
-"""The command line: every expected failure is one sentence on stderr and exit code 2."""
+"""Command line: every expected failure is one sentence on stderr and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command prints: results on stdout, progress and notes on stderr."""
+"""Output of the commands: results on stdout, progress and notes on stderr."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ errors = Console(stderr=True)
 
 
 def write(path: Path | None, result: BaseModel) -> None:
-    """Everything in ``result`` as JSON, where the user asked for it."""
+    """Write ``result`` as JSON to ``path``, if one is given."""
     if path is not None:
         write_atomically(path, as_json(result))
         console.print(f"Written to {path}")
 
 
 class _Left(TimeRemainingColumn):
-    """What the job itself says of the time that is left, else what the bar makes of its pace."""
+    """Time left by the estimate of the job, or by that of the bar if the job has none."""
 
     def render(self, task: Task) -> Text:
         left = task.fields.get("seconds_left")
@@ -37,7 +37,7 @@ class _Left(TimeRemainingColumn):
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Bars on stderr, which are gone in the end."""
+    """Progress bars on stderr, removed at the end."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -51,19 +51,19 @@ def progress() -> Iterator[Progress]:
 
 
 def fraction(bar: Progress) -> Callable[[str, float], None]:
-    """A callback of (message, fraction) that moves a line of its own."""
+    """Add a bar; return its callback of (message, fraction)."""
     row = bar.add_task("", total=1.0)
     return lambda message, fraction: bar.update(row, description=message, completed=fraction)
 
 
 def counted(bar: Progress, description: str) -> Callable[[int, int], None]:
-    """A callback of (done, total) that moves a line of its own."""
+    """Add a bar; return its callback of (done, total)."""
     row = bar.add_task(description, total=None)
     return lambda done, total: bar.update(row, completed=done, total=total)
 
 
 def whole(bar: Progress) -> Callable[[Step], None]:
-    """A callback of a job's progress that moves one line for all of it."""
+    """Add one bar for a whole job; return its callback of :class:`liar.events.Progress`."""
     row = bar.add_task("", total=None)
 
     def move(step: Step) -> None:

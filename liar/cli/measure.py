@@ -1,4 +1,4 @@
-"""Commands that measure a model and change nothing."""
+"""Commands that measure models without changing them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def evaluate_command(
     dtype: DType = "auto",
     json: JsonFile = None,
 ) -> None:
-    """Measure a model as it is."""
+    """Measure a model on a task."""
     check_writable(json)
     from liar.evaluate.tasks import evaluate
     from liar.models.catalog import load_model, model_info
@@ -83,7 +83,7 @@ def measure_command(
     dtype: DType = "auto",
     json: JsonFile = None,
 ) -> None:
-    """Parameters, multiplications, bytes and speed of two models, timed in turns."""
+    """Compare parameters, multiplications, bytes and speed of two models, timed in turns."""
     check_writable(json)
     from liar.evaluate.size_and_speed import compare_steps
     from liar.models.catalog import bytes_on_disk, load_model
@@ -125,7 +125,7 @@ def curves_command(
     dtype: DType = "auto",
     json: JsonFile = None,
 ) -> None:
-    """Error of every site at 101 ratios, for each reconstruction, from one calibration."""
+    """Compute the error of every site at 101 ratios, for each reconstruction, from one calibration."""
     check_writable(json)
     names = [item.value for item in criterion or []] or [DEFAULTS.criterion]
     criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))

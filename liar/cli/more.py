@@ -1,4 +1,4 @@
-"""Commands around the models: the demo bundle, the names that are known, adapters, and reports of finished runs."""
+"""Commands around the models: the demo bundle, the list of named models, adapters, and reports of finished runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch_demo() -> None:
 
 
 def models() -> None:
-    """List the models that have a name here; any BERT or LLaMA id or folder works too."""
+    """List the named models; any other BERT or LLaMA id or folder works too."""
     from liar.presets import PRESETS
 
     table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
@@ -39,7 +39,7 @@ def train_adapter_command(
     task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Fine-tune MiniLM's head and LoRA adapter for a task, on the CPU, and put them in the place of its own."""
+    """Fine-tune MiniLM's head and LoRA adapter for a task on the CPU, and replace the shipped ones."""
     from liar.jobs.train_adapter import train_adapter
 
     with progress() as bar:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the words of their help."""
+"""Options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from liar.spec import CRITERIA, TASKS, PruneSpec, Separator
 
-# typer takes a Literal for one choice, and for a list of choices only an enumeration.
+# typer accepts a Literal for a single choice, but needs an Enum for a list of choices.
 TaskName = Enum("TaskName", {name: name for name in TASKS})  # type: ignore[misc]
 CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 

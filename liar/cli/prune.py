@@ -1,4 +1,4 @@
-"""Commands that make a smaller model and bring it elsewhere."""
+"""Commands that make a smaller model and upload it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def prune(
     private: Private = False,
     json: JsonFile = None,
 ) -> None:
-    """Prune and repair a model, and tell the error of every site."""
+    """Prune and repair a model, and print the error of every site."""
     check_writable(json)
     check_new_folder(save)
     if push is not None and save is None:

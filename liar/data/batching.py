@@ -1,4 +1,4 @@
-"""Padded batches of texts of like length, for models that read one text, or one pair of texts, at a time."""
+"""Padded batches of texts of similar length, for models that read one text, or one pair of texts, at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Token ids of one text, or of a pair, with its special tokens; ``cut`` where there was more of it.
+    """Token ids of one text or one pair, with special tokens; ``cut`` if the text was truncated.
 
-    ``types`` says of each token which text of a pair it is of, 0 or 1; None for models that make no difference.
+    ``types``: for each token 0 or 1, its text of the pair; None for single texts and for models without token types.
     """
 
     ids: list[int]
@@ -33,9 +33,9 @@ def encode(
     pairs: Sequence[str] | None = None,
     config: PreTrainedConfig | None = None,
 ) -> list[Row]:
-    """One row for each text, or for each text with that of ``pairs`` behind it, cut at ``sequence_length``.
+    """One row for each text, or for each text followed by its partner in ``pairs``, cut at ``sequence_length`` tokens.
 
-    The longer text of a pair is cut first. Rows of pairs have types where the model's ``config`` knows more than one.
+    The longer text of a pair is cut first. Rows of pairs have types if the model's ``config`` has more than one.
     """
     both = None if pairs is None else list(pairs)
     encoded = tokenizer(list(texts), both, truncation=True, max_length=sequence_length)
@@ -53,16 +53,16 @@ def _length(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None) -> 
 
 
 def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
-    """Positions of rows in batches of like length, the shortest first; equal lengths keep their order."""
+    """Positions in ``rows``, batch by batch, sorted by length, shortest first; equal lengths keep their order."""
     order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
 def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """``input_ids`` and ``attention_mask``, all (rows, longest) int64, padded on the tokenizer's side.
+    """``input_ids``, ``attention_mask`` and, if the rows have types, ``token_type_ids``.
 
-    With ``token_type_ids`` where the rows have types.
+    Each is (rows, longest) int64, padded on the tokenizer's padding side.
     """
     longest = max(len(row) for row in rows)
     identifiers = torch.full((len(rows), longest), int(tokenizer.pad_token_id or 0), dtype=torch.long)

@@ -1,4 +1,4 @@
-"""The two texts of the demo bundle, read once a process."""
+"""The two text sources of the demo bundle, each read once in a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from liar.models.demo import SENTIMENT_FILE, WIKI_FILE, fetch_demo
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """The lead of a Wikipedia article. Its short description is left out: it gives the topic away."""
+    """The lead of a Wikipedia article. Its short description is left out because it reveals the topic."""
 
     title: str
     extract: str
@@ -28,7 +28,7 @@ class RatedSentence:
 
 @cache
 def articles() -> tuple[Article, ...]:
-    """All articles, by title. Fetches the demo bundle when it is missing (raises what that raises)."""
+    """All articles, sorted by title. Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises."""
     entries = json.loads((fetch_demo() / WIKI_FILE).read_text(encoding="utf-8")).values()
     found = (Article(entry["title"], entry["extract"].strip(), entry["topic"]) for entry in entries)
     return tuple(sorted(found, key=lambda article: article.title))
@@ -36,8 +36,8 @@ def articles() -> tuple[Article, ...]:
 
 @cache
 def rated_sentences() -> tuple[RatedSentence, ...]:
-    """All film-review sentences, as the file orders them. Fetches the demo bundle when it is missing."""
+    """All film-review sentences, in the order of the file. Fetches and raises as :func:`articles` does."""
     lines = (fetch_demo() / SENTIMENT_FILE).read_text(encoding="utf-8").splitlines()
     rows = (line.split("\t", 2) for line in lines if line.strip())
-    # The file doubles its apostrophes: 'Conan' stands there as ''Conan''.
+    # The file doubles every apostrophe: 'Conan' is written ''Conan''.
     return tuple(RatedSentence(text.replace("''", "'").strip(), float(rating)) for _, rating, text in rows)

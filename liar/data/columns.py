@@ -1,4 +1,4 @@
-"""Which columns of a table are its texts. Names that are in common use are known; anything else has to be said."""
+"""Choice of the text columns of a table: common names are recognised, any other must be given with the source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("text", "text_pair"),
     ("text1", "text2"),
 )
-"""Two columns that a model reads as one input: those of GLUE, SNLI, BoolQ and SQuAD."""
+"""Pairs of columns that a model reads as one input, as in GLUE, SNLI, BoolQ and SQuAD."""
 
 TEXTS: tuple[str, ...] = ("text", "sentence", "content", "document")
 LABELS: tuple[str, ...] = ("label", "labels")
@@ -26,17 +26,18 @@ LABELS: tuple[str, ...] = ("label", "labels")
 _NO_TEXT = frozenset(
     {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}
 )
-"""Names of columns that hold strings and nothing to read."""
+"""Names of string columns that hold no text, only keys, addresses and the like."""
 
 
 SELECTION = "#"
-"""Between a source and the names of its columns."""
+"""The mark between a source and the names of its columns."""
 
 
 def selection(source: str) -> tuple[str, list[str]]:
-    """A source, and the columns that are named behind it: ``id#question,context`` -> ``id`` and both names.
+    """Split a source from the column names behind it: ``id#question,context`` -> ``id``, ``[question, context]``.
 
-    A file whose own name has the mark is that file. Raises :class:`CalibrationError` for an empty name and for more than two.
+    An existing file whose name contains the mark is not split. Raises :class:`CalibrationError` for an empty column
+    name and for more than two.
     """
     if SELECTION not in source or Path(source).expanduser().exists():
         return source, []
@@ -48,10 +49,10 @@ def selection(source: str) -> tuple[str, list[str]]:
 
 
 def text_columns(source: str, asked: Sequence[str], row: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
-    """The column of text of ``row``, or both of a pair: those ``asked`` for, else known names, else the only one there is.
+    """Names of the text columns of ``row``, one or two: ``asked``, else known names, else the only candidate.
 
-    ``features`` has the type of each column where it is known. Raises :class:`CalibrationError` for a name that is not
-    there, for a table without text, and where several columns could be meant.
+    ``features`` maps columns to their types, as far as they are known. Raises :class:`CalibrationError` for a name that
+    is not a column, for a table without text, and if several columns are candidates.
     """
     if missing := [name for name in asked if name not in row]:
         raise CalibrationError(f"{source!r} has no column {missing[0]!r}; its columns are {', '.join(row)}.")

@@ -1,4 +1,4 @@
-"""Text as token batches: for calibration, and for the perplexity of held-out text."""
+"""Token batches for calibration, and token windows of held-out text for perplexity."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from liar.models.memory import BATCH
 from liar.results import CalibrationText
 from liar.spec import AUTO, PruneSpec, Separator
 
-if TYPE_CHECKING:  # the catalog reads the labels of the tasks from this package
+if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 DEFAULT_WINDOWS = 20
-"""Windows of held-out text that perplexity is taken over when nobody says how many."""
+"""Default number of windows of held-out text for perplexity."""
 
-_MIN_WINDOWS = 2  # one has no standard error
+_MIN_WINDOWS = 2  # a single window has no standard error
 
 _DRAWN_FROM = 1_000_000
-"""Tokens at the beginning of a running text that calibration windows are drawn from, or more where more are asked for."""
+"""Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
 
 
 def calibration_batches(
@@ -63,18 +63,17 @@ def calibration_text(
     *,
     batch_size: int = BATCH,
 ) -> tuple[list[Batch], CalibrationText]:
-    """At least ``tokens`` real tokens of the training part of ``source``, on the CPU, and what they are.
+    """Batches with at least ``tokens`` real tokens of the training part of ``source``, on the CPU, and a description.
 
-    Equal seeds give equal batches.
-    Language models get ceil(tokens / sequence_length) windows of exactly ``sequence_length``, without padding, with
-    ``separator`` between two texts: of shuffled texts, or drawn from a running text (:mod:`liar.data.joining`). Others
-    get single texts or pairs with their special tokens, cut at ``sequence_length`` and padded beside texts of like length,
-    with ``labels`` (sequences,) where every text has one that can only mean one thing for the model's head: int64 classes,
-    fp32 numbers for a regression.
+    Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
+    ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
+    drawn from a running text (:mod:`liar.data.joining`). Other models: single texts or pairs with their special tokens,
+    cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
+    or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
 
-    ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in
-    :func:`liar.data.texts.read_samples`. Raises :class:`CalibrationError` for text that is missing or holds fewer than
-    ``tokens`` tokens, :class:`InvalidSpecError` for sequences longer than the model's positions.
+    ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in :func:`liar.data.texts.read_samples`.
+    Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens,
+    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions.
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
     if source == AUTO:
@@ -110,14 +109,12 @@ def held_out_windows(
     sequence_length: int | None = None,
     separator: Separator = AUTO,
 ) -> tuple[Tensor, Samples]:
-    """Held-out text for perplexity, (windows, sequence_length) int64, and where it is from.
+    """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
 
-    Windows have 256 tokens each unless ``sequence_length`` says otherwise.
-
-    As many windows as the text fills, at most ``limit`` (20 unless it says otherwise) and never fewer than two.
-    Wikipedia leads of ``split``, or the text ``data`` (see :func:`liar.data.texts.read_samples`) from its beginning.
-    Raises :class:`CalibrationError` for text of fewer than two windows, :class:`InvalidSpecError` for sequences longer
-    than the model's positions.
+    The text is the Wikipedia leads of ``split``, or ``data`` (see :func:`liar.data.texts.read_samples`), from its
+    beginning: at most ``limit`` windows (default 20, at least two) of ``sequence_length`` tokens (default 256, or all
+    positions of a smaller model). Raises :class:`CalibrationError` for text of fewer than two windows,
+    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions.
     """
     sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
     joining = joining_of(data or WIKI, separator)
@@ -135,7 +132,7 @@ def held_out_windows(
 def _windows(
     source: str, loaded: LoadedModel, sequence_length: int, count: int, seed: int, separator: Separator
 ) -> tuple[Tensor, str | None]:
-    """At most ``count`` windows of the training part of ``source``, chosen by ``seed``, and the name of that part."""
+    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, and the name of that part."""
     joining = joining_of(source, separator)
     samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running)
     pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
@@ -149,7 +146,7 @@ def _windows(
 def _texts_of(
     samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
 ) -> tuple[list[Sample], list[Row]]:
-    """As many texts as it takes, and their token ids."""
+    """The first ``samples`` that together hold at least ``tokens`` tokens, and their rows."""
     chosen: list[Sample] = []
     rows: list[Row] = []
     count = 0
@@ -164,9 +161,9 @@ def _texts_of(
 
 
 def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str]) -> Tensor | None:
-    """Classes of the model for all samples (samples,), numbers for a regression.
+    """Classes of the model for all samples (samples,), or numbers for a regression.
 
-    None if one has none, or if they can be read as names and as numbers of classes.
+    None if a sample has no usable label, or if the labels can be read both as names and as numbers of classes.
     """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
         numbers = [_number(sample.label) for sample in samples]
@@ -183,7 +180,7 @@ def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str])
 
 
 def _number(label: str | None) -> float:
-    """NaN for what is none."""
+    """``label`` as a number; NaN if it is not one."""
     try:
         return math.nan if label is None else float(label)
     except ValueError:

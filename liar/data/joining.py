@@ -1,7 +1,7 @@
-"""How the texts of a source become one stream of tokens: what stands between two of them.
+"""Separators between the texts of a source that are joined to one stream of tokens.
 
-Perplexity depends on it (SmolLM2: 21.3 with the chat token between Wikipedia leads, 19.9 with the document token), and the
-literature joins the rows of WikiText, which are lines of one running text, with blank lines.
+Perplexity depends on the separator (SmolLM2: 21.3 with the chat token between Wikipedia leads, 19.9 with the document
+token). The literature joins the rows of WikiText, which are lines of one running text, with blank lines.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from liar.data.columns import selection
 from liar.spec import AUTO, Separator
 
 _BETWEEN: Mapping[Separator, str] = {"newline": "\n", "blank-line": "\n\n"}
-"""Separators that are text; the others are tokens."""
+"""Text of the separators that are text; the others are tokens."""
 
 _DOCUMENT_TOKENS = ("<|endoftext|>", "<|end_of_text|>")
-"""What stood between documents when a model was trained. The end token of a chat model ends a turn instead."""
+"""Tokens between documents in pretraining. The end-of-sequence token of a chat model ends a turn instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """``separator`` is never "auto". ``is_running``: the rows are pieces of one text, so they keep their order and white
-    space, and a random choice is one of windows, not of rows.
+    """How texts are joined; ``separator`` is never "auto".
+
+    ``is_running``: the rows are pieces of one text. They keep their order and white space, and a random sample is drawn
+    from windows, not from rows.
     """
 
     separator: Separator
@@ -43,12 +45,13 @@ _RUNNING: Mapping[str, Joining] = {
     ".txt": Joining("blank-line", is_running=True),  # read by paragraphs
     "wikitext": Joining("blank-line", is_running=True),  # lines, joined as by the code of GPTQ, SparseGPT and SliceGPT
 }
-"""Sources that are no collection of documents: the ending of a file, or how the name of a hub dataset begins."""
+"""Sources that hold one running text, by the suffix of a file or the beginning of the name of a hub dataset."""
 
 
 def joining_of(source: str, separator: Separator = AUTO) -> Joining:
-    """How the texts of ``source`` (as in :func:`liar.data.texts.read_samples`) are joined; "auto" is as the source's kind
-    has it. With a token between them, rows are texts of their own.
+    """The joining of the texts of ``source``, see :func:`liar.data.texts.read_samples`; "auto": by the kind of source.
+
+    If the separator is a token, each row is a text of its own.
     """
     source, _ = selection(source)
     dataset = source.split(":", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1].casefold()
@@ -59,9 +62,9 @@ def joining_of(source: str, separator: Separator = AUTO) -> Joining:
 
 
 def token_between(joining: Joining, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of the token between two texts, none where the tokenizer has no such token.
+    """Id of the token between two texts, as a list; empty if the tokenizer has no such token.
 
-    "document" is the token that ends a document where the vocabulary has one, else the end-of-sequence token.
+    For "document" it is the token that ends a document if the vocabulary has one, else the end-of-sequence token.
     """
     if joining.separator == "document":
         special = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special}

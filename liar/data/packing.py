@@ -1,4 +1,4 @@
-"""Texts to token windows without padding, for language models."""
+"""Packing of texts into token windows without padding, for language models, and limits on the sequence length."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from liar.data.joining import DOCUMENTS, Joining, token_between
 from liar.errors import InvalidSpecError
 from liar.spec import EVALUATION_LENGTH
 
-_CHARACTERS = 5  # of a token, to begin with
-_UNSETTLED = 16  # tokens at the end of a text that may be other ones once more text follows
+_CHARACTERS = 5  # first guess of the characters in a token
+_UNSETTLED = 16  # tokens at the end of a text that may change when more text follows
 
 
 def pack(
@@ -23,9 +23,9 @@ def pack(
     count: int,
     joining: Joining = DOCUMENTS,
 ) -> Tensor:
-    """Join texts as ``joining`` says and cut windows: (at most count, sequence_length) int64.
+    """Join texts according to ``joining`` and cut them into windows: (at most ``count``, sequence_length) int64.
 
-    Windows follow each other without overlap; what is left of the last text is dropped. Reads little more than it needs.
+    Windows do not overlap; tokens after the last full window are dropped. Reads little more text than needed.
     """
     wanted = count * sequence_length
     between = joining.between
@@ -50,7 +50,7 @@ def _joined_by_token(
 
 
 def _joined_by_text(texts: Iterator[str], tokenizer: PreTrainedTokenizerBase, wanted: int, between: str) -> list[int]:
-    """The ids of one long text, begun as the tokenizer begins every text; tokens may reach over a separator."""
+    """Token ids of the joined text, after the tokenizer's begin token if it has one; tokens may span a separator."""
     begun: list[int] = tokenizer("", verbose=False)["input_ids"][:1]
     begun = begun if begun == [tokenizer.bos_token_id] else []
     parts: list[str] = []
@@ -69,14 +69,14 @@ def _joined_by_text(texts: Iterator[str], tokenizer: PreTrainedTokenizerBase, wa
 
 
 def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many tokens the model has positions for."""
-    # RoBERTa counts positions from behind its padding id.
+    """Number of tokens that the model has positions for."""
+    # RoBERTa's positions begin after its padding id.
     unused = config.pad_token_id + 1 if config.model_type == "roberta" else 0
     return int(min(config.max_position_embeddings - unused, tokenizer.model_max_length))
 
 
 def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens of a sequence of an evaluation: those ``asked`` for, else the default or all of a smaller model's positions.
+    """Tokens of an evaluated sequence: ``asked``, else :data:`EVALUATION_LENGTH` or all positions of a smaller model.
 
     Raises what :func:`check_length` raises.
     """
@@ -89,9 +89,7 @@ def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: Pr
 def check_length(
     sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, name: str = "sequence length"
 ) -> None:
-    """Raise :class:`InvalidSpecError` when the model has no positions for so long a sequence; ``name`` is what the choice is
-    called.
-    """
+    """Raise :class:`InvalidSpecError` if the model has too few positions; ``name`` names the setting in the message."""
     limit = longest_sequence(config, tokenizer)
     if sequence_length > limit:
         raise InvalidSpecError(

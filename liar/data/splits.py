@@ -1,4 +1,4 @@
-"""Which part of the data a text belongs to: decided by a hash, so it never depends on order, machine or seed."""
+"""Assignment of texts to train, validation and test by a hash, independent of order, machine and seed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import hashlib
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
-"""``train`` also serves calibration; recipes are chosen on ``validation``; only ``test`` is reported."""
+"""``train`` is also for calibration; recipes are chosen on ``validation``; only results on ``test`` are reported."""
 
 _TRAIN_PERCENT = 70
 _VALIDATION_PERCENT = 15
 
 
 def digest_of(key: str) -> int:
-    """sha256 of ``key`` as an integer; equal up to case and white space means equal."""
+    """sha256 of ``key`` as an integer, after case folding and with each run of white space as one space."""
     return int(hashlib.sha256(" ".join(key.casefold().split()).encode()).hexdigest(), 16)
 
 
 def split_of(key: str) -> Split:
-    """70 % train, 15 % validation, 15 % test, by a hash of ``key`` (an article's title, a sentence)."""
+    """Part of the text with this ``key`` (an article's title, a sentence): 70 % train, 15 % validation, 15 % test."""
     percent = digest_of(key) % 100
     if percent < _TRAIN_PERCENT:
         return "train"

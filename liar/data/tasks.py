@@ -1,4 +1,4 @@
-"""The two classification tasks of the demo bundle: the tone of film reviews, the topic of Wikipedia articles."""
+"""The two classification tasks of the demo bundle: sentiment of film reviews and topic of Wikipedia articles."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from liar.errors import InvalidSpecError
 from liar.models.heads import LABELS
 from liar.spec import Task
 
-_CLEAR_RATING = 0.5  # sentences that people rated closer to zero have no tone to be right about
+_CLEAR_RATING = 0.5  # sentences with a mean rating closer to zero are neutral and have no right label
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """``labels[i]`` is the position of the class of ``texts[i]``, with ``pairs[i]`` behind it if any, in ``label_names``.
+    """Texts, or pairs of ``texts[i]`` and ``pairs[i]``; ``labels[i]`` is the position of the class in ``label_names``.
 
-    ``available`` is how many items the source has, None where that is not known.
+    ``available`` is the number of items in the source, None if unknown.
     """
 
     texts: list[str]
@@ -31,23 +31,23 @@ class LabelledText:
         return len(self.texts)
 
     def first(self, count: int | None) -> LabelledText:
-        """The first ``count`` items, or all of them."""
+        """The first ``count`` items; all of them if it is None."""
         pairs = None if self.pairs is None else self.pairs[:count]
         return replace(self, texts=self.texts[:count], labels=self.labels[:count], pairs=pairs)
 
 
 def task_items(task: Task, split: Split) -> LabelledText:
-    """All items of one part of ``task``, in the order of a hash, so that the first few are a fair sample.
+    """All items of one part of ``task``, sorted by a hash, so that the first few are a random sample.
 
-    Sentiment is the sign of the mean human rating of a film-review sentence, where it is farther from zero than 0.5;
-    topic is the topic of an article's lead, where it has one. No text is in two parts. Raises
-    :class:`InvalidSpecError` for a task without classes.
+    Sentiment: the sign of the mean human rating of a film-review sentence, for ratings farther from zero than 0.5.
+    Topic: the topic of an article's lead, for articles with one of the topics in :data:`LABELS`. No text is in two
+    parts. Raises :class:`InvalidSpecError` for a task without classes.
     """
     if task not in LABELS:
         raise InvalidSpecError(f"The task {task!r} has no labelled texts; choose one of: {', '.join(LABELS)}.")
     names = LABELS[task]
     found = _sentiment() if task == "sentiment" else _topic(names)
-    # A dictionary by digest: a text that stands in the source twice counts once.
+    # Keyed by digest, so that a text which the source repeats counts once.
     items = {digest_of(key): (text, label) for key, text, label in found if split_of(key) == split}
     ordered = [items[digest] for digest in sorted(items)]
     texts, labels = [text for text, _ in ordered], [label for _, label in ordered]

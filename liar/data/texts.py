@@ -1,4 +1,4 @@
-"""Texts from anywhere: the demo bundle, a local file, or a dataset of the hub."""
+"""One reader for the texts of the demo bundle, of a local file or of a hub dataset."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _NAMES: Mapping[Split, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-"""How the parts of a dataset are called, or begin: ``validation_matched``."""
+"""Names of the parts of a dataset, or how they begin (``validation_matched``)."""
 _PROBE_SECONDS = 8.0
 _SHUFFLE_BUFFER = 10_000
 
 
 HIDDEN = "-1"
-"""The label of a text whose label its publisher keeps back."""
+"""The label in published test sets whose true labels are withheld."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One text, or a ``pair`` of two; ``label`` is the name (or number) of its class where the source has one."""
+    """A text, or a pair of ``text`` and ``pair``; ``label`` is the name or number of its class, None if unknown."""
 
     text: str
     label: str | None = None
@@ -52,14 +52,16 @@ class Sample:
 
     @property
     def joined(self) -> str:
-        """Both texts of a pair as one, for models that read running text."""
+        """The text, or both texts of a pair on separate lines, for models that read running text."""
         return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Texts of a ``source``, to be read once. ``split`` is the part that they are of; None for a file, which has no parts.
-    ``label_names`` are all that a label can be, if the source says so.
+    """Texts of a ``source``; they can be iterated once.
+
+    ``split`` is the part that was read, None for a file, which has no parts. ``label_names`` are all possible labels,
+    empty if the source does not list them.
     """
 
     source: str
@@ -72,18 +74,18 @@ class Samples:
 
 
 def read_samples(source: str, split: Split, seed: int | None = None, *, raw: bool = False) -> Samples:
-    """Texts of ``source`` that are not empty, shuffled (files and datasets in a buffer of 10,000) when a ``seed`` is given;
-    ``raw`` keeps empty ones and the white space at both ends, which belong to a running text.
+    """The non-empty texts of ``source``, shuffled if ``seed`` is given (files and datasets in a buffer of 10,000).
 
-    ``source`` is ``wiki``, ``sentiment`` or ``topic`` (the ``split`` of the demo bundle); the path of a .txt file
-    (paragraphs between blank lines) or of a .jsonl or .csv file; or a hub dataset as ``id``, ``id:config`` or
-    ``id:config:split``. Tables are read as :func:`liar.data.columns.text_columns` says, and ``#column`` or
-    ``#first,second`` behind a source names the columns. Without a named split a dataset gives "train" its training part,
-    else its validation part, and "test" and "validation" a part of that name that "train" does not get; "test" takes
-    the validation part where there is no other.
+    ``raw`` keeps empty texts and the white space at both ends, which are part of a running text. ``source`` is
+    ``wiki``, ``sentiment`` or ``topic`` (part ``split`` of the demo bundle); the path of a .txt file (paragraphs
+    between blank lines), a .jsonl or a .csv file; or a hub dataset as ``id``, ``id:config`` or ``id:config:split``.
+    ``#column`` or ``#first,second`` behind it names its text columns (:func:`liar.data.columns.text_columns`).
 
-    Raises :class:`CalibrationError` for a source that is missing, out of reach or unreadable, and where a dataset has no
-    such part.
+    Without a named split, "train" reads the training part of a dataset, else its validation part. "validation" and
+    "test" read the part of that name ("test", if it is missing, the validation part), but never the part of "train".
+
+    Raises :class:`CalibrationError` for a source that is missing, unreachable or unreadable, and for a dataset without
+    such a part.
     """
     samples = _bundled(source, split)
     if samples is not None:
@@ -111,7 +113,7 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
 
 
 def _bundled(source: str, split: Split) -> list[Sample] | None:
-    """In the order of a hash, so that the first few are a fair sample."""
+    """Texts of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
     if source == WIKI:
         chosen = [article for article in articles() if split_of(article.title) == split]
         return [Sample(article.extract) for article in sorted(chosen, key=lambda article: digest_of(article.title))]
@@ -140,10 +142,10 @@ def _open_file(path: Path) -> IterableDataset:
 
 
 def _open_hub(source: str, split: Split) -> tuple[str, IterableDataset]:
-    """The name of a part of a dataset, and the part."""
+    """The name of the part to read, and the part."""
     name, config, part = [*source.split(":"), "", ""][:3]
     try:
-        # Asked once and briefly: the datasets library would retry for longer than a person waits.
+        # Probe with a short timeout first, because the datasets library retries for a long time.
         HfApi().dataset_info(name, timeout=_PROBE_SECONDS)
         parts: IterableDatasetDict = load_dataset(name, config or None, streaming=True)
         chosen = part or _part_for(split, list(parts))
@@ -162,7 +164,7 @@ def _open_hub(source: str, split: Split) -> tuple[str, IterableDataset]:
 
 
 def _part_for(split: Split, parts: Sequence[str]) -> str | None:
-    """The part for ``split``; what is measured on is never what "train", the calibration, gets."""
+    """The part for ``split``, None if there is none; never the calibration part ("train") for an evaluation."""
     found = {
         kind: next((part for name in names for part in parts if part.startswith(name)), None)
         for kind, names in _NAMES.items()
@@ -181,7 +183,7 @@ def _rows(source: str, asked: Sequence[str], dataset: IterableDataset) -> Iterat
         try:
             with _quiet_datasets():
                 row = next(rows, None)
-        except Exception as error:  # whatever the parser of that format raises
+        except Exception as error:  # each parser raises its own
             raise CalibrationError(
                 f"The text {source!r} cannot be read; check that it is UTF-8 and valid for its file type."
             ) from error
@@ -196,7 +198,7 @@ def _rows(source: str, asked: Sequence[str], dataset: IterableDataset) -> Iterat
 
 @contextmanager
 def _quiet_datasets() -> Iterator[None]:
-    """The library also logs what it raises; here the error is enough."""
+    """Silence the log of the datasets library, which repeats every error that it raises."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:

@@ -1,1 +1,1 @@
-"""What a model is worth and what it costs, before and after."""
+"""Quality, answers, speed and size of a model before and after pruning."""

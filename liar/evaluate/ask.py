@@ -1,4 +1,4 @@
-"""One question to every variant of a run, answered piece by piece."""
+"""One prompt for every variant of a run, answered piece by piece."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from liar.progress import Pace, Part
 from liar.results import VARIANTS, Generation, Variant
 
 _PIECES = 8
-"""New tokens between two looks at the clock."""
+"""New tokens between two reports of progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The next piece of what a variant writes."""
+    """The next piece of text that a variant generates."""
 
     variant: Variant
     text: str
@@ -26,7 +26,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What a variant of a classifier says of the sentence after each small edit."""
+    """Labels that a variant of a classifier gives to the sentence after each small edit."""
 
     variant: Variant
     answers: list[EditedAnswer]
@@ -35,12 +35,11 @@ class Edited:
 def ask(
     variants: Variants, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
 ) -> Generator[Progress | Heard | Generation | Edited, None, None]:
-    """Put one question to every variant at hand, one after the other, with the same settings.
+    """Give ``prompt`` to every available variant, one after the other, with the same settings.
 
-    Of a language model one hears each piece and then the whole :class:`Generation`; of a classifier the generation with
-    its probabilities, and then what it says of edits of the sentence. Closing the iterator stops between two pieces.
-
-    Raises what :func:`liar.evaluate.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
+    A language model yields each piece, then the whole :class:`Generation`; a classifier yields the generation with its
+    probabilities, then :class:`Edited`. Closing the iterator stops between two pieces. Raises what
+    :func:`liar.evaluate.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
     """
     present = [variant for variant in VARIANTS if variant != "dense" or variants.dense is not None]
     pace = Pace([Part(variant, 1.0, "generate") for variant in present])

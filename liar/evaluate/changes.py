@@ -1,4 +1,4 @@
-"""The test items on which the variants disagree: what stands behind a change of accuracy."""
+"""The test items on which the variants disagree: examples behind a change of accuracy."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from liar.results import CHANGE_GROUPS, MOST_CHANGES, VARIANTS, Change, Measured
 from liar.spec import Task
 
 _LONGEST = 400
-"""Characters of a text that are kept: enough to judge its tone or topic."""
+"""Characters of a text that are kept: enough to judge its sentiment or topic."""
 
 
 class Comparison:
-    """Remembers which label each variant gave to each item, and tells where they differ."""
+    """The label that each variant gave to each item, collected to find the items on which variants differ."""
 
     def __init__(self) -> None:
         self._items: dict[Task, LabelledText] = {}
         self._answers: dict[Task, dict[Measured, Sequence[int]]] = {}
 
     def note(self, task: Task, variant: Measured, items: LabelledText, answers: Sequence[int]) -> None:
-        """Remember the answers to ``items``, the same ones for every variant: positions in ``items.label_names``."""
+        """Store the answers, positions in ``items.label_names``; ``items`` must be the same for every variant."""
         self._items[task] = items
         self._answers.setdefault(task, {})[variant] = answers
 
     def changes(self) -> list[Change]:
-        """The first few items of every group of every task that all three variants answered, in the order of the items."""
+        """The first :data:`MOST_CHANGES` items of every group, in order, for each task with all three variants."""
         return [
             change
             for task, answers in self._answers.items()
@@ -46,7 +46,7 @@ def _differing(task: Task, items: LabelledText, answers: dict[Measured, Sequence
 
 
 def _first_of_each_group(changes: Iterator[Change]) -> Iterator[Change]:
-    """A change of several groups comes once, and counts in each."""
+    """The first changes of each group; a change that belongs to several groups is yielded once and counts in each."""
     found = Counter(dict.fromkeys(CHANGE_GROUPS, 0))
     for change in changes:
         groups = change.groups

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier, batch by batch."""
+"""Accuracy of a classifier, computed batch by batch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from liar.data.tasks import LabelledText
 from liar.models.adapter import execution_device
 
 DEFAULT_LIMIT = 1_200
-"""Items of a test set that are taken where no number is given, or all of a smaller one."""
+"""Default number of test items; all of a smaller test set."""
 
 _BATCH_SIZE = 32
 
 
 def rows_of(model: Any, tokenizer: PreTrainedTokenizerBase, items: LabelledText, sequence_length: int) -> list[Row]:
-    """What the model reads of each item, cut at ``sequence_length`` tokens."""
+    """The model's input for each item, cut at ``sequence_length`` tokens."""
     return encode(items.texts, tokenizer, sequence_length, pairs=items.pairs, config=model.config)
 
 
@@ -33,7 +33,7 @@ def class_logits(
     """Positions in ``rows`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
     device = execution_device(model)
     batches = list(by_length(rows, _BATCH_SIZE))
-    random.Random(0).shuffle(batches)  # short and long ones mixed, so that half of the batches take half of the time
+    random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
     for positions in batches:
         batch = pad([rows[position] for position in positions], tokenizer)
         with torch.no_grad():
@@ -46,7 +46,7 @@ def answer_steps(
 ) -> Generator[tuple[int, int], None, Tensor]:
     """Yield (items done, items in all); return the label that the model gives to each row, (rows,) int64 on the CPU.
 
-    ``classes[label]`` is the model's class for a label of the items; classes that no label means are never the answer.
+    ``classes[label]`` is the model's class for a label of the items; the model's other classes are ignored.
     """
     answers = torch.empty(len(rows), dtype=torch.long)
     done = 0
@@ -58,7 +58,7 @@ def answer_steps(
 
 
 def accuracy_of(answers: Tensor, items: LabelledText) -> tuple[float, float]:
-    """Share of the right ``answers`` (items,), in 0..1, and its binomial standard error."""
+    """Share (0..1) of the ``answers`` (items,) that are right, and its binomial standard error."""
     metric = MulticlassAccuracy(num_classes=len(items.label_names), average="micro")
     accuracy = float(metric(answers, torch.tensor(items.labels)))
     return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(items))
@@ -71,7 +71,7 @@ def accuracy_steps(
     classes: Sequence[int],
     sequence_length: int,
 ) -> Generator[tuple[int, int], None, tuple[float, float]]:
-    """:func:`answer_steps`, and :func:`accuracy_of` in the end."""
+    """Yield as :func:`answer_steps` does; return :func:`accuracy_of` the answers."""
     rows = rows_of(model, tokenizer, items, sequence_length)
     answers = yield from answer_steps(model, tokenizer, rows, classes)
     return accuracy_of(answers, items)

@@ -1,4 +1,4 @@
-"""The next tokens of a language model, which reads every token once and keeps its keys and values."""
+"""Decoding of a language model with a cache of keys and values, so that every token is read once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from liar.models.adapter import execution_device
 def new_tokens(
     model: PreTrainedModel, prompt_tokens: Tensor, count: int, temperature: float, seed: int
 ) -> Iterator[int]:
-    """At most ``count`` tokens after ``prompt_tokens`` (1, length); a token that ends the answer is left out."""
+    """At most ``count`` tokens after ``prompt_tokens`` (1, length), up to an end token, which is left out."""
     device = execution_device(model)
     ends = _end_tokens(model)
     generator = torch.Generator().manual_seed(seed)
@@ -30,8 +30,8 @@ def new_tokens(
 
 @torch.no_grad()
 def last_logits(model: PreTrainedModel, unread: Tensor, cache: Cache) -> Tensor:
-    """Read ``unread`` (1, length) into ``cache``; the logits (vocabulary,) of the token that follows."""
-    # The cache goes by position, because transformers 5 renames the argument on the way.
+    """Read ``unread`` (1, length) into ``cache``; return the logits (vocabulary,) of the next token."""
+    # The cache is a positional argument, because transformers 5 renames it from one release to another.
     logits: Tensor = model(unread, None, None, cache, use_cache=True, logits_to_keep=1).logits[0, -1]
     return logits
 
@@ -39,8 +39,8 @@ def last_logits(model: PreTrainedModel, unread: Tensor, cache: Cache) -> Tensor:
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    wide = logits.cpu().double()  # in this order: an MPS device has no fp64
-    above = (wide - wide.max()) / temperature  # at most 0: no temperature overflows
+    wide = logits.cpu().double()  # first to the CPU: an MPS device has no fp64
+    above = (wide - wide.max()) / temperature  # at most 0, so no temperature overflows
     return int(torch.multinomial(above.softmax(dim=0), 1, generator=generator))
 
 

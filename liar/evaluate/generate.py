@@ -1,4 +1,4 @@
-"""What a model answers: a continuation of the prompt token by token, or the probability of each label of a sentence."""
+"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 MAX_NEW_TOKENS = 48
-"""The longest answer of a language model where nothing else is asked for."""
+"""Default limit on the new tokens of a language model's answer."""
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-"""What a tokenizer makes of bytes that are no whole character (yet)."""
+"""A tokenizer's output for bytes that do not form a whole character (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One new token of an answer and the text it adds.
+    """One new token of an answer and the text it adds; the joined texts of all pieces are the answer.
 
-    Texts of all pieces joined are the answer. Where a character takes several tokens, the last of them has it and those
-    before have no text; a special token has none either.
+    If a character takes several tokens, the last of them has its text. Other and special tokens have none.
     """
 
     token: int
@@ -44,7 +43,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How a model sees an answer: the probability (0..1) of each token, and exp of their mean negative log likelihood."""
+    """Scores of an answer under a model: probability (0..1) of each token; exp of the mean negative log likelihood."""
 
     probabilities: list[float]
     perplexity: float
@@ -52,7 +51,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class EditedAnswer:
-    """What a classifier says of an edited sentence; ``flips`` when that is not what it says of the sentence itself."""
+    """The likeliest label of an edited sentence; ``flips`` if it differs from the label of the original sentence."""
 
     edit: str
     text: str
@@ -70,7 +69,7 @@ def generate(
     seed: int = 0,
     dense: LoadedModel | None = None,
 ) -> Generation:
-    """Run :func:`generate_steps` to its end."""
+    """Run :func:`generate_steps` to its end and return the :class:`Generation`."""
     steps = generate_steps(
         loaded, prompt, variant, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, dense=dense
     )
@@ -92,10 +91,10 @@ def generate_steps(
     seed: int = 0,
     dense: LoadedModel | None = None,
 ) -> Generator[Piece, None, Generation]:
-    """Continue ``prompt`` (language models) piece by piece, or label it (classifiers, in one step without pieces).
+    """Continue ``prompt`` piece by piece (language models), or label it in one step without pieces (classifiers).
 
-    The generator's value is the :class:`Generation`. With a ``dense`` model it also says how that one sees the answer, at
-    the cost of one forward; ``variant`` only labels the result. For the other arguments see :func:`stream_tokens`.
+    Returns the :class:`Generation`. With a ``dense`` model it includes the answer's scores under that model, which take
+    one more forward. ``variant`` only labels the result. For the other arguments see :func:`stream_tokens`.
 
     Raises :class:`InvalidSpecError` at the first step for an empty or too long prompt, a negative temperature, or a
     model without a head.
@@ -115,7 +114,7 @@ def generate_steps(
 
 
 def answers(loaded: LoadedModel) -> bool:
-    """Whether the model has a head that continues prompts or labels sentences, whatever task that head is for."""
+    """Whether the model has a head that continues prompts or labels sentences, for any task."""
     return loaded.is_language_model or is_classifier(loaded.model)
 
 
@@ -131,7 +130,7 @@ def _write(
     loaded: LoadedModel, prompt: str, variant: Variant, stream: Iterator[Piece], dense: LoadedModel | None
 ) -> Generator[Piece, None, Generation]:
     pieces: list[Piece] = []
-    seconds = 0.0  # of decoding alone, whatever the reader does between two pieces
+    seconds = 0.0  # decoding alone, without the time that the consumer of the pieces takes
     while True:
         start = time.perf_counter()
         piece = next(stream, None)
@@ -161,12 +160,11 @@ def _write(
 def stream_tokens(
     loaded: LoadedModel, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[Piece]:
-    """Continue ``prompt``, as a chat where the tokenizer has a template; can be closed between any two pieces.
+    """Continue ``prompt``, as a chat turn if the tokenizer has a chat template; can be closed between any two pieces.
 
-    A ``temperature`` of 0 always takes the likeliest token; above 0 tokens are drawn from ``seed``, and the state of
-    torch's own generator stays as it was. A checkpoint's own sampling settings change nothing.
-
-    Raises :class:`InvalidSpecError` at the first step for an empty or too long prompt, or impossible numbers.
+    With a ``temperature`` of 0 the likeliest token is taken. Above 0 tokens are sampled with a generator of their own,
+    seeded with ``seed``. Sampling settings of the checkpoint are ignored. Raises :class:`InvalidSpecError` at the first
+    step for an empty or too long prompt, a negative temperature or fewer than one new token.
     """
     _check_written(prompt)
     if not temperature >= 0 or max_new_tokens < 1:
@@ -179,18 +177,18 @@ def stream_tokens(
 
 @torch.no_grad()
 def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> Scores:
-    """How ``dense`` sees ``tokens`` (at least one) as its answer to ``prompt``: one forward over both."""
+    """Score ``tokens`` (at least one) as an answer of ``dense`` to ``prompt``, in one forward over both."""
     prompt_tokens = _prompt_tokens(dense, prompt)
     answer = torch.tensor([list(tokens)])
     everything = torch.cat([prompt_tokens, answer], dim=1).to(execution_device(dense.model))
-    # The logits before each token of the answer, and one row too many behind the last.
+    # The logits that predict each token of the answer; the row after the last token is dropped.
     logits = dense.model(everything, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
     chosen = logits.float().log_softmax(dim=-1).cpu().gather(1, answer.T).squeeze(1).double()
     return Scores(chosen.exp().tolist(), math.exp(-float(chosen.mean())))
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterator[Piece]:
-    """Tokens with their text, each as soon as the character it belongs to is whole."""
+    """Tokens with their text, each yielded when its character is complete."""
     read: list[int] = []
     held: list[int] = []
     said = ""
@@ -205,18 +203,18 @@ def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterat
 
 
 def _shared(tokens: Sequence[int], text: str) -> Iterator[Piece]:
-    """The last of ``tokens`` has the text."""
+    """A piece for each of ``tokens``, with ``text`` in the last one."""
     for position, token in enumerate(tokens, start=1):
         yield Piece(token, text if position == len(tokens) else "")
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    # Without clean-up a longer answer starts with the shorter one.
+    # Without clean-up the text of more tokens always begins with the text of fewer.
     return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
-    """Token ids (1, length) of the prompt; as one turn of a chat where there is a template."""
+    """Token ids (1, length) of the prompt, as one chat turn if the tokenizer has a chat template."""
     tokenizer = loaded.tokenizer
     if tokenizer.chat_template:
         turns = [{"role": "user", "content": prompt}]
@@ -232,10 +230,10 @@ def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
 
 
 def edits_that_flip(loaded: LoadedModel, sentence: str) -> list[EditedAnswer]:
-    """What a classifier says of ``sentence`` after each small edit, those that change its answer marked.
+    """The labels of a classifier for ``sentence`` after each small edit, with edits that change the label marked.
 
     Edits that make the sentence too long for the model are left out. Raises :class:`InvalidSpecError` for an empty or
-    too long sentence, and for a model that is no classifier.
+    too long sentence, and for a model that is not a classifier.
     """
     if not is_classifier(loaded.model):
         raise InvalidSpecError(f"{loaded.id} is no classifier, so no edit can flip its answer; choose another model.")

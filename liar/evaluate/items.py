@@ -1,4 +1,4 @@
-"""What a variant made of each single item, kept small enough to be stored with every run."""
+"""Results of a variant for each item of an evaluation, compact enough to be stored with every run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from liar.data.tasks import LabelledText
 from liar.results import Items
 
 _DIGITS = 7
-"""Decimals of a window's nats: an error of 1e-7 of its perplexity, far below that of any comparison."""
+"""Decimals of a window's nats: a relative error of 1e-7 in perplexity, far below any difference that is compared."""
 
 
 def items_of_texts(items: LabelledText, answers: Tensor) -> Items:
-    """Which of the ``answers`` (items,), positions in ``items.label_names``, are right."""
+    """Compact record of which ``answers`` (items,), positions in ``items.label_names``, are right."""
     labels = [items.label_names[label].casefold() for label in items.labels]
     bits = "".join(
         "1" if answer == label else "0" for answer, label in zip(answers.tolist(), items.labels, strict=True)
@@ -26,7 +26,7 @@ def items_of_texts(items: LabelledText, answers: Tensor) -> Items:
 
 
 def items_of_windows(windows: Tensor, nll: Tensor) -> Items:
-    """The mean negative log likelihood ``nll`` (n,) of each of the token ``windows`` (n, length)."""
+    """Compact record of ``nll`` (n,), the mean negative log likelihood of each of the token ``windows`` (n, length)."""
     named = f"{tuple(windows.shape)}".encode() + windows.cpu().numpy().tobytes()
     return Items(digest=_digest(named), nll=[round(value, _DIGITS) for value in nll.tolist()])
 

@@ -15,9 +15,9 @@ from liar.models.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
 
 
 def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (windows done, windows in all); return the mean negative log likelihood of each window, (n,) float64 on the CPU.
+    """Yield (windows done, windows in all); return each window's mean negative log likelihood, (n,) float64 on the CPU.
 
-    It is in nats, over each token of ``windows`` (n, length) but a window's first, given those before it in its window.
+    It is in nats, over all tokens of a window in ``windows`` (n, length) except its first, each given those before it.
     """
     means: list[Tensor] = []
     done = 0
@@ -29,7 +29,7 @@ def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, i
 
 
 def perplexity_of(nll: Tensor) -> tuple[float, float]:
-    """exp of the mean of ``nll`` (n,), and its standard error by the delta method from the spread of the n windows."""
+    """Perplexity, exp of the mean of ``nll`` (n,), and its standard error over the n windows by the delta method."""
     perplexity = math.exp(float(nll.mean()))
     return perplexity, perplexity * float(nll.std(correction=1)) / math.sqrt(len(nll))
 

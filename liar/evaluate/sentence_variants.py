@@ -1,4 +1,4 @@
-"""Small edits of an English sentence, to see how much of it a classifier's answer hangs on. Rules of thumb, no grammar."""
+"""Small edits of an English sentence, made by simple rules without a grammar, to test how stable a label is."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _ADVERBS = {
 }
 _ADVERB = re.compile(rf"\b(?:{'|'.join(_ADVERBS)})\b", re.IGNORECASE)
 _DOUBLE_GAP = re.compile(r" (?=[ ,.;:!?…])")
-"""What a dropped word leaves behind."""
+"""The surplus space that a dropped word leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """An edited sentence; ``name`` says what was done to it."""
+    """An edited sentence; ``name`` describes the edit."""
 
     name: str
     text: str
 
 
 def perturbations(sentence: str) -> list[Perturbation]:
-    """Edits that change ``sentence``, no two to the same text; always the same ones in the same order."""
+    """Edits that change ``sentence``, in a fixed order and without two of the same text."""
     found: dict[str, str] = {}
     for name, edit in _EDITS.items():
         text = edit(sentence).strip()
@@ -53,7 +53,7 @@ def _without_negation(sentence: str) -> str:
 
 
 def _negated(sentence: str) -> str:
-    """``is`` -> ``is not``; a sentence that is negated already stays."""
+    """Negate the first verb (``is`` -> ``is not``); leave a sentence that contains a negation unchanged."""
     return sentence if _NEGATION.search(sentence) else _VERB.sub(lambda verb: f"{verb[0]} not", sentence, count=1)
 
 
@@ -73,7 +73,7 @@ def _without_punctuation(sentence: str) -> str:
 
 
 def _swapped_letters(word: str) -> str:
-    """``moving`` -> ``mvoing``: the slip of a hurried hand."""
+    """Swap the second and third letter, a typing error: ``moving`` -> ``mvoing``."""
     return word if len(word) < 4 else word[0] + word[2] + word[1] + word[3:]
 
 
@@ -90,7 +90,7 @@ def _longest(words: list[re.Match[str]]) -> re.Match[str]:
 
 
 def _replaced(sentence: str, pick: Callable[[list[re.Match[str]]], re.Match[str]], change: Callable[[str], str]) -> str:
-    """The sentence with one word changed; as it was where there are no words."""
+    """The sentence with one word changed; unchanged if it has no words."""
     words = list(_WORD.finditer(sentence))
     if not words:
         return sentence

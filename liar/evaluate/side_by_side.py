@@ -1,4 +1,4 @@
-"""Which of two models is faster: both do the same work in turns, so that a slow spell of the machine hits both."""
+"""Speed of two models that take turns at the same work, so that a slow phase of the machine affects both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 BATCH = 16
-"""Texts that a classifier reads at once, where it is not given one."""
+"""Texts that a model other than a language model reads at once for the work "batch"."""
 
 PROMPT_TOKENS = 256
 REPEATS = 7
@@ -26,7 +26,7 @@ REPEATS = 7
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much one turn of some work is."""
+    """Amount of work in one turn: ``sequences`` of ``tokens`` each."""
 
     sequences: int
     tokens: int
@@ -34,24 +34,24 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two variants that took turns at reading: seconds of each, and how the second compares with the first."""
+    """Speeds of two variants that took turns at reading, and the gain of the second over the first."""
 
     speeds: tuple[Speed, Speed]
     gain: SpeedGain
 
 
 def prompt_length(loaded: LoadedModel, new_tokens: int = 0) -> int:
-    """:data:`PROMPT_TOKENS`, or as many as the model has positions for with ``new_tokens`` after them."""
+    """:data:`PROMPT_TOKENS`, or fewer if the model has no positions for them and ``new_tokens`` after them."""
     return max(min(PROMPT_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer) - new_tokens), 1)
 
 
 def comparison_steps(
     dense: LoadedModel, pruned: LoadedModel, prompt_tokens: int, new_tokens: int, repeats: int
 ) -> Generator[tuple[int, int], None, list[SpeedComparison]]:
-    """Yield (turns done, all turns); return how fast both are at everything they do, see :func:`timed_turns`.
+    """Yield (turns done, all turns); return the speed of both at each kind of work, see :func:`timed_turns`.
 
-    A language model reads a prompt into its cache and continues it greedily, whatever it says; any other model reads one
-    text of that length, then :data:`BATCH` at once.
+    A language model reads a prompt into its cache and continues it greedily for exactly ``new_tokens``; any other model
+    reads one text of ``prompt_tokens``, then :data:`BATCH` of them at once.
     """
     amounts: dict[Work, Amount] = (
         {"prompt": Amount(1, prompt_tokens), "decoding": Amount(1, new_tokens)}
@@ -65,9 +65,9 @@ def comparison_steps(
 def reading_steps(
     models: Mapping[Measured, LoadedModel],
 ) -> Generator[tuple[int, int], None, Pair]:
-    """Yield (turns done, all turns); return how fast two ``models`` read one prompt or text, and the second beside the first.
+    """Yield (turns done, all turns); return the speeds of two ``models`` at one prompt or text, and the gain.
 
-    It is what :func:`comparison_steps` times first, and nothing else.
+    This is only the first kind of work that :func:`comparison_steps` times.
     """
     than, variant = models
     loaded = list(models.values())
@@ -82,10 +82,9 @@ def reading_steps(
 def timed_turns(
     models: Sequence[LoadedModel], amounts: Mapping[Work, Amount], repeats: int
 ) -> Generator[tuple[int, int], None, dict[Work, list[list[float]]]]:
-    """Yield (turns done, all turns): one of each model, and again, ``repeats`` (at least two) each.
+    """Yield (turns done, all turns) while the models alternate, each for ``repeats`` turns (at least two).
 
-    Returns for each work the seconds of each model in its turns. The first turn of each, which pays for what later ones find
-    ready, does not count.
+    Returns the seconds of each turn, by kind of work and model. A first turn of each model, to warm up, is left out.
     """
     taken: dict[Work, list[list[float]]] = {work: [[] for _ in models] for work in amounts}
     total = len(models) * (repeats + 1)
@@ -99,7 +98,7 @@ def timed_turns(
 
 
 def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, float]:
-    """Seconds of each kind of work."""
+    """Seconds of one turn of a model, by kind of work."""
     if not loaded.is_language_model:
         return {
             work: seconds_of_forward(loaded, fixed_tokens(loaded, amount.sequences, amount.tokens))
@@ -133,7 +132,7 @@ def _comparison(work: Work, amount: Amount, dense: list[float], pruned: list[flo
 
 
 def _gain(first: Sequence[float], second: Sequence[float]) -> Quartiles:
-    """How many times as fast the second was, turn by turn."""
+    """Quartiles over turns of how many times as fast the second was as the first."""
     return quartiles([before / after for before, after in zip(first, second, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""What a model costs, and what a smaller one saves: parameters, multiplications, bytes and time, side by side."""
+"""Costs of a dense and a pruned model side by side: parameters, multiplications, bytes and time."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def compare_steps(
     repeats: int = REPEATS,
     on_disk: tuple[int | None, int | None] = (None, None),
 ) -> Generator[tuple[int, int], None, CostsResult]:
-    """Yield (turns done, all turns); return what both models cost and how fast they are, see
-    :func:`liar.evaluate.side_by_side.comparison_steps`.
+    """Yield (turns done, all turns); return costs and speeds of both models.
 
-    Without ``prompt_tokens`` there are 256 of them, or as many as the model has positions for. ``on_disk`` are the bytes of the
-    models' files, of which a model in memory knows nothing. Raises :class:`InvalidSpecError` at the first step for models that
-    do not belong together, a streamed one, and numbers that make no measurement.
+    Speeds are those of :func:`liar.evaluate.side_by_side.comparison_steps`. ``prompt_tokens`` defaults to 256, or fewer
+    if the model has fewer positions. ``on_disk``: bytes of the files of each model, None if unknown. Raises
+    :class:`InvalidSpecError` at the first step for models of different kinds, a streamed model, fewer than one prompt
+    token or new token, fewer than two repeats, and sequences longer than the model's positions.
     """
     _check_pair(dense, pruned)
     config, tokenizer = dense.model.config, dense.tokenizer
@@ -57,7 +57,7 @@ def compare_steps(
 
 
 def costs_of(loaded: LoadedModel, context: int, bytes_on_disk: int | None = None) -> Costs:
-    """What is known of a model without running it."""
+    """Costs of a model that are counted without running it."""
     modules = list(cast(nn.Module, loaded.model).modules())
     tables = {id(module.weight): module.weight.numel() for module in modules if isinstance(module, nn.Embedding)}
     return Costs(
@@ -72,12 +72,12 @@ def costs_of(loaded: LoadedModel, context: int, bytes_on_disk: int | None = None
 
 
 def macs_per_token(loaded: LoadedModel, context: int) -> int:
-    """Multiply-accumulates of one more token that sees ``context`` tokens, itself included.
+    """Multiply-accumulates of one token that attends to ``context`` tokens, itself included.
 
-    One for each weight of every linear layer that reads it (a language model's head too, tied or not; looking up an embedding
-    multiplies nothing), and for each query head two vectors of ``head_dim`` with every token in sight: its score, and its
-    share of the values. Norms, activations and rotations are left out, as they are by whoever counts FLOPs. A classifier's
-    head reads one token of a text, and is shared by all ``context`` of them.
+    One for each weight of every linear layer that reads the token (a language model's head too, tied or not; looking up
+    an embedding multiplies nothing). In addition, for each query head and each attended token, 2 x ``head_dim``: one
+    product for the score, one for the weighted values. Norms, activations and rotations are left out, as is usual. A
+    classifier's head reads one token of a text, so its weights are divided by ``context``.
     """
     once = loaded.adapter.once_a_text()
     all_linear = [module for module in cast(nn.Module, loaded.model).modules() if isinstance(module, nn.Linear)]
@@ -89,7 +89,7 @@ def macs_per_token(loaded: LoadedModel, context: int) -> int:
 
 
 def _tokens_in_sight(loaded: LoadedModel, context: int) -> list[int]:
-    """How many tokens each layer's attention reads; a sliding window keeps no more than its width."""
+    """Number of tokens that each layer's attention reads, at most the width of a sliding window."""
     if not loaded.is_language_model:
         return [context] * len(loaded.adapter.layers)
     layers = DynamicCache(config=loaded.model.config).layers
@@ -107,7 +107,7 @@ def _check_numbers(prompt_tokens: int, new_tokens: int, repeats: int) -> None:
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:
-    """The second model should be what became of the first."""
+    """Raise :class:`InvalidSpecError` if a model is streamed, or if ``pruned`` cannot come from ``dense``."""
     for loaded in (dense, pruned):
         if is_offloaded(loaded.model):
             raise InvalidSpecError(

@@ -1,4 +1,4 @@
-"""The clock: how long a model takes for a piece of work on its device, and the middle of many such times."""
+"""Timing of a model's work on its device, and quartiles of many such times."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def fixed_tokens(loaded: LoadedModel, sequences: int, length: int) -> Tensor:
-    """Token ids (sequences, length), always the same; what they say changes nothing about the time they take."""
+    """Token ids (sequences, length), always the same, since the time does not depend on the text."""
     tokens = torch.arange(length, device=execution_device(loaded.model)) % int(loaded.model.config.vocab_size)
     return tokens.expand(sequences, length)
 
 
 @torch.no_grad()
 def seconds_of_forward(loaded: LoadedModel, tokens: Tensor) -> float:
-    """One forward of ``tokens`` (sequences, length), none of them padding, with nothing kept for a next one."""
+    """Seconds of one forward of ``tokens`` (sequences, length), without padding and without a cache."""
     mask = torch.ones_like(tokens)
     options = {"use_cache": False} if loaded.is_language_model else {}
     return seconds_of(lambda: loaded.model(input_ids=tokens, attention_mask=mask, **options), tokens.device)
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """How long ``work`` takes on ``device``."""
+    """Seconds that ``work`` takes on ``device``."""
     _wait_for(device)
     start = time.perf_counter()
     work()
@@ -41,12 +41,12 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """Median and quartiles of at least two ``values``, both ends included."""
+    """Median and quartiles of at least two ``values``, by the inclusive method."""
     lower, median, upper = quantiles(values, n=4, method="inclusive")
     return Quartiles(lower=lower, median=median, upper=upper)
 
 
 def _wait_for(device: torch.device) -> None:
-    """Accelerators are told what to do and do it later; the clock waits until they have."""
+    """Wait until an accelerator has finished its queued work, which runs asynchronously."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -1,4 +1,4 @@
-"""What a model is worth, before and after: perplexity for language models, accuracy for classifiers."""
+"""Evaluation of a model: perplexity for language models, accuracy for classifiers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 Steps = Generator[tuple[int, int], None, Evaluation]
-"""Yields (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
+"""Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
 
 
 def evaluate_steps(
@@ -41,16 +41,14 @@ def evaluate_steps(
     separator: Separator = AUTO,
     comparison: Comparison | None = None,
 ) -> Steps:
-    """Measure ``task`` on held-out text; the generator's value is the :class:`Evaluation`.
+    """Measure ``task`` on held-out text and return the :class:`Evaluation`.
 
-    ``limit`` counts windows of ``sequence_length`` tokens for perplexity (default 20) and texts for the others (default the
-    first 1,200, or all of a smaller test set), of which no more than ``sequence_length`` tokens are read: 256 unless it says
-    otherwise, or fewer where the model has positions for fewer. ``separator`` stands between two texts in a window. ``data``
-    measures other text than the demo bundle's, see :func:`liar.data.texts.read_samples`; ``variant`` only labels the result.
-    ``comparison`` hears which label the model gave to each labelled text.
-
-    Raises :class:`InvalidSpecError` at the first step when the model has no head for ``task``, and
-    :class:`CalibrationError` for unusable ``data``.
+    ``limit``: number of windows for perplexity (default 20), or of texts for the other tasks (default the first 1,200,
+    or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts are cut
+    (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
+    text to use in place of the demo bundle's, see :func:`liar.data.texts.read_samples`. ``variant`` only labels the
+    result. ``comparison`` collects the label that the model gave to each text. Raises :class:`InvalidSpecError` at the
+    first step if the model has no head for ``task``, and :class:`CalibrationError` for unusable ``data``.
     """
     if task == "perplexity":
         return _perplexity(loaded, variant, split, limit, data, sequence_length, separator)
@@ -69,7 +67,7 @@ def evaluate(
     separator: Separator = AUTO,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Run :func:`evaluate_steps` to its end; ``on_progress`` hears (items done, items in all) after each batch."""
+    """Run :func:`evaluate_steps` to its end; call ``on_progress(items done, items in all)`` after each batch."""
     steps = evaluate_steps(
         loaded,
         task,
@@ -84,9 +82,9 @@ def evaluate(
 
 
 def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:
-    """Raise :class:`InvalidSpecError` when the model has no head for ``task``.
+    """Raise :class:`InvalidSpecError` if the model has no head for ``task``.
 
-    With ``own_labels`` any classifier will do; else its classes are those of the task.
+    With ``own_labels`` any classifier is accepted; otherwise its classes must include those of the task.
     """
     if task == "perplexity":
         if not loaded.is_language_model:
@@ -103,7 +101,7 @@ def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> 
 
 
 def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:
-    """Raise :class:`InvalidSpecError` if the model cannot be measured as ``spec`` asks: by its head, and by its positions."""
+    """Raise :class:`InvalidSpecError` if the model lacks the head or the positions for the evaluations of ``spec``."""
     for task in spec.evaluate:
         check_task(loaded, task)
         evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
@@ -181,10 +179,7 @@ def _accuracy(
 
 
 def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: Task) -> tuple[LabelledText, str | None]:
-    """Labelled texts that someone brought along, at most ``limit``, and the part that they are of.
-
-    Their labels are classes of the model.
-    """
+    """The first ``limit`` labelled texts of ``data``, labelled with classes of the model, and their part."""
     read = read_samples(data, split)
     samples = list(islice(read, limit))
     if not samples:

@@ -1,1 +1,1 @@
-"""What a slider needs: error curves drawn ahead, how a ratio is spread, and the forecast of a recipe."""
+"""Everything that a ratio slider needs, without torch: atlas, allocation and forecast."""

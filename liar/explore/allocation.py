@@ -1,7 +1,7 @@
-"""Allocation: how the overall ratio is spread over sites, and what edits make of it. From scores and curves to kept bundles.
+"""Allocation: the kept bundles of each site, from the overall ratio, scores or curves, and edits.
 
-The overall budget is the ratio times the parameters of all targeted units; with one kind of target, where every unit costs
-the same, that is the ratio of units. All but ``uniform`` keep a floor of a twelfth of each site.
+The overall budget is the ratio times the parameters of all targeted units; with one kind of target, whose units all
+cost the same, it is the ratio of units. All allocations but ``uniform`` keep a floor of a twelfth of each site.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from liar.spec import Allocation, PruneSpec
 
 _FLOOR = 12
 _STEPS = 48
-"""A step of the greedy search takes this share of a site's bundles at once: a few dozen channels of an FFN."""
+"""A step of the greedy search removes one ``_STEPS``-th of a site's bundles: a few dozen channels of an FFN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One site and what is known of it.
+    """One site with the data for its allocation; uniform needs none of the optional fields.
 
-    ``scores`` (bundles,), and ``deviation``, what global divides them by (see :func:`liar.maths.criteria.deviation`).
-    ``damage`` (bundles + 1,): what keeping only the best k bundles costs, comparable between sites; E[|error|^2 / |h|^2] for
-    error-curve, sensitivity x E[|error|^2] for loss-curve. Uniform allocation needs none of them.
+    ``scores`` (bundles,) are divided by ``deviation`` in global (see :func:`liar.maths.criteria.deviation`).
+    ``damage`` (bundles + 1,) is the cost of keeping only the best k bundles, comparable between sites:
+    E[|error|^2 / |h|^2] for error-curve, sensitivity x E[|error|^2] for loss-curve.
     """
 
     site: Site
@@ -41,7 +41,7 @@ class Candidate:
 
 
 def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """Kept bundles of each site, by name. Raises :class:`EmptySiteError` when a site would lose everything."""
+    """Kept bundles of each site, by name. Raises :class:`EmptySiteError` if a site would lose all its units."""
     for candidate in candidates:
         site = candidate.site
         if site.bundles - nearest_removed(site.bundles, ratio) < 1:
@@ -56,12 +56,12 @@ def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: flo
 
 
 def nearest_removed(bundles: int, ratio: float) -> int:
-    """The nearest whole number of bundles; exact halves keep the unit. The rounding undoes 0.35 x 20 = 7.000000000000001."""
+    """Nearest whole number of bundles to remove, halves down. ``round`` undoes 0.35 x 20 = 7.000000000000001."""
     return ceil(round(ratio * bundles, 9) - 0.5)
 
 
 def _floor(candidate: Candidate, ratio: float) -> int:
-    """A twelfth of the site, or what uniform would leave when that is less."""
+    """Fewest bundles to keep: a twelfth of the site, or the count of uniform if that is less."""
     bundles = candidate.site.bundles
     return max(1, min(ceil(bundles / _FLOOR), bundles - nearest_removed(bundles, ratio)))
 
@@ -92,7 +92,7 @@ def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
 
 
 def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """Greedily take the step whose damage rises least for each parameter removed."""
+    """Greedily remove the step that adds the least damage per parameter."""
     kept = [candidate.site.bundles for candidate in candidates]
     floors = [_floor(candidate, ratio) for candidate in candidates]
     left = _budget(candidates, ratio)
@@ -111,18 +111,18 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     while heap:
         _, index, step = heapq.heappop(heap)
         cost = candidates[index].bundle_parameters
-        # A head may have overdrawn the budget by up to half of its parameters; neurons that went before it come back.
+        # A head may have overdrawn the budget by up to half its parameters; a negative `take` then restores neurons.
         take = max(min(step, round(left / cost)), kept[index] - candidates[index].site.bundles)
         kept[index] -= take
         left -= take * cost
-        if take < step:  # the budget ends within this step; a cheaper kind of unit may still fit
+        if take < step:  # the budget ends within this step, but a cheaper kind of unit may still fit
             continue
         offer(index)
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
 def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
-    """Refuse what no calibration could make legal, before the long work; raises :class:`InvalidSpecError`."""
+    """Refuse choices that are illegal for any calibration, before the long work; raises :class:`InvalidSpecError`."""
     check_edits(merge(spec.edits), sites)
     allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
     for site in sites:
@@ -133,7 +133,7 @@ def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
 
 
 def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | None = None) -> int:
-    """Kept bundles of a site for which the allocation says ``count``, after rounding and what was decided by hand."""
+    """Kept bundles: the allocation's ``count`` or the edit's ratio, rounded to ``multiple``, within the edit's units."""
     if edit is not None and edit.ratio is not None:
         count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
     if site.kind == "ffn" and count < site.bundles:
@@ -145,7 +145,7 @@ def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | No
     return count
 
 
-# -- what was decided by hand ---------------------------------------------------------------------------------------------
+# -- edits -----------------------------------------------------------------------------------------------------------
 
 
 def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
@@ -166,12 +166,12 @@ def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
 
 
 def bundles_of(site: Site, units: Iterable[int]) -> frozenset[int]:
-    """The bundles that hold ``units``."""
+    """Bundles that contain ``units``."""
     return frozenset(unit // site.group for unit in units)
 
 
 def edited_scores(edit: SiteEdit, site: Site, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Scores (bundles,) in which the kept bundles are best and the removed ones worst."""
+    """Scores (bundles,) with the bundles kept by ``edit`` best and those it removes worst."""
     changed = scores.astype(np.float64, copy=True)
     changed[sorted(bundles_of(site, edit.keep))] = np.inf
     changed[sorted(bundles_of(site, edit.remove))] = -np.inf

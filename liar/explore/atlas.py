@@ -1,8 +1,8 @@
-"""Atlas: what one calibration tells of a dense model, in one file, so that exploring needs no model and no forward pass.
+"""Atlas: the results of one calibration of a dense model in one file, so that exploring needs no forward pass.
 
-For every site and criterion the order and scores of the units and the error curves of every reconstruction under two
-weights of the tokens; for every site its sensitivity, the spectrum of its covariance and a readable sample of its
-correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.jobs.draw_atlas` draws one,
+For each site and criterion: order and scores of the bundles, and the error curves of every reconstruction under two
+weightings of the tokens. For each site: its sensitivity, the spectrum of its covariance and a sample of its
+correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.jobs.draw_atlas` computes an atlas,
 :mod:`liar.explore.forecast` reads it.
 """
 
@@ -41,24 +41,25 @@ from liar.spec import (
 log = logging.getLogger(__name__)
 
 Weighting = Literal["plain", "norm-aware"]
-"""How tokens weigh in an error: alike, or by 1/|h|^2 of the residual stream."""
+"""Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
 
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
-"""The reconstructions whose errors are known for every choice of a few bundles; liar depends on the row space of each."""
+"""Reconstructions with errors for every choice of a few bundles; liar would need the row space of each choice."""
 
 SHIPPED_ATLASES = ASSETS / "atlases"
-"""The atlases of the demo models, drawn ahead."""
+"""Precomputed atlases of the demo models."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
 
 class AtlasKey(BaseModel):
-    """What an atlas depends on: the choices of a spec that decide the moments. ``seed`` also drives ``random``.
+    """Choices of a spec that an atlas depends on: those that decide the moments. ``seed`` also drives ``random``.
 
-    As in the key of a run, a choice that was added later changes no digest where it is as in :data:`liar.spec.BASELINE`.
+    As in the key of a run, a choice that was added later changes the digest only if it differs from
+    :data:`liar.spec.BASELINE`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,8 +85,8 @@ class AtlasKey(BaseModel):
 
 
 class KindFacts(BaseModel):
-    """What all sites of one kind share. A repair that adds biases adds ``bias_fixed`` parameters to a site and
-    ``bias_per_bundle`` for every bundle it keeps (zeros, where the family knows biases for whole modules only).
+    """Facts common to all sites of one kind. A repair that adds biases adds ``bias_fixed`` parameters to a site and
+    ``bias_per_bundle`` for every bundle it keeps (zero biases of producers, if only whole modules can have biases).
     """
 
     units: int
@@ -99,7 +100,7 @@ class KindFacts(BaseModel):
 
 
 class AtlasFacts(BaseModel):
-    """Everything of an atlas that is no array; ``sensitive`` says whether a loss could be asked."""
+    """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed."""
 
     key: AtlasKey
     model: ModelInfo
@@ -114,18 +115,17 @@ class AtlasFacts(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class KindArrays:
-    """Arrays of all sites of one kind, first axis the layer in the order of ``KindFacts.layers``.
+    """Arrays of all sites of one kind; the first axis is the layer, in the order of ``KindFacts.layers``.
 
-    ``order`` (sites, criteria, bundles): bundles best first. ``scores`` (sites, criteria, bundles): in that order.
-    ``deviation`` (sites, criteria): what the allocation global divides scores by.
-    ``error`` (sites, criteria, weightings, reconstructions, 101): relative, at :data:`RATIOS`.
-    ``choices`` (sites, weightings, 3, 2^bundles): the relative error of every choice of bundles for
-    :data:`CHOICE_RECONSTRUCTIONS`, bit i of the last index saying that bundle i is removed; that axis is empty where choices
-    are many.
-    ``energy`` (sites, weightings): what turns a relative error into one that compares between sites.
-    ``sensitivity`` (sites,): what turns a plain one into what the loss feels; zeros where no loss could be asked.
+    ``order`` (sites, criteria, bundles): bundles, best first. ``scores`` (sites, criteria, bundles): in that order.
+    ``deviation`` (sites, criteria): divisor of the scores in the allocation global.
+    ``error`` (sites, criteria, weightings, reconstructions, 101): relative errors at :data:`RATIOS`.
+    ``choices`` (sites, weightings, 3, 2^bundles): relative error of every choice of bundles for
+    :data:`CHOICE_RECONSTRUCTIONS`; bit i of the last index is 1 if bundle i is removed. Empty if there are too many.
+    ``energy`` (sites, weightings): factor that makes a relative error comparable between sites.
+    ``sensitivity`` (sites,): factor from plain error x energy to the effect on the loss; zeros if there is no loss.
     ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
-    ``condition`` (sites,): of the covariance with the ridge.
+    ``condition`` (sites,): condition number of the covariance with the ridge.
     ``sample`` (sites, m): channels whose correlations (sites, m, m) are kept in ``correlation``.
     """
 
@@ -144,7 +144,7 @@ class KindArrays:
 
 @cache
 def removed_at(bundles: int) -> Integers:
-    """(101,) bundles removed from a site of ``bundles`` at each of :data:`RATIOS`."""
+    """Bundles removed (101,) from a site of ``bundles`` at each of :data:`RATIOS`."""
     return np.array([nearest_removed(bundles, ratio) for ratio in RATIOS])
 
 
@@ -159,21 +159,21 @@ class SiteAtlas:
     row: int
 
     def order(self, criterion: Criterion) -> Integers:
-        """(bundles,) best first."""
+        """Bundles (bundles,), best first."""
         order: Integers = self.arrays.order[self.row, self.criteria.index(criterion)]
         return order
 
     def scores(self, criterion: Criterion) -> Floats:
-        """(bundles,) of the bundles of :meth:`order`, so never rising."""
+        """Scores (bundles,) in the order of :meth:`order`, so never rising."""
         scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
         return scores
 
     def deviation(self, criterion: Criterion) -> float:
-        """What the allocation global divides the scores by; NaN where an older file does not tell it."""
+        """Divisor of the scores in the allocation global; NaN if unknown (some older files)."""
         return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
 
     def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
-        """(101,) relative error over :data:`RATIOS`."""
+        """Relative error (101,) at :data:`RATIOS`."""
         where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
         curve: Floats = self.arrays.error[self.row, *where, RECONSTRUCTIONS.index(reconstruction)]
         return curve
@@ -181,15 +181,15 @@ class SiteAtlas:
     def error_at(
         self, criterion: Criterion, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
     ) -> float:
-        """Relative error when ``kept`` bundles stay, between the points of the curve on a straight line."""
+        """Relative error if the best ``kept`` bundles stay, interpolated linearly between the points of the curve."""
         curve = self.curve(criterion, reconstruction, weighting)
         return float(np.interp(self.site.bundles - kept, removed_at(self.site.bundles), curve))
 
     def errors_of(
         self, criterion: Criterion, kept: Sequence[int], weighting: Weighting = "plain"
     ) -> dict[Reconstruction, float]:
-        """Relative errors when the bundles ``kept`` stay, of the reconstructions for which that is known: all where they are
-        the best ones, else those of :attr:`KindArrays.choices`.
+        """Known relative errors if the bundles ``kept`` stay: of all reconstructions if these are the best bundles,
+        else those in :attr:`KindArrays.choices`, if any.
         """
         if set(kept) == set(self.order(criterion)[: len(kept)].tolist()):
             return {name: self.error_at(criterion, name, len(kept), weighting) for name in RECONSTRUCTIONS}
@@ -200,7 +200,7 @@ class SiteAtlas:
         return {name: float(choices[at, index]) for at, name in enumerate(CHOICE_RECONSTRUCTIONS)}
 
     def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
-        """(bundles + 1,): what keeping the best k bundles costs, comparable between sites."""
+        """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
         energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
         curve = self.curve(criterion, reconstruction, weighting)
@@ -209,7 +209,7 @@ class SiteAtlas:
 
     @property
     def sensitivity(self) -> float:
-        """What turns a plain damage into what the loss feels."""
+        """Factor from plain damage to the effect on the loss."""
         return float(self.arrays.sensitivity[self.row])
 
     @property
@@ -229,7 +229,7 @@ class SiteAtlas:
 
     @property
     def correlation(self) -> Floats:
-        """(m, m) correlations of the channels of :attr:`sample`."""
+        """Correlations (m, m) of the channels of :attr:`sample`."""
         correlation: Floats = self.arrays.correlation[self.row]
         return correlation
 
@@ -243,12 +243,12 @@ class Atlas:
 
     @property
     def sites(self) -> list[SiteAtlas]:
-        """In the order of the computation."""
+        """All sites, in the order of the computation."""
         found = [self._site(kind, row) for kind, facts in self.facts.kinds.items() for row in range(len(facts.layers))]
         return sorted(found, key=lambda item: (item.site.layer, item.site.kind))
 
     def site(self, name: str) -> SiteAtlas | None:
-        """The site called ``name``, else None."""
+        """Site called ``name``, else None."""
         return next((item for item in self.sites if item.site.name == name), None)
 
     def _site(self, kind: SiteKind, row: int) -> SiteAtlas:
@@ -257,7 +257,7 @@ class Atlas:
         return SiteAtlas(site, facts, self.facts.criteria, self.arrays[kind], row)
 
     def to_bytes(self) -> bytes:
-        """A compressed npz with the facts as JSON."""
+        """Serialize as a compressed npz with the facts as JSON."""
         named = {f"{kind}.{name}": getattr(a, name) for kind, a in self.arrays.items() for name in KindArrays.__slots__}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, facts=np.frombuffer(self.facts.model_dump_json().encode(), np.uint8), **named)
@@ -277,13 +277,13 @@ class Atlas:
                     )
                     for kind in facts.kinds
                 }
-        except Exception as error:  # zip, zlib, numpy and pydantic each have errors of their own for a damaged file
+        except Exception as error:  # zip, zlib, numpy and pydantic each raise their own errors
             raise ValueError(f"This is no atlas: {error!r}") from error
         return cls(facts, arrays)
 
 
 def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
-    """The array of that name; of a file older than it, what the scores tell: nothing of channels that were added up."""
+    """Stored ``deviation``; for an older file that of the scores, NaN if they are sums over channels."""
     if f"{kind}.deviation" in file:
         return file[f"{kind}.deviation"]
     found: Floats = file[f"{kind}.scores"].astype(np.float64).std(axis=-1, ddof=1)
@@ -297,29 +297,29 @@ _YOUNGER = ("deviation", "choices")
 
 
 def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
-    """The array of that name; of a file older than it, nothing."""
+    """Stored ``choices``; empty for an older file."""
     if f"{kind}.choices" in file:
         return file[f"{kind}.choices"]
     return np.empty((len(facts.kinds[kind].layers), len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 0), np.float16)
 
 
 class AtlasStore:
-    """Atlases by key: those drawn here in ``folder``, before the shipped ones. What was read last stays in memory."""
+    """Atlases by key, in ``folder`` and then among the shipped ones; the last ``in_memory`` used stay in memory."""
 
     def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
         self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
-        self._read: dict[str, Atlas] = {}  # what was used last is last
+        self._read: dict[str, Atlas] = {}  # least recently used first
         self._lock = Lock()
 
     def find(self, spec: PruneSpec) -> Atlas | None:
-        """The atlas of a spec's calibration, else None; a damaged file counts as none."""
+        """Atlas of a spec's calibration; None if it is missing or damaged."""
         key = AtlasKey.of(spec)
         with self._lock:
             atlas = self._read.get(key.digest) or self._load(key)
             return None if atlas is None else self._remember(atlas)
 
     def save(self, atlas: Atlas) -> Path:
-        """Keep ``atlas``; raises :class:`StorageError`, and then it is at hand only as long as it stays in memory."""
+        """Store ``atlas``; raises :class:`StorageError`, and then it is found only while it stays in memory."""
         with self._lock:
             self._remember(atlas)
         return keep_in(self.folder, f"{atlas.facts.key.digest}.npz", atlas.to_bytes())

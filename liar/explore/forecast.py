@@ -1,10 +1,9 @@
-"""Forecast: what a run would leave, read from an atlas. No model, no forward pass, a few milliseconds.
+"""Forecast: the expected result of a run, read from an atlas. No model, no forward pass, a few milliseconds.
 
-The forecast is that of a one-shot run on the atlas's moments. Where a run differs (sequential moments, a curve read between
-two points), measuring will tell; both stand side by side on the page. Where units chosen by hand are not the best ones, a
-site's errors are only those that the atlas knows of every choice, and often none. Norm-aware errors are
-those of a repair that is fitted to these weights, as allocation reads them; a run repairs by the plain ones, so its
-norm-aware errors lie a little higher.
+The forecast is that of a one-shot run on the moments of the atlas. A measured run may differ (sequential moments, a
+curve interpolated between two points); the page shows both side by side. If units chosen by hand are not the best ones,
+a site has only the errors that the atlas stores for every choice, often none. Norm-aware errors are those of a repair
+fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-c
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Sites as a run would report them, and the parameters that would be left."""
+    """Sites as a run would report them, and the parameters that it would leave."""
 
     spec: PruneSpec
     sites: list[SiteReport]
@@ -34,7 +33,7 @@ class Forecast:
 
 
 def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
-    """What ``spec`` would leave. Raises :class:`InvalidSpecError` for choices that the atlas does not know, and
+    """Predict the result of ``spec``. Raises :class:`InvalidSpecError` for choices that the atlas does not cover, and
     :class:`EmptySiteError` for a ratio that would leave a site without units.
     """
     if spec.criterion not in atlas.facts.criteria:
@@ -50,7 +49,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         {site.name: settled_count(site, allocated[site.name], multiple, edits.get(site.name)) for site in sites}
         for multiple in (spec.multiple, 1)
     )
-    # A repair of nothing adds no bias; where it adds one, every module of that kind gets its biases.
+    # One repaired site gives biases to all modules of its kind; a kind that keeps all units gets none.
     cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
     reports: list[SiteReport] = []
     change = 0

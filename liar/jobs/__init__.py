@@ -1,1 +1,1 @@
-"""Whole jobs: a run, a sweep, a table of masks, an atlas, the models of a stored run."""
+"""Whole jobs: a run, a sweep, a mask table, an atlas, the models of a stored run, the training of an adapter."""

@@ -1,6 +1,6 @@
-"""Draw an atlas: one backward and one forward pass of the calibration text, and every curve that can be read off them.
+"""Draw an atlas: one backward and one forward pass over the calibration text, and all curves computed from them.
 
-Each site's moments are dropped as soon as its curves are drawn, so the memory is that of one block, whatever the model.
+Each site's moments are dropped as soon as its curves are drawn, so memory is that of one block for any model.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ Rows = dict[str, np.ndarray]
 def atlas_steps(
     loaded: LoadedModel, spec: PruneSpec, criteria: Sequence[Criterion] = CRITERIA
 ) -> Generator[Event, None, Atlas]:
-    """Draw the atlas of ``spec``'s calibration of ``loaded``; yields progress, the generator's value is the atlas.
+    """Draw the atlas of ``spec``'s calibration of ``loaded``: yield progress, return the atlas.
 
-    Criteria and sensitivities that need a backward pass are left out if :func:`liar.calibration.gradients.gradient_steps`
-    refuses the model: it has no head to take a loss from, say, or is streamed. Raises what
-    :func:`liar.calibration.calibrate.calibrate` raises.
+    Criteria and sensitivities that need a backward pass are left out if
+    :func:`liar.calibration.gradients.gradient_steps` refuses the model, for example one that is streamed or has no head
+    to take a loss from. Raises the errors of :func:`liar.calibration.calibrate.calibrate`.
     """
     start = time.perf_counter()
     with readable_failures():
@@ -121,7 +121,7 @@ def _rows(
 ) -> Rows:
     site, moments = visit.site, visit.moments
     assert moments.norm_aware is not None
-    weighted = (moments.plain, moments.norm_aware)  # as in WEIGHTINGS
+    weighted = (moments.plain, moments.norm_aware)  # in the order of WEIGHTINGS
     kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
     order = np.empty((len(criteria), site.bundles), np.uint16 if site.bundles <= 65_536 else np.uint32)
     scores = np.empty(order.shape, np.float32)
@@ -170,7 +170,7 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 
 
 def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
-    """Channels at equal distances, and their correlations; a channel that never moves correlates with nothing."""
+    """Evenly spaced channels and the correlations between them, which are 0 for a channel of zero variance."""
     channels = _evenly(site.channels, _SAMPLE)
     block = moments.covariance[channels][:, channels].cpu().double()
     deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
@@ -179,7 +179,7 @@ def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _evenly(size: int, most: int) -> Tensor:
-    """At most ``most`` different indices of ``range(size)``, first and last among them."""
+    """At most ``most`` different, evenly spaced indices of ``range(size)``, first and last included."""
     return torch.linspace(0, size - 1, min(size, most), dtype=torch.float64).round().long()
 
 

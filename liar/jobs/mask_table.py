@@ -1,7 +1,7 @@
-"""Masks of one criterion under the repairs of another, from one calibration: the paper's open question as a table.
+"""Mask table: the masks of each criterion under each reconstruction, which the paper leaves as an open question.
 
-Moments know nothing of criterion and reconstruction, so everything is read off one calibration. Closing the generator
-between two steps stops it; what it handed out before stays good.
+Moments do not depend on criterion and reconstruction, so one calibration serves all cells. Closing the generator
+between two steps stops it; results already yielded stay valid.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from liar.spec import Criterion, PruneSpec, Reconstruction, Task
 def mask_table_steps(
     spec: PruneSpec, criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction], loaded: LoadedModel
 ) -> Generator[Progress | Evaluated | MaskCell, None, None]:
-    """Whether a criterion made for one repair serves another: masks of each of ``criteria`` under each reconstruction.
+    """Evaluate the masks of each of ``criteria`` under each of ``reconstructions``.
 
-    One-shot, whatever the schedule of ``spec``, because all masks are of one calibration; its allocation spreads the ratio,
-    and a curve allocation reads the curves of the spec's own reconstruction for all of a row. Hands out the evaluation of
-    the dense model (if ``loaded`` has a task) and then one cell after the other, row by row; ``loaded`` is never changed.
+    One-shot for any ``spec``, because all masks come from one calibration. The allocation of ``spec`` spreads the
+    ratio; a curve allocation uses the curves of ``spec.reconstruction`` for all cells of a row. Yields the evaluation
+    of the dense model (if ``spec`` or ``loaded`` has a task), then the cells row by row. ``loaded`` is never changed.
 
-    Raises :class:`InsufficientMemoryError` when the moments of all sites do not fit, and what a run raises.
+    Raises :class:`InsufficientMemoryError` if the moments of all sites do not fit, and the errors of a run.
     """
     with readable_failures():
         specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
@@ -104,7 +104,7 @@ def _pruned(
     pace: Pace,
     pieces: tuple[int, int],
 ) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
-    """Prune ``working`` once; what each reconstruction would install at every site, and the errors that it leaves."""
+    """Prune ``working`` once; return each reconstruction's consumer parameters by site, and its errors."""
     adapter = working.adapter
     sites = adapter.sites(spec.targets)
     edits = merge(spec.edits)

@@ -1,4 +1,4 @@
-"""What a run measures of its variants: tasks, the time of a forward pass, answers to prompts."""
+"""Measurements of the variants of a run: tasks, the time of a forward pass, answers to prompts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from liar.spec import PruneSpec
 
 
 class Measures:
-    """Collects what :meth:`of` measures, one variant after the other.
+    """Collected measurements of a run, one variant after the other.
 
-    ``dense`` are evaluations of the dense model, rounded or not, that somebody has measured before; ``comparison`` hears
-    every single answer.
+    ``dense`` holds earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
+    records the answer to every item.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Measures:
 
     @property
     def speeds(self) -> list[Speed]:
-        """Of every variant that was timed."""
+        """Speeds of the timed variants, in the order of :data:`liar.results.MEASURED`."""
         return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
     def of(
         self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
     ) -> Generator[Event, None, None]:
-        """Measure ``loaded``; where ``dense`` is still in memory, it judges the texts that others write."""
+        """Measure ``loaded``; the ``dense`` model, if still in memory, scores the texts that it generates."""
         if self.spec.evaluate:
             yield from self._figures(variant, loaded, pace)
         for number, prompt in enumerate(self.prompts, start=1):
@@ -71,7 +71,7 @@ class Measures:
             yield Generated(generation)
 
     def of_rounded(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
-        """Measure an int8 copy of ``loaded`` beside it. It lives no longer than that, and answers no prompts."""
+        """Measure a temporary quantized copy of ``loaded``, and time both in turns; the copy answers no prompts."""
         if not self.spec.evaluate:
             return
         variant = ROUNDED[exact]
@@ -85,10 +85,10 @@ class Measures:
     def of_speed(
         self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel], pace: Pace
     ) -> Generator[Event, None, None]:
-        """Time the ``reconstructed`` model in turns with the ``dense`` one, which ``reload`` loads again where there is none.
+        """Time the ``reconstructed`` model in turns with ``dense``, which ``reload`` loads if it is None.
 
-        Nothing of the kind is done for a streamed model, which would time its disk or bus. The pruned variant computes what the
-        reconstructed one does.
+        A streamed model is not timed: the time would be that of its disk or bus. The pruned variant is not timed
+        either: it has the shapes of the reconstructed one.
         """
         if not self.spec.evaluate or is_offloaded(reconstructed.model):
             return
@@ -138,7 +138,7 @@ class Measures:
 
 
 def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:
-    """The model, unless memory is too small to hold all of it."""
+    """Load a model; None if it does not fit into memory as a whole."""
     try:
         with readable_failures():
             loaded = load()

@@ -1,7 +1,6 @@
-"""The run: load, measure, calibrate, spread, prune and repair site by site, measure again. A generator of typed events.
+"""A run as a generator of typed events: load, measure, calibrate, allocate, prune and repair each site, measure.
 
-Closing the generator between any two events stops the run and leaves nothing behind; a model that was passed in is never
-changed.
+Closing the generator between two events stops the run and leaves nothing behind. A model passed in is never changed.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ from liar.store import RunSummary
 Events = Generator[Event, None, None]
 
 TOKENS_PER_CHANNEL = 3
-"""With fewer a fitted repair is hardly better than none, or worse: the table of tokens in the README."""
+"""Fewest tokens per channel; with fewer a fitted repair gains little or does harm (README, table of tokens)."""
 
 
 def run(
@@ -70,7 +69,7 @@ def run(
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
 ) -> RunResult:
-    """Do the whole run and return its result; see :func:`stream` for what is raised.
+    """Do the whole run and return its result; arguments and errors are those of :func:`stream`.
 
     >>> result = run(PruneSpec(model="demo/minilm-sentiment", ratio=0.5))  # doctest: +SKIP
     """
@@ -91,19 +90,18 @@ def stream(
     comparison: Comparison | None = None,
     earlier: RunSummary | None = None,
 ) -> Events:
-    """Run ``spec`` and say what happens, event by event; the last is :class:`Finished`.
+    """Run ``spec`` and yield typed events; the last is :class:`Finished`.
 
-    ``loaded`` is the model to prune, and saves loading ``spec.model``; it is copied, never changed. The spec of the result
-    names it, also where ``spec`` names another one. ``prompts`` are continued (language models) or labelled (classifiers) by
-    all three variants.
+    ``loaded`` is the model to prune in place of loading ``spec.model``; it is copied, never changed, and the spec of
+    the result names it. All three variants continue (language models) or label (classifiers) the ``prompts``.
 
-    What several runs share can be handed over, and changes no figure of the result: a ``calibration`` of the same dense model
-    on the same text, tokens, sequence length, separator and seed (only the caller can know that), and the ``dense`` model's
-    evaluations on the same items, with the ``comparison`` that heard its single answers (else a classifier's ``changes`` stay
-    empty). A one-shot run then reads no text at all; a sequential one saves its survey of the dense model. An ``earlier`` run
-    of the same model on this machine tells how long each stage takes here, which makes the estimates better from the start.
+    Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
+    same text, tokens, sequence length, separator and seed (not checked), and evaluations of the ``dense`` model on the
+    same items, with the ``comparison`` that recorded its answers (without it a classifier's ``changes`` stay empty).
+    With a calibration a one-shot run reads no text, and a sequential one saves its first walk. The stage times of an
+    ``earlier`` run of the same model on this machine improve the estimates of time left.
 
-    Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong.
+    Raises :class:`liar.errors.LiarError` for every expected failure.
     """
     with readable_failures():
         job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison, earlier)
@@ -112,9 +110,9 @@ def stream(
 
 @dataclasses.dataclass(slots=True)
 class Survey:
-    """What the dense model tells before anything is pruned: kept counts, and for one-shot all that is needed again.
+    """Result of the walk through the dense model before pruning, by site name: ``kept`` counts of bundles.
 
-    ``moments`` are empty where they were not kept.
+    A one-shot run also reuses its ``scores`` and, if all fit into memory, its ``moments``; both are empty otherwise.
     """
 
     kept: dict[str, int]
@@ -123,7 +121,7 @@ class Survey:
 
 
 class _Run:
-    """State of one run: the spec, the model as it shrinks, and everything that goes into the result."""
+    """State of one run: the spec, the model that is being pruned, and the parts of the result."""
 
     def __init__(
         self,
@@ -162,7 +160,7 @@ class _Run:
         batches = [] if self._is_calibrated else self._batches()
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
-        if given is None:  # else the dense model stays, and the sites can be shown before anything is measured
+        if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         if self.calibration is not None:
             self.gradients = self.calibration.gradients
@@ -214,10 +212,10 @@ class _Run:
     def _load(self, work: Work) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
-    # -- before anything is touched -----------------------------------------------------------------------------
+    # -- checks and plan ----------------------------------------------------------------------------------------
 
     def _check(self, loaded: LoadedModel) -> None:
-        """Everything that can be refused before the long work starts."""
+        """Raise the errors that can be detected before the long work starts."""
         head = loaded.head
         if self.spec.needs_gradients:
             check_gradients(head, streamed=is_offloaded(loaded.model))
@@ -235,7 +233,7 @@ class _Run:
 
     @property
     def _is_calibrated(self) -> bool:
-        """Whether the calibration at hand holds all that this run would read from the text."""
+        """Whether the run needs no calibration text: one-shot, with a calibration passed in."""
         return self.calibration is not None and self.spec.schedule == "one-shot"
 
     @property
@@ -249,7 +247,7 @@ class _Run:
             return batches
 
     def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
-        """The estimate of all that comes after the text was read."""
+        """Estimate of all work that follows the reading of the text."""
         measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
         prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
         parts = run_parts(
@@ -272,13 +270,13 @@ class _Run:
             steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
             self.gradients = yield from self.pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
 
-    # -- spreading the ratio ------------------------------------------------------------------------------------
+    # -- allocation ---------------------------------------------------------------------------------------------
 
     def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
-        """Uniform allocation knows its counts beforehand; the others look at the dense model first.
+        """Walk through the dense model and allocate; None if uniform allocation needs no walk before pruning.
 
-        With a calibration at hand a look costs next to nothing, and a one-shot run then needs no other. Without one, a
-        one-shot run keeps all moments where they fit into memory, and walks again where they do not.
+        A calibration that was passed in replaces the walk, for one-shot the walk of :meth:`_prune` as well. Without
+        one, a one-shot run keeps all moments if they fit into memory, else it walks again.
         """
         if self.spec.allocation == "uniform" and not self._is_calibrated:
             return None
@@ -302,11 +300,11 @@ class _Run:
         return Survey(kept, moments, scores)
 
     def _keeps(self, sites: Sequence[Site]) -> bool:
-        """Whether the moments of all ``sites`` are there already, or have room."""
+        """Whether the moments of all ``sites`` were passed in or fit into memory."""
         return self._is_calibrated or fits(self.loaded, sites, norm_aware=True)
 
     def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
-        """Every site with the moments of the dense model: from the calibration where there is one, else by a walk."""
+        """Every site with its moments in the dense model: from the calibration if there is one, else by a walk."""
         if self.calibration is not None:
             return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
         return walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware)
@@ -391,7 +389,7 @@ class _Run:
         return report
 
     def _unrounded(self, visit: Visit, count: int, scores: Tensor) -> Unrounded:
-        """What rounding costs is told by a second solve."""
+        """Solve again without rounding, to report how much error rounding adds."""
         site, moments, edit = visit.site, visit.moments.plain, self.edits.get(visit.site.name)
         weight = self.adapter.consumer(site).weight.T
         bundles = chosen_bundles(site, scores, settled_count(site, count, edit=edit), edit)
@@ -411,22 +409,22 @@ class _Run:
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
-    """The bundles that stay, ascending: the ``count`` best by ``scores`` (bundles,), but for what was decided by hand."""
+    """The ``count`` bundles to keep, ascending: the best by ``scores`` (bundles,), after the hand edits of ``edit``."""
     if edit is not None:
         scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
     return kept_bundles(scores, count)
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with ``loaded`` as its model, so that a result says what was pruned."""
+    """``spec`` with the id of ``loaded`` as its model, so that a result names the pruned model."""
     return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})
 
 
 def working_copy(loaded: LoadedModel, work: Work) -> LoadedModel:
-    """A model to prune in the place of ``loaded``.
+    """Copy ``loaded``, so that the copy can be pruned.
 
-    Raises :class:`InvalidSpecError` for one that is streamed, and :class:`InsufficientMemoryError` if there is no room for the
-    copy and for the ``work`` on it.
+    Raises :class:`InvalidSpecError` for a streamed model, and :class:`InsufficientMemoryError` if memory is too small
+    for the copy and the ``work`` on it.
     """
     if is_offloaded(loaded.model):
         raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")

@@ -1,8 +1,7 @@
-"""What a job will take, before it is done: each of its parts, and what the arithmetic of a part costs.
+"""Plan of a job: its parts, each with a cost estimated from its arithmetic.
 
-Costs are seconds on two cores of a server CPU in fp32. Only their proportions matter: :class:`liar.progress.Pace` finds the
-factor between them and the machine at hand while the job goes on, and :func:`taught` corrects the proportions by what an
-earlier run took here.
+Costs are seconds on two cores of a server CPU in fp32. Only their proportions matter: :class:`liar.progress.Pace`
+measures the factor for this machine during the job, and :func:`taught` corrects the proportions by an earlier run.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
 _FLOPS = 150e9
-"""A second, in products of large matrices."""
+"""Floating-point operations per second in products of large matrices."""
 
 _BYTES = 25e9
-"""A second, read from memory: what one new token costs."""
+"""Bytes per second read from memory; each generated token reads all weights."""
 
 _ROUNDING = 4
-"""Times that the weights are read or written while they are rounded."""
+"""How often quantizing reads or writes the weights."""
 
 _LAYER = 0.5e-3
-"""Seconds of the interpreter for one call of a block."""
+"""Seconds of Python overhead for one call of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,12 @@ class SiteShape:
     channels: int
     outputs: int
     parameters: int
-    """Of the site's producers and consumer together: what goes with all of its channels."""
+    """Parameters of the site's producers and consumer that would be removed with all of its channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """All of a model that its costs depend on. ``head`` are the parameters that every token meets behind the blocks."""
+    """Sizes of a model that determine its costs. ``head`` counts the parameters of a language model's output layer."""
 
     blocks: int
     head: int
@@ -96,21 +95,21 @@ class Shape:
         return [site for site in self.sites if site.kind in kinds]
 
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
-        """``tokens`` in sequences of ``length``; ``removed`` parameters are no longer there."""
+        """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
         products = 2 * (self.blocks - removed + head * self.head) + 4 * self.layers * self.width * length
         return tokens * products / _FLOPS
 
     def written(self, tokens: int, removed: float = 0.0) -> float:
-        """``tokens`` one by one."""
+        """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
         return tokens * (4 * (self.blocks - removed + self.head) / _BYTES + self.layers * _LAYER)
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much text a job reads and writes.
+    """Amount of text that a job reads and generates.
 
-    ``tokens`` of calibration text in sequences of ``length``; of each task what is read of every variant, as (tokens,
-    length of a sequence); ``prompts`` that every variant answers with at most ``new_tokens``.
+    ``tokens`` of calibration text in sequences of ``length``; for each task the (tokens, length of a sequence) that
+    every variant reads; ``prompts`` that every variant answers with at most ``new_tokens``.
     """
 
     tokens: int
@@ -129,7 +128,7 @@ class Amounts:
         prompts: int = 0,
         new_tokens: int = MAX_NEW_TOKENS,
     ) -> Amounts:
-        """Of a run of ``spec``; without ``batches`` the text is taken for what was asked for."""
+        """Amounts of a run of ``spec``; without ``batches``, ``spec`` determines tokens and length."""
         rows = sum(len(batch["input_ids"]) for batch in batches)
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         return cls(
@@ -155,14 +154,14 @@ def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, f
 
 
 _SAMPLE = 64
-"""Texts whose mean length stands for that of all."""
+"""Number of texts from which the mean length of all is estimated."""
 
 
-# -- the pieces ---------------------------------------------------------------------------------------------------------
+# -- costs of parts -----------------------------------------------------------------------------------------------------
 
 
 def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
-    """A backward pass towards the activations costs a forward again; only two sequences are in flight at once."""
+    """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
     calls = amounts.tokens / max(amounts.length, 1) / 2
     forward = shape.forward(amounts.tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
     share = SENSITIVITY_SHARE if sensitivity else 0.0
@@ -170,24 +169,24 @@ def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: 
 
 
 def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:
-    """One forward through the blocks, and the covariances of every site on the way."""
+    """Cost of one forward pass through the blocks with the covariances of every targeted site."""
     covariances = 1 + norm_aware
     moments = sum(covariances * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
 def scores_cost(site: SiteShape, criterion: Criterion) -> float:
-    """Of the criteria only obs solves anything."""
+    """Cost of the scores of a site; only the criterion obs solves a system."""
     return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS if criterion == "obs" else 0.0
 
 
 def curve_cost(site: SiteShape) -> float:
-    """One factorisation and a product with the weights, in fp64."""
+    """Cost of one factorisation and a product with the weights, in fp64."""
     return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / _FLOPS
 
 
 def repair_cost(site: SiteShape, ratio: float) -> float:
-    """Every reconstruction of a site in fp64, and the error that each leaves."""
+    """Cost of every reconstruction of a site and of its error, in fp64."""
     kept = (1 - ratio) * site.channels
     solves = 2 * kept**3 / 3 + 4 * kept * (site.channels - kept) * site.outputs + 4 * kept**2 * site.outputs
     errors = 8 * 2 * site.channels**2 * site.outputs
@@ -195,7 +194,7 @@ def repair_cost(site: SiteShape, ratio: float) -> float:
 
 
 def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
-    """A look at every site of the dense model."""
+    """Cost of scores and curves at every targeted site of the dense model, and of the walk unless ``calibrated``."""
     each = sum(
         scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
         for site in shape.chosen(spec.targets)
@@ -204,7 +203,7 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:
-    """Every site once more, or from the moments that the survey ``kept``."""
+    """Cost of the repairs, and of a walk with scores unless the survey ``kept`` its moments."""
     chosen = shape.chosen(spec.targets)
     cost = sum(repair_cost(site, spec.ratio) for site in chosen)
     if not kept:
@@ -213,7 +212,7 @@ def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -
 
 
 def removed_by(spec: PruneSpec, shape: Shape) -> float:
-    """Parameters that leave, about."""
+    """Approximate number of parameters that ``spec`` removes."""
     return spec.ratio * sum(site.parameters for site in shape.chosen(spec.targets))
 
 
@@ -230,11 +229,11 @@ def run_parts(
     dense_first: bool = False,
     keeps: bool = True,
 ) -> list[Part]:
-    """The parts of a run, in its order, from where its text is at hand.
+    """Parts of a run in order, after its text was read.
 
-    ``calibrated`` says that a calibration was handed over, ``known`` which evaluations of the dense model were,
-    ``dense_first`` that the dense model is measured before anything is pruned, ``keeps`` that a one-shot run has room for the
-    moments of all sites.
+    ``calibrated``: a calibration was passed in. ``known``: evaluations of the dense model that were passed in.
+    ``dense_first``: the dense model is measured before pruning. ``keeps``: a one-shot run has memory for the moments of
+    all sites.
     """
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
@@ -258,9 +257,7 @@ def run_parts(
 def measure_parts(
     spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, known: Collection[tuple[Task, Measured]] = ()
 ) -> list[Part]:
-    """What is measured of a variant: its tasks but for the ``known`` ones, its answers, and the tasks and the speed of its
-    int8 copy.
-    """
+    """Parts that measure a variant: its tasks except the ``known`` ones, its answers, and its quantized copy."""
     removed = 0.0 if variant == "dense" else removed_by(spec, shape)
     parts = _tasks(shape, amounts, variant, removed, known)
     if amounts.prompts:
@@ -274,13 +271,13 @@ def measure_parts(
 
 
 def timing_cost(shape: Shape, *removed: float) -> float:
-    """Two models read one prompt or text in turns; what is ``removed`` of either."""
+    """Cost of timing models that read one prompt or text in turns; ``removed`` parameters of each."""
     each = [shape.forward(PROMPT_TOKENS, PROMPT_TOKENS, removed=share) + shape.layers * _LAYER for share in removed]
     return (REPEATS + 1) * sum(each)
 
 
 def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
-    """A text of ``new_tokens``, and one forward in which the dense model judges it; of a classifier one forward."""
+    """Cost of generating ``new_tokens`` and scoring them with the dense model; of a classifier, one forward pass."""
     if not shape.writes:
         return shape.forward(16, 16, removed=removed) + shape.layers * _LAYER
     return shape.written(amounts.new_tokens, removed) + 2 * shape.forward(amounts.new_tokens, amounts.new_tokens)
@@ -290,7 +287,7 @@ def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
 
 
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
-    """One calibration that serves all ``specs``."""
+    """The part of one calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.criterion in GRADIENT_CRITERIA for spec in specs)
     cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
     walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
@@ -298,7 +295,7 @@ def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts)
 
 
 def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, shared: bool) -> list[Part]:
-    """A calibration, where it is ``shared``, and the runs by their position."""
+    """Parts of a sweep: a calibration if it is ``shared``, then the runs, named by their position."""
     runs: list[Part] = []
     for number, spec in enumerate(specs):
         known = set(product(amounts.tasks, DENSE)) if number else ()
@@ -310,7 +307,7 @@ def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, s
 def table_parts(
     specs: Sequence[PruneSpec], columns: Sequence[Reconstruction], shape: Shape, amounts: Amounts
 ) -> list[Part]:
-    """A calibration, the dense model, and of each row its masks and then its cells."""
+    """Parts of a mask table: a calibration, the dense model, and for each row its masks and then its cells."""
     parts = [calibration_part(specs, shape, amounts), *_tasks(shape, amounts, "dense")]
     for spec in specs:
         repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
@@ -322,7 +319,7 @@ def table_parts(
 
 
 def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *, gradients: bool) -> list[Part]:
-    """A pass backward where the model has a loss, and the curves of every criterion at every site."""
+    """Parts of an atlas: a backward pass if ``gradients``, then the curves of every criterion at every site."""
     parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, sensitivity=True))] if gradients else []
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
@@ -334,20 +331,20 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
 
 
 def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
-    """A stored run's masks once more: one walk, and the repairs."""
+    """Cost of pruning to the masks of a stored run: one walk, and the repairs."""
     repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
     return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
 
 
 def turns_cost(shape: Shape) -> float:
-    """Two models in turns: a prompt and 32 tokens written after it, or one text and a batch of them."""
+    """Cost of two models in turns: a prompt and 32 tokens generated after it, or one text and a batch of texts."""
     texts = 1 if shape.writes else 1 + BATCH
     turn = shape.forward(texts * PROMPT_TOKENS, PROMPT_TOKENS) + (shape.written(32) if shape.writes else 0.0)
     return 2 * (REPEATS + 1) * turn
 
 
 def saving_parts(size: float, *, packed: bool) -> list[Part]:
-    """Of ``size`` bytes of weights; a fresh process first loads its libraries."""
+    """Parts of saving ``size`` bytes of weights; the reload includes importing the libraries in a fresh process."""
     parts = [Part("write", size / 0.5e9 + 0.5), Part("reload", size / 0.5e9 + 6)]
     return [*parts, Part("pack", size / 0.5e9)] if packed else parts
 
@@ -363,7 +360,7 @@ def _tasks(
 
 
 def taught(parts: Sequence[Part], earlier: Sequence[Part], seconds: Mapping[str, float]) -> list[Part]:
-    """``parts`` in the proportions of an ``earlier`` run, whose stages took ``seconds`` of a stopwatch."""
+    """Scale the costs of ``parts`` by the ``seconds`` of each stage of an ``earlier`` run, relative to its plan."""
     planned: dict[str, float] = {}
     for part in earlier:
         planned[_stage(part)] = planned.get(_stage(part), 0.0) + part.cost
@@ -376,6 +373,6 @@ def taught(parts: Sequence[Part], earlier: Sequence[Part], seconds: Mapping[str,
 
 
 def _stage(part: Part) -> str:
-    """Under which name a run's timings have this part."""
+    """Name of the stage to which a run's timings add this part."""
     names = {"survey": "calibrate", "timing": "evaluate"}
     return names.get(part.name, names.get(part.kind, part.name if part.kind == "walk" else part.kind or part.name))

@@ -1,6 +1,6 @@
-"""The models of a finished run once more: the masks are those that its result holds, and only the repairs are solved again.
+"""Restore the models of a finished run: take the masks from its result, and solve only the repairs again.
 
-Nothing is scored, spread, evaluated or asked, so this takes one pass over the calibration text, and no pass backward.
+This takes one forward pass over the calibration text; there is no scoring, allocation, evaluation or backward pass.
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from liar.sites import Site
 
 
 def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
-    """Prune a copy of ``loaded``, the dense model of ``result``, to the units that ``result`` kept; the value is its variants.
+    """Prune a copy of ``loaded``, the dense model of ``result``, to the units kept there; return its variants.
 
-    The same weights as those of the run, bit for bit on a CPU of the same kind. Closing the generator between two steps
-    stops it.
-
-    Raises :class:`InvalidSpecError` for a streamed model and where the stored masks are not of this model, and what a run
-    raises while it calibrates.
+    On a CPU of the same kind the weights equal those of the run bit for bit. Closing the generator between two steps
+    stops it. Raises :class:`InvalidSpecError` for a streamed model or if the stored masks do not fit this model, and
+    the errors of a run's calibration.
     """
     with readable_failures():
         spec = result.spec
@@ -56,7 +54,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
 
 
 def _masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:
-    """The bundles that each site kept, ascending."""
+    """Kept bundles of each site, ascending; raises :class:`InvalidSpecError` if they do not fit the site."""
     known = {report.name: report for report in reports}
     masks: dict[Site, Tensor] = {}
     for site in sites:
@@ -77,7 +75,7 @@ def _same(first: Tensor, second: Tensor) -> bool:
 
 @torch.no_grad()
 def _prune(result: RunResult, working: LoadedModel, variants: Variants, visit: Visit, bundles: Tensor) -> None:
-    """Repair the site of ``visit`` as the run did, with its consumer of the unrepaired variant put aside."""
+    """Prune and repair the site of ``visit`` as the run did, and park its unrepaired consumer in ``variants``."""
     site, adapter, method = visit.site, working.adapter, result.spec.reconstruction
     consumer = adapter.consumer(site)
     weight = consumer.weight.T

@@ -1,7 +1,7 @@
-"""Many runs from one calibration: the metric over ratio, criteria and reconstructions.
+"""Sweep: many runs over ratios, criteria and reconstructions, with one calibration if the schedule allows it.
 
-Moments know nothing of criterion, ratio and reconstruction, so whatever the schedule allows to be shared is computed once.
-Closing a generator between two steps stops it; what it handed out before stays good.
+Moments do not depend on criterion, ratio and reconstruction, so runs can share them. Closing the generator between two
+steps stops it; results already yielded stay valid.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from liar.store import RunStore
 def sweep_steps(
     sweep: SweepSpec, loaded: LoadedModel, *, store: RunStore | None = None
 ) -> Generator[Progress | RunResult, None, None]:
-    """Do the runs of ``sweep`` on ``loaded``, which is never changed; hands out each as soon as it is there.
+    """Do the runs of ``sweep`` on ``loaded``, which is never changed; yield each result as soon as it is complete.
 
-    Progress counts the runs of the whole sweep. A run that is in ``store`` is taken from there; every other one is what
-    :func:`liar.jobs.pipeline.run` gives for its spec, so its caller may keep it under that spec's key.
+    Progress counts the runs of the whole sweep. Runs in ``store`` are taken from it; every other result equals that of
+    :func:`liar.jobs.pipeline.run` for its spec, so the caller may store it under the key of that spec.
 
-    Raises :class:`liar.errors.LiarError` for everything that can be expected to go wrong: before the first run where the
-    sweep as a whole is to blame.
+    Raises :class:`liar.errors.LiarError` for every expected failure, before the first run if the sweep is invalid.
     """
     with readable_failures():
         specs = [named_after(spec, loaded) for spec in sweep.specs]
@@ -75,7 +74,7 @@ def sweep_steps(
 
 
 def _name(spec: PruneSpec, sweep: SweepSpec) -> str:
-    """What tells a run of a sweep from the others."""
+    """Title of a run: the choices in which it differs from other runs of the sweep."""
     compared: list[str] = [spec.criterion] if sweep.criteria else []
     compared += [spec.reconstruction] if sweep.reconstructions else []
     return ", ".join([f"Ratio {100 * spec.ratio:.0f} %", *compared])

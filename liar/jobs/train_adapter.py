@@ -47,7 +47,7 @@ BASE_MODEL = f"demo/{ENCODER}"
 
 
 class Hyperparameters(BaseModel):
-    """Every choice of a training but its seed."""
+    """All settings of a training except its seed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,18 +61,18 @@ class Hyperparameters(BaseModel):
     dropout: float = 0.0
     sequence_length: int = 64
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of the products while training; weights, optimiser and every measurement are fp32."""
+    """Precision of the products in training; weights, optimiser and all measurements are fp32."""
 
 
 RECIPES: Mapping[Task, Hyperparameters] = {
     "sentiment": Hyperparameters(),
     "topic": Hyperparameters(epochs=3, sequence_length=128),
 }
-"""What the shipped adapters were trained with: enough to pass 85 % (sentiment) in minutes on two cores, not searched."""
+"""Settings of the shipped adapters, not tuned: above 85 % (sentiment) after minutes on two cores."""
 
 
 class Score(BaseModel):
-    """Accuracy in 0..1 of ``n`` items, cut at the training's sequence length, with its binomial standard error."""
+    """Accuracy in 0..1 on ``n`` items, cut at the sequence length of the training, with its binomial standard error."""
 
     accuracy: float
     n: int
@@ -80,7 +80,7 @@ class Score(BaseModel):
 
 
 class TrainingRecord(BaseModel):
-    """How an adapter came about; ``training.json`` beside its weights."""
+    """Record of the training of an adapter; ``training.json`` beside its weights."""
 
     schema_version: int = 1
     task: Task
@@ -108,10 +108,10 @@ def train_adapter(
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingRecord:
-    """Train, keep the epoch that is best on validation, measure it once on test, write ``liar/assets/adapters/<task>``.
+    """Train, keep the epoch that is best on validation, measure it once on test, write it to ``folder``.
 
-    ``folder`` writes elsewhere; it is replaced in one step. Equal seeds give equal weights on the same machine and
-    number of threads. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.
+    ``folder`` (default ``liar/assets/adapters/<task>``) is replaced at the end. Equal seeds give equal weights on the
+    same machine and thread count. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.
     """
     chosen = hyperparameters or RECIPES.get(task, Hyperparameters())
     report = on_progress or (lambda message, fraction: None)
@@ -179,7 +179,7 @@ def _epochs(
     seed: int,
     report: OnProgress,
 ) -> Iterator[int]:
-    """Train epoch by epoch; yields the number of each, counted from 1, once it is through."""
+    """Train epoch by epoch; yield the number of each, counted from 1, when it is done."""
     rows = encode(items.texts, tokenizer, chosen.sequence_length)
     labels = torch.tensor(items.labels)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -206,7 +206,7 @@ def _epochs(
 
 
 def _shuffled_batches(rows: Sequence[Row], batch_size: int, shuffler: random.Random) -> list[list[int]]:
-    """Every row once, in random batches of like length: sorting within large random pools saves most of the padding."""
+    """Every row once, in random batches of similar length: sorting in large random pools saves most of the padding."""
     order = list(range(len(rows)))
     shuffler.shuffle(order)
     pool = 32 * batch_size
@@ -230,7 +230,7 @@ def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
 
 
 def data_digest(parts: Mapping[Split, LabelledText]) -> str:
-    """sha256 of every text and label, part after part."""
+    """sha256 of every text and label, split after split."""
     digest = hashlib.sha256()
     for split, items in parts.items():
         for text, label in zip(items.texts, items.labels, strict=True):
@@ -239,7 +239,7 @@ def data_digest(parts: Mapping[Split, LabelledText]) -> str:
 
 
 def _write(model: PeftModel, weights: dict[str, Tensor], record: TrainingRecord, folder: Path) -> None:
-    """Everything goes into a folder beside the old one, which it then replaces."""
+    """Write everything into a folder beside ``folder``, which it then replaces."""
     config = model.peft_config["default"]
     config.base_model_name_or_path = BASE_MODEL  # not the path of this machine's cache
     config.inference_mode = True

@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: moments, reconstructions, error curves, criteria."""
+"""Pure functions from tensors to tensors: moments, reconstructions, error curves, criteria."""

@@ -1,13 +1,13 @@
-"""Error of every choice of bundles at a site that has few of them: what error curves, which follow one order, cannot tell.
+"""Error of every choice of bundles at a site with few bundles; error curves follow one order of the bundles only.
 
-For the kept channels u and the removed ones m, with A = C + r I and G = W W^T:
+With u the kept and m the removed channels, A = C + r I and G = W W^T:
 
 * bias: tr(C_mm G_mm), and none the same with C + mu mu^T: sums over pairs of removed bundles;
-* least-squares: what regressing all outputs on X_u leaves of them, tr(W^T A W) - tr(A_uu^-1 (A G A)_uu) - r tr(G_mm).
+* least-squares: the residual of regressing all outputs on X_u, tr(W^T A W) - tr(A_uu^-1 (A G A)_uu) - r tr(G_mm).
 
-The same figures as :mod:`liar.maths.error_curves` has at its prefixes. The traces come from one binary tree: a bundle that is
-kept is swept out of A and of A G A, one that is removed only leaves them, so the matrices of the many choices are small.
-liar needs the row space of each W_u and is left out.
+For the first bundles of an order the errors equal those of :mod:`liar.maths.error_curves`. One binary tree gives all
+traces: a kept bundle is swept out of A and A G A, a removed one is only dropped, so most of its matrices are small.
+The reconstruction liar is left out: it needs the row space of each W_u.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from liar.sites import Site
 
 _MOST_BUNDLES = 12
 _MOST_WORK = 5e8
-"""Of 2^bundles x bundle_size^3: about a second. Twelve heads of 32 channels or three groups of 192, not twelve heads of 64."""
+"""Limit of 2^bundles x bundle_size^3, about 1 s: twelve heads of 32 channels or three groups of 192, not twelve of 64."""
 
 _LEAST = 1e-30
-"""Ridge of channels that are all zero."""
+"""Smallest ridge; needed if all channels are zero."""
 
 
 def has_few_choices(site: Site) -> bool:
-    """Whether all choices of a site's bundles are quickly drawn and small to keep."""
+    """Whether the errors of all choices of a site's bundles are fast to compute and small to store."""
     return site.bundles <= _MOST_BUNDLES and 2**site.bundles * site.bundle_size**3 <= _MOST_WORK
 
 
 def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
-    """(3, 2^bundles) E|Y'-Y|^2 / E|Y|^2 of a consumer of ``weight`` (d, d_out) for none, bias and least-squares; bit i of the
-    second index says that bundle i is removed.
+    """Errors E|Y'-Y|^2 / E|Y|^2, (3, 2^bundles), of a consumer of ``weight`` (d, d_out) for none, bias, least-squares.
+
+    Bit i of the second index is 1 if bundle i is removed.
     """
     W, mean, C = (for_solving(tensor) for tensor in (weight, moments.mean, moments.covariance))
     dtype = W.dtype
@@ -52,13 +53,13 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
     none = bias + over_pairs(torch.outer(mean, mean) * G)
     lengths = removed @ G.diagonal().reshape(bundles, bundle_size).sum(dim=1)
     least_squares = (A * G).sum() - _explained(A, A @ G @ A, bundle_size, bundles) - r * lengths
-    least_squares[0] = 0.0  # with every channel kept only rounding is left
+    least_squares[0] = 0.0  # exact: with every channel kept only floating-point error is left
     energy = ((C + torch.outer(mean, mean)) * G).sum().clamp_min(torch.finfo(dtype).tiny)
     return torch.stack([none, bias, least_squares]).clamp_min(0) / energy
 
 
 def _explained(A: Tensor, K: Tensor, size: int, bundles: int) -> Tensor:
-    """(2^bundles,) tr(A_uu^-1 K_uu), u the channels of the bundles whose bits are 0."""
+    """Traces tr(A_uu^-1 K_uu), (2^bundles,), with u the channels of the bundles whose bits are 0."""
     explained = A.new_zeros(1)
     A, K = A.unsqueeze(0), K.unsqueeze(0)  # (choices so far, undecided channels, undecided channels)
     for _ in range(bundles):
@@ -68,7 +69,7 @@ def _explained(A: Tensor, K: Tensor, size: int, bundles: int) -> Tensor:
         shared = B @ K[:, :size, size:]
         A_kept = A[:, size:, size:] - B @ across.mT
         K_kept = K[:, size:, size:] - shared - shared.mT + B @ K[:, :size, :size] @ B.mT
-        # Removed choices come second, so bit i of the index stands for bundle i.
+        # Choices without the bundle come second, so that bit i of the index stands for bundle i.
         A, K = torch.cat([A_kept, A[:, size:, size:]]), torch.cat([K_kept, K[:, size:, size:]])
         explained = torch.cat([explained + gain, explained])
     return explained

@@ -1,9 +1,9 @@
-"""Criteria: which units matter. Pure functions from moments, weights and gradients to one score a bundle.
+"""Criteria: pure functions from moments, weights and gradients to one score for each bundle.
 
-A bundle is what is removed together: one neuron, one head, or all query heads of one key/value head. Higher scores are
-kept. Ties fall to the lower index. A new criterion is one function and one line in :data:`CRITERIA`, and its name in
-``liar.spec.Criterion``. The criteria of ``liar.spec.CHANNEL_CRITERIA`` score channels, (channels,), and :func:`score` adds
-them up by bundle; the others score bundles.
+A bundle is a set of units removed together: one neuron, one head, or all query heads of one key/value head. Bundles
+with higher scores are kept, ties go to the lower index. To add a criterion, write one function and one line in
+:data:`CRITERIA`, and add its name to ``liar.spec.Criterion``. The criteria of ``liar.spec.CHANNEL_CRITERIA`` score
+channels, (channels,), and :func:`score` sums these by bundle; the others score bundles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OBS_STEPS = 32
 
 @dataclass(slots=True)
 class SiteGradients:
-    """``taylor`` and ``fisher`` are (bundles,) fp64, ``sensitivity`` is one number; what nobody asked for is zero."""
+    """Results of backward passes: ``taylor`` and ``fisher`` are (bundles,) in fp64; what was not requested is zero."""
 
     taylor: Tensor
     fisher: Tensor
@@ -33,7 +33,7 @@ class SiteGradients:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All a criterion may look at. ``weight`` is (channels, d_out), the consumer's."""
+    """Input of every criterion. ``weight`` is the consumer's, (channels, d_out)."""
 
     site: Site
     moments: Moments
@@ -43,7 +43,7 @@ class Evidence:
 
 
 def random(evidence: Evidence) -> Tensor:
-    """Uniform noise, a stream of its own for each site: the baseline every criterion must beat."""
+    """Uniform noise with its own random stream for each site: the baseline of all criteria."""
     site = evidence.site
     generator = torch.Generator().manual_seed(evidence.seed * 100_003 + 2 * site.layer + (site.kind == "ffn"))
     return torch.rand(site.bundles, generator=generator, dtype=torch.float64)
@@ -55,7 +55,7 @@ def magnitude(evidence: Evidence) -> Tensor:
 
 
 def wanda(evidence: Evidence) -> Tensor:
-    """|X_j| times the absolute weights that read channel j: sqrt(S_jj) sum_o |W_jo| (Sun et al., arXiv 2306.11695)."""
+    """|X_j| times the absolute weights of channel j: sqrt(S_jj) sum_o |W_jo| (Sun et al., arXiv 2306.11695)."""
     moments = evidence.moments
     second = moments.covariance.diagonal() + moments.mean.square()
     return second.sqrt() * evidence.weight.float().abs().sum(dim=1)
@@ -68,31 +68,31 @@ def fluctuation(evidence: Evidence) -> Tensor:
 
 
 def taylor(evidence: Evidence) -> Tensor:
-    """|mean over sequences of dL/dm| for a mask m = 1 on the bundle: to first order, how far removing it moves the loss of
-    the whole text. This is the connection sensitivity of SNIP (Lee et al., arXiv 1810.02340), not normalised, with one mask
-    for each bundle in the place of one for each weight. Gradients of opposite signs cancel.
+    """|mean over sequences of dL/dm| for a mask m = 1 on the bundle: the first-order change of the whole text's loss if
+    the bundle is removed. This is the connection sensitivity of SNIP (Lee et al., arXiv 1810.02340), not normalised,
+    with a mask for each bundle instead of each weight. Gradients of opposite signs cancel.
 
-    The Taylor criterion of Molchanov et al. (arXiv 1906.10771) squares each sample's gradient before the mean is taken, so
-    that nothing cancels: with one sequence a sample, that is :func:`fisher`.
+    The Taylor criterion of Molchanov et al. (arXiv 1906.10771) squares each sample's gradient before taking the mean,
+    so that gradients do not cancel: with one sequence a sample, that is :func:`fisher`.
     """
     return _gradients(evidence).taylor
 
 
 def fisher(evidence: Evidence) -> Tensor:
-    """Mean over sequences of (dL/dm)^2, the diagonal of the empirical Fisher information of the masks (Kwon et al., arXiv
+    """Mean over sequences of (dL/dm)^2: the diagonal of the masks' empirical Fisher information (Kwon et al., arXiv
     2204.09656); also the Taylor criterion of Molchanov et al. (arXiv 1906.10771) with a gate on each bundle.
     """
     return _gradients(evidence).fisher
 
 
 def obs(evidence: Evidence) -> Tensor:
-    """Optimal brain surgeon by blocks: remove, re-solve, look again (ZipLM, arXiv 2302.04089; SlimGPT, arXiv 2412.18110).
+    """Optimal brain surgeon in blocks (ZipLM, arXiv 2302.04089; SlimGPT, arXiv 2412.18110).
 
-    A few dozen times the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B) go, and the rest is repaired in closed
-    form before the next look. The score is the error paid so far, so one order serves every ratio.
+    In each of a few dozen steps remove the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B), then repair the rest
+    in closed form. The score is the error accumulated at a bundle's removal, so one order serves every ratio.
 
-    All in the precision of the moments: the ridge bounds the condition number by channels / RIDGE, and for an order single
-    precision is enough.
+    Computed in the dtype of the moments: the ridge bounds the condition number by channels / RIDGE, so for an order
+    single precision is enough.
     """
     site, moments = evidence.site, evidence.moments
     dtype = moments.covariance.dtype
@@ -107,7 +107,7 @@ def obs(evidence: Evidence) -> Tensor:
     while len(alive):
         saliency = _block_saliency(inverse, W, site.bundle_size)
         order = saliency.argsort(stable=True)
-        # Within one look the later ones cost at least as much as the earlier ones, so scores never fall.
+        # Errors are sorted within a step and accumulated over steps, so scores never decrease.
         cost, going, staying = saliency[order[:step]], order[:step], order[step:].sort().values
         scores[alive[going]] = paid + cost.cumsum(0)
         paid = scores[alive[going[-1]]]
@@ -116,14 +116,14 @@ def obs(evidence: Evidence) -> Tensor:
         cross = rows[:, gone]
         solved = torch.linalg.solve(inverse[gone][:, gone], torch.cat([cross.T, W[gone]], dim=1))
         W = W[kept] - cross @ solved[:, len(kept) :]
-        # gather reads columns in half the time of rows[:, kept]
+        # gather takes half the time of rows[:, kept]
         inverse = rows.gather(1, kept.expand(len(kept), -1)).addmm_(cross, solved[:, : len(kept)], alpha=-1)
         alive = alive[staying]
     return scores
 
 
 def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
-    """tr(W_B^T ([C^-1]_BB)^-1 W_B) of every bundle B of ``size`` channels."""
+    """tr(W_B^T ([C^-1]_BB)^-1 W_B) of every bundle B of ``size`` channels, (bundles,)."""
     if size == 1:
         return W.square().sum(dim=1) / inverse.diagonal()
     count = W.shape[0] // size
@@ -156,11 +156,11 @@ def score(criterion: Criterion, evidence: Evidence) -> Tensor:
 
 
 def deviation(criterion: Criterion, evidence: Evidence, scores: Tensor) -> float:
-    """What the allocation ``global`` divides the centred ``scores`` (bundles,) of a site by.
+    """Divisor of the centred ``scores`` (bundles,) of a site in the allocation ``global``.
 
-    FLAP (arXiv 2312.11983) standardises the scores of a site's channels and takes the mean over the channels of a head, n of
-    them: (sum of their scores / n - mean) / s is (score - mean score) / (n s), with s the standard deviation over channels.
-    Criteria that score whole bundles are standardised over these.
+    FLAP (arXiv 2312.11983) standardises the scores of a site's channels and takes the mean over a head's n channels:
+    (sum of their scores / n - mean) / s is (score - mean score) / (n s), with s the standard deviation over channels.
+    Criteria that score whole bundles are standardised over bundles.
     """
     if criterion not in CHANNEL_CRITERIA or evidence.site.bundle_size == 1:
         return float(scores.std()) if len(scores) > 1 else 0.0
@@ -168,20 +168,20 @@ def deviation(criterion: Criterion, evidence: Evidence, scores: Tensor) -> float
 
 
 def order_of(scores: Tensor) -> Tensor:
-    """Bundles best first, ties to the lower index."""
+    """Indices of the bundles, best first, ties to the lower index."""
     return scores.argsort(descending=True, stable=True)
 
 
 def kept_bundles(scores: Tensor, count: int) -> Tensor:
-    """The ``count`` best bundles, ascending."""
+    """Indices of the ``count`` best bundles, ascending."""
     return order_of(scores)[:count].sort().values
 
 
 def channels_of(site: Site, bundles: Tensor) -> Tensor:
-    """The channels of ``bundles``, in their order."""
+    """Channels of ``bundles``, in the order of ``bundles``."""
     return members(bundles, site.bundle_size)
 
 
 def units_of(site: Site, bundles: Tensor) -> Tensor:
-    """The units (neurons, query heads) of ``bundles``, in their order."""
+    """Units (neurons, query heads) of ``bundles``, in the order of ``bundles``."""
     return members(bundles, site.group)

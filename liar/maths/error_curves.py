@@ -1,16 +1,16 @@
-"""Error curves: the error of every number of kept units, for each reconstruction, from one factorisation.
+"""Error curves: the error for every number of kept units, for each reconstruction, from one factorisation.
 
-Sort the channels best first and write C + r I = L L^T, Z = L^T W, y = L^-1 mu. Then, for the first k channels kept,
+Sort channels best first and let C + r I = L L^T, Z = L^T W, y = L^-1 mu. With the first k channels kept, the error is
 
 * least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less r sum_{j>=k} |W_j|^2 it bounds the true error from above
   and equals it without a ridge;
 * bias: tr(W_m^T C_mm W_m), a reverse cumulative sum of W * ((2 triu(C, 1) + diag C) W);
 * none: bias + |mu_m W_m|^2;
 * liar: least-squares plus the missing intercept |v_k|^2 / (1 + sum_{j<k} y_j^2), v_k = sum_{j<k} (y_j Z_j - mu_j W_j),
-  where the kept rows span all outputs. Below that, the outputs split by an orthonormal basis nested in k, from one QR of
-  W_u^T over the sorted channels: inside the row space liar repairs, outside it only the bias does.
+  if the kept rows span all outputs. Else the outputs are split by an orthonormal basis nested in k, from one QR of
+  W_u^T over the sorted channels: inside the row space the error is this sum, outside it that of bias.
 
-All of them cost a few products of the size d x d x d_out, and a ratio slider then costs nothing.
+All curves together cost a few products of size d x d x d_out; every ratio is then a lookup.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 @dataclass(frozen=True, slots=True)
 class ErrorCurves:
-    """``error[reconstruction]`` is (bundles + 1,): E|Y'-Y|^2 / E|Y|^2 when the first k bundles of ``order`` are kept.
+    """Entry k of ``error[reconstruction]``, (bundles + 1,), is E|Y'-Y|^2 / E|Y|^2 with the first k of ``order`` kept.
 
-    Entry 0 (nothing kept) is there to close the curve; no run may ask for it. ``energy`` is the mean over tokens of
-    weight x |Y|^2, so error x energy compares sites: on norm-aware moments it is E[|Y'-Y|^2 / |h|^2], the damage relative
+    Entry 0 (nothing kept) completes the curve; no run may use it. ``energy`` is the mean over tokens of weight x |Y|^2,
+    so error x energy is comparable between sites: on norm-aware moments it is E[|Y'-Y|^2 / |h|^2], the error relative
     to the residual stream.
     """
 
@@ -51,7 +51,7 @@ def error_curves(
 ) -> ErrorCurves:
     """Curves of a consumer of ``weight`` (d, d_out) whose bundles are kept in ``order`` (bundles,), best first.
 
-    Raises :class:`SingularSystemError` when the covariance cannot be factorised.
+    Raises :class:`SingularSystemError` if the covariance cannot be factorised.
     """
     channels = members(order.to(weight.device), bundle_size)
     W = for_solving(weight[channels])
@@ -72,7 +72,7 @@ def error_curves(
         found["least-squares"] = _from_end((Z.square() - r * W.square()).sum(dim=1))
         if "liar" in reconstructions:
             found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
-    # With everything removed, whatever repairs has nothing to work with: tr(W^T C W).
+    # With nothing kept, the curves of bias and least-squares are both tr(W^T C W).
     everything = found["bias" if "bias" in found else "least-squares"][0]
     energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(W.dtype).tiny)
     ends = slice(None, None, bundle_size)
@@ -87,10 +87,10 @@ def _liar(L: Tensor, Z: Tensor, W: Tensor, UW: Tensor, mean: Tensor, r: float, l
     leverage = 1 + _from_start(y.square().squeeze(1))
     intercept = _from_start(V)
     curve = least_squares + intercept.square().sum(dim=1) / leverage
-    curve[d] = 0.0  # with every channel kept the intercept vanishes, and only rounding is left of it
+    curve[d] = 0.0  # exact: with every channel kept only floating-point error is left
 
-    # Fewer kept channels than outputs: output direction q_i is repaired only when it lies among the first k.
-    count = min(d, d_out)  # where d < d_out nothing is written outside the span of all d rows
+    # With fewer kept channels than outputs, the output direction q_i is repaired only if i < k.
+    count = min(d, d_out)  # if d < d_out, the outputs lie in the span of all d rows
     basis = torch.linalg.qr(W[:count].T).Q  # (d_out, count), nested: the first k columns span the first k rows
     rotated_Z, rotated_W, rotated_UW = Z @ basis, W @ basis, UW @ basis
     repaired = _from_end(rotated_Z.square() - r * rotated_W.square())[:count]

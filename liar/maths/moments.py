@@ -1,8 +1,8 @@
-"""Streaming moments: token count, mean and covariance of what a consumer reads. All that reconstruction needs.
+"""Streaming moments: token count, mean and covariance of a consumer's input, all that reconstruction needs.
 
-Chunks are merged by the update of Chan, Golub & LeVeque (1979): the products are taken about the chunk's own mean, so
-nothing is ever computed as E[x^2] - E[x]^2. Only the upper triangle is accumulated, in column blocks; that saves a
-third of the time of the one product that dominates a calibration.
+Chunks are merged by the update of Chan, Golub & LeVeque (1979): products are taken about the chunk's own mean, never as
+E[x^2] - E[x]^2. Only the upper triangle is accumulated, in column blocks, which saves a third of the time of the
+product that dominates a calibration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SMALLEST_BLOCK = 256
 class Moments:
     """Moments of ``tokens`` rows of width d.
 
-    ``mean`` is (d,), ``covariance`` (d, d), both over the total ``weight`` (the token count where rows weigh one).
+    ``mean`` is (d,), ``covariance`` (d, d), both over the total ``weight`` (the token count if every row has weight 1).
     """
 
     tokens: int
@@ -36,7 +36,7 @@ class Moments:
 
     @classmethod
     def of(cls, rows: Tensor, weights: Tensor | None = None) -> Moments:
-        """Moments of ``rows`` (tokens, d), each weighted by ``weights`` (tokens,) where given."""
+        """Moments of ``rows`` (tokens, d), each weighted by ``weights`` (tokens,) if given."""
         accumulator = MomentsAccumulator(rows.shape[-1], rows.device, rows.dtype)
         accumulator.update(rows, weights)
         return accumulator.finish()
@@ -44,9 +44,9 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class SiteMoments:
-    """``plain`` moments are for solving; ``norm_aware`` ones, in which a token weighs 1/|h|^2, report and allocate.
+    """Moments of a site: ``plain`` for solving; ``norm_aware``, with token weights 1/|h|^2, for reports and allocation.
 
-    ``norm_aware`` is None where they were not asked for: they take as long as the plain ones.
+    ``norm_aware`` is None if not requested: it takes as long to compute as ``plain``.
     """
 
     plain: Moments
@@ -54,7 +54,7 @@ class SiteMoments:
 
 
 class MomentsAccumulator:
-    """Adds chunks of rows; half-precision rows are accumulated in fp32, fp64 rows in fp64."""
+    """Accumulator of moments over chunks of rows, in fp32 for half-precision rows and in fp64 for fp64 rows."""
 
     def __init__(self, width: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.dtype = torch.promote_types(dtype, torch.float32)
@@ -75,7 +75,7 @@ class MomentsAccumulator:
         else:
             weights = weights.to(self.dtype)
             weight = float(weights.sum())
-            if weight == 0:  # a chunk that no loss depends on
+            if weight == 0:  # no loss depends on this chunk
                 self.tokens += rows.shape[0]
                 return
             mean = weights @ rows / weight
@@ -91,9 +91,9 @@ class MomentsAccumulator:
         self.tokens += rows.shape[0]
 
     def finish(self, site: str = "the site") -> Moments:
-        """The moments so far; the accumulator gives its memory away and must not be used again.
+        """Moments of all rows so far. They reuse the memory of the accumulator, which must not be used again.
 
-        Raises :class:`CalibrationError` without tokens, :class:`NonFiniteError` when an activation was NaN or Inf.
+        Raises :class:`CalibrationError` without tokens, :class:`NonFiniteError` if an activation was NaN or Inf.
         """
         if self.tokens == 0 or self.weight <= 0:
             raise CalibrationError(f"No token reached {site}; give longer calibration text.")
@@ -109,7 +109,7 @@ class MomentsAccumulator:
 
 
 class SiteMomentsAccumulator:
-    """The accumulators of one site, fed together; ``norm_aware`` False leaves those moments out."""
+    """Accumulators of one site, updated together; without ``norm_aware`` only the plain one."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class SiteMomentsAccumulator:
         self._norm_aware = MomentsAccumulator(width, device, dtype) if norm_aware else None
 
     def update(self, rows: Tensor, stream: Tensor) -> None:
-        """``rows`` (tokens, d) are the consumer's inputs, ``stream`` (tokens, width) the residual stream behind it."""
+        """Merge the consumer's inputs ``rows`` (tokens, d), given the residual stream (tokens, width) after it."""
         self._plain.update(rows)
         if self._norm_aware is not None:
             squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)

@@ -1,6 +1,6 @@
-"""Closed-form repair: moments, weights and kept channels in; new weight and new bias out. Pure functions.
+"""Closed-form repair: pure functions from moments, weight and kept channels to the new weight and bias of a consumer.
 
-A consumer computes Y = X W + b with X (tokens, d) and W (d, d_out). ``u`` are the kept channels, ``m`` the removed ones,
+A consumer computes Y = X W + b with X (tokens, d) and W (d, d_out). ``u`` are the kept channels, ``m`` the removed,
 mu and C the mean and covariance of X, S = C + mu mu^T:
 
 ================  =================================================  =========================
@@ -12,7 +12,7 @@ liar              (I + Q P) W_u, Q = S_uu^-1 C_um, P = W_m W_u^+     b + mu_m W_
 least-squares     W_u + Q W_m,   Q = C_uu^-1 C_um                    b + (mu_m - mu_u Q) W_m
 ================  =================================================  =========================
 
-``bias`` is FLAP (arXiv 2312.11983), ``liar`` is arXiv 2407.13331, and ``least-squares`` is the optimum for a given mask.
+``bias`` is FLAP (arXiv 2312.11983), ``liar`` is arXiv 2407.13331, and ``least-squares`` the optimum for a given mask.
 P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi; neither Q nor P is ever formed.
 """
 
@@ -29,38 +29,38 @@ from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 RIDGE = 1e-2
-"""Share of the mean variance trace(C)/d that is added to the diagonal when Q is solved for."""
+"""Share of the mean variance trace(C)/d that is added to the diagonal when solving for Q."""
 
 _JITTER_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What to install: ``weight`` (kept, d_out) and ``bias_change`` (d_out,), to be added to the consumer's bias."""
+    """Result of a reconstruction: ``weight`` (kept, d_out); ``bias_change`` (d_out,), to be added to the old bias."""
 
     weight: Tensor
     bias_change: Tensor
 
 
 def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
-    """r = ridge x trace(C)/d of the whole site."""
+    """The ridge r = ridge x trace(C)/d of the whole site."""
     return ridge * float(moments.covariance.diagonal().mean())
 
 
 def where_solved(tensor: Tensor) -> Tensor:
-    """``tensor`` on a device that has the factorisations: its own, or the host of an MPS device, which lacks several."""
+    """``tensor`` on a device that supports factorisations: its own, or the CPU instead of MPS, which lacks several."""
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def for_solving(tensor: Tensor) -> Tensor:
-    """The same in fp64. The host comes first: an MPS device has no fp64."""
+    """Result of :func:`where_solved` in fp64. The move comes before the cast, since MPS has no fp64."""
     return where_solved(tensor).double()
 
 
 def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
-    """Lower factor of ``matrix + ridge I``, overwriting ``matrix``; grows a jitter until the factorisation succeeds.
+    """Lower factor of ``matrix + ridge I``, with a jitter that grows until it succeeds; overwrites ``matrix``.
 
-    Raises :class:`SingularSystemError` when it never does, :class:`NonFiniteError` when ``matrix`` is not finite.
+    Raises :class:`SingularSystemError` if it never succeeds, :class:`NonFiniteError` if ``matrix`` is not finite.
     """
     diagonal = matrix.diagonal()
     if not torch.isfinite(diagonal).all():
@@ -109,9 +109,10 @@ def reconstruct_all(
 ) -> dict[Reconstruction, Solution]:
     """Several reconstructions of one site from a single factorisation of C_uu.
 
-    S_uu differs from C_uu by mu_u mu_u^T only, so liar follows from the least-squares solve by Sherman and Morrison.
+    S_uu differs from C_uu by mu_u mu_u^T only, so liar follows from the least-squares solve by Sherman-Morrison.
 
-    Raises :class:`EmptySiteError` when nothing is kept, :class:`SingularSystemError` when C_uu cannot be factorised.
+    Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
+    :class:`NonFiniteError` if the covariance or a solution is not finite.
     """
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
@@ -152,7 +153,7 @@ def reconstruct_all(
 def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
     """``rows`` (n, d_out) projected on the row space of ``basis`` (k, d_out): rows pinv(basis) basis.
 
-    Where k >= d_out and ``basis`` has full column rank this is the identity, which one small Cholesky tells.
+    This is the identity if k >= d_out and ``basis`` has full column rank; a small Cholesky tests for it.
     """
     gram = basis.T @ basis
     if basis.shape[0] >= basis.shape[1]:
@@ -161,7 +162,7 @@ def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
         if int(info) == 0 and diagonal.min() > 1e-6 * diagonal.max():
             return rows
     values, vectors = torch.linalg.eigh(gram)
-    # Squared singular values: eps here is the square root of eps for the singular values themselves.
+    # These are squared singular values: a cut at eps is one at sqrt(eps) of the singular values.
     space: Tensor = vectors[:, values > values[-1] * torch.finfo(values.dtype).eps * gram.shape[0]]
     return (rows @ space) @ space.T
 
@@ -172,8 +173,8 @@ def relative_errors(
     """E|Y' - Y|^2 / E|Y|^2 of each solution on ``moments``; no forward pass.
 
     With D the new minus the old map and e the new minus the old bias this is tr(D^T C D) + |mu D + e|^2 over
-    tr(W^T S W), Y = X W without its bias. The rows of D that belong to removed channels are -W_m for every solution, so
-    their share is computed once.
+    tr(W^T S W), Y = X W without its bias. The rows of D of removed channels are -W_m for every solution, so their share
+    is computed once.
     """
     W = for_solving(weight)
     kept = kept.to(W.device)
@@ -182,11 +183,11 @@ def relative_errors(
     removed = complement(kept, W.shape[0])
     W_u, W_m = W[kept], W[removed]
     C_uu = C[kept][:, kept].double()
-    CW_m = C[removed].double().T @ W_m  # C is symmetric, and its rows are read faster than its columns
+    CW_m = C[removed].double().T @ W_m  # C is symmetric, and its rows are faster to read than its columns
     kept_CW_m = CW_m[kept]
     removed_error = float((CW_m[removed] * W_m).sum())
     mean_removed = mean[removed] @ W_m
-    # tr(W^T C W) block by block: the product with all of W would be the largest of all.
+    # tr(W^T C W) block by block: C @ W would be the most expensive product here.
     energy = float((W_u * (C_uu @ W_u)).sum() + 2 * (W_u * kept_CW_m).sum()) + removed_error
     energy += float((mean @ W).square().sum())
     if energy <= 0:
@@ -204,12 +205,12 @@ def relative_errors(
 
 
 def complement(kept: Tensor, size: int) -> Tensor:
-    """The indices of ``range(size)`` that are not in ``kept``, ascending."""
+    """Indices of ``range(size)`` that are not in ``kept``, ascending."""
     gone = torch.ones(size, dtype=torch.bool, device=kept.device)
     gone[kept] = False
     return gone.nonzero().squeeze(1)
 
 
 def members(bundles: Tensor, size: int) -> Tensor:
-    """Indices of what the bundles hold, ``size`` each, in their order: (n,) -> (n * size,)."""
+    """Indices of the members (channels, units, rows) of ``bundles``, ``size`` each, in order: (n,) -> (n * size,)."""
     return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()

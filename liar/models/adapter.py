@@ -1,8 +1,7 @@
-"""The contract between an architecture and the algorithms.
+"""The interface between an architecture and the algorithms.
 
-An adapter answers questions about one family (where units live, who writes and who reads their channels) and runs one
-block in two stages. The algorithms never name an architecture; a new family is one file that subclasses
-:class:`Adapter`.
+An adapter gives the sites, producers and consumers of a model of one family and runs one block in two stages. The
+algorithms never name an architecture; a new family is one file that subclasses :class:`Adapter`.
 """
 
 from __future__ import annotations
@@ -35,33 +34,33 @@ class Producer:
 
 @dataclass(slots=True)
 class Stream:
-    """One batch on its way through the blocks: hidden states (sequences, length, width) and which tokens are real.
+    """State of one batch between two blocks: hidden states (sequences, length, width) and a mask of the real tokens.
 
-    ``mask`` is boolean (sequences, length), or None where all are; padding never enters moments.
+    ``mask`` is boolean (sequences, length), None if all tokens are real; padding never enters moments.
     """
 
     hidden: Tensor
     mask: Tensor | None
 
     def real(self, values: Tensor) -> Tensor:
-        """(sequences, length, d) -> (real tokens, d); a view where there is no padding."""
+        """Rows of the real tokens: (sequences, length, d) -> (real tokens, d); a view if there is no padding."""
         return values.flatten(0, 1) if self.mask is None else values[self.mask]
 
 
 class Adapter(ABC):
-    """One loaded model seen through its family's eyes."""
+    """Base class of the families: sites and blocks of one loaded model."""
 
     family: ClassVar[str]
     model_types: ClassVar[tuple[str, ...]]
-    """``config.model_type`` values that this adapter covers."""
+    """Values of ``config.model_type`` that this adapter supports."""
     layers_path: ClassVar[str]
-    """Where the list of blocks lives, below the base model: ``layers`` or ``encoder.layer``."""
+    """Path of the list of blocks below the base model: ``layers`` or ``encoder.layer``."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.config = model.config
 
-    # -- where things are ---------------------------------------------------------------------------------------
+    # -- sites and layers ---------------------------------------------------------------------------------------
 
     @property
     def base(self) -> nn.Module:
@@ -74,7 +73,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def site(self, layer: int, kind: SiteKind) -> Site:
-        """The site as it stands now, shrunken or not."""
+        """The site with its present number of units."""
 
     @abstractmethod
     def consumer(self, site: Site) -> nn.Linear:
@@ -87,7 +86,7 @@ class Adapter(ABC):
     def sites(self, targets: Targets = "both") -> list[Site]:
         """All sites of the chosen targets that can be pruned, in the order of the computation.
 
-        Raises :class:`UnsupportedModelError` for a model whose weights are rounded already: nothing can be solved for them.
+        Raises :class:`UnsupportedModelError` for a model that is already quantized: its weights cannot be re-solved.
         """
         if getattr(self.config, "quantization_config", None) is not None:
             raise UnsupportedModelError(
@@ -96,7 +95,7 @@ class Adapter(ABC):
         return self.layout(targets)
 
     def layout(self, targets: Targets = "both") -> list[Site]:
-        """The same, also of a model that cannot be pruned."""
+        """Sites of the chosen targets, also of a model that cannot be pruned."""
         kinds: list[SiteKind] = []
         if targets in ("heads", "both"):
             kinds.append("attention")
@@ -105,45 +104,45 @@ class Adapter(ABC):
         return [self.site(layer, kind) for layer in range(len(self.layers)) for kind in kinds]
 
     def bundle_parameters(self, site: Site) -> int:
-        """Parameters that leave with one bundle: its columns of the consumer and its rows of the producers."""
+        """Number of parameters of one bundle: its columns of the consumer and its rows of the producers."""
         count = site.bundle_size * self.consumer(site).out_features
         for producer in self.producers(site):
             count += producer.rows * (producer.module.in_features + (producer.module.bias is not None))
         return count
 
     def once_a_text(self) -> list[nn.Linear]:
-        """Linear layers that read one token of each text and not all of them; none by default."""
+        """Linear layers that read only one token of each text; none by default."""
         return []
 
     # -- one forward, block by block ----------------------------------------------------------------------------
 
     @abstractmethod
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
-        """What the site's consumer reads: (sequences, length, width) -> (sequences, length, channels).
+        """Input of the site's consumer: (sequences, length, width) -> (sequences, length, channels).
 
-        Runs the family's own attention or feed-forward module with the consumer left out.
+        Runs the family's own attention or feed-forward module with an identity in place of the consumer.
         """
 
     @abstractmethod
     def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the consumer's output back into the stream.
+        """Add the consumer's output to the residual stream.
 
-        Returns the sum of residual and output before any normalisation (what errors are compared with), and the next
-        hidden states. They are the same tensor in a pre-norm family.
+        Returns the sum of residual and output before any normalisation (errors are relative to it) and the next hidden
+        states; in a pre-norm family both are the same tensor.
         """
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> tuple[Stream, list[dict[str, Any]]]:
-        """Embeddings of a batch and, for each block, the arguments the model would call it with.
+        """Embeddings of a batch and, for each block, the arguments with which the model would call it.
 
-        The model's own forward is run with recorders in place of its blocks, so masks and position embeddings are
-        exactly those of the family and version at hand.
+        Runs the model's own forward with recorders in place of its blocks, so masks and position embeddings are exactly
+        those of the family and of the installed version of transformers.
         """
         device = execution_device(self.model)
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
         recorders = [_Recorder(layer) for layer in self.layers]
         with self._blocks_replaced(nn.ModuleList(recorders)):
-            self.base(**inputs, use_cache=False)  # a cache would keep keys and values of every layer and batch
+            self.base(**inputs, use_cache=False)  # a cache would hold keys and values of all layers and batches
         hidden = recorders[0].hidden
         assert hidden is not None
         mask = inputs["attention_mask"].bool()
@@ -163,15 +162,15 @@ class Adapter(ABC):
     # -- surgery ------------------------------------------------------------------------------------------------
 
     def after_surgery(self, sites: list[Site]) -> None:
-        """Bring config and bookkeeping attributes in line with the shrunken ``sites``; families extend it."""
+        """Update the config and size attributes after ``sites`` were shrunk; nothing to do by default."""
 
     def set_units(self, site: Site, units: int) -> None:
-        """Tell the site's modules how many units they hold now (head counts); nothing to do by default."""
+        """Set the number of units in the site's modules (such as head counts); nothing to do by default."""
 
     # -- checks -------------------------------------------------------------------------------------------------
 
     def check_finite(self, site: Site) -> None:
-        """Raise :class:`NonFiniteError` when a weight of the site holds NaN or Inf."""
+        """Raise :class:`NonFiniteError` if a weight of the site holds NaN or Inf."""
         for module in [self.consumer(site), *(producer.module for producer in self.producers(site))]:
             if not module.weight.is_meta and not torch.isfinite(module.weight).all():
                 raise NonFiniteError(
@@ -180,11 +179,11 @@ class Adapter(ABC):
 
 
 class _Recorder(nn.Module):
-    """Stands where a block stood, keeps its call, passes the hidden states on unchanged."""
+    """Replacement for a block: records the arguments of its call and returns the hidden states unchanged."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
-        object.__setattr__(self, "_block", block)  # not a submodule: nothing of it is moved or counted
+        object.__setattr__(self, "_block", block)  # not a submodule, so its parameters are not moved or counted
         self.hidden: Tensor | None = None
         self.context: dict[str, Any] = {}
 
@@ -203,7 +202,7 @@ class _Recorder(nn.Module):
 
 @contextmanager
 def left_out(parent: nn.Module, name: str) -> Iterator[None]:
-    """Put an identity in the place of ``parent.name`` for the time of the block."""
+    """Replace ``parent.name`` by an identity inside the context."""
     original = getattr(parent, name)
     setattr(parent, name, nn.Identity())
     try:
@@ -213,7 +212,7 @@ def left_out(parent: nn.Module, name: str) -> Iterator[None]:
 
 
 def execution_device(model: nn.Module) -> torch.device:
-    """Where the model computes; for an offloaded model not where its weights lie."""
+    """Device on which the model computes; for an offloaded model not the one that stores its weights."""
     for module in model.modules():
         hook = getattr(module, "_hf_hook", None)
         device = getattr(hook, "execution_device", None)
@@ -223,9 +222,9 @@ def execution_device(model: nn.Module) -> torch.device:
 
 
 def devices_of(model: nn.Module) -> set[torch.device]:
-    """Every device that a weight or a hook computes on; weights that lie elsewhere (meta) are brought to their hook's."""
+    """Every device of a weight or a hook; meta weights are moved to their hook's device when used."""
     hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
     found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
     found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
-    current = {device.type: device for device in found if device.index is not None}  # "cuda" is the current one of them
+    current = {device.type: device for device in found if device.index is not None}  # "cuda" is taken as one of them
     return {device if device.index is not None else current.get(device.type, device) for device in found}

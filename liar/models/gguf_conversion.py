@@ -1,4 +1,4 @@
-"""A quantised GGUF file becomes an ordinary folder of transformers."""
+"""Conversion of a quantized GGUF file to an ordinary checkpoint folder of transformers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from liar.models.quiet import quiet_transformers
 def convert_gguf(source: Path, target: Path) -> None:
     """Write fp32 safetensors, config, generation config and tokenizer with its chat template to ``target``.
 
-    ``source`` is a GGUF of a family that transformers can read; the quantised weights are expanded as they are.
+    ``source`` is a GGUF of a family that transformers can read; its quantized weights are only expanded to fp32.
     """
     folder, name = str(source.parent), source.name
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        with redirect_stderr(io.StringIO()):  # the reader of GGUF draws a bar that no setting of transformers stops
+        with redirect_stderr(io.StringIO()):  # no setting of transformers turns off the progress bar of its GGUF reader
             model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-        # The weights are plain now, but save_pretrained still asks the quantiser, which refuses.
+        # The weights are no longer quantized, but with these attributes save_pretrained would refuse.
         del model.config.quantization_config
         del model.hf_quantizer
-        tokenizer.model_max_length = model.config.max_position_embeddings  # a GGUF tokenizer knows no limit
+        tokenizer.model_max_length = model.config.max_position_embeddings  # a GGUF tokenizer has no length limit
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)

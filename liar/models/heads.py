@@ -1,7 +1,7 @@
-"""What the head of a checkpoint is for, by the name of its model class, and which classes it has.
+"""The head of a checkpoint: its kind, from the name of the model class, and the classes of a classifier.
 
-The encoder of any of these can be pruned and its head is kept. Only two kinds of head give a loss to prune by: those that
-predict the next token, and those that put a whole text into a class.
+A model with any of these heads can be pruned and keeps its head. Only two kinds give a loss for gradients: heads that
+predict the next token and heads that classify a whole text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 Problem = Literal["single-label", "multi-label", "regression"]
-"""What the logits of a text classifier mean: one of several classes, several that may all hold, or plain numbers."""
+"""Meaning of a text classifier's logits: one of several classes, any number of them, or plain numbers."""
 
 Head = Literal[
     "causal-lm", "sequence-classification", "token-classification", "question-answering", "masked-lm", "none"
@@ -30,10 +30,10 @@ _ENDINGS: Mapping[str, Head] = {
     "ForMaskedLM": "masked-lm",
     "Model": "none",
 }
-"""How the names of the model classes end."""
+"""Kind of the head for each ending of a model class's name."""
 
 _DECODER_OF_AN_ENCODER = "LMHeadModel"
-"""``BertLMHeadModel`` ends like a model without a head and has one."""
+"""Excluded ending: ``BertLMHeadModel`` ends in "Model", like a model without a head, but has one."""
 
 _WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification"})
 
@@ -58,9 +58,9 @@ LABELS: Mapping[Task, tuple[str, ...]] = {
 
 
 def head_of(architectures: Sequence[str]) -> Head:
-    """The head of the first model class in ``architectures``; "none" for an empty list.
+    """Kind of the head of the first model class in ``architectures``; "none" for an empty list.
 
-    Raises :class:`UnsupportedModelError` for a head that would be lost: one that no class here stands for.
+    Raises :class:`UnsupportedModelError` for a head that would be lost because its kind is not supported.
     """
     for name in architectures:
         if not name.endswith(_DECODER_OF_AN_ENCODER):
@@ -77,9 +77,9 @@ def head_of(architectures: Sequence[str]) -> Head:
 
 
 def problem_of(config: PreTrainedConfig) -> Problem:
-    """By the rule of transformers: ``problem_type`` where the config names one, else one output is a regression.
+    """A classifier's problem as in transformers: ``problem_type`` if the config has it, else regression for one output.
 
-    One output is never a choice between classes, whatever the config says: its softmax is constant.
+    One output is never single-label, even if the config has that type: its softmax is constant.
     """
     named = getattr(config, "problem_type", None)
     if named == "multi_label_classification":
@@ -88,9 +88,9 @@ def problem_of(config: PreTrainedConfig) -> Problem:
 
 
 def check_gradients(head: Head, *, streamed: bool = False) -> None:
-    """Raise :class:`InvalidSpecError` for a model through which no loss can be taken back to its sites.
+    """Raise :class:`InvalidSpecError` if no gradients of a loss can be computed at a model's sites.
 
-    ``streamed`` says that its weights come to the device only while they are used.
+    ``streamed``: the model's weights are on the device only while they are used.
     """
     if head not in _WITH_LOSS:
         has = "has none" if head == "none" else f"has one for {head}"
@@ -109,13 +109,13 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
 
 
 def task_of_labels(label_names: Iterable[str]) -> Task | None:
-    """The task whose classes a model's head has, whatever their order and case."""
+    """The task whose classes a model's head has, in any order and case; None if there is none."""
     wanted = {name.casefold() for name in label_names}
     return next((task for task, names in LABELS.items() if wanted == {name.casefold() for name in names}), None)
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
-    """Whether the model has a head that puts a whole text into one of several classes."""
+    """Whether the model's head classifies a whole text into several classes."""
     return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1
 
 
@@ -126,9 +126,9 @@ def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
 
 
 def named_classes(config: PreTrainedConfig, task: Task | None = None) -> dict[str, int]:
-    """Name of a label, without case -> class of the model.
+    """Mapping from the name of a label, case folded, to the class of the model.
 
-    A model that never named its classes (LABEL_0, LABEL_1, ...) is taken to have those of ``task``, in their order.
+    A model with unnamed classes (LABEL_0, LABEL_1, ...) is assumed to have those of ``task``, in their order.
     """
     names = class_names(config)
     classes = {name.casefold(): index for index, name in enumerate(names)}
@@ -141,18 +141,17 @@ def named_classes(config: PreTrainedConfig, task: Task | None = None) -> dict[st
 def classes_of(
     labels: Iterable[str], config: PreTrainedConfig, task: Task | None = None, *, possible: Iterable[str] = ()
 ) -> list[int | None]:
-    """The model's class for each of ``labels``, which are all names of classes or all their numbers; None for unknown ones.
+    """The model's class for each of ``labels``, all of them names of classes or all numbers; None for unknown ones.
 
-    A model may name its classes by digits that are not their numbers (stars "1" to "5" of classes 0 to 4). Then only all
-    labels together tell what they are, with those that are ``possible`` beside them. Raises :class:`AmbiguousLabelsError` if
-    they can be read either way.
+    A class's name may be a digit other than its number (stars "1" to "5" of classes 0 to 4), so the reading
+    that fits all labels and all ``possible`` ones is taken. Raises :class:`AmbiguousLabelsError` if both fit.
     """
     given, all_labels = [label.casefold() for label in labels], [label.casefold() for label in possible]
     return _classes([*given, *all_labels], config, task, closed=bool(all_labels))[: len(given)]
 
 
 def _classes(wanted: list[str], config: PreTrainedConfig, task: Task | None, *, closed: bool) -> list[int | None]:
-    """``closed`` if ``wanted`` has every label that there is: they are no numbers of classes if one of them is none."""
+    """Classes of ``wanted``; ``closed`` if it has every possible label: then labels that do not all fit are names."""
     names, numbers = named_classes(config, task), {str(index): index for index in range(len(class_names(config)))}
     as_names, as_numbers = ([reading.get(label) for label in wanted] for reading in (names, numbers))
     if None in as_names and None in as_numbers:

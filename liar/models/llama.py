@@ -54,10 +54,10 @@ class LlamaAdapter(Adapter):
         return stream, stream
 
     def after_surgery(self, sites: list[Site]) -> None:
-        """Uniform sizes go into the plain config fields, so the result is an ordinary checkpoint of its family.
+        """Write uniform sizes to the plain config fields, so that the result is an ordinary checkpoint of its family.
 
-        A repaired consumer has a bias. The config knows biases only for a whole module, so its producers get zeros, and
-        so do the consumers of other layers.
+        A repaired consumer may have a bias. The config has one bias switch for all MLPs and one for all attentions, so
+        their other linears get zero biases.
         """
         for kind in {site.kind for site in sites}:
             modules: list[Any] = [block.mlp if kind == "ffn" else block.self_attn for block in self.layers]
@@ -70,7 +70,7 @@ class LlamaAdapter(Adapter):
         heads = {self.site(layer, "attention").units for layer in range(len(self.layers))}
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
-        if len(heads) == 1 and self.config.hidden_size % max(heads) == 0:  # the config refuses all others
+        if len(heads) == 1 and self.config.hidden_size % max(heads) == 0:  # the config rejects other head counts
             attention = self._block(0).self_attn
             self.config.head_dim = attention.head_dim
             self.config.num_attention_heads = heads.pop()

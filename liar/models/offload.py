@@ -1,8 +1,8 @@
-"""Blocks of a model that does not fit its accelerator: brought in whole, worked on, put back.
+"""Reading and replacing weights of a model that does not fit its accelerator, one block at a time.
 
-accelerate loads an offloaded weight for the length of one forward and forgets what was done to it. Pruning reads and
-replaces weights between forwards, so a block is made resident for as long as it is worked on; replaced weights go back to
-where the old ones lay (host memory, or the folder of a disk offload).
+accelerate loads an offloaded weight for one forward and discards changes to it. Pruning reads and replaces weights
+between forwards, so a block is made resident for that time; replaced weights are written back to the storage of the old
+ones (host memory, or the folder of a disk offload).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from transformers import PreTrainedModel
 
 
 def is_offloaded(model: nn.Module) -> bool:
-    """Whether some weights are streamed to the device only while they are used."""
+    """Whether some weights are on the device only while they are used."""
     return any(has_offloaded_params(module) for module in model.modules())
 
 
 @contextmanager
 def resident(block: nn.Module) -> Iterator[None]:
-    """Hold every weight of ``block`` on its execution device; a model that is not offloaded is left as it is."""
+    """Keep every weight of ``block`` on its execution device inside the context; no effect if it is not offloaded."""
     held: list[tuple[nn.Module, AlignDevicesHook, dict[str, nn.Parameter]]] = []
     try:
         for module in block.modules():
@@ -45,16 +45,16 @@ def resident(block: nn.Module) -> Iterator[None]:
 
 
 def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None:
-    """``save_pretrained``, also of a streamed model: its weights are fetched shard by shard."""
+    """Call ``save_pretrained``, also for a streamed model, whose weights are fetched shard by shard."""
     if not is_offloaded(model):
         model.save_pretrained(folder, max_shard_size=shard_bytes)
         return
-    # Two modules that share a weight have each a placeholder of their own, so transformers cannot see that it is one.
+    # Modules that share an offloaded weight have separate placeholders, so transformers cannot detect the sharing.
     state = {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
     had = getattr(model, "hf_device_map", None)
-    model.hf_device_map = had or {"": "cpu"}  # type: ignore[assignment]  # by this it knows that there is something to fetch
+    model.hf_device_map = had or {"": "cpu"}  # type: ignore[assignment]  # makes transformers fetch the weights
     try:
-        with warnings.catch_warnings(action="ignore"):  # that a shard must fit into memory
+        with warnings.catch_warnings(action="ignore"):  # about shards that must fit into memory
             model.save_pretrained(folder, max_shard_size=shard_bytes, state_dict=state)
     finally:
         if had is None:
@@ -62,7 +62,7 @@ def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None
 
 
 def _put_back(old: Mapping[str, Tensor], parameters: dict[str, nn.Parameter]) -> Mapping[str, Tensor]:
-    """A weights map with the new ``parameters``, beside the old one."""
+    """Weights map of the new ``parameters``, stored beside the ``old`` one."""
     tensors = {name: parameter.detach().cpu() for name, parameter in parameters.items()}
     folder = getattr(getattr(old, "dataset", None), "save_folder", None)
     if folder is None:

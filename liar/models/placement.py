@@ -1,4 +1,4 @@
-"""Where a model computes and in which precision, and what to do when it does not fit there."""
+"""Choice of device, precision and placement of the weights, with errors for a model that does not fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Placement = Literal["resident", "streamed"]
 
 
 def choose_device(device: str) -> torch.device:
-    """``auto`` is CUDA, then MPS, then CPU; raises :class:`InvalidSpecError` for a device that is not there."""
+    """Device by name; ``auto`` is CUDA, then MPS, then CPU. Raises :class:`InvalidSpecError` for a missing device."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -33,7 +33,10 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """``auto`` is float32 on CPU, bfloat16 on CUDA that has it, else float16."""
+    """Dtype by name; ``auto`` is float32 on CPU, bfloat16 on CUDA if supported, else float16.
+
+    Raises :class:`InvalidSpecError` for an unknown name.
+    """
     if dtype == "auto":
         if device.type == "cpu":
             return torch.float32
@@ -47,7 +50,7 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that new tensors on ``device`` may take, what torch keeps there for reuse included."""
+    """Bytes that new tensors on ``device`` may take, including memory that torch holds for reuse."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
@@ -57,7 +60,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def check_room(needed: int, device: torch.device) -> None:
-    """Raise :class:`InsufficientMemoryError` when ``needed`` bytes for a copy of a model and the work on it are not free."""
+    """Raise :class:`InsufficientMemoryError` if ``needed`` bytes, for a model's copy and its work, are not free."""
     if needed > (free := free_bytes(device)):
         raise InsufficientMemoryError(
             f"A copy of the model and the work on it need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
@@ -66,10 +69,10 @@ def check_room(needed: int, device: torch.device) -> None:
 
 
 def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Placement:
-    """Whether the weights can stay on ``device`` beside ``working`` bytes or have to be streamed through it from the host.
+    """Placement of the weights: on ``device`` if ``working`` bytes are left beside them, else streamed from the host.
 
-    ``working`` is what :func:`liar.models.memory.working_bytes` says. Raises :class:`InsufficientMemoryError` when the host
-    itself is too small.
+    ``working`` comes from :func:`liar.models.memory.working_bytes`. Raises :class:`InsufficientMemoryError` if the host
+    is too small as well.
     """
     size = parameters * dtype.itemsize
     host = free_bytes(torch.device("cpu"))
@@ -78,7 +81,7 @@ def place(parameters: int, dtype: torch.dtype, device: torch.device, working: in
             return "resident"
         if size <= host:
             return "streamed"
-        working = 0  # it would be on the device
+        working = 0  # the work is done on the device, not on the host
     elif size + working <= host:
         return "resident"
     fits = parameters * host / (size + working) / 1e9

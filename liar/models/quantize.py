@@ -1,13 +1,13 @@
-"""A model in eight bits: is the repair, which was fitted in full precision, compatible with rounded weights?
+"""Int8 copies of a model, to test whether a repair fitted in full precision survives quantization.
 
-Every linear layer of the blocks keeps int8 weights and one scale for each output channel; activations, products and sums stay
-in the model's own precision, so that any width works and the same code runs on a CPU and on CUDA. Embeddings are looked up
-and not multiplied, and often shared with the head; norms and biases are a thousandth of the weights; and the head is where a
-rounded weight shows at once: these stay as they are, as they do wherever transformers quantises.
+Every linear layer of the blocks has int8 weights and one scale for each output channel; activations, products and sums
+stay in the model's dtype, so any width works and the same code runs on CPU and CUDA. As in transformers, the rest is
+not quantized: embeddings (looked up, not multiplied, and often shared with the head), norms and biases (a thousandth of
+the weights), and the head (its errors are errors of the logits).
 
-*Measured* on SmolLM2, 128 tokens, two cores: 184 ms in fp32, 217 with int8 weights, which are cast for every product. Compiled
-by torch, which takes one to three minutes, 175 and 169. Rounding the activations to int8 too takes 247 ms (compiled 104), and
-perplexity from 17.48 to 17.91, where weights alone take it to 17.50; on CUDA its kernels want widths that are multiples of 8.
+*Measured* on SmolLM2, 128 tokens, two cores: 184 ms in fp32, 217 with int8 weights, which are cast for every product;
+compiled by torch, which takes one to three minutes, 175 and 169. With activations in int8 too: 247 ms (compiled 104),
+and perplexity 17.48 grows to 17.91 (with weights alone to 17.50); the CUDA kernels need widths that are multiples of 8.
 """
 
 from __future__ import annotations
@@ -27,17 +27,15 @@ from liar.models.offload import is_offloaded
 from liar.models.placement import free_bytes
 
 _WORKING_COPIES = 3
-"""Tensors of the size of a layer, in fp32, that rounding its weights takes for a moment."""
+"""Temporary fp32 tensors of a layer's size that quantizing its weights takes."""
 
 
 def quantized(loaded: LoadedModel) -> LoadedModel:
-    """An int8 copy of ``loaded``, which is not changed. What is not rounded is shared, so the copy costs a byte a weight.
+    """An int8 copy of ``loaded``, which is not changed; it shares all other tensors, so it costs one byte a weight.
 
-    A weight w of row i becomes s_i * clamp(round(w / s_i), -128, 127) with s_i = max_j |W_ij| / 127.5 (1.2e-7 at least): no
-    entry is off by more than half a step s_i. ``save_pretrained`` writes the copy in a form that transformers loads where
-    torchao is installed.
-
-    Raises what :func:`check_quantizable` raises.
+    Weight w of row i becomes s_i * clamp(round(w / s_i), -128, 127) with s_i = max_j |W_ij| / 127.5 (at least 1.2e-7);
+    its error is at most half a step s_i. ``save_pretrained`` writes the copy in a form that transformers loads if
+    torchao is installed. Raises the errors of :func:`check_quantizable`.
     """
     check_quantizable(loaded)
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
@@ -47,7 +45,7 @@ def quantized(loaded: LoadedModel) -> LoadedModel:
     shared = {id(tensor): tensor for tensor in [*loaded.model.parameters(), *loaded.model.buffers()]}
     model: Any = copy.deepcopy(loaded.model, shared)
     adapter = adapt(model)
-    # Nothing is compiled here, and the compiler's settings are everybody's.
+    # Nothing is compiled here, and the compiler's settings are global to the process.
     rounding = Int8WeightOnlyConfig(set_inductor_config=False)
     quantize_(adapter.layers, rounding)
     inside = set(_linears(adapter))
@@ -58,7 +56,7 @@ def quantized(loaded: LoadedModel) -> LoadedModel:
 
 
 def check_quantizable(loaded: LoadedModel) -> None:
-    """Raises :class:`InvalidSpecError` for a streamed model, :class:`InsufficientMemoryError` where the copy would not fit."""
+    """Raise :class:`InvalidSpecError` for a streamed model, :class:`InsufficientMemoryError` if a copy does not fit."""
     if is_offloaded(loaded.model):
         raise InvalidSpecError(
             "A streamed model cannot be quantised; take a device that holds it, or leave its weights as they are."
@@ -74,7 +72,7 @@ def check_quantizable(loaded: LoadedModel) -> None:
 
 
 def is_rounded(model: PreTrainedModel) -> bool:
-    """Whether the model carries quantised weights, ours or a checkpoint's."""
+    """Whether the model has quantized weights, from :func:`quantized` or from its checkpoint."""
     return getattr(model.config, "quantization_config", None) is not None
 
 

@@ -1,4 +1,4 @@
-"""transformers draws progress bars and prints tables of its own; this library reports progress and raises errors."""
+"""Turning off the progress bars and tables of transformers: this library reports progress and errors itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside, transformers and accelerate draw no bars and log errors only; afterwards they are as talkative as before."""
+    """Turn off the progress bars and non-error logs of transformers and accelerate; restore the settings at the end."""
     accelerate = logging.getLogger("accelerate")
     before = accelerate.level, transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     accelerate.setLevel(logging.ERROR)
@@ -20,7 +20,7 @@ def quiet_transformers() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers, nobody else can act on it
+            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers, not the user's
             yield
     finally:
         level, verbosity, bars = before

@@ -1,9 +1,9 @@
-"""Models whose layers differ in width. A copy of this file lies in every ragged checkpoint, which loads without LIAR by it.
+"""Models whose layers differ in width. Every ragged checkpoint has a copy of this file, so that it loads without LIAR.
 
-The config keeps the fields of its family, and says beside them which linear layers are of another size:
+The config has the fields of its family and two more for the linear layers of another size:
 
 * ``linears``: name -> [out_features, in_features, has a bias];
-* ``attributes``: name of a module -> numbers that it computes with, such as its head count.
+* ``attributes``: name of a module -> its size attributes, such as the head count.
 """
 
 from typing import Any
@@ -11,18 +11,18 @@ from typing import Any
 from torch import nn
 
 PREFIX = "liar_"
-"""Before the model type of the family: a stock class would not fit, and shall not try."""
+"""Prefix of the family's model type, so that no stock class, which would not fit, loads the checkpoint."""
 
 
 def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
-    """Config and model like those of the family, but with the sizes that the config names."""
+    """Subclasses of a family's config and model class, with the layer sizes of the config."""
 
     class Config(config_class):  # type: ignore[misc]
         model_type = PREFIX + config_class.model_type
 
     class Model(model_class):  # type: ignore[misc]
         def __init__(self, config: Any) -> None:
-            # Some heads build their encoder by the class of the config, and the auto classes know only the family's.
+            # Some heads build their encoder through an auto class, which accepts only the family's config class.
             ours = type(config)
             config.__class__ = config_class
             try:

@@ -1,4 +1,4 @@
-"""Where a model's files come from: a local folder, the hub's cache, or the hub; asked once and quickly."""
+"""Finding a model's files: in a local folder, in the hub's cache, or on the hub after one short request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place to load from. ``local_only`` keeps transformers from asking a hub that does not answer; ``revision`` is the
+    """A folder or hub id to load from. ``local_only`` stops requests to a hub that is out of reach; ``revision`` is the
     commit or branch of a hub id, None for the default one.
     """
 
@@ -32,13 +32,13 @@ class Source:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for every ``from_pretrained``: no remote code, no surprise downloads."""
+        """Keyword arguments for every ``from_pretrained``: no remote code, no requests if ``local_only``."""
         options = {"local_files_only": self.local_only, "trust_remote_code": False}
         return options if self.revision is None else {**options, "revision": self.revision}
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether ``name`` has the form of an id, owner/name or name; nobody is asked."""
+    """Whether ``name`` has the form of a hub id, owner/name or name; makes no request."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -47,15 +47,15 @@ def is_hub_id(name: str) -> bool:
 
 
 def find_model(model: str) -> Source:
-    """Settle where ``model`` (a local folder or a hub id) comes from, a preset at the revision that its table names.
+    """Find the source of ``model`` (a local folder or a hub id); a preset gets the revision of its table.
 
-    Raises :class:`ModelNotFoundError` within seconds when the id is unknown, gated, or out of reach and not cached.
+    Raises :class:`ModelNotFoundError` within seconds if the id is unknown, gated, or out of reach and not cached.
     """
     if Path(model).expanduser().is_dir():
         return Source(str(Path(model).expanduser()), local_only=True)
     revision = revision_of(model)
     try:
-        # One short question: transformers itself would retry for longer than a person waits, once for every file.
+        # One request with a short timeout: transformers itself would retry long, once for every file.
         get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=_PROBE_SECONDS)
     except HFValidationError:
         raise ModelNotFoundError(
@@ -81,12 +81,12 @@ def find_model(model: str) -> Source:
 
 
 def weight_bytes(folder: Path) -> int:
-    """Bytes of the safetensors in ``folder``; 0 where there are none."""
+    """Bytes of the safetensors in ``folder``; 0 if there are none."""
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def is_network_error(error: Exception) -> bool:
-    """The hub client's HTTP library has changed over its versions; its errors keep their names."""
+    """Whether ``error`` is a network error, by class name: the hub client's HTTP library differs between versions."""
     names = {parent.__name__ for parent in type(error).__mro__}
     return bool(names & {"TransportError", "RequestException"})
 
@@ -94,7 +94,7 @@ def is_network_error(error: Exception) -> bool:
 def _cached(model: str, revision: str | None) -> Source:
     config = try_to_load_from_cache(model, "config.json", revision=revision)
     if isinstance(config, str):
-        # The folder and not the id: given an id, some loaders ask the hub however local they are told to be.
+        # The folder and not the id: given an id, some loaders send requests in spite of local_files_only.
         return Source(str(Path(config).parent), local_only=True)
     raise ModelNotFoundError(
         f"There is no folder {model!r}, and the hub cannot be reached; check the path or the network, or take one of "
@@ -103,7 +103,10 @@ def _cached(model: str, revision: str | None) -> Source:
 
 
 def read_config(source: Source) -> dict[str, Any]:
-    """The raw ``config.json``; raises :class:`UnsupportedModelError` when its family has no adapter."""
+    """The raw ``config.json``.
+
+    Raises :class:`ModelNotFoundError` if it cannot be read, :class:`UnsupportedModelError` for an unknown family.
+    """
     try:
         config, _ = PreTrainedConfig.get_config_dict(source.path, **source.options)
     except (OSError, ValueError):

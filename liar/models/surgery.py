@@ -1,4 +1,4 @@
-"""Surgery: the linears really shrink, so the pruned model is smaller and faster, not masked."""
+"""Surgery: removal of rows and columns of linear layers, so that the pruned model is smaller and faster, not masked."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from liar.sites import Site
 
 @dataclass(frozen=True, slots=True)
 class ConsumerParameters:
-    """What a consumer holds after surgery: ``weight`` (d_out, kept) as PyTorch lays it out, ``bias`` (d_out,) or none."""
+    """New parameters of a consumer: ``weight`` (d_out, kept) in PyTorch's layout, ``bias`` (d_out,) or None."""
 
     weight: Tensor
     bias: Tensor | None
 
     @classmethod
     def install_of(cls, consumer: nn.Linear, solution: Solution) -> ConsumerParameters:
-        """The solution in the consumer's own dtype; a bias appears only where the repair needs one."""
+        """Parameters of ``solution`` in the consumer's dtype; a bias is added only if the repair needs one."""
         weight = solution.weight.T.to(consumer.weight.dtype).contiguous()
         if consumer.bias is None:
             has_change = bool(solution.bias_change.any())
@@ -33,9 +33,9 @@ class ConsumerParameters:
 
 @torch.no_grad()
 def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerParameters) -> None:
-    """Cut the site down to ``bundles`` (ascending) and install the consumer's new ``parameters``.
+    """Keep only ``bundles`` (ascending) of the site and install the consumer's new ``parameters``.
 
-    Every changed parameter is a new object, which is how :func:`liar.models.offload.resident` knows it.
+    Every changed parameter is a new object, by which :func:`liar.models.offload.resident` detects the change.
     """
     device = adapter.consumer(site).weight.device
     bundles = bundles.to(device)
@@ -52,7 +52,7 @@ def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerPa
 
 @torch.no_grad()
 def install(adapter: Adapter, site: Site, parameters: ConsumerParameters) -> None:
-    """Replace a consumer's parameters; a missing bias stands for zero where the consumer already has one."""
+    """Replace a consumer's parameters; if ``parameters`` has no bias, an existing bias is set to zero."""
     consumer = adapter.consumer(site)
     device = consumer.weight.device
     consumer.weight = _parameter(parameters.weight.to(device))

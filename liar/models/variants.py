@@ -1,4 +1,4 @@
-"""The three models of a run, held so that each can be asked again: a dense one, and a pruned one with and without repair."""
+"""The variants of a run, kept in memory for more evaluations: dense, and pruned with and without reconstruction."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from liar.sites import Site
 
 @dataclass(frozen=True, slots=True)
 class _Parked:
-    """Parameters of a consumer that wait on the host, and the variant to which they belong."""
+    """Parameters of a consumer that are not in use, kept on the host, and their variant."""
 
     variant: Variant
     parameters: ConsumerParameters
 
 
 class Variants:
-    """The dense model, where there is one, and a pruned model that is "reconstructed" or merely "pruned".
+    """The dense model, if there is one, and a pruned model that is either "reconstructed" or "pruned".
 
-    Both pruned variants share everything but their consumers, so one model serves for both: the consumers that are not
-    in use wait on the host, and every swap is an exchange. The dense model is never changed.
+    The two pruned variants differ only in their consumers, so one model serves for both: the consumers not in use are
+    kept on the host and exchanged when needed. The dense model is never changed.
     """
 
     def __init__(self, pruned: LoadedModel, dense: LoadedModel | None = None) -> None:
@@ -39,17 +39,17 @@ class Variants:
         self._lock = Lock()
 
     def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
-        """Put aside what the site's consumer would hold without a reconstruction."""
+        """Store the parameters of the site's consumer without a reconstruction."""
         self._parked[site] = _Parked("pruned", _on_host(unrepaired))
 
     @property
     def has_pruned(self) -> bool:
-        """Whether the consumers without a reconstruction are at hand."""
+        """Whether consumers without a reconstruction are stored."""
         return bool(self._parked)
 
     @property
     def bytes(self) -> int:
-        """What the pruned model and the consumers that wait hold, in bytes; the dense model is not counted."""
+        """Bytes of the pruned model and of the consumers not in use; the dense model is not counted."""
         waiting = [parked.parameters for parked in self._parked.values()]
         tensors = [parameters.weight for parameters in waiting]
         tensors += [parameters.bias for parameters in waiting if parameters.bias is not None]
@@ -57,10 +57,10 @@ class Variants:
 
     @contextmanager
     def using(self, variant: Variant) -> Iterator[LoadedModel]:
-        """The model of ``variant``, for as long as the context lasts; afterwards the pruned model is reconstructed again.
+        """Context with the model of ``variant``; at its end the pruned model is reconstructed again.
 
-        One thread at a time has the pruned model, and the others wait, so contexts must not be nested. Raises
-        :class:`InvalidSpecError` when the run had no dense model at hand.
+        A lock lets one thread at a time use the pruned model, so contexts must not be nested. Raises
+        :class:`InvalidSpecError` if the dense model is not in memory.
         """
         if variant == "dense":
             if self.dense is None:
@@ -75,7 +75,7 @@ class Variants:
                 self._put("reconstructed")
 
     def _put(self, variant: Variant) -> None:
-        """Exchange every consumer whose parked parameters are those of ``variant``; also mends an exchange cut short."""
+        """Install the parked parameters that belong to ``variant``; also completes an interrupted exchange."""
         for site, parked in list(self._parked.items()):
             if parked.variant != variant:
                 continue

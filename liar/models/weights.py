@@ -1,4 +1,4 @@
-"""A checkpoint becomes a network on its device, on the host, or on disk."""
+"""Loading a checkpoint's network onto its device, or with its weights on the host or on disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from liar.models.source import Source
 T = TypeVar("T")
 
 _ALIGNMENT = 64
-"""Bytes; torch's own tensors on a CPU begin at multiples of them."""
+"""Alignment in bytes of the tensors that torch allocates on a CPU."""
 
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
@@ -48,17 +48,17 @@ _AUTO_CLASSES: Mapping[Head, Any] = {
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
-    """The auto class that keeps the checkpoint's head; raises what :func:`liar.models.heads.head_of` raises."""
+    """The auto class that keeps the checkpoint's head; raises the errors of :func:`liar.models.heads.head_of`."""
     return auto_class_of(config.architectures or [])
 
 
 def auto_class_of(architectures: Sequence[str]) -> Any:
-    """The same for the names of model classes."""
+    """The auto class for the names of model classes; raises the same errors as :func:`auto_class`."""
     return _AUTO_CLASSES[head_of(architectures)]
 
 
 def register_ragged(model_type: str) -> None:
-    """Make the auto classes know a ragged checkpoint by our own code, so that none of the checkpoint's is ever run."""
+    """Register this package's classes for a ragged checkpoint, so that no code of the checkpoint is ever run."""
     if not model_type.startswith(PREFIX) or model_type in CONFIG_MAPPING:
         return
     base: Any = CONFIG_MAPPING[model_type.removeprefix(PREFIX)]
@@ -84,16 +84,15 @@ def load_network(
 ) -> PreTrainedModel:
     """The model of ``config`` with the weights of ``source``.
 
-    It is on ``device`` when it fits there beside the ``work`` on it, else its weights stay on the host; with
-    ``offload_folder`` they stay on disk. Raises :class:`InsufficientMemoryError` when the host is too small, and what
-    :func:`explained` raises; where the work takes gradients also :class:`InvalidSpecError`, before a weight is read, where
-    no loss reaches the sites.
+    The weights are on ``device`` if they fit there beside the ``work``, else on the host; with ``offload_folder`` they
+    stay on disk. Raises :class:`InsufficientMemoryError` if the host is too small, :class:`InvalidSpecError` (before a
+    weight is read) if the work takes gradients that cannot be computed, and the errors of :func:`explained`.
     """
     head = head_of(config.architectures or [])
     if work.gradients:
         check_gradients(head, streamed=offload_folder is not None)
     if offload_folder is not None and device.type == "cpu":
-        # Straight from the checkpoint's own files: the whole model is never in memory.
+        # Directly from the checkpoint's files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
     parameters = explained(source, lambda: _count_parameters(config))
     placement = place(parameters, dtype, device, working_bytes(config, dtype, work))
@@ -118,9 +117,10 @@ def load_network(
 def load_classifier(
     source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device, work: Work
 ) -> PreTrainedModel:
-    """The bare encoder of ``source`` with the LoRA adapter, head included, of the folder ``adapter`` merged into it.
+    """The bare encoder of ``source`` with the LoRA adapter and head of the folder ``adapter`` merged into it.
 
-    Raises :class:`InsufficientMemoryError` when the host is too small for it, and what :func:`explained` raises.
+    Raises :class:`ModelNotFoundError` without adapter, :class:`InsufficientMemoryError` if the host is too small, and
+    the errors of :func:`explained`.
     """
     from peft import PeftModel
 
@@ -133,14 +133,14 @@ def load_classifier(
     network = _read(source, config, torch.float32, may_lack="classifier.")
     _align(network)
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
-    cast(nn.Module, merged).to(device=device, dtype=dtype)  # rounded after merging, not before
+    cast(nn.Module, merged).to(device=device, dtype=dtype)  # cast after merging, which is done in fp32
     return merged
 
 
 def _read(
     source: Source, config: PreTrainedConfig, dtype: torch.dtype, may_lack: str = "pooler.", **options: Any
 ) -> PreTrainedModel:
-    """``from_pretrained``, but weights that would have to be invented are an error, save those ``may_lack`` names."""
+    """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
     loader = auto_class(config)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
@@ -162,10 +162,10 @@ def _read(
 
 
 def _align(network: PreTrainedModel) -> None:
-    """Copy the weights that begin where no tensor made by torch would begin, one by one.
+    """Copy, one by one, the weights that are not aligned like tensors allocated by torch.
 
-    A weight that is mapped from a file begins at any address, and some CPUs add up in another order there: the same model
-    would answer differently in the last bits when it is loaded than when it is copied.
+    A weight mapped from a file begins at any address, and if unaligned some CPUs add it in another order: results of a
+    loaded model and of its copy would differ in the last bits.
     """
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.data_ptr() % _ALIGNMENT:
@@ -173,12 +173,12 @@ def _align(network: PreTrainedModel) -> None:
 
 
 def _is_of_a_head(name: str) -> bool:
-    """Old checkpoints also hold a pooler that is not used, and tables that are computed."""
+    """Whether an unused weight belongs to a head; old checkpoints also have an unused pooler and computed tables."""
     return not name.startswith("pooler.") and not name.endswith(("position_ids", "inv_freq"))
 
 
 def _count_parameters(config: PreTrainedConfig) -> int:
-    """Every distinct parameter, without allocating one."""
+    """Number of distinct parameters, without allocating them."""
     with init_empty_weights():
         skeleton = auto_class(config).from_config(config)
     skeleton.tie_weights()
@@ -186,7 +186,7 @@ def _count_parameters(config: PreTrainedConfig) -> int:
 
 
 def explained(source: Source, load: Callable[[], T]) -> T:
-    """Run a loader of transformers; its failures become one sentence.
+    """Run a loader of transformers and turn its failures into one-sentence errors.
 
     Raises :class:`ModelNotFoundError` for missing or damaged files, :class:`UnsupportedModelError` for pickled weights
     and for a config that does not fit.

@@ -1,4 +1,4 @@
-"""Groups of the test items whose answers changed: what pruning broke, what the repair mended, what stays wrong."""
+"""Groups of the test items whose answers changed: broken by pruning, mended by the repair, wrong after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from liar.spec import Task
 
 
 def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
-    """Items of a group among all that were measured; None if the single answers are not known."""
+    """Number of items of a group among all measured ones; None if the single answers are not known."""
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
         return shown
@@ -22,7 +22,7 @@ def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
 
 
 def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
-    """``12 of 31 texts shown``: how many of a group's items a result keeps."""
+    """Number of a group's items that a result keeps, in words: ``12 of 31 texts shown``."""
     shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
     if total is None:
         return f"the first {shown} texts shown, how many there are was not kept"
@@ -30,5 +30,5 @@ def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
 
 
 def changes_of(result: RunResult, task: Task, group: ChangeGroup) -> list[Change]:
-    """The changed items of one group, at most :data:`MOST_CHANGES`; fewer are all there are."""
+    """Changed items of one group, at most :data:`MOST_CHANGES`; if fewer are returned, the group has no more."""
     return [item for item in result.changes if item.task == task and group in item.groups][:MOST_CHANGES]

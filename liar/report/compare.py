@@ -1,4 +1,4 @@
-"""Two runs side by side: what was chosen differently, and what came of it."""
+"""Comparison of two runs: settings that differ, and the differences of their metrics and sites."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
 
 _SURROUNDINGS = ("device", "dtype")
-"""What ``auto`` came to; other parts of the environment move no figure that a reader would notice."""
+"""Parts of the environment to compare: the values chosen for ``auto``. The others hardly change a figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDifference:
-    """A choice, and what either run took."""
+    """A choice and its value in each run."""
 
     name: str
     a: str
@@ -25,11 +25,11 @@ class SettingDifference:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One metric of two models: ``change`` is the second value less the first one.
+    """Difference of one metric between two models: ``change`` is the second value minus the first one.
 
-    ``stderr`` is the standard error of the change. Where both were measured on the same items it is ``paired``, taken from the
-    differences item by item; it is None if one evaluation lacks its single answers, since it is then not known whether the
-    items were the same. ``ratio`` is the second perplexity over the first one, with the ``ratio_stderr`` of the same pairs.
+    ``stderr`` is the standard error of the change. If both were measured on the same items it is ``paired``: computed
+    from the differences item by item. It is None if an evaluation lacks its single answers, since the items may then
+    differ. ``ratio`` is the second perplexity over the first one, with the ``ratio_stderr`` of the same pairs.
     """
 
     change: float
@@ -40,10 +40,11 @@ class Difference:
 
 
 def difference(a: Evaluation, b: Evaluation) -> Difference:
-    """``b`` less ``a``, two evaluations of one metric.
+    """Subtract ``a`` from ``b``, two evaluations of one metric.
 
-    Accuracy in pairs: s / sqrt(n), s the standard deviation of (right in b) - (right in a) over the n items. Perplexity by the
-    delta method: s that of P_b nll_b - P_a nll_a over the windows; for the ratio P_b / P_a that of (nll_b - nll_a), times it.
+    The paired standard error is s / sqrt(n), with s the standard deviation over the n items. Accuracy: s of
+    (right in b) - (right in a). Perplexity, by the delta method: s of P_b nll_b - P_a nll_a over the windows; for the
+    ratio P_b / P_a: s of nll_b - nll_a, times the ratio.
     """
     change = b.value - a.value
     if a.items is None or b.items is None:
@@ -62,7 +63,7 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
 def is_chance(a: Evaluation, b: Evaluation) -> bool:
     """Whether the metrics differ by no more than one standard error of their difference.
 
-    Without a paired one that of two independent samples stands for it, which is larger wherever models agree on most items.
+    If it is not known, the one of two independent samples is used, which is larger if the models agree on most items.
     """
     found = difference(a, b)
     return abs(found.change) <= (hypot(a.stderr, b.stderr) if found.stderr is None else found.stderr)
@@ -90,9 +91,9 @@ class MetricDifference:
 
 @dataclass(frozen=True, slots=True)
 class SiteDifference:
-    """A site that both runs pruned, with the error of what each of them installed.
+    """A site that both runs pruned, with the error of the reconstruction that each run chose.
 
-    Each is a share of the output's energy on the run's own moments, so a sequential run's is one on pruned inputs.
+    Errors are shares of the output's energy on the run's own moments, which a sequential run takes on pruned inputs.
     """
 
     name: str
@@ -107,7 +108,7 @@ class SiteDifference:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """``a`` and ``b``, and everything of interest that is not the same in both."""
+    """Runs ``a`` and ``b``, the settings that differ, and the metrics and sites that both have."""
 
     a: RunResult
     b: RunResult
@@ -117,7 +118,7 @@ class RunComparison:
 
 
 def compare(a: RunResult, b: RunResult) -> RunComparison:
-    """Settings that differ, metrics that both measured, and sites that both pruned, if the models are of one shape."""
+    """Compare two runs; the sites are left out if the models differ in shape."""
     return RunComparison(a, b, _settings(a, b), list(_metrics(a, b)), list(_sites(a, b)))
 
 

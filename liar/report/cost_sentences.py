@@ -1,4 +1,4 @@
-"""What a smaller model saves in words and rows: for the page, the command line and the README alike."""
+"""Savings of a smaller model as sentences and table rows, for the page, the command line and the README."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_
 from liar.results import CostsResult, Quartiles, SpeedComparison, Work
 
 _ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
-"""Work in which a layer has little to do at once."""
+"""Work in which a layer computes little at once."""
 
 _MULTIPLE = 8
-"""Kernels take this many numbers at once, or a multiple of it: a vector of AVX in fp32, a tile of a tensor core in half."""
+"""Kernels compute multiples of this many numbers at once: an AVX vector in fp32, a tensor tile in half precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cost of both models with its unit, and how they compare."""
+    """One cost with its unit, its value for each model, and the change."""
 
     name: str
     dense: str
@@ -26,7 +26,7 @@ class Row:
 
 
 def rows(result: CostsResult) -> list[Row]:
-    """Everything measured, costs first; a speed stands with its quartiles."""
+    """Table rows of everything measured: costs, then speeds with their quartiles."""
     dense, pruned = result.dense, result.pruned
     found = [
         Row(name, count(before), count(after), _change(before, after))
@@ -42,7 +42,7 @@ def rows(result: CostsResult) -> list[Row]:
 
 
 def sentences(result: CostsResult) -> list[str]:
-    """What was saved; then how fast it is, with the reason where that is no faster."""
+    """Sentences on the savings, on each speed (with the reason if there is no gain), and on large embeddings."""
     return [_saved(result), *(_speed(speed, result) for speed in result.speeds), *_embeddings(result)]
 
 
@@ -74,7 +74,7 @@ def _speed(speed: SpeedComparison, result: CostsResult) -> str:
 
 
 def _why(speed: SpeedComparison, result: CostsResult) -> str:
-    """The likeliest reason for no gain; what is ruled out by the figures is not said."""
+    """Likeliest reason for no gain that the figures do not rule out."""
     if result.pruned.rounded and not result.dense.rounded:
         return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
     fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
@@ -128,7 +128,7 @@ def _speed_row(speed: SpeedComparison, context: int) -> Row:
 
 
 def _quartiles(rate: Quartiles, each: int) -> str:
-    """``812 (790 to 820)``, with the digits that a clock deserves."""
+    """``812 (790 to 820)``: median and quartiles, with one decimal below 100."""
     digits = 0 if rate.median / each >= 100 else 1
     lower, median, upper = (f"{value / each:,.{digits}f}" for value in (rate.lower, rate.median, rate.upper))
     return f"{median} ({lower} to {upper})"

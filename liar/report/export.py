@@ -1,4 +1,4 @@
-"""A run in forms that other tools take: a command, a script, a table, JSON. Text in memory; nothing is written here."""
+"""A run as text for other tools: a command, a script, a CSV table, JSON. No file is written here."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from liar.results import MaskCell, MaskTable, RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 _OPTIONS = {"edits": "edit"}
-"""Choices whose option has another name than the choice itself."""
+"""Choices whose command line option has another name."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_command(spec: PruneSpec, program: str = "liar") -> str:
-    """One ``liar prune`` line for a shell that does what ``spec`` says and saves the smaller model to a new folder here.
+    """Command ``liar prune`` that runs ``spec`` and saves the smaller model to a new folder of the working directory.
 
-    Choices at their defaults are left out. ``program`` is how the shell finds ``liar``, see :func:`program_here`.
+    Choices at their defaults are left out. ``program`` is the command that starts ``liar``, see :func:`program_here`.
     """
     options: list[str] = []
     for name, value in _chosen(spec).items():
@@ -35,15 +35,15 @@ def as_command(spec: PruneSpec, program: str = "liar") -> str:
         for item in value if isinstance(value, tuple) else (value,):
             options += [option, str(item)]
     options += ["--save", file_stem(spec)]
-    if spec.model.startswith("-"):  # a folder of that name: what follows a bare -- is no option
+    if spec.model.startswith("-"):  # a folder of that name; arguments after -- are not options
         return f"{program} {shlex.join(['prune', *options, '--', spec.model])}"
     return f"{program} {shlex.join(['prune', spec.model, *options])}"
 
 
 def program_here() -> str:
-    """How a shell in the working directory calls the ``liar`` of this interpreter's environment.
+    """Command that starts the ``liar`` of this interpreter's environment from the working directory.
 
-    Its bare name where the path has it, else ``.venv/bin/liar`` or wherever it is, else the interpreter's ``-m liar``.
+    ``liar`` if PATH leads to it, else the path of the script (``.venv/bin/liar``), else the interpreter's ``-m liar``.
     """
     beside = shutil.which("liar", path=str(Path(sys.executable).parent))
     found = shutil.which("liar")
@@ -52,12 +52,12 @@ def program_here() -> str:
     called = beside or sys.executable
     if Path(called).is_relative_to(Path.cwd()):
         called = str(Path(called).relative_to(Path.cwd()))
-        called = called if os.sep in called else f".{os.sep}{called}"  # a bare name is looked for on the path alone
+        called = called if os.sep in called else f".{os.sep}{called}"  # a shell searches a bare name on PATH only
     return shlex.quote(called) + ("" if beside else " -m liar")
 
 
 def as_python(spec: PruneSpec) -> str:
-    """A script that does what ``spec`` says and prints the result as JSON; choices at their defaults are left out."""
+    """Python script that runs ``spec`` and prints the result as JSON; choices at their defaults are left out."""
     choices = {"model": spec.model, **_chosen(spec)}
     arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in choices.items())
     return (
@@ -67,12 +67,12 @@ def as_python(spec: PruneSpec) -> str:
 
 
 def as_json(result: BaseModel) -> str:
-    """Everything in ``result``, one value a line; a RunResult is read back by ``liar report``."""
+    """All of ``result`` as JSON, one value a line; ``liar report`` reads a RunResult."""
     return result.model_dump_json(indent=1) + "\n"
 
 
 def sites_csv(result: RunResult) -> str:
-    """A line for each site: units, kept units, then ``error`` and ``norm_aware_error`` of each reconstruction.
+    """CSV with a line for each site: units, kept units, then ``error`` and ``norm_aware_error`` of each reconstruction.
 
     Errors are shares of the output's energy, see :class:`liar.results.SiteReport`.
     """
@@ -89,7 +89,7 @@ def sites_csv(result: RunResult) -> str:
 
 
 def mask_table_csv(table: MaskTable) -> str:
-    """A line for each cell: criterion, reconstruction, mean error of the sites, and the metric with standard error and n."""
+    """CSV, a line for each cell: criterion, reconstruction, mean error of the sites, task, metric, standard error, n."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(MaskCell.model_fields)
@@ -98,26 +98,26 @@ def mask_table_csv(table: MaskTable) -> str:
 
 
 def file_stem(spec: PruneSpec) -> str:
-    """What a file about ``spec`` is called, without its ending: ``liar-smollm2-135m-ffn-50``."""
+    """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``."""
     last = re.split(r"[/\\]", spec.model.rstrip("/\\"))[-1]
     model = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "model"
     return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}"
 
 
 def _chosen(spec: PruneSpec) -> dict[str, Any]:
-    """The choices that differ from their defaults, but for the model."""
+    """Choices that differ from their defaults, without the model."""
     defaults = PruneSpec()
     values = {name: getattr(spec, name) for name in PruneSpec.model_fields if name != "model"}
     return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
 def _literal(value: Any) -> str:
-    """Python source of a choice, with double quotes where ``repr`` takes single ones."""
+    """Python source of a choice, with double quotes instead of the single ones of ``repr``."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))},)"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _no_formula(text: str) -> str:
-    """``text`` as a spreadsheet shows it: a leading apostrophe keeps it from being computed."""
+    """Prefix ``text`` with an apostrophe if a spreadsheet would compute it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

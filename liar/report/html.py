@@ -1,4 +1,4 @@
-"""One run as one HTML file that opens anywhere, without a network: for a colleague, an archive, a printer."""
+"""One run as one self-contained HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
 
 _TEMPLATE = "report.html.j2"
 
-# What comes from a result may be anybody's text: all of it is escaped, and a misspelt name fails instead of staying blank.
+# A result may contain untrusted text, so all of it is escaped; a misspelt name fails instead of staying blank.
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -69,9 +69,9 @@ SETTINGS = {
 
 
 def html_report(result: RunResult) -> str:
-    """The whole run as one HTML document: figures, tables, text, and how to repeat it.
+    """Render a run as one HTML document: figures, tables, text, and the command and script that repeat it.
 
-    Scripts and styles are inside; the document's own policy forbids it to load anything.
+    Scripts and styles are inline; the document's content security policy forbids loading anything.
     """
     return _ENVIRONMENT.get_template(_TEMPLATE).render(
         result=result,
@@ -114,7 +114,7 @@ def _said(name: str, value: object) -> str:
 
 
 def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
-    """What was measured -> variant -> its value with one standard error, and how that stands beside the dense model's."""
+    """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
     values: dict[str, dict[str, tuple[str, str]]] = {}
     for item in result.evaluations:
         value, stderr = metric_value(item.value, item.metric), metric_value(item.stderr, item.metric)
@@ -125,7 +125,7 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def _extents(result: RunResult) -> list[str]:
-    """How many items of each group of changes are in the table: ``Sentiment, broken by pruning: 12 of 31 texts shown.``"""
+    """Number of items of each group of changes in the table: ``Sentiment, broken by pruning: 12 of 31 texts shown.``"""
     return [
         f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
         for task in dict.fromkeys(change.task for change in result.changes)
@@ -134,7 +134,7 @@ def _extents(result: RunResult) -> list[str]:
 
 
 def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
-    """What each variant said, by prompt."""
+    """Generations by prompt and variant."""
     answers: dict[str, dict[Variant, Generation]] = {}
     for generation in result.generations:
         answers.setdefault(generation.prompt, {})[generation.variant] = generation
@@ -142,5 +142,5 @@ def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
 
 
 def _plain(figure: Figure) -> Any:
-    """A figure as lists, numbers and strings, which the template escapes like everything else."""
+    """Figure as lists, numbers and strings, so that the template escapes them like everything else."""
     return json.loads(figure.to_json())

@@ -1,4 +1,4 @@
-"""Names of runs: what a legend, a table or a menu says of a recipe, and what distinguishes it from the others there."""
+"""Names of runs for legends, tables and menus, with the choices that distinguish a run from the others shown."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
 }
 
 _SELF_EXPLAINING = ("model", "criterion", "allocation", "reconstruction", "schedule", "dtype")
-"""Choices whose value needs no word beside it."""
+"""Choices whose value is clear without the name of the choice."""
 
 
 def choice(spec: PruneSpec, name: str) -> str:
-    """One choice of a recipe as a legend says it."""
+    """One choice of a recipe in words, for a legend."""
     value = getattr(spec, name)
     if name in _FORMS:
         return _FORMS[name](value)
@@ -36,12 +36,12 @@ def choice(spec: PruneSpec, name: str) -> str:
 
 
 def short_recipe(spec: PruneSpec) -> str:
-    """``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
+    """Label of a recipe: ``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
     return _recipe(spec, ())
 
 
 def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
-    """The short recipe, with the words ``apart`` where a menu still shows them when it cuts the rest."""
+    """The short recipe, with the words ``apart`` near its start, since a menu cuts the end of a long label."""
     choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.schedule]
     choices += ["edited by hand"] if spec.edits else []
     removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
@@ -49,9 +49,9 @@ def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
 
 
 def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
-    """:func:`short_recipe` of each spec; of those that look alike also what differs: ``50 % of neurons, seed 3: ...``.
+    """:func:`short_recipe` of each spec; equal ones also get the choices that differ: ``50 % of neurons, seed 3: ...``.
 
-    Specs of different models are never compared, since a list of runs says the model beside the label.
+    Only specs of one model are compared, since a list of runs shows the model beside the label.
     """
     alike: dict[tuple[str, str], list[PruneSpec]] = {}
     for spec in specs:
@@ -63,7 +63,7 @@ def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
 
 
 def _told_apart(alike: Sequence[PruneSpec]) -> dict[PruneSpec, str]:
-    """Labels of specs whose short recipes are the same; what even words leave alike (two hand edits) by its key."""
+    """Labels of specs with equal short recipes; the run key is added if the words are equal too (two hand edits)."""
     names = differing(alike)
     words = {spec: tuple(choice(spec, name) for name in names) for spec in alike}
     said = Counter(words.values())

@@ -1,4 +1,4 @@
-"""What rounding the weights did, in sentences: to each task, to memory, and to speed."""
+"""Sentences on quantized weights: their effect on each task, on memory and on speed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DOUBT = {
 
 
 def quantizations(result: RunResult) -> list[str]:
-    """A sentence for each task, whether the repair is compatible with int8 weights, and one on what they saved.
+    """A sentence for each task on whether the repair is compatible with int8 weights, and one on memory and speed.
 
-    Empty where no int8 model was measured.
+    Empty if no int8 model was measured.
     """
     tasks = dict.fromkeys(item.task for item in result.evaluations)
     sentences = [*(_effect(result, task) for task in tasks), _savings(result)]
@@ -29,8 +29,8 @@ def quantizations(result: RunResult) -> list[str]:
 def _effect(result: RunResult, task: Task) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
-    The standard errors are those of the differences, see :func:`liar.report.compare.is_chance`. What is left of the repair is
-    said where it gave back something.
+    The standard errors are those of the differences, see :func:`liar.report.compare.is_chance`. If the repair gave back
+    something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
     """
     values = {item.variant: item for item in result.evaluations if item.task == task}
     if not values.keys() >= {*ROUNDED, *ROUNDED.values()}:
@@ -49,12 +49,12 @@ def _effect(result: RunResult, task: Task) -> str | None:
 
 
 def _scale(item: Evaluation) -> int:
-    """Accuracy is said in points of a percent."""
+    """Factor for display: accuracy is given in percentage points."""
     return 1 if item.metric == "perplexity" else 100
 
 
 def _savings(result: RunResult) -> str | None:
-    """``Int8 weights take 220 instead of 538 MB ...``, and the time of a forward pass where it was taken."""
+    """``They take 220 instead of 538 MB of memory ...``, with the time of a forward pass if it was measured."""
     sizes = result.weight_bytes
     if not sizes.keys() >= {*ROUNDED, *ROUNDED.values()}:
         return None
@@ -74,7 +74,7 @@ def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
 
 
 def _slowness(gain: Quartiles) -> str:
-    """``1.12 times as long``, where the turns allow to say so."""
+    """``1.12 times as long``, or that the turns show no difference or are too noisy."""
     if is_noisy(gain):
         return "a time that the machine was too noisy to tell"
     if is_faster(gain) or is_slower(gain):

@@ -1,4 +1,4 @@
-"""A run in words: the sentences that stand above its figures, on the page, in reports and on the command line."""
+"""Sentences about a run, for the page, reports and the command line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
     *("quantize", "evaluate"),
 )
-"""Choices that :func:`recipe` says whatever their value; what was evaluated stands with its figures."""
+"""Choices that :func:`_unusual` leaves out: :func:`recipe` always states them, and tasks appear with their figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 _UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
 class SiteOutcome(Protocol):
-    """Measured or forecast sites of a recipe."""
+    """Sites of a recipe, measured or forecast."""
 
     @property
     def spec(self) -> PruneSpec: ...
@@ -39,21 +39,21 @@ class SiteOutcome(Protocol):
 
 
 class Outcome(SiteOutcome, Protocol):
-    """What a finished run and a forecast have in common."""
+    """Common part of a finished run and a forecast."""
 
     @property
     def totals(self) -> Totals: ...
 
 
 class Measurements(Protocol):
-    """What a run and its summary have in common."""
+    """Common part of a run and its summary."""
 
     @property
     def evaluations(self) -> Sequence[Evaluation]: ...
 
 
 def verdict(result: RunResult) -> str:
-    """One sentence: what went, what that broke, what the repair gave back, and whether it made the model faster."""
+    """One sentence: share removed, effect of pruning and repair on each task, parameters saved, and speed."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing was removed: the model is as dense as before."
     measured = [words for task in _tasks(result) if (words := _effect(result, task))]
@@ -63,14 +63,14 @@ def verdict(result: RunResult) -> str:
 
 
 def outlook(forecast: Outcome) -> str:
-    """One sentence of what is expected of a recipe before anybody has applied it."""
+    """One sentence on the expected effect of a recipe that has not been applied."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
     return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {_percent(_saved(forecast))} fewer parameters."
 
 
 def _expected_errors(forecast: Outcome) -> str:
-    """Means over the sites at which they are known, and at how many they are not."""
+    """Mean errors over the sites at which they are known, and the number of other sites."""
     chosen = forecast.spec.reconstruction
     known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
     missing = len(forecast.sites) - len(known)
@@ -86,7 +86,7 @@ def _expected_errors(forecast: Outcome) -> str:
 
 
 def parameters(result: Outcome) -> str:
-    """The parameters really removed, of the blocks and of the whole model."""
+    """Sentence on the parameters removed, of the blocks and of the whole model."""
     totals = result.totals
     blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
     return (
@@ -96,7 +96,7 @@ def parameters(result: Outcome) -> str:
 
 
 def rounding(result: Outcome) -> str | None:
-    """What it costs that kept neurons are multiples; None where they were not rounded."""
+    """Sentence on the error that rounding the kept neurons adds; None if they were not rounded."""
     pairs = [(site.error.get(result.spec.reconstruction, 0.0), site.unrounded) for site in result.sites]
     errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
     if not errors:
@@ -109,7 +109,7 @@ def rounding(result: Outcome) -> str | None:
 
 
 def recipe(spec: PruneSpec) -> str:
-    """The choices of a run, in the order in which they act."""
+    """Sentence with the choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
@@ -119,7 +119,7 @@ def recipe(spec: PruneSpec) -> str:
 
 
 def calibrated_on(result: RunResult) -> str | None:
-    """``Calibrated on the train part of wiki: 12,288 tokens in 48 sequences.``; None where an older file does not say."""
+    """``Calibrated on the train part of wiki: 12,288 tokens in 48 sequences.``; None if an older file lacks it."""
     text = result.calibration
     if text is None:
         return None
@@ -129,7 +129,7 @@ def calibrated_on(result: RunResult) -> str | None:
 
 
 def measurement(result: RunResult, task: Task) -> str:
-    """What a metric was measured on: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
+    """Metric and items of a task: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
     name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
     return f"{name}, {sample(first)}"
@@ -153,14 +153,14 @@ def sample(item: Evaluation) -> str:
 
 
 def metric_value(value: float, metric: str) -> str:
-    """A metric as people say it: accuracy in percent, perplexity with the digits that matter."""
+    """A metric for display: accuracy in percent, perplexity with one decimal, or none from 1,000 on."""
     if metric == "accuracy":
         return f"{100 * value:.1f} %"
     return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
 
 
 def metric_change(a: Evaluation, b: Evaluation) -> str:
-    """``+1.6 % (paired standard error 0.4 %)`` from ``a`` to ``b``; a perplexity also as a ratio."""
+    """Change from ``a`` to ``b``: ``+1.6 % (paired standard error 0.4 %)``; a perplexity also as a ratio."""
     found = difference(a, b)
     change = f"{'+' if found.change > 0 else ''}{metric_value(found.change, a.metric)}"
     if found.stderr is None:
@@ -173,9 +173,9 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
 
 
 def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
-    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error where it is not known.
+    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error if it is not known.
 
-    None if the dense model was not measured, or its metric is zero.
+    None if the dense model was not measured or its metric is zero.
     """
     dense = _values(result, evaluation.task).get("dense")
     if dense is None or not dense.value:
@@ -190,10 +190,10 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
 
 
 def recovery(result: RunResult, task: Task) -> float | None:
-    """Percent of what pruning broke that the repair gave back; below 0 where it broke more.
+    """Share of the damage of pruning that the repair gave back, in percent; negative if the repair added damage.
 
-    None without a repair, where pruning broke nothing, where the task was not measured on all three variants, and where a
-    share would be chance: what pruning broke, or what the repair changed, lies within the standard error of that difference.
+    None if there was no repair, if pruning did no damage, if the task was not measured on all three variants, or if the
+    share would be chance: the change by pruning or by the repair lies within its standard error.
     """
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
@@ -204,7 +204,7 @@ def recovery(result: RunResult, task: Task) -> float | None:
 
 
 def in_doubt(result: RunResult, task: Task) -> str | None:
-    """Why no share that the repair gave back is stated, where it would be chance."""
+    """Reason why a :func:`recovery` would be chance, else None."""
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none":
         return None
@@ -216,7 +216,7 @@ def in_doubt(result: RunResult, task: Task) -> str | None:
 
 
 def repair(result: RunResult, task: Task) -> str | None:
-    """The recovery in words, or why none is stated; None without a repair, and where pruning broke nothing."""
+    """The recovery in words, or the reason of :func:`in_doubt`; None if there is neither."""
     share = recovery(result, task)
     if share is None:
         return in_doubt(result, task)
@@ -226,12 +226,12 @@ def repair(result: RunResult, task: Task) -> str | None:
 
 
 def variant_name(variant: Measured) -> str:
-    """``dense-int8`` -> ``dense int8``."""
+    """Name for display: ``dense-int8`` -> ``dense int8``."""
     return variant.replace("-", " ")
 
 
 def count(number: int) -> str:
-    """``134515008`` -> ``134.5 M``."""
+    """Short form of a large number: ``134515008`` -> ``134.5 M``."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.1f} {letter}"
@@ -239,7 +239,7 @@ def count(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time left, no more exact than an estimate deserves."""
+    """Remaining time in words, no more exact than the estimate."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 90:
@@ -248,7 +248,7 @@ def duration(seconds: float) -> str:
 
 
 def _unusual(spec: PruneSpec) -> str:
-    """Choices that the other words of a recipe leave out, where they are not the default."""
+    """Choices that differ from their defaults and that the other words of a recipe leave out."""
     names = [name for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
     return "".join(f", {choice(spec, name)}" for name in names)
 
@@ -263,7 +263,7 @@ def _rounded(spec: PruneSpec) -> str:
 
 
 def _removed(result: Outcome) -> str:
-    """``Half of the neurons``, or each kind by itself where their shares differ."""
+    """``Half of the neurons``; each kind separately if their shares differ."""
     shares: dict[SiteKind, float] = {}
     for kind in ("attention", "ffn"):
         sites = [site for site in result.sites if site.kind == kind]
@@ -277,7 +277,7 @@ def _removed(result: Outcome) -> str:
 
 
 def _effect(result: RunResult, task: Task) -> str | None:
-    """``perplexity 16.2 → 110.7, repaired 42.4``; None where the task was not measured on all three variants."""
+    """``perplexity 16.2 → 110.7, repaired 42.4``; None if the task was not measured on all three variants."""
     values = variants_of(result, task)
     if values is None:
         return None
@@ -295,7 +295,7 @@ def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
 
 
 def variants_of(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
-    """The task's evaluation of each variant; None where one is missing."""
+    """The task's evaluation of each variant; None if one is missing."""
     values = _values(result, task)
     return values if values.keys() >= set(VARIANTS) else None
 

@@ -1,4 +1,4 @@
-"""What a heatmap and a site say, in words: where the error sits, what a repair changes, and the formula with its shapes."""
+"""Sentences about a heatmap and a site: the worst sites, the effect of a repair, and the formula with its shapes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
 
 NO_ERROR = 1e-9
-"""Errors below this are what rounding leaves of none."""
+"""Errors below this are zero up to floating-point noise."""
 
 
 def place(site: SiteReport | Site) -> str:
-    """``layers.3.ffn`` -> ``layer 3 FFN``."""
+    """Name of a site for display: ``layers.3.ffn`` -> ``layer 3 FFN``."""
     return f"layer {site.layer} {_KINDS[site.kind]}"
 
 
 def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:
-    """The worst site, and in how few sites half of all error sits."""
+    """Sentence on the worst site, and on the smallest number of sites with half of all error."""
     known = {place(site): errors_of(site, weighting).get(reconstruction) for site in sites}
     errors = {name: error for name, error in known.items() if error is not None}
     unknown = _unknown(len(known) - len(errors))
@@ -44,7 +44,7 @@ def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction:
 
 
 def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
-    """Where the second reconstruction changes most of the first one's error, and at how many sites it lowers it."""
+    """Sentence on the largest change of error from the first to the second reconstruction, and the sites improved."""
     known = [(place(site), errors_of(site, weighting)) for site in sites]
     pairs = {name: (errors[first], errors[second]) for name, errors in known if {first, second} <= errors.keys()}
     unknown = _unknown(len(known) - len(pairs))
@@ -61,26 +61,26 @@ def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruc
 
 
 def _unknown(sites: int) -> str:
-    """A sentence about sites of a forecast whose errors are not known."""
+    """Sentence on the number of sites of a forecast whose errors are not known."""
     if not sites:
         return ""
     return f" Not known at {sites} {'site' if sites == 1 else 'sites'} whose units were chosen by hand."
 
 
 def error_words(error: float | None) -> str:
-    """Three digits; zero for what rounding leaves of it. None is an error that a forecast cannot know."""
+    """An error with three digits, zero below :data:`NO_ERROR`; None is an error that a forecast cannot compute."""
     if error is None:
         return "not known"
     return f"{error:.3g}" if error >= NO_ERROR else "0"
 
 
 def errors_of(site: SiteReport, weighting: Reported) -> dict[Reconstruction, float]:
-    """The errors of a site under one of its two weightings, as far as they are known."""
+    """Known errors of a site under one of its two weightings."""
     return site.error if weighting == "plain" else site.norm_aware_error
 
 
 def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
-    """New weight and new bias of a site's consumer that keeps ``kept`` bundles, one a line, with the shapes.
+    """Formulas, one a line, of a consumer's new weight and new bias if ``kept`` bundles are kept, with the shapes.
 
     The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones.
     """

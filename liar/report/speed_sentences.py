@@ -1,4 +1,4 @@
-"""What timings in turns allow to be said: that a model is faster or slower, that it is neither, or nothing at all."""
+"""Sentences on timings in turns: a model is faster, slower, neither, or the machine was too noisy."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ DOING: Mapping[Work, str] = {
 }
 
 NOTHING = 0.02
-"""Shares below this are nothing: even beside itself a model comes out a percent faster or slower in most turns."""
+"""Shares below this count as zero: timed against itself, a model differs by a percent in most turns."""
 
 _WIDE = 0.25
-"""Quartiles that are farther apart than this share of the median measure the machine rather than the model."""
+"""Quartiles farther apart than this share of the median measure the machine rather than the model."""
 
 _WIDE_AROUND_ONE = 0.1
-"""The same where one quartile says faster and the other slower: a tie of two models is closer than this."""
+"""Limit of the absolute distance of the quartiles if 1 lies between them: those of equally fast models are closer."""
 
 
 def is_noisy(gain: Quartiles) -> bool:
-    """Whether the turns differ too much from each other to tell anything."""
+    """Whether the turns differ too much from each other for a conclusion."""
     width = gain.upper - gain.lower
     return width > _WIDE * gain.median or (gain.lower < 1 < gain.upper and width > _WIDE_AROUND_ONE)
 
 
 def is_slower(gain: Quartiles) -> bool:
-    """Whether the second model was slower in three turns of four, and by more than a hair."""
+    """Whether the second model was slower in three turns of four, and by more than :data:`NOTHING`."""
     return gain.upper < 1 and gain.median < 1 - NOTHING and not is_noisy(gain)
 
 
 def is_faster(gain: Quartiles) -> bool:
-    """Whether the second model was faster in three turns of four, and by more than a hair."""
+    """Whether the second model was faster in three turns of four, and by more than :data:`NOTHING`."""
     return gain.lower > 1 and gain.median > 1 + NOTHING and not is_noisy(gain)
 
 
 def times(gain: float) -> str:
-    """``1.41 times``."""
+    """A factor for display: ``1.41 times``."""
     return f"{gain:.2f} times"
 
 
 def speed_words(item: SpeedGain) -> str:
-    """``1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)``, or why no such thing can be said."""
+    """``1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)``, or that no difference could be measured."""
     gain, doing = item.gain, DOING[item.work]
     spread = f"{gain.lower:.2f} to {gain.upper:.2f}"
     if is_noisy(gain):

@@ -1,6 +1,6 @@
-"""View: everything of what one sees that is not the recipe, in one frozen object, with its URL form.
+"""View: the state of the page except for the recipe, in one frozen object, with its URL form.
 
-Plain data, so that the page, reports and links share it; no figure and no model is loaded here.
+Plain data, shared by the page, reports and links; no figure and no model is loaded here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Tab = Literal["layers", "accuracy", "generations", "trade-off", "runs", "take-aw
 Layout = Literal["simple", "full"]
 Scale = Literal["log", "linear"]
 Colours = Literal["same", "fit"]
-"""One colour scale for whatever is shown, or one whose ends are those of the errors shown."""
+"""The same colour scale for all recipes, or one fitted to the errors of the sites."""
 
 Reported = Literal["plain", "norm-aware"]
-"""The errors that a site reports: every token weighs alike, or by one over the squared norm of its residual stream."""
+"""Weighting of the tokens in errors: all alike, or by one over the squared norm of the residual stream."""
 
 Show = Literal[
     "all",
@@ -37,7 +37,7 @@ Show = Literal[
     "bias-least-squares",
     "liar-least-squares",
 ]
-"""Four strips, one of them, or how the error changes from the first to the second of two reconstructions."""
+"""All four strips, one of them, or the change of the error from one reconstruction to another."""
 
 DIFFERENCES: dict[str, tuple[Reconstruction, Reconstruction]] = {
     f"{first}-{second}": (first, second) for first, second in combinations(RECONSTRUCTIONS, 2)
@@ -48,7 +48,7 @@ SITE_PATTERN = r"^(layers\.\d{1,4}\.(ffn|attention))?$"
 
 @dataclass(frozen=True, slots=True)
 class HeatmapView:
-    """How a heatmap looks at its sites."""
+    """Settings of a heatmap."""
 
     show: Show = "all"
     weighting: Reported = "plain"
@@ -57,7 +57,7 @@ class HeatmapView:
 
     @property
     def strips(self) -> tuple[Reconstruction, ...]:
-        """The reconstructions that have a strip of their own; none when a difference is shown."""
+        """Reconstructions with a strip of their own; empty if a difference is shown."""
         return RECONSTRUCTIONS if self.show == "all" else tuple(name for name in RECONSTRUCTIONS if name == self.show)
 
     @property
@@ -66,7 +66,7 @@ class HeatmapView:
 
 
 class View(BaseModel):
-    """What a visitor looks at. No name is one of :class:`liar.spec.PruneSpec`, so both share one address."""
+    """Choices of what to show. No field name occurs in :class:`liar.spec.PruneSpec`, so one URL can hold both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +83,7 @@ class View(BaseModel):
         return HeatmapView(self.show, self.weighting, self.scale, self.colours)
 
     def changed(self, **choices: Any) -> View:
-        """This view with other ``choices``; itself where one of them is none."""
+        """Copy of this view with other ``choices``; the view itself if one of them is invalid."""
         try:
             return View.model_validate({**self.model_dump(), **choices})
         except ValidationError:
@@ -96,10 +96,9 @@ class View(BaseModel):
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
-        """Inverse of :meth:`to_query`, and a sentence about each choice that cannot be followed.
+        """Inverse of :meth:`to_query`, with a sentence about each invalid choice.
 
-        Each choice stands by itself, so one that is nonsense leaves the others as they are; names of no choice of a view
-        belong to the recipe and are passed over.
+        Each choice is validated separately; names that are not fields of a view belong to the recipe and are ignored.
         """
         good: dict[str, Any] = {}
         complaints: list[str] = []

@@ -1,1 +1,1 @@
-"""A checkpoint that others can load, and the ways to hand it on."""
+"""Save a pruned model as a checkpoint that loads without LIAR, test that it does, and push it to the Hub."""

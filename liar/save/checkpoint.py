@@ -1,8 +1,8 @@
-"""Checkpoints: a pruned model in a folder that loads elsewhere, in the plainest form that can say what it is.
+"""Checkpoints: a pruned model in a folder that loads without LIAR.
 
-*Stock* where the family's own config can name every size: nothing of ours is needed to load it, by transformers or by any
-engine that reads the family. *Ragged* where it cannot (layers of different widths, heads removed from a BERT, a bias that
-the family does not know): the folder then carries a short modelling file and loads with ``trust_remote_code=True``.
+*Stock* if the family's own config can express every size: transformers, or any engine that reads the family, loads it.
+*Ragged* otherwise (layers of different widths, heads removed from a BERT, a bias that the family does not have): the
+folder then contains a short modelling file and loads with ``trust_remote_code=True``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SHARD_BYTES = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint in ``folder``; ``bytes`` are those of its weights on disk, of the precision ``dtype``."""
+    """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, which have the precision ``dtype``."""
 
     folder: Path
     form: Form
@@ -60,12 +60,12 @@ class Saved:
 
     @property
     def precision(self) -> str:
-        """The number format of the weights as configs write it: ``float32``, or ``int8`` for those of linear layers."""
+        """Number format of the weights as configs write it, such as ``float32``; ``int8`` if they are quantized."""
         return "int8" if self.rounded else str(self.dtype).removeprefix("torch.")
 
     @property
     def sentence(self) -> str:
-        """How it loads, and why so."""
+        """Sentence for the user: how the checkpoint loads, and why."""
         needs = " where torchao is installed" if self.rounded else ""
         if self.form == "stock":
             return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
@@ -77,7 +77,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Where a model departs from what its own config would build, as :mod:`liar.models.ragged` reads it."""
+    """Differences between a model and the one its config would build, as :mod:`liar.models.ragged` reads them."""
 
     linears: dict[str, tuple[int, int, bool]]
     attributes: dict[str, dict[str, int]]
@@ -115,7 +115,7 @@ def sizes_of(model: PreTrainedModel) -> Sizes:
 
 
 def _family(model: PreTrainedModel) -> Any:
-    """The family's own class, also of a model that was loaded from a ragged checkpoint."""
+    """The family's own model class, also for a model loaded from a ragged checkpoint."""
     return type(model).__mro__[1] if str(model.config.model_type).startswith(ragged.PREFIX) else type(model)
 
 
@@ -127,11 +127,11 @@ def save_model(
     dtype: str = "auto",
     shard_bytes: int = SHARD_BYTES,
 ) -> Saved:
-    """Write weights, config and tokenizer to a new ``folder``, whole or not at all; of a ``result`` its JSON and a model card.
+    """Write weights, config, tokenizer and, of a ``result``, JSON and model card to a new ``folder``, all or nothing.
 
-    ``dtype`` rounds the weights ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``, unless one
-    weight is. Raises :class:`StorageError` when the folder exists or cannot be written, :class:`InvalidSpecError` for a dtype
-    that there is not, and for one with weights of eight bits.
+    Weights are cast to ``dtype`` ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``,
+    unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
+    :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights.
     """
     rounded = is_rounded(loaded.model)
     if rounded and dtype != "auto":
@@ -153,7 +153,7 @@ def save_model(
 
 
 def _cast_weights(folder: Path, dtype: torch.dtype) -> None:
-    """File by file, so that no more than one shard is in memory; a model that is in use is not changed."""
+    """Cast the weight files one by one: only one shard is in memory, and a model in use is not changed."""
     total = 0
     for path in folder.glob("*.safetensors"):
         weights = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
@@ -167,7 +167,7 @@ def _cast_weights(folder: Path, dtype: torch.dtype) -> None:
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Whether ``folder`` holds what a run saved, with weights that are whole; raises :class:`ModelNotFoundError`."""
+    """Raise :class:`ModelNotFoundError` unless ``folder`` is a checkpoint of a run with undamaged weights."""
     if not all((folder / name).is_file() for name in ("config.json", CARD_FILE, RESULT_FILE)):
         raise ModelNotFoundError(
             f"{folder} is no checkpoint of a run; name a folder that `liar prune MODEL --save DIR` wrote."
@@ -188,7 +188,7 @@ def check_checkpoint(folder: Path) -> None:
 
 @contextmanager
 def _storage() -> Iterator[None]:
-    """safetensors has an error of its own for a full disk."""
+    """Turn errors of safetensors, which has its own for a full disk, into :class:`OSError`."""
     try:
         yield
     except SafetensorError as error:
@@ -196,7 +196,7 @@ def _storage() -> Iterator[None]:
 
 
 def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
-    """Make the config, which transformers wrote, that of the form; a ragged one gets its modelling file."""
+    """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
     family = _family(model)
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

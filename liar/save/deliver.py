@@ -1,4 +1,4 @@
-"""From the model of a run to what one takes home: written, loaded again in a fresh process, packed where that is asked."""
+"""Deliver the model of a run: write a checkpoint, load it again in a fresh process, pack it as a zip on request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Delivered:
 
     @property
     def sentence(self) -> str:
-        """What was written, how it loads, and the proof that it does."""
+        """Sentence for the user: what was written, how it loads, and the difference after loading it again."""
         return (
             f"Saved {self.saved.folder}, {self.saved.bytes / 1e6:,.1f} MB of weights ({self.saved.precision}). "
             f"{self.saved.sentence} Loaded again in a fresh process: its logits differ by {self.difference:g} at most."
@@ -43,11 +43,10 @@ def saving_steps(
     shard_bytes: int = SHARD_BYTES,
     archive: Path | None = None,
 ) -> Generator[Progress, None, Delivered]:
-    """Save ``loaded`` to a new ``folder`` and prove that it loads; an ``archive`` is the folder once more as a zip.
+    """Save ``loaded`` to a new ``folder`` and check that it loads; ``archive`` is the path of an additional zip.
 
-    With weights of eight bits where the run asked for them.
-
-    Raises what :func:`liar.save.checkpoint.save_model` and :func:`liar.save.reload.reload_difference` raise.
+    The weights are quantized if the run of ``result`` quantized. Raises the errors of
+    :func:`liar.save.checkpoint.save_model` and :func:`liar.save.reload.reload_difference`.
     """
     steps = 2 if archive is None else 3
     with readable_failures():

@@ -1,4 +1,4 @@
-"""The README of a saved model: metadata for the hub, what was removed and what it cost, how to load it and to make it again."""
+"""Model card: the README of a saved model with metadata for the Hub, figures, and how to load it and make it again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORIGINS = {
     "demo/minilm-sentiment": "sentence-transformers/all-MiniLM-L6-v2",
     "demo/minilm-topic": "sentence-transformers/all-MiniLM-L6-v2",
 }
-"""What the demo models are called on the hub."""
+"""Hub ids of the models behind the demo models."""
 
 _PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
@@ -35,7 +35,7 @@ _TEXTS: dict[Task, str] = {
     "sentiment": "Film-review sentences with human ratings",
     "topic": "Wikipedia leads with topics",
 }
-"""What each task is measured on, as the hub shows it beside a figure."""
+"""Name of each task's texts, which the Hub shows beside a figure."""
 
 _TEMPLATE = """\
 ---
@@ -77,9 +77,8 @@ The linear layers of its blocks have int8 weights, one scale for each output cha
 
 
 def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = False) -> str:
-    """Markdown with a YAML head. ``loader`` is the auto class that loads the model, ``trust`` whether it runs a file of it.
-
-    ``rounded`` says that the weights are int8.
+    """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
+    the checkpoint; ``rounded``: the weights are int8.
     """
     model = result.spec.model
     base = _ORIGINS.get(model, model)
@@ -87,7 +86,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
-        # The hub refuses a card whose base model is a path, and a path is nobody else's business.
+        # The Hub refuses a card whose base model is a path, and a path is private.
         base_model=base if is_hub_id(base) and not Path(base).exists() else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
         library_name="transformers",
@@ -112,7 +111,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
 
 
 def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
-    """The figures of the model that was saved, for the hub's table; None where nothing was measured."""
+    """Figures of the saved model for the Hub's table; None if nothing was measured."""
     saved = [item for item in result.evaluations if item.variant == variant]
     return [
         EvalResult(
@@ -129,7 +128,7 @@ def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
 
 
 def _figures(result: RunResult) -> str:
-    """A table with one line for each task; nothing where nothing was measured."""
+    """A table with one line for each task; empty if nothing was measured."""
     found = {(item.task, item.variant): item for item in result.evaluations}
     tasks = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:

@@ -1,7 +1,7 @@
-"""Push: a saved checkpoint becomes a repository of the Hub.
+"""Push a saved checkpoint to a repository of the Hub.
 
-The token comes from the environment variable ``HF_TOKEN`` and from nowhere else. It is read where it is needed, kept in no
-object of ours, and in no message.
+The token comes only from the environment variable ``HF_TOKEN``. It is read for each use; no object of this module keeps
+it, and no message contains it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from liar.save.checkpoint import MODELLING, RESULT_FILE, check_checkpoint
 TOKEN = "HF_TOKEN"
 
 _STALE = ["model*.safetensors", "model.safetensors.index.json", f"{MODELLING}.py"]
-"""What an earlier checkpoint may have left in the repository and a loader would read beside the new one."""
+"""Files of an earlier checkpoint in the repository, which a loader would read together with the new ones."""
 
 _NEVER = [".*", "*/.*", "*__pycache__*"]
 
@@ -41,17 +41,18 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A repository, owner/name, that can take a checkpoint; ``private`` hides a new one from everybody else."""
+    """A writable repository, owner/name; ``private`` makes a new one private."""
 
     repo: str
     private: bool
 
 
 def find_destination(repo: str, *, private: bool = False) -> Destination:
-    """Ask the Hub whether ``repo`` can be written to, before any work is done for it; nothing is created.
+    """Check with the Hub that ``repo`` can be written to, before any work is done for it; nothing is created.
 
-    A name without an owner is yours. Raises :class:`PushError` when the id is none, the token is missing or refused, the
-    owner is somebody else, a model that is not of this program has the name, or the Hub is out of reach.
+    The owner of a name without one is the account of the token. Raises :class:`PushError` if the id is invalid, the
+    token is missing or refused, the account may not write for the owner, the repository holds a model that LIAR did not
+    make or is public against ``private``, or the Hub cannot be reached.
     """
     if not is_hub_id(repo):
         raise PushError(f"{repo!r} cannot be the name of a repository; names look like owner/name.")
@@ -75,7 +76,7 @@ def find_destination(repo: str, *, private: bool = False) -> Destination:
 
 
 def _check_existing(api: HfApi, destination: Destination) -> None:
-    """Refuse a repository that holds something else, or that everybody may read where that was not wanted."""
+    """Raise :class:`PushError` if the repository holds another model, or is public and ``private`` was requested."""
     try:
         found = api.model_info(destination.repo)
     except RepositoryNotFoundError:
@@ -90,10 +91,10 @@ def _check_existing(api: HfApi, destination: Destination) -> None:
 
 
 def push_checkpoint(folder: Path, destination: Destination) -> str:
-    """Upload all of ``folder`` but hidden files, and return the address of the repository, which is made where it is missing.
+    """Upload all of ``folder`` except hidden files, create the repository if it is missing, and return its address.
 
-    Everything appears in one commit, or nothing does; weights and code of an earlier checkpoint go with it. Raises
-    :class:`ModelNotFoundError` when ``folder`` is no whole checkpoint, and :class:`PushError`.
+    One commit uploads everything and deletes weights and code of an earlier checkpoint. Raises
+    :class:`ModelNotFoundError` if ``folder`` is no complete checkpoint, and :class:`PushError`.
     """
     check_checkpoint(folder)
     api = _api()
@@ -116,7 +117,7 @@ def _api() -> HfApi:
         raise PushError(
             f"A push needs a token: make one that may write, in the settings of your account on the Hub, and set {TOKEN} to it."
         )
-    if not re.fullmatch(r"[!-~]+", token):  # the HTTP library would quote it in its complaint
+    if not re.fullmatch(r"[!-~]+", token):  # the HTTP library would quote it in its error message
         raise PushError(
             f"{TOKEN} holds characters that no token has; copy the token again, all of it and nothing else."
         )
@@ -125,7 +126,7 @@ def _api() -> HfApi:
 
 @contextmanager
 def _in_a_sentence(repo: str, again: str) -> Iterator[None]:
-    """What the Hub or the network answers, as a :class:`PushError`; ``again`` says how to go on, ``repo`` where to."""
+    """Turn errors of the Hub or the network into a :class:`PushError` that names ``repo`` and how to try ``again``."""
     try:
         yield
     except LiarError:
@@ -134,12 +135,12 @@ def _in_a_sentence(repo: str, again: str) -> Iterator[None]:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        # Without its cause: some of the errors hold the request, and that holds the token.
+        # From None, because some of these errors hold the request, which contains the token.
         raise PushError(sentence.format(repo=repo, again=again)) from None
 
 
 def _sentence(error: Exception) -> str | None:
-    """What happened and what to do, with places for {repo} and {again}; None for a bug."""
+    """Message with the cause and the remedy, a template with {repo} and {again}; None if the error is a bug."""
     chain = list(_causes(error))
     refused = next((cause for cause in chain if isinstance(cause, HfHubHTTPError)), None)
     if refused is not None:
@@ -158,13 +159,13 @@ def _sentence(error: Exception) -> str | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[Exception]:
-    """The uploads of large files run in threads, which wrap what went wrong."""
+    """``error`` and its causes: uploads of large files run in threads, which wrap the original error."""
     while isinstance(error, Exception):
         yield error
         error = error.__cause__
 
 
 def _plain(text: str) -> str:
-    """The first line of somebody else's message, in which nothing may stand for a place or be the token."""
+    """First line of a foreign message, at most 200 characters, without braces and without the token."""
     line = (text.strip() or "no reason given").splitlines()[0]
     return line.replace(os.environ[TOKEN].strip(), TOKEN).replace("{", "(").replace("}", ")")[:200].rstrip(".")

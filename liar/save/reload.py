@@ -1,4 +1,4 @@
-"""A checkpoint is loaded again as somebody else would: in a fresh process, by transformers alone."""
+"""Load a checkpoint again in a fresh process, with transformers alone, and compare its outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from liar.save.checkpoint import Saved
 
 _CHECK_TOKENS = 16
 
-# Weights mapped from a file begin at any address, where some CPUs add up in another order; copies are aligned as torch's own.
+# Weights mapped from a file may be unaligned, so some CPUs sum in another order; clones are aligned as torch's own.
 _RELOAD = """
 import sys, torch, transformers
 from safetensors.torch import load_file, save_file
@@ -37,10 +37,9 @@ save_file({str(at): each.contiguous() for at, each in enumerate(outputs) if torc
 def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
     """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
 
-    Of a model without logits, its hidden states; of one with several kinds (where an answer starts and ends), all of them.
-
-    0 on a CPU where the precision was kept: same shapes, same weights, same number of threads. Raises :class:`LiarError` when
-    the process cannot load it.
+    For a model without logits its hidden states are compared, for one with several outputs (start and end of an answer)
+    all of them. 0 on a CPU if the precision was kept: same shapes, weights and number of threads. Raises
+    :class:`LiarError` if the process cannot load the checkpoint.
     """
     ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -61,7 +60,7 @@ def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
         again = load_file(answered)
-    streamed = is_offloaded(loaded.model)  # its inputs are moved to where it computes
+    streamed = is_offloaded(loaded.model)  # its hooks move the inputs to the device that computes
     device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
     with torch.no_grad():
         outputs = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()}).to_tuple()

@@ -1,4 +1,4 @@
-"""Figures: results and forecasts in, plotly figures out, for the page and for reports. Pure: nothing is written here."""
+"""Plotly figures of results and forecasts, for the page and for reports. Pure: no file is written here."""
 
 from liar.report.plots.comparison import comparison_heatmap
 from liar.report.plots.heatmap import error_heatmap

@@ -1,4 +1,4 @@
-"""Two runs side by side, site by site."""
+"""Heatmap that compares two runs site by site."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WIDEST_RATIO = 100.0
 
 
 def comparison_heatmap(comparison: RunComparison) -> go.Figure:
-    """Layer x site: the error of what run A installed over that of run B, blue where B is better, on a log scale.
+    """Layer x site: error of run A over that of run B, each with its reconstruction, on a log scale; blue: B is better.
 
-    ``customdata`` of a cell is its words and the name of its site.
+    ``customdata`` of a cell holds its text and the name of its site.
     """
     sites = comparison.sites
     if not sites:

@@ -1,4 +1,4 @@
-"""What all figures share: colours, fonts, frames. Transparent paper, so that the page's light or dark ground shows through."""
+"""Colours, fonts and frames that all figures share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from liar.results import Measured
 from liar.spec import Reconstruction
 
-# Okabe and Ito's palette: told apart with any colour vision. Grey for what was, vermilion for the damage, blue for the
-# repair; the same three wherever the variants stand side by side, and a lighter tint for a rounded copy.
+# Palette of Okabe and Ito, distinguishable with any colour vision. The variants have these colours in all figures;
+# a quantized copy has a lighter tint.
 VARIANT_COLOURS: dict[Measured, str] = {
     "dense": "#7a8190",
     "dense-int8": "#b3b8c2",
@@ -33,31 +33,31 @@ RECONSTRUCTION_DASHES: dict[Reconstruction, str] = {
 }
 
 STANDOFF = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}
-"""Invisible ticks that keep the names of an axis off the plot."""
+"""Invisible ticks that keep the labels of an axis away from the plot."""
 
 TOP = 48
-"""Gradio lays a component's label over the first pixels of a figure."""
+"""Top margin in pixels: Gradio lays a component's label over the first pixels of a figure."""
 
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
 SMALLEST_ERROR = 1e-6
-"""What stands for an error of zero where errors are divided or their logarithm is drawn."""
+"""Replaces smaller errors, also zero, in ratios and logarithms."""
 
 DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b2d6"], [1.0, "#0072b2"]]
-"""From vermilion (the second of two is worse) to blue (it is better)."""
+"""Vermilion: the second of two is worse; blue: it is better."""
 
 
 def flush_left(figure: go.Figure, titles: int, shift: int) -> None:
-    """Subplot titles are the first annotations; they read better at the left edge than centred."""
+    """Move the subplot titles, which are the first annotations, to the left edge."""
     for annotation in figure.layout.annotations[:titles]:
         annotation.update(x=0, xanchor="left", align="left", xshift=shift, font=FONT)
 
 
 def framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) -> go.Figure:
-    """What all figures share: transparent paper, so that the page's light or dark ground shows through.
+    """Apply the common layout; its paper is transparent, to show the page's light or dark background.
 
-    ``drawn`` is the height of the plots themselves in pixels; the margins come on top.
+    ``drawn`` is the height of the plots without margins, in pixels.
     """
     figure.update_layout(**_frame(drawn, bottom, left, right))
     return figure
@@ -66,14 +66,14 @@ def framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) ->
 def drawing(
     data: list[dict[str, Any]], layout: dict[str, Any], *, drawn: int, bottom: int, left: int, right: int
 ) -> go.Figure:
-    """A framed figure of plain dicts, for what is redrawn while a slider moves: neither ``make_subplots`` (30 ms) nor
-    plotly's validation stands in the way, so a misspelt property shows only in a test that validates the figure.
+    """Framed figure from plain dicts, fast enough to redraw while a slider moves: without ``make_subplots`` (30 ms) and
+    without plotly's validation, so only a test that validates the figure finds a misspelt property.
     """
     return go.Figure(data, {**layout, **_frame(drawn, bottom, left, right)}, _validate=False)
 
 
 def title(words: str, y: float = 1.0) -> dict[str, Any]:
-    """Annotation at the left edge above a plot whose upper end lies at ``y`` of the paper."""
+    """Title at the left edge above a plot whose upper end lies at ``y`` in paper coordinates."""
     return {
         "text": words,
         "x": 0,

@@ -1,4 +1,4 @@
-"""Error of every site as a heatmap: layer x site, on one colour scale."""
+"""Heatmap of the error of every site, layer x site, on one colour scale."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
 
 DECADES = 2.0
-"""Length of a fitted colour scale below the largest error. A site that a few massive tokens dominate has an error so small
-that it would take the colours from all others; it is drawn in the darkest one."""
+"""Length of a fitted colour scale below the largest error. Smaller errors, as of a site dominated by a few massive
+tokens, get the darkest colour, so that they do not use up the colours of the other sites."""
 
 SAME_ERRORS: dict[Scale, tuple[float, float]] = {"log": (1e-3, 1.0), "linear": (0.0, 1.0)}
 SAME_DIFFERENCES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linear": (-1.0, 1.0)}
-"""Ends of the scale that stays as it is while recipes change. An error of 1 is all of a site's output, whatever the model; a
+"""Ends of the colour scale that is the same for all recipes. An error of 1 is all of a site's output for any model; a
 difference on the log scale is a ratio."""
 
 _NOT_KNOWN = "error not known for units chosen by hand"
@@ -30,18 +30,18 @@ _NOT_KNOWN = "error not known for units chosen by hand"
 DEFAULT_VIEW = HeatmapView()
 
 _CELL, _GAP = 34, 34
-"""Height of a site in the heatmap and the room for a strip's title, in pixels."""
+"""Height of a site in the heatmap and of the space for a strip's title, in pixels."""
 
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
 _TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3))
 
 _OUTLINE = (("black", 4), ("white", 1.5))
-"""White within black shows on every colour of a cell and on a light and a dark page."""
+"""Colours and widths: a white line within a black one is visible on every cell and on a light or dark page."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """A title, what the colour axis holds for a site, and the words of its cell."""
+    """Title of a strip, and for each site its value on the colour axis and the text of its cell."""
 
     title: str
     value: Callable[[SiteReport], float | None]
@@ -57,9 +57,9 @@ def error_heatmap(
 ) -> go.Figure:
     """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
 
-    A difference shows the first reconstruction against the second, as a ratio of errors on the log scale and as a
-    subtraction on the linear one. ``customdata`` of a cell is its words and the name of its site; ``selected`` names the
-    site to outline, ``about`` is kept as ``layout.meta``. Quick enough to follow a slider.
+    A difference is the error of the first reconstruction divided by that of the second on the log scale, and minus it
+    on the linear one. ``customdata`` of a cell holds its text and the name of its site; ``selected`` names the site to
+    outline, ``about`` is stored as ``layout.meta``. Fast enough to follow a slider.
     """
     kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
@@ -110,7 +110,7 @@ def error_heatmap(
             "z": [[strip.value(cell) if cell else None for cell in line] for line in cells],
             "customdata": [[[strip.words(cell), cell.name] if cell else ["", ""] for cell in line] for line in cells],
             "hovertemplate": "%{customdata[0]}<extra></extra>",
-            "hoverongaps": True,  # a cell without a colour says that its error is not known
+            "hoverongaps": True,  # the hover text explains why a cell has no colour
             "coloraxis": "coloraxis",
             "xgap": 1,
             "ygap": 1,
@@ -122,8 +122,8 @@ def error_heatmap(
 
 
 def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float, float]:
-    """Ends of the colour scale, in the unit of what is shown. By default always the same, so that recipes compare by their
-    colours. Fitted ones depend on every reconstruction of ``sites``, not on the strip, so that views of the same sites compare.
+    """Ends of the colour scale, as errors, ratios or differences. By default constant, so that colours of recipes compare.
+    Fitted ones depend on all reconstructions of ``sites``, so that colours of views of the same sites compare.
     """
     if view.colours == "same":
         return (SAME_DIFFERENCES if view.difference else SAME_ERRORS)[view.scale]
@@ -184,7 +184,7 @@ def _difference(
 
 
 def _colour(error: float, view: HeatmapView) -> float:
-    """What the colour axis holds for an error or a ratio of errors."""
+    """Value on the colour axis of an error or a ratio of errors."""
     return log10(max(error, SMALLEST_ERROR)) if view.scale == "log" else error
 
 
@@ -194,7 +194,7 @@ def _colour(error: float, view: HeatmapView) -> float:
 def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[str, Any]:
     low, high = (_colour(end, view) for end in limits)
     bar: dict[str, Any] = {
-        "orientation": "h",  # below, so that a narrow page keeps its width for the layers
+        "orientation": "h",  # below the plot, to leave the width of a narrow page to the layers
         "title": {"text": _unit(view), "side": "top", "font": FONT},
         "tickangle": 0,
         "nticks": 6,
@@ -220,7 +220,7 @@ def _unit(view: HeatmapView) -> str:
 
 
 def _error_ticks(low: float, high: float) -> dict[float, str]:
-    first = low + 0.2 * (high - low)  # on a narrow page the label of the low end is as wide as that
+    first = low + 0.2 * (high - low)  # the label of the low end is that wide on a narrow page
     ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if first < log10(tick) <= high}
     return {low: f"≤ {10**low:.2g}", **ticks}
 

@@ -1,4 +1,4 @@
-"""Masks of one criterion under the repairs of another: a small table in colours."""
+"""Table of criteria and reconstructions, coloured by metric or error."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from liar.spec import Criterion, Reconstruction
 def mask_heatmap(
     cells: Sequence[MaskCell], criteria: Sequence[Criterion], reconstructions: Sequence[Reconstruction]
 ) -> go.Figure:
-    """Criteria as rows, reconstructions as columns; the deeper the colour, the better. Cells that are not there stay empty.
+    """Criteria as rows, reconstructions as columns; a deeper colour is better. Missing cells stay empty.
 
-    A cell says the metric with its standard error and the mean error of the sites, or the error alone where nothing was
-    measured. The colours are see-through, so that the page's own text colour reads well on all of them.
+    A cell shows the mean error of the sites, and the metric with its standard error if it was measured.
+    The colours are translucent, so that the page's own text colour is readable on all of them.
     """
     if not cells or not criteria or not reconstructions:
         return empty("No cell is there yet.")
@@ -54,7 +54,7 @@ def mask_heatmap(
 
 
 def _goodness(cell: MaskCell) -> float:
-    """Grows with what the cell is worth; perplexities and errors compare by their ratios."""
+    """Position on the colour scale, higher is better; perplexities and errors are compared by their ratios."""
     if cell.value is None or cell.task is None:
         return -log10(max(cell.error, SMALLEST_ERROR))
     return -log10(cell.value) if cell.task == "perplexity" else cell.value

@@ -1,4 +1,4 @@
-"""The metric of the dense, the pruned and the reconstructed model, and of their int8 copies."""
+"""Bars of the metrics of the variants and of their int8 copies."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from liar.results import MEASURED, ROUNDED, VARIANTS, RunResult
 from liar.spec import Task
 
 _BAR, _LABELS = 34, 108
-"""Height of a bar and the width of the names beside it, in pixels."""
+"""Height of a bar and width of the names beside it, in pixels."""
 
 _ROUNDED = 30
-"""More width for the longer names of int8 models."""
+"""Additional width for the longer names of int8 copies, in pixels."""
 
 _GAP = 34
 
 _LINE, _WIDEST = 17, 52
-"""Height of a line of a title in pixels, and the characters of one that a page 390 pixels wide has room for."""
+"""Height of a line of a title in pixels, and its number of characters that fits a page 390 pixels wide."""
 
 
 def metric_bars(result: RunResult) -> go.Figure:
-    """Every variant for every task that was measured, with one standard error to each side."""
+    """Bars of every measured variant for every task, with one standard error to each side."""
     tasks: list[Task] = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:
         return empty("No metric was measured in this run.")
     titles = [_title(result, task) for task in tasks]
     extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
-    gap = 3 * _GAP + extra  # a title, and above it the ticks and the title of the last axis
+    gap = 3 * _GAP + extra  # room for a title below the ticks and title of the axis above
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
     labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
     drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
@@ -63,7 +63,7 @@ def metric_bars(result: RunResult) -> go.Figure:
             row=row,
             col=1,
         )
-        for item in items:  # bar labels would sit on the error bars: write them past the whisker
+        for item in items:  # plotly's own bar labels would overlap the error bars
             figure.add_annotation(
                 x=item.value + item.stderr,
                 y=variant_name(item.variant),
@@ -91,7 +91,7 @@ def metric_bars(result: RunResult) -> go.Figure:
 
 
 def _title(result: RunResult, task: Task) -> list[str]:
-    """Lines that fit a narrow page: what was measured, and below it what the repair gave back."""
+    """Lines of a title that fit a narrow page: the measurement, then the recovery."""
     sentences = [measurement(result, task), repair(result, task)]
     return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]
 

@@ -1,4 +1,4 @@
-"""One site under the lens: its errors over every ratio, its units, and what the calibration text says of its channels."""
+"""Figures of one site: its errors over the ratio, its units, and the moments of its channels."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
 
 _KEPT, _REMOVED, _ODD = "#0072b2", "rgba(128,128,128,.45)", "#d55e00"
-"""Units that stay, units that go, and those that do so against their rank."""
+"""Colours of kept units, of removed units, and of units removed in spite of their rank."""
 
 _LINE = "rgba(128,128,128,.9)"
-"""Dividers and marks: they must show on a light and on a dark ground."""
+"""Colour of dividers and marks, visible on a light and on a dark background."""
 
 _PLOT = 190
 """Height of a plot in pixels."""
 
 _FEW = 50
-"""Up to here every bundle is a point of its own."""
+"""Most bundles that are drawn as a point each."""
 
 _MOST = 400
-"""More points than these nobody can tell apart in a figure of this size."""
+"""Most points of a line; more cannot be distinguished in a figure of this size."""
 
 _POWERS = "~g"
-"""Numbers of a logarithmic axis: plotly's own powers are a quarter larger than the other numbers."""
+"""Number format of a logarithmic axis; plotly would draw powers a quarter larger than the other numbers."""
 
 _DECADES = 4
-"""Length of a logarithmic error axis; below lie the ratios that hardly remove anything."""
+"""Length of a logarithmic error axis; smaller errors belong to ratios that remove almost nothing."""
 
 
 def site_errors(
@@ -48,9 +48,9 @@ def site_errors(
     scale: Scale = "log",
     measured: SiteReport | None = None,
 ) -> go.Figure:
-    """Predicted error over the ratio, a line for each reconstruction, with a mark where ``predicted`` leaves the site.
+    """Predicted error over the ratio, a line for each reconstruction, with a mark at the ratio of ``predicted``.
 
-    The errors that a run measured stand as diamonds at the ratio that the run chose.
+    The errors of the run's report ``measured`` are diamonds at the ratio of that run.
     """
     site = chart.site
     ratios, curves = _curves(chart, criterion, weighting)
@@ -111,10 +111,10 @@ def site_errors(
 
 
 def site_scores(chart: SiteAtlas, criterion: Criterion, kept_units: Sequence[int]) -> go.Figure:
-    """Scores of the bundles, best first, cut where the kept ones would end.
+    """Scores of the bundles, best first, with a line at the cut: the number of kept bundles.
 
-    What is kept beyond the cut or removed before it is marked: somebody chose it by hand, or the run measured other
-    moments than the atlas holds.
+    Bundles kept beyond the cut or removed before it are marked: they were chosen by hand, or the run measured other
+    moments than the atlas.
     """
     site = chart.site
     scores = chart.scores(criterion).astype(np.float64)
@@ -155,11 +155,11 @@ def site_scores(chart: SiteAtlas, criterion: Criterion, kept_units: Sequence[int
 
 
 def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
-    """The units in their own order, row by row, kept or removed."""
+    """Grid of the units in their own order, row by row, kept or removed."""
     stays = np.zeros(site.units, bool)
     stays[list(kept_units)] = True
     columns = min(site.units, 64)
-    while site.units > 64 * columns:  # never more rows than a figure of this height can show
+    while site.units > 64 * columns:  # limits the rows to those that the height of the figure can show
         columns *= 2
     rows = -(-site.units // columns)
     numbers = np.full(rows * columns, -1)
@@ -203,7 +203,7 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
 def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     """Correlations of a sample of the site's channels: the kept ones first, then the removed ones.
 
-    Where kept and removed channels correlate, the kept ones can stand in for the removed ones.
+    If kept and removed channels correlate, the kept ones can replace the removed ones.
     """
     site = chart.site
     sample = chart.sample.astype(np.int64)
@@ -218,7 +218,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "zeroline": False,
         "fixedrange": True,
         "constrain": "domain",
-        "constraintoward": "left",  # the square stands below its title
+        "constraintoward": "left",  # the title is at the left
         "tickvals": [middle for _, middle in shown],
         "ticktext": [name for name, _ in shown],
         "tickfont": FONT,
@@ -261,7 +261,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
 
 
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
-    """Eigenvalues of the covariance by rank: a steep fall says that few directions carry all the channels."""
+    """Eigenvalues of the covariance by rank; a steep fall means that few directions carry all the channels."""
     values = chart.spectrum.astype(np.float64)
     line = {
         "type": "scatter",
@@ -284,7 +284,7 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
 def _curves(
     chart: SiteAtlas, criterion: Criterion, weighting: Reported
 ) -> tuple[list[float], dict[Reconstruction, list[float]]]:
-    """Ratios and the errors there; where the bundles are few, only the ratios that exist. Nothing kept is no choice."""
+    """Ratios and their errors; only the possible ratios if there are few bundles. Removing all bundles is left out."""
     bundles = chart.site.bundles
     if bundles > _FEW:
         curves = {name: _short(chart.curve(criterion, name, weighting)[:-1]) for name in RECONSTRUCTIONS}
@@ -315,7 +315,7 @@ def _vertical(x: float) -> dict[str, Any]:
 
 
 def _bundle_mask(site: Site, kept_units: Sequence[int]) -> NDArray[np.bool_]:
-    """(bundles,): whether it stays."""
+    """(bundles,) whether each bundle is kept."""
     mask = np.zeros(site.bundles, bool)
     mask[np.asarray(kept_units, np.int64) // site.group] = True
     return mask
@@ -328,12 +328,12 @@ def _thinned(ranks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
 
 
 def _short(values: NDArray[np.floating[Any]]) -> list[float]:
-    """Four digits: a figure needs no more, and the page loads a fifth of the text."""
+    """Round to four digits: enough for a figure, and a fifth of the text for the page to load."""
     return [float(f"{value:.4g}") for value in values]
 
 
 def _positive(values: Sequence[float], least: float = 0.0) -> list[float | None]:
-    """What a logarithmic axis can show."""
+    """Replace values that a logarithmic axis cannot show by None."""
     return [value if value > least else None for value in values]
 
 

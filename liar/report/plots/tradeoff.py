@@ -1,4 +1,4 @@
-"""Figures of many runs: the metric over ratio, and against what it costs."""
+"""Figures of many runs: the metric over the ratio, and against a cost."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ COSTS: Mapping[Cost, str] = {
     "bytes": "Size of the weights",
     "time": "Time to read",
 }
-"""What the metric can be drawn against."""
+"""Titles of the costs that a metric can be drawn against."""
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 _MOST_LINES = 8
-_PALETTE = (  # colours of Okabe and Ito's, and two darker ones, each with a mark of its own
+_PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#0072b2", "circle"),
     ("#d55e00", "diamond"),
     ("#009e73", "square"),
@@ -61,13 +61,13 @@ _DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
 
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
-    """Every task that one of ``runs`` measured on its reconstructed model."""
+    """Tasks that any of ``runs`` measured on its reconstructed model."""
     return list(dict.fromkeys(item.task for run in runs for item in run.evaluations if item.variant == "reconstructed"))
 
 
 def on_the_same_items(runs: Sequence[Run], task: Task, selected: str = "") -> list[Run]:
-    """Those of ``runs`` whose ``task`` can stand on one axis: measured on the items of the run with the key ``selected``, else
-    on those of the newest run, the first. A perplexity depends on the length of its windows and on what is between texts.
+    """Runs with comparable values of ``task``: on the same items as the run with the key ``selected``, else as the
+    first run, which is the newest. A perplexity depends on the length of its windows and on the separator.
     """
     measured = [(run, item) for run in runs if (item := _measured(run, task, "reconstructed"))]
     chosen = [_items(item) for run, item in measured if run.spec.key == selected] or [
@@ -77,7 +77,7 @@ def on_the_same_items(runs: Sequence[Run], task: Task, selected: str = "") -> li
 
 
 def _items(item: Evaluation) -> tuple[object, ...]:
-    """Equal for evaluations on the same items; without their digest (files of earlier versions) for such as look the same."""
+    """Digest of the items; for files of earlier versions, which lack it, their number, length, separator and source."""
     return (item.items.digest,) if item.items else (item.n, item.sequence_length, item.separator, item.source)
 
 
@@ -87,8 +87,8 @@ def _items(item: Evaluation) -> tuple[object, ...]:
 def ratio_figure(runs: Sequence[Run], task: Task, *, selected: str = "") -> go.Figure:
     """``task`` of the reconstructed model over the ratio: a line for each recipe, whiskers of one standard error.
 
-    The dense model is a horizontal line; a single recipe also shows what was left without the repair. ``customdata`` of a
-    point is its run's key; the run with the key ``selected`` has a ring.
+    The dense model is a horizontal line; a single recipe also has a line of the pruned model without repair.
+    ``customdata`` of a point is its run's key; the run with the key ``selected`` has a ring.
     """
     lines = _lines(runs, task)
     if not lines:
@@ -134,13 +134,13 @@ def _over_ratio(line: _Line, task: Task, variant: Variant, selected: str) -> go.
     )
 
 
-# -- the metric against what it costs -----------------------------------------------------------------------------------------
+# -- the metric against a cost ------------------------------------------------------------------------------------------------
 
 
 def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *, selected: str = "") -> go.Figure:
-    """``task`` against ``cost``: every run and the dense model, and the front that nothing beats in both at once.
+    """``task`` against ``cost``: every run, the dense model, and their Pareto front.
 
-    Runs that do not know their cost are left out. A time has whiskers from quartile to quartile. ``customdata`` and
+    Runs whose cost is not known are left out. A time has whiskers from quartile to quartile. ``customdata`` and
     ``selected`` are as in :func:`ratio_figure`.
     """
     lines = [known for line in _lines(runs, task) if (known := _with_cost(line, cost)).runs]
@@ -186,7 +186,7 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
             hoverinfo="skip",
         )
     )
-    figure.data = (figure.data[-1], *figure.data[:-1])  # the front lies under the marks
+    figure.data = (figure.data[-1], *figure.data[:-1])  # draw the front under the marks
     figure.update_xaxes(
         title={"text": _COST_AXES[cost], "font": FONT, "standoff": 6}, tickformat=".0%" if cost == "time" else "~s"
     )
@@ -213,12 +213,12 @@ _COST_AXES: Mapping[Cost, str] = {
 
 
 def _gain(run: Run) -> Quartiles | None:
-    """How many times as fast the reconstructed model was as the dense one; None where they took no turns."""
+    """Speed of the reconstructed model relative to the dense one; None if they were not timed in turns."""
     return next((item.gain for item in run.gains if (item.than, item.variant) == ("dense", "reconstructed")), None)
 
 
 def _spread(runs: Sequence[Run]) -> dict[str, Any]:
-    """Whiskers from quartile to quartile of the times that :func:`_cost` gives."""
+    """Whiskers from quartile to quartile of the times that :func:`_cost` returns."""
     gains = [gain for run in runs if (gain := _gain(run))]
     return {
         "type": "data",
@@ -231,10 +231,9 @@ def _spread(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _cost(run: Run, variant: Variant, cost: Cost) -> float | None:
-    """In the unit of the axis; None where the run does not know.
+    """Cost of a variant in the unit of the axis; None if the run lacks it.
 
-    Of times only the share of the dense model's is drawn: runs were done in different hours, and seconds of one and another
-    cannot be compared.
+    A time is relative to that of the dense model, since seconds of runs made at different times cannot be compared.
     """
     if cost == "time":
         gain = _gain(run)
@@ -263,7 +262,7 @@ def _with_cost(line: _Line, cost: Cost) -> _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Runs that differ in the ratio alone, from the lowest on; without a ``dash`` they are marks only."""
+    """Runs that differ in the ratio alone, lowest first; drawn as marks only if ``dash`` is None."""
 
     name: str
     runs: list[Run]
@@ -273,7 +272,7 @@ class _Line:
 
 
 def _lines(runs: Sequence[Run], task: Task) -> list[_Line]:
-    """A line for each recipe; the recipes with the fewest runs share the last one where there are too many."""
+    """A line for each recipe; if there are too many, the recipes with the fewest runs share the last one."""
     recipes: dict[PruneSpec, dict[float, Run]] = {}
     for run in runs:
         if _measured(run, task, "reconstructed") is not None:
@@ -293,7 +292,7 @@ def _lines(runs: Sequence[Run], task: Task) -> list[_Line]:
 
 
 def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, str, str]:
-    """Colour, dash and mark of a line; reconstructions look the same in every figure."""
+    """Colour, dash and mark of a line; a line for a reconstruction has the same ones in every figure."""
     if list(names) == ["reconstruction"]:
         chosen = recipe.reconstruction
         return RECONSTRUCTION_COLOURS[chosen], RECONSTRUCTION_DASHES[chosen], _SYMBOLS[chosen]
@@ -322,7 +321,7 @@ def _marks(
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        error_y={  # in the colour of the marks: any other would hide them where the error is small
+        error_y={  # another colour would hide the marks if the error is small
             "type": "data",
             "array": [item.stderr for item in items],
             "color": line.colour,
@@ -350,7 +349,7 @@ def _plot(figure: go.Figure) -> go.Figure:
 
 
 def _metric_axis(figure: go.Figure, runs: Sequence[Run], task: Task) -> None:
-    """Accuracy in percent; perplexity on a log scale with round numbers once it spans much."""
+    """Set the y axis: accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
     is_perplexity = _is_perplexity(task)
     better = "lower is better" if is_perplexity else "higher is better"
     metric = "perplexity" if is_perplexity else f"{task} accuracy"
@@ -383,6 +382,6 @@ def _value_words(item: Evaluation) -> str:
 
 
 def _beside_dense(run: Run, item: Evaluation) -> str:
-    """A line of its own for the difference to the dense model, with its paired standard error where that is known."""
+    """Additional line with the difference to the dense model, and its paired standard error if that is known."""
     words = beside_dense(run, item)
     return f"<br>{words}{'' if words.endswith('dense') else ' beside dense'}" if words else ""
