@@ -17,7 +17,7 @@ from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import sample, variant_name
-from liar.results import Evaluation, Measured, Work
+from liar.results import Evaluation, MeasuredVariant, Workload
 
 SPECS = [
     PruneSpec(model=SMOLLM2, ratio=0.2, schedule="one-shot", evaluate=("perplexity",), quantize="int8"),
@@ -26,7 +26,7 @@ SPECS = [
         model=SENTIMENT, targets="both", ratio=0.5, schedule="one-shot", evaluate=("sentiment",), quantize="int8"
     ),
 ]
-SHOWN: tuple[Measured, ...] = ("dense", "dense-int8", "reconstructed", "reconstructed-int8")
+SHOWN: tuple[MeasuredVariant, ...] = ("dense", "dense-int8", "reconstructed", "reconstructed-int8")
 TOKENS, TURNS = 128, 7
 
 
@@ -64,12 +64,12 @@ def rows_of(finished: Finished) -> list[tuple[str, ...]]:
     ]
 
 
-def seconds_of(finished: Finished) -> dict[Measured, float]:
+def seconds_of(finished: Finished) -> dict[MeasuredVariant, float]:
     """Seconds per token; the models take turns, so that a slow phase of the machine affects all of them."""
     dense, repaired = loaded(finished.result.spec.model), finished.model
     assert repaired is not None
     models = (dense, quantized(dense), repaired, quantized(repaired))
-    work: Work = "prompt" if dense.is_language_model else "text"
+    work: Workload = "prompt" if dense.is_language_model else "text"
     taken = finish(timed_turns(models, {work: Amount(1, TOKENS)}, TURNS))[work]
     return {variant: min(seconds) / TOKENS for variant, seconds in zip(SHOWN, taken, strict=True)}
 

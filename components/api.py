@@ -10,7 +10,7 @@ from gradio.events import api
 
 from components.recipe import measured_on_its_task
 from components.studio import Studio
-from components.work import pruning
+from components.workers import pruning
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast

@@ -13,7 +13,7 @@ from components.explorer import Explorer
 from components.panel import HEARD, QUIET, Updates
 from components.recipe import Recipe
 from components.studio import Bus, Studio
-from components.work import pruning
+from components.workers import pruning
 from liar.errors import LiarError
 from liar.report.compare import differing
 from liar.report.view import View

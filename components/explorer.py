@@ -17,7 +17,7 @@ from components.provenance import Provenance
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
-from components.work import loaded_for
+from components.workers import loaded_for
 from liar.errors import LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey

@@ -13,7 +13,7 @@ from components import status
 from components.answer_markup import legend, live_answers, stored_answers
 from components.panel import HEARD, NO_RUN, QUIET, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
-from components.work import stored, with_models
+from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import PRESETS
 from liar.results import RunResult

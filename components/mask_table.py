@@ -15,8 +15,9 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
+from components.job_button import JobButton
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, loaded_for, measured
+from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.files import write_atomically
@@ -72,7 +73,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = Work(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
+        self.work = JobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:

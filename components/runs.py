@@ -21,7 +21,7 @@ from liar.report.labels import run_labels
 from liar.report.plots import comparison_heatmap
 from liar.report.sentences import count, metric_change, metric_value
 from liar.report.view import View
-from liar.results import VARIANTS, Evaluation, Measured, RunResult
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
@@ -238,7 +238,7 @@ def _kept(run: Run) -> str:
 def _metrics(run: Run) -> list[str]:
     """Name of the metric of the first task measured, and its values for the three variants."""
     task = next((item.task for item in run.evaluations), None)
-    values: dict[Measured, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
+    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
     said = [
         metric_value(values[variant].value, values[variant].metric) if variant in values else "not measured"
         for variant in VARIANTS

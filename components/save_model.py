@@ -12,8 +12,9 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.job_button import JobButton
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, stored, with_models
+from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
@@ -62,7 +63,7 @@ class SavingPanel:
                 visible=studio.profile.may_name_folder,
                 min_width=260,
             )
-        self.work = Work(studio.jobs, "Save the model", "save", "save")
+        self.work = JobButton(studio.jobs, "Save the model", "save", "save")
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
 
     @property

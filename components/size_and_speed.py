@@ -10,8 +10,9 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.job_button import JobButton
 from components.panel import HEARD, QUIET, Updates
-from components.work import Work, stored, with_models
+from components.workers import stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.cost_sentences import rows, sentences
@@ -33,7 +34,7 @@ class CostsPanel:
             "spell of this machine hits both.</p>",
             elem_classes=["caption"],
         )
-        self.work = Work(studio.jobs, "Measure size and speed", "costs-measure", "costs")
+        self.work = JobButton(studio.jobs, "Measure size and speed", "costs-measure", "costs")
         self.table = gr.HTML("", elem_id="costs", elem_classes=["runs-table"])
 
     @property

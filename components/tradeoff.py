@@ -11,10 +11,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.job_button import JobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
 from components.runs import ROWS, Run, opens, picked, runs_table
-from components.work import Work, loaded_for, measured
+from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.compare import differing
@@ -80,7 +81,7 @@ class TradeoffPanel:
             elem_classes=["caption"],
         )
         self.form = SweepForm(studio.profile.runs)
-        self.work = Work(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep", "runs")
+        self.work = JobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep", "runs")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):

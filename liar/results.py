@@ -14,13 +14,13 @@ SCHEMA_VERSION = 1
 Variant = Literal["dense", "pruned", "reconstructed"]
 VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
 
-Work = Literal["prompt", "decoding", "text", "batch"]
+Workload = Literal["prompt", "decoding", "text", "batch"]
 """Work that a model is timed at: prompt and decoding for a language model, one text or a batch for any other."""
-Measured = Literal["dense", "dense-int8", "pruned", "reconstructed", "reconstructed-int8"]
+MeasuredVariant = Literal["dense", "dense-int8", "pruned", "reconstructed", "reconstructed-int8"]
 """Models that can be measured: a variant, or its int8 copy."""
-MEASURED: tuple[Measured, ...] = get_args(Measured)
-ROUNDED: dict[Variant, Measured] = {"dense": "dense-int8", "reconstructed": "reconstructed-int8"}
-DENSE: tuple[Measured, ...] = ("dense", "dense-int8")
+MEASURED: tuple[MeasuredVariant, ...] = get_args(MeasuredVariant)
+QUANTIZED: dict[Variant, MeasuredVariant] = {"dense": "dense-int8", "reconstructed": "reconstructed-int8"}
+DENSE: tuple[MeasuredVariant, ...] = ("dense", "dense-int8")
 """Models that pruning does not change."""
 
 
@@ -115,7 +115,7 @@ class Evaluation(_Record):
 
     task: Task
     metric: Literal["perplexity", "accuracy"]
-    variant: Measured
+    variant: MeasuredVariant
     value: float
     n: int
     stderr: float
@@ -207,7 +207,7 @@ class Speed(_Record):
     Two of them may come from different times; compare models by :class:`SpeedGain` instead.
     """
 
-    variant: Measured
+    variant: MeasuredVariant
     seconds: float
     spread: float
     tokens: int
@@ -221,9 +221,9 @@ class SpeedGain(_Record):
     it. One sequence of ``tokens`` tokens is read in a turn.
     """
 
-    variant: Measured
-    than: Measured
-    work: Work
+    variant: MeasuredVariant
+    than: MeasuredVariant
+    work: Workload
     tokens: int
     repeats: int
     gain: Quartiles
@@ -271,7 +271,7 @@ class RunResult(StoredRun, _Record):
     changes: list[Change] = []
     speeds: list[Speed] = []
     gains: list[SpeedGain] = []
-    weight_bytes: dict[Measured, int] = {}
+    weight_bytes: dict[MeasuredVariant, int] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}
     shared: list[Shared] = []
@@ -339,7 +339,7 @@ class SpeedComparison(_Record):
     ``gain`` is the pruned speed over the dense one within each turn, so that a slow phase of the machine affects both.
     """
 
-    work: Work
+    work: Workload
     sequences: int
     tokens: int
     dense: Quartiles

@@ -12,7 +12,7 @@ import psutil
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.catalog import LoadedModel
-    from liar.models.memory import Work
+    from liar.models.memory import PlannedWork
     from liar.models.variants import Variants
 
 Load = Callable[..., "LoadedModel"]
@@ -46,7 +46,7 @@ class ModelRegistry:
         self._lock = Lock()
         self._loading = Lock()
 
-    def get(self, model: str, device: str, dtype: str, work: Work | None = None) -> LoadedModel:
+    def get(self, model: str, device: str, dtype: str, work: PlannedWork | None = None) -> LoadedModel:
         """The model, loaded if it is not in memory; raises what loading for this ``work`` raises."""
         key = (model, device, dtype)
         if (found := self._find(key)) is not None and found.loaded is not None:
@@ -98,7 +98,7 @@ class ModelRegistry:
         return weights + sum(variants.bytes for variants in pruned)
 
 
-def _load(model: str, device: str, dtype: str, work: Work | None = None) -> LoadedModel:
+def _load(model: str, device: str, dtype: str, work: PlannedWork | None = None) -> LoadedModel:
     from liar.models.catalog import load_model  # torch takes seconds to load
 
     return load_model(model, device, dtype, work=work)

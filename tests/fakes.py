@@ -10,15 +10,15 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import (
     MEASURED,
+    QUANTIZED,
     RATIOS,
-    ROUNDED,
     VARIANTS,
     Change,
     Costs,
     CostsResult,
     Evaluation,
     Generation,
-    Measured,
+    MeasuredVariant,
     ModelInfo,
     Quartiles,
     RunResult,
@@ -27,7 +27,7 @@ from liar.results import (
     SpeedComparison,
     SpeedGain,
     Totals,
-    Work,
+    Workload,
 )
 from liar.spec import CRITERIA, PruneSpec, Reconstruction, SiteKind
 
@@ -96,16 +96,16 @@ def change(text: str, label: str, *answers: str) -> Change:
     return Change(task="sentiment", text=text, label=label, answers=dict(zip(VARIANTS, answers, strict=True)))
 
 
-def rounded_run(**values: float) -> RunResult:
+def quantized_run(**values: float) -> RunResult:
     """:func:`language_run` with int8 copies, 0.5 worse than the models they were made from or as ``values`` say."""
     run = language_run(quantize="int8")
     exact = {item.variant: item for item in run.evaluations}
     chosen = {"dense_int8": 16.7, "reconstructed_int8": 42.9, **values}
     copies = [
         exact[variant].model_copy(update={"variant": rounded, "value": chosen[rounded.replace("-", "_")]})
-        for variant, rounded in ROUNDED.items()
+        for variant, rounded in QUANTIZED.items()
     ]
-    sizes: dict[Measured, int] = {"dense": 538_000_000, "dense-int8": 220_000_000, "pruned": 377_000_000}
+    sizes: dict[MeasuredVariant, int] = {"dense": 538_000_000, "dense-int8": 220_000_000, "pruned": 377_000_000}
     sizes |= {"reconstructed": 377_000_000, "reconstructed-int8": 179_000_000}
     return run.model_copy(
         update={
@@ -125,11 +125,11 @@ def rounded_run(**values: float) -> RunResult:
     )
 
 
-def speed(variant: Measured, seconds: float, spread: float = 0.001) -> Speed:
+def speed(variant: MeasuredVariant, seconds: float, spread: float = 0.001) -> Speed:
     return Speed(variant=variant, seconds=seconds, spread=spread, tokens=128, repeats=9)
 
 
-def gain(than: Measured, variant: Measured, lower: float, median: float, upper: float) -> SpeedGain:
+def gain(than: MeasuredVariant, variant: MeasuredVariant, lower: float, median: float, upper: float) -> SpeedGain:
     """``variant`` reads 256 tokens so many times as fast as ``than``."""
     middle = Quartiles(lower=lower, median=median, upper=upper)
     return SpeedGain(variant=variant, than=than, work="prompt", tokens=256, repeats=7, gain=middle)
@@ -149,7 +149,7 @@ def costs(parameters: int = 130_000_000, macs: int = 140_000_000, **facts: Any) 
     )
 
 
-def turns(work: Work, lower: float, median: float, upper: float) -> SpeedComparison:
+def turns(work: Workload, lower: float, median: float, upper: float) -> SpeedComparison:
     """The dense model does 100 tokens a second, the pruned one as many more as the gain says."""
     middle = {"lower": lower, "median": median, "upper": upper}
     return SpeedComparison(

@@ -44,12 +44,12 @@ def evaluate_command(
     from liar.evaluate.tasks import evaluate
     from liar.models.catalog import load_model, model_info
     from liar.models.environment import describe, readable_failures
-    from liar.models.memory import Work
+    from liar.models.memory import PlannedWork
     from liar.report.sentences import sample
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
-        work = Work.of_evaluation(sequence_length)
+        work = PlannedWork.of_evaluation(sequence_length)
         loaded = load_model(model, device, dtype, work=work, on_progress=fraction(bar))
         ready = time.perf_counter()
         evaluation = evaluate(
@@ -88,12 +88,12 @@ def measure_command(
     from liar.evaluate.size_and_speed import compare_steps
     from liar.models.catalog import bytes_on_disk, load_model
     from liar.models.environment import readable_failures
-    from liar.models.memory import Work
+    from liar.models.memory import PlannedWork
     from liar.progress import finish
     from liar.report.cost_sentences import rows, sentences
 
     with progress() as bar, readable_failures():
-        work = Work.of_evaluation(prompt_tokens)
+        work = PlannedWork.of_evaluation(prompt_tokens)
         models = [load_model(name, device, dtype, work=work, on_progress=fraction(bar)) for name in (dense, pruned)]
         steps = compare_steps(
             *models,

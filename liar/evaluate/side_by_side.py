@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from liar.data.packing import longest_sequence
 from liar.evaluate.decode import last_logits
 from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
-from liar.results import Measured, Quartiles, Speed, SpeedComparison, SpeedGain, Work
+from liar.results import MeasuredVariant, Quartiles, Speed, SpeedComparison, SpeedGain, Workload
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -53,7 +53,7 @@ def comparison_steps(
     A language model reads a prompt into its cache and continues it greedily for exactly ``new_tokens``; any other model
     reads one text of ``prompt_tokens``, then :data:`BATCH` of them at once.
     """
-    amounts: dict[Work, Amount] = (
+    amounts: dict[Workload, Amount] = (
         {"prompt": Amount(1, prompt_tokens), "decoding": Amount(1, new_tokens)}
         if dense.is_language_model
         else {"text": Amount(1, prompt_tokens), "batch": Amount(BATCH, prompt_tokens)}
@@ -63,7 +63,7 @@ def comparison_steps(
 
 
 def reading_steps(
-    models: Mapping[Measured, LoadedModel],
+    models: Mapping[MeasuredVariant, LoadedModel],
 ) -> Generator[tuple[int, int], None, Pair]:
     """Yield (turns done, all turns); return the speeds of two ``models`` at one prompt or text, and the gain.
 
@@ -71,7 +71,7 @@ def reading_steps(
     """
     than, variant = models
     loaded = list(models.values())
-    work: Work = "prompt" if loaded[0].is_language_model else "text"
+    work: Workload = "prompt" if loaded[0].is_language_model else "text"
     tokens = prompt_length(loaded[0])
     taken = yield from timed_turns(loaded, {work: Amount(1, tokens)}, REPEATS)
     first, second = taken[work]
@@ -80,13 +80,13 @@ def reading_steps(
 
 
 def timed_turns(
-    models: Sequence[LoadedModel], amounts: Mapping[Work, Amount], repeats: int
-) -> Generator[tuple[int, int], None, dict[Work, list[list[float]]]]:
+    models: Sequence[LoadedModel], amounts: Mapping[Workload, Amount], repeats: int
+) -> Generator[tuple[int, int], None, dict[Workload, list[list[float]]]]:
     """Yield (turns done, all turns) while the models alternate, each for ``repeats`` turns (at least two).
 
     Returns the seconds of each turn, by kind of work and model. A first turn of each model, to warm up, is left out.
     """
-    taken: dict[Work, list[list[float]]] = {work: [[] for _ in models] for work in amounts}
+    taken: dict[Workload, list[list[float]]] = {work: [[] for _ in models] for work in amounts}
     total = len(models) * (repeats + 1)
     for turn in range(total):
         number = turn % len(models)
@@ -97,7 +97,7 @@ def timed_turns(
     return taken
 
 
-def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, float]:
+def _turn(loaded: LoadedModel, amounts: Mapping[Workload, Amount]) -> dict[Workload, float]:
     """Seconds of one turn of a model, by kind of work."""
     if not loaded.is_language_model:
         return {
@@ -113,13 +113,13 @@ def _turn(loaded: LoadedModel, amounts: Mapping[Work, Amount]) -> dict[Work, flo
             logits.append(last_logits(loaded.model, logits.pop().argmax().view(1, 1), cache))
 
     reading = seconds_of(lambda: logits.append(last_logits(loaded.model, prompt, cache)), prompt.device)
-    seconds: dict[Work, float] = {"prompt": reading}
+    seconds: dict[Workload, float] = {"prompt": reading}
     if "decoding" in amounts:
         seconds["decoding"] = seconds_of(write, prompt.device)
     return seconds
 
 
-def _comparison(work: Work, amount: Amount, dense: list[float], pruned: list[float]) -> SpeedComparison:
+def _comparison(work: Workload, amount: Amount, dense: list[float], pruned: list[float]) -> SpeedComparison:
     tokens = amount.sequences * amount.tokens
     return SpeedComparison(
         work=work,
@@ -136,7 +136,7 @@ def _gain(first: Sequence[float], second: Sequence[float]) -> Quartiles:
     return quartiles([before / after for before, after in zip(first, second, strict=True)])
 
 
-def _speed(variant: Measured, tokens: int, seconds: Sequence[float]) -> Speed:
+def _speed(variant: MeasuredVariant, tokens: int, seconds: Sequence[float]) -> Speed:
     middle = quartiles(seconds)
     return Speed(
         variant=variant,

@@ -15,7 +15,7 @@ from liar.evaluate.side_by_side import REPEATS, comparison_steps, prompt_length
 from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
 from liar.models.environment import describe
 from liar.models.offload import is_offloaded
-from liar.models.quantize import is_rounded
+from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
 from liar.results import Costs, CostsResult
 
@@ -66,7 +66,7 @@ def costs_of(loaded: LoadedModel, context: int, bytes_on_disk: int | None = None
         macs_per_token=macs_per_token(loaded, context),
         bytes_in_memory=bytes_in_memory(loaded.model),
         bytes_on_disk=bytes_on_disk,
-        rounded=is_rounded(loaded.model),
+        rounded=is_quantized(loaded.model),
         widths=sorted({site.channels for site in loaded.adapter.layout()}),
     )
 

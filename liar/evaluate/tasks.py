@@ -19,7 +19,7 @@ from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
 from liar.progress import finish
-from liar.results import Evaluation, Measured
+from liar.results import Evaluation, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator, Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Steps = Generator[tuple[int, int], None, Evaluation]
 def evaluate_steps(
     loaded: LoadedModel,
     task: Task,
-    variant: Measured = "dense",
+    variant: MeasuredVariant = "dense",
     *,
     split: Split = "test",
     limit: int | None = None,
@@ -58,7 +58,7 @@ def evaluate_steps(
 def evaluate(
     loaded: LoadedModel,
     task: Task,
-    variant: Measured = "dense",
+    variant: MeasuredVariant = "dense",
     *,
     split: Split = "test",
     limit: int | None = None,
@@ -109,7 +109,7 @@ def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:
 
 def _perplexity(
     loaded: LoadedModel,
-    variant: Measured,
+    variant: MeasuredVariant,
     split: Split,
     limit: int | None,
     data: str | None,
@@ -141,7 +141,7 @@ def _perplexity(
 def _accuracy(
     loaded: LoadedModel,
     task: Task,
-    variant: Measured,
+    variant: MeasuredVariant,
     split: Split,
     limit: int | None,
     data: str | None,

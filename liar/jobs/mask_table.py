@@ -23,7 +23,7 @@ from liar.jobs.plan import Amounts, Shape, table_parts
 from liar.maths.reconstruct import reconstruct_all, relative_errors
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
-from liar.models.memory import Work
+from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, install, kept_channels, shrink
 from liar.progress import Pace
 from liar.results import MaskCell, Variant
@@ -64,7 +64,7 @@ def mask_table_steps(
             evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
             yield Evaluated(evaluation)
         for row in specs:
-            working = working_copy(loaded, replace(Work.of(spec), gradients=False))
+            working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
             repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():

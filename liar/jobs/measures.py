@@ -16,7 +16,7 @@ from liar.models.offload import is_offloaded
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
 from liar.report.sentences import variant_name
-from liar.results import DENSE, MEASURED, ROUNDED, Evaluation, Generation, Measured, Speed, SpeedGain, Variant
+from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
 from liar.spec import PruneSpec
 
 
@@ -42,9 +42,9 @@ class Measures:
         self.evaluations: list[Evaluation] = []
         self.gains: list[SpeedGain] = []
         self.warnings: list[str] = []
-        self._speeds: dict[Measured, Speed] = {}
+        self._speeds: dict[MeasuredVariant, Speed] = {}
         self.generations: list[Generation] = []
-        self.weight_bytes: dict[Measured, int] = {}
+        self.weight_bytes: dict[MeasuredVariant, int] = {}
 
     @property
     def is_wanted(self) -> bool:
@@ -70,14 +70,14 @@ class Measures:
             self.generations.append(generation)
             yield Generated(generation)
 
-    def of_rounded(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+    def of_quantized(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         """Measure a temporary quantized copy of ``loaded``, and time both in turns; the copy answers no prompts."""
         if not self.spec.evaluate:
             return
-        variant = ROUNDED[exact]
+        variant = QUANTIZED[exact]
         with self.watch.stage("quantize"):
             words = f"Making the {variant_name(variant)} model"
-            yield pace.at(f"{variant} rounding", "evaluate", 0, 1, words)
+            yield pace.at(f"{variant} quantizing", "evaluate", 0, 1, words)
             copy = quantized(loaded)
         yield from self._figures(variant, copy, pace)
         yield from self._turns({exact: loaded, variant: copy}, pace)
@@ -107,7 +107,7 @@ class Measures:
         self.warnings.append(message)
         yield Warned(message)
 
-    def _figures(self, variant: Measured, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+    def _figures(self, variant: MeasuredVariant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
@@ -127,7 +127,7 @@ class Measures:
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
 
-    def _turns(self, models: dict[Measured, LoadedModel], pace: Pace) -> Generator[Event, None, None]:
+    def _turns(self, models: dict[MeasuredVariant, LoadedModel], pace: Pace) -> Generator[Event, None, None]:
         than, variant = models
         words = f"Timing the {variant_name(than)} and the {variant_name(variant)} model in turns"
         with self.watch.stage("evaluate"):

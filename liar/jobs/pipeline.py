@@ -43,14 +43,14 @@ from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_
 from liar.models.environment import describe, is_same_machine, readable_failures
 from liar.models.families import adapt
 from liar.models.heads import check_gradients
-from liar.models.memory import Work, working_bytes
+from liar.models.memory import PlannedWork, working_bytes
 from liar.models.offload import is_offloaded, resident
 from liar.models.placement import check_room
 from liar.models.quantize import check_quantizable
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
-from liar.results import ROUNDED, Evaluation, RunResult, Shared, SiteReport, Totals, Unrounded, Variant
+from liar.results import QUANTIZED, Evaluation, RunResult, Shared, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, PruneSpec
 from liar.store import RunSummary
@@ -148,7 +148,7 @@ class _Run:
         self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(Work.of(self.spec)) if given is None else given
+            loaded = self._load(PlannedWork.of(self.spec)) if given is None else given
             self._check(loaded)
             loaded = loaded if given is None else self._copy(given)
         self.loaded, self.adapter = loaded, loaded.adapter
@@ -181,7 +181,7 @@ class _Run:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
-            again = partial(self._load, Work.of_evaluation())
+            again = partial(self._load, PlannedWork.of_evaluation())
             yield from self.measures.of_speed(loaded, given, again, self.pace)
         yield Finished(
             RunResult(
@@ -206,10 +206,10 @@ class _Run:
         )
 
     def _copy(self, given: LoadedModel) -> LoadedModel:
-        work = Work.of(self.spec)
+        work = PlannedWork.of(self.spec)
         return working_copy(given, work if self.calibration is None else dataclasses.replace(work, gradients=False))
 
-    def _load(self, work: Work) -> LoadedModel:
+    def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
 
     # -- checks and plan ----------------------------------------------------------------------------------------
@@ -404,8 +404,8 @@ class _Run:
     def _measure(self, variant: Variant) -> Events:
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
-        if self.spec.quantize == "int8" and variant in ROUNDED:
-            yield from self.measures.of_rounded(variant, given or self.loaded, self.pace)
+        if self.spec.quantize == "int8" and variant in QUANTIZED:
+            yield from self.measures.of_quantized(variant, given or self.loaded, self.pace)
 
 
 def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
@@ -420,7 +420,7 @@ def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})
 
 
-def working_copy(loaded: LoadedModel, work: Work) -> LoadedModel:
+def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
     """Copy ``loaded``, so that the copy can be pruned.
 
     Raises :class:`InvalidSpecError` for a streamed model, and :class:`InsufficientMemoryError` if memory is too small

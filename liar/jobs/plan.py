@@ -19,7 +19,7 @@ from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
 from liar.models.heads import LABELS
 from liar.progress import Part
-from liar.results import DENSE, ROUNDED, VARIANTS, Measured, Variant
+from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
 from liar.spec import (
     CURVE_ALLOCATIONS,
     GRADIENT_CRITERIA,
@@ -41,7 +41,7 @@ _FLOPS = 150e9
 _BYTES = 25e9
 """Bytes per second read from memory; each generated token reads all weights."""
 
-_ROUNDING = 4
+_QUANTIZING = 4
 """How often quantizing reads or writes the weights."""
 
 _LAYER = 0.5e-3
@@ -225,7 +225,7 @@ def run_parts(
     amounts: Amounts,
     *,
     calibrated: bool = False,
-    known: Collection[tuple[Task, Measured]] = (),
+    known: Collection[tuple[Task, MeasuredVariant]] = (),
     dense_first: bool = False,
     keeps: bool = True,
 ) -> list[Part]:
@@ -255,7 +255,11 @@ def run_parts(
 
 
 def measure_parts(
-    spec: PruneSpec, shape: Shape, amounts: Amounts, variant: Variant, known: Collection[tuple[Task, Measured]] = ()
+    spec: PruneSpec,
+    shape: Shape,
+    amounts: Amounts,
+    variant: Variant,
+    known: Collection[tuple[Task, MeasuredVariant]] = (),
 ) -> list[Part]:
     """Parts that measure a variant: its tasks except the ``known`` ones, its answers, and its quantized copy."""
     removed = 0.0 if variant == "dense" else removed_by(spec, shape)
@@ -263,8 +267,8 @@ def measure_parts(
     if amounts.prompts:
         parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
     if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
-        copy = ROUNDED[variant]
-        parts.append(Part(f"{copy} rounding", _ROUNDING * 4 * shape.blocks / _BYTES, "quantize"))
+        copy = QUANTIZED[variant]
+        parts.append(Part(f"{copy} quantizing", _QUANTIZING * 4 * shape.blocks / _BYTES, "quantize"))
         parts += _tasks(shape, amounts, copy, removed, known)
         parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
     return parts

@@ -20,7 +20,7 @@ from liar.maths.criteria import units_of
 from liar.maths.reconstruct import reconstruct_all
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
-from liar.models.memory import Work
+from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part
@@ -37,7 +37,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
     """
     with readable_failures():
         spec = result.spec
-        working = working_copy(loaded, replace(Work.of(spec), gradients=False))
+        working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
         sites = working.adapter.sites(spec.targets)
         masks = _masks(result.sites, sites)
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")

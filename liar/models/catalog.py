@@ -24,7 +24,7 @@ from liar.models.adapter import Adapter
 from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
 from liar.models.families import adapt
 from liar.models.heads import LABELS, Head, head_of, task_of_labels
-from liar.models.memory import Work
+from liar.models.memory import PlannedWork
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, read_config, weight_bytes
@@ -75,7 +75,7 @@ def load_model(
     dtype: str = "auto",
     *,
     offload_folder: Path | None = None,
-    work: Work | None = None,
+    work: PlannedWork | None = None,
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
     """Load ``model`` in evaluation mode; for a demo model fetch the demo bundle if it is missing.
@@ -92,7 +92,7 @@ def load_model(
     report = on_progress or (lambda message, fraction: None)
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
-    work = work or Work()
+    work = work or PlannedWork()
     source = _source(model, on_progress)
     register_ragged(str(read_config(source)["model_type"]))
     report(f"Loading {model}", 0.0)

@@ -33,7 +33,7 @@ _SINGLE, _DOUBLE = torch.float32.itemsize, torch.float64.itemsize
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PlannedWork:
     """Kind and size of the work on a model, to estimate its memory; the defaults are those of a run.
 
     ``gradients``: a backward pass. ``prunes``: calibration and solves, else only an evaluation. Lengths are in tokens.
@@ -46,7 +46,7 @@ class Work:
     evaluate_length: int = EVALUATION_LENGTH
 
     @classmethod
-    def of(cls, spec: PruneSpec) -> Work:
+    def of(cls, spec: PruneSpec) -> PlannedWork:
         """The work of a run of ``spec``."""
         return cls(
             gradients=spec.needs_gradients,
@@ -56,7 +56,7 @@ class Work:
         )
 
     @classmethod
-    def of_evaluation(cls, length: int | None = None) -> Work:
+    def of_evaluation(cls, length: int | None = None) -> PlannedWork:
         """The work of evaluating a model on sequences of ``length`` tokens."""
         return cls(prunes=False, evaluate_length=length or EVALUATION_LENGTH)
 
@@ -66,7 +66,7 @@ def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) 
     return (1 + norm_aware) * channels**2 * torch.promote_types(dtype, torch.float32).itemsize
 
 
-def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
+def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak memory in bytes of ``work`` on a model of ``config`` in ``dtype``, without its weights."""
     parts = [_evaluation(config, dtype, work)]
     parts += [_walk(config, dtype, work)] if work.prunes else []
@@ -74,7 +74,7 @@ def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> i
     return max(parts)
 
 
-def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
+def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a sequential pass over the widest site, which keeps every token's states and consumer input."""
     width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
     waiting = work.tokens * (2 * width + channels) * size
@@ -86,14 +86,14 @@ def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
     return waiting + moment_bytes(channels, dtype) + max(activations + channels**2 * _SINGLE, solve)
 
 
-def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
+def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of an evaluation: logits in the model's dtype; for some positions three fp32 tensors of cross entropy."""
     logits = EVALUATION_WINDOWS * int(config.vocab_size)
     positions = min(work.evaluate_length, EVALUATION_POSITIONS)
     return logits * (work.evaluate_length * dtype.itemsize + 3 * positions * _SINGLE)
 
 
-def _backward(config: PreTrainedConfig, dtype: torch.dtype, work: Work) -> int:
+def _backward(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a backward pass: per block sixteen tensors of the stream's width and five of all channels, norms in fp32.
 
     Attention is included: its full score matrix is never in memory. Five fp32 copies of the logits are alive at once.

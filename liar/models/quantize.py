@@ -5,7 +5,7 @@ stay in the model's dtype, so any width works and the same code runs on CPU and 
 not quantized: embeddings (looked up, not multiplied, and often shared with the head), norms and biases (a thousandth of
 the weights), and the head (its errors are errors of the logits).
 
-*Measured* on SmolLM2, 128 tokens, two cores: 184 ms in fp32, 217 with int8 weights, which are cast for every product;
+*MeasuredVariant* on SmolLM2, 128 tokens, two cores: 184 ms in fp32, 217 with int8 weights, which are cast for every product;
 compiled by torch, which takes one to three minutes, 175 and 169. With activations in int8 too: 247 ms (compiled 104),
 and perplexity 17.48 grows to 17.91 (with weights alone to 17.50); the CUDA kernels need widths that are multiples of 8.
 """
@@ -46,11 +46,11 @@ def quantized(loaded: LoadedModel) -> LoadedModel:
     model: Any = copy.deepcopy(loaded.model, shared)
     adapter = adapt(model)
     # Nothing is compiled here, and the compiler's settings are global to the process.
-    rounding = Int8WeightOnlyConfig(set_inductor_config=False)
-    quantize_(adapter.layers, rounding)
+    int8 = Int8WeightOnlyConfig(set_inductor_config=False)
+    quantize_(adapter.layers, int8)
     inside = set(_linears(adapter))
     left = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in inside]
-    model.config.quantization_config = TorchAoConfig(rounding, modules_to_not_convert=left)
+    model.config.quantization_config = TorchAoConfig(int8, modules_to_not_convert=left)
     model.hf_quantizer = AutoHfQuantizer.from_config(model.config.quantization_config)
     return dataclasses.replace(loaded, model=model, adapter=adapter)
 
@@ -71,7 +71,7 @@ def check_quantizable(loaded: LoadedModel) -> None:
         )
 
 
-def is_rounded(model: PreTrainedModel) -> bool:
+def is_quantized(model: PreTrainedModel) -> bool:
     """Whether the model has quantized weights, from :func:`quantized` or from its checkpoint."""
     return getattr(model.config, "quantization_config", None) is not None
 

@@ -26,7 +26,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.heads import Head, check_gradients, head_of
-from liar.models.memory import Work, working_bytes
+from liar.models.memory import PlannedWork, working_bytes
 from liar.models.placement import place
 from liar.models.ragged import PREFIX, ragged
 from liar.models.source import Source
@@ -80,7 +80,7 @@ def load_network(
     dtype: torch.dtype,
     device: torch.device,
     offload_folder: Path | None,
-    work: Work,
+    work: PlannedWork,
 ) -> PreTrainedModel:
     """The model of ``config`` with the weights of ``source``.
 
@@ -115,7 +115,7 @@ def load_network(
 
 
 def load_classifier(
-    source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device, work: Work
+    source: Source, config: PreTrainedConfig, adapter: Path, dtype: torch.dtype, device: torch.device, work: PlannedWork
 ) -> PreTrainedModel:
     """The bare encoder of ``source`` with the LoRA adapter and head of the folder ``adapter`` merged into it.
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from liar.report.sentences import count
 from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_slower, times
-from liar.results import CostsResult, Quartiles, SpeedComparison, Work
+from liar.results import CostsResult, Quartiles, SpeedComparison, Workload
 
-_ONE_BY_ONE: tuple[Work, ...] = ("decoding", "text")
+_ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")
 """Work in which a layer computes little at once."""
 
 _MULTIPLE = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from liar.report.compare import is_chance
 from liar.report.sentences import recovery
 from liar.report.speed_sentences import is_faster, is_noisy, is_slower
-from liar.results import ROUNDED, Evaluation, Measured, Quartiles, RunResult
+from liar.results import QUANTIZED, Evaluation, MeasuredVariant, Quartiles, RunResult
 from liar.spec import Task
 
 _DOUBT = {
@@ -33,18 +33,18 @@ def _effect(result: RunResult, task: Task) -> str | None:
     something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
     """
     values = {item.variant: item for item in result.evaluations if item.task == task}
-    if not values.keys() >= {*ROUNDED, *ROUNDED.values()}:
+    if not values.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
         return None
-    pairs = [(values[exact], values[rounded]) for exact, rounded in ROUNDED.items()]
-    dense, repaired = (f"{_scale(exact) * (rounded.value - exact.value):+.2f}" for exact, rounded in pairs)
-    covers = [is_chance(exact, rounded) for exact, rounded in pairs]
+    pairs = [(values[exact], values[quantized]) for exact, quantized in QUANTIZED.items()]
+    dense, repaired = (f"{_scale(exact) * (quantized.value - exact.value):+.2f}" for exact, quantized in pairs)
+    covers = [is_chance(exact, quantized) for exact, quantized in pairs]
     what = "perplexity" if task == "perplexity" else f"points of {task} accuracy"
     whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
     sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
     if (recovery(result, task) or 0) <= 0:
         return f"{sentence}."
-    pruned, exact, rounded = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
-    left = 100 * (pruned - rounded) / (pruned - exact)
+    pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
+    left = 100 * (pruned - quantized) / (pruned - exact)
     return f"{sentence}; {left:.0f} % of what the repair gave back is still there."
 
 
@@ -56,20 +56,21 @@ def _scale(item: Evaluation) -> int:
 def _savings(result: RunResult) -> str | None:
     """``They take 220 instead of 538 MB of memory ...``, with the time of a forward pass if it was measured."""
     sizes = result.weight_bytes
-    if not sizes.keys() >= {*ROUNDED, *ROUNDED.values()}:
+    if not sizes.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
         return None
     said = [
-        f"{_megabytes(sizes, rounded)} instead of {_megabytes(sizes, exact)} MB" for exact, rounded in ROUNDED.items()
+        f"{_megabytes(sizes, quantized)} instead of {_megabytes(sizes, exact)} MB"
+        for exact, quantized in QUANTIZED.items()
     ]
     sentence = f"They take {said[0]} of memory in the dense model and {said[1]} in the smaller one"
     gains = {(item.than, item.variant): item.gain for item in result.gains}
-    if not gains.keys() >= set(ROUNDED.items()):
+    if not gains.keys() >= set(QUANTIZED.items()):
         return f"{sentence}."
-    factors = [_slowness(gains[pair]) for pair in ROUNDED.items()]
+    factors = [_slowness(gains[pair]) for pair in QUANTIZED.items()]
     return f"{sentence}; timed in turns, reading takes {factors[0]} in the first and {factors[1]} in the second."
 
 
-def _megabytes(sizes: dict[Measured, int], variant: Measured) -> str:
+def _megabytes(sizes: dict[MeasuredVariant, int], variant: MeasuredVariant) -> str:
     return f"{sizes[variant] / 1e6:,.0f}"
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from liar.report.compare import difference, differing, is_chance
 from liar.report.labels import choice
 from liar.report.speed_sentences import speed_words
-from liar.results import VARIANTS, Evaluation, Measured, RunResult, SiteReport, Totals, Variant
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals, Variant
 from liar.spec import PruneSpec, Separator, SiteKind, Task
 
 _BETWEEN: Mapping[Separator | None, str] = {
@@ -114,7 +114,7 @@ def recipe(spec: PruneSpec) -> str:
     return (
         f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_rounded(spec)}{_unusual(spec)}."
+        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
     )
 
 
@@ -225,7 +225,7 @@ def repair(result: RunResult, task: Task) -> str | None:
     return f"the repair gave back {share:.0f} % of what pruning broke"
 
 
-def variant_name(variant: Measured) -> str:
+def variant_name(variant: MeasuredVariant) -> str:
     """Name for display: ``dense-int8`` -> ``dense int8``."""
     return variant.replace("-", " ")
 
@@ -258,7 +258,7 @@ def _edited(spec: PruneSpec) -> str:
     return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
 
 
-def _rounded(spec: PruneSpec) -> str:
+def _quantized(spec: PruneSpec) -> str:
     return f", also measured with {spec.quantize} weights" if spec.quantize != "none" else ""
 
 
@@ -290,11 +290,11 @@ def _effect(result: RunResult, task: Task) -> str | None:
     return f"{name} {said('dense')} → {said('pruned')}, {repair}"
 
 
-def _values(result: Measurements, task: Task) -> dict[Measured, Evaluation]:
+def _values(result: Measurements, task: Task) -> dict[MeasuredVariant, Evaluation]:
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 
-def variants_of(result: RunResult, task: Task) -> dict[Measured, Evaluation] | None:
+def variants_of(result: RunResult, task: Task) -> dict[MeasuredVariant, Evaluation] | None:
     """The task's evaluation of each variant; None if one is missing."""
     values = _values(result, task)
     return values if values.keys() >= set(VARIANTS) else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from liar.results import Quartiles, SpeedGain, Work
+from liar.results import Quartiles, SpeedGain, Workload
 
-DOING: Mapping[Work, str] = {
+DOING: Mapping[Workload, str] = {
     "prompt": "at reading a prompt",
     "decoding": "at writing",
     "text": "with one text at a time",

@@ -30,7 +30,7 @@ from liar.models import ragged
 from liar.models.catalog import LoadedModel
 from liar.models.offload import save_weights
 from liar.models.placement import choose_dtype
-from liar.models.quantize import is_rounded
+from liar.models.quantize import is_quantized
 from liar.models.quiet import quiet_transformers
 from liar.models.source import weight_bytes
 from liar.models.weights import auto_class_of
@@ -56,17 +56,17 @@ class Saved:
     bytes: int
     loader: str
     dtype: torch.dtype
-    rounded: bool = False
+    quantized: bool = False
 
     @property
     def precision(self) -> str:
         """Number format of the weights as configs write it, such as ``float32``; ``int8`` if they are quantized."""
-        return "int8" if self.rounded else str(self.dtype).removeprefix("torch.")
+        return "int8" if self.quantized else str(self.dtype).removeprefix("torch.")
 
     @property
     def sentence(self) -> str:
         """Sentence for the user: how the checkpoint loads, and why."""
-        needs = " where torchao is installed" if self.rounded else ""
+        needs = " where torchao is installed" if self.quantized else ""
         if self.form == "stock":
             return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
@@ -133,8 +133,8 @@ def save_model(
     unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
     :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights.
     """
-    rounded = is_rounded(loaded.model)
-    if rounded and dtype != "auto":
+    quantized = is_quantized(loaded.model)
+    if quantized and dtype != "auto":
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
     precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
     sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
@@ -147,9 +147,9 @@ def save_model(
         _say_sizes(partial, loaded.model, sizes, loader, precision)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            card = model_card(result, loader, trust=sizes.form == "ragged", rounded=rounded)
+            card = model_card(result, loader, trust=sizes.form == "ragged", quantized=quantized)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, rounded)
+    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, quantized)
 
 
 def _cast_weights(folder: Path, dtype: torch.dtype) -> None:

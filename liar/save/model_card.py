@@ -11,7 +11,7 @@ from liar.presets import PRESETS
 from liar.report.export import as_command
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import metric_value, parameters, recipe, sample, variant_name, verdict
-from liar.results import MEASURED, Evaluation, Measured, RunResult
+from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Task
 
 _ORIGINS = {
@@ -76,9 +76,9 @@ The linear layers of its blocks have int8 weights, one scale for each output cha
 """
 
 
-def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = False) -> str:
+def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool = False) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
-    the checkpoint; ``rounded``: the weights are int8.
+    the checkpoint; ``quantized``: the weights are int8.
     """
     model = result.spec.model
     base = _ORIGINS.get(model, model)
@@ -92,7 +92,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
         library_name="transformers",
         pipeline_tag=_PIPELINES.get(loader),
         tags=["pruned", "liar"],
-        eval_results=_measured(result, "reconstructed-int8" if rounded else "reconstructed"),
+        eval_results=_measured(result, "reconstructed-int8" if quantized else "reconstructed"),
     )
     return _TEMPLATE.format(
         metadata=metadata.to_yaml(),
@@ -101,7 +101,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
         parameters=parameters(result),
         recipe=recipe(result.spec),
         figures=_figures(result),
-        needs=_NEEDS if rounded else "",
+        needs=_NEEDS if quantized else "",
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
@@ -110,7 +110,7 @@ def model_card(result: RunResult, loader: str, *, trust: bool, rounded: bool = F
     )
 
 
-def _measured(result: RunResult, variant: Measured) -> list[EvalResult] | None:
+def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:
     """Figures of the saved model for the Hub's table; None if nothing was measured."""
     saved = [item for item in result.evaluations if item.variant == variant]
     return [

@@ -11,7 +11,7 @@ import pytest
 
 from components.accuracy import AccuracyPanel
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
-from tests.fakes import change, classifier_run, language_run, rounded_run
+from tests.fakes import change, classifier_run, language_run, quantized_run
 
 
 class Page(HTMLParser):
@@ -96,7 +96,7 @@ def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
 
 
 def test_rounded_models_stand_beside_those_they_were_made_from(panel: AccuracyPanel) -> None:
-    said = table(panel, rounded_run()).pieces
+    said = table(panel, quantized_run()).pieces
     rows = [piece for piece in said if piece.split(" ")[0] in VARIANTS]
     assert rows == ["dense", "dense int8", "pruned", "reconstructed", "reconstructed int8"]
     assert "42.9" in said

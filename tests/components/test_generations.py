@@ -17,7 +17,7 @@ import liar
 from components.generations import MAX_SEED, GenerationsPanel
 from components.panel import Updates
 from components.prompts import preset_prompts
-from components.work import measured, prompts_for
+from components.workers import measured, prompts_for
 from liar import PruneSpec
 from liar.evaluate.ask import Edited, Heard
 from liar.evaluate.generate import EditedAnswer

@@ -25,7 +25,7 @@ from liar.events import Calibrated, Evaluated, Finished, Generated, Loaded, Prog
 from liar.explore.allocation import Candidate, allocate, nearest_removed
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.catalog import LoadedModel, bytes_in_memory
-from liar.models.memory import Work, working_bytes
+from liar.models.memory import PlannedWork, working_bytes
 from liar.report.sentences import verdict
 from liar.results import Evaluation, SiteReport
 from liar.sites import Site
@@ -240,7 +240,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
 ) -> None:
     """With room for the copy and the walk, but not for a backward pass through many tokens."""
     free = bytes_in_memory(model.model) + working_bytes(
-        model.model.config, torch.float32, Work(tokens=640, sequence_length=256)
+        model.model.config, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
     monkeypatch.setattr("liar.jobs.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))

@@ -16,7 +16,7 @@ from liar.evaluate.perplexity import nll_steps
 from liar.events import Loaded
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.models.memory import Work, working_bytes
+from liar.models.memory import PlannedWork, working_bytes
 from tests import tiny
 
 LENGTH = 64
@@ -81,7 +81,7 @@ def test_a_run_takes_what_is_estimated(
     events = stream(spec, loaded)
     assert any(isinstance(event, Loaded) for event in events)  # from here on the copy that is pruned is there
     measured = allocated(events)
-    estimated = working_bytes(loaded.model.config, torch.float32, Work.of(spec))
+    estimated = working_bytes(loaded.model.config, torch.float32, PlannedWork.of(spec))
     assert estimated / 4 < measured < estimated
 
 
@@ -89,18 +89,23 @@ def test_an_evaluation_takes_what_is_estimated() -> None:
     loaded = model("llama", 32, 32, 1, vocabulary=20_000)
     windows = torch.randint(0, 20_000, (4, LENGTH))
     measured = allocated(nll_steps(loaded.model, windows))
-    for work in (Work(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH), Work.of_evaluation(LENGTH)):
+    for work in (
+        PlannedWork(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH),
+        PlannedWork.of_evaluation(LENGTH),
+    ):
         estimated = working_bytes(loaded.model.config, torch.float32, work)
         assert estimated / 4 < measured < estimated
 
 
 def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_still() -> None:
     seven = LlamaConfig(hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, vocab_size=32_000)
-    half, full = (working_bytes(seven, dtype, Work()) for dtype in (torch.bfloat16, torch.float32))
+    half, full = (working_bytes(seven, dtype, PlannedWork()) for dtype in (torch.bfloat16, torch.float32))
     assert 5e9 < half < full < 10e9
-    assert working_bytes(seven, torch.float32, Work(gradients=True, sequence_length=512)) > 1.5 * full
-    assert working_bytes(seven, torch.bfloat16, Work.of_evaluation()) < 0.1 * half, "nothing is calibrated or solved"
-    assert working_bytes(seven, torch.bfloat16, Work.of_evaluation(4_096)) > working_bytes(
-        seven, torch.bfloat16, Work.of_evaluation()
+    assert working_bytes(seven, torch.float32, PlannedWork(gradients=True, sequence_length=512)) > 1.5 * full
+    assert working_bytes(seven, torch.bfloat16, PlannedWork.of_evaluation()) < 0.1 * half, (
+        "nothing is calibrated or solved"
     )
-    assert working_bytes(model("llama", 64, 128, 2).model.config, torch.float32, Work()) < 0.1e9
+    assert working_bytes(seven, torch.bfloat16, PlannedWork.of_evaluation(4_096)) > working_bytes(
+        seven, torch.bfloat16, PlannedWork.of_evaluation()
+    )
+    assert working_bytes(model("llama", 64, 128, 2).model.config, torch.float32, PlannedWork()) < 0.1e9

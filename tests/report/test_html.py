@@ -13,7 +13,7 @@ from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
-from tests.fakes import classifier_run, language_run, rounded_run
+from tests.fakes import classifier_run, language_run, quantized_run
 
 NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
@@ -121,7 +121,7 @@ class Tables(HTMLParser):
             self.tables[-1][-1][-1] += data.strip()
 
 
-@pytest.mark.parametrize("run", [full_run(), classifier_run(), language_run(), rounded_run()])
+@pytest.mark.parametrize("run", [full_run(), classifier_run(), language_run(), quantized_run()])
 def test_no_column_is_empty(run: RunResult) -> None:
     """Runs of earlier versions know no bytes of weights, so their table has no room for them."""
     for table in Tables(html_report(run)).tables:
@@ -136,14 +136,14 @@ def test_the_report_says_how_many_changed_answers_there_are() -> None:
 
 
 def test_rounded_models_are_in_it_with_names_for_people() -> None:
-    text = Document(html_report(rounded_run())).text
+    text = Document(html_report(quantized_run())).text
     for words in (
         "dense int8",
         "reconstructed int8",
         "16.7 ± 0.8",
         "42.9 ± 2.1",
         "220.0 MB",
-        *quantizations(rounded_run()),
+        *quantizations(quantized_run()),
     ):
         assert words.replace(" %", "\u00a0%") in text or words in text
     assert "dense-int8 " not in text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from liar.report.quantized_sentences import quantizations
-from tests.fakes import classifier_run, language_run, rounded_run
+from tests.fakes import classifier_run, language_run, quantized_run
 
 
 def test_costs_and_savings_are_said() -> None:
-    assert quantizations(rounded_run()) == [
+    assert quantizations(quantized_run()) == [
         "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
         "errors; 99 % of what the repair gave back is still there.",
         "They take 220 instead of 538 MB of memory in the dense model and 179 instead of 377 MB in the smaller one; "
@@ -27,19 +27,19 @@ def test_costs_and_savings_are_said() -> None:
     ],
 )
 def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: float, said: str) -> None:
-    first, _ = quantizations(rounded_run(dense_int8=dense, reconstructed_int8=reconstructed))
+    first, _ = quantizations(quantized_run(dense_int8=dense, reconstructed_int8=reconstructed))
     assert said in first
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:
     assert quantizations(language_run()) == quantizations(classifier_run()) == []
-    run = rounded_run()
+    run = quantized_run()
     untimed = run.model_copy(update={"gains": []})
     assert quantizations(untimed)[1].endswith("in the smaller one.")
 
 
 def test_a_repair_that_gave_back_nothing_has_nothing_to_lose() -> None:
-    run = rounded_run()
+    run = quantized_run()
     worse = [item.model_copy(update={"value": 130.0}) if "rec" in item.variant else item for item in run.evaluations]
     first, _ = quantizations(run.model_copy(update={"evaluations": worse}))
     assert "gave back" not in first

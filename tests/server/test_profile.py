@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import app
 from components.recipe import default_spec, measured_on_its_task
 from components.studio import Studio
-from components.work import loaded_for
+from components.workers import loaded_for
 from liar.errors import DownloadError, InvalidSpecError
 from liar.presets import PRESETS
 from liar.spec import MAX_RUNS, PruneSpec

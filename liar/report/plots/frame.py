@@ -6,12 +6,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from liar.results import Measured
+from liar.results import MeasuredVariant
 from liar.spec import Reconstruction
 
 # Palette of Okabe and Ito, distinguishable with any colour vision. The variants have these colours in all figures;
 # a quantized copy has a lighter tint.
-VARIANT_COLOURS: dict[Measured, str] = {
+VARIANT_COLOURS: dict[MeasuredVariant, str] = {
     "dense": "#7a8190",
     "dense-int8": "#b3b8c2",
     "pruned": "#d55e00",

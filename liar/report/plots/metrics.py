@@ -9,13 +9,13 @@ from plotly.subplots import make_subplots
 
 from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
 from liar.report.sentences import measurement, metric_value, repair, variant_name
-from liar.results import MEASURED, ROUNDED, VARIANTS, RunResult
+from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
 from liar.spec import Task
 
 _BAR, _LABELS = 34, 108
 """Height of a bar and width of the names beside it, in pixels."""
 
-_ROUNDED = 30
+_QUANTIZED = 30
 """Additional width for the longer names of int8 copies, in pixels."""
 
 _GAP = 34
@@ -33,7 +33,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
     gap = 3 * _GAP + extra  # room for a title below the ticks and title of the axis above
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
-    labels = _LABELS + (_ROUNDED if set(variants).intersection(ROUNDED.values()) else 0)
+    labels = _LABELS + (_QUANTIZED if set(variants).intersection(QUANTIZED.values()) else 0)
     drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
     figure = make_subplots(
         rows=len(tasks),

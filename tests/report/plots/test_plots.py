@@ -7,7 +7,7 @@ import pytest
 
 from liar.report.plots import error_heatmap, metric_bars
 from liar.spec import TASKS
-from tests.fakes import classifier_run, language_run, rounded_run
+from tests.fakes import classifier_run, language_run, quantized_run
 
 
 def test_bars_show_value_error_and_n() -> None:
@@ -21,10 +21,10 @@ def test_bars_show_value_error_and_n() -> None:
 
 
 def test_rounded_models_have_bars_beside_those_they_were_made_from() -> None:
-    bar = next(trace for trace in metric_bars(rounded_run()).data if isinstance(trace, go.Bar))
+    bar = next(trace for trace in metric_bars(quantized_run()).data if isinstance(trace, go.Bar))
     assert list(bar.y) == ["dense", "dense int8", "pruned", "reconstructed", "reconstructed int8"]
     assert len(set(bar.marker.color)) == 5
-    plain, wider = metric_bars(language_run()).layout, metric_bars(rounded_run()).layout
+    plain, wider = metric_bars(language_run()).layout, metric_bars(quantized_run()).layout
     assert (wider.height, wider.margin.l) > (plain.height, plain.margin.l)
 
 
