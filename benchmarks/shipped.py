@@ -21,9 +21,10 @@ from components.prompts import preset_prompts
 from components.recipe import default_spec
 from liar import PruneSpec, load_model
 from liar.events import Finished
-from liar.explore.atlas import SHIPPED_ATLASES, Atlas, AtlasStore
+from liar.explore.atlas import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.pipeline import stream
+from liar.progress import finish
 from liar.report.sentences import verdict
 from liar.store import SHIPPED_RUNS, RunStore
 
@@ -39,13 +40,7 @@ def draw_atlases() -> None:
     for old in SHIPPED_ATLASES.glob("*.npz"):
         old.unlink()
     for spec in SPECS:
-        steps = atlas_steps(load_model(spec.model), spec)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                atlas: Atlas = stop.value
-                break
+        atlas = finish(atlas_steps(load_model(spec.model), spec))
         path = AtlasStore(SHIPPED_ATLASES).save(atlas)
         print(f"{path.name}: {spec.model}, {path.stat().st_size / 1e6:.1f} MB, {atlas.facts.seconds:.0f} s", flush=True)
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 # A forecast takes fewer lines than a run; the content below must not jump while the slider moves.
 _KEEP_HEIGHT = """
 let width = 0;
-new ResizeObserver(() => {
+const keep = () => {
   if (element.offsetWidth !== width) element.style.minHeight = '';
   width = element.offsetWidth;
   element.style.minHeight = element.offsetHeight + 'px';
-}).observe(element);
+};
+new ResizeObserver(keep).observe(element);
+document.fonts.addEventListener('loadingdone', () => { width = 0; keep(); });  // the font before it may be wider
 """
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from liar.events import Progress, Stage
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 E = TypeVar("E")
 
@@ -87,31 +89,26 @@ class Pace:
 
         A job with a count of its own passes it as ``pieces`` (done, total); that of ``steps`` then joins the message.
         """
-        yield self.at(part, stage, *(pieces or (0, 0)), message, fraction=0.0)
-        while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
+
+        def step(item: tuple[int, int]) -> Progress:
+            done, total = item
             if pieces is None:
-                yield self.at(part, stage, done, total, message)
-            else:
-                yield self.at(part, stage, *pieces, f"{message}, {done} of {total}", fraction=done / total)
+                return self.at(part, stage, done, total, message)
+            return self.at(part, stage, *pieces, f"{message}, {done} of {total}", fraction=done / total)
+
+        yield self.at(part, stage, *(pieces or (0, 0)), message, fraction=0.0)
+        return (yield from relay(steps, step))
 
     def within(self, part: str, events: Generator[E, None, T]) -> Generator[E, None, T]:
         """Relay the events of a job that is a ``part`` of this one, with progress of the whole; returns its value."""
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            if isinstance(event, Progress):
-                whole = self.at(part, event.stage, event.done, event.total, event.message, fraction=event.share or 0.0)
-                yield replace(event, seconds_left=whole.seconds_left, share=whole.share, part=part)
-            else:
-                yield event
+
+        def of_the_whole(event: E) -> E:
+            if not isinstance(event, Progress):
+                return event
+            whole = self.at(part, event.stage, event.done, event.total, event.message, fraction=event.share or 0.0)
+            return replace(event, seconds_left=whole.seconds_left, share=whole.share, part=part)
+
+        return (yield from relay(events, of_the_whole))
 
     @property
     def seconds_left(self) -> float | None:
@@ -154,13 +151,30 @@ _DRAWN = 0.02
 """Strength of the shrinkage: with this share of the job's cost done in one kind, both paces count equally."""
 
 
-def finish(steps: Generator[tuple[int, int], None, T], on_progress: Callable[[int, int], None] | None = None) -> T:
-    """Run ``steps`` to the end and return their value; ``on_progress`` is called with each (done, total)."""
+def relay(steps: Generator[A, None, T], turn: Callable[[A], B]) -> Generator[B, None, T]:
+    """Yield ``turn(item)`` for each item of ``steps`` and return their value; closing it closes ``steps``."""
+    with closing(steps):
+        while True:
+            try:
+                item = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            yield turn(item)
+
+
+def finish(steps: Generator[A, None, T], on_item: Callable[[A], object] | None = None) -> T:
+    """Run ``steps`` to the end and return their value; ``on_item`` is called with each item."""
     while True:
         try:
-            done, total = next(steps)
+            item = next(steps)
         except StopIteration as stop:
             value: T = stop.value
             return value
-        if on_progress is not None:
-            on_progress(done, total)
+        if on_item is not None:
+            on_item(item)
+
+
+def of_pair(on_progress: Callable[[int, int], None] | None) -> Callable[[tuple[int, int]], None] | None:
+    """``on_progress``, which takes done and total, as a callback of :func:`finish` for steps that yield both as a pair."""
+    return None if on_progress is None else lambda pair: on_progress(*pair)

@@ -30,7 +30,7 @@ from liar.models.environment import readable_failures
 from liar.models.memory import moment_bytes
 from liar.models.offload import is_offloaded, resident
 from liar.models.placement import free_bytes
-from liar.progress import Pace, finish
+from liar.progress import Pace, finish, of_pair, relay
 from liar.results import RATIOS, CalibrationText, SiteCurves
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
@@ -161,7 +161,7 @@ def calibrate(
         gradients=gradients,
         sensitivity=sensitivity,
     )
-    return finish(steps, on_progress)
+    return finish(steps, of_pair(on_progress))
 
 
 def calibration_steps(
@@ -187,14 +187,14 @@ def calibration_steps(
         found: dict[str, SiteGradients] = {}
         before = 0
         if gradients or sensitivity:
+
+            def step(done_of: tuple[int, int]) -> tuple[int, int]:
+                nonlocal before
+                before, pieces = done_of
+                return before, pieces + len(sites)
+
             backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
-            while True:
-                try:
-                    before, pieces = next(backward)
-                except StopIteration as stop:
-                    found = stop.value
-                    break
-                yield before, pieces + len(sites)
+            found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
         for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments

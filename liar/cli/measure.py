@@ -89,7 +89,7 @@ def measure_command(
     from liar.models.catalog import bytes_on_disk, load_model
     from liar.models.environment import readable_failures
     from liar.models.memory import PlannedWork
-    from liar.progress import finish
+    from liar.progress import finish, of_pair
     from liar.report.cost_sentences import rows, sentences
 
     with progress() as bar, readable_failures():
@@ -102,7 +102,7 @@ def measure_command(
             repeats=repeats,
             on_disk=(bytes_on_disk(dense), bytes_on_disk(pruned)),
         )
-        result = finish(steps, counted(bar, "Timing both in turns"))
+        result = finish(steps, of_pair(counted(bar, "Timing both in turns")))
     table = Table("", "dense", "pruned", "change", box=None)
     for row in rows(result):
         table.add_row(row.name, row.dense, row.pruned, row.change)

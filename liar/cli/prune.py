@@ -32,6 +32,7 @@ from liar.cli.options import (
 from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.files import check_new_folder, check_writable
+from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import AUTO, Allocation, Criterion, PruneSpec, Quantize, Reconstruction, Schedule, Targets
 
@@ -158,15 +159,8 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
 
     assert finished.model is not None, "a run hands over its model"
     with progress() as bar:
-        move = whole(bar)
         steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                delivered = end.value
-                break
-            move(step)
+        delivered = finish(steps, whole(bar))
     console.print(delivered.sentence, soft_wrap=True)
 
 

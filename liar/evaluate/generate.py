@@ -18,6 +18,7 @@ from liar.evaluate.decode import new_tokens
 from liar.evaluate.sentence_variants import perturbations
 from liar.models.adapter import execution_device
 from liar.models.heads import class_names, is_classifier
+from liar.progress import finish
 from liar.results import Generation, Token, Variant
 
 if TYPE_CHECKING:
@@ -73,12 +74,7 @@ def generate(
     steps = generate_steps(
         loaded, prompt, variant, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, dense=dense
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            generation: Generation = stop.value
-            return generation
+    return finish(steps)
 
 
 def generate_steps(

@@ -18,7 +18,7 @@ from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_step
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
-from liar.progress import finish
+from liar.progress import finish, of_pair
 from liar.results import Evaluation, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator, Task
 
@@ -78,7 +78,7 @@ def evaluate(
         sequence_length=sequence_length,
         separator=separator,
     )
-    return finish(steps, on_progress)
+    return finish(steps, of_pair(on_progress))
 
 
 def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:
