@@ -11,14 +11,16 @@ from gradio.blocks import Block
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
+from liar.report.metrics import TASK_METRICS
 from liar.report.plots import metric_bars
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import (
     beside_dense,
     in_doubt,
-    metric_value,
     recovery,
     sample,
+    stderr_words,
+    value_words,
     variant_name,
 )
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
@@ -91,7 +93,7 @@ def _rows(result: RunResult, task: Task) -> str:
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
-    name = "perplexity" if task == "perplexity" else f"{task} accuracy"
+    name = TASK_METRICS[task].title(task)
     rows = [f'<th scope="row">{variant_name(item.variant)}</th>' + _cells(result, item) for item in items]
     first = f'<th scope="rowgroup" rowspan="{len(items)}">{name}</th>'
     return "<tbody>" + "".join(f"<tr>{first if not at else ''}{row}</tr>" for at, row in enumerate(rows)) + "</tbody>"
@@ -99,8 +101,8 @@ def _rows(result: RunResult, task: Task) -> str:
 
 def _cells(result: RunResult, item: Evaluation) -> str:
     cells = [
-        metric_value(item.value, item.metric),
-        f"± {metric_value(item.stderr, item.metric)}",
+        value_words(item),
+        f"± {stderr_words(item)}",
         sample(item),
         beside_dense(result, item) or "—",
         _recovery(result, item.task) if item.variant == "reconstructed" else "—",
@@ -119,7 +121,7 @@ def _recovery(result: RunResult, task: Task) -> str:
 
 
 def _changes(result: RunResult) -> str:
-    labelled = [task for task in _tasks(result) if task != "perplexity"]
+    labelled = [task for task in _tasks(result) if not TASK_METRICS[task].of_windows]
     if not result.evaluations:
         return _empty(_NOTHING_MEASURED)
     if not labelled:

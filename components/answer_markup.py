@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from liar.report.sentences import metric_value
+from liar.report.metrics import METRICS
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -121,7 +121,7 @@ def _measures(answer: Generation, is_same: bool) -> str:
     if answer.tokens and answer.seconds:
         measures.append(f"{len(answer.tokens) / answer.seconds:.1f} tokens a second.")
     if answer.dense_perplexity is not None:
-        perplexity = metric_value(answer.dense_perplexity, "perplexity")
+        perplexity = METRICS["perplexity"].words(answer.dense_perplexity)
         measures.append(f"Perplexity {perplexity}, as the dense model sees it.")
     return " ".join(measures)
 

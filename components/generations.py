@@ -16,6 +16,7 @@ from components.prompts import is_preset, preset_prompts, read_prompt
 from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import PRESETS
+from liar.report.metrics import METRICS, TASK_METRICS
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from server.job import Job, Snapshot
@@ -262,12 +263,12 @@ def _writes(result: RunResult) -> bool:
     if result.generations:
         return all(answer.probabilities is None for answer in result.generations)
     if result.evaluations:
-        return any(item.metric == "perplexity" for item in result.evaluations)
+        return any(METRICS[item.metric].of_windows for item in result.evaluations)
     return result.model.family != "bert"
 
 
 def _is_writer(spec: PruneSpec) -> bool:
     """The same for a recipe whose model is not loaded: from its task, else the list of preset models, else True."""
     if spec.evaluate:
-        return "perplexity" in spec.evaluate
+        return any(TASK_METRICS[task].of_windows for task in spec.evaluate)
     return next((preset.family != "bert" for preset in PRESETS if preset.id == spec.model), True)

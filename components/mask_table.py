@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 from gradio.blocks import Block
@@ -24,8 +24,9 @@ from liar.files import write_atomically
 from liar.report.compare import differing
 from liar.report.export import as_json, file_stem, mask_table_csv
 from liar.report.labels import choice
+from liar.report.metrics import cell_words
 from liar.report.plots import mask_heatmap
-from liar.report.sentences import metric_value, sample
+from liar.report.sentences import sample, stderr_words, value_words
 from liar.report.view import View
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
@@ -266,7 +267,7 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     )
     if dense is None:
         return f"{begun}."
-    value, stderr = metric_value(dense.value, dense.metric), metric_value(dense.stderr, dense.metric)
+    value, stderr = value_words(dense), stderr_words(dense)
     return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
 
 
@@ -286,12 +287,9 @@ def _mask_twin(cells: Sequence[MaskCell]) -> str:
 
 
 def _mask_row(cell: MaskCell) -> list[str]:
-    known = cell.value is not None and cell.stderr is not None and cell.task is not None
-    metric = "perplexity" if cell.task == "perplexity" else "accuracy"
-    measured = [metric_value(cast(float, number), metric) for number in (cell.value, cell.stderr)] if known else []
     return [
         cell.reconstruction,
         f"{cell.error:.4f}",
-        *(measured or ["not measured", ""]),
+        *(cell_words(cell) or ("not measured", "")),
         f"{cell.n:,}" if cell.n else "",
     ]

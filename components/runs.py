@@ -18,8 +18,9 @@ from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
 from liar.report.export import as_json, file_stem
 from liar.report.labels import run_labels
+from liar.report.metrics import TASK_METRICS
 from liar.report.plots import comparison_heatmap
-from liar.report.sentences import count, metric_change, metric_value
+from liar.report.sentences import count, metric_change, value_words
 from liar.report.view import View
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import PruneSpec
@@ -239,11 +240,8 @@ def _metrics(run: Run) -> list[str]:
     """Name of the metric of the first task measured, and its values for the three variants."""
     task = next((item.task for item in run.evaluations), None)
     values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
-    said = [
-        metric_value(values[variant].value, values[variant].metric) if variant in values else "not measured"
-        for variant in VARIANTS
-    ]
-    return ["perplexity" if task == "perplexity" else f"{task} accuracy" if task else "none", *said]
+    said = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
+    return [TASK_METRICS[task].title(task) if task else "none", *said]
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
@@ -270,9 +268,9 @@ def _comparison(found: RunComparison) -> str:
     settings = [(item.name, item.a, item.b) for item in found.settings]
     metrics = [
         (
-            f"{'perplexity' if item.a.metric == 'perplexity' else f'{item.a.task} accuracy'}, {item.a.variant}",
-            metric_value(item.a.value, item.a.metric),
-            metric_value(item.b.value, item.b.metric),
+            f"{TASK_METRICS[item.a.task].title(item.a.task)}, {item.a.variant}",
+            value_words(item.a),
+            value_words(item.b),
             metric_change(item.a, item.b),
         )
         for item in found.metrics

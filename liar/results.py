@@ -14,6 +14,8 @@ SCHEMA_VERSION = 1
 Variant = Literal["dense", "pruned", "reconstructed"]
 VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
 
+MetricName = Literal["perplexity", "accuracy"]
+
 Workload = Literal["prompt", "decoding", "text", "batch"]
 """Work that a model is timed at: prompt and decoding for a language model, one text or a batch for any other."""
 MeasuredVariant = Literal["dense", "dense-int8", "pruned", "reconstructed", "reconstructed-int8"]
@@ -114,7 +116,7 @@ class Evaluation(_Record):
     """
 
     task: Task
-    metric: Literal["perplexity", "accuracy"]
+    metric: MetricName
     variant: MeasuredVariant
     value: float
     n: int

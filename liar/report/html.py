@@ -20,9 +20,10 @@ from liar.report.sentences import (
     beside_dense,
     calibrated_on,
     measurement,
-    metric_value,
     parameters,
     recipe,
+    stderr_words,
+    value_words,
     variant_name,
     verdict,
 )
@@ -117,7 +118,7 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
     """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
     values: dict[str, dict[str, tuple[str, str]]] = {}
     for item in result.evaluations:
-        value, stderr = metric_value(item.value, item.metric), metric_value(item.stderr, item.metric)
+        value, stderr = value_words(item), stderr_words(item)
         what = measurement(result, item.task)
         beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
         values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (f"{value} ± {stderr}", beside)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from liar.report.compare import is_chance
+from liar.report.metrics import METRICS
 from liar.report.sentences import recovery
 from liar.report.speed_sentences import is_faster, is_noisy, is_slower
-from liar.results import QUANTIZED, Evaluation, MeasuredVariant, Quartiles, RunResult
+from liar.results import QUANTIZED, MeasuredVariant, Quartiles, RunResult
 from liar.spec import Task
 
 _DOUBT = {
@@ -36,9 +37,10 @@ def _effect(result: RunResult, task: Task) -> str | None:
     if not values.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
         return None
     pairs = [(values[exact], values[quantized]) for exact, quantized in QUANTIZED.items()]
-    dense, repaired = (f"{_scale(exact) * (quantized.value - exact.value):+.2f}" for exact, quantized in pairs)
+    metric = METRICS[values["dense"].metric]
+    dense, repaired = (f"{metric.scale * (quantized.value - exact.value):+.2f}" for exact, quantized in pairs)
     covers = [is_chance(exact, quantized) for exact, quantized in pairs]
-    what = "perplexity" if task == "perplexity" else f"points of {task} accuracy"
+    what = f"points of {metric.title(task)}" if metric.percent else metric.title(task)
     whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
     sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
     if (recovery(result, task) or 0) <= 0:
@@ -46,11 +48,6 @@ def _effect(result: RunResult, task: Task) -> str | None:
     pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
     left = 100 * (pruned - quantized) / (pruned - exact)
     return f"{sentence}; {left:.0f} % of what the repair gave back is still there."
-
-
-def _scale(item: Evaluation) -> int:
-    """Factor for display: accuracy is given in percentage points."""
-    return 1 if item.metric == "perplexity" else 100
 
 
 def _savings(result: RunResult) -> str | None:

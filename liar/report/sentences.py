@@ -8,8 +8,9 @@ from typing import Protocol
 
 from liar.report.compare import difference, differing, is_chance
 from liar.report.labels import choice
+from liar.report.metrics import METRICS
 from liar.report.speed_sentences import speed_words
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals, Variant
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, Separator, SiteKind, Task
 
 _BETWEEN: Mapping[Separator | None, str] = {
@@ -131,20 +132,19 @@ def calibrated_on(result: RunResult) -> str | None:
 def measurement(result: RunResult, task: Task) -> str:
     """Metric and items of a task: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
-    name = "perplexity" if first.metric == "perplexity" else f"{task} accuracy"
-    return f"{name}, {sample(first)}"
+    return f"{METRICS[first.metric].title(task)}, {sample(first)}"
 
 
 def measured_on(result: RunResult) -> str | None:
     """``Perplexity: 20 windows of 256 tokens with document tokens between texts.``; None if nothing was measured."""
-    words = [measurement(result, task).replace(", ", ": ", 1) for task in _tasks(result)]
-    return f"{'; '.join(words).capitalize()}." if words else None
+    words = "; ".join(measurement(result, task).replace(", ", ": ", 1) for task in _tasks(result))
+    return f"{words[0].upper()}{words[1:]}." if words else None
 
 
 def sample(item: Evaluation) -> str:
     """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
     length = item.sequence_length
-    if item.metric != "perplexity":
+    if not METRICS[item.metric].of_windows:
         read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
         cut = f", {item.cut:,} cut" if item.cut else ""
         return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
@@ -152,20 +152,23 @@ def sample(item: Evaluation) -> str:
     return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
 
 
-def metric_value(value: float, metric: str) -> str:
-    """A metric for display: accuracy in percent, perplexity with one decimal, or none from 1,000 on."""
-    if metric == "accuracy":
-        return f"{100 * value:.1f} %"
-    return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
+def value_words(item: Evaluation) -> str:
+    """The value of an evaluation: ``41.1`` or ``86.1 %``."""
+    return METRICS[item.metric].words(item.value)
+
+
+def stderr_words(item: Evaluation) -> str:
+    """Its standard error, in the same form."""
+    return METRICS[item.metric].words(item.stderr)
 
 
 def metric_change(a: Evaluation, b: Evaluation) -> str:
     """Change from ``a`` to ``b``: ``+1.6 % (paired standard error 0.4 %)``; a perplexity also as a ratio."""
-    found = difference(a, b)
-    change = f"{'+' if found.change > 0 else ''}{metric_value(found.change, a.metric)}"
+    found, metric = difference(a, b), METRICS[a.metric]
+    change = f"{'+' if found.change > 0 else ''}{metric.words(found.change)}"
     if found.stderr is None:
         return f"{change} (no paired standard error is known)"
-    stderr = metric_value(found.stderr, a.metric)
+    stderr = metric.words(found.stderr)
     if not found.paired:
         return f"{change} (standard error {stderr}; measured on different items)"
     ratio = "" if found.ratio_stderr is None else f"; {found.ratio:.3f} ± {found.ratio_stderr:.3f} x"
@@ -181,7 +184,7 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
     if dense is None or not dense.value:
         return None
     found, share = difference(dense, evaluation), evaluation.value / dense.value
-    if evaluation.metric == "perplexity":
+    if METRICS[evaluation.metric].by_ratio:
         known = found.ratio_stderr is not None and evaluation.variant != "dense"
         return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
@@ -199,7 +202,7 @@ def recovery(result: RunResult, task: Task) -> float | None:
     if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
         return None
     dense, pruned, reconstructed = (values[variant].value for variant in VARIANTS)
-    broken = pruned - dense if values["dense"].metric == "perplexity" else dense - pruned
+    broken = METRICS[values["dense"].metric].loss(dense, pruned)
     return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
 
 
@@ -281,13 +284,9 @@ def _effect(result: RunResult, task: Task) -> str | None:
     values = variants_of(result, task)
     if values is None:
         return None
-
-    def said(variant: Variant) -> str:
-        return metric_value(values[variant].value, values[variant].metric)
-
-    name = "perplexity" if task == "perplexity" else f"{task} accuracy"
-    repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {said('reconstructed')}"
-    return f"{name} {said('dense')} → {said('pruned')}, {repair}"
+    dense, pruned, reconstructed = (value_words(values[variant]) for variant in VARIANTS)
+    repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {reconstructed}"
+    return f"{METRICS[values['dense'].metric].title(task)} {dense} → {pruned}, {repair}"
 
 
 def _values(result: Measurements, task: Task) -> dict[MeasuredVariant, Evaluation]:

@@ -9,8 +9,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from liar.models.source import is_hub_id
 from liar.presets import PRESETS
 from liar.report.export import as_command
+from liar.report.metrics import METRICS
 from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import metric_value, parameters, recipe, sample, variant_name, verdict
+from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Task
 
@@ -115,7 +116,7 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
     saved = [item for item in result.evaluations if item.variant == variant]
     return [
         EvalResult(
-            task_type="text-generation" if item.task == "perplexity" else "text-classification",
+            task_type="text-generation" if METRICS[item.metric].of_windows else "text-classification",
             dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
             dataset_name=_TEXTS[item.task],
             dataset_split=item.split or "test",
@@ -148,4 +149,4 @@ def _figures(result: RunResult) -> str:
 
 
 def _value(item: Evaluation | None) -> str:
-    return f"{metric_value(item.value, item.metric)} ± {metric_value(item.stderr, item.metric)}" if item else ""
+    return f"{value_words(item)} ± {stderr_words(item)}" if item else ""

@@ -7,8 +7,8 @@ from math import log10
 
 import plotly.graph_objects as go
 
+from liar.report.metrics import TASK_METRICS, cell_words
 from liar.report.plots.frame import SMALLEST_ERROR, STANDOFF, empty, framed, title
-from liar.report.sentences import metric_value
 from liar.results import MaskCell
 from liar.spec import Criterion, Reconstruction
 
@@ -57,25 +57,18 @@ def _goodness(cell: MaskCell) -> float:
     """Position on the colour scale, higher is better; perplexities and errors are compared by their ratios."""
     if cell.value is None or cell.task is None:
         return -log10(max(cell.error, SMALLEST_ERROR))
-    return -log10(cell.value) if cell.task == "perplexity" else cell.value
+    return TASK_METRICS[cell.task].merit(cell.value)
 
 
 def _cell_words(cell: MaskCell) -> str:
     error = f"error {cell.error:.2g}"
-    if cell.value is None or cell.stderr is None:
-        return error
-    metric = _metric_of(cell)
-    return f"<b>{metric_value(cell.value, metric)}</b><br>± {metric_value(cell.stderr, metric)}<br>{error}"
+    measured = cell_words(cell)
+    return error if measured is None else f"<b>{measured[0]}</b><br>± {measured[1]}<br>{error}"
 
 
 def _cell_hover(cell: MaskCell) -> str:
     lines = [f"<b>{cell.criterion} masks, {cell.reconstruction}</b>", f"mean error of the sites {cell.error:.4g}"]
-    if cell.value is not None and cell.stderr is not None:
-        metric = _metric_of(cell)
-        value, stderr = metric_value(cell.value, metric), metric_value(cell.stderr, metric)
-        lines.insert(1, f"{metric} {value} ± {stderr} (one standard error, n = {cell.n:,})")
+    if cell.task is not None and (measured := cell_words(cell)) is not None:
+        name, (value, stderr) = TASK_METRICS[cell.task].name, measured
+        lines.insert(1, f"{name} {value} ± {stderr} (one standard error, n = {cell.n:,})")
     return "<br>".join(lines)
-
-
-def _metric_of(cell: MaskCell) -> str:
-    return "perplexity" if cell.task == "perplexity" else "accuracy"

@@ -7,8 +7,9 @@ from textwrap import wrap
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from liar.report.metrics import METRICS
 from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
-from liar.report.sentences import measurement, metric_value, repair, variant_name
+from liar.report.sentences import measurement, repair, stderr_words, value_words, variant_name
 from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
 from liar.spec import Task
 
@@ -53,8 +54,8 @@ def metric_bars(result: RunResult) -> go.Figure:
                 marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
                 error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
                 hovertext=[
-                    f"<b>{variant_name(item.variant)}</b><br>{item.metric} {metric_value(item.value, item.metric)} "
-                    f"± {metric_value(item.stderr, item.metric)} (one standard error)<br>n = {item.n:,}"
+                    f"<b>{variant_name(item.variant)}</b><br>{item.metric} {value_words(item)} "
+                    f"± {stderr_words(item)} (one standard error)<br>n = {item.n:,}"
                     for item in items
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -67,7 +68,7 @@ def metric_bars(result: RunResult) -> go.Figure:
             figure.add_annotation(
                 x=item.value + item.stderr,
                 y=variant_name(item.variant),
-                text=f"<b>{metric_value(item.value, item.metric)}</b>",
+                text=f"<b>{value_words(item)}</b>",
                 xanchor="left",
                 xshift=8,
                 showarrow=False,
@@ -75,11 +76,11 @@ def metric_bars(result: RunResult) -> go.Figure:
                 col=1,
             )
         reach = max(item.value + item.stderr for item in items)
-        percent = items[0].metric == "accuracy"
+        metric = METRICS[items[0].metric]
         figure.update_xaxes(
             range=[0, reach * 1.4],
-            tickformat=".0%" if percent else None,
-            title={"text": "higher is better" if percent else "lower is better", "font": FONT, "standoff": 6},
+            tickformat=".0%" if metric.percent else None,
+            title={"text": metric.better, "font": FONT, "standoff": 6},
             row=row,
             col=1,
         )

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from liar.report.compare import differing
 from liar.report.labels import choice
+from liar.report.metrics import TASK_METRICS
 from liar.report.plots.frame import (
     FONT,
     GRID,
@@ -21,7 +22,7 @@ from liar.report.plots.frame import (
     empty,
     framed,
 )
-from liar.report.sentences import beside_dense, count, metric_value, sample
+from liar.report.sentences import beside_dense, count, sample, stderr_words, value_words
 from liar.results import Evaluation, Quartiles, RunResult, Variant
 from liar.spec import PruneSpec, Reconstruction, Task
 from liar.store import RunSummary
@@ -102,7 +103,7 @@ def ratio_figure(runs: Sequence[Run], task: Task, *, selected: str = "") -> go.F
                 y=[dense.value, dense.value],
                 mode="lines",
                 line={"color": VARIANT_COLOURS["dense"], "width": 2},
-                name=f"dense {metric_value(dense.value, dense.metric)}",
+                name=f"dense {value_words(dense)}",
                 hovertemplate=f"dense: {_value_words(dense)}<extra></extra>",
             )
         )
@@ -175,7 +176,7 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )
-    front = pareto_front(points, lower_is_better=_is_perplexity(task))
+    front = pareto_front(points, lower_is_better=TASK_METRICS[task].lower_is_better)
     figure.add_trace(
         go.Scatter(
             x=[points[index][0] for index in front],
@@ -350,26 +351,20 @@ def _plot(figure: go.Figure) -> go.Figure:
 
 def _metric_axis(figure: go.Figure, runs: Sequence[Run], task: Task) -> None:
     """Set the y axis: accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
-    is_perplexity = _is_perplexity(task)
-    better = "lower is better" if is_perplexity else "higher is better"
-    metric = "perplexity" if is_perplexity else f"{task} accuracy"
-    axis: dict[str, Any] = {"title": {"text": f"{metric}, {better}", "font": FONT, "standoff": 8}}
+    metric = TASK_METRICS[task]
+    axis: dict[str, Any] = {"title": {"text": f"{metric.title(task)}, {metric.better}", "font": FONT, "standoff": 8}}
     values = [value for trace in figure.data for value in trace.y]
     low, high = min(values), max(values)
-    if is_perplexity and low > 0 and high > 4 * low:
+    if metric.by_ratio and low > 0 and high > 4 * low:
         ticks = [
             digit * 10.0**power
             for power in range(floor(log10(low)), floor(log10(high)) + 1)
             for digit in ((1, 2, 5) if high < 1_000 * low else (1,))
         ]
         axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
-    elif not is_perplexity:
+    elif metric.percent:
         axis["tickformat"] = ".1~%"
     figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
-
-
-def _is_perplexity(task: Task) -> bool:
-    return task == "perplexity"
 
 
 def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
@@ -377,7 +372,7 @@ def _measured(run: Run, task: Task, variant: Variant) -> Evaluation | None:
 
 
 def _value_words(item: Evaluation) -> str:
-    value, stderr = (metric_value(number, item.metric) for number in (item.value, item.stderr))
+    value, stderr = value_words(item), stderr_words(item)
     return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
 
 
