@@ -158,6 +158,7 @@ def heads() -> str:
 def classifiers() -> str:
     """Accuracy of MiniLM, heads and neurons, default criterion, by allocation and schedule."""
     rows = []
+    samples: dict[Task, str] = {}
     tasks: list[tuple[str, Task]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
     for model, task in tasks:
         for ratio in (0.25, 0.5, 0.7):
@@ -177,6 +178,7 @@ def classifiers() -> str:
                 )
                 result = measured(spec)
                 dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
+                samples[task] = sample(dense)
                 rows.append(
                     (
                         task,
@@ -200,7 +202,8 @@ def classifiers() -> str:
         "of dense",
     )
     head = (
-        f"Criterion {PruneSpec().criterion}; accuracy in percent ± its standard error (n = {sample(dense)}, each task)."
+        f"Criterion {PruneSpec().criterion}; accuracy in percent ± its standard error (n = "
+        f"{'; '.join(f'{task}: {read}' for task, read in samples.items())})."
     )
     return f"{head}\n\n{table(columns, rows)}"
 

@@ -40,6 +40,23 @@ def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
 
 
+def test_no_room_is_kept_below_the_headline_for_the_font_before(page: Page) -> None:
+    """The page is first drawn in a font of the system, which is wider: a line more, on a narrow screen."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page)
+    page.evaluate("document.fonts.ready")
+    kept, needed = page.evaluate(
+        """() => {
+          const outer = document.querySelector('#verdict');
+          const held = [outer, ...outer.querySelectorAll('*')].find((element) => element.style.minHeight);
+          const kept = held.offsetHeight;
+          held.style.minHeight = '';
+          return [kept, held.offsetHeight];
+        }"""
+    )
+    assert kept == needed
+
+
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
     """No font, script or picture of another host: the page works offline and tells nobody."""
     asked: list[str] = []
