@@ -277,7 +277,7 @@ def test_nothing_of_torchao_is_loaded_or_heard_before_it_is_used() -> None:
     """transformers loads it on its own account; the page and --help load neither."""
     code = (
         "import sys, liar, liar.cli, components.recipe, components.accuracy; assert 'torchao' not in sys.modules;"
-        "from liar.startup import hush; quiet_libraries(); import liar.models.catalog"
+        "from liar.startup import quiet_libraries; quiet_libraries(); import liar.models.catalog"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
