@@ -1,4 +1,4 @@
-"""The button of a job: with Stop and status line, and the browser's memory of it."""
+"""Button, Stop and status line of a job, which is found again after a reload."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from server.job_queue import JobQueue
 from server.rate import client_of
 
 Watch = Callable[[Job, gr.Request], Iterator[Updates]]
-"""How a panel shows a job, from now to its end."""
+"""Shows a job in a panel until it ends."""
 
 
 class JobButton:
-    """Button, Stop and status line of one job of the queue, which the visitor's browser remembers by its id.
+    """Button, Stop and status line of one job of the queue; the visitor's browser stores the id of the job.
 
-    ``kind`` tells its jobs from those of other buttons; ``pieces`` is what such a job counts ("runs"), if anything.
+    ``kind`` distinguishes its jobs from those of other buttons; ``pieces`` names what such a job counts ("runs"), if anything.
     """
 
     def __init__(self, jobs: JobQueue, words: str, name: str, kind: str, pieces: str = "") -> None:
@@ -42,7 +42,7 @@ class JobButton:
         self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **QUIET)
 
     def key_of(self, key: str) -> str:
-        """The key under which the queue knows the job about ``key``."""
+        """Key of the job about ``key`` in the queue."""
         return f"{self.kind}:{key}"
 
     def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
@@ -51,7 +51,7 @@ class JobButton:
         )
 
     def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
-        """After ``event`` (the opening of the page), ``watch`` the job that this browser began if it is still at work."""
+        """After ``event`` (the page has opened), ``watch`` the job that this browser started if it still runs."""
 
         def resume(id: str | None, request: gr.Request) -> Iterator[Updates]:
             yield from self.resume(watch, id, request)
@@ -59,7 +59,7 @@ class JobButton:
         event.then(resume, self.remembered, outputs, **HEARD)
 
     def resume(self, watch: Watch, id: str | None, request: gr.Request) -> Iterator[Updates]:
-        """``watch`` the job ``id``, which a browser remembered, for a page that was loaded anew; nothing when it has ended."""
+        """``watch`` the job ``id`` after a reload of the page; nothing if it has ended."""
         job = self.jobs.get(id or "")
         if job is None or job.kind != self.kind or not self.jobs.join(job, str(request.session_hash)):
             yield {self.status: gr.skip()}
@@ -67,11 +67,11 @@ class JobButton:
             yield from watch(job, request)
 
     def follow(self, job: Job, request: gr.Request) -> Iterator[tuple[Snapshot, Updates]]:
-        """Snapshots until the job has ended, at least for the visitor of ``request``, with what the line says of each.
+        """Yield snapshots, each with the updates of the status line, until the job ends for the visitor of ``request``.
 
-        The last one is the caller's to tell.
+        The last snapshot has no updates: the caller writes the final line.
         """
-        # All of the line each time: of two messages that arrive together, Gradio's page hears only the last.
+        # Every update holds the whole line: of two messages that arrive together, Gradio's page applies only the last.
         line: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
         for snapshot in self.jobs.watch(job, session=str(request.session_hash)):
             words = status.follow(job.title, snapshot, self.pieces)

@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
-    """In the worker: the run with everything that the page shows of it. Its result is stored even if nobody watches.
+    """Run ``asked`` in the worker, with the prompts of the page; the result is stored even if no page is open.
 
-    The measured sites are handed out, as those of the recipe that was ``asked`` for, when the last one is done: the heatmap
-    need not wait for the metrics.
+    When the last site is done, all sites are yielded as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is drawn
+    before the metrics are measured.
     """
     # Both load torch, which takes seconds; a page that only explores does without.
     from liar.jobs.pipeline import stream
@@ -45,7 +45,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     given = None if is_offloaded(loaded.model) else loaded
     for event in stream(spec, given, prompts=prompts, earlier=earlier):
         if isinstance(event, Finished):
-            with suppress(LiarError):  # whoever does watch tries again, and says why it cannot be kept
+            with suppress(LiarError):  # an open page stores it again, and reports why it cannot be kept
                 studio.store.save(event.result)
         yield event
         if isinstance(event, SiteDone):
@@ -55,7 +55,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
 
 
 def stored(studio: Studio, key: str) -> RunResult:
-    """The run that is shown; raises :class:`InvalidSpecError` when there is none, or it is not kept any more."""
+    """The run on the page; raises :class:`InvalidSpecError` if there is none or if it was deleted."""
     if not key:
         raise InvalidSpecError("No run of this recipe is shown yet: press “Apply” first.")
     result = studio.store.load(key)
@@ -71,10 +71,10 @@ def with_models(
     cost: Callable[[Shape], float],
     asked: bool = False,
 ) -> Generator[E | Progress, None, T]:
-    """In the worker: ``then`` with the models of a stored run, restored from its masks where they are no longer in memory.
+    """Run ``then`` in the worker with the models of a stored run, restored from its masks if they are not in memory.
 
-    Its progress is that of all of it: ``cost`` is what ``then`` costs beside the restoring, see :mod:`liar.jobs.plan`. Raises
-    :class:`InvalidSpecError` for a streamed model, and where the model shall be ``asked`` and has no head to answer.
+    Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.plan`. Raises
+    :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
     """
     variants = studio.registry.variants(result.spec.key)
     if variants is not None:
@@ -100,7 +100,7 @@ def with_models(
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
-    """What the models of a run are asked; nothing where they have no head to answer with."""
+    """Prompts of a run; none if the model has no head to answer with."""
     from liar.evaluate.generate import answers, fits  # torch takes seconds to load
 
     if not answers(loaded):
@@ -110,15 +110,15 @@ def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
 
 
 def loaded_for(studio: Studio, spec: PruneSpec, work: PlannedWork | None = None) -> LoadedModel:
-    """The model of ``spec``. Every load goes through here, so that none is of a recipe that the profile refuses."""
+    """Load the model of ``spec``; every load of the page goes through here, after the profile has checked the recipe."""
     studio.profile.check(spec)
     return studio.registry.get(spec.model, spec.device, spec.dtype, work)
 
 
 def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the task of its model, where it names none, and sequences that the model has positions for.
+    """``spec`` with the task of its model if it names none, and with sequences no longer than the model's positions.
 
-    The page has no control for the length of calibration sequences, so nobody could choose a shorter one.
+    The page has no control for the length of calibration sequences, so it is shortened here.
     """
     from liar.data.packing import longest_sequence  # torch takes seconds to load
 
