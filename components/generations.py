@@ -31,9 +31,6 @@ MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
-_ASK, _RESTORE = "ask", "restore and ask"
-"""Kinds of jobs."""
-
 _ABSENT = (
     "Models that are not in memory come back with the first question: they are pruned to the stored masks, which takes one "
     "pass over the calibration text, and nothing is measured again."
@@ -161,14 +158,14 @@ class GenerationsPanel:
         try:
             prompt = read_prompt(text, self.studio.profile.prompt_characters)
             choices = self._settings(tokens, temperature, seed)
-            if absent := self.studio.registry.variants(key) is None:
+            if self.studio.registry.variants(key) is None:
                 stored(self.studio, key)
             job = self.studio.jobs.submit(
                 str(request.session_hash),
                 f"ask {key} {choices} {prompt}",
                 "Asking the models",
                 lambda: self._questions(key, prompt, choices),
-                kind=_RESTORE if absent else _ASK,  # restoring takes much longer
+                kind="ask",
                 client=client_of(request),
             )
         except LiarError as error:
