@@ -19,7 +19,7 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     "sequence_length": "{:,} a sequence".format,
     "evaluate": lambda tasks: f"measured: {', '.join(tasks)}" if tasks else "its model's task measured",
     "evaluate_length": lambda length: f"measured at {f'{length:,} tokens' if length else 'the default length'}",
-    "evaluate_limit": lambda limit: "all items" if limit is None else f"{limit:,} items",
+    "evaluate_limit": lambda limit: "the default number of items" if limit is None else f"{limit:,} items",
     "edits": lambda edits: f"{len(edits)} edits" if edits else "no edits",
 }
 
