@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from itertools import product
 from math import prod
@@ -33,9 +34,12 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
-CHANNEL_CRITERIA: frozenset[Criterion] = frozenset({"magnitude", "wanda", "fluctuation"})
-"""Criteria that score channels; the score of a bundle is the sum over its channels."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
+
+CUSTOM = "custom:"
+CUSTOM_WITH_GRADIENTS = "custom-gradients:"
+"""Prefixes of the name under which a run records a criterion that was passed to it as a function."""
+_CUSTOM_NAME = re.compile(rf"({CUSTOM}|{CUSTOM_WITH_GRADIENTS})[A-Za-z_][A-Za-z0-9_.]{{0,99}}")
 
 MAX_RATIO = 0.95
 EVALUATION_LENGTH = 256
@@ -94,7 +98,8 @@ class PruneSpec(BaseModel):
 
     model: str = Field("demo/smollm2-135m", min_length=1, max_length=512)
     targets: Targets = "ffn"
-    criterion: Criterion = "obs"
+    criterion: str = Field("obs", json_schema_extra={"enum": list(CRITERIA)})
+    """One of :data:`CRITERIA`, or the name of a function, see :func:`is_custom`."""
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
     allocation: Allocation = "loss-curve"
     reconstruction: Reconstruction = "least-squares"
@@ -118,6 +123,14 @@ class PruneSpec(BaseModel):
     quantize: Quantize = "none"
     """Measure quantized copies as well, see :mod:`liar.models.quantize`."""
 
+    @field_validator("criterion")
+    @classmethod
+    def _known_criterion(cls, criterion: str) -> str:
+        if criterion not in CRITERIA and not is_custom(criterion):
+            *names, last = (repr(name) for name in CRITERIA)
+            raise ValueError(f"criterion should be {', '.join(names)} or {last}, not {criterion[:80]!r}.")
+        return criterion
+
     @field_validator("edits")
     @classmethod
     def _canonical_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
@@ -133,9 +146,14 @@ class PruneSpec(BaseModel):
             raise InvalidSpecError(_sentence(error)) from None
 
     @property
+    def needs_mask_gradients(self) -> bool:
+        """Whether the criterion reads the gradients of masks on the bundles."""
+        return self.criterion in GRADIENT_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+
+    @property
     def needs_gradients(self) -> bool:
         """Whether the run needs a backward pass, which is impossible for a streamed model."""
-        return self.criterion in GRADIENT_CRITERIA or self.allocation == "loss-curve"
+        return self.needs_mask_gradients or self.allocation == "loss-curve"
 
     @property
     def surveys_norm_aware(self) -> bool:
@@ -253,6 +271,11 @@ def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
         return (round(first, 2),)
     step = (last - first) / (number - 1)
     return tuple(dict.fromkeys(round(first + step * index, 2) for index in range(number)))
+
+
+def is_custom(criterion: str) -> bool:
+    """Whether ``criterion`` names a function that was passed to a run; only the program that has it can repeat the run."""
+    return _CUSTOM_NAME.fullmatch(criterion) is not None
 
 
 def bounds_of(name: str) -> tuple[float, float] | None:

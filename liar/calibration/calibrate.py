@@ -21,7 +21,7 @@ from liar.data.corpora import calibration_text
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.explore.allocation import Candidate, nearest_removed
-from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
+from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter, execution_device
@@ -66,7 +66,7 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if spec.criterion in GRADIENT_CRITERIA and not self.masked:
+        if spec.needs_mask_gradients and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
         if spec.allocation == "loss-curve" and not self.sensitive:
             raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
@@ -75,59 +75,60 @@ class Calibration:
                 f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
             )
 
-    def scores(self, criterion: Criterion, site: Site, weight: Tensor, seed: int) -> Tensor:
-        """Scores (bundles,), fp64 on the CPU, of a site whose consumer has ``weight`` (channels, d_out)."""
-        evidence = Evidence(site, self.moments[site].plain, weight, seed, self.gradients.get(site.name))
-        return self._keep(("scores", criterion, site, seed), lambda: score(criterion, evidence))
+    def evidence(self, site: Site, weight: Tensor, seed: int) -> Evidence:
+        """Input of a criterion for a site whose consumer has ``weight`` (channels, d_out)."""
+        gradients = self.gradients.get(site.name) if self.masked else None
+        return Evidence(site, self.moments[site].plain, weight, seed, gradients)
 
     @torch.no_grad()
-    def candidate(self, spec: PruneSpec, site: Site, adapter: Adapter) -> Candidate:
-        """Input of :func:`liar.explore.allocation.allocate` for a site, whose block must be on the device."""
-        choice = (spec.criterion, spec.seed, spec.allocation, spec.reconstruction)
-        scores = self.scores(spec.criterion, site, adapter.consumer(site).weight.T, spec.seed)
+    def scores(self, criterion: str | ScoreFunction, site: Site, weight: Tensor, seed: int) -> Tensor:
+        """Scores (bundles,), fp64 on the CPU, of a site whose consumer has ``weight`` (channels, d_out)."""
         return self._keep(
-            ("candidate", site, *choice),
-            lambda: candidate_of(spec, site, self.moments[site], scores, adapter, self.gradients.get(site.name)),
+            ("scores", criterion, site, seed), lambda: score(criterion, self.evidence(site, weight, seed))
         )
+
+    @torch.no_grad()
+    def candidate(
+        self, spec: PruneSpec, site: Site, adapter: Adapter, criterion: str | ScoreFunction | None = None
+    ) -> Candidate:
+        """Input of :func:`liar.explore.allocation.allocate` for a site, whose block must be on the device.
+
+        ``criterion`` is the function of a spec that names a custom one. Curves need moments with which
+        :meth:`check` has been called for ``spec``.
+        """
+        criterion = spec.criterion if criterion is None else criterion
+        choice = (criterion, spec.seed, spec.allocation, spec.reconstruction)
+        return self._keep(("candidate", site, *choice), lambda: self._candidate(spec, site, adapter, criterion))
+
+    def _candidate(self, spec: PruneSpec, site: Site, adapter: Adapter, criterion: str | ScoreFunction) -> Candidate:
+        weight = adapter.consumer(site).weight.T
+        scores = self.scores(criterion, site, weight, spec.seed)
+        damage: NDArray[np.floating] | None = None
+        if spec.allocation in CURVE_ALLOCATIONS:
+            moments = self.moments[site]
+            chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
+            assert chosen is not None, "a calibration is checked against the spec"
+            curves = error_curves(
+                chosen,
+                weight,
+                order_of(scores),
+                bundle_size=site.bundle_size,
+                reconstructions=(spec.reconstruction,),
+                site=site.name,
+            )
+            damage = curves.error[spec.reconstruction].numpy() * curves.energy
+            if spec.allocation == "loss-curve":
+                damage *= self.gradients[site.name].sensitivity
+        spread: float | None = None
+        if spec.allocation == "global":
+            spread = deviation(criterion, self.evidence(site, weight, spec.seed), scores)
+        return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
 
     def _keep(self, question: Hashable, answer: Callable[[], T]) -> T:
         if question not in self._kept:
             self._kept[question] = answer()
         kept: T = self._kept[question]
         return kept
-
-
-@torch.no_grad()
-def candidate_of(
-    spec: PruneSpec,
-    site: Site,
-    moments: SiteMoments,
-    scores: Tensor,
-    adapter: Adapter,
-    gradients: SiteGradients | None = None,
-) -> Candidate:
-    """Input of the allocation: a site with its ``scores`` (bundles,) and, for a curve allocation, its damage curve."""
-    damage: NDArray[np.floating] | None = None
-    if spec.allocation in CURVE_ALLOCATIONS:
-        chosen = moments.norm_aware if spec.allocation == "error-curve" else moments.plain
-        assert chosen is not None, "a calibration is checked against the spec"
-        curves = error_curves(
-            chosen,
-            adapter.consumer(site).weight.T,
-            order_of(scores),
-            bundle_size=site.bundle_size,
-            reconstructions=(spec.reconstruction,),
-            site=site.name,
-        )
-        damage = curves.error[spec.reconstruction].numpy() * curves.energy
-        if spec.allocation == "loss-curve":
-            assert gradients is not None, "whoever asks for loss-curve has asked for sensitivities"
-            damage *= gradients.sensitivity
-    spread: float | None = None
-    if spec.allocation == "global":
-        evidence = Evidence(site, moments.plain, adapter.consumer(site).weight.T, spec.seed, gradients)
-        spread = deviation(spec.criterion, evidence, scores)
-    return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
 
 
 def calibrate(
@@ -219,7 +220,7 @@ def shared_calibration(
         seed=base.seed,
         separator=base.separator,
         targets=base.targets,
-        gradients=any(spec.criterion in GRADIENT_CRITERIA for spec in specs),
+        gradients=any(spec.needs_mask_gradients for spec in specs),
         sensitivity=base.allocation == "loss-curve",
         norm_aware=norm_aware,
     )
@@ -260,9 +261,8 @@ def curves(
         with resident(loaded.adapter.layers[site.layer]):
             weight = loaded.adapter.consumer(site).weight.T
             for criterion in criteria:
-                gradients = calibration.gradients.get(site.name)
                 start = time.perf_counter()
-                order = order_of(score(criterion, Evidence(site, moments.plain, weight, seed, gradients)))
+                order = order_of(score(criterion, calibration.evidence(site, weight, seed)))
                 ordered = time.perf_counter()
                 plain = error_curves(moments.plain, weight, order, bundle_size=site.bundle_size, site=site.name)
                 solved = time.perf_counter()

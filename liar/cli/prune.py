@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def prune(
     model: Model,
     targets: Annotated[Targets, typer.Option(help="What is removed.")] = DEFAULTS.targets,
-    criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,
+    criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,  # type: ignore[assignment]
     ratio: Annotated[float, typer.Option(help="Share of the targeted units removed, 0 to 0.95.")] = DEFAULTS.ratio,
     allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
     reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,

@@ -145,6 +145,18 @@ def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | No
     return count
 
 
+def best_bundles(
+    site: Site, scores: NDArray[np.floating], count: int, multiple: int = 1, edit: SiteEdit | None = None
+) -> NDArray[np.intp]:
+    """Bundles to keep, ascending: the best by ``scores`` (bundles,) after the ``edit``, ties to the lower index.
+
+    Their number is that of :func:`settled_count`.
+    """
+    if edit is not None:
+        scores = edited_scores(edit, site, scores)
+    return np.sort(np.argsort(-scores, kind="stable")[: settled_count(site, count, multiple, edit)])
+
+
 # -- edits -----------------------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,6 @@ from liar.results import RATIOS, ModelInfo
 from liar.sites import Site
 from liar.spec import (
     BASELINE,
-    CHANNEL_CRITERIA,
     RECONSTRUCTIONS,
     Criterion,
     PruneSpec,
@@ -154,39 +153,39 @@ class SiteAtlas:
 
     site: Site
     facts: KindFacts
-    criteria: list[Criterion]
+    criteria: Sequence[str]
     arrays: KindArrays
     row: int
 
-    def order(self, criterion: Criterion) -> Integers:
+    def order(self, criterion: str) -> Integers:
         """Bundles (bundles,), best first."""
         order: Integers = self.arrays.order[self.row, self.criteria.index(criterion)]
         return order
 
-    def scores(self, criterion: Criterion) -> Floats:
+    def scores(self, criterion: str) -> Floats:
         """Scores (bundles,) in the order of :meth:`order`, so never rising."""
         scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
         return scores
 
-    def deviation(self, criterion: Criterion) -> float:
+    def deviation(self, criterion: str) -> float:
         """Divisor of the scores in the allocation global; NaN if unknown (some older files)."""
         return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
 
-    def curve(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
+    def curve(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """Relative error (101,) at :data:`RATIOS`."""
         where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
         curve: Floats = self.arrays.error[self.row, *where, RECONSTRUCTIONS.index(reconstruction)]
         return curve
 
     def error_at(
-        self, criterion: Criterion, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
+        self, criterion: str, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
     ) -> float:
         """Relative error if the best ``kept`` bundles stay, interpolated linearly between the points of the curve."""
         curve = self.curve(criterion, reconstruction, weighting)
         return float(np.interp(self.site.bundles - kept, removed_at(self.site.bundles), curve))
 
     def errors_of(
-        self, criterion: Criterion, kept: Sequence[int], weighting: Weighting = "plain"
+        self, criterion: str, kept: Sequence[int], weighting: Weighting = "plain"
     ) -> dict[Reconstruction, float]:
         """Known relative errors if the bundles ``kept`` stay: of all reconstructions if these are the best bundles,
         else those in :attr:`KindArrays.choices`, if any.
@@ -199,7 +198,7 @@ class SiteAtlas:
         index = (1 << self.site.bundles) - 1 - sum(1 << bundle for bundle in kept)
         return {name: float(choices[at, index]) for at, name in enumerate(CHOICE_RECONSTRUCTIONS)}
 
-    def damage(self, criterion: Criterion, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
+    def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
         energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
@@ -282,13 +281,17 @@ class Atlas:
         return cls(facts, arrays)
 
 
+_SUMMED = frozenset({"magnitude", "wanda", "fluctuation"})
+"""Criteria whose scores in older files are sums over channels."""
+
+
 def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
     """Stored ``deviation``; for an older file that of the scores, NaN if they are sums over channels."""
     if f"{kind}.deviation" in file:
         return file[f"{kind}.deviation"]
     found: Floats = file[f"{kind}.scores"].astype(np.float64).std(axis=-1, ddof=1)
     if facts.kinds[kind].unit_size * facts.kinds[kind].group > 1:
-        found[:, [name in CHANNEL_CRITERIA for name in facts.criteria]] = np.nan
+        found[:, [name in _SUMMED for name in facts.criteria]] = np.nan
     return found
 
 

@@ -13,9 +13,9 @@ from math import isnan
 
 import numpy as np
 
-from liar.edits import merge
+from liar.edits import SiteEdit, merge
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_count
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.results import SiteReport, Totals, Unrounded
 from liar.spec import Allocation, PruneSpec
@@ -45,22 +45,23 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     edits = merge(spec.edits)
     check_choices(spec, sites)
     allocated = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
-    kept, unrounded = (
-        {site.name: settled_count(site, allocated[site.name], multiple, edits.get(site.name)) for site in sites}
-        for multiple in (spec.multiple, 1)
-    )
+    kept = {
+        chart.site: best_bundles(
+            chart.site,
+            -np.argsort(chart.order(spec.criterion)).astype(np.float64),  # minus the rank
+            allocated[chart.site.name],
+            spec.multiple,
+            edits.get(chart.site.name),
+        )
+        for chart in charts
+    }
     # One repaired site gives biases to all modules of its kind; a kind that keeps all units gets none.
-    cut = {site.kind for site in sites if kept[site.name] < site.bundles and spec.reconstruction != "none"}
+    cut = {site.kind for site in sites if len(kept[site]) < site.bundles and spec.reconstruction != "none"}
     reports: list[SiteReport] = []
     change = 0
     for chart in charts:
-        site, count = chart.site, kept[chart.site.name]
-        order = chart.order(spec.criterion)
-        if (edit := edits.get(site.name)) is not None:
-            scores = np.empty(site.bundles)
-            scores[order] = np.arange(site.bundles, 0, -1)
-            order = np.argsort(-edited_scores(edit, site, scores), kind="stable")
-        bundles = np.sort(order[:count])
+        site, bundles, edit = chart.site, kept[chart.site], edits.get(chart.site.name)
+        count = len(bundles)
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
         by_hand = edit is not None and bool(edit.keep or edit.remove)
@@ -74,7 +75,9 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 kept_units=units.tolist(),
                 error=plain,
                 norm_aware_error=aware,
-                unrounded=_unrounded(chart, spec, unrounded[site.name]) if spec.multiple > 1 and not by_hand else None,
+                unrounded=None
+                if by_hand or spec.multiple == 1
+                else _unrounded(chart, spec, allocated[site.name], edit),
             )
         )
         change -= (site.bundles - count) * chart.facts.bundle_parameters
@@ -90,7 +93,8 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     return Forecast(spec, reports, totals)
 
 
-def _unrounded(chart: SiteAtlas, spec: PruneSpec, count: int) -> Unrounded:
+def _unrounded(chart: SiteAtlas, spec: PruneSpec, allocated: int, edit: SiteEdit | None) -> Unrounded:
+    count = settled_count(chart.site, allocated, edit=edit)
     error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")
     return Unrounded(kept=count * chart.site.group, error=error)
 

@@ -57,7 +57,7 @@ def atlas_steps(
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
             steps = gradient_steps(adapter, batches, "both")
-            gradients = yield from pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
+            gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]

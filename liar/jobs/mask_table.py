@@ -10,21 +10,19 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-import torch
-
 from liar.calibration.calibrate import Calibration, fits, shared_calibration
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.tasks import Steps, check_evaluations, evaluate_steps
 from liar.events import Evaluated, Progress
-from liar.explore.allocation import Candidate, allocate, check_choices, settled_count
-from liar.jobs.pipeline import chosen_bundles, working_copy
+from liar.explore.allocation import Candidate, allocate, check_choices
+from liar.jobs.decide import decide
+from liar.jobs.pipeline import working_copy
 from liar.jobs.plan import Amounts, Shape, table_parts
-from liar.maths.reconstruct import reconstruct_all, relative_errors
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
-from liar.models.surgery import ConsumerParameters, install, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
 from liar.results import MaskCell, Variant
 from liar.sites import Site
@@ -43,7 +41,8 @@ def mask_table_steps(
     Raises :class:`InsufficientMemoryError` if the moments of all sites do not fit, and the errors of a run.
     """
     with readable_failures():
-        specs = [spec.model_copy(update={"criterion": criterion}) for criterion in dict.fromkeys(criteria)]
+        rows = {criterion: spec.model_copy(update={"criterion": criterion}) for criterion in criteria}
+        specs = list(rows.values())
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
@@ -63,17 +62,17 @@ def mask_table_steps(
             words = f"Measuring {task} of the dense model"
             evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
             yield Evaluated(evaluation)
-        for row in specs:
+        for criterion, row in rows.items():
             working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
             repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():
                     install(working.adapter, site, parameters)
-                cell = MaskCell(criterion=row.criterion, reconstruction=name, error=fmean(errors[name]))
+                cell = MaskCell(criterion=criterion, reconstruction=name, error=fmean(errors[name]))
                 if task is not None:
                     steps = _evaluation(spec, working, task, "reconstructed")
-                    words = f"Measuring {task} of {row.criterion} masks with {name}"
-                    part = f"{row.criterion} {name} {task}"
+                    words = f"Measuring {task} of {criterion} masks with {name}"
+                    part = f"{criterion} {name} {task}"
                     measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
                     cell = cell.model_copy(
                         update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
@@ -120,18 +119,22 @@ def _pruned(
     for number, site in enumerate(sites, start=len(sites)):
         reached = number / (2 * len(sites))
         yield pace.at(part, "prune", *pieces, f"Pruning {site.name} by {spec.criterion}", fraction=reached)
-        with torch.no_grad():
-            consumer = adapter.consumer(site)
-            weight = consumer.weight.T
-            scores = calibration.scores(spec.criterion, site, weight, spec.seed)
-            edit = edits.get(site.name)
-            bundles = chosen_bundles(site, scores, settled_count(site, kept[site.name], spec.multiple, edit), edit)
-            channels = kept_channels(site, bundles, weight.device)
-            moments = calibration.moments[site].plain
-            solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
-            for name, error in relative_errors(moments, weight, channels, solutions).items():
-                repairs[name][site] = ConsumerParameters.install_of(consumer, solutions[name])
-                errors[name].append(error)
-            shrink(adapter, site, bundles, repairs[reconstructions[0]][site])
+        consumer = adapter.consumer(site)
+        weight = consumer.weight.T
+        moments = calibration.moments[site].plain
+        decision = decide(
+            site,
+            calibration.scores(spec.criterion, site, weight, spec.seed),
+            kept[site.name],
+            moments,
+            weight,
+            multiple=spec.multiple,
+            edit=edits.get(site.name),
+            reconstructions=reconstructions,
+        )
+        for name, error in decision.errors(moments).items():
+            repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
+            errors[name].append(error)
+        shrink(adapter, site, decision.bundles, repairs[reconstructions[0]][site])
     adapter.after_surgery(sites)
     return repairs, errors

@@ -10,15 +10,14 @@ import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.calibrate import Calibration, candidate_of, fits
+from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
 from liar.data.corpora import text_of
 from liar.data.packing import check_length
-from liar.edits import SiteEdit, merge
+from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
@@ -32,27 +31,25 @@ from liar.events import (
     SiteDone,
     Warned,
 )
-from liar.explore.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
+from liar.explore.allocation import Candidate, allocate, check_choices
+from liar.jobs.decide import decide
 from liar.jobs.measures import Measures
 from liar.jobs.plan import Amounts, Shape, run_parts, taught
-from liar.maths.criteria import Evidence, SiteGradients, kept_bundles, score, units_of
-from liar.maths.moments import SiteMoments
-from liar.maths.reconstruct import reconstruct_all, relative_errors
+from liar.maths.criteria import ScoreFunction, SiteGradients, criterion_of, name_of
 from liar.models.adapter import Batch, execution_device
 from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
 from liar.models.environment import describe, is_same_machine, readable_failures
-from liar.models.families import adapt
 from liar.models.heads import check_gradients
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.offload import is_offloaded, resident
 from liar.models.placement import check_room
 from liar.models.quantize import check_quantizable
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import QUANTIZED, Evaluation, RunResult, Shared, SiteReport, Totals, Unrounded, Variant
 from liar.sites import Site
-from liar.spec import GRADIENT_CRITERIA, PruneSpec
+from liar.spec import PruneSpec
 from liar.store import RunSummary
 
 Events = Generator[Event, None, None]
@@ -66,6 +63,7 @@ def run(
     loaded: LoadedModel | None = None,
     *,
     prompts: Sequence[str] = (),
+    criterion: ScoreFunction | None = None,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
 ) -> RunResult:
@@ -73,7 +71,7 @@ def run(
 
     >>> result = run(PruneSpec(model="demo/minilm-sentiment", ratio=0.5))  # doctest: +SKIP
     """
-    for event in stream(spec, loaded, prompts=prompts, calibration=calibration, dense=dense):
+    for event in stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense):
         if isinstance(event, Finished):
             return event.result
     raise AssertionError("a run ends with Finished or with an error")
@@ -85,6 +83,7 @@ def stream(
     *,
     prompts: Sequence[str] = (),
     max_new_tokens: int = MAX_NEW_TOKENS,
+    criterion: ScoreFunction | None = None,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
     comparison: Comparison | None = None,
@@ -95,6 +94,9 @@ def stream(
     ``loaded`` is the model to prune in place of loading ``spec.model``; it is copied, never changed, and the spec of
     the result names it. All three variants continue (language models) or label (classifiers) the ``prompts``.
 
+    A ``criterion`` of your own replaces that of the spec: any function of :class:`liar.maths.criteria.Evidence` that
+    returns scores (bundles,) or (channels,). The spec of the result names it, so that it is not taken for another's.
+
     Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
     same text, tokens, sequence length, separator and seed (not checked), and evaluations of the ``dense`` model on the
     same items, with the ``comparison`` that recorded its answers (without it a classifier's ``changes`` stay empty).
@@ -104,20 +106,8 @@ def stream(
     Raises :class:`liar.errors.LiarError` for every expected failure.
     """
     with readable_failures():
-        job = _Run(spec, prompts, max_new_tokens, calibration, dense, comparison, earlier)
+        job = _Run(spec, prompts, max_new_tokens, criterion, calibration, dense, comparison, earlier)
         yield from job.events(loaded)
-
-
-@dataclasses.dataclass(slots=True)
-class Survey:
-    """Result of the walk through the dense model before pruning, by site name: ``kept`` counts of bundles.
-
-    A one-shot run also reuses its ``scores`` and, if all fit into memory, its ``moments``; both are empty otherwise.
-    """
-
-    kept: dict[str, int]
-    moments: dict[str, SiteMoments]
-    scores: dict[str, Tensor]
 
 
 class _Run:
@@ -128,20 +118,21 @@ class _Run:
         spec: PruneSpec,
         prompts: Sequence[str],
         max_new_tokens: int,
+        criterion: ScoreFunction | None,
         calibration: Calibration | None,
         dense: Sequence[Evaluation],
         comparison: Comparison | None,
         earlier: RunSummary | None,
     ) -> None:
-        self.spec = spec
+        self.criterion = criterion or criterion_of(spec.criterion)
+        self.spec = spec.model_copy(update={"criterion": name_of(self.criterion)})
         self.earlier = earlier
         self.calibration = calibration
         self.text = calibration.text if calibration else None
         self.watch = Stopwatch()
-        self.measures = Measures(spec, prompts, max_new_tokens, dense, comparison, self.watch)
+        self.measures = Measures(self.spec, prompts, max_new_tokens, dense, comparison, self.watch)
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
-        self.gradients: dict[str, SiteGradients] = {}
         self.edits = merge(spec.edits)
 
     def events(self, given: LoadedModel | None) -> Events:
@@ -162,12 +153,7 @@ class _Run:
         self.pace = self._paced(batches, sites)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
-        if self.calibration is not None:
-            self.gradients = self.calibration.gradients
-        elif self.spec.needs_gradients:
-            yield from self._gradients(batches)
-        survey = yield from self._survey(batches, sites)
-        yield from self._prune(batches, sites, survey)
+        yield from self._reduce(batches, sites)
         self.adapter.after_surgery(sites)
         totals = Totals(
             parameters_before=info.parameters,
@@ -264,89 +250,93 @@ class _Run:
             parts = taught(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
         return Pace(parts)
 
-    def _gradients(self, batches: Sequence[Batch]) -> Events:
-        with self.watch.stage("gradients"):
-            masks, sensitivity = self.spec.criterion in GRADIENT_CRITERIA, self.spec.allocation == "loss-curve"
-            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
-            self.gradients = yield from self.pace.along("gradients", steps, "calibrate", "Asking the loss what matters")
-
     # -- allocation ---------------------------------------------------------------------------------------------
 
-    def _survey(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Generator[Event, None, Survey | None]:
-        """Walk through the dense model and allocate; None if uniform allocation needs no walk before pruning.
+    def _reduce(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Events:
+        """Calibrate, allocate, prune and repair; all moments are freed at the end."""
+        calibration = self.calibration
+        if calibration is None:
+            gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
+            calibration = Calibration({}, gradients, masked=self.spec.needs_mask_gradients)
+        kept = yield from self._survey(batches, sites, calibration)
+        yield from self._prune(batches, sites, calibration, kept)
 
-        A calibration that was passed in replaces the walk, for one-shot the walk of :meth:`_prune` as well. Without
-        one, a one-shot run keeps all moments if they fit into memory, else it walks again.
+    def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
+        with self.watch.stage("gradients"):
+            masks, sensitivity = self.spec.needs_mask_gradients, self.spec.allocation == "loss-curve"
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
+            words = "Computing gradients of the loss"
+            gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
+            return gradients
+
+    def _survey(
+        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
+    ) -> Generator[Event, None, dict[str, int]]:
+        """Allocate by the dense model, which uniform allocation does not read: the kept bundles of each site, by name.
+
+        Without a calibration passed in, ``calibration`` is filled by a walk: with scores, and with moments if the run
+        is one-shot and they fit into memory.
         """
-        if self.spec.allocation == "uniform" and not self._is_calibrated:
-            return None
-        one_shot = self.spec.schedule == "one-shot"
-        keeps = one_shot and self._keeps(sites)
-        norm_aware = keeps or self.spec.allocation == "error-curve"
+        spec = self.spec
+        if not self._surveys:
+            return allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
         candidates: list[Candidate] = []
-        moments: dict[str, SiteMoments] = {}
-        scores: dict[str, Tensor] = {}
         with self.watch.stage("calibrate"):
-            for done, visit in enumerate(self._dense_visits(batches, sites, norm_aware), start=1):
-                candidate = self._candidate(visit)
-                candidates.append(candidate)
-                if one_shot and candidate.scores is not None:
-                    scores[visit.site.name] = torch.from_numpy(candidate.scores)
-                if keeps:
-                    moments[visit.site.name] = visit.moments
-                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {visit.site.name}")
+            for done, site in enumerate(self._dense_sites(batches, sites, calibration), start=1):
+                candidates.append(calibration.candidate(spec, site, self.adapter, self.criterion))
+                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {site.name}")
         with self.watch.stage("allocate"):
-            kept = allocate(self.spec.allocation, candidates, self.spec.ratio)
-        return Survey(kept, moments, scores)
+            return allocate(spec.allocation, candidates, spec.ratio)
+
+    @property
+    def _surveys(self) -> bool:
+        """Whether the moments of the dense model are read before anything is pruned."""
+        return self.spec.allocation != "uniform" or self._is_calibrated
 
     def _keeps(self, sites: Sequence[Site]) -> bool:
         """Whether the moments of all ``sites`` were passed in or fit into memory."""
         return self._is_calibrated or fits(self.loaded, sites, norm_aware=True)
 
-    def _dense_visits(self, batches: Sequence[Batch], sites: Sequence[Site], norm_aware: bool) -> Iterator[Visit]:
-        """Every site with its moments in the dense model: from the calibration if there is one, else by a walk."""
+    def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
+        """Every site of the dense model, its block on the device and its moments in ``calibration``."""
         if self.calibration is not None:
-            return self._revisit(sites, {site.name: self.calibration.moments[site] for site in sites})
-        return walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware)
-
-    @torch.no_grad()
-    def _candidate(self, visit: Visit) -> Candidate:
-        if self.calibration is not None:
-            return self.calibration.candidate(self.spec, visit.site, self.adapter)
-        scores = self._score(visit, self.adapter.consumer(visit.site).weight.T)
-        gradients = self.gradients.get(visit.site.name)
-        return candidate_of(self.spec, visit.site, visit.moments, scores, self.adapter, gradients)
-
-    def _score(self, visit: Visit, weight: Tensor) -> Tensor:
-        gradients = self.gradients.get(visit.site.name)
-        return score(self.spec.criterion, Evidence(visit.site, visit.moments.plain, weight, self.spec.seed, gradients))
+            for site in sites:
+                with resident(self.adapter.layers[site.layer]):
+                    yield site
+            return
+        keeps = self.spec.schedule == "one-shot" and self._keeps(sites)
+        norm_aware = keeps or self.spec.allocation == "error-curve"
+        for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
+            calibration.moments[visit.site] = visit.moments
+            yield visit.site
+            if not keeps:
+                del calibration.moments[visit.site]
 
     # -- pruning and repair -------------------------------------------------------------------------------------
 
-    def _prune(self, batches: Sequence[Batch], sites: Sequence[Site], survey: Survey | None) -> Events:
-        kept = survey.kept if survey else allocate("uniform", [Candidate(site, 1) for site in sites], self.spec.ratio)
-        if survey is not None and survey.moments:
-            visits = self._revisit(sites, survey.moments)
+    def _prune(
+        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
+    ) -> Events:
+        sequential = self.spec.schedule == "sequential"
+        if not sequential and calibration.moments:
+            visits = self._revisit(sites, calibration)
         else:
-            visits = walk(self.adapter, batches, self.spec.targets, sequential=self.spec.schedule == "sequential")
-        tokens = 0
+            visits = walk(self.adapter, batches, self.spec.targets, sequential=sequential)
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
                 if done == 1:
-                    tokens = visit.moments.plain.tokens
-                    yield from self._say_tokens(tokens, sites)
-                known = survey.scores.get(visit.site.name) if survey else None
-                report = self._prune_site(visit, kept[visit.site.name], known)
+                    yield from self._check_tokens(visit.moments.plain.tokens, sites)
+                report = self._prune_site(visit, kept[visit.site.name], self._scores(visit, calibration))
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
                 yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
 
-    def _revisit(self, sites: Sequence[Site], moments: dict[str, SiteMoments]) -> Iterator[Visit]:
+    def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
         for site in sites:
             with resident(self.adapter.layers[site.layer]):
-                yield Visit(site, moments.pop(site.name))
+                yield Visit(site, calibration.moments[site])
 
-    def _say_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
+    def _check_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
         enough = TOKENS_PER_CHANNEL * widest.channels
@@ -359,45 +349,40 @@ class _Run:
             self.warnings.append(message)
             yield Warned(message)
 
-    @torch.no_grad()
-    def _prune_site(self, visit: Visit, count: int, scores: Tensor | None) -> SiteReport:
+    def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
+        """Those of the survey; a sequential run scores by the moments of the model pruned so far."""
+        if self.spec.schedule == "sequential" or not self._surveys:
+            calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
+        weight = self.adapter.consumer(visit.site).weight.T
+        return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)
+
+    def _prune_site(self, visit: Visit, count: int, scores: Tensor) -> SiteReport:
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
-        consumer = self.adapter.consumer(site)
-        weight = consumer.weight.T
-        scores = self._score(visit, weight) if scores is None else scores
-        edit = self.edits.get(site.name)
-        bundles = chosen_bundles(site, scores, settled_count(site, count, self.spec.multiple, edit), edit)
-        channels = kept_channels(site, bundles, weight.device)
-        solutions = reconstruct_all(moments.plain, weight, channels, site=site.name)
+        consumer, spec = self.adapter.consumer(site), self.spec
+        choose = partial(decide, site, scores, count, moments.plain, consumer.weight.T, edit=self.edits.get(site.name))
+        decision = choose(multiple=spec.multiple)
+        unrounded: Unrounded | None = None
+        if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
+            other = choose(reconstructions=(spec.reconstruction,))
+            unrounded = Unrounded(kept=len(other.units), error=other.errors(moments.plain)[spec.reconstruction])
         report = SiteReport(
             name=site.name,
             layer=site.layer,
             kind=site.kind,
             units=site.units,
-            kept=len(bundles) * site.group,
-            kept_units=units_of(site, bundles).tolist(),
-            error=relative_errors(moments.plain, weight, channels, solutions),
-            norm_aware_error=relative_errors(moments.norm_aware, weight, channels, solutions),
-            unrounded=self._unrounded(visit, count, scores) if self.spec.multiple > 1 else None,
+            kept=len(decision.units),
+            kept_units=decision.units,
+            error=decision.errors(moments.plain),
+            norm_aware_error=decision.errors(moments.norm_aware),
+            unrounded=unrounded,
         )
         if self.measures.is_wanted:
-            self.variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
-        repaired = ConsumerParameters.install_of(consumer, solutions[self.spec.reconstruction])
-        shrink(self.adapter, site, bundles, repaired)
-        visit.kept = channels
+            self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
+        repaired = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
+        shrink(self.adapter, site, decision.bundles, repaired)
+        visit.kept = decision.channels
         return report
-
-    def _unrounded(self, visit: Visit, count: int, scores: Tensor) -> Unrounded:
-        """Solve again without rounding, to report how much error rounding adds."""
-        site, moments, edit = visit.site, visit.moments.plain, self.edits.get(visit.site.name)
-        weight = self.adapter.consumer(site).weight.T
-        bundles = chosen_bundles(site, scores, settled_count(site, count, edit=edit), edit)
-        channels = kept_channels(site, bundles, weight.device)
-        method = self.spec.reconstruction
-        solutions = reconstruct_all(moments, weight, channels, (method,), site=site.name)
-        error = relative_errors(moments, weight, channels, solutions)[method]
-        return Unrounded(kept=len(bundles) * site.group, error=error)
 
     # -- measuring ----------------------------------------------------------------------------------------------
 
@@ -406,13 +391,6 @@ class _Run:
         yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
         if self.spec.quantize == "int8" and variant in QUANTIZED:
             yield from self.measures.of_quantized(variant, given or self.loaded, self.pace)
-
-
-def chosen_bundles(site: Site, scores: Tensor, count: int, edit: SiteEdit | None) -> Tensor:
-    """The ``count`` bundles to keep, ascending: the best by ``scores`` (bundles,), after the hand edits of ``edit``."""
-    if edit is not None:
-        scores = torch.from_numpy(edited_scores(edit, site, scores.numpy()))
-    return kept_bundles(scores, count)
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
@@ -431,4 +409,4 @@ def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
     needed = bytes_in_memory(loaded.model) + working_bytes(loaded.model.config, loaded.model.dtype, work)
     check_room(needed, execution_device(loaded.model))
     model = copy.deepcopy(loaded.model)
-    return dataclasses.replace(loaded, model=model, adapter=adapt(model))
+    return dataclasses.replace(loaded, model=model, adapter=type(loaded.adapter)(model))

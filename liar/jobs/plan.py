@@ -22,7 +22,6 @@ from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
 from liar.spec import (
     CURVE_ALLOCATIONS,
-    GRADIENT_CRITERIA,
     Criterion,
     PruneSpec,
     Reconstruction,
@@ -175,7 +174,7 @@ def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: b
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
-def scores_cost(site: SiteShape, criterion: Criterion) -> float:
+def scores_cost(site: SiteShape, criterion: str) -> float:
     """Cost of the scores of a site; only the criterion obs solves a system."""
     return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS if criterion == "obs" else 0.0
 
@@ -238,7 +237,7 @@ def run_parts(
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
     if spec.needs_gradients and not calibrated:
-        masks, sensitivity = spec.criterion in GRADIENT_CRITERIA, spec.allocation == "loss-curve"
+        masks, sensitivity = spec.needs_mask_gradients, spec.allocation == "loss-curve"
         parts = [*parts, Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity))]
     one_shot = calibrated and spec.schedule == "one-shot"
     surveyed = spec.allocation != "uniform" or one_shot
@@ -292,7 +291,7 @@ def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
 
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
-    base, masks = specs[0], any(spec.criterion in GRADIENT_CRITERIA for spec in specs)
+    base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
     cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
     walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
     return Part("calibrate", cost + walk)

@@ -15,13 +15,13 @@ from liar.calibration.activations import Visit, walk
 from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
+from liar.jobs.decide import solve
 from liar.jobs.pipeline import working_copy
 from liar.maths.criteria import units_of
-from liar.maths.reconstruct import reconstruct_all
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part
 from liar.results import RunResult, SiteReport
@@ -76,11 +76,8 @@ def _same(first: Tensor, second: Tensor) -> bool:
 @torch.no_grad()
 def _prune(result: RunResult, working: LoadedModel, variants: Variants, visit: Visit, bundles: Tensor) -> None:
     """Prune and repair the site of ``visit`` as the run did, and park its unrepaired consumer in ``variants``."""
-    site, adapter, method = visit.site, working.adapter, result.spec.reconstruction
-    consumer = adapter.consumer(site)
-    weight = consumer.weight.T
-    channels = kept_channels(site, bundles, weight.device)
-    solutions = reconstruct_all(visit.moments.plain, weight, channels, ("none", method), site=site.name)
-    variants.park(site, ConsumerParameters.install_of(consumer, solutions["none"]))
-    shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solutions[method]))
-    visit.kept = channels
+    consumer, method = working.adapter.consumer(visit.site), result.spec.reconstruction
+    decision = solve(visit.site, bundles, visit.moments.plain, consumer.weight.T, ("none", method))
+    variants.park(visit.site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
+    shrink(working.adapter, visit.site, bundles, ConsumerParameters.install_of(consumer, decision.solutions[method]))
+    visit.kept = decision.channels

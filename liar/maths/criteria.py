@@ -2,22 +2,24 @@
 
 A bundle is a set of units removed together: one neuron, one head, or all query heads of one key/value head. Bundles
 with higher scores are kept, ties go to the lower index. To add a criterion, write one function and one line in
-:data:`CRITERIA`, and add its name to ``liar.spec.Criterion``. The criteria of ``liar.spec.CHANNEL_CRITERIA`` score
-channels, (channels,), and :func:`score` sums these by bundle; the others score bundles.
+:data:`CRITERIA`, and add its name to ``liar.spec.Criterion``; a function of your own needs neither, see
+:func:`liar.run`. A criterion scores bundles, (bundles,), or channels, (channels,), which :func:`score` sums by bundle.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from liar.errors import InvalidSpecError, NonFiniteError
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import cholesky, members, ridge_of, where_solved
 from liar.sites import Site
-from liar.spec import CHANNEL_CRITERIA, Criterion
+from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
 
 _OBS_STEPS = 32
 
@@ -33,13 +35,21 @@ class SiteGradients:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Input of every criterion. ``weight`` is the consumer's, (channels, d_out)."""
+    """Input of every criterion. ``weight`` is the consumer's, (channels, d_out).
+
+    ``gradients`` are None unless the criterion needs them: ``taylor``, ``fisher``, and a function of your own whose
+    attribute ``needs_gradients`` is true.
+    """
 
     site: Site
     moments: Moments
     weight: Tensor
     seed: int = 0
     gradients: SiteGradients | None = None
+
+
+ScoreFunction = Callable[[Evidence], Tensor]
+"""A criterion: scores (bundles,) or (channels,) of a site, on any device, in any float dtype."""
 
 
 def random(evidence: Evidence) -> Tensor:
@@ -139,7 +149,7 @@ def _gradients(evidence: Evidence) -> SiteGradients:
     return evidence.gradients
 
 
-CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
+CRITERIA: Mapping[Criterion, ScoreFunction] = {
     "random": random,
     "magnitude": magnitude,
     "wanda": wanda,
@@ -150,31 +160,63 @@ CRITERIA: Mapping[Criterion, Callable[[Evidence], Tensor]] = {
 }
 
 
-def score(criterion: Criterion, evidence: Evidence) -> Tensor:
-    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU."""
-    return CRITERIA[criterion](evidence).reshape(evidence.site.bundles, -1).sum(dim=1).cpu().double()
+def criterion_of(name: str) -> ScoreFunction:
+    """The criterion of this ``name``; raises :class:`InvalidSpecError` if there is none."""
+    if is_custom(name):
+        raise InvalidSpecError(
+            f"The criterion {name!r} is a function that only its own program has; pass it to liar.run as "
+            f"criterion=, or choose one of: {', '.join(CRITERIA)}."
+        )
+    return CRITERIA[name]  # type: ignore[index]
 
 
-def deviation(criterion: Criterion, evidence: Evidence, scores: Tensor) -> float:
+def name_of(criterion: ScoreFunction) -> str:
+    """Name under which a spec records ``criterion``: of ours its own, of any other function one with a prefix."""
+    own = next((name for name, function in CRITERIA.items() if function is criterion), None)
+    prefix = CUSTOM_WITH_GRADIENTS if getattr(criterion, "needs_gradients", False) else CUSTOM
+    name = re.sub(r"\W", "", getattr(criterion, "__name__", type(criterion).__name__))[:100]
+    return own or prefix + name
+
+
+def score(criterion: str | ScoreFunction, evidence: Evidence) -> Tensor:
+    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU.
+
+    Raises :class:`InvalidSpecError` for scores of another shape and :class:`NonFiniteError` for NaN or Inf.
+    """
+    site, raw = evidence.site, _raw_scores(criterion, evidence)
+    found = raw.reshape(site.bundles, -1).sum(dim=1).cpu().double()
+    if not bool(found.isfinite().all()):
+        raise NonFiniteError(f"The scores of {site.name} hold NaN or Inf; choose another criterion or text.")
+    return found
+
+
+def deviation(criterion: str | ScoreFunction, evidence: Evidence, scores: Tensor) -> float:
     """Divisor of the centred ``scores`` (bundles,) of a site in the allocation ``global``.
 
     FLAP (arXiv 2312.11983) standardises the scores of a site's channels and takes the mean over a head's n channels:
     (sum of their scores / n - mean) / s is (score - mean score) / (n s), with s the standard deviation over channels.
     Criteria that score whole bundles are standardised over bundles.
     """
-    if criterion not in CHANNEL_CRITERIA or evidence.site.bundle_size == 1:
+    site, raw = evidence.site, _raw_scores(criterion, evidence)
+    if site.bundle_size == 1 or raw.numel() == site.bundles:
         return float(scores.std()) if len(scores) > 1 else 0.0
-    return evidence.site.bundle_size * float(CRITERIA[criterion](evidence).cpu().double().std())
+    return site.bundle_size * float(raw.cpu().double().std())
+
+
+def _raw_scores(criterion: str | ScoreFunction, evidence: Evidence) -> Tensor:
+    site = evidence.site
+    found = (criterion_of(criterion) if isinstance(criterion, str) else criterion)(evidence)
+    if found.shape not in ((site.bundles,), (site.channels,)):
+        raise InvalidSpecError(
+            f"A criterion returns one score for each bundle of {site.name}, ({site.bundles},), or for each channel, "
+            f"({site.channels},), not {tuple(found.shape)}."
+        )
+    return found
 
 
 def order_of(scores: Tensor) -> Tensor:
     """Indices of the bundles, best first, ties to the lower index."""
     return scores.argsort(descending=True, stable=True)
-
-
-def kept_bundles(scores: Tensor, count: int) -> Tensor:
-    """Indices of the ``count`` best bundles, ascending."""
-    return order_of(scores)[:count].sort().values
 
 
 def channels_of(site: Site, bundles: Tensor) -> Tensor:

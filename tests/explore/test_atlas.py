@@ -19,7 +19,7 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import Atlas, AtlasKey, AtlasStore, KindArrays
 from liar.explore.forecast import forecast
 from liar.results import RATIOS
-from liar.spec import CHANNEL_CRITERIA, CRITERIA, RECONSTRUCTIONS, PruneSpec
+from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fakes import tiny_atlas
 
 
@@ -123,7 +123,7 @@ def test_a_file_older_than_the_deviations_is_read_and_tells_those_of_single_chan
     assert fresh is not None
     for name in CRITERIA:
         assert neurons.deviation(name) == pytest.approx(fresh.deviation(name))
-        assert np.isnan(heads.deviation(name)) == (name in CHANNEL_CRITERIA)
+        assert np.isnan(heads.deviation(name)) == (name in ("magnitude", "wanda", "fluctuation"))
     spread = PruneSpec(criterion="wanda", allocation="global")
     assert forecast(spread, old).sites == forecast(spread, tiny_atlas()).sites
     with pytest.raises(InvalidSpecError, match="too old to spread heads"):

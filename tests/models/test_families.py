@@ -21,7 +21,7 @@ from transformers import (
 from liar.calibration.activations import walk
 from liar.calibration.gradients import Steps, gradient_steps
 from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
-from liar.maths.criteria import SiteGradients, kept_bundles
+from liar.maths.criteria import SiteGradients
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct
 from liar.models.adapter import Adapter, Batch
@@ -48,7 +48,7 @@ def prune(
     for visit in walk(adapter, data, "both", sequential=sequential):
         site = visit.site
         consumer = adapter.consumer(site)
-        bundles = kept_bundles(torch.arange(site.bundles, dtype=torch.float64), keep[site])
+        bundles = torch.arange(site.bundles)[-keep[site] :]
         channels = kept_channels(site, bundles, consumer.weight.device)
         solution = reconstruct(visit.moments.plain, consumer.weight.T, channels, method, site=site.name)
         shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
@@ -185,7 +185,7 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
             seen = visit.moments.plain
             break
         consumer = adapter.consumer(site)
-        bundles = kept_bundles(torch.arange(site.bundles, dtype=torch.float64), keep[site])
+        bundles = torch.arange(site.bundles)[-keep[site] :]
         channels = kept_channels(site, bundles, consumer.weight.device)
         solution = reconstruct(visit.moments.plain, consumer.weight.T, channels)
         shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))

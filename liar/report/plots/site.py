@@ -15,7 +15,7 @@ from liar.report.site_sentences import NO_ERROR, error_words, errors_of
 from liar.report.view import Reported, Scale
 from liar.results import RATIOS, SiteReport
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
+from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 _KEPT, _REMOVED, _ODD = "#0072b2", "rgba(128,128,128,.45)", "#d55e00"
 """Colours of kept units, of removed units, and of units removed in spite of their rank."""
@@ -41,7 +41,7 @@ _DECADES = 4
 
 def site_errors(
     chart: SiteAtlas,
-    criterion: Criterion,
+    criterion: str,
     predicted: SiteReport,
     reconstruction: Reconstruction,
     weighting: Reported = "plain",
@@ -110,7 +110,7 @@ def site_errors(
     return drawing(lines, layout, drawn=_PLOT, bottom=96, left=64, right=8)
 
 
-def site_scores(chart: SiteAtlas, criterion: Criterion, kept_units: Sequence[int]) -> go.Figure:
+def site_scores(chart: SiteAtlas, criterion: str, kept_units: Sequence[int]) -> go.Figure:
     """Scores of the bundles, best first, with a line at the cut: the number of kept bundles.
 
     Bundles kept beyond the cut or removed before it are marked: they were chosen by hand, or the run measured other
@@ -282,7 +282,7 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
 
 
 def _curves(
-    chart: SiteAtlas, criterion: Criterion, weighting: Reported
+    chart: SiteAtlas, criterion: str, weighting: Reported
 ) -> tuple[list[float], dict[Reconstruction, list[float]]]:
     """Ratios and their errors; only the possible ratios if there are few bundles. Removing all bundles is left out."""
     bundles = chart.site.bundles

@@ -1,0 +1,69 @@
+"""Decision about one site: which bundles stay, the repairs of its consumer, and the errors that are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from liar.edits import SiteEdit
+from liar.explore.allocation import best_bundles
+from liar.maths.criteria import units_of
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import Solution, reconstruct_all, relative_errors
+from liar.models.surgery import kept_channels
+from liar.sites import Site
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Kept ``bundles`` and ``channels`` of a site, both ascending, and a solution for each reconstruction."""
+
+    site: Site
+    weight: Tensor
+    bundles: Tensor
+    channels: Tensor
+    solutions: dict[Reconstruction, Solution]
+
+    @property
+    def units(self) -> list[int]:
+        """Kept neurons or query heads, ascending."""
+        return units_of(self.site, self.bundles).tolist()
+
+    def errors(self, moments: Moments) -> dict[Reconstruction, float]:
+        """E|Y'-Y|^2 / E|Y|^2 of each solution on ``moments``."""
+        return relative_errors(moments, self.weight, self.channels, self.solutions)
+
+
+@torch.no_grad()
+def decide(
+    site: Site,
+    scores: Tensor,
+    count: int,
+    moments: Moments,
+    weight: Tensor,
+    *,
+    multiple: int = 1,
+    edit: SiteEdit | None = None,
+    reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
+) -> Decision:
+    """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
+
+    The number of bundles is ``count`` after rounding and edits, see :func:`liar.explore.allocation.settled_count`.
+    Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
+    """
+    bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, multiple, edit))
+    return solve(site, bundles, moments, weight, reconstructions)
+
+
+@torch.no_grad()
+def solve(
+    site: Site, bundles: Tensor, moments: Moments, weight: Tensor, reconstructions: Iterable[Reconstruction]
+) -> Decision:
+    """:func:`decide` for ``bundles`` that are chosen already."""
+    channels = kept_channels(site, bundles, weight.device)
+    solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
+    return Decision(site, weight, bundles, channels, solutions)
