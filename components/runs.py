@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
+from components.markup import Markup, cell, element, row, table
 from components.panel import HEARD, QUIET, Updates
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
@@ -206,29 +206,22 @@ def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> st
 
     A ``wide`` table also has the model and the time when the run was kept.
     """
-    names = [*(_WIDE if wide else ()), *_NARROW]
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", *names))
+    names = ("Run", *(_WIDE if wide else ()), *_NARROW)
     labels = run_labels([run.spec for run in runs])
-    rows = "".join(_row(run, label, shown, wide=wide) for run, label in zip(runs, labels, strict=True))
-    return (
-        f'<div class="scroll" role="region" aria-label="{escape(label, quote=True)}" tabindex="0"><table>'
-        f"<caption>{escape(label)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = (_row(run, name, shown, wide=wide) for run, name in zip(runs, labels, strict=True))
+    return table(names, rows, label=label, caption=label)
 
 
 _WIDE = ("Kept (UTC)", "Model")
 _NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
 
 
-def _row(run: Run, label: str, shown: str, *, wide: bool) -> str:
-    key = run.spec.key
-    current = ' aria-current="true"' if key == shown else ""
-    cells = [_kept(run), run.spec.model] if wide else []
-    cells += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
-    return (
-        f'<tr{current}><th scope="row"><button type="button" data-key="{key}"{current}>'
-        f"{escape(label)}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-    )
+def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
+    current = "true" if run.spec.key == shown else None
+    button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
+    words = [_kept(run), run.spec.model] if wide else []
+    words += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
+    return row(button, *map(cell, words), aria_current=current)
 
 
 def _kept(run: Run) -> str:
@@ -291,12 +284,4 @@ def _comparison(found: RunComparison) -> str:
 def _table(label: str, names: Sequence[str], rows: Sequence[Sequence[str]], otherwise: str) -> str:
     if not rows:
         return f"<p>{otherwise}</p>"
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return table(names, (row(first, *map(cell, rest)) for first, *rest in rows), label=label, caption=label)
