@@ -18,6 +18,7 @@ from components.browser import DOWNLOAD
 from components.job_button import JobButton
 from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
+from components.served import served_folder
 from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
@@ -165,12 +166,7 @@ class MaskTable:
         table = self.tables.load(key)
         if table is None:
             raise StorageError("This table is not kept here any more; compute it again.")
-        folder = Path(self.file.GRADIO_CACHE) / "masks" / key  # Gradio serves files of this folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
-        path = folder / f"{file_stem(table.spec)}-masks.{ending}"
+        path = served_folder(self.file, "masks", key) / f"{file_stem(table.spec)}-masks.{ending}"
         write_atomically(path, as_json(table) if ending == "json" else mask_table_csv(table))
         return path
 

@@ -13,6 +13,7 @@ from components import status
 from components.browser import DOWNLOAD
 from components.markup import Markup, cell, element, row, table
 from components.panel import HEARD, QUIET, Updates
+from components.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
@@ -167,12 +168,7 @@ class RunsPanel:
         result = self.studio.store.load(key) if key else None
         if result is None:
             raise StorageError("Choose run A first." if not key else _GONE)
-        folder = Path(self.file.GRADIO_CACHE) / "runs" / result.spec.key  # a folder that Gradio serves from
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
-        path = folder / f"{file_stem(result.spec)}.json"
+        path = served_folder(self.file, "runs", result.spec.key) / f"{file_stem(result.spec)}.json"
         write_atomically(path, as_json(result))
         return path
 
