@@ -11,8 +11,9 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.markup import Markup, cell, element, row, table
+from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
+from components.runs_table import ROWS, runs_table, when_kept
 from components.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
@@ -21,25 +22,16 @@ from liar.report.export import as_json, file_stem
 from liar.report.labels import run_labels
 from liar.report.metrics import TASK_METRICS
 from liar.report.plots import comparison_heatmap
-from liar.report.sentences import count, metric_change, value_words
+from liar.report.sentences import metric_change, value_words
 from liar.report.view import View
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
-Run = RunResult | RunSummary
 Opened = tuple[str, str]
-
-ROWS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-key]');
-  if (button) trigger('select', { key: button.dataset.key });
-});
-"""
-"""Script that turns clicks on the buttons of a :func:`runs_table` into ``select`` events with the key of the run."""
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
@@ -194,43 +186,7 @@ def _named(key: str | None) -> Opened:
     return key or "", ""
 
 
-# -- a run in a table ---------------------------------------------------------------------------------------------------------
-
-
-def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
-    """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
-
-    A ``wide`` table also has the model and the time when the run was kept.
-    """
-    names = ("Run", *(_WIDE if wide else ()), *_NARROW)
-    labels = run_labels([run.spec for run in runs])
-    rows = (_row(run, name, shown, wide=wide) for run, name in zip(runs, labels, strict=True))
-    return table(names, rows, label=label, caption=label)
-
-
-_WIDE = ("Kept (UTC)", "Model")
-_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
-
-
-def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
-    current = "true" if run.spec.key == shown else None
-    button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
-    words = [_kept(run), run.spec.model] if wide else []
-    words += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
-    return row(button, *map(cell, words), aria_current=current)
-
-
-def _kept(run: Run) -> str:
-    saved = run.saved if isinstance(run, RunSummary) else None
-    return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
-
-
-def _metrics(run: Run) -> list[str]:
-    """Name of the metric of the first task measured, and its values for the three variants."""
-    task = next((item.task for item in run.evaluations), None)
-    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
-    said = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
-    return [TASK_METRICS[task].title(task) if task else "none", *said]
+# -- the list -----------------------------------------------------------------------------------------------------------
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
@@ -241,7 +197,7 @@ def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
     """Labels and keys of a menu; the differences between runs come first, since a closed menu cuts off the end."""
     labels = run_labels([run.spec for run in runs])
     return [
-        (f"{label}, {run.spec.model} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
+        (f"{label}, {run.spec.model} ({when_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
     ]
 
 
