@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
 
+from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
@@ -72,12 +74,10 @@ class AccuracyPanel:
 def _table(result: RunResult) -> str:
     if not result.evaluations:
         return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
-    body = "".join(_rows(result, task) for task in _tasks(result))
+    groups = (_rows(result, task) for task in _tasks(result))
     return (
-        '<div class="scroll" role="region" aria-label="Figures of the bars" tabindex="0">'
-        f"<table><thead><tr>{head}</tr></thead>{body}</table></div>"
-        f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
+        table(_HEAD, *groups, label="Figures of the bars")
+        + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in quantizations(result))
     )
 
@@ -89,25 +89,27 @@ def _errors(result: RunResult) -> str:
     return "This run was stored without single answers, so no standard error of a difference is known."
 
 
-def _rows(result: RunResult, task: Task) -> str:
+def _rows(result: RunResult, task: Task) -> Iterator[Markup]:
+    """A row for each model that was measured on ``task``; the header of all of them is in the first."""
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
     name = TASK_METRICS[task].title(task)
-    rows = [f'<th scope="row">{variant_name(item.variant)}</th>' + _cells(result, item) for item in items]
-    first = f'<th scope="rowgroup" rowspan="{len(items)}">{name}</th>'
-    return "<tbody>" + "".join(f"<tr>{first if not at else ''}{row}</tr>" for at, row in enumerate(rows)) + "</tbody>"
+    headers = [element("th", name, scope="rowgroup", rowspan=str(len(items)))]
+    for item in items:
+        headers.append(element("th", variant_name(item.variant), scope="row"))
+        yield element("tr", *headers, *map(cell, _figures(result, item)))
+        headers = []
 
 
-def _cells(result: RunResult, item: Evaluation) -> str:
-    cells = [
+def _figures(result: RunResult, item: Evaluation) -> list[str]:
+    return [
         value_words(item),
         f"± {stderr_words(item)}",
         sample(item),
         beside_dense(result, item) or "—",
         _recovery(result, item.task) if item.variant == "reconstructed" else "—",
     ]
-    return "".join(f"<td>{cell}</td>" for cell in cells)
 
 
 def _recovery(result: RunResult, task: Task) -> str:

@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from components.markup import Markup, cell, element, row, table
 from liar.report.metrics import METRICS
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
@@ -20,7 +21,7 @@ _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.
 _RAREST = "below 0.001"
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
-_FLIP = '<span role="img" aria-label="flips">⇄</span>'
+_FLIP = element("span", "⇄", role="img", aria_label="flips")
 
 
 def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
@@ -146,25 +147,20 @@ def _likeliest(answer: Generation) -> str:
 def _edits(said: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
     """Table with a row for each edit and a column for each variant; an answer that the edit flips is marked."""
     variants = [variant for variant in VARIANTS if variant in edits]
-    head = "".join(f'<th scope="col">{variant.capitalize()}</th>' for variant in variants)
-    written = "".join(f"<td>{escape(_likeliest(said[variant]))}</td>" for variant in variants)
-    counts = "".join(f"<td>{_count(edits[variant])}</td>" for variant in variants)
-    rows = ""
-    for row in zip(*(edits[variant] for variant in variants), strict=True):
-        name, text = escape(row[0].edit), escape(row[0].text)
-        rows += f'<tr><th scope="row">{name}<span>{text}</span></th>{"".join(map(_edited, row))}</tr>'
-    return (
-        "<h5>Which edits flip the answer?</h5>"
-        '<div class="scroll" role="region" aria-label="Answers to edits of the sentence" tabindex="0"><table>'
-        f'<thead><tr><th scope="col">Edit</th>{head}</tr></thead>'
-        f'<tbody><tr><th scope="row">as written</th>{written}</tr>{rows}</tbody>'
-        f'<tfoot><tr><th scope="row">Flips</th>{counts}</tr></tfoot></table></div>'
+    rows = [row("as written", *(cell(_likeliest(said[variant])) for variant in variants))]
+    for answers in zip(*(edits[variant] for variant in variants), strict=True):
+        header = element("th", answers[0].edit, element("span", answers[0].text), scope="row")
+        rows.append(element("tr", header, *map(_edited, answers)))
+    return "<h5>Which edits flip the answer?</h5>" + table(
+        ("Edit", *(variant.capitalize() for variant in variants)),
+        rows,
+        label="Answers to edits of the sentence",
+        foot=row("Flips", *(cell(_count(edits[variant])) for variant in variants)),
     )
 
 
-def _edited(answer: EditedAnswer) -> str:
-    label = escape(answer.label)
-    return f'<td class="flips">{_FLIP} {label}</td>' if answer.flips else f"<td>{label}</td>"
+def _edited(answer: EditedAnswer) -> Markup:
+    return cell(_FLIP, " ", answer.label, class_="flips") if answer.flips else cell(answer.label)
 
 
 def _count(answers: list[EditedAnswer]) -> str:

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.known import what_is_known
+from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import LiarError
@@ -247,15 +248,13 @@ def _predicted_and_measured(
     """Table of the known errors side by side; the chosen reconstruction is highlighted."""
     found = {"Predicted": predicted, "Measured": measured}
     columns = {name: errors_of(site, view.weighting) for name, site in found.items() if site}
-    label = "Error" if view.weighting == "plain" else "Norm-aware error"
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Reconstruction", *columns))
-    rows = "".join(
-        f'<tr{" class=chosen" if name == spec.reconstruction else ""}><th scope="row">{name}</th>'
-        + "".join(f"<td>{error_words(errors.get(name))}</td>" for errors in columns.values())
-        + "</tr>"
+    error = "Error" if view.weighting == "plain" else "Norm-aware error"
+    rows = (
+        row(
+            name,
+            *(cell(error_words(errors.get(name))) for errors in columns.values()),
+            class_="chosen" if name == spec.reconstruction else None,
+        )
         for name in RECONSTRUCTIONS
     )
-    return (
-        f"<table><caption>{label}, share of the output's energy</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return table(("Reconstruction", *columns), rows, caption=f"{error}, share of the output's energy")

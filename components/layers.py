@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.inspector import Inspector
+from components.markup import Markup, cell, element, row, table
 from components.panel import HEARD, Updates
 from components.provenance import Origin, of_another, pill
 from liar.errors import LiarError
@@ -235,21 +236,17 @@ def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
 
 def _table(sites: Sequence[SiteReport], view: View) -> str:
     """Table of the heatmap's errors, for keyboards, screen readers and copying."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Site", "Units kept", *RECONSTRUCTIONS))
-    rows = "".join(_row(site, view) for site in sites)
-    label = "Error" if view.weighting == "plain" else "Norm-aware error"
-    return (
-        '<div class="scroll" role="region" aria-label="Error of every site" tabindex="0"><table>'
-        f"<caption>{label} of every site, share of the output's energy</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    error = "Error" if view.weighting == "plain" else "Norm-aware error"
+    return table(
+        ("Site", "Units kept", *RECONSTRUCTIONS),
+        (_row(site, view) for site in sites),
+        label="Error of every site",
+        caption=f"{error} of every site, share of the output's energy",
     )
 
 
-def _row(site: SiteReport, view: View) -> str:
-    title, errors = escape(site.name, quote=True), errors_of(site, view.weighting)
-    pressed = "true" if site.name == view.site else "false"
-    cells = "".join(f"<td>{error_words(errors.get(name))}</td>" for name in RECONSTRUCTIONS)
-    return (
-        f'<tr><th scope="row"><button type="button" data-site="{title}" aria-pressed="{pressed}">{title}</button></th>'
-        f"<td>{site.kept:,} of {site.units:,}</td>{cells}</tr>"
-    )
+def _row(site: SiteReport, view: View) -> Markup:
+    errors, pressed = errors_of(site, view.weighting), "true" if site.name == view.site else "false"
+    button = element("button", site.name, type="button", data_site=site.name, aria_pressed=pressed)
+    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in RECONSTRUCTIONS))
+    return row(button, *map(cell, words))

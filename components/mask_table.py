@@ -16,7 +16,9 @@ from gradio.blocks import Block
 from components import status
 from components.browser import DOWNLOAD
 from components.job_button import JobButton
+from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
+from components.served import served_folder
 from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
@@ -164,12 +166,7 @@ class MaskTable:
         table = self.tables.load(key)
         if table is None:
             raise StorageError("This table is not kept here any more; compute it again.")
-        folder = Path(self.file.GRADIO_CACHE) / "masks" / key  # Gradio serves files of this folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
-        path = folder / f"{file_stem(table.spec)}-masks.{ending}"
+        path = served_folder(self.file, "masks", key) / f"{file_stem(table.spec)}-masks.{ending}"
         write_atomically(path, as_json(table) if ending == "json" else mask_table_csv(table))
         return path
 
@@ -271,19 +268,10 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
 
 
-def _mask_twin(cells: Sequence[MaskCell]) -> str:
+def _mask_twin(masks: Sequence[MaskCell]) -> str:
     names = ("Criterion", "Reconstruction", "Mean error of the sites", "Metric", "Standard error", "n")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    rows = "".join(
-        f'<tr><th scope="row">{cell.criterion}</th>'
-        + "".join(f"<td>{words}</td>" for words in _mask_row(cell))
-        + "</tr>"
-        for cell in cells
-    )
-    return (
-        '<div class="scroll" role="region" aria-label="Masks and repairs" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = (row(mask.criterion, *map(cell, _mask_row(mask))) for mask in masks)
+    return table(names, rows, label="Masks and repairs")
 
 
 def _mask_row(cell: MaskCell) -> list[str]:

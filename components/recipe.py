@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -51,101 +53,37 @@ class Recipe:
         self.profile = profile
         gr.HTML("<h2>Recipe</h2>")
         self.base = gr.State(spec)
-        with gr.Column(elem_classes=["choice"]):
+        with _choice("model", is_simple=True) as shared:
+            shared["info"] += " Or type a hub id or a folder." if profile.any_model else ""
+            models = [(_PRESETS[id].title, id) for id in profile.models]
             self.model = gr.Dropdown(
-                [(_PRESETS[id].title, id) for id in profile.models],
-                value=spec.model,
-                label="Model",
-                info=TERMS["model"].help + (" Or type a hub id or a folder." if profile.any_model else ""),
-                allow_custom_value=profile.any_model,
-                elem_id="model",
+                models, value=spec.model, label="Model", allow_custom_value=profile.any_model, **shared
             )
-            _explained("model")
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.targets = gr.Radio(
-                TARGETS, value=spec.targets, label="Remove", info=TERMS["targets"].help, elem_id="targets"
-            )
-            _explained("targets")
-        with gr.Column(elem_classes=["choice"]):
-            self.ratio = gr.Slider(
-                0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", info=TERMS["ratio"].help, elem_id="ratio"
-            )
-            _explained("ratio")
-        self.criterion = _choice("criterion", "Criterion", CRITERIA, spec)
-        self.allocation = _choice("allocation", "Allocation", ALLOCATIONS, spec)
-        self.reconstruction = _choice("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec)
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.schedule = gr.Radio(
-                ["one-shot", "sequential"],
-                value=spec.schedule,
-                label="Schedule",
-                info=TERMS["schedule"].help,
-                elem_id="schedule",
-            )
-            _explained("schedule")
-        with gr.Column(elem_classes=["choice", "full-only"]):
+        self.targets = _radio("targets", "Remove", TARGETS, spec.targets)
+        with _choice("ratio", is_simple=True) as shared:
+            self.ratio = gr.Slider(0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", **shared)
+        self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion)
+        self.allocation = _menu("allocation", "Allocation", ALLOCATIONS, spec.allocation)
+        self.reconstruction = _menu("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec.reconstruction)
+        self.schedule = _radio("schedule", "Schedule", ["one-shot", "sequential"], spec.schedule)
+        with _choice("calibration") as shared:
+            shared["info"] += " Or type a file or a hub dataset." if profile.any_text else ""
             self.calibration = gr.Dropdown(
                 list(TEXTS),
                 value=spec.calibration,
                 label="Calibration text",
-                info=TERMS["calibration"].help + (" Or type a file or a hub dataset." if profile.any_text else ""),
                 allow_custom_value=profile.any_text,
-                elem_id="calibration",
+                **shared,
             )
-            _explained("calibration")
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.tokens = gr.Number(
-                spec.tokens,
-                label="Calibration tokens",
-                info=TERMS["tokens"].help,
-                precision=0,
-                elem_id="tokens",
-            )
-            _explained("tokens")
-        self.separator = _choice("separator", "Separator", SEPARATORS, spec)
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.evaluate_length = gr.Number(
-                spec.evaluate_length or 0,  # Gradio sends 0 for an empty field
-                label="Length measured at",
-                info=TERMS["evaluate_length"].help,
-                precision=0,
-                elem_id="evaluate-length",
-            )
-            _explained("evaluate_length")
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.multiple = gr.Number(
-                spec.multiple,
-                label="Round neurons to a multiple",
-                info=TERMS["multiple"].help,
-                precision=0,
-                elem_id="multiple",
-            )
-            _explained("multiple")
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.seed = gr.Number(
-                spec.seed,
-                label="Seed",
-                info=TERMS["seed"].help,
-                precision=0,
-                elem_id="seed",
-            )
-            _explained("seed")
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.edits = gr.Textbox(
-                "\n".join(spec.edits),
-                label="Edited by hand",
-                info=TERMS["edits"].help,
-                lines=1,
-                max_lines=6,
-                elem_id="edits",
-            )
-            _explained("edits")
-
-        with gr.Column(elem_classes=["choice", "full-only"]):
-            self.quantize = gr.Radio(
-                QUANTIZE, value=spec.quantize, label="Quantise", info=TERMS["quantize"].help, elem_id="quantize"
-            )
-            _explained("quantize")
+        self.tokens = _number("tokens", "Calibration tokens", spec.tokens)
+        self.separator = _menu("separator", "Separator", SEPARATORS, spec.separator)
+        length = spec.evaluate_length or 0  # Gradio sends 0 for an empty field
+        self.evaluate_length = _number("evaluate_length", "Length measured at", length)
+        self.multiple = _number("multiple", "Round neurons to a multiple", spec.multiple)
+        self.seed = _number("seed", "Seed", spec.seed)
+        with _choice("edits") as shared:
+            self.edits = gr.Textbox("\n".join(spec.edits), label="Edited by hand", lines=1, max_lines=6, **shared)
+        self.quantize = _radio("quantize", "Quantise", QUANTIZE, spec.quantize)
 
     @property
     def controls(self) -> dict[str, Block]:
@@ -211,19 +149,27 @@ class Recipe:
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
-def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) -> gr.Dropdown:
-    with gr.Column(elem_classes=["choice", "full-only"]):
-        control = gr.Dropdown(
-            list(choices),
-            value=getattr(spec, name),
-            label=label,
-            info=TERMS[name].help,
-            filterable=False,
-            elem_id=name,
-        )
-        _explained(name)
-    return control
+@contextmanager
+def _choice(name: str, *, is_simple: bool = False) -> Iterator[dict[str, Any]]:
+    """Column for the control of a choice, above its entry in the glossary; the simple layout shows it if ``is_simple``.
+
+    Yields the arguments that every control takes from the glossary and from its name.
+    """
+    with gr.Column(elem_classes=["choice"] if is_simple else ["choice", "full-only"]):
+        yield {"info": TERMS[name].help, "elem_id": name.replace("_", "-")}
+        gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
 
 
-def _explained(name: str) -> None:
-    gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
+def _menu(name: str, label: str, choices: Sequence[str], value: str) -> gr.Dropdown:
+    with _choice(name) as shared:
+        return gr.Dropdown(list(choices), value=value, label=label, filterable=False, **shared)
+
+
+def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
+    with _choice(name) as shared:
+        return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def _number(name: str, label: str, value: int) -> gr.Number:
+    with _choice(name) as shared:
+        return gr.Number(value, label=label, precision=0, **shared)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,10 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
+from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
+from components.runs_table import ROWS, runs_table, when_kept
+from components.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
@@ -20,25 +22,16 @@ from liar.report.export import as_json, file_stem
 from liar.report.labels import run_labels
 from liar.report.metrics import TASK_METRICS
 from liar.report.plots import comparison_heatmap
-from liar.report.sentences import count, metric_change, value_words
+from liar.report.sentences import metric_change, value_words
 from liar.report.view import View
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
-Run = RunResult | RunSummary
 Opened = tuple[str, str]
-
-ROWS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-key]');
-  if (button) trigger('select', { key: button.dataset.key });
-});
-"""
-"""Script that turns clicks on the buttons of a :func:`runs_table` into ``select`` events with the key of the run."""
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
@@ -167,12 +160,7 @@ class RunsPanel:
         result = self.studio.store.load(key) if key else None
         if result is None:
             raise StorageError("Choose run A first." if not key else _GONE)
-        folder = Path(self.file.GRADIO_CACHE) / "runs" / result.spec.key  # a folder that Gradio serves from
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
-        path = folder / f"{file_stem(result.spec)}.json"
+        path = served_folder(self.file, "runs", result.spec.key) / f"{file_stem(result.spec)}.json"
         write_atomically(path, as_json(result))
         return path
 
@@ -198,50 +186,7 @@ def _named(key: str | None) -> Opened:
     return key or "", ""
 
 
-# -- a run in a table ---------------------------------------------------------------------------------------------------------
-
-
-def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
-    """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
-
-    A ``wide`` table also has the model and the time when the run was kept.
-    """
-    names = [*(_WIDE if wide else ()), *_NARROW]
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", *names))
-    labels = run_labels([run.spec for run in runs])
-    rows = "".join(_row(run, label, shown, wide=wide) for run, label in zip(runs, labels, strict=True))
-    return (
-        f'<div class="scroll" role="region" aria-label="{escape(label, quote=True)}" tabindex="0"><table>'
-        f"<caption>{escape(label)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-_WIDE = ("Kept (UTC)", "Model")
-_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
-
-
-def _row(run: Run, label: str, shown: str, *, wide: bool) -> str:
-    key = run.spec.key
-    current = ' aria-current="true"' if key == shown else ""
-    cells = [_kept(run), run.spec.model] if wide else []
-    cells += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
-    return (
-        f'<tr{current}><th scope="row"><button type="button" data-key="{key}"{current}>'
-        f"{escape(label)}</button></th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-    )
-
-
-def _kept(run: Run) -> str:
-    saved = run.saved if isinstance(run, RunSummary) else None
-    return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
-
-
-def _metrics(run: Run) -> list[str]:
-    """Name of the metric of the first task measured, and its values for the three variants."""
-    task = next((item.task for item in run.evaluations), None)
-    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
-    said = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
-    return [TASK_METRICS[task].title(task) if task else "none", *said]
+# -- the list -----------------------------------------------------------------------------------------------------------
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
@@ -252,7 +197,7 @@ def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
     """Labels and keys of a menu; the differences between runs come first, since a closed menu cuts off the end."""
     labels = run_labels([run.spec for run in runs])
     return [
-        (f"{label}, {run.spec.model} ({_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
+        (f"{label}, {run.spec.model} ({when_kept(run)})", run.spec.key) for run, label in zip(runs, labels, strict=True)
     ]
 
 
@@ -291,12 +236,4 @@ def _comparison(found: RunComparison) -> str:
 def _table(label: str, names: Sequence[str], rows: Sequence[Sequence[str]], otherwise: str) -> str:
     if not rows:
         return f"<p>{otherwise}</p>"
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return table(names, (row(first, *map(cell, rest)) for first, *rest in rows), label=label, caption=label)

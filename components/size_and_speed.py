@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.job_button import JobButton
+from components.markup import cell, row, table
 from components.panel import HEARD, QUIET, Updates
 from components.workers import stored, with_models
 from liar.errors import LiarError
@@ -119,18 +120,14 @@ def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
 
 def costs_table(result: CostsResult) -> str:
     """HTML table of every cost with its unit, and sentences that sum it up."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Cost", "Dense", "Reconstructed", "Change"))
-    body = "".join(
-        f'<tr><th scope="row">{escape(row.name)}</th>'
-        + "".join(f"<td>{_unbroken(words)}</td>" for words in (row.dense, row.pruned, row.change))
-        + "</tr>"
-        for row in rows(result)
+    figures = (
+        row(cost.name, *(cell(_unbroken(words)) for words in (cost.dense, cost.pruned, cost.change)))
+        for cost in rows(result)
     )
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
     return (
-        '<div class="scroll" role="region" aria-label="Size and speed of both models" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p>Speeds are medians of {result.repeats} turns with their quartiles, on {escape(_machine(result))}.</p>"
+        table(("Cost", "Dense", "Reconstructed", "Change"), figures, label="Size and speed of both models")
+        + f"<p>Speeds are medians of {result.repeats} turns with their quartiles, on {escape(_machine(result))}.</p>"
         f"<ul>{said}</ul>"
     )
 

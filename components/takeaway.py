@@ -12,7 +12,8 @@ from gradio.blocks import Block
 from components import status
 from components.browser import DOWNLOAD
 from components.panel import NO_RUN, QUIET, Updates
-from liar.errors import LiarError, StorageError
+from components.served import served_folder
+from liar.errors import LiarError
 from liar.files import write_atomically
 from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.results import RunResult
@@ -163,12 +164,7 @@ class TakeawayPanel:
         result = self.studio.store.find(spec)
         if result is None:
             raise LiarError(_GONE)
-        folder = Path(self.file.GRADIO_CACHE) / "takeaway" / spec.key  # a folder that Gradio serves from
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be made ({error.strerror}); make room there.") from error
-        path = folder / f"{file_stem(spec)}.{ending}"
+        path = served_folder(self.file, "takeaway", spec.key) / f"{file_stem(spec)}.{ending}"
         write_atomically(path, _content(ending, result))
         return path
 

@@ -14,7 +14,8 @@ from components import status
 from components.job_button import JobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import HEARD, QUIET, Updates
-from components.runs import ROWS, Run, opens, picked, runs_table
+from components.runs import opens, picked
+from components.runs_table import ROWS, Run, runs_table
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress

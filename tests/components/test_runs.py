@@ -12,7 +12,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.runs import RunsPanel, picked, runs_table
+from components.runs import RunsPanel, picked
+from components.runs_table import runs_table
 from components.studio import Bus
 from liar.report.view import View
 from liar.results import RunResult

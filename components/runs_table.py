@@ -1,0 +1,59 @@
+"""Table of runs that panels share: the first cell of a row is a button that opens its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.markup import Markup, cell, element, row, table
+from liar.report.labels import run_labels
+from liar.report.metrics import TASK_METRICS
+from liar.report.sentences import count, value_words
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.store import RunSummary
+
+Run = RunResult | RunSummary
+
+ROWS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-key]');
+  if (button) trigger('select', { key: button.dataset.key });
+});
+"""
+"""Script that turns clicks on the buttons of a :func:`runs_table` into ``select`` events with the key of the run."""
+
+
+def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
+    """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
+
+    A ``wide`` table also has the model and the time when the run was kept.
+    """
+    names = ("Run", *(_WIDE if wide else ()), *_NARROW)
+    labels = run_labels([run.spec for run in runs])
+    rows = (_row(run, name, shown, wide=wide) for run, name in zip(runs, labels, strict=True))
+    return table(names, rows, label=label, caption=label)
+
+
+_WIDE = ("Kept (UTC)", "Model")
+_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
+
+
+def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
+    current = "true" if run.spec.key == shown else None
+    button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
+    words = [when_kept(run), run.spec.model] if wide else []
+    words += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
+    return row(button, *map(cell, words), aria_current=current)
+
+
+def when_kept(run: Run) -> str:
+    """Time at which a run was stored (UTC); "shipped" for one that comes with the program."""
+    saved = run.saved if isinstance(run, RunSummary) else None
+    return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
+
+
+def _metrics(run: Run) -> list[str]:
+    """Name of the metric of the first task measured, and its values for the three variants."""
+    task = next((item.task for item in run.evaluations), None)
+    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
+    words = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
+    return [TASK_METRICS[task].title(task) if task else "none", *words]
