@@ -22,6 +22,7 @@ from liar.spec import (
     SEPARATORS,
     PruneSpec,
     bounds_of,
+    is_custom,
     range_words,
 )
 from server.profile import TEXTS, Profile
@@ -143,8 +144,10 @@ class Recipe:
                 )
 
     def fill(self, spec: PruneSpec) -> Updates:
-        """Values of the controls for ``spec``."""
-        values = {control: getattr(spec, name) for name, control in self.controls.items()}
+        """Values of the controls for ``spec``. A run with a function of its user's own adds its name to the criteria."""
+        values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
+        if is_custom(spec.criterion):
+            values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 

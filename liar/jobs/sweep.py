@@ -16,6 +16,7 @@ from liar.events import Finished, Progress
 from liar.explore.allocation import check_choices
 from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import Amounts, Shape, sweep_parts
+from liar.maths.criteria import criterion_of
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.offload import is_offloaded
@@ -40,6 +41,8 @@ def sweep_steps(
         sites = loaded.adapter.sites(sweep.base.targets)
         check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
         check_evaluations(loaded, sweep.base)
+        for spec in specs:
+            criterion_of(spec.criterion)
         missing: list[PruneSpec] = []
         for spec in specs:
             if store is not None and (known := store.find(spec)) is not None:

@@ -56,6 +56,14 @@ def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
     assert set(rail.fill(FULL)) == set(rail.outputs)
 
 
+def test_a_run_with_a_function_of_its_own_is_filled_in_by_name(rail: Recipe) -> None:
+    custom = FULL.model_copy(update={"criterion": "custom:mine"})
+    filled = rail.fill(custom)[rail.criterion]
+    assert filled["value"] == "custom:mine"
+    assert filled["choices"] == [*CRITERIA, "custom:mine"]
+    assert read(rail, custom, criterion="custom:mine") == custom
+
+
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
         rail = Recipe(FULL, LOCAL)
