@@ -1,6 +1,6 @@
-# Two commands: `make demo` opens the page, `make test` checks everything. A second run skips what is there.
+# Two commands: `make demo` opens the page, `make test` checks a change. A second run skips what is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmark
+.PHONY: help demo test test-all lint benchmark
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo       install, fetch the demo models, open the page"
-	@echo "make test       lint, types and every test"
+	@echo "make test       lint, types and the quick tests, within ten minutes"
+	@echo "make test-all   these and the long ones: fresh environments, hostile requests, the whole page in a browser"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make benchmark  what a run, the page and a saved model cost on this machine"
 
@@ -36,7 +37,10 @@ lint: $(VENV)/installed-dev
 
 test: lint
 	$(BIN)/liar fetch-demo
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile
+
+test-all: test
+	$(BIN)/pytest -m long
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo

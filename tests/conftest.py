@@ -1,5 +1,28 @@
-"""Before any test loads torch."""
+"""Before any test loads torch: how threads wait, and how many a process has. Then, which tests are long."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
 
 from liar.startup import settle_threads
 
+LONG = ("fresh", "hostile", "test_demo_models.py", "server/test_serving_many.py")
+"""Folders and files of which every test is long, as are those of ``browser`` but for a short tour."""
+TOUR = ("test_first_screen.py", "test_address.py")
+
 settle_threads()
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores, which is faster than sharing each tiny product
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(here)
+        if path.parts[0] == "browser":
+            item.add_marker(pytest.mark.browser)
+        if path.as_posix().startswith(LONG) or (path.parts[0] == "browser" and path.name not in TOUR):
+            item.add_marker(pytest.mark.long)
