@@ -16,7 +16,8 @@ from components.workers import stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.cost_sentences import rows, sentences
-from liar.results import CostsResult, RunResult
+from liar.report.costs import CostsResult
+from liar.results import RunResult
 from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds

@@ -21,6 +21,7 @@ from liar.data.corpora import calibration_text
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.explore.allocation import Candidate, nearest_removed
+from liar.explore.curves import RATIOS, SiteCurves
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
@@ -31,7 +32,7 @@ from liar.models.memory import moment_bytes
 from liar.models.offload import is_offloaded, resident
 from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
-from liar.results import RATIOS, CalibrationText, SiteCurves
+from liar.results import CalibrationText
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
 

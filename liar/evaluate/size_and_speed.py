@@ -17,7 +17,7 @@ from liar.models.environment import describe
 from liar.models.offload import is_offloaded
 from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
-from liar.results import Costs, CostsResult
+from liar.report.costs import Costs, CostsResult
 
 
 def compare_steps(

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from liar.explore.allocation import nearest_removed
+from liar.explore.curves import RATIOS
 from liar.files import ASSETS, keep_in
-from liar.results import RATIOS, ModelInfo
+from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
     BASELINE,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.sentences import count
 from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_slower, times
-from liar.results import CostsResult, Quartiles, SpeedComparison, Workload
+from liar.results import Quartiles, Workload
 
 _ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")
 """Work in which a layer computes little at once."""

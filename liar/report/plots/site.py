@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from liar.explore.atlas import SiteAtlas
+from liar.explore.curves import RATIOS
 from liar.report.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, drawing, title
 from liar.report.site_sentences import NO_ERROR, error_words, errors_of
 from liar.report.view import Reported, Scale
-from liar.results import RATIOS, SiteReport
+from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
 
