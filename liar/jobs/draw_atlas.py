@@ -20,7 +20,8 @@ from liar.events import Event
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.explore.curves import RATIOS
-from liar.jobs.plan import Amounts, Shape, atlas_parts
+from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.plan import atlas_parts
 from liar.maths.choice_errors import choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves

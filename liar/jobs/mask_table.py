@@ -18,8 +18,9 @@ from liar.errors import InsufficientMemoryError
 from liar.evaluate.tasks import Steps, check_evaluations, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices, settled_count
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import chosen_bundles, working_copy
-from liar.jobs.plan import Amounts, Shape, table_parts
+from liar.jobs.plan import table_parts
 from liar.maths.reconstruct import reconstruct_all, relative_errors
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures

@@ -33,8 +33,10 @@ from liar.events import (
     Warned,
 )
 from liar.explore.allocation import Candidate, allocate, check_choices, edited_scores, settled_count
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
-from liar.jobs.plan import Amounts, Shape, run_parts, taught
+from liar.jobs.plan import adjusted as taught
+from liar.jobs.plan import run_parts
 from liar.maths.criteria import Evidence, SiteGradients, kept_bundles, score, units_of
 from liar.maths.moments import SiteMoments
 from liar.maths.reconstruct import reconstruct_all, relative_errors

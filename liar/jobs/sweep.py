@@ -14,8 +14,9 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.tasks import check_evaluations
 from liar.events import Finished, Progress
 from liar.explore.allocation import check_choices
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import named_after, stream
-from liar.jobs.plan import Amounts, Shape, sweep_parts
+from liar.jobs.plan import sweep_parts
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.offload import is_offloaded
