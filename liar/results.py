@@ -1,4 +1,13 @@
-"""Results of runs, evaluations and mask tables, as versioned JSON: all that tables, figures and reports show."""
+"""Results of runs, evaluations and mask tables, as versioned JSON: all that tables, figures and reports show.
+
+>>> from liar.results import RunResult
+>>> from liar.store import RunStore
+>>> result = RunStore().shipped_of("demo/smollm2-135m")
+>>> result.sites[0].name, result.sites[0].units
+('layers.0.ffn', 1536)
+>>> result == RunResult.model_validate_json(result.model_dump_json())
+True
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it."""
+"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it.
+
+>>> from pathlib import Path
+>>> from liar.store import RunStore
+>>> store = RunStore(Path("runs"))
+>>> path = store.save(store.shipped_of("demo/minilm-topic"))
+>>> store.load(path.stem).model.id
+'demo/minilm-topic'
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,12 @@
 """Calibration: moments and gradients of the dense model, and the error curves computed from them.
 
 Moments do not depend on the criterion, so one calibration serves every criterion, ratio and reconstruction.
+
+>>> from liar import calibrate, curves, load_model
+>>> loaded = load_model("tiny")
+>>> calibration = calibrate(loaded, "notes.txt", tokens=512, sequence_length=64)
+>>> [(curve.name, curve.criterion) for curve in curves(loaded, calibration, ("wanda", "obs"))][:2]
+[('layers.0.attention', 'wanda'), ('layers.0.attention', 'obs')]
 """
 
 from __future__ import annotations

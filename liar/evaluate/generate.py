@@ -1,4 +1,11 @@
-"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence."""
+"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence.
+
+>>> from liar import load_model
+>>> from liar.evaluate.generate import generate
+>>> answer = generate(load_model("tiny"), "Once upon a time", max_new_tokens=5)
+>>> answer.variant, len(answer.tokens)
+('dense', 5)
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,14 @@ For each site and criterion: order and scores of the bundles, and the error curv
 weightings of the tokens. For each site: its sensitivity, the spectrum of its covariance and a sample of its
 correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.jobs.draw_atlas` computes an atlas,
 :mod:`liar.explore.forecast` reads it.
+
+>>> from pathlib import Path
+>>> from liar.explore.atlas import AtlasStore
+>>> from liar.spec import PruneSpec
+>>> atlas = AtlasStore(Path("atlases")).find(PruneSpec())
+>>> curve = atlas.site("layers.0.ffn").curve("obs", "least-squares")
+>>> len(curve), bool(curve[20] < curve[50])
+(101, True)
 """
 
 from __future__ import annotations

@@ -2,6 +2,14 @@
 
 Moments do not depend on criterion, ratio and reconstruction, so runs can share them. Closing the generator between two
 steps stops it; results already yielded stay valid.
+
+>>> from liar import PruneSpec, RunResult, load_model
+>>> from liar.jobs.sweep import sweep_steps
+>>> from liar.spec import SweepSpec
+>>> base = PruneSpec(model="tiny", allocation="uniform", calibration="notes.txt", tokens=512, sequence_length=64)
+>>> steps = sweep_steps(SweepSpec(base=base, ratios=(0.25, 0.5)), load_model("tiny"))
+>>> [step.sites[0].kept for step in steps if isinstance(step, RunResult)]
+[36, 24]
 """
 
 from __future__ import annotations

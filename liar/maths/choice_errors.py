@@ -8,6 +8,14 @@ With u the kept and m the removed channels, A = C + r I and G = W W^T:
 For the first bundles of an order the errors equal those of :mod:`liar.maths.error_curves`. One binary tree gives all
 traces: a kept bundle is swept out of A and A G A, a removed one is only dropped, so most of its matrices are small.
 The reconstruction liar is left out: it needs the row space of each W_u.
+
+>>> import torch
+>>> from liar.maths.choice_errors import choice_errors
+>>> from liar.maths.moments import Moments
+>>> moments = Moments.of(torch.randn(100, 4, dtype=torch.float64))
+>>> none, bias, least_squares = choice_errors(moments, torch.randn(4, 2, dtype=torch.float64), bundle_size=2)
+>>> none[0b00].item(), bool(least_squares[0b10] <= bias[0b10] <= none[0b10])  # nothing removed; bundle 1 removed
+(0.0, True)
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""Comparison of two runs: settings that differ, and the differences of their metrics and sites."""
+"""Comparison of two runs: settings that differ, and the differences of their metrics and sites.
+
+>>> from liar.report.compare import compare
+>>> from liar.store import RunStore
+>>> a, b = (RunStore().shipped_of(model) for model in ("demo/minilm-sentiment", "demo/minilm-topic"))
+>>> [(setting.name, setting.b) for setting in compare(a, b).settings][0]
+('model', 'demo/minilm-topic')
+"""
 
 from __future__ import annotations
 

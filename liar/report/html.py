@@ -1,4 +1,10 @@
-"""One run as one self-contained HTML file that needs no network."""
+"""One run as one self-contained HTML file that needs no network.
+
+>>> from liar.report.html import html_report
+>>> from liar.store import RunStore
+>>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
+'<!doctype html>'
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,12 @@
 *Stock* if the family's own config can express every size: transformers, or any engine that reads the family, loads it.
 *Ragged* otherwise (layers of different widths, heads removed from a BERT, a bias that the family does not have): the
 folder then contains a short modelling file and loads with ``trust_remote_code=True``.
+
+>>> from pathlib import Path
+>>> from liar import load_model, save_model
+>>> saved = save_model(load_model("tiny"), Path("copy"))
+>>> saved.form, saved.precision
+('stock', 'float32')
 """
 
 from __future__ import annotations
