@@ -74,7 +74,7 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
             merged[site] = SiteEdit(before.ratio, before.keep, before.remove | units)
     for name, chosen in merged.items():
         if both := chosen.keep & chosen.remove:
-            raise InvalidSpecError(f"{name} shall keep and remove {spans(both)} at once; drop one of the two edits.")
+            raise InvalidSpecError(f"{name} cannot keep and remove {spans(both)} at once; drop one of the two edits.")
     return merged
 
 

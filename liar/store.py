@@ -140,7 +140,7 @@ class RunStore:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            _say_damaged(path, error)
+            _warn_damaged(path, error)
             return None
         saved = None if path.parent == self.shipped else datetime.fromtimestamp(_modified(path), UTC)
         return summary.model_copy(update={"saved": saved})
@@ -225,9 +225,9 @@ def _read(path: Path) -> RunResult | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        _say_damaged(path, error)
+        _warn_damaged(path, error)
         return None
 
 
-def _say_damaged(path: Path, error: Exception) -> None:
+def _warn_damaged(path: Path, error: Exception) -> None:
     log.warning("Skipped the damaged run %s: %s", path, str(error).splitlines()[0])

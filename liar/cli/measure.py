@@ -74,7 +74,9 @@ def evaluate_command(
 
 def measure_command(
     dense: Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)],
-    pruned: Annotated[str, typer.Argument(help="What became of it: say, what --save wrote.", show_default=False)],
+    pruned: Annotated[
+        str, typer.Argument(help="The pruned model: a folder that --save wrote, for example.", show_default=False)
+    ],
     prompt_tokens: Annotated[
         int | None, typer.Option(help="Tokens of a prompt or a text; 256 where the model has positions for them.")
     ] = None,

@@ -103,7 +103,9 @@ def _check_numbers(prompt_tokens: int, new_tokens: int, repeats: int) -> None:
             "There is nothing to time without tokens; take at least one prompt token and one new token."
         )
     if repeats < 2:
-        raise InvalidSpecError("One repeat has no spread, so no difference could be told from chance; take at least 2.")
+        raise InvalidSpecError(
+            "One repeat has no spread, so no difference could be distinguished from chance; take at least 2."
+        )
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:

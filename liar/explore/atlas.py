@@ -280,7 +280,7 @@ class Atlas:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
                     kind: KindArrays(
-                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _YOUNGER},
+                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _ADDED_LATER},
                         deviation=_deviation(file, facts, kind),
                         choices=_choices(file, facts, kind),
                     )
@@ -301,7 +301,7 @@ def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) ->
     return found
 
 
-_YOUNGER = ("deviation", "choices")
+_ADDED_LATER = ("deviation", "choices")
 """Arrays that older files lack."""
 
 

@@ -55,14 +55,14 @@ def sweep_steps(
                 yield known
             else:
                 missing.append(spec)
-        there = len(specs) - len(missing)
+        stored = len(specs) - len(missing)
         shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
         amounts = Amounts.of(sweep.base, loaded)
         pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
         calibration: Calibration | None = None
         if shared:
             calibration = yield from shared_calibration(
-                missing, loaded, pace, (there, len(specs)), norm_aware=sweep.base.surveys_norm_aware
+                missing, loaded, pace, (stored, len(specs)), norm_aware=sweep.base.surveys_norm_aware
             )
         dense: list[Evaluation] = []
         comparison = Comparison()
@@ -74,12 +74,12 @@ def sweep_steps(
                 for event in events:
                     if isinstance(event, Progress):
                         words, reached = f"{_name(spec, sweep)}: {event.message}", event.share or 0.0
-                        yield pace.at(part, event.stage, there + number, len(specs), words, fraction=reached)
+                        yield pace.at(part, event.stage, stored + number, len(specs), words, fraction=reached)
                     elif isinstance(event, Finished):
                         dense = [item for item in event.result.evaluations if item.variant in DENSE]
                         yield event.result
         if missing:
-            yield pace.at(part, "prune", len(specs), len(specs), "All runs are there", fraction=1.0)
+            yield pace.at(part, "prune", len(specs), len(specs), "All runs are done", fraction=1.0)
 
 
 def _name(spec: PruneSpec, sweep: SweepSpec) -> str:

@@ -27,8 +27,8 @@ from liar.maths.moments import Moments
 from liar.maths.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 
-_MOST_BUNDLES = 12
-_MOST_WORK = 5e8
+_BUNDLE_LIMIT = 12
+_WORK_LIMIT = 5e8
 """Limit of 2^bundles x bundle_size^3, about 1 s: twelve heads of 32 channels or three groups of 192, not twelve of 64."""
 
 _LEAST = 1e-30
@@ -37,7 +37,7 @@ _LEAST = 1e-30
 
 def has_few_choices(site: Site) -> bool:
     """Whether the errors of all choices of a site's bundles are fast to compute and small to store."""
-    return site.bundles <= _MOST_BUNDLES and 2**site.bundles * site.bundle_size**3 <= _MOST_WORK
+    return site.bundles <= _BUNDLE_LIMIT and 2**site.bundles * site.bundle_size**3 <= _WORK_LIMIT
 
 
 def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:

@@ -207,7 +207,7 @@ class _Recorder(nn.Module):
 
 
 @contextmanager
-def left_out(parent: nn.Module, name: str) -> Iterator[None]:
+def bypassed(parent: nn.Module, name: str) -> Iterator[None]:
     """Replace ``parent.name`` by an identity inside the context."""
     original = getattr(parent, name)
     setattr(parent, name, nn.Identity())

@@ -150,7 +150,7 @@ def save_model(
             loaded.tokenizer.save_pretrained(partial)
         if precision != loaded.model.dtype:
             _cast_weights(partial, precision)
-        _say_sizes(partial, loaded.model, sizes, loader, precision)
+        _write_sizes(partial, loaded.model, sizes, loader, precision)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(result, loader, trust=sizes.form == "ragged", quantized=quantized)
@@ -201,7 +201,7 @@ def _storage() -> Iterator[None]:
         raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
-def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
+def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
     """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
     family = _family(model)
     path = folder / "config.json"
