@@ -6,7 +6,7 @@ correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`l
 :mod:`liar.explore.forecast` reads it.
 
 >>> from pathlib import Path
->>> from liar.explore.atlas import AtlasStore
+>>> from liar.explore.atlas_store import AtlasStore
 >>> from liar.spec import PruneSpec
 >>> atlas = AtlasStore(Path("atlases")).find(PruneSpec())
 >>> curve = atlas.site("layers.0.ffn").curve("obs", "least-squares")
@@ -19,12 +19,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,7 +30,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from liar.explore.allocation import nearest_removed
 from liar.explore.curves import RATIOS
-from liar.files import ASSETS, keep_in
 from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
@@ -47,8 +43,6 @@ from liar.spec import (
     SiteKind,
 )
 
-log = logging.getLogger(__name__)
-
 Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
 
@@ -56,9 +50,6 @@ WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
 """Reconstructions with errors for every choice of a few bundles; liar would need the row space of each choice."""
-
-SHIPPED_ATLASES = ASSETS / "atlases"
-"""Precomputed atlases of the demo models."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -310,46 +301,3 @@ def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> F
     if f"{kind}.choices" in file:
         return file[f"{kind}.choices"]
     return np.empty((len(facts.kinds[kind].layers), len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 0), np.float16)
-
-
-class AtlasStore:
-    """Atlases by key, in ``folder`` and then among the shipped ones; the last ``in_memory`` used stay in memory."""
-
-    def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
-        self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
-        self._read: dict[str, Atlas] = {}  # least recently used first
-        self._lock = Lock()
-
-    def find(self, spec: PruneSpec) -> Atlas | None:
-        """Atlas of a spec's calibration; None if it is missing or damaged."""
-        key = AtlasKey.of(spec)
-        with self._lock:
-            atlas = self._read.get(key.digest) or self._load(key)
-            return None if atlas is None else self._remember(atlas)
-
-    def save(self, atlas: Atlas) -> Path:
-        """Store ``atlas``; raises :class:`StorageError`, and then it is found only while it stays in memory."""
-        with self._lock:
-            self._remember(atlas)
-        return keep_in(self.folder, f"{atlas.facts.key.digest}.npz", atlas.to_bytes())
-
-    def _load(self, key: AtlasKey) -> Atlas | None:
-        found = (_read(folder / f"{key.digest}.npz") for folder in (self.folder, self.shipped))
-        return next((atlas for atlas in found if atlas is not None and atlas.facts.key == key), None)
-
-    def _remember(self, atlas: Atlas) -> Atlas:
-        self._read.pop(atlas.facts.key.digest, None)
-        self._read[atlas.facts.key.digest] = atlas
-        while len(self._read) > self.in_memory:
-            del self._read[next(iter(self._read))]
-        return atlas
-
-
-def _read(path: Path) -> Atlas | None:
-    try:
-        return Atlas.from_bytes(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("Skipped the damaged atlas %s: %s", path, str(error).splitlines()[0])
-        return None

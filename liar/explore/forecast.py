@@ -6,7 +6,7 @@ a site has only the errors that the atlas stores for every choice, often none. N
 fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
 
 >>> from pathlib import Path
->>> from liar.explore.atlas import AtlasStore
+>>> from liar.explore.atlas_store import AtlasStore
 >>> from liar.explore.forecast import forecast
 >>> from liar.spec import PruneSpec
 >>> spec = PruneSpec(ratio=0.5)
