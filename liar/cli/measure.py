@@ -23,7 +23,7 @@ from liar.cli.options import (
     SequenceLength,
     Tokens,
 )
-from liar.explore.curves import CurvesResult
+from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
 from liar.results import EvaluationResult
 from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec, Task
@@ -142,7 +142,6 @@ def curves_command(
         device=device,
     )
     from liar.calibration.calibrate import calibrate, curves
-    from liar.explore.curves import RATIOS
     from liar.models.catalog import load_model, model_info
     from liar.models.environment import describe, readable_failures
 
