@@ -32,7 +32,7 @@ from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.errors import LiarError
-from liar.explore.atlas import AtlasStore
+from liar.explore.atlas_store import AtlasStore
 from liar.report.view import View
 from liar.startup import quiet_libraries, settle_threads
 from liar.store import RunStore

@@ -33,7 +33,8 @@ from components.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Progress
-from liar.jobs.plan import Amounts, Shape, run_parts
+from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.plan import run_parts
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.progress import Pace, Part

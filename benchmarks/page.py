@@ -106,7 +106,7 @@ def draw() -> list[Measured]:
     """Time of the server's answer to a move, serialised as it is sent, for all 60 sites of SmolLM2."""
     from app import build
     from components.studio import Studio
-    from liar.explore.atlas import AtlasStore
+    from liar.explore.atlas_store import AtlasStore
     from liar.store import RunStore
     from server.job_queue import JobQueue
     from server.model_registry import ModelRegistry

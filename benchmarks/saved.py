@@ -30,8 +30,8 @@ from liar.events import Finished
 from liar.models.catalog import bytes_on_disk
 from liar.progress import finish
 from liar.report.cost_sentences import rows, sentences
+from liar.report.costs import CostsResult
 from liar.report.speed_sentences import is_slower
-from liar.results import CostsResult
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21

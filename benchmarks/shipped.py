@@ -21,7 +21,7 @@ from components.prompts import preset_prompts
 from components.recipe import default_spec
 from liar import PruneSpec, load_model
 from liar.events import Finished
-from liar.explore.atlas import SHIPPED_ATLASES, AtlasStore
+from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.pipeline import stream
 from liar.progress import finish

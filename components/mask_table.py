@@ -192,14 +192,14 @@ class MaskTable:
         loaded = loaded_for(self.studio, asked.spec)
         spec = measured(asked.spec, loaded)
         named = spec_of_table(asked.spec)
-        table = Table(spec=named, environment=describe(loaded.model)).beside(self.tables.load(named.key))
+        table = Table(spec=named, environment=describe(loaded.model)).joined(self.tables.load(named.key))
         with closing(mask_table_steps(spec, asked.criteria, asked.reconstructions, loaded)) as steps:
             for step in steps:
                 if isinstance(step, Progress):
                     yield step
                     continue
                 new = {"cells": [step]} if isinstance(step, MaskCell) else {"cells": [], "dense": step.evaluation}
-                table = table.model_copy(update=new).beside(table)
+                table = table.model_copy(update=new).joined(table)
                 with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
                 yield table

@@ -17,7 +17,8 @@ from components.workers import stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.cost_sentences import rows, sentences
-from liar.results import CostsResult, RunResult
+from liar.report.costs import CostsResult
+from liar.results import RunResult
 from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -102,7 +103,7 @@ class CostsPanel:
 
     def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """Measure in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
-        from liar.jobs.plan import turns_cost
+        from liar.jobs.estimates import turns_cost
 
         return (yield from with_models(self.studio, run, _in_turns, turns_cost))
 

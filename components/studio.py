@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from liar.explore.atlas import AtlasStore
+from liar.explore.atlas_store import AtlasStore
 from liar.report.view import View
 from liar.spec import PruneSpec
 from liar.store import RunStore

@@ -21,7 +21,8 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.compare import differing
 from liar.report.plots import pareto_figure, ratio_figure
-from liar.report.plots.tradeoff import COSTS, Cost, on_the_same_items, tasks_of
+from liar.report.plots.pareto import COSTS, Cost
+from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import (

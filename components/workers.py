@@ -15,7 +15,7 @@ from liar.spec import PruneSpec
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
-    from liar.jobs.plan import Shape
+    from liar.jobs.estimates import Shape
     from liar.models.catalog import LoadedModel
     from liar.models.memory import PlannedWork
     from liar.models.variants import Variants
@@ -73,7 +73,7 @@ def with_models(
 ) -> Generator[E | Progress, None, T]:
     """Run ``then`` in the worker with the models of a stored run, restored from its masks if they are not in memory.
 
-    Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.plan`. Raises
+    Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.estimates`. Raises
     :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
     """
     variants = studio.registry.variants(result.spec.key)
@@ -81,7 +81,7 @@ def with_models(
         return (yield from then(variants))
     # All of these load torch, which takes seconds.
     from liar.evaluate.generate import check_answers
-    from liar.jobs.plan import Amounts, Shape, restore_cost
+    from liar.jobs.estimates import Amounts, Shape, restore_cost
     from liar.jobs.restore import restore_steps
     from liar.models.offload import is_offloaded
     from liar.progress import Pace, Part

@@ -1,5 +1,23 @@
 """LIAR: prune a BERT or a LLaMA, repair it in closed form without retraining, and inspect the result.
 
+>>> import liar
+>>> spec = liar.PruneSpec(model="tiny", ratio=0.5, calibration="notes.txt", tokens=512, sequence_length=64)
+>>> result = liar.run(spec)
+>>> sum(site.kept for site in result.sites), sum(site.units for site in result.sites)
+(48, 96)
+
+``tiny`` is any checkpoint folder, such as the small random one that the example of :mod:`liar.models.catalog` makes, a
+Hub id or a demo model; ``notes.txt`` is any text. All examples in the docstrings use these two.
+
+Reading order for newcomers:
+
+1. :mod:`liar.spec`: all choices of a run.
+2. :mod:`liar.maths.moments`: the statistics of a site's activations that every later step needs.
+3. :mod:`liar.maths.reconstruct`: the repairs, in closed form from the moments.
+4. :mod:`liar.maths.criteria`: the scores by which units are kept or removed.
+5. :mod:`liar.calibration.activations`: the walk that computes the moments of each site in one forward pass.
+6. :mod:`liar.jobs.pipeline`: a whole run, from loading to measuring.
+
 Public names are loaded on first use, so ``import liar`` loads no torch. :mod:`liar.moments` and :mod:`liar.reconstruct`
 work on plain tensors.
 """

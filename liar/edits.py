@@ -3,6 +3,11 @@
 An edit is one short text that fits into a URL and a command line. ``layers.3.ffn:ratio=0.2`` removes a fifth of that
 site regardless of the allocation (``ratio=0`` keeps it whole), ``layers.0.attention:keep=1,4-6`` never removes those
 units, ``layers.0.attention:remove=0`` always removes that one. Units count from 0.
+
+>>> from liar.edits import merge, spans
+>>> merged = merge(["layers.0.attention:keep=1,4-6", "layers.0.attention:ratio=0.2"])
+>>> merged["layers.0.attention"].ratio, spans(merged["layers.0.attention"].keep)
+(0.2, '1,4-6')
 """
 
 from __future__ import annotations
@@ -69,7 +74,7 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
             merged[site] = SiteEdit(before.ratio, before.keep, before.remove | units)
     for name, chosen in merged.items():
         if both := chosen.keep & chosen.remove:
-            raise InvalidSpecError(f"{name} shall keep and remove {spans(both)} at once; drop one of the two edits.")
+            raise InvalidSpecError(f"{name} cannot keep and remove {spans(both)} at once; drop one of the two edits.")
     return merged
 
 

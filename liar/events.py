@@ -1,4 +1,11 @@
-"""Events of a run: a closed union of small frozen records, so that the page can match on the type."""
+"""Events of a run: a closed union of small frozen records, so that the page can match on the type.
+
+>>> from liar import PruneSpec, stream
+>>> from liar.events import SiteDone
+>>> spec = PruneSpec(model="tiny", calibration="notes.txt", tokens=512, sequence_length=64)
+>>> [event.report.name for event in stream(spec) if isinstance(event, SiteDone)]
+['layers.0.ffn', 'layers.1.ffn']
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Table of the named models, printed by ``liar models``. Any other id of a supported family loads as well."""
+"""Table of the named models, printed by ``liar models``. Any other id of a supported family loads as well.
+
+>>> from liar.presets import PRESETS
+>>> [preset.id for preset in PRESETS if preset.task == "topic"]
+['demo/minilm-topic']
+"""
 
 from __future__ import annotations
 

@@ -54,12 +54,12 @@ class Pace:
 
     def __init__(self, parts: Sequence[Part], *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._begun = self._seen = self._told = clock()
+        self._begun = self._seen = self._credited = clock()
         self._names = [part.name for part in parts]
         self._kinds = [part.kind or part.name for part in parts]
         self._left = [part.cost for part in parts]
         self._costs = list(self._left)
-        self._here = -1
+        self._current = -1
         self._share = 0.0
         self._done: dict[str, tuple[float, float]] = {}  # seconds and cost of each kind
 
@@ -118,36 +118,36 @@ class Pace:
         if cost <= 0:
             return None
         overall = seconds / cost
-        drawn = _DRAWN * sum(self._costs)
+        shrinkage = _SHRINKAGE * sum(self._costs)
         left = 0.0
         for kind, rest in zip(self._kinds, self._left, strict=True):
             seconds, cost = self._done.get(kind, (0.0, 0.0))
-            left += rest * (seconds + drawn * overall) / (cost + drawn) if rest else 0.0
+            left += rest * (seconds + shrinkage * overall) / (cost + shrinkage) if rest else 0.0
         return left
 
     def _move(self, part: str, reached: float) -> None:
         """Advance ``part`` to ``reached`` (0..1) and credit the time since the last step to the work done, by cost."""
         self._seen = self._clock()
-        there = self._names.index(part)
+        index = self._names.index(part)
         spent: list[tuple[str, float]] = []
-        if there > self._here:
-            if self._here >= 0:
-                spent.append((self._kinds[self._here], self._left[self._here]))
-            self._left[:there] = [0.0] * there
-            self._here = there
-        rest = min((1 - reached) * self._costs[there], self._left[there])
-        spent.append((self._kinds[there], self._left[there] - rest))
-        self._left[there] = rest
+        if index > self._current:
+            if self._current >= 0:
+                spent.append((self._kinds[self._current], self._left[self._current]))
+            self._left[:index] = [0.0] * index
+            self._current = index
+        rest = min((1 - reached) * self._costs[index], self._left[index])
+        spent.append((self._kinds[index], self._left[index] - rest))
+        self._left[index] = rest
         whole = sum(cost for _, cost in spent)
         if whole <= 0:  # the time counts for the work that finishes next
             return
-        seconds, self._told = self._seen - self._told, self._seen
+        seconds, self._credited = self._seen - self._credited, self._seen
         for kind, cost in spent:
             before = self._done.get(kind, (0.0, 0.0))
             self._done[kind] = before[0] + seconds * cost / whole, before[1] + cost
 
 
-_DRAWN = 0.02
+_SHRINKAGE = 0.02
 """Strength of the shrinkage: with this share of the job's cost done in one kind, both paces count equally."""
 
 

@@ -1,4 +1,13 @@
-"""RunResult: the versioned schema of a finished run, with everything that tables, figures and reports show."""
+"""Results of runs, evaluations and mask tables, as versioned JSON: all that tables, figures and reports show.
+
+>>> from liar.results import RunResult
+>>> from liar.store import RunStore
+>>> result = RunStore().shipped_of("demo/smollm2-135m")
+>>> result.sites[0].name, result.sites[0].units
+('layers.0.ffn', 1536)
+>>> result == RunResult.model_validate_json(result.model_dump_json())
+True
+"""
 
 from __future__ import annotations
 
@@ -25,19 +34,17 @@ QUANTIZED: dict[Variant, MeasuredVariant] = {"dense": "dense-int8", "reconstruct
 DENSE: tuple[MeasuredVariant, ...] = ("dense", "dense-int8")
 """Models that pruning does not change."""
 
-
-RATIOS = tuple(percent / 100 for percent in range(101))
-"""Ratios at which curves are stored: shares of a site's units removed."""
-
 Shared = Literal["calibration", "dense"]
 """Results that runs of one model can share: a calibration, and evaluations of the dense model."""
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Base of all results: immutable, and strict about unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelInfo(_Record):
+class ModelInfo(Record):
     """A model. ``parameters`` counts shared ones once; in a :class:`RunResult` they are those of the dense model."""
 
     id: str
@@ -46,7 +53,7 @@ class ModelInfo(_Record):
     parameters: int
 
 
-class CalibrationText(_Record):
+class CalibrationText(Record):
     """Calibration text of a run: ``tokens`` in ``sequences`` of part ``split`` of ``source``; a file has no parts.
 
     ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed.
@@ -59,14 +66,14 @@ class CalibrationText(_Record):
     cut: int | None = None
 
 
-class Unrounded(_Record):
+class Unrounded(Record):
     """Units that a site would keep without ``PruneSpec.multiple``, and the error of the spec's reconstruction then."""
 
     kept: int
     error: float
 
 
-class SiteReport(_Record):
+class SiteReport(Record):
     """Result of one site. ``units`` and ``kept`` count neurons, or query heads for attention.
 
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
@@ -85,7 +92,7 @@ class SiteReport(_Record):
     unrounded: Unrounded | None = None
 
 
-class Totals(_Record):
+class Totals(Record):
     """Parameters before and after surgery, of the whole model and of its transformer blocks alone."""
 
     parameters_before: int
@@ -94,7 +101,7 @@ class Totals(_Record):
     block_parameters_after: int
 
 
-class Items(_Record):
+class Items(Record):
     """Outcome of each item of an evaluation, in order; an equal ``digest`` means the same items.
 
     For labelled texts the lowest n bits of ``right``, a hexadecimal number, are 1 for each right answer, the first text
@@ -106,7 +113,7 @@ class Items(_Record):
     nll: list[float] | None = None
 
 
-class Evaluation(_Record):
+class Evaluation(Record):
     """One metric of one variant. Accuracy is in 0..1; the ``stderr`` of perplexity is by the delta method over windows.
 
     ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts,
@@ -130,14 +137,14 @@ class Evaluation(_Record):
     cut: int | None = None
 
 
-class Token(_Record):
+class Token(Record):
     """A piece of generated text and its probability (0..1) under the dense model."""
 
     text: str
     probability: float | None = None
 
 
-class Generation(_Record):
+class Generation(Record):
     """Answer to ``prompt``: the ``text`` of a language model, or the ``probabilities`` of a classifier by label.
 
     ``tokens`` are the pieces of ``text`` in order, ``seconds`` the time of decoding, and ``dense_perplexity`` that of
@@ -169,7 +176,7 @@ MOST_CHANGES = 12
 """Changed items that a result keeps of each group and task: the first of the test set."""
 
 
-class Change(_Record):
+class Change(Record):
     """A test item on which the variants disagree: the true ``label`` and each variant's answer, by label name."""
 
     task: Task
@@ -195,7 +202,7 @@ def change_groups(dense: bool, pruned: bool, reconstructed: bool) -> list[Change
     return [group for group, holds in found.items() if holds]
 
 
-class Quartiles(_Record):
+class Quartiles(Record):
     """Median and quartiles of some measurements."""
 
     lower: float
@@ -203,7 +210,7 @@ class Quartiles(_Record):
     upper: float
 
 
-class Speed(_Record):
+class Speed(Record):
     """Median seconds of reading ``tokens`` tokens on the run's device; ``spread`` is the interquartile range.
 
     Two of them may come from different times; compare models by :class:`SpeedGain` instead.
@@ -216,7 +223,7 @@ class Speed(_Record):
     repeats: int
 
 
-class SpeedGain(_Record):
+class SpeedGain(Record):
     """Speed of ``variant`` relative to that of ``than`` at the same work, over ``repeats`` turns of both.
 
     ``gain`` is the ratio of the two times within each turn, so a machine that slows down between turns does not change
@@ -236,7 +243,7 @@ class StoredRun(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_it_was(cls, data: Any) -> Any:
+    def _add_former_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         data = dict(data)
@@ -253,7 +260,7 @@ def _with_separator(evaluation: Any) -> Any:
     return evaluation
 
 
-class RunResult(StoredRun, _Record):
+class RunResult(StoredRun, Record):
     """A finished run; ``liar prune --json`` writes its ``model_dump_json``.
 
     ``gains`` compare the speed of the reconstructed model with that of the dense one, and of each int8 copy with that
@@ -280,7 +287,7 @@ class RunResult(StoredRun, _Record):
     environment: dict[str, str] = {}
 
 
-class MaskCell(_Record):
+class MaskCell(Record):
     """Masks of ``criterion`` under ``reconstruction``: mean ``error`` over sites, and the metric if one was measured.
 
     ``stderr`` is the metric's standard error over ``n`` items.
@@ -295,7 +302,7 @@ class MaskCell(_Record):
     n: int | None = None
 
 
-class MaskTable(StoredRun, _Record):
+class MaskTable(StoredRun, Record):
     """Masks of several criteria under several reconstructions, as far as they are computed.
 
     Criterion, schedule and quantization of ``spec`` are ignored: a row has its own criterion, and all masks are from
@@ -308,7 +315,7 @@ class MaskTable(StoredRun, _Record):
     cells: list[MaskCell] = []
     environment: dict[str, str] = {}
 
-    def beside(self, older: MaskTable | None) -> MaskTable:
+    def joined(self, older: MaskTable | None) -> MaskTable:
         """Add the cells that this table lacks from an ``older`` one, if that has the same spec and environment."""
         if older is None or (older.spec, older.environment) != (self.spec, self.environment):
             return self
@@ -317,79 +324,7 @@ class MaskTable(StoredRun, _Record):
         return self.model_copy(update={"dense": self.dense or older.dense, "cells": [*kept, *self.cells]})
 
 
-class Costs(_Record):
-    """Costs of a model that are known without running it.
-
-    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.size_and_speed.macs_per_token`.
-    ``bytes_in_memory`` are those of its parameters and buffers, ``bytes_on_disk`` those of its safetensors (None if
-    never saved). ``widths`` are the distinct numbers of channels of its sites, ascending; ``rounded`` means int8.
-    """
-
-    model: ModelInfo
-    embedding_parameters: int
-    macs_per_token: int
-    bytes_in_memory: int
-    bytes_on_disk: int | None = None
-    widths: list[int]
-    rounded: bool = False
-
-
-class SpeedComparison(_Record):
-    """Tokens per second of two models at the same work, measured in turns.
-
-    ``sequences`` of ``tokens`` tokens each are read at once (for "decoding": generated after the prompt, one by one).
-    ``gain`` is the pruned speed over the dense one within each turn, so that a slow phase of the machine affects both.
-    """
-
-    work: Workload
-    sequences: int
-    tokens: int
-    dense: Quartiles
-    pruned: Quartiles
-    gain: Quartiles
-
-
-class CostsResult(_Record):
-    """Content of ``liar measure --json``. ``context`` is the number of tokens a counted token sees, itself included."""
-
-    schema_version: int = SCHEMA_VERSION
-    dense: Costs
-    pruned: Costs
-    context: int
-    speeds: list[SpeedComparison]
-    repeats: int
-    timings: dict[str, float] = {}
-    environment: dict[str, str] = {}
-
-
-class SiteCurves(_Record):
-    """Error of one site over the ratio, for each reconstruction: entry i is for ``kept[i]`` units.
-
-    The curve of least-squares (and of liar inside the row space) bounds the true error from above, by about a percent.
-    """
-
-    name: str
-    layer: int
-    kind: SiteKind
-    units: int
-    criterion: Criterion
-    kept: list[int]
-    error: dict[Reconstruction, list[float]]
-    seconds: dict[str, float] = {}
-
-
-class CurvesResult(_Record):
-    """Content of ``liar curves --json``; ``ratios`` are shares of a site's units removed."""
-
-    schema_version: int = SCHEMA_VERSION
-    model: ModelInfo
-    ratios: list[float]
-    sites: list[SiteCurves]
-    timings: dict[str, float] = {}
-    environment: dict[str, str] = {}
-
-
-class EvaluationResult(_Record):
+class EvaluationResult(Record):
     """Content of ``liar evaluate --json``."""
 
     schema_version: int = SCHEMA_VERSION

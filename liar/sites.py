@@ -1,4 +1,10 @@
-"""Site: one place of a model where units are removed. Plain numbers, without torch or a model."""
+"""Site: one place of a model where units are removed. Plain numbers, without torch or a model.
+
+>>> from liar.sites import Site
+>>> site = Site(layer=3, kind="attention", units=9, unit_size=64, group=3)
+>>> site.name, site.channels, site.bundles
+('layers.3.attention', 576, 3)
+"""
 
 from __future__ import annotations
 

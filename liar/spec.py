@@ -1,4 +1,12 @@
-"""PruneSpec: all choices of a run in one frozen object, with its URL, JSON and key forms."""
+"""PruneSpec: all choices of a run in one frozen object, with its URL, JSON and key forms.
+
+>>> from liar.spec import PruneSpec
+>>> spec = PruneSpec(criterion="wanda", ratio=0.3)
+>>> spec.to_query()
+'criterion=wanda&ratio=0.3'
+>>> PruneSpec.from_query("criterion=wanda&ratio=0.3") == spec
+True
+"""
 
 from __future__ import annotations
 

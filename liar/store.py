@@ -1,4 +1,12 @@
-"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it."""
+"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it.
+
+>>> from pathlib import Path
+>>> from liar.store import RunStore
+>>> store = RunStore(Path("runs"))
+>>> path = store.save(store.shipped_of("demo/minilm-topic"))
+>>> store.load(path.stem).model.id
+'demo/minilm-topic'
+"""
 
 from __future__ import annotations
 
@@ -132,7 +140,7 @@ class RunStore:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            _say_damaged(path, error)
+            _warn_damaged(path, error)
             return None
         saved = None if path.parent == self.shipped else datetime.fromtimestamp(_modified(path), UTC)
         return summary.model_copy(update={"saved": saved})
@@ -217,9 +225,9 @@ def _read(path: Path) -> RunResult | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        _say_damaged(path, error)
+        _warn_damaged(path, error)
         return None
 
 
-def _say_damaged(path: Path, error: Exception) -> None:
+def _warn_damaged(path: Path, error: Exception) -> None:
     log.warning("Skipped the damaged run %s: %s", path, str(error).splitlines()[0])

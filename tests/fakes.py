@@ -8,14 +8,13 @@ import numpy as np
 
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.explore.curves import RATIOS
+from liar.report.costs import Costs, CostsResult, SpeedComparison
 from liar.results import (
     MEASURED,
     QUANTIZED,
-    RATIOS,
     VARIANTS,
     Change,
-    Costs,
-    CostsResult,
     Evaluation,
     Generation,
     MeasuredVariant,
@@ -24,7 +23,6 @@ from liar.results import (
     RunResult,
     SiteReport,
     Speed,
-    SpeedComparison,
     SpeedGain,
     Totals,
     Workload,

@@ -1,8 +1,9 @@
-"""Tiny random models of every family, and batches for them."""
+"""Tiny random models of every family, batches for them, and their logits and gradients."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -19,6 +20,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from liar.calibration.gradients import Steps
+from liar.maths.criteria import SiteGradients
 from liar.models.adapter import Batch
 
 VOCABULARY = 97
@@ -118,3 +121,18 @@ def batches(count: int = 4, size: int = 8, length: int = 20, *, padded: bool = F
             ids = ids * mask
         found.append({"input_ids": ids, "attention_mask": mask})
     return found
+
+
+def logits(model: nn.Module, batch: dict[str, Tensor], **options: object) -> Tensor:
+    with torch.no_grad():
+        return model(**batch, **options).logits
+
+
+def gradients(steps: Steps) -> dict[str, SiteGradients]:
+    while True:
+        try:
+            done, total = next(steps)
+            assert 0 < done <= total
+        except StopIteration as stop:
+            found: dict[str, SiteGradients] = stop.value
+            return found

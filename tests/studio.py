@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from components.studio import Studio
-from liar.explore.atlas import AtlasStore
+from liar.explore.atlas_store import AtlasStore
 from liar.store import RunStore
 from server.job_queue import JobQueue
 from server.model_registry import ModelRegistry

@@ -103,7 +103,7 @@ def test_edits_of_a_site_are_merged() -> None:
 
 
 def test_a_unit_that_is_kept_and_removed_is_refused() -> None:
-    with pytest.raises(InvalidSpecError, match=r"layers\.0\.ffn shall keep and remove 3-4 at once"):
+    with pytest.raises(InvalidSpecError, match=r"layers\.0\.ffn cannot keep and remove 3-4 at once"):
         merge(["layers.0.ffn:keep=1-4", "layers.0.ffn:remove=3-9"])
 
 

@@ -44,11 +44,11 @@ def test_a_recipe_that_names_the_task_of_its_model_finds_it_too(store: MaskTable
 
 def test_cells_join_those_of_the_same_recipe_and_machine() -> None:
     older = table(cell("wanda", 0.1), cell("obs", 0.3))
-    newer = table(cell("wanda", 0.2)).beside(older)
+    newer = table(cell("wanda", 0.2)).joined(older)
     assert {(item.criterion, item.error) for item in newer.cells} == {("wanda", 0.2), ("obs", 0.3)}
     for facts in ({"environment": {"torch": "2"}}, {"spec": PruneSpec(ratio=0.3)}):
         alone = table(cell("wanda", 0.2), **facts)
-        assert alone.beside(older) == alone
+        assert alone.joined(older) == alone
 
 
 @pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "**/*"])

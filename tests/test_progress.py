@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.estimates import LIMIT, read, worst_factor
 from liar.events import Progress
-from liar.jobs.plan import taught
+from liar.jobs.plan import adjusted
 from liar.progress import Pace, Part
 
 TIMELINES = Path(__file__).parent / "timelines"
@@ -109,7 +109,7 @@ def test_stored_times_set_the_proportions() -> None:
     """An earlier run whose evaluation took three times what its plan said; nothing is known of how long it pruned."""
     earlier = [Part("prune", 10, "walk"), Part("dense topic", 10, "evaluate"), Part("timing", 0.0, "timing")]
     now = [Part("prune", 20, "walk"), Part("dense topic", 5, "evaluate")]
-    assert [part.cost for part in taught(now, earlier, {"evaluate": 30.0})] == [20, 15]
+    assert [part.cost for part in adjusted(now, earlier, {"evaluate": 30.0})] == [20, 15]
 
 
 @pytest.mark.parametrize("path", sorted(TIMELINES.glob("*.json")), ids=lambda path: path.stem)

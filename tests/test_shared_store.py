@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from liar.explore.atlas import AtlasStore
+from liar.explore.atlas_store import AtlasStore
 from liar.spec import PruneSpec
 from liar.store import RunStore
 from tests.fakes import language_run
@@ -17,7 +17,7 @@ EACH, COMMON = 30, 10
 _PROCESS = f"""
 import logging, sys, time
 from pathlib import Path
-from liar.explore.atlas import AtlasStore
+from liar.explore.atlas_store import AtlasStore
 from liar.spec import PruneSpec
 from liar.store import RunStore
 from tests.fakes import language_run, tiny_atlas

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from liar.errors import InvalidSpecError
 from liar.explore.atlas import AtlasKey
 from liar.results import RunResult
 from liar.spec import BASELINE, LINKED, Criterion, PruneSpec, Separator
@@ -100,3 +101,20 @@ def test_an_atlas_is_found_as_before_and_its_separator_matters() -> None:
     stored = {name: getattr(old, name) for name in ("model", "calibration", "tokens", "sequence_length", "seed")}
     assert AtlasKey.model_validate(stored) == AtlasKey.of(old)
     assert AtlasKey.of(PruneSpec()).digest != AtlasKey.of(old).digest
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 0.96, float("nan"), "half"])
+def test_ratios_outside_the_range_are_refused(ratio: object) -> None:
+    with pytest.raises(InvalidSpecError, match="ratio must be a number from 0 to"):
+        PruneSpec.create(ratio=ratio)
+
+
+def test_specs_survive_json_and_query() -> None:
+    chosen = PruneSpec.create(ratio=0.25, evaluate=("perplexity", "topic"), criterion="obs", seed=3)
+    assert PruneSpec.from_json(chosen.to_json()) == chosen
+    assert PruneSpec.from_query(chosen.to_query()) == chosen
+    assert chosen.key == PruneSpec.from_json(chosen.to_json()).key != PruneSpec().key
+    with pytest.raises(InvalidSpecError, match="There is no choice called 'colour'"):
+        PruneSpec.from_query("?colour=red")
+    with pytest.raises(InvalidSpecError, match="There is no choice called 'cls'"):
+        PruneSpec.create(**{"cls": 1})

@@ -3,6 +3,13 @@
 Layers are the outer loop and batches the inner one, so only one block at a time needs to be on the accelerator. The
 same walk serves both schedules: one-shot passes the dense outputs on; sequential lets the caller prune the site first
 and then passes on the outputs of the pruned site.
+
+>>> import torch
+>>> from liar import load_model
+>>> from liar.calibration.activations import walk
+>>> batch = {"input_ids": torch.arange(32).view(2, 16), "attention_mask": torch.ones(2, 16, dtype=torch.long)}
+>>> [(visit.site.name, visit.moments.plain.tokens) for visit in walk(load_model("tiny").adapter, [batch], "ffn")]
+[('layers.0.ffn', 32), ('layers.1.ffn', 32)]
 """
 
 from __future__ import annotations

@@ -1,6 +1,12 @@
 """Calibration: moments and gradients of the dense model, and the error curves computed from them.
 
 Moments do not depend on the criterion, so one calibration serves every criterion, ratio and reconstruction.
+
+>>> from liar import calibrate, curves, load_model
+>>> loaded = load_model("tiny")
+>>> calibration = calibrate(loaded, "notes.txt", tokens=512, sequence_length=64)
+>>> [(curve.name, curve.criterion) for curve in curves(loaded, calibration, ("wanda", "obs"))][:2]
+[('layers.0.attention', 'wanda'), ('layers.0.attention', 'obs')]
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from liar.data.corpora import calibration_text
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.explore.allocation import Candidate, nearest_removed
+from liar.explore.curves import RATIOS, SiteCurves
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
@@ -31,7 +38,7 @@ from liar.models.memory import moment_bytes
 from liar.models.offload import is_offloaded, resident
 from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
-from liar.results import RATIOS, CalibrationText, SiteCurves
+from liar.results import CalibrationText
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
 

@@ -23,8 +23,9 @@ from liar.cli.options import (
     SequenceLength,
     Tokens,
 )
+from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
-from liar.results import CurvesResult, EvaluationResult
+from liar.results import EvaluationResult
 from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec, Task
 
 
@@ -73,7 +74,9 @@ def evaluate_command(
 
 def measure_command(
     dense: Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)],
-    pruned: Annotated[str, typer.Argument(help="What became of it: say, what --save wrote.", show_default=False)],
+    pruned: Annotated[
+        str, typer.Argument(help="The pruned model: a folder that --save wrote, for example.", show_default=False)
+    ],
     prompt_tokens: Annotated[
         int | None, typer.Option(help="Tokens of a prompt or a text; 256 where the model has positions for them.")
     ] = None,
@@ -141,7 +144,6 @@ def curves_command(
     from liar.calibration.calibrate import calibrate, curves
     from liar.models.catalog import load_model, model_info
     from liar.models.environment import describe, readable_failures
-    from liar.results import RATIOS
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()

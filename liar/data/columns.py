@@ -70,7 +70,7 @@ def text_columns(source: str, asked: Sequence[str], row: Mapping[str, Any], feat
         raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
     if len(open_ones) > 1:
         raise CalibrationError(
-            f"{source!r} has several columns of text ({', '.join(open_ones)}); say which one to read as "
+            f"{source!r} has several columns of text ({', '.join(open_ones)}); name the one to read as "
             f"'{source}#{open_ones[0]}', or which two belong together as '{source}#{open_ones[0]},{open_ones[1]}'."
         )
     return open_ones

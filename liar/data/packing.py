@@ -1,4 +1,10 @@
-"""Packing of texts into token windows without padding, for language models, and limits on the sequence length."""
+"""Packing of texts into token windows without padding, for language models, and limits on the sequence length.
+
+>>> from transformers import ByT5Tokenizer
+>>> from liar.data.packing import pack
+>>> pack(["first text", "second text"], ByT5Tokenizer(), sequence_length=8, count=2).shape
+torch.Size([2, 8])
+"""
 
 from __future__ import annotations
 

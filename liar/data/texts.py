@@ -1,4 +1,9 @@
-"""One reader for the texts of the demo bundle, of a local file or of a hub dataset."""
+"""One reader for the texts of the demo bundle, of a local file or of a hub dataset.
+
+>>> from liar.data.texts import read_samples
+>>> [sample.text for sample in read_samples("notes.txt", "train")][:2]
+['Note 0 is about the number 0.', 'Note 1 is about the number 1.']
+"""
 
 from __future__ import annotations
 

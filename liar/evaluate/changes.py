@@ -41,8 +41,8 @@ def _differing(task: Task, items: LabelledText, answers: dict[MeasuredVariant, S
     for position, (text, label) in enumerate(zip(items.texts, items.labels, strict=True)):
         given = {variant: answers[variant][position] for variant in VARIANTS}
         if len(set(given.values())) > 1:
-            said = {variant: names[answer] for variant, answer in given.items()}
-            yield Change(task=task, text=_cut(text), label=names[label], answers=said)
+            labels = {variant: names[answer] for variant, answer in given.items()}
+            yield Change(task=task, text=_cut(text), label=names[label], answers=labels)
 
 
 def _first_of_each_group(changes: Iterator[Change]) -> Iterator[Change]:

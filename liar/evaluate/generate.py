@@ -1,4 +1,11 @@
-"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence."""
+"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence.
+
+>>> from liar import load_model
+>>> from liar.evaluate.generate import generate
+>>> answer = generate(load_model("tiny"), "Once upon a time", max_new_tokens=5)
+>>> answer.variant, len(answer.tokens)
+('dense', 5)
+"""
 
 from __future__ import annotations
 
@@ -118,7 +125,7 @@ def check_answers(loaded: LoadedModel) -> None:
     """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
     if not answers(loaded):
         raise InvalidSpecError(
-            f"{loaded.id} has neither a language model's head nor a classifier's, so it says nothing; choose another model."
+            f"{loaded.id} has neither a language model's head nor a classifier's, so it cannot answer; choose another model."
         )
 
 
@@ -187,15 +194,15 @@ def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterat
     """Tokens with their text, each yielded when its character is complete."""
     read: list[int] = []
     held: list[int] = []
-    said = ""
+    yielded = ""
     for token in tokens:
         read.append(token)
         held.append(token)
         text = _decoded(tokenizer, read)
         if not text.endswith(_UNFINISHED):
-            yield from _shared(held, text[len(said) :])
-            said, held = text, []
-    yield from _shared(held, _decoded(tokenizer, read)[len(said) :])
+            yield from _shared(held, text[len(yielded) :])
+            yielded, held = text, []
+    yield from _shared(held, _decoded(tokenizer, read)[len(yielded) :])
 
 
 def _shared(tokens: Sequence[int], text: str) -> Iterator[Piece]:

@@ -114,5 +114,5 @@ _EDITS: dict[str, Callable[[str], str]] = {
     "in lower case": str.lower,
     "in capitals": str.upper,
     "with three exclamation marks": lambda sentence: sentence.rstrip(" .!?…") + "!!!",
-    "said twice": lambda sentence: f"{sentence} {sentence}",
+    "repeated": lambda sentence: f"{sentence} {sentence}",
 }

@@ -12,7 +12,8 @@ from transformers import DynamicCache
 from liar.data.packing import longest_sequence
 from liar.evaluate.decode import last_logits
 from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
-from liar.results import MeasuredVariant, Quartiles, Speed, SpeedComparison, SpeedGain, Workload
+from liar.report.costs import SpeedComparison
+from liar.results import MeasuredVariant, Quartiles, Speed, SpeedGain, Workload
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel

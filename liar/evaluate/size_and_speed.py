@@ -17,7 +17,7 @@ from liar.models.environment import describe
 from liar.models.offload import is_offloaded
 from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
-from liar.results import Costs, CostsResult
+from liar.report.costs import Costs, CostsResult
 
 
 def compare_steps(
@@ -103,7 +103,9 @@ def _check_numbers(prompt_tokens: int, new_tokens: int, repeats: int) -> None:
             "There is nothing to time without tokens; take at least one prompt token and one new token."
         )
     if repeats < 2:
-        raise InvalidSpecError("One repeat has no spread, so no difference could be told from chance; take at least 2.")
+        raise InvalidSpecError(
+            "One repeat has no spread, so no difference could be distinguished from chance; take at least 2."
+        )
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:

@@ -1,4 +1,11 @@
-"""Evaluation of a model: perplexity for language models, accuracy for classifiers."""
+"""Evaluation of a model: perplexity for language models, accuracy for classifiers.
+
+>>> from liar import load_model
+>>> from liar.evaluate.tasks import evaluate
+>>> evaluation = evaluate(load_model("tiny"), "perplexity", data="notes.txt", limit=4, sequence_length=64)
+>>> evaluation.metric, evaluation.n, evaluation.value > 1
+('perplexity', 4, True)
+"""
 
 from __future__ import annotations
 

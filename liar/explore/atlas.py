@@ -4,6 +4,14 @@ For each site and criterion: order and scores of the bundles, and the error curv
 weightings of the tokens. For each site: its sensitivity, the spectrum of its covariance and a sample of its
 correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.jobs.draw_atlas` computes an atlas,
 :mod:`liar.explore.forecast` reads it.
+
+>>> from pathlib import Path
+>>> from liar.explore.atlas_store import AtlasStore
+>>> from liar.spec import PruneSpec
+>>> atlas = AtlasStore(Path("atlases")).find(PruneSpec())
+>>> curve = atlas.site("layers.0.ffn").curve("obs", "least-squares")
+>>> len(curve), bool(curve[20] < curve[50])
+(101, True)
 """
 
 from __future__ import annotations
@@ -11,12 +19,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,8 +29,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from liar.explore.allocation import nearest_removed
-from liar.files import ASSETS, keep_in
-from liar.results import RATIOS, ModelInfo
+from liar.explore.curves import RATIOS
+from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
     BASELINE,
@@ -37,8 +42,6 @@ from liar.spec import (
     SiteKind,
 )
 
-log = logging.getLogger(__name__)
-
 Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
 
@@ -46,9 +49,6 @@ WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
 """Reconstructions with errors for every choice of a few bundles; liar would need the row space of each choice."""
-
-SHIPPED_ATLASES = ASSETS / "atlases"
-"""Precomputed atlases of the demo models."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -270,7 +270,7 @@ class Atlas:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
                     kind: KindArrays(
-                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _YOUNGER},
+                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _ADDED_LATER},
                         deviation=_deviation(file, facts, kind),
                         choices=_choices(file, facts, kind),
                     )
@@ -295,7 +295,7 @@ def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) ->
     return found
 
 
-_YOUNGER = ("deviation", "choices")
+_ADDED_LATER = ("deviation", "choices")
 """Arrays that older files lack."""
 
 
@@ -304,46 +304,3 @@ def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> F
     if f"{kind}.choices" in file:
         return file[f"{kind}.choices"]
     return np.empty((len(facts.kinds[kind].layers), len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 0), np.float16)
-
-
-class AtlasStore:
-    """Atlases by key, in ``folder`` and then among the shipped ones; the last ``in_memory`` used stay in memory."""
-
-    def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
-        self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
-        self._read: dict[str, Atlas] = {}  # least recently used first
-        self._lock = Lock()
-
-    def find(self, spec: PruneSpec) -> Atlas | None:
-        """Atlas of a spec's calibration; None if it is missing or damaged."""
-        key = AtlasKey.of(spec)
-        with self._lock:
-            atlas = self._read.get(key.digest) or self._load(key)
-            return None if atlas is None else self._remember(atlas)
-
-    def save(self, atlas: Atlas) -> Path:
-        """Store ``atlas``; raises :class:`StorageError`, and then it is found only while it stays in memory."""
-        with self._lock:
-            self._remember(atlas)
-        return keep_in(self.folder, f"{atlas.facts.key.digest}.npz", atlas.to_bytes())
-
-    def _load(self, key: AtlasKey) -> Atlas | None:
-        found = (_read(folder / f"{key.digest}.npz") for folder in (self.folder, self.shipped))
-        return next((atlas for atlas in found if atlas is not None and atlas.facts.key == key), None)
-
-    def _remember(self, atlas: Atlas) -> Atlas:
-        self._read.pop(atlas.facts.key.digest, None)
-        self._read[atlas.facts.key.digest] = atlas
-        while len(self._read) > self.in_memory:
-            del self._read[next(iter(self._read))]
-        return atlas
-
-
-def _read(path: Path) -> Atlas | None:
-    try:
-        return Atlas.from_bytes(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("Skipped the damaged atlas %s: %s", path, str(error).splitlines()[0])
-        return None

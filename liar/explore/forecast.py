@@ -4,6 +4,15 @@ The forecast is that of a one-shot run on the moments of the atlas. A measured r
 curve interpolated between two points); the page shows both side by side. If units chosen by hand are not the best ones,
 a site has only the errors that the atlas stores for every choice, often none. Norm-aware errors are those of a repair
 fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
+
+>>> from pathlib import Path
+>>> from liar.explore.atlas_store import AtlasStore
+>>> from liar.explore.forecast import forecast
+>>> from liar.spec import PruneSpec
+>>> spec = PruneSpec(ratio=0.5)
+>>> expected = forecast(spec, AtlasStore(Path("atlases")).find(spec))
+>>> expected.sites[0].name, expected.totals.parameters_after < expected.totals.parameters_before
+('layers.0.ffn', True)
 """
 
 from __future__ import annotations

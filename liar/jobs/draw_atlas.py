@@ -19,7 +19,9 @@ from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.jobs.plan import Amounts, Shape, atlas_parts
+from liar.explore.curves import RATIOS
+from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.plan import atlas_parts
 from liar.maths.choice_errors import choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
@@ -29,7 +31,6 @@ from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.environment import describe, readable_failures
 from liar.progress import Pace
-from liar.results import RATIOS
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
 

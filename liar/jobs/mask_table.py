@@ -17,8 +17,9 @@ from liar.evaluate.tasks import Steps, check_evaluations, evaluate_steps
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices
 from liar.jobs.decide import decide
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import working_copy
-from liar.jobs.plan import Amounts, Shape, table_parts
+from liar.jobs.plan import table_parts
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork

@@ -1,6 +1,13 @@
 """A run as a generator of typed events: load, measure, calibrate, allocate, prune and repair each site, measure.
 
 Closing the generator between two events stops the run and leaves nothing behind. A model passed in is never changed.
+
+>>> from liar.jobs.pipeline import run
+>>> from liar.spec import PruneSpec
+>>> spec = PruneSpec(model="tiny", ratio=0.5, calibration="notes.txt", tokens=512, sequence_length=64)
+>>> result = run(spec)
+>>> sum(site.kept for site in result.sites), sum(site.units for site in result.sites)
+(48, 96)
 """
 
 from __future__ import annotations
@@ -33,8 +40,9 @@ from liar.events import (
 )
 from liar.explore.allocation import Candidate, allocate, check_choices
 from liar.jobs.decide import decide
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
-from liar.jobs.plan import Amounts, Shape, run_parts, taught
+from liar.jobs.plan import adjusted, run_parts
 from liar.maths.criteria import ScoreFunction, SiteGradients, criterion_of, name_of
 from liar.models.adapter import Batch, execution_device
 from liar.models.catalog import LoadedModel, bytes_in_memory, load_model, model_info, parameter_count
@@ -67,10 +75,7 @@ def run(
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
 ) -> RunResult:
-    """Do the whole run and return its result; arguments and errors are those of :func:`stream`.
-
-    >>> result = run(PruneSpec(model="demo/minilm-sentiment", ratio=0.5))  # doctest: +SKIP
-    """
+    """Do the whole run and return its result; arguments and errors are those of :func:`stream`."""
     for event in stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense):
         if isinstance(event, Finished):
             return event.result
@@ -247,7 +252,7 @@ class _Run:
         )
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
             amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
-            parts = taught(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
+            parts = adjusted(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
         return Pace(parts)
 
     # -- allocation ---------------------------------------------------------------------------------------------

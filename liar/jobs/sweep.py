@@ -2,6 +2,14 @@
 
 Moments do not depend on criterion, ratio and reconstruction, so runs can share them. Closing the generator between two
 steps stops it; results already yielded stay valid.
+
+>>> from liar import PruneSpec, RunResult, load_model
+>>> from liar.jobs.sweep import sweep_steps
+>>> from liar.spec import SweepSpec
+>>> base = PruneSpec(model="tiny", allocation="uniform", calibration="notes.txt", tokens=512, sequence_length=64)
+>>> steps = sweep_steps(SweepSpec(base=base, ratios=(0.25, 0.5)), load_model("tiny"))
+>>> [step.sites[0].kept for step in steps if isinstance(step, RunResult)]
+[36, 24]
 """
 
 from __future__ import annotations
@@ -14,8 +22,9 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.tasks import check_evaluations
 from liar.events import Finished, Progress
 from liar.explore.allocation import check_choices
+from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import named_after, stream
-from liar.jobs.plan import Amounts, Shape, sweep_parts
+from liar.jobs.plan import sweep_parts
 from liar.maths.criteria import criterion_of
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
@@ -49,14 +58,14 @@ def sweep_steps(
                 yield known
             else:
                 missing.append(spec)
-        there = len(specs) - len(missing)
+        stored = len(specs) - len(missing)
         shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
         amounts = Amounts.of(sweep.base, loaded)
         pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
         calibration: Calibration | None = None
         if shared:
             calibration = yield from shared_calibration(
-                missing, loaded, pace, (there, len(specs)), norm_aware=sweep.base.surveys_norm_aware
+                missing, loaded, pace, (stored, len(specs)), norm_aware=sweep.base.surveys_norm_aware
             )
         dense: list[Evaluation] = []
         comparison = Comparison()
@@ -68,12 +77,12 @@ def sweep_steps(
                 for event in events:
                     if isinstance(event, Progress):
                         words, reached = f"{_name(spec, sweep)}: {event.message}", event.share or 0.0
-                        yield pace.at(part, event.stage, there + number, len(specs), words, fraction=reached)
+                        yield pace.at(part, event.stage, stored + number, len(specs), words, fraction=reached)
                     elif isinstance(event, Finished):
                         dense = [item for item in event.result.evaluations if item.variant in DENSE]
                         yield event.result
         if missing:
-            yield pace.at(part, "prune", len(specs), len(specs), "All runs are there", fraction=1.0)
+            yield pace.at(part, "prune", len(specs), len(specs), "All runs are done", fraction=1.0)
 
 
 def _name(spec: PruneSpec, sweep: SweepSpec) -> str:

@@ -8,6 +8,14 @@ With u the kept and m the removed channels, A = C + r I and G = W W^T:
 For the first bundles of an order the errors equal those of :mod:`liar.maths.error_curves`. One binary tree gives all
 traces: a kept bundle is swept out of A and A G A, a removed one is only dropped, so most of its matrices are small.
 The reconstruction liar is left out: it needs the row space of each W_u.
+
+>>> import torch
+>>> from liar.maths.choice_errors import choice_errors
+>>> from liar.maths.moments import Moments
+>>> moments = Moments.of(torch.randn(100, 4, dtype=torch.float64))
+>>> none, bias, least_squares = choice_errors(moments, torch.randn(4, 2, dtype=torch.float64), bundle_size=2)
+>>> none[0b00].item(), bool(least_squares[0b10] <= bias[0b10] <= none[0b10])  # nothing removed; bundle 1 removed
+(0.0, True)
 """
 
 from __future__ import annotations
@@ -19,8 +27,8 @@ from liar.maths.moments import Moments
 from liar.maths.reconstruct import for_solving, ridge_of
 from liar.sites import Site
 
-_MOST_BUNDLES = 12
-_MOST_WORK = 5e8
+_BUNDLE_LIMIT = 12
+_WORK_LIMIT = 5e8
 """Limit of 2^bundles x bundle_size^3, about 1 s: twelve heads of 32 channels or three groups of 192, not twelve of 64."""
 
 _LEAST = 1e-30
@@ -29,7 +37,7 @@ _LEAST = 1e-30
 
 def has_few_choices(site: Site) -> bool:
     """Whether the errors of all choices of a site's bundles are fast to compute and small to store."""
-    return site.bundles <= _MOST_BUNDLES and 2**site.bundles * site.bundle_size**3 <= _MOST_WORK
+    return site.bundles <= _BUNDLE_LIMIT and 2**site.bundles * site.bundle_size**3 <= _WORK_LIMIT
 
 
 def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:

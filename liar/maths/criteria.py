@@ -4,6 +4,15 @@ A bundle is a set of units removed together: one neuron, one head, or all query 
 with higher scores are kept, ties go to the lower index. To add a criterion, write one function and one line in
 :data:`CRITERIA`, and add its name to ``liar.spec.Criterion``; a function of your own needs neither, see
 :func:`liar.run`. A criterion scores bundles, (bundles,), or channels, (channels,), which :func:`score` sums by bundle.
+
+>>> import torch
+>>> from liar.maths.criteria import Evidence, order_of, score
+>>> from liar.maths.moments import Moments
+>>> from liar.sites import Site
+>>> moments, weight = Moments.of(torch.randn(100, 3)), torch.tensor([[1.0], [-3.0], [2.0]])
+>>> scores = score("magnitude", Evidence(Site(layer=0, kind="ffn", units=3), moments, weight))
+>>> scores.tolist(), order_of(scores).tolist()
+([1.0, 9.0, 4.0], [1, 2, 0])
 """
 
 from __future__ import annotations

@@ -3,6 +3,12 @@
 Chunks are merged by the update of Chan, Golub & LeVeque (1979): products are taken about the chunk's own mean, never as
 E[x^2] - E[x]^2. Only the upper triangle is accumulated, in column blocks, which saves a third of the time of the
 product that dominates a calibration.
+
+>>> import torch
+>>> from liar.maths.moments import Moments
+>>> moments = Moments.of(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+>>> moments.tokens, moments.mean.tolist(), moments.covariance.tolist()
+(2, [2.0, 5.0], [[1.0, 0.0], [0.0, 0.0]])
 """
 
 from __future__ import annotations

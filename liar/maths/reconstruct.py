@@ -14,6 +14,16 @@ least-squares     W_u + Q W_m,   Q = C_uu^-1 C_um                    b + (mu_m -
 
 ``bias`` is FLAP (arXiv 2312.11983), ``liar`` is arXiv 2407.13331, and ``least-squares`` the optimum for a given mask.
 P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi; neither Q nor P is ever formed.
+
+If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
+
+>>> import torch
+>>> from liar.maths.moments import Moments
+>>> from liar.maths.reconstruct import reconstruct
+>>> x = torch.randn(100, 1, dtype=torch.float64)
+>>> moments, weight = Moments.of(torch.cat([x, 2 * x], dim=1)), torch.ones(2, 1, dtype=torch.float64)
+>>> reconstruct(moments, weight, torch.tensor([0]), ridge=0.0).weight.round(decimals=6)
+tensor([[3.]], dtype=torch.float64)
 """
 
 from __future__ import annotations
@@ -91,9 +101,7 @@ def reconstruct(
 ) -> Solution:
     """Repair a consumer of ``weight`` (d, d_out) that keeps the channels ``kept`` (k,).
 
-    >>> X = torch.randn(500, 8, dtype=torch.float64); W = torch.randn(8, 3, dtype=torch.float64)
-    >>> reconstruct(Moments.of(X), W, torch.arange(5)).weight.shape
-    torch.Size([5, 3])
+    Raises the errors of :func:`reconstruct_all`.
     """
     return reconstruct_all(moments, weight, kept, (method,), ridge=ridge, site=site)[method]
 

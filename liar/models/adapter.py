@@ -2,6 +2,12 @@
 
 An adapter gives the sites, producers and consumers of a model of one family and runs one block in two stages. The
 algorithms never name an architecture; a new family is one file that subclasses :class:`Adapter`.
+
+>>> from liar import load_model
+>>> adapter = load_model("tiny").adapter
+>>> site = adapter.sites("ffn")[0]
+>>> site.units, adapter.consumer(site), len(adapter.producers(site))
+(48, Linear(in_features=48, out_features=32, bias=False), 2)
 """
 
 from __future__ import annotations
@@ -201,7 +207,7 @@ class _Recorder(nn.Module):
 
 
 @contextmanager
-def left_out(parent: nn.Module, name: str) -> Iterator[None]:
+def bypassed(parent: nn.Module, name: str) -> Iterator[None]:
     """Replace ``parent.name`` by an identity inside the context."""
     original = getattr(parent, name)
     setattr(parent, name, nn.Identity())

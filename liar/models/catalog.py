@@ -1,4 +1,14 @@
-"""Loading a model by name: a demo model, a local folder, or any hub id of a supported family."""
+"""Loading a model by name: a demo model, a local folder, or any hub id of a supported family.
+
+>>> from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
+>>> sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+>>> LlamaForCausalLM(LlamaConfig(vocab_size=384, **sizes)).save_pretrained("tiny")
+>>> _ = ByT5Tokenizer().save_pretrained("tiny")
+>>> from liar.models.catalog import load_model
+>>> loaded = load_model("tiny")
+>>> loaded.task, len(loaded.adapter.sites("ffn"))
+('perplexity', 2)
+"""
 
 from __future__ import annotations
 

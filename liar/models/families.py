@@ -1,4 +1,11 @@
-"""Supported families. To add one, write a file with its :class:`~liar.models.adapter.Adapter` and list it here."""
+"""Supported families. To add one, write a file with its :class:`~liar.models.adapter.Adapter` and list it here.
+
+>>> from transformers import BertConfig, BertModel
+>>> from liar.models.families import adapt
+>>> model = BertModel(BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48))
+>>> [(site.name, site.units) for site in adapt(model).sites()]
+[('layers.0.attention', 4), ('layers.0.ffn', 48)]
+"""
 
 from __future__ import annotations
 

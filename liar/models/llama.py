@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from liar.models.adapter import Adapter, Producer, left_out
+from liar.models.adapter import Adapter, Producer, bypassed
 from liar.models.offload import resident
 from liar.sites import Site
 from liar.spec import SiteKind
@@ -44,9 +44,9 @@ class LlamaAdapter(Adapter):
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
         block = self._block(site.layer)
         if site.kind == "ffn":
-            with left_out(block.mlp, "down_proj"):
+            with bypassed(block.mlp, "down_proj"):
                 return cast(Tensor, block.mlp(block.post_attention_layernorm(hidden)))
-        with left_out(block.self_attn, "o_proj"):
+        with bypassed(block.self_attn, "o_proj"):
             return cast(Tensor, block.self_attn(hidden_states=block.input_layernorm(hidden), **context)[0])
 
     def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,14 @@
-"""Surgery: removal of rows and columns of linear layers, so that the pruned model is smaller and faster, not masked."""
+"""Surgery: removal of rows and columns of linear layers, so that the pruned model is smaller and faster, not masked.
+
+>>> import torch
+>>> from liar import load_model
+>>> from liar.models.surgery import ConsumerParameters, shrink
+>>> adapter, half = load_model("tiny").adapter, torch.arange(24)
+>>> site = adapter.sites("ffn")[0]
+>>> shrink(adapter, site, half, ConsumerParameters(adapter.consumer(site).weight[:, half], None))
+>>> adapter.sites("ffn")[0].units, adapter.consumer(site)
+(24, Linear(in_features=24, out_features=32, bias=False))
+"""
 
 from __future__ import annotations
 

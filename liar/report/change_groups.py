@@ -25,7 +25,7 @@ def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
     """Number of a group's items that a result keeps, in words: ``12 of 31 texts shown``."""
     shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
     if total is None:
-        return f"the first {shown} texts shown, how many there are was not kept"
+        return f"the first {shown} texts shown, their number was not kept"
     return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
 
 

@@ -1,4 +1,11 @@
-"""Comparison of two runs: settings that differ, and the differences of their metrics and sites."""
+"""Comparison of two runs: settings that differ, and the differences of their metrics and sites.
+
+>>> from liar.report.compare import compare
+>>> from liar.store import RunStore
+>>> a, b = (RunStore().shipped_of(model) for model in ("demo/minilm-sentiment", "demo/minilm-topic"))
+>>> [(setting.name, setting.b) for setting in compare(a, b).settings][0]
+('model', 'demo/minilm-topic')
+"""
 
 from __future__ import annotations
 
@@ -10,7 +17,7 @@ from statistics import stdev
 from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
 
-_SURROUNDINGS = ("device", "dtype")
+_ENVIRONMENT = ("device", "dtype")
 """Parts of the environment to compare: the values chosen for ``auto``. The others hardly change a figure."""
 
 
@@ -129,19 +136,21 @@ def differing(specs: Sequence[PruneSpec]) -> list[str]:
 
 def _settings(a: RunResult, b: RunResult) -> list[SettingDifference]:
     chosen = [
-        SettingDifference(name.replace("_", " "), _said(getattr(a.spec, name)), _said(getattr(b.spec, name)))
+        SettingDifference(
+            name.replace("_", " "), _setting_words(getattr(a.spec, name)), _setting_words(getattr(b.spec, name))
+        )
         for name in differing([a.spec, b.spec])
     ]
     named = {difference.name for difference in chosen}
-    around = [
+    environment = [
         SettingDifference(name, a.environment.get(name, "unknown"), b.environment.get(name, "unknown"))
-        for name in _SURROUNDINGS
+        for name in _ENVIRONMENT
         if name not in named and a.environment.get(name) != b.environment.get(name)
     ]
-    return chosen + around
+    return chosen + environment
 
 
-def _said(value: object) -> str:
+def _setting_words(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "default" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.sentences import count
 from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_slower, times
-from liar.results import CostsResult, Quartiles, SpeedComparison, Workload
+from liar.results import Quartiles, Workload
 
 _ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")
 """Work in which a layer computes little at once."""
@@ -64,13 +65,13 @@ def _speed(speed: SpeedComparison, result: CostsResult) -> str:
     doing, gain = DOING[speed.work], speed.gain
     if is_noisy(gain):
         return (
-            f"How fast it is {doing} cannot be told: half of the turns lie between {gain.lower:.2f} and {times(gain.upper)} "
+            f"How fast it is {doing} is not known: half of the turns lie between {gain.lower:.2f} and {times(gain.upper)} "
             "as fast; repeat it more often, or on a machine that does nothing else."
         )
     if is_faster(gain):
         return f"{times(gain.median)} as fast {doing}."
-    said = f"Slower ({times(gain.median)} as fast)" if is_slower(gain) else "Not measurably faster"
-    return f"{said} {doing}: {_why(speed, result)}"
+    result_words = f"Slower ({times(gain.median)} as fast)" if is_slower(gain) else "Not measurably faster"
+    return f"{result_words} {doing}: {_why(speed, result)}"
 
 
 def _why(speed: SpeedComparison, result: CostsResult) -> str:

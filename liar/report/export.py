@@ -45,15 +45,15 @@ def program_here() -> str:
 
     ``liar`` if PATH leads to it, else the path of the script (``.venv/bin/liar``), else the interpreter's ``-m liar``.
     """
-    beside = shutil.which("liar", path=str(Path(sys.executable).parent))
+    installed = shutil.which("liar", path=str(Path(sys.executable).parent))
     found = shutil.which("liar")
-    if beside and found and Path(found).samefile(beside):
+    if installed and found and Path(found).samefile(installed):
         return "liar"
-    called = beside or sys.executable
+    called = installed or sys.executable
     if Path(called).is_relative_to(Path.cwd()):
         called = str(Path(called).relative_to(Path.cwd()))
         called = called if os.sep in called else f".{os.sep}{called}"  # a shell searches a bare name on PATH only
-    return shlex.quote(called) + ("" if beside else " -m liar")
+    return shlex.quote(called) + ("" if installed else " -m liar")
 
 
 def as_python(spec: PruneSpec) -> str:

@@ -1,4 +1,10 @@
-"""One run as one self-contained HTML file that needs no network."""
+"""One run as one self-contained HTML file that needs no network.
+
+>>> from liar.report.html import html_report
+>>> from liar.store import RunStore
+>>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
+'<!doctype html>'
+"""
 
 from __future__ import annotations
 
@@ -91,7 +97,7 @@ def html_report(result: RunResult) -> str:
         quantizations=quantizations(result),
         colours=VARIANT_COLOURS,
         plotly=Markup(get_plotlyjs()),
-        figures={"heatmap": _plain(error_heatmap(result.sites)), "metrics": _plain(metric_bars(result))},
+        figures={"heatmap": _as_data(error_heatmap(result.sites)), "metrics": _as_data(metric_bars(result))},
     )
 
 
@@ -99,12 +105,16 @@ def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
     """Name, value and default of every choice, in words."""
     defaults = PruneSpec()
     return [
-        (SETTINGS.get(name, name), _said(name, getattr(spec, name)), _said(name, getattr(defaults, name)))
+        (
+            SETTINGS.get(name, name),
+            _setting_words(name, getattr(spec, name)),
+            _setting_words(name, getattr(defaults, name)),
+        )
         for name in PruneSpec.model_fields
     ]
 
 
-def _said(name: str, value: object) -> str:
+def _setting_words(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if value is None:
@@ -120,8 +130,11 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
     for item in result.evaluations:
         value, stderr = value_words(item), stderr_words(item)
         what = measurement(result, item.task)
-        beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
-        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (f"{value} ± {stderr}", beside)
+        comparison = "" if item.variant == "dense" else beside_dense(result, item) or ""
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (
+            f"{value} ± {stderr}",
+            comparison,
+        )
     return values
 
 
@@ -142,6 +155,6 @@ def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
     return answers
 
 
-def _plain(figure: Figure) -> Any:
+def _as_data(figure: Figure) -> Any:
     """Figure as lists, numbers and strings, so that the template escapes them like everything else."""
     return json.loads(figure.to_json())

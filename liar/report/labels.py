@@ -58,16 +58,16 @@ def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
         alike.setdefault((spec.model, short_recipe(spec)), []).append(spec)
     labels: dict[PruneSpec, str] = {}
     for group in alike.values():
-        labels |= _told_apart(group)
+        labels |= _distinguished(group)
     return [labels[spec] for spec in specs]
 
 
-def _told_apart(alike: Sequence[PruneSpec]) -> dict[PruneSpec, str]:
+def _distinguished(alike: Sequence[PruneSpec]) -> dict[PruneSpec, str]:
     """Labels of specs with equal short recipes; the run key is added if the words are equal too (two hand edits)."""
     names = differing(alike)
     words = {spec: tuple(choice(spec, name) for name in names) for spec in alike}
-    said = Counter(words.values())
+    uses = Counter(words.values())
     return {
-        spec: _recipe(spec, apart if said[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
+        spec: _recipe(spec, apart if uses[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
         for spec, apart in words.items()
     }

@@ -47,7 +47,7 @@ def _effect(result: RunResult, task: Task) -> str | None:
         return f"{sentence}."
     pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
     left = 100 * (pruned - quantized) / (pruned - exact)
-    return f"{sentence}; {left:.0f} % of what the repair gave back is still there."
+    return f"{sentence}; {left:.0f} % of what the repair gave back remains."
 
 
 def _savings(result: RunResult) -> str | None:
@@ -55,11 +55,11 @@ def _savings(result: RunResult) -> str | None:
     sizes = result.weight_bytes
     if not sizes.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
         return None
-    said = [
+    memory = [
         f"{_megabytes(sizes, quantized)} instead of {_megabytes(sizes, exact)} MB"
         for exact, quantized in QUANTIZED.items()
     ]
-    sentence = f"They take {said[0]} of memory in the dense model and {said[1]} in the smaller one"
+    sentence = f"They take {memory[0]} of memory in the dense model and {memory[1]} in the smaller one"
     gains = {(item.than, item.variant): item.gain for item in result.gains}
     if not gains.keys() >= set(QUANTIZED.items()):
         return f"{sentence}."
@@ -74,7 +74,7 @@ def _megabytes(sizes: dict[MeasuredVariant, int], variant: MeasuredVariant) -> s
 def _slowness(gain: Quartiles) -> str:
     """``1.12 times as long``, or that the turns show no difference or are too noisy."""
     if is_noisy(gain):
-        return "a time that the machine was too noisy to tell"
+        return "an unknown time (the machine was too noisy)"
     if is_faster(gain) or is_slower(gain):
         return f"{1 / gain.median:.2f} times as long"
     return "as long as before"

@@ -1,4 +1,10 @@
-"""Sentences about a run, for the page, reports and the command line."""
+"""Sentences about a run, for the page, reports and the command line.
+
+>>> from liar.report.sentences import verdict
+>>> from liar.store import RunStore
+>>> verdict(RunStore().shipped_of("demo/smollm2-135m")).split(":")[0]
+'Half of the neurons gone'
+"""
 
 from __future__ import annotations
 

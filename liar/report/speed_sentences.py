@@ -49,7 +49,7 @@ def speed_words(item: SpeedGain) -> str:
     gain, doing = item.gain, DOING[item.work]
     spread = f"{gain.lower:.2f} to {gain.upper:.2f}"
     if is_noisy(gain):
-        return f"the machine was too noisy to tell how fast ({spread} times in turns)"
+        return f"the machine was too noisy to measure how fast ({spread} times in turns)"
     if is_faster(gain) or is_slower(gain):
         return f"{'slower: ' if gain.median < 1 else ''}{times(gain.median)} as fast {doing} ({spread} in turns)"
     return f"not measurably faster {doing} ({spread} times in turns)"

@@ -3,6 +3,12 @@
 *Stock* if the family's own config can express every size: transformers, or any engine that reads the family, loads it.
 *Ragged* otherwise (layers of different widths, heads removed from a BERT, a bias that the family does not have): the
 folder then contains a short modelling file and loads with ``trust_remote_code=True``.
+
+>>> from pathlib import Path
+>>> from liar import load_model, save_model
+>>> saved = save_model(load_model("tiny"), Path("copy"))
+>>> saved.form, saved.precision
+('stock', 'float32')
 """
 
 from __future__ import annotations
@@ -144,7 +150,7 @@ def save_model(
             loaded.tokenizer.save_pretrained(partial)
         if precision != loaded.model.dtype:
             _cast_weights(partial, precision)
-        _say_sizes(partial, loaded.model, sizes, loader, precision)
+        _write_sizes(partial, loaded.model, sizes, loader, precision)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(result, loader, trust=sizes.form == "ragged", quantized=quantized)
@@ -195,7 +201,7 @@ def _storage() -> Iterator[None]:
         raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
-def _say_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
+def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
     """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
     family = _family(model)
     path = folder / "config.json"

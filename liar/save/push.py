@@ -147,14 +147,14 @@ def _sentence(error: Exception) -> str | None:
         status = refused.response.status_code
         if status >= 500:
             return f"The Hub has trouble of its own (status {status}); wait a while and {{again}}."
-        reason = _plain(refused.server_message or "no reason given")
+        reason = _first_line(refused.server_message or "no reason given")
         return _REFUSALS.get(status, f"The Hub refuses {{repo}} (status {status}: {reason}); mend that and {{again}}.")
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in chain):
         return "The Hub may not be asked while HF_HUB_OFFLINE is set; unset it and {again}."
     if any(is_network_error(cause) for cause in chain):
         return "The Hub cannot be reached or the line was cut; nothing is lost, check the network and {again}."
     if isinstance(error, (ValueError, RuntimeError, OSError)):
-        return f"The upload to {{repo}} failed ({_plain(str(error))}); {{again}}."
+        return f"The upload to {{repo}} failed ({_first_line(str(error))}); {{again}}."
     return None
 
 
@@ -165,7 +165,7 @@ def _causes(error: BaseException | None) -> Iterator[Exception]:
         error = error.__cause__
 
 
-def _plain(text: str) -> str:
+def _first_line(text: str) -> str:
     """First line of a foreign message, at most 200 characters, without braces and without the token."""
     line = (text.strip() or "no reason given").splitlines()[0]
     return line.replace(os.environ[TOKEN].strip(), TOKEN).replace("{", "(").replace("}", ")")[:200].rstrip(".")

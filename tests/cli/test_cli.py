@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from liar.results import CostsResult, CurvesResult, EvaluationResult, RunResult
+from liar.explore.curves import CurvesResult
+from liar.report.costs import CostsResult
+from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
 from tests.fakes import language_run

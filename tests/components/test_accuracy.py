@@ -125,7 +125,7 @@ def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel)
 def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
     many = [change(f"text {number}", "good", "good", "bad", "good") for number in range(MOST_CHANGES)]
     pieces = changes(panel, classifier_run().model_copy(update={"changes": many})).pieces
-    assert "Broken by pruning: the first 12 texts shown, how many there are was not kept" in pieces
+    assert "Broken by pruning: the first 12 texts shown, their number was not kept" in pieces
     assert "Wrong after the repair: no text" in pieces
 
 

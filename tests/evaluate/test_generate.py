@@ -172,7 +172,7 @@ def test_edits_beyond_the_models_positions_are_left_out() -> None:
     loaded = classifier(positions=16)
     names = {item.edit for item in edits_that_flip(loaded, " ".join("abcdefghijkl"))}
     assert "in capitals" in names
-    assert "said twice" not in names
+    assert "repeated" not in names
 
 
 def test_edits_need_a_classifier_and_a_sentence() -> None:

@@ -16,7 +16,7 @@ from liar.models.catalog import LoadedModel, bytes_in_memory, bytes_on_disk, loa
 from liar.models.families import adapt
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.progress import finish
-from liar.results import CostsResult
+from liar.report.costs import CostsResult
 from liar.save.checkpoint import save_model
 from tests import tiny
 from tests.families import BUILDERS, DECODERS, build

@@ -15,11 +15,12 @@ from liar import Calibration, PruneSpec, calibrate, run
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
 from liar.explore.atlas import Atlas, KindArrays
+from liar.explore.curves import RATIOS
 from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.results import RATIOS, RunResult
+from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny
 from tests.fakes import tiny_atlas

@@ -68,7 +68,7 @@ def test_it_is_the_wheel_that_runs(fresh: Run) -> None:
 
 def test_it_carries_what_ships(fresh: Run) -> None:
     code = (
-        "from pathlib import Path; from liar.explore.atlas import SHIPPED_ATLASES; from liar.store import RunStore;"
+        "from pathlib import Path; from liar.explore.atlas_store import SHIPPED_ATLASES; from liar.store import RunStore;"
         "print(len(RunStore(Path('none')).runs()), len(list(SHIPPED_ATLASES.glob('*.npz'))))"
     )
     runs, atlases = map(int, fresh("python", "-c", code).split())

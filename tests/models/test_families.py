@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from statistics import fmean
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -15,28 +14,21 @@ from transformers import (
     DynamicCache,
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedModel,
 )
 
 from liar.calibration.activations import walk
-from liar.calibration.gradients import Steps, gradient_steps
-from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
-from liar.maths.criteria import SiteGradients
+from liar.calibration.gradients import gradient_steps
+from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.sites import Site
 from liar.spec import Reconstruction
-from tests.families import BUILDERS, DECODERS, batches, build
+from tests.families import BUILDERS, DECODERS, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)
-
-
-def logits(model: nn.Module, batch: dict[str, Tensor], **options: object) -> Tensor:
-    with torch.no_grad():
-        return model(**batch, **options).logits
 
 
 def prune(
@@ -232,142 +224,6 @@ def test_a_uniform_bert_ffn_is_an_ordinary_checkpoint(tmp_path) -> None:
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float64).eval()
     batch = batches(1)[0]
     assert torch.equal(logits(loaded, batch), logits(model, batch))
-
-
-def gradients(steps: Steps) -> dict[str, SiteGradients]:
-    while True:
-        try:
-            done, total = next(steps)
-            assert 0 < done <= total
-        except StopIteration as stop:
-            found: dict[str, SiteGradients] = stop.value
-            return found
-
-
-def headed(name: str) -> PreTrainedModel:
-    """A family, or a BERT with a head of that problem."""
-    model = build("bert" if name in ("regression", "multi-label") else name)
-    if name == "regression":
-        torch.manual_seed(3)
-        model.config.num_labels = 1
-        model.classifier = nn.Linear(32, 1).double()
-    elif name == "multi-label":
-        model.config.problem_type = "multi_label_classification"
-    return model
-
-
-LABELS = {
-    "bert": torch.tensor([0, 2]),
-    "regression": torch.tensor([0.4, -2.0]),
-    "multi-label": torch.tensor([1, 2]),
-}
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
-def test_mask_gradients_are_those_of_a_finite_difference(name: str, labelled: bool) -> None:
-    model = headed(name)
-    adapter = adapt(model)
-    data = batches(1, size=2)
-    dense = logits(model, data[0])
-    labels = LABELS.get(name) if labelled else None
-    if labels is not None:
-        data = [{**data[0], "labels": labels}]
-    scores = gradients(gradient_steps(adapter, data, "both"))
-    site = adapter.sites()[2]
-    bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
-    columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
-
-    def losses(scale: float) -> Tensor:
-        changed = copy.deepcopy(model)
-        with torch.no_grad():
-            adapt(changed).consumer(site).weight[:, columns] *= scale
-            output = changed(input_ids=data[0]["input_ids"], attention_mask=data[0]["attention_mask"]).logits
-            if name == "bert":
-                classes = dense.argmax(dim=-1) if labels is None else labels
-                return nn.functional.cross_entropy(output, classes, reduction="none")
-            if name == "regression":
-                return output[:, 0] if labels is None else (output[:, 0] - labels).square()
-            if name == "multi-label":
-                hold = (dense > 0).double() if labels is None else nn.functional.one_hot(labels, 3).double()
-                return nn.functional.binary_cross_entropy_with_logits(output, hold, reduction="none").mean(1)
-            targets = data[0]["input_ids"][:, 1:]
-            return nn.functional.cross_entropy(output[:, :-1].transpose(1, 2), targets, reduction="none").mean(1)
-
-    slope = (losses(1 + step) - losses(1 - step)) / (2 * step)
-    found = scores[site.name]
-    assert float(found.taylor[bundle]) == pytest.approx(float(slope.mean().abs()), rel=5e-3)
-    assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=5e-3)
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert not any(module._forward_pre_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
-def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each pass draws other signs; their mean comes near what all rows of F^(1/2) J by themselves add up to."""
-    model = headed(name)
-    adapter = adapt(model)
-    batch = batches(1, size=1)[0]
-    repeats = 400
-    monkeypatch.setattr("liar.calibration.gradients.SENSITIVITY_SHARE", 1.0)
-    found = gradients(gradient_steps(adapter, [batch] * repeats, "both", masks=False))
-    site = adapter.sites()[1]
-    outputs: list[Tensor] = []
-    handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    logits = model(**batch).logits[0]
-    handle.remove()
-    if name == "llama":
-        p = logits[:-1].softmax(-1).detach()
-        rows = p.sqrt() * (logits[:-1] - (p * logits[:-1]).sum(-1, keepdim=True)) / len(p) ** 0.5
-    else:
-        rows = logits - logits.mean() if name == "bert" else logits
-    squares = [torch.autograd.grad(row, outputs[0], retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
-    assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
-
-
-@pytest.mark.parametrize("wanted", ["masks", "sensitivity"])
-def test_a_loss_that_feels_no_site_is_an_error(wanted: str) -> None:
-    """Else every site would look alike to an allocation."""
-    model = headed("regression")
-    model.classifier.weight.data.zero_()
-    steps = gradient_steps(adapt(model), batches(1), "both", **{"masks": False, "sensitivity": False, wanted: True})
-    with pytest.raises(InvalidSpecError, match=r"No gradient .* choose the criterion fluctuation"):
-        gradients(steps)
-
-
-def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[int]:
-    """Tokens of each sequence that the backward passes read, in their order."""
-    read: list[int] = []
-
-    def note(_module: nn.Module, _arguments: object, named: dict[str, Tensor]) -> None:
-        read.extend(named["attention_mask"].sum(dim=1).tolist())
-
-    handle = adapter.base.register_forward_pre_hook(note, with_kwargs=True)
-    gradients(gradient_steps(adapter, text, "both", **wanted))
-    handle.remove()
-    return read
-
-
-def test_sensitivities_read_texts_of_all_lengths() -> None:
-    """A classifier's batches come sorted, the shortest first; a quarter of their tokens must look like all of them."""
-    adapter = adapt(build("bert"))
-    text = [batch for length in range(4, 44) for batch in batches(1, size=2, length=length, seed=length)]
-    read = lengths_read(adapter, text, masks=False)
-    assert 0.25 <= sum(read) / sum(2 * length for length in range(4, 44)) <= 0.3
-    assert abs(fmean(read) - fmean(range(4, 44))) < 5  # the standard error of ten pairs is 3.2
-    assert read == lengths_read(adapter, text, masks=False)
-    assert sorted(lengths_read(adapter, text)) == sorted(2 * list(range(4, 44)))
-
-
-@pytest.mark.parametrize("name", ["llama", "bert"])
-def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
-    adapter, text = adapt(build(name)), batches(3)
-    alone = gradients(gradient_steps(adapter, text, "both", masks=False))
-    both = gradients(gradient_steps(adapter, text, "both"))
-    for site, found in alone.items():
-        assert found.sensitivity > 0
-        assert both[site].sensitivity == pytest.approx(found.sensitivity)
-        assert both[site].fisher.sum() > 0
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:

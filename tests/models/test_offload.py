@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
-from tests.families import VOCABULARY, batches, build
-from tests.models.test_families import half, logits, prune
+from tests.families import VOCABULARY, batches, build, logits
+from tests.models.test_families import half, prune
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])

@@ -92,7 +92,7 @@ def test_a_loss_is_called_one() -> None:
 @pytest.mark.parametrize("speed", [turns("prompt", 0.8, 1.0, 1.4), turns("prompt", 1.1, 1.7, 2.3)])
 def test_a_noisy_machine_tells_nothing(speed: Any) -> None:
     words = sentences(costs_result(speed))[1]
-    assert words.startswith("How fast it is at reading a prompt cannot be told: half of the turns lie between")
+    assert words.startswith("How fast it is at reading a prompt is not known: half of the turns lie between")
     assert "a machine that does nothing else" in words
 
 

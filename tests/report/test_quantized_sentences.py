@@ -11,7 +11,7 @@ from tests.fakes import classifier_run, language_run, quantized_run
 def test_costs_and_savings_are_said() -> None:
     assert quantizations(quantized_run()) == [
         "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
-        "errors; 99 % of what the repair gave back is still there.",
+        "errors; 99 % of what the repair gave back remains.",
         "They take 220 instead of 538 MB of memory in the dense model and 179 instead of 377 MB in the smaller one; "
         "timed in turns, reading takes 1.15 times as long in the first and as long as before in the second.",
     ]
@@ -22,7 +22,7 @@ def test_costs_and_savings_are_said() -> None:
     [
         (15.9, 110.7, "-0.30 perplexity on the dense model and +68.30 on the reconstructed one, the first within"),
         (20.0, 42.4, "+3.80 perplexity on the dense model and +0.00 on the reconstructed one, the second within"),
-        (20.0, 80.0, "both beyond the standard errors; 45 % of what the repair gave back is still there."),
+        (20.0, 80.0, "both beyond the standard errors; 45 % of what the repair gave back remains."),
         (16.2, 120.0, "-14 % of what the repair gave back"),
     ],
 )

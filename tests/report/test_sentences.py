@@ -31,8 +31,8 @@ def test_verdict_of_a_classifier() -> None:
         ((0.49, 0.5, 0.52), "slower: 0.50 times as fast at reading a prompt (0.49 to 0.52 in turns)"),
         ((0.98, 1.01, 1.03), "not measurably faster at reading a prompt (0.98 to 1.03 times in turns)"),
         ((1.001, 1.01, 1.02), "not measurably faster at reading a prompt (1.00 to 1.02 times in turns)"),
-        ((0.84, 1.2, 1.3), "the machine was too noisy to tell how fast (0.84 to 1.30 times in turns)"),
-        ((1.1, 1.7, 2.3), "the machine was too noisy to tell how fast (1.10 to 2.30 times in turns)"),
+        ((0.84, 1.2, 1.3), "the machine was too noisy to measure how fast (0.84 to 1.30 times in turns)"),
+        ((1.1, 1.7, 2.3), "the machine was too noisy to measure how fast (1.10 to 2.30 times in turns)"),
     ],
     ids=["faster", "slower", "tie", "hair", "both ways", "wide"],
 )
@@ -169,8 +169,7 @@ def test_a_group_says_how_many_it_has_in_all() -> None:
     kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
     old = classifier_run().model_copy(update={"changes": kept})
     assert (
-        change_groups.group_extent(old, "sentiment", "broken")
-        == "the first 12 texts shown, how many there are was not kept"
+        change_groups.group_extent(old, "sentiment", "broken") == "the first 12 texts shown, their number was not kept"
     )
     assert change_groups.group_extent(old, "sentiment", "mended") == "no text"
     run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)

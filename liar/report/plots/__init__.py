@@ -4,8 +4,11 @@ from liar.report.plots.comparison import comparison_heatmap
 from liar.report.plots.heatmap import error_heatmap
 from liar.report.plots.masks import mask_heatmap
 from liar.report.plots.metrics import metric_bars
-from liar.report.plots.site import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.report.plots.tradeoff import pareto_figure, ratio_figure
+from liar.report.plots.pareto import pareto_figure
+from liar.report.plots.ratio import ratio_figure
+from liar.report.plots.site_channels import site_correlations, site_spectrum
+from liar.report.plots.site_errors import site_errors
+from liar.report.plots.site_units import site_scores, site_units
 
 __all__ = [
     "comparison_heatmap",

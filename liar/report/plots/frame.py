@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from liar.results import MeasuredVariant
 from liar.spec import Reconstruction
@@ -40,6 +43,21 @@ TOP = 48
 
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
+
+KEPT, REMOVED = "#0072b2", "rgba(128,128,128,.45)"
+"""Colours of kept and of removed units."""
+
+LINE = "rgba(128,128,128,.9)"
+"""Colour of dividers and marks, visible on a light and on a dark background."""
+
+SITE_HEIGHT = 190
+"""Height of a plot of one site in pixels."""
+
+MOST_POINTS = 50
+"""Most bundles that are drawn as a point each."""
+
+POWERS = "~g"
+"""Number format of a logarithmic axis; plotly would draw powers a quarter larger than the other numbers."""
 
 SMALLEST_ERROR = 1e-6
 """Replaces smaller errors, also zero, in ratios and logarithms."""
@@ -86,6 +104,28 @@ def title(words: str, y: float = 1.0) -> dict[str, Any]:
         "showarrow": False,
         "font": FONT,
     }
+
+
+def axis(words: str, **more: Any) -> dict[str, Any]:
+    """Axis with the title ``words`` and ``more`` properties, for :func:`drawing`."""
+    heading = {"text": words, "font": FONT, "standoff": 8}
+    return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, "tickfont": FONT, **more}
+
+
+def vertical(x: float) -> dict[str, Any]:
+    """Dashed line over the whole height at ``x``, for :func:`drawing`."""
+    line = {"color": LINE, "width": 2, "dash": "dash"}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def rounded(values: NDArray[np.floating[Any]]) -> list[float]:
+    """Round to four digits: enough for a figure, and a fifth of the text for the page to load."""
+    return [float(f"{value:.4g}") for value in values]
+
+
+def positive(values: Sequence[float], least: float = 0.0) -> list[float | None]:
+    """Replace values that a logarithmic axis cannot show by None."""
+    return [value if value > least else None for value in values]
 
 
 def _frame(drawn: int, bottom: int, left: int, right: int) -> dict[str, Any]:

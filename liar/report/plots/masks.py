@@ -22,7 +22,7 @@ def mask_heatmap(
     The colours are translucent, so that the page's own text colour is readable on all of them.
     """
     if not cells or not criteria or not reconstructions:
-        return empty("No cell is there yet.")
+        return empty("No cell is computed yet.")
     at = {(cell.criterion, cell.reconstruction): cell for cell in cells}
     grid = [[at.get((criterion, name)) for name in reconstructions] for criterion in criteria]
     drawn = 62 * len(criteria)

@@ -12,7 +12,8 @@ import pytest
 from liar.report.compare import compare
 from liar.report.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.report.plots.frame import RECONSTRUCTION_COLOURS
-from liar.report.plots.tradeoff import COSTS, on_the_same_items, pareto_front, tasks_of
+from liar.report.plots.pareto import COSTS, pareto_front
+from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
 from liar.report.sentences import beside_dense
 from liar.results import Items, MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS

@@ -1,0 +1,237 @@
+"""Seconds that each piece of work takes, from the sizes of the model, the amount of text and simple arithmetic.
+
+The seconds are those of two cores of a server CPU in fp32. Only their proportions matter: :class:`liar.progress.Pace`
+measures the factor for this machine during the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from liar.calibration.gradients import SENSITIVITY_SHARE
+from liar.data.batching import encode
+from liar.data.packing import evaluation_length
+from liar.data.tasks import task_items
+from liar.evaluate.generate import MAX_NEW_TOKENS
+from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
+from liar.models.heads import LABELS
+from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets, Task
+
+if TYPE_CHECKING:
+    from liar.models.adapter import Batch
+    from liar.models.catalog import LoadedModel
+
+_FLOPS = 150e9
+"""Floating-point operations per second in products of large matrices."""
+
+_BYTES = 25e9
+"""Bytes per second read from memory; each generated token reads all weights."""
+
+_QUANTIZING = 4
+"""How often quantizing reads or writes the weights."""
+
+_LAYER = 0.5e-3
+"""Seconds of Python overhead for one call of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteShape:
+    kind: SiteKind
+    channels: int
+    outputs: int
+    parameters: int
+    """Parameters of the site's producers and consumer that would be removed with all of its channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a model that determine its costs. ``head`` counts the parameters of a language model's output layer."""
+
+    blocks: int
+    head: int
+    layers: int
+    width: int
+    sites: tuple[SiteShape, ...]
+    writes: bool
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Shape:
+        adapter = loaded.adapter
+        head = loaded.model.get_output_embeddings() if loaded.is_language_model else None
+        sites = tuple(
+            SiteShape(
+                site.kind,
+                site.channels,
+                adapter.consumer(site).out_features,
+                site.bundles * adapter.bundle_parameters(site),
+            )
+            for site in adapter.layout()
+        )
+        return cls(
+            blocks=sum(parameter.numel() for parameter in adapter.layers.parameters()),
+            head=head.weight.numel() if head is not None else 0,
+            layers=len(adapter.layers),
+            width=int(loaded.model.config.hidden_size),
+            sites=sites,
+            writes=loaded.is_language_model,
+        )
+
+    def chosen(self, targets: Targets) -> list[SiteShape]:
+        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": ("attention", "ffn")}[targets]
+        return [site for site in self.sites if site.kind in kinds]
+
+    def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
+        """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
+        products = 2 * (self.blocks - removed + head * self.head) + 4 * self.layers * self.width * length
+        return tokens * products / _FLOPS
+
+    def written(self, tokens: int, removed: float = 0.0) -> float:
+        """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
+        return tokens * (4 * (self.blocks - removed + self.head) / _BYTES + self.layers * _LAYER)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Amount of text that a job reads and generates.
+
+    ``tokens`` of calibration text in sequences of ``length``; for each task the (tokens, length of a sequence) that
+    every variant reads; ``prompts`` that every variant answers with at most ``new_tokens``.
+    """
+
+    tokens: int
+    length: float
+    tasks: Mapping[Task, tuple[float, float]]
+    prompts: int = 0
+    new_tokens: int = MAX_NEW_TOKENS
+
+    @classmethod
+    def of(
+        cls,
+        spec: PruneSpec,
+        loaded: LoadedModel,
+        batches: Sequence[Batch] = (),
+        *,
+        prompts: int = 0,
+        new_tokens: int = MAX_NEW_TOKENS,
+    ) -> Amounts:
+        """Amounts of a run of ``spec``; without ``batches``, ``spec`` determines tokens and length."""
+        rows = sum(len(batch["input_ids"]) for batch in batches)
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        return cls(
+            tokens=tokens or spec.tokens,
+            length=tokens / rows if rows else spec.sequence_length,
+            tasks={task: _text_of(task, spec, loaded) for task in dict.fromkeys(spec.evaluate)},
+            prompts=prompts,
+            new_tokens=new_tokens,
+        )
+
+
+def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
+    from liar.data.corpora import DEFAULT_WINDOWS
+    from liar.evaluate.classification import DEFAULT_LIMIT
+
+    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
+    if task not in LABELS:
+        return (spec.evaluate_limit or DEFAULT_WINDOWS) * longest, longest
+    items = task_items(task, "test")
+    rows = encode(items.first(_SAMPLE).texts, loaded.tokenizer, longest)
+    length = sum(map(len, rows)) / max(len(rows), 1)
+    return min(spec.evaluate_limit or DEFAULT_LIMIT, len(items)) * length, length
+
+
+_SAMPLE = 64
+"""Number of texts from which the mean length of all is estimated."""
+
+
+def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
+    """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
+    calls = amounts.tokens / max(amounts.length, 1) / 2
+    forward = shape.forward(amounts.tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
+    share = SENSITIVITY_SHARE if sensitivity else 0.0
+    return forward * (2 + share if masks else 2 * share)
+
+
+def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:
+    """Cost of one forward pass through the blocks with the covariances of every targeted site."""
+    covariances = 1 + norm_aware
+    moments = sum(covariances * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
+    return shape.forward(amounts.tokens, amounts.length, head=False) + moments
+
+
+def scores_cost(site: SiteShape, criterion: str) -> float:
+    """Cost of the scores of a site; only the criterion obs solves a system."""
+    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS if criterion == "obs" else 0.0
+
+
+def curve_cost(site: SiteShape) -> float:
+    """Cost of one factorisation and a product with the weights, in fp64."""
+    return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / _FLOPS
+
+
+def spectrum_cost(site: SiteShape) -> float:
+    """Cost of the eigenvalues of a site's covariance."""
+    return 2 * 4 * site.channels**3 / _FLOPS
+
+
+def repair_cost(site: SiteShape, ratio: float) -> float:
+    """Cost of every reconstruction of a site and of its error, in fp64."""
+    kept = (1 - ratio) * site.channels
+    solves = 2 * kept**3 / 3 + 4 * kept * (site.channels - kept) * site.outputs + 4 * kept**2 * site.outputs
+    errors = 8 * 2 * site.channels**2 * site.outputs
+    return (2 * solves + 2 * errors) / _FLOPS
+
+
+def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
+    """Cost of scores and curves at every targeted site of the dense model, and of the walk unless ``calibrated``."""
+    each = sum(
+        scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
+        for site in shape.chosen(spec.targets)
+    )
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
+
+
+def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:
+    """Cost of the repairs, and of a walk with scores unless the survey ``kept`` its moments."""
+    chosen = shape.chosen(spec.targets)
+    cost = sum(repair_cost(site, spec.ratio) for site in chosen)
+    if not kept:
+        cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
+    return cost
+
+
+def removed_by(spec: PruneSpec, shape: Shape) -> float:
+    """Approximate number of parameters that ``spec`` removes."""
+    return spec.ratio * sum(site.parameters for site in shape.chosen(spec.targets))
+
+
+def timing_cost(shape: Shape, *removed: float) -> float:
+    """Cost of timing models that read one prompt or text in turns; ``removed`` parameters of each."""
+    each = [shape.forward(PROMPT_TOKENS, PROMPT_TOKENS, removed=share) + shape.layers * _LAYER for share in removed]
+    return (REPEATS + 1) * sum(each)
+
+
+def quantizing_cost(shape: Shape) -> float:
+    """Cost of an int8 copy of the blocks."""
+    return _QUANTIZING * 4 * shape.blocks / _BYTES
+
+
+def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
+    """Cost of generating ``new_tokens`` and scoring them with the dense model; of a classifier, one forward pass."""
+    if not shape.writes:
+        return shape.forward(16, 16, removed=removed) + shape.layers * _LAYER
+    return shape.written(amounts.new_tokens, removed) + 2 * shape.forward(amounts.new_tokens, amounts.new_tokens)
+
+
+def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
+    """Cost of pruning to the masks of a stored run: one walk, and the repairs."""
+    repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
+    return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
+
+
+def turns_cost(shape: Shape) -> float:
+    """Cost of two models in turns: a prompt and 32 tokens generated after it, or one text and a batch of texts."""
+    texts = 1 if shape.writes else 1 + BATCH
+    turn = shape.forward(texts * PROMPT_TOKENS, PROMPT_TOKENS) + (shape.written(32) if shape.writes else 0.0)
+    return 2 * (REPEATS + 1) * turn

@@ -1,0 +1,192 @@
+"""Runs as lines of a figure: one for each recipe, with common marks and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+from typing import Any
+
+import plotly.graph_objects as go
+
+from liar.report.compare import differing
+from liar.report.labels import choice
+from liar.report.metrics import TASK_METRICS
+from liar.report.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, framed
+from liar.report.sentences import beside_dense, sample, stderr_words, value_words
+from liar.results import Evaluation, RunResult, Variant
+from liar.spec import PruneSpec, Reconstruction, Task
+from liar.store import RunSummary
+
+Run = RunResult | RunSummary
+
+_MOST_LINES = 8
+_PALETTE = (  # colours of Okabe and Ito, and two darker ones
+    ("#0072b2", "circle"),
+    ("#d55e00", "diamond"),
+    ("#009e73", "square"),
+    ("#cc79a7", "triangle-up"),
+    ("#e69f00", "cross"),
+    ("#56b4e9", "star"),
+    ("#7a5195", "pentagon"),
+    ("#8c6d31", "triangle-down"),
+)
+OTHERS = "#9aa1ad"
+_SYMBOLS: Mapping[Reconstruction, str] = {
+    "none": "x",
+    "bias": "triangle-up",
+    "liar": "diamond",
+    "least-squares": "circle",
+}
+
+_DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
+
+
+def tasks_of(runs: Iterable[Run]) -> list[Task]:
+    """Tasks that any of ``runs`` measured on its reconstructed model."""
+    return list(dict.fromkeys(item.task for run in runs for item in run.evaluations if item.variant == "reconstructed"))
+
+
+def on_the_same_items(runs: Sequence[Run], task: Task, selected: str = "") -> list[Run]:
+    """Runs with comparable values of ``task``: on the same items as the run with the key ``selected``, else as the
+    first run, which is the newest. A perplexity depends on the length of its windows and on the separator.
+    """
+    measured = [(run, item) for run in runs if (item := evaluation_of(run, task, "reconstructed"))]
+    chosen = [_items(item) for run, item in measured if run.spec.key == selected] or [
+        _items(item) for _, item in measured
+    ]
+    return [run for run, item in measured if _items(item) == chosen[0]]
+
+
+def _items(item: Evaluation) -> tuple[object, ...]:
+    """Digest of the items; for files of earlier versions, which lack it, their number, length, separator and source."""
+    return (item.items.digest,) if item.items else (item.n, item.sequence_length, item.separator, item.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Runs that differ in the ratio alone, lowest first; drawn as marks only if ``dash`` is None."""
+
+    name: str
+    runs: list[Run]
+    colour: str
+    dash: str | None
+    symbol: str
+
+
+def lines_of(runs: Sequence[Run], task: Task) -> list[Line]:
+    """A line for each recipe; if there are too many, the recipes with the fewest runs share the last one."""
+    recipes: dict[PruneSpec, dict[float, Run]] = {}
+    for run in runs:
+        if evaluation_of(run, task, "reconstructed") is not None:
+            recipe = run.spec.model_copy(update={"ratio": 0.0, "evaluate": ()})
+            recipes.setdefault(recipe, {}).setdefault(run.spec.ratio, run)
+    names = [name for name in differing(list(recipes)) if name not in ("ratio", "evaluate")]
+    ranked = sorted(recipes, key=lambda recipe: -len(recipes[recipe]))
+    drawn = [recipe for recipe in recipes if recipe in ranked[:_MOST_LINES]]
+    lines: list[Line] = []
+    for place, recipe in enumerate(drawn):
+        words = ", ".join(escape(choice(recipe, name)) for name in names) or recipe.reconstruction
+        at = [recipes[recipe][ratio] for ratio in sorted(recipes[recipe])]
+        lines.append(Line(words, at, *_style(recipe, place, names)))
+    if rest := [run for recipe in recipes if recipe not in drawn for run in recipes[recipe].values()]:
+        lines.append(Line("other recipes", sorted(rest, key=lambda run: run.spec.ratio), OTHERS, None, "circle-open"))
+    return lines
+
+
+def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, str, str]:
+    """Colour, dash and mark of a line; a line for a reconstruction has the same ones in every figure."""
+    if list(names) == ["reconstruction"]:
+        chosen = recipe.reconstruction
+        return RECONSTRUCTION_COLOURS[chosen], RECONSTRUCTION_DASHES[chosen], _SYMBOLS[chosen]
+    colour, symbol = _PALETTE[place]
+    return colour, "solid", symbol
+
+
+def marks(
+    line: Line,
+    runs: Sequence[Run],
+    x: Sequence[float],
+    items: Sequence[Evaluation],
+    words: Sequence[str],
+    selected: str,
+) -> go.Scatter:
+    """Marks of ``items`` at ``x`` with whiskers of one standard error; the run with the key ``selected`` has a ring."""
+    keys = [run.spec.key for run in runs]
+    return go.Scatter(
+        x=list(x),
+        y=[item.value for item in items],
+        mode="lines+markers" if line.dash else "markers",
+        line={"color": line.colour, "width": 2, "dash": line.dash or "solid"},
+        marker={
+            "color": line.colour,
+            "symbol": line.symbol,
+            "opacity": 1,  # marks of several sizes are translucent otherwise
+            "size": [13 if key == selected else 8 for key in keys],
+            "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
+        },
+        error_y={  # another colour would hide the marks if the error is small
+            "type": "data",
+            "array": [item.stderr for item in items],
+            "color": line.colour,
+            "thickness": 1.2,
+            "width": 4,
+        },
+        customdata=keys,
+        hovertext=list(words),
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=line.name,
+    )
+
+
+def laid_out(figure: go.Figure) -> go.Figure:
+    """Apply the common frame, x axis and legend."""
+    figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=7, automargin=True)
+    figure.update_layout(
+        hovermode="closest",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top", "font": FONT},
+    )
+    return framed(figure, drawn=_DRAWN, bottom=_BOTTOM, left=_LEFT, right=_RIGHT)
+
+
+def metric_axis(figure: go.Figure, task: Task) -> None:
+    """Set the y axis: accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
+    metric = TASK_METRICS[task]
+    axis: dict[str, Any] = {"title": {"text": f"{metric.title(task)}, {metric.better}", "font": FONT, "standoff": 8}}
+    values = [value for trace in figure.data for value in trace.y]
+    low, high = min(values), max(values)
+    if metric.by_ratio and low > 0 and high > 4 * low:
+        ticks = [
+            digit * 10.0**power
+            for power in range(floor(log10(low)), floor(log10(high)) + 1)
+            for digit in ((1, 2, 5) if high < 1_000 * low else (1,))
+        ]
+        axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
+    elif metric.percent:
+        axis["tickformat"] = ".1~%"
+    figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
+
+
+def evaluation_of(run: Run, task: Task, variant: Variant) -> Evaluation | None:
+    """Evaluation of ``variant`` on ``task``, else None."""
+    return next((item for item in run.evaluations if item.task == task and item.variant == variant), None)
+
+
+def run_words(line: Line, run: Run, item: Evaluation) -> str:
+    """Hover text of a run: its recipe and ratio, ``item``, and the difference to the dense model."""
+    heading = f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b>"
+    return f"{heading}<br>{measured_words(item)}{_difference_words(run, item)}"
+
+
+def measured_words(item: Evaluation) -> str:
+    """Metric, value, standard error and n."""
+    value, stderr = value_words(item), stderr_words(item)
+    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
+
+
+def _difference_words(run: Run, item: Evaluation) -> str:
+    """Additional line with the difference to the dense model, and its paired standard error if that is known."""
+    words = beside_dense(run, item)
+    return f"<br>{words}{'' if words.endswith('dense') else ' beside dense'}" if words else ""

@@ -1,0 +1,127 @@
+"""Error of one site over the ratio, a line for each reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from liar.explore.atlas import SiteAtlas
+from liar.explore.curves import RATIOS
+from liar.report.plots.frame import (
+    FONT,
+    MOST_POINTS,
+    POWERS,
+    RECONSTRUCTION_COLOURS,
+    RECONSTRUCTION_DASHES,
+    SITE_HEIGHT,
+    axis,
+    drawing,
+    positive,
+    rounded,
+    title,
+    vertical,
+)
+from liar.report.site_sentences import NO_ERROR, error_words, errors_of
+from liar.report.view import Reported, Scale
+from liar.results import SiteReport
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+
+_DECADES = 4
+"""Length of a logarithmic error axis; smaller errors belong to ratios that remove almost nothing."""
+
+
+def site_errors(
+    chart: SiteAtlas,
+    criterion: str,
+    predicted: SiteReport,
+    reconstruction: Reconstruction,
+    weighting: Reported = "plain",
+    scale: Scale = "log",
+    measured: SiteReport | None = None,
+) -> go.Figure:
+    """Predicted error over the ratio, a line for each reconstruction, with a mark at the ratio of ``predicted``.
+
+    The errors of the run's report ``measured`` are diamonds at the ratio of that run.
+    """
+    site = chart.site
+    ratios, curves = _curves(chart, criterion, weighting)
+    lines: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "x": ratios,
+            "y": positive(curves[name], NO_ERROR) if scale == "log" else curves[name],
+            "mode": "lines+markers" if site.bundles <= MOST_POINTS else "lines",
+            "name": name,
+            "marker": {"size": 5},
+            "line": {
+                "color": RECONSTRUCTION_COLOURS[name],
+                "dash": RECONSTRUCTION_DASHES[name],
+                "width": 3 if name == reconstruction else 1.6,
+            },
+            "hovertemplate": f"{name}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
+        }
+        for name in RECONSTRUCTIONS
+    ]
+    if measured is not None:
+        lines += [
+            {
+                "type": "scatter",
+                "x": [1 - measured.kept / measured.units],
+                "y": [error],
+                "mode": "markers",
+                "name": f"{name}, measured",
+                "marker": {"size": 10, "symbol": "diamond-open", "color": RECONSTRUCTION_COLOURS[name]},
+                "showlegend": False,
+                "hovertemplate": f"{name}, measured: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
+            }
+            for name, error in errors_of(measured, weighting).items()
+        ]
+    chosen = 1 - predicted.kept / predicted.units
+    value = error_words(errors_of(predicted, weighting).get(reconstruction))
+    heading = "Error over the ratio" if weighting == "plain" else "Norm-aware error over the ratio"
+    layout: dict[str, Any] = {
+        "xaxis": axis("share of the site's units removed", tickformat=".0%"),
+        "yaxis": axis("share of the output's energy", **_error_range(lines, scale)),
+        "legend": {"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0, "font": FONT},
+        "shapes": [vertical(chosen)],
+        "annotations": [
+            title(f"<b>{heading}</b>" + ("  ◇ measured" if measured else "")),
+            {
+                "text": f"{chosen:.0%}: <b>{value}</b>",
+                "x": chosen,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "top",
+                "xanchor": "right" if chosen > 0.5 else "left",
+                "showarrow": False,
+                "font": FONT,
+            },
+        ],
+    }
+    return drawing(lines, layout, drawn=SITE_HEIGHT, bottom=96, left=64, right=8)
+
+
+def _curves(
+    chart: SiteAtlas, criterion: str, weighting: Reported
+) -> tuple[list[float], dict[Reconstruction, list[float]]]:
+    """Ratios and their errors; only the possible ratios if there are few bundles. Removing all bundles is left out."""
+    bundles = chart.site.bundles
+    if bundles > MOST_POINTS:
+        curves = {name: rounded(chart.curve(criterion, name, weighting)[:-1]) for name in RECONSTRUCTIONS}
+        return list(RATIOS[:-1]), curves
+    counts = range(bundles, 0, -1)
+    return [1 - kept / bundles for kept in counts], {
+        name: [chart.error_at(criterion, name, kept, weighting) for kept in counts] for name in RECONSTRUCTIONS
+    }
+
+
+def _error_range(lines: Sequence[dict[str, Any]], scale: Scale) -> dict[str, Any]:
+    values = [value for line in lines for value in line["y"] if value and value >= NO_ERROR]
+    if scale == "linear" or not values:
+        return {"rangemode": "tozero"}
+    top = np.log10(max(values))
+    bottom = max(np.log10(min(values)), top - _DECADES)
+    return {"type": "log", "range": [float(bottom) - 0.1, float(top) + 0.2], "tickformat": POWERS}

@@ -1,0 +1,108 @@
+"""Memory of a run: moments of one site at a time, and only those that are read."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from liar import run
+from liar.calibration.activations import Visit, walk
+from liar.errors import InsufficientMemoryError, InvalidSpecError
+from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
+from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.memory import PlannedWork, working_bytes
+from tests.jobs.recipe import spec
+
+
+@pytest.fixture
+def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fails where moments of one site are gathered while those of another are alive; counts the sites."""
+    known: list[weakref.ref[torch.Tensor]] = []
+    counted: list[int] = []
+
+    class Watched(SiteMomentsAccumulator):
+        def __init__(self, width: int, *arguments: Any, **named: Any) -> None:
+            assert not any(covariance() is not None for covariance in known)
+            counted.append(width)
+            super().__init__(width, *arguments, **named)
+
+        def finish(self, site: str) -> SiteMoments:
+            moments = super().finish(site)
+            known.append(weakref.ref(moments.plain.covariance))
+            if moments.norm_aware is not None:
+                known.append(weakref.ref(moments.norm_aware.covariance))
+            return moments
+
+    monkeypatch.setattr("liar.calibration.activations.SiteMomentsAccumulator", Watched)
+    return counted
+
+
+@pytest.mark.parametrize("choices", [{}, {"allocation": "uniform"}, {"allocation": "uniform", "schedule": "one-shot"}])
+def test_one_site_at_a_time_has_moments(
+    model: LoadedModel, text: str, lonely: list[int], choices: dict[str, str]
+) -> None:
+    run(spec(text, **choices), model)
+    assert len(lonely) == len(model.adapter.sites()) * (1 if choices else 2)
+
+
+@pytest.mark.parametrize("criterion", ["obs", "fisher"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
+    model: LoadedModel,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    allocation: str,
+    criterion: str,
+) -> None:
+    chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
+    once = run(chosen, model)
+    monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
+    lonely = request.getfixturevalue("lonely")
+    twice = run(chosen, model)
+    assert len(lonely) == 2 * len(model.adapter.sites())
+    assert twice.sites == once.sites
+    assert twice.totals == once.totals
+
+
+def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for the copy and the walk, but not for a backward pass through many tokens."""
+    free = bytes_in_memory(model.model) + working_bytes(
+        model.model.config, torch.float32, PlannedWork(tokens=640, sequence_length=256)
+    )
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr("liar.jobs.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
+        run(spec(text, sequence_length=256), model)
+    with pytest.raises(InvalidSpecError, match="no head for topic"):  # what the spec gets wrong is said before that
+        run(spec(text, sequence_length=256, evaluate=("topic",)), model)
+    monkeypatch.undo()
+    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    run(spec(text, sequence_length=256, allocation="uniform"), model)
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
+def test_norm_aware_moments_are_taken_where_something_reads_them(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str
+) -> None:
+    """To allocate by error-curve and to report; they cost as much as the plain ones."""
+    walks: list[bool] = []
+
+    def noted(*arguments: Any, **named: Any) -> Iterator[Visit]:
+        visits = walk(*arguments, **named)
+        first = next(visits)
+        walks.append(first.moments.norm_aware is not None)
+        yield first
+        yield from visits
+
+    monkeypatch.setattr("liar.jobs.pipeline.walk", noted)
+    result = run(spec(text, allocation=allocation, schedule=schedule), model)
+    assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
+    assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)

@@ -1,0 +1,86 @@
+"""The examples in the docstrings of the public modules run, in a folder with ``tiny`` and ``notes.txt``."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import liar
+
+MAKES_TINY = "liar.models.catalog"
+"""Module whose example writes the checkpoint ``tiny``, which the other examples load."""
+
+PUBLIC = (
+    "liar",
+    "liar.spec",
+    "liar.results",
+    "liar.events",
+    "liar.edits",
+    "liar.store",
+    "liar.sites",
+    "liar.presets",
+    "liar.maths.moments",
+    "liar.maths.reconstruct",
+    "liar.maths.error_curves",
+    "liar.maths.choice_errors",
+    "liar.maths.criteria",
+    "liar.calibration.activations",
+    "liar.calibration.calibrate",
+    "liar.models.adapter",
+    "liar.models.families",
+    "liar.models.catalog",
+    "liar.models.surgery",
+    "liar.models.quantize",
+    "liar.data.texts",
+    "liar.data.packing",
+    "liar.evaluate.tasks",
+    "liar.evaluate.speed",
+    "liar.evaluate.generate",
+    "liar.explore.atlas",
+    "liar.explore.forecast",
+    "liar.report.compare",
+    "liar.report.sentences",
+    "liar.report.html",
+    "liar.jobs.pipeline",
+    "liar.jobs.sweep",
+    "liar.save.checkpoint",
+)
+"""Modules that a newcomer reads or imports."""
+
+
+def run_example(module: str) -> doctest.TestResults:
+    """Run the examples in the docstring of ``module`` without its names, so that an example imports what it uses."""
+    text = import_module(module).__doc__ or ""
+    test = doctest.DocTestParser().get_doctest(text, {}, module, module, 0)
+    output: list[str] = []
+    result = doctest.DocTestRunner(verbose=False).run(test, out=output.append)
+    assert not result.failed, "".join(output)
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("examples")
+    (path / "notes.txt").write_text("\n\n".join(f"Note {n} is about the number {n}." for n in range(200)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        run_example(MAKES_TINY)
+    return path
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_example_of_a_public_module_runs(module: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert run_example(module).attempted > 0
+
+
+def test_no_example_is_skipped_or_hidden_in_another_docstring() -> None:
+    root = Path(liar.__file__).parent
+    for path in root.rglob("*.py"):
+        module = ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__")
+        text = path.read_text(encoding="utf-8")
+        assert "doctest: +SKIP" not in text, path
+        assert ">>>" not in text or module in PUBLIC, path
