@@ -398,4 +398,4 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
 ) -> None:
     result = pruned(tiny.encoder())
     monkeypatch.setattr("liar.jobs.restore.restore_steps", None)
-    assert "so it says nothing" in page.line(page.ask(result)[-2])
+    assert "so it cannot answer" in page.line(page.ask(result)[-2])
