@@ -7,17 +7,72 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
 import pytest
 
 from liar.errors import CalibrationError, QueueFullError
-from liar.events import Finished, Progress
-from server.job import Job
+from liar.events import Calibrated, Finished, Progress
+from server.job import Job, Snapshot
 from server.job_queue import JobQueue
 from tests.fakes import language_run
-from tests.server.gate import HALF, Gate, at_gate, ended, instant
+
+HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
+
+
+@dataclass
+class Gate:
+    """A job that hands out "first", then waits for ``open``, then hands out "second" and ends with "value"."""
+
+    open: Event = field(default_factory=Event)
+    closed: Event = field(default_factory=Event)
+
+    def __call__(self) -> Iterator[Any]:
+        try:
+            yield "first"
+            yield HALF
+            assert self.open.wait(10)
+            yield "second"
+            return "value"
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def queue() -> Iterator[JobQueue]:
+    queue = JobQueue(max_waiting=8)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+def until(queue: JobQueue, job: Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
+    """The first snapshot that ``seen`` accepts; a job says something at least once a second."""
+    last = None
+    for _, last in zip(range(20), queue.watch(job, poll=0), strict=False):
+        if seen(last):
+            return last
+    raise AssertionError(f"never seen, last was {last}")
+
+
+def ended(queue: JobQueue, job: Job) -> Snapshot:
+    return until(queue, job, lambda snapshot: snapshot.ended)
+
+
+def at_gate(queue: JobQueue, job: Job) -> Snapshot:
+    return until(queue, job, lambda snapshot: snapshot.event is not None)
+
+
+def instant() -> Iterator[Any]:
+    yield "only"
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -285,6 +340,65 @@ def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> No
         assert [reference() for reference in references] == [None, None]
 
 
+def test_estimates_add_up_and_are_none_while_nothing_is_known(
+    queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
+    job = queue.submit("anna", "k", "", gate, expected_seconds=60)
+    at_gate(queue, job)
+    known = queue.submit("anna", "known", "", instant, expected_seconds=30)
+    unknown = queue.submit("ben", "unknown", "", instant, kind="sweep")
+    assert queue.snapshot(unknown).seconds_left is None
+    now += 20
+    assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
+    assert queue.snapshot(known).seconds_left is None  # behind one of unknown length
+    queue.stop(unknown, "ben")
+    assert queue.snapshot(known).seconds_left == 40 + 30
+    now += 50
+    assert queue.snapshot(job).seconds_left is None  # longer than expected: nobody knows
+    gate.open.set()
+    ended(queue, known)
+
+
+def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""
+    now = 1_000.0
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=30)
+    assert at_gate(queue, job).seconds_left == 240
+    now += 40
+    assert queue.snapshot(job).seconds_left == 200
+    now += 300
+    assert queue.snapshot(job).seconds_left is None, "longer than it said"
+    gate.set()
+
+
+def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
+        yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
+        yield Calibrated(12_288)
+        yield "part"
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make)
+    seen = until(queue, job, lambda snapshot: bool(snapshot.partial))
+    assert seen.event is not None
+    assert (seen.event.message, seen.share) == ("Measuring", 0.9)
+    gate.set()
+
+
 def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     gate, stopped = Event(), Event()
 
@@ -300,6 +414,20 @@ def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     stopped.set()  # the step at work still tells how far it came
     watching = queue.watch(job, session="anna", poll=0)
     assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
+    gate.set()
+
+
+def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 1, 10, "Pruned", 900.0)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=60)
+    left = at_gate(queue, job).seconds_left
+    assert left is not None
+    assert left > 60
     gate.set()
 
 
