@@ -10,7 +10,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.known import what_is_known
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import LiarError
 from liar.explore.allocation import check_edits
@@ -91,13 +91,13 @@ class Inspector:
             self.follow,
             [*where, self.filled, self.own_ratio],
             [*self._fields, self.filled, self.said],
-            **HEARD,
+            **QUEUED,
         )
-        self.ratio.input(None, None, self.own_ratio, js="() => true", **QUIET)
+        self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
         decided: list[Block] = [self.edits, *self._fields, self.filled, self.said]
-        self.apply.click(self.decide, [*where, *self._fields], decided, **HEARD)
-        self.keep_whole.click(self.keep_all, where, decided, **HEARD)
-        self.undo.click(self.forget, where, decided, **HEARD)
+        self.apply.click(self.decide, [*where, *self._fields], decided, **QUEUED)
+        self.keep_whole.click(self.keep_all, where, decided, **QUEUED)
+        self.undo.click(self.forget, where, decided, **QUEUED)
 
     # -- figures and words --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.inspector import Inspector
-from components.panel import HEARD, Updates
+from components.panel import QUEUED, Updates
 from components.provenance import Origin, of_another, pill
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
@@ -119,11 +119,11 @@ class LayersPanel:
     def wire(self) -> None:
         bus = self.bus
         for control in self._controls:
-            control.input(_looked, [bus.view, *self._controls], bus.view, **HEARD)
+            control.input(_looked, [bus.view, *self._controls], bus.view, **QUEUED)
         for source in (self.clicks, self.table):
-            source.select(_selected, bus.view, [bus.view, bus.site], **HEARD)
-        bus.view.change(lambda view: view.site, bus.view, bus.site, **HEARD)
-        bus.site.change(_follow, [bus.site, bus.view], bus.view, **HEARD)
+            source.select(_selected, bus.view, [bus.view, bus.site], **QUEUED)
+        bus.view.change(lambda view: view.site, bus.view, bus.site, **QUEUED)
+        bus.site.change(_follow, [bus.site, bus.view], bus.view, **QUEUED)
         self.inspector.wire()
 
     def draw(

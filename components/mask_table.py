@@ -15,8 +15,8 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.job_button import JobButton
-from components.panel import HEARD, QUIET, Updates
+from components.job_button import RememberedJobButton
+from components.panel import QUEUED, UNQUEUED, Updates
 from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
@@ -32,7 +32,7 @@ from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
 from liar.store import MaskTableStore, spec_of_table
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -47,7 +47,7 @@ FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Rows, columns and recipe of a table: the first item that its job hands out."""
+    """Rows, columns and recipe of a table: what its job hands out before the table itself."""
 
     spec: PruneSpec
     criteria: list[Criterion]
@@ -74,7 +74,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = JobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
+        self.work = RememberedJobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks:", pieces="cells")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -88,13 +88,13 @@ class MaskTable:
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
-        made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
-        made.then(self.turn, seen, self.picture, **QUIET)
+        made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **QUEUED)
+        made.then(self.turn, seen, self.picture, **UNQUEUED)
         self.work.wire()
-        gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **QUIET)
+        gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
-            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
+            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **UNQUEUED)
+            made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the table that this browser started, if still running."""
@@ -174,22 +174,22 @@ class MaskTable:
         return path
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        there = 1  # the first item, the request, has no cells to draw
+        drawn: Table | None = None
         for snapshot, line in self.work.follow(job, request):
-            updates = dict(line)
-            if len(snapshot.partial) > there or (snapshot.ended and there > 1):
-                there = len(snapshot.partial)
-                updates |= self._draw(snapshot.partial[-1], snapshot.partial[0])
+            updates, table = dict(line), snapshot.latest(Table)
+            if table is not None and (table is not drawn or snapshot.ended):
+                drawn = table
+                updates |= self._draw(table, snapshot.latest(Asked))
             if snapshot.ended:
                 updates |= self.work.idle(self._end(snapshot, job.title))
             yield updates
 
-    def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Table]:
-        """In the worker: yield the table as it grows, and store it even if no page is watching."""
+    def _compute(self, asked: Asked) -> Iterator[Progress | HandOut[Asked] | HandOut[Table]]:
+        """In the worker: hand out the table as it grows, and store it even if no page is watching."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.models.environment import describe
 
-        yield asked
+        yield HandOut(asked)
         cells = len(asked.criteria) * len(asked.reconstructions)
         yield Progress("load", 0, cells, f"Loading {asked.spec.model}")
         loaded = loaded_for(self.studio, asked.spec)
@@ -205,13 +205,13 @@ class MaskTable:
                 table = table.model_copy(update=new).beside(table)
                 with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
-                yield table
+                yield HandOut(table)
 
     def _end(self, snapshot: Snapshot, title: str) -> str:
-        last = snapshot.partial[-1] if snapshot.partial else None
-        is_kept = isinstance(last, Table) and self.tables.load(last.spec.key) == last
-        kept = " The address of its recipe brings the table back." if is_kept else ""
-        if isinstance(last, Table) and not is_kept:
+        table, kept = snapshot.latest(Table), ""
+        if table is not None and self.tables.load(table.spec.key) == table:
+            kept = " The address of its recipe brings the table back."
+        elif table is not None:
             kept = " It could not be stored and will be gone when this page is."
         return status.end(
             snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The cells that are there stay.{kept}"

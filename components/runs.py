@@ -12,7 +12,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
@@ -96,14 +96,14 @@ class RunsPanel:
         bus = self.bus
         opens(self.table.select, picked, None, self.chosen, bus)
         opens(self.open.click, _named, self.a, self.chosen, bus)
-        bus.view.change(self.look, [bus.view, bus.shown], [self.table, self.a, self.b], **QUIET)
+        bus.view.change(self.look, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
         compared: list[Block] = [self.comparison, self.heatmap, self.said]
-        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **QUIET)
-        made = self.download.click(self.file_of, self.a, [self.file, self.said], **QUIET)
-        made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
+        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **UNQUEUED)
+        made = self.download.click(self.file_of, self.a, [self.file, self.said], **UNQUEUED)
+        made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
         if self.may_delete:
             left: list[Block] = [self.table, self.a, self.b, *compared]
-            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **QUIET)
+            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **UNQUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -184,8 +184,8 @@ def opens(
 
     ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, so that writing the key to it is a change.
     """
-    heard = event(read, inputs, [chosen, bus.open], **HEARD)
-    heard.then(lambda key: key, chosen, bus.open, **HEARD)
+    heard = event(read, inputs, [chosen, bus.open], **QUEUED)
+    heard.then(lambda key: key, chosen, bus.open, **QUEUED)
 
 
 def picked(event: gr.EventData) -> Opened:

@@ -176,7 +176,7 @@ def test_looking_does_not_talk_over_a_job(studio: Studio, run: RunResult) -> Non
         PruneSpec(model="somebody/else"),
         PruneSpec(targets="heads", ratio=0.9),
     ):
-        updates = page.explorer.look(view, run.spec.key, spec)
+        updates = page.explorer.redraw(view, run.spec.key, spec)
         assert page.line not in updates
         assert updates[page.address]
 
@@ -264,7 +264,7 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
     visitor.holds(page.recipe.model, model)
     desk = page.generations
     for _ in visitor.steps(page.recipe.model, "input"):
-        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.button)]
+        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.work.button)]
         assert not [words for words in said if "France" in words or words == "Generate"]
         assert visitor.prop(desk.prompt, "label") == "Sentence"
         assert not visitor.prop(desk.settings, "visible")
@@ -299,8 +299,8 @@ def test_a_model_without_a_run_leaves_nothing_of_another_one(studio: Studio, run
     assert "No run of this recipe" in visitor.sees(page.generations.stored)
     assert "No run of this recipe" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.takeaway.spec) is None
-    visitor.does(page.generations.button, "click")
-    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.status)
+    visitor.does(page.generations.work.button, "click")
+    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.work.status)
 
 
 def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> None:
@@ -367,20 +367,20 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
     studio: Studio, models: list[str], drawing: list[PruneSpec]
 ) -> None:
     page, visitor = opened(studio)
-    assert visitor.prop(page.explorer.calibrate_button, "visible") is True
+    assert visitor.prop(page.explorer.work.row, "visible") is True
     assert "“Calibrate” reads it once" in visitor.sees(page.line)
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.criterion, "wanda")
     assert models == []
 
     lines = []
-    for _ in visitor.steps(page.explorer.calibrate_button, "click"):
+    for _ in visitor.steps(page.explorer.work.button, "click"):
         lines.append(visitor.sees(page.line))
         visitor.holds(page.recipe.ratio, 0.25)  # while the atlas is drawn
     assert any("Calibrating demo/smollm2-135m" in line or "layers.0.ffn" in line for line in lines)
     assert len(drawing) == len(models) == 1
-    assert visitor.prop(page.explorer.calibrate_button, "visible") is False
-    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert visitor.prop(page.explorer.work.row, "visible") is False
+    assert visitor.prop(page.explorer.work.button, "interactive") is True
     assert visitor.sees(page.line) == ""
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text), "the recipe as it stands now"
     assert studio.atlases.find(default_spec()) is not None
@@ -389,9 +389,9 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
 def test_a_calibration_that_fails_says_why_and_the_button_is_back(studio: Studio, drawing: list[PruneSpec]) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.tokens, 1, "blur")
-    visitor.does(page.explorer.calibrate_button, "click")
+    visitor.does(page.explorer.work.button, "click")
     assert "One token is too little; give more." in visitor.sees(page.line)
-    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert visitor.prop(page.explorer.work.button, "interactive") is True
     assert studio.atlases.find(PruneSpec(tokens=1)) is None
 
 

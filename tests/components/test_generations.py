@@ -69,7 +69,7 @@ class Page:
         return list(self.panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
 
     def line(self, updates: Updates) -> str:
-        return str(updates.get(self.panel.status, ""))
+        return str(updates.get(self.panel.work.status, ""))
 
 
 def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
@@ -110,7 +110,7 @@ def stored(page: Page, *generations: Generation) -> str:
 def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
     for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
         assert text in page.panel.stored.value
-    assert "come back with the first question" in page.panel.status.value
+    assert "come back with the first question" in page.panel.work.status.value
     assert "No run" not in page.build(None).stored.value
 
 
@@ -187,10 +187,10 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     page.registry.keep(run.spec.key, variants)
     updates = page.ask(run, tokens=12)
     first, ended, last = updates[0], updates[-2], updates[-1]
-    assert not first[page.panel.button]["interactive"]
-    assert first[page.panel.stop]["interactive"]
-    assert last[page.panel.button]["interactive"]
-    assert not last[page.panel.stop]["interactive"]
+    assert not first[page.panel.work.button]["interactive"]
+    assert first[page.panel.work.stop]["interactive"]
+    assert last[page.panel.work.button]["interactive"]
+    assert not last[page.panel.work.stop]["interactive"]
     assert "Done" in page.line(ended)
     live = ended[page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
@@ -254,7 +254,7 @@ def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(pa
     gate.set()
     *_, ended, last = watching
     assert "not kept here" in page.line(ended)
-    assert last[page.panel.button]["interactive"]
+    assert last[page.panel.work.button]["interactive"]
 
 
 def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,27 +275,27 @@ def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -
     for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):
         updates.append(update)
         if "two" in str(update.get(page.panel.live, "")) and not gate.is_set():
-            page.panel.end(updates[0][page.panel.job], VISITOR)
+            page.panel.work.end(updates[0][page.panel.work.job], VISITOR)
             gate.set()
     assert closed.wait(10)
     assert "Stopped" in page.line(updates[-2])
     assert "one two" in updates[-2][page.panel.live]
-    assert updates[-1][page.panel.button]["interactive"]
+    assert updates[-1][page.panel.work.button]["interactive"]
 
 
 def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> None:
     preset = preset_prompts("demo/minilm-topic")[0]
-    cleared = page.panel.leave("", preset_prompts("")[1], preset, VISITOR)
+    cleared = page.panel.change_run("", preset_prompts("")[1], preset, VISITOR)
     assert cleared[page.panel.prompt] == preset
     assert cleared[page.panel.live] == ""
-    assert page.panel.leave("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
+    assert page.panel.change_run("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
 
 
 def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]), kind="ask")
-    page.panel.leave(asked.id, "", "", VISITOR)
+    page.panel.change_run(asked.id, "", "", VISITOR)
     assert page.jobs.snapshot(asked).state == "stopped"
     gate.set()
 
@@ -331,7 +331,7 @@ def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prun
     result = pruned(tiny.language_model())
     updates = page.ask(result)
     said = [page.line(update) for update in updates]
-    assert updates[0][page.panel.stop]["interactive"]
+    assert updates[0][page.panel.work.stop]["interactive"]
     assert "Done." in said[-2], said
     live = updates[-2][page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
@@ -355,11 +355,11 @@ def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> N
 
     page.registry.get = slow  # type: ignore[method-assign]
     watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
-    page.panel.end(next(watching)[page.panel.job], VISITOR)
+    page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
     gate.set()
     *_, ended, last = watching
     assert "Stopped." in page.line(ended)
-    assert last[page.panel.button]["interactive"]
+    assert last[page.panel.work.button]["interactive"]
     assert page.registry.variants(result.spec.key) is None
 
 
@@ -369,7 +369,7 @@ def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prun
     result = pruned(dense)
     assert not result.evaluations
     controls = page.panel.show(result)
-    assert controls[page.panel.button]["value"] == "Ask"
+    assert controls[page.panel.work.button]["value"] == "Ask"
     live = page.ask(result)[-2][page.panel.live]
     assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
 

@@ -156,7 +156,7 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
     one, two = (page.panel.measure(KEY, somebody(name)) for name in ("one", "two"))
     id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
     next(two)
-    turned = page.panel.turn(id, ANOTHER, somebody("one"))
+    turned = page.panel.change_run(id, ANOTHER, somebody("one"))
     assert page.table(turned) == ""
     held.set()
     assert all(page.panel.table not in update for update in one)
@@ -168,7 +168,7 @@ def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: 
     """As happens when a link is opened whose job is at work."""
     watching = page.panel.measure(KEY, somebody())
     id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
-    assert page.panel.turn(id, KEY, somebody()) == {page.panel.table: gr.skip()}
+    assert page.panel.change_run(id, KEY, somebody()) == {page.panel.table: gr.skip()}
     held.set()
     *_, last = watching
     assert "Done." in page.line(last)
@@ -184,5 +184,5 @@ def test_whoever_comes_back_finds_the_job_and_later_its_figures(page: Page, held
     *_, last = back
     assert "91.0\xa0M" in page.table(last)
     assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [page.table(last)]
-    assert page.table(page.panel.turn("", KEY, somebody())) == page.table(last)
-    assert page.table(page.panel.turn("", ANOTHER, somebody())) == ""
+    assert page.table(page.panel.change_run("", KEY, somebody())) == page.table(last)
+    assert page.table(page.panel.change_run("", ANOTHER, somebody())) == ""

@@ -16,7 +16,7 @@ STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn")
 
 def snapshot(event: Progress | None = None, **facts: Any) -> Snapshot:
     known: dict[str, Any] = {
-        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "partial": [], "error": None},
+        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "handed_out": [], "error": None},
         **{"seconds": 7.0, "version": 1},
     }
     return Snapshot(event=event, **{**known, **facts})

@@ -147,15 +147,15 @@ def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: P
     run = language_run()
     updates = page.panel.show(run)
     assert set(updates) <= set(page.panel.outputs)
-    assert updates == {page.panel.news: run.spec.key}
+    assert updates == {page.panel.redraw_key: run.spec.key}
 
 
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
     here = View(tab="trade-off")
-    (picture,) = page.panel.look(here, page.spec, "").values()
-    assert page.panel.look(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {page.panel.news: gr.skip()}
-    assert page.panel.look(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
-    assert page.panel.look(View(), page.spec, "") == {page.panel.news: gr.skip()}
+    (picture,) = page.panel.refresh(here, page.spec, "").values()
+    assert page.panel.refresh(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {page.panel.redraw_key: gr.skip()}
+    assert page.panel.refresh(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
+    assert page.panel.refresh(View(), page.spec, "") == {page.panel.redraw_key: gr.skip()}
 
 
 # -- a sweep ------------------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
     assert "Done: 6 runs of demo/smollm2-135m" in page.line(last)
     assert last[page.panel.work.button]["interactive"]
     assert not last[page.panel.work.stop]["interactive"]
-    assert page.panel.news in last, "the last point is drawn"
+    assert page.panel.redraw_key in last, "the last point is drawn"
     assert points_of(page.drawn()[page.panel.ratio]) == {spec.key for spec in sweep.specs}
 
 

@@ -51,7 +51,7 @@ class Page:
 
     @property
     def line(self) -> gr.HTML:
-        return self.apply.status
+        return self.apply.work.status
 
 
 def build_page(studio: Studio) -> Page:
@@ -64,11 +64,11 @@ def build_page(studio: Studio) -> Page:
         address, marker, tabs, provenance = address_bar(), layout_marker(view), gr.Tabs(), Provenance(result)
         recipe = Recipe(spec, studio.profile)
         apply = Apply(studio, bus, recipe)
-        explorer = Explorer(studio, bus, recipe)
+        explorer = Explorer(studio, bus, recipe, apply.work.status)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
         accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
         generations = GenerationsPanel(studio, bus, result)
-        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], apply.status, address)
+        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], address)
         apply.wire(explorer)
         layers.wire()
         takeaway.wire()

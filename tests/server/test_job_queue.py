@@ -15,7 +15,7 @@ import pytest
 
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Calibrated, Finished, Progress
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 from server.job_queue import JobQueue
 from tests.fakes import language_run
 
@@ -31,10 +31,10 @@ class Gate:
 
     def __call__(self) -> Iterator[Any]:
         try:
-            yield "first"
+            yield HandOut("first")
             yield HALF
             assert self.open.wait(10)
-            yield "second"
+            yield HandOut("second")
             return "value"
         finally:
             self.closed.set()
@@ -72,7 +72,7 @@ def at_gate(queue: JobQueue, job: Job) -> Snapshot:
 
 
 def instant() -> Iterator[Any]:
-    yield "only"
+    yield HandOut("only")
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -86,11 +86,11 @@ def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
 def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("anna", "k", "A run", gate)
     running = at_gate(queue, job)
-    assert (running.state, running.place, running.event, running.partial) == ("running", 0, HALF, ["first"])
+    assert (running.state, running.place, running.event, running.handed_out) == ("running", 0, HALF, ["first"])
     assert running.result is None
     gate.open.set()
     last = ended(queue, job)
-    assert (last.state, last.result, last.partial, last.error) == ("done", "value", ["first", "second"], None)
+    assert (last.state, last.result, last.handed_out, last.error) == ("done", "value", ["first", "second"], None)
     assert queue.find("k") is job
     assert queue.get(job.id) is job
 
@@ -121,15 +121,15 @@ def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gat
 
     def make() -> Iterator[Any]:
         ready.wait(20)
-        yield "a part"
+        yield HandOut("a part")
         yield from gate()
 
     job = queue.submit("anna", "k", "", make)
-    watching = queue.watch(job, poll=30.0, parts_wait=False)
-    assert next(watching).partial == [], "what is there at first is told at once in any case"
+    watching = queue.watch(job, poll=30.0, values_wait=False)
+    assert next(watching).handed_out == [], "what is there at first is told at once in any case"
     begin = time.monotonic()
     ready.set()
-    while not next(watching).partial:
+    while not next(watching).handed_out:
         pass
     assert time.monotonic() - begin < 10
     gate.open.set()
@@ -202,7 +202,7 @@ def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(
     assert again is not job  # nobody joins a job that is about to end
     gate.open.set()
     last = ended(queue, job)
-    assert (last.state, last.partial, last.result, last.error) == ("stopped", ["first", "second"], None, None)
+    assert (last.state, last.handed_out, last.result, last.error) == ("stopped", ["first", "second"], None, None)
     assert gate.closed.is_set()
     assert ended(queue, again).state == "done"
 
@@ -232,7 +232,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
 
 def raising(error: BaseException) -> Callable[[], Iterator[Any]]:
     def make() -> Iterator[Any]:
-        yield "kept"
+        yield HandOut("kept")
         raise error
 
     return make
@@ -251,7 +251,7 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     queue: JobQueue, caplog: pytest.LogCaptureFixture, error: BaseException, words: str, logged: bool
 ) -> None:
     last = ended(queue, queue.submit("anna", "bad", "", raising(error)))
-    assert (last.state, last.partial, last.result) == ("failed", ["kept"], None)
+    assert (last.state, last.handed_out, last.result) == ("failed", ["kept"], None)
     assert last.error is not None
     assert words in last.error
     assert "secret" not in last.error
@@ -307,7 +307,7 @@ def test_of_a_finished_run_only_the_result_is_kept() -> None:
     with closing(JobQueue(on_finished=passed_on)) as queue:
         last = ended(queue, queue.submit("anna", "k", "", make))
     assert handed == [("k", Finished(run))]
-    assert (last.state, last.result, last.event, last.partial) == ("done", run, HALF, [])
+    assert (last.state, last.result, last.event, last.handed_out) == ("done", run, HALF, [])
 
 
 def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> None:
@@ -349,7 +349,7 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     job = queue.submit("anna", "k", "", gate, expected_seconds=60)
     at_gate(queue, job)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)
-    unknown = queue.submit("ben", "unknown", "", instant, kind="sweep")
+    unknown = queue.submit("ben", "unknown", "", instant)
     assert queue.snapshot(unknown).seconds_left is None
     now += 20
     assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
@@ -389,11 +389,11 @@ def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> 
         yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
         yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
         yield Calibrated(12_288)
-        yield "part"
+        yield HandOut("part")
         assert gate.wait(10)
 
     job = queue.submit("anna", "k", "", make)
-    seen = until(queue, job, lambda snapshot: bool(snapshot.partial))
+    seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
     assert seen.event is not None
     assert (seen.event.message, seen.share) == ("Measuring", 0.9)
     gate.set()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from liar.errors import QueueFullError
+from server.job import HandOut
 from server.job_queue import JobQueue
 from server.rate import Rate, client_of
 
@@ -72,4 +73,4 @@ def _endless() -> Any:
 
     while True:
         time.sleep(0.01)
-        yield "step"
+        yield HandOut("step")
