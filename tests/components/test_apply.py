@@ -84,7 +84,9 @@ def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
 
 
 def is_idle(page: Page, visitor: Visitor) -> bool:
-    return bool(visitor.prop(page.apply.work.button, "interactive")) and not visitor.prop(page.apply.work.stop, "interactive")
+    return bool(visitor.prop(page.apply.work.button, "interactive")) and not visitor.prop(
+        page.apply.work.stop, "interactive"
+    )
 
 
 # -- done ---------------------------------------------------------------------------------------------------------------

@@ -264,7 +264,9 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
     visitor.holds(page.recipe.model, model)
     desk = page.generations
     for _ in visitor.steps(page.recipe.model, "input"):
-        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.work.button)]
+        said = [
+            str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.work.button)
+        ]
         assert not [words for words in said if "France" in words or words == "Generate"]
         assert visitor.prop(desk.prompt, "label") == "Sentence"
         assert not visitor.prop(desk.settings, "visible")

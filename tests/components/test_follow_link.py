@@ -96,7 +96,7 @@ def test_a_link_opens_a_tab_and_a_site_of_the_run_shown(studio: Studio) -> None:
     visitor = visit(page, "tab=accuracy&layout=full&site=layers.2.ffn&scale=linear")
     assert visitor.prop(page.opening.tabs, "selected") == "accuracy"
     assert visitor.sees(page.opening.marker) == mark(View(tab="accuracy", layout="full"))
-    assert visitor.state(page.bus.site) == "layers.2.ffn"
+    assert visitor.state(page.bus.view).site == "layers.2.ffn"
     assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
     assert visitor.sees(page.layers.scale) == "linear"
     assert visitor.state(page.bus.spec) == run.spec, "not that of a run that is not there"

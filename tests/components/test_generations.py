@@ -170,9 +170,11 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
-    monkeypatch.setattr("liar.evaluate.ask.ask", lambda *_, **__: iter([Heard("dense", NASTY), *labelled, *edited]))
+    monkeypatch.setattr(
+        "liar.evaluate.ask.ask", lambda *_, **__: (item for item in (Heard("dense", NASTY), *labelled, *edited))
+    )
     page.registry.keep(language_run().spec.key, three())
-    live = page.ask(language_run(), NASTY)[-2][page.panel.live]
+    live = page.ask(language_run(), NASTY)[-1][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
         assert "<img" not in markup
         assert "&lt;img" in markup
@@ -186,13 +188,13 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     variants = three()
     page.registry.keep(run.spec.key, variants)
     updates = page.ask(run, tokens=12)
-    first, ended, last = updates[0], updates[-2], updates[-1]
+    first, last = updates[0], updates[-1]
     assert not first[page.panel.work.button]["interactive"]
     assert first[page.panel.work.stop]["interactive"]
     assert last[page.panel.work.button]["interactive"]
     assert not last[page.panel.work.stop]["interactive"]
-    assert "Done" in page.line(ended)
-    live = ended[page.panel.live]
+    assert "Done" in page.line(last)
+    live = last[page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
     assert live.count("as the dense model sees it") == 3
@@ -204,7 +206,7 @@ def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
     run = classifier_run()
     page.build(run)
     page.registry.keep(run.spec.key, three(tiny.classifier))
-    live = page.ask(run, "a b c d")[-2][page.panel.live]
+    live = page.ask(run, "a b c d")[-1][page.panel.live]
     assert live.count("<dt>") == 6  # two labels of three variants
     assert "Which edits flip the answer?" in live
     assert "in capitals" in live
@@ -248,12 +250,12 @@ def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(pa
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     watching = page.panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
-    assert "Asking the models" in page.line([next(watching), next(watching)][-1])
+    assert "Asking the models" in page.line(next(watching))
     page.registry.max_bytes = 1
     page.registry.get("another", "cpu", "float32")
     gate.set()
-    *_, ended, last = watching
-    assert "not kept here" in page.line(ended)
+    *_, last = watching
+    assert "not kept here" in page.line(last)
     assert last[page.panel.work.button]["interactive"]
 
 
@@ -278,8 +280,8 @@ def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -
             page.panel.work.end(updates[0][page.panel.work.job], VISITOR)
             gate.set()
     assert closed.wait(10)
-    assert "Stopped" in page.line(updates[-2])
-    assert "one two" in updates[-2][page.panel.live]
+    assert "Stopped" in page.line(updates[-1])
+    assert "one two" in updates[-1][page.panel.live]
     assert updates[-1][page.panel.work.button]["interactive"]
 
 
@@ -294,7 +296,7 @@ def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> 
 def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]), kind="ask")
+    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
     page.panel.change_run(asked.id, "", "", VISITOR)
     assert page.jobs.snapshot(asked).state == "stopped"
     gate.set()
@@ -330,10 +332,10 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
 def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
     result = pruned(tiny.language_model())
     updates = page.ask(result)
-    said = [page.line(update) for update in updates]
+    lines = [page.line(update) for update in updates]
     assert updates[0][page.panel.work.stop]["interactive"]
-    assert "Done." in said[-2], said
-    live = updates[-2][page.panel.live]
+    assert "Done." in lines[-1], lines
+    live = updates[-1][page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
     kept = page.registry.variants(result.spec.key)
@@ -342,7 +344,7 @@ def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prun
         widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
     assert widths == [site.kept for site in result.sites]
     page.registry.get = None  # type: ignore[method-assign, assignment]
-    assert "Done." in page.line(page.ask(result, "c b a")[-2]), "the second question finds them"
+    assert "Done." in page.line(page.ask(result, "c b a")[-1]), "the second question finds them"
 
 
 def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
@@ -357,8 +359,8 @@ def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> N
     watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
     page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
     gate.set()
-    *_, ended, last = watching
-    assert "Stopped." in page.line(ended)
+    *_, last = watching
+    assert "Stopped." in page.line(last)
     assert last[page.panel.work.button]["interactive"]
     assert page.registry.variants(result.spec.key) is None
 
@@ -370,7 +372,7 @@ def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prun
     assert not result.evaluations
     controls = page.panel.show(result)
     assert controls[page.panel.work.button]["value"] == "Ask"
-    live = page.ask(result)[-2][page.panel.live]
+    live = page.ask(result)[-1][page.panel.live]
     assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
 
 
@@ -398,4 +400,4 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
 ) -> None:
     result = pruned(tiny.encoder())
     monkeypatch.setattr("liar.jobs.restore.restore_steps", None)
-    assert "so it says nothing" in page.line(page.ask(result)[-2])
+    assert "so it says nothing" in page.line(page.ask(result)[-1])

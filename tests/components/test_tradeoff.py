@@ -153,7 +153,9 @@ def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: P
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
     here = View(tab="trade-off")
     (picture,) = page.panel.refresh(here, page.spec, "").values()
-    assert page.panel.refresh(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {page.panel.redraw_key: gr.skip()}
+    assert page.panel.refresh(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {
+        page.panel.redraw_key: gr.skip()
+    }
     assert page.panel.refresh(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
     assert page.panel.refresh(View(), page.spec, "") == {page.panel.redraw_key: gr.skip()}
 
