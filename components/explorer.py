@@ -156,7 +156,7 @@ class Explorer:
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = self.verdict.show(known)
-        updates |= {provenance.line: provenance.say(known.spec, shown, run) for provenance in self.provenances}
+        updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
         if known.expected is not None:

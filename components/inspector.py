@@ -209,7 +209,7 @@ class Inspector:
                 check_edits({site: merged[site]}, [chart.site])
         except LiarError as error:
             return {self.message: status.problem(str(error))}
-        words = f"The recipe now says: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
+        words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
         return {**self.fill(changed, site), self.edits: list(changed.edits), self.message: status.note(words)}
 
 

@@ -57,8 +57,8 @@ class Asked:
 class MaskTable:
     """Table for the paper's open question: does a criterion that was made for one repair serve another?
 
-    Every cell is stored under the recipe once it is computed, beside earlier ones, so that the recipe's address brings
-    the table back.
+    Every cell is stored under the recipe once it is computed, together with earlier ones, so that the recipe's address
+    brings the table back.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
@@ -89,9 +89,9 @@ class MaskTable:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
         made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **QUEUED)
-        made.then(self.turn, seen, self.picture, **UNQUEUED)
+        made.then(self.show_current, seen, self.picture, **UNQUEUED)
         self.work.wire()
-        gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **UNQUEUED)
+        gr.on([self.bus.view.change, self.bus.spec.change], self.show_stored, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
             made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **UNQUEUED)
             made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
@@ -108,7 +108,7 @@ class MaskTable:
     def picture(self) -> list[Block]:
         return [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
 
-    def look(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+    def show_stored(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
         """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
         job = self.studio.jobs.get(id)
         at_work = job is not None and not self.studio.jobs.snapshot(job).ended
@@ -119,12 +119,12 @@ class MaskTable:
             return self._draw(table)
         return self._nothing() if drawn else {self.drawn: gr.skip()}
 
-    def turn(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
-        """After the job, show the stored table of another recipe if the visitor has turned to one meanwhile."""
+    def show_current(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+        """After the job, show the stored table of another recipe if the visitor has chosen one meanwhile."""
         asked = [spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))] if spec else []
         if drawn in [named.key for named in asked]:
             return {self.drawn: gr.skip()}
-        return self.look(view, spec, id, drawn)
+        return self.show_stored(view, spec, id, drawn)
 
     def file_of(self, ending: Format, key: str) -> Updates:
         """File of the table on the page in this format, or one sentence about why there is none."""
@@ -213,9 +213,7 @@ class MaskTable:
             kept = " The address of its recipe brings the table back."
         elif table is not None:
             kept = " It could not be stored and will be gone when this page is."
-        return status.end(
-            snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The cells that are there stay.{kept}"
-        )
+        return status.end(snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The finished cells stay.{kept}")
 
     def _draw(self, table: Table, asked: Asked | None = None) -> Updates:
         """Show a table, with empty cells for what its request (``asked``) holds but is not computed yet."""
@@ -252,7 +250,7 @@ class MaskTable:
 
 
 _NAMED = ("model", "ratio", "targets", "allocation", "evaluate")
-"""Choices that the sentence above a table always gives; the evaluated metric stands beside its value."""
+"""Choices that the sentence above a table always gives; the evaluated metric is named with its value."""
 
 
 def _place(cell: MaskCell) -> tuple[int, int]:

@@ -60,17 +60,17 @@ class Recipe:
                 allow_custom_value=profile.any_model,
                 elem_id="model",
             )
-            _explained("model")
+            _add_explanation("model")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.targets = gr.Radio(
                 TARGETS, value=spec.targets, label="Remove", info=TERMS["targets"].help, elem_id="targets"
             )
-            _explained("targets")
+            _add_explanation("targets")
         with gr.Column(elem_classes=["choice"]):
             self.ratio = gr.Slider(
                 0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", info=TERMS["ratio"].help, elem_id="ratio"
             )
-            _explained("ratio")
+            _add_explanation("ratio")
         self.criterion = _choice("criterion", "Criterion", CRITERIA, spec)
         self.allocation = _choice("allocation", "Allocation", ALLOCATIONS, spec)
         self.reconstruction = _choice("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec)
@@ -82,7 +82,7 @@ class Recipe:
                 info=TERMS["schedule"].help,
                 elem_id="schedule",
             )
-            _explained("schedule")
+            _add_explanation("schedule")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.calibration = gr.Dropdown(
                 list(TEXTS),
@@ -92,7 +92,7 @@ class Recipe:
                 allow_custom_value=profile.any_text,
                 elem_id="calibration",
             )
-            _explained("calibration")
+            _add_explanation("calibration")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.tokens = gr.Number(
                 spec.tokens,
@@ -101,7 +101,7 @@ class Recipe:
                 precision=0,
                 elem_id="tokens",
             )
-            _explained("tokens")
+            _add_explanation("tokens")
         self.separator = _choice("separator", "Separator", SEPARATORS, spec)
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.evaluate_length = gr.Number(
@@ -111,7 +111,7 @@ class Recipe:
                 precision=0,
                 elem_id="evaluate-length",
             )
-            _explained("evaluate_length")
+            _add_explanation("evaluate_length")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.multiple = gr.Number(
                 spec.multiple,
@@ -120,7 +120,7 @@ class Recipe:
                 precision=0,
                 elem_id="multiple",
             )
-            _explained("multiple")
+            _add_explanation("multiple")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.seed = gr.Number(
                 spec.seed,
@@ -129,7 +129,7 @@ class Recipe:
                 precision=0,
                 elem_id="seed",
             )
-            _explained("seed")
+            _add_explanation("seed")
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.edits = gr.Textbox(
                 "\n".join(spec.edits),
@@ -139,13 +139,13 @@ class Recipe:
                 max_lines=6,
                 elem_id="edits",
             )
-            _explained("edits")
+            _add_explanation("edits")
 
         with gr.Column(elem_classes=["choice", "full-only"]):
             self.quantize = gr.Radio(
                 QUANTIZE, value=spec.quantize, label="Quantise", info=TERMS["quantize"].help, elem_id="quantize"
             )
-            _explained("quantize")
+            _add_explanation("quantize")
 
     @property
     def controls(self) -> dict[str, Block]:
@@ -221,9 +221,9 @@ def _choice(name: str, label: str, choices: tuple[str, ...], spec: PruneSpec) ->
             filterable=False,
             elem_id=name,
         )
-        _explained(name)
+        _add_explanation(name)
     return control
 
 
-def _explained(name: str) -> None:
+def _add_explanation(name: str) -> None:
     gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])

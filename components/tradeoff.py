@@ -14,7 +14,7 @@ from components import status
 from components.job_button import RememberedJobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import QUEUED, UNQUEUED, Updates
-from components.runs import ROWS, Run, opens, picked, runs_table
+from components.runs import ROWS, Run, open_run_on, picked, runs_table
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
@@ -132,7 +132,7 @@ class TradeoffPanel:
             **QUEUED,
         )
         for source in (self.table, self.clicks):
-            opens(source.select, picked, None, self.chosen, bus)
+            open_run_on(source.select, picked, None, self.chosen, bus)
         self.form.wire()
         inputs: list[Block] = [bus.spec, *self.form.inputs]
         self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)
@@ -281,7 +281,7 @@ class SweepForm:
             [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
             value="nothing",
             label="Compare",
-            info=f"All else is as the recipe says; at most {runs} runs at once.",
+            info=f"All else is as in the recipe; at most {runs} runs at once.",
         )
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False

@@ -83,7 +83,7 @@ class Door:
             return 400, "A session_hash has up to 64 letters and digits."
         unread = self.page._queue.pending_messages_per_session.get(session)
         if unread is not None and unread.qsize() > self.profile.unread:
-            return 429, "Nobody reads the answers of this session; read them at queue/data, then try again."
+            return 429, "Too many answers of this session are unread; read them at queue/data, then try again."
         return None
 
 
@@ -98,7 +98,7 @@ def _closed(method: str, path: str) -> Refusal | None:
         return None if open_ else _NO_ADDRESS
     if method == "POST":
         return None if path.rstrip("/") in _WRITTEN or path.startswith(_WRITTEN_BELOW) else _NO_ADDRESS
-    return 405, "This page is read with GET and asked with POST."
+    return 405, "This page takes GET and POST requests alone."
 
 
 def _is_made_here(path: str) -> bool:
@@ -170,6 +170,6 @@ async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
     except Exception as error:
         log.warning("%s %.100r could not be answered: %.200r", scope["method"], scope["path"], error)
         if not begun:
-            await PlainTextResponse("This request is none that the page makes.", 400)(scope, receive, send)
+            await PlainTextResponse("The page itself never makes this request.", 400)(scope, receive, send)
         elif not ended:
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -114,24 +114,24 @@ def test_a_reload_brings_the_table_back(opens: Open) -> None:
     masks = opens()
     last = next(update for update in reversed(computed(masks, ["obs", "wanda"], ["liar"])) if masks.plot in update)
     again = opens()
-    back = again.look(HERE, SPEC, "", "")
+    back = again.show_stored(HERE, SPEC, "", "")
     assert drawn(again, back) == drawn(masks, last)
     assert back[again.words] == last[masks.words]
     assert back[again.files]["visible"]
     other = SPEC.model_copy(update={"criterion": "random", "schedule": "one-shot"})
-    assert drawn(again, again.look(HERE, other, "", "")) == drawn(masks, last), "no table depends on these"
-    gone = again.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", back[again.drawn])
+    assert drawn(again, again.show_stored(HERE, other, "", "")) == drawn(masks, last), "no table depends on these"
+    gone = again.show_stored(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", back[again.drawn])
     assert not gone[again.plot]["visible"], "of another recipe nothing stays"
     assert gone[again.drawn] == ""
-    assert again.look(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "nobody looks"
+    assert again.show_stored(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "the tab is not open"
 
 
 def test_a_table_that_ends_behind_another_recipe_makes_way(opens: Open) -> None:
     masks = opens()
     computed(masks, ["wanda"], ["liar"])
     table = spec_of_table(SPEC).key
-    assert masks.turn(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
-    gone = masks.turn(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", table)
+    assert masks.show_current(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
+    gone = masks.show_current(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", table)
     assert gone[masks.drawn] == ""
     assert gone[masks.words] == ""
 
@@ -163,7 +163,7 @@ def test_a_second_table_of_a_recipe_joins_the_first(opens: Open) -> None:
     masks = opens()
     computed(masks, ["obs"], ["none", "liar"])
     computed(masks, ["wanda"], ["liar"])
-    assert [cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text] == [
+    assert [cell for cell, text in drawn(masks, masks.show_stored(HERE, SPEC, "", "")).items() if text] == [
         ("wanda", "liar"),
         ("obs", "none"),
         ("obs", "liar"),
@@ -177,19 +177,21 @@ def test_stop_keeps_the_cells_that_are_there(opens: Open, steps: list[Event]) ->
     for updates in watching:
         if masks.plot in updates and "40" in str(drawn(masks, updates)):
             id = updates[masks.work.job]
-            assert masks.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
+            assert masks.show_stored(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
             masks.work.end(id, REQUEST)
             break
     last = list(watching)[-1]
     assert "Stopped." in str(last[masks.work.status])
-    assert {cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text} == {("wanda", "none")}
+    assert {cell for cell, text in drawn(masks, masks.show_stored(HERE, SPEC, "", "")).items() if text} == {
+        ("wanda", "none")
+    }
 
 
 @pytest.mark.parametrize("ending", ["json", "csv"])
 def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
     masks = opens()
     computed(masks, ["wanda"], ["none", "liar"])
-    back = masks.look(HERE, SPEC, "", "")
+    back = masks.show_stored(HERE, SPEC, "", "")
     made = masks.file_of(ending, back[masks.drawn])
     path = Path(made[masks.file])
     assert path.name == f"liar-smollm2-135m-ffn-50-masks.{ending}"

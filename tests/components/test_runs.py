@@ -87,9 +87,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_somebody_comes_to_look(stor
     assert keys(updates[built.table]) == [first.spec.key]
     assert updates[built.a]["value"] == first.spec.key
     store.save(second)
-    looked = built.look(View(tab="runs"), first.spec.key)
-    assert set(keys(looked[built.table])) == {first.spec.key, second.spec.key}
-    assert list(built.look(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
+    refreshed = built.refresh(View(tab="runs"), first.spec.key)
+    assert set(keys(refreshed[built.table])) == {first.spec.key, second.spec.key}
+    assert list(built.refresh(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
 
 
 def test_a_run_that_is_not_kept_can_still_be_shown(store: RunStore) -> None:
@@ -135,7 +135,7 @@ def test_nothing_is_compared_before_both_are_chosen(store: RunStore) -> None:
     store.save(run)
     built = panel(store)
     assert built.compare(run.spec.key, None)[built.comparison] == ""
-    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.said]
+    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.message]
 
 
 def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
@@ -158,7 +158,7 @@ def test_a_download_holds_the_whole_run(store: RunStore) -> None:
     path = Path(built.file_of(run.spec.key)[built.file])
     assert path.name == "liar-smollm2-135m-ffn-50.json"
     assert RunResult.model_validate(json.loads(path.read_text())) == run
-    assert "Choose run A first" in built.file_of(None)[built.said]
+    assert "Choose run A first" in built.file_of(None)[built.message]
 
 
 def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
@@ -178,5 +178,5 @@ def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     store.save(run)
     built = panel(store, run, PUBLIC)
     assert not built.delete.visible
-    assert "belong to everybody" in built.drop(run.spec.key, "")[built.said]
+    assert "All visitors share" in built.drop(run.spec.key, "")[built.message]
     assert store.load(run.spec.key) == run
