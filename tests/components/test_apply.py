@@ -1,4 +1,4 @@
-"""Applying: events in, figures out; whatever ends a run, the buttons come back and what was shown stays."""
+"""The Apply button: however a run ends, the buttons are reset and the page keeps its content."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def result(spec: PruneSpec) -> RunResult:
 
 @dataclass
 class Pipeline:
-    """Stands where the pipeline stands: two sites, then it waits at ``gate``, then ``ends`` its way."""
+    """Stand-in for the pipeline: two sites, then it waits for ``gate``, then it yields what ``ends`` returns."""
 
     gate: Gate = field(default_factory=Gate)
     ends: Callable[[PruneSpec], Event] = lambda spec: Finished(result(spec))
@@ -74,13 +74,13 @@ def visit(page: Page, session: str = "visitor") -> Visitor:
 
 
 def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
-    """Press the button and watch until the line says ``until``; what follows is still to come."""
+    """Press the button and watch until the line has ``until``; return the steps that are left."""
     steps = visitor.steps(page.apply.work.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
-            next(steps)  # what listens to the states of this answer has been told as well
+            next(steps)  # the listeners to the states of this answer have run as well
             return steps
-    raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
+    raise AssertionError(f"the line never had {until!r} but {visitor.sees(page.line)!r}")
 
 
 def is_idle(page: Page, visitor: Visitor) -> bool:
@@ -122,19 +122,19 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
     assert "Measured" in visitor.sees(page.verdict.text)
 
 
-def test_no_message_of_a_run_leans_on_the_one_before(page: Page, pipeline: Pipeline) -> None:
-    """Of two that arrive together, Gradio's page hears only the last: Stop must be there all the same."""
+def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipeline) -> None:
+    """Of two messages that arrive together, Gradio's page applies only the last, and Stop must still work."""
     job = page.studio.jobs.submit(
         "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
     )
     line = {page.apply.work.button, page.apply.work.stop, page.apply.work.status}
-    told = 0
+    messages = 0
     for updates in page.apply._watch(job, REQUEST):
         assert line <= updates.keys()
-        told += 1
-        if told == 2:
+        messages += 1
+        if messages == 2:
             pipeline.gate.set()
-    assert told > 2
+    assert messages > 2
 
 
 def test_a_site_chosen_while_it_ran_is_still_chosen(page: Page, pipeline: Pipeline) -> None:
@@ -172,7 +172,7 @@ def test_measured_sites_stay_while_the_view_changes_until_their_run_ends(
     assert "768 of 1,536" not in visitor.sees(page.layers.table)
 
 
-def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
+def test_a_model_outside_the_lists_is_measured_on_its_own_task(
     page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get = ModelRegistry.get
@@ -200,7 +200,7 @@ def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
     assert len(pipeline.asked) == 1
 
 
-def test_sites_of_a_model_that_no_list_names_come_before_its_metrics(
+def test_sites_of_a_model_outside_the_lists_come_before_its_metrics(
     page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get = ModelRegistry.get
@@ -344,7 +344,7 @@ def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> 
     assert len(pipeline.asked) == 1
 
 
-def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pipeline) -> None:
+def test_a_run_is_kept_without_a_page_that_watches_its_end(page: Page, pipeline: Pipeline) -> None:
     applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
     job = page.studio.jobs.find(default_spec().key)
     assert job is not None
@@ -397,12 +397,12 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     assert page.studio.store.find(spec) == newer
 
     visitor.does(page.apply.work.button, "click")
-    assert "already measured" in visitor.sees(page.line), "and again, whatever was said before"
+    assert "already measured" in visitor.sees(page.line), "also after a run of it"
     visitor.sets(page.recipe.ratio, 0.3)
     assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"
 
 
-def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
+def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
     visitor.sets(page.recipe.model, "demo/minilm-sentiment")
     assert visitor.sees(page.layers.plot) is None

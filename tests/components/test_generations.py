@@ -1,4 +1,4 @@
-"""Answers side by side: what is stored, what is asked anew, and the words of strangers that stay words."""
+"""Stored answers, new questions to the models, and texts that never become markup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 @dataclass
 class Page:
-    """A panel with the services of a server; ``asked`` counts what reached the queue."""
+    """A panel with the services of a server; ``asked`` counts the jobs submitted."""
 
     store: RunStore
     registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
@@ -77,7 +77,7 @@ def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
 
 
 def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
-    """A dense model, and one beside it that says something else."""
+    """A dense model, and a pruned one with other answers."""
     dense, pruned = make(), make()
     torch.manual_seed(1)
     for parameter in pruned.model.parameters():
@@ -93,7 +93,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.jobs.close()
 
 
-def said(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
+def answer(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
     return Generation.model_validate(
         {"prompt": "Hello", "variant": variant, "text": text, "tokens": tokens or [], **more}
     )
@@ -104,7 +104,7 @@ def stored(page: Page, *generations: Generation) -> str:
     return str(page.panel.show(run)[page.panel.stored])
 
 
-# -- what is stored -----------------------------------------------------------------------------------------------------
+# -- stored answers -----------------------------------------------------------------------------------------------------
 
 
 def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
@@ -124,38 +124,38 @@ def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
         assert set(updates) <= set(panel.outputs)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
-    assert updates[panel.live] == "", "what another run said is no answer of this one"
+    assert updates[panel.live] == "", "answers of another run are removed"
     assert "86.3 %" in updates[panel.stored]
     assert "positive" in updates[panel.stored]
 
 
 def test_the_first_difference_is_marked_with_more_than_colour(page: Page) -> None:
-    dense = said("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
-    pruned = said("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
+    dense = answer("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
+    pruned = answer("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
     markup = stored(page, dense, pruned)
     assert markup.count("<mark>") == 1
     assert '<mark><span class="flag" role="img" aria-label="first difference">▸</span> four</mark>' in markup
 
 
 def test_older_results_without_tokens_mark_a_word(page: Page) -> None:
-    markup = stored(page, said("dense", "one two three"), said("pruned", "one too three"))
+    markup = stored(page, answer("dense", "one two three"), answer("pruned", "one too three"))
     assert "</span>too </mark>three" in markup
 
 
-def test_equal_and_shorter_answers_are_said_to_be_so(page: Page) -> None:
-    same = stored(page, said("dense", "one two"), said("pruned", "one two"))
+def test_equal_and_shorter_answers_are_marked(page: Page) -> None:
+    same = stored(page, answer("dense", "one two"), answer("pruned", "one two"))
     assert "<mark>" not in same
     assert "Same text as dense" in same
-    shorter = stored(page, said("dense", "one two"), said("pruned", "one"))
+    shorter = stored(page, answer("dense", "one two"), answer("pruned", "one"))
     assert "first difference" in shorter
     assert "Same text" not in shorter
-    empty = stored(page, said("dense", "one two"), said("pruned", ""))
+    empty = stored(page, answer("dense", "one two"), answer("pruned", ""))
     assert "ends its answer at once" in empty
 
 
 def test_figures_and_probabilities_stand_with_an_answer(page: Page) -> None:
     tokens = [Token(text="rare", probability=0.004), Token(text=" sure", probability=0.97)]
-    markup = stored(page, said("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
+    markup = stored(page, answer("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
     assert 'class="p3" title="probability 0.004 under the dense model">rare<' in markup
     assert 'class="p0"' in markup
     assert "4.0 tokens a second" in markup
@@ -180,7 +180,7 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
         assert "&lt;img" in markup
 
 
-# -- what is asked anew -------------------------------------------------------------------------------------------------
+# -- new questions -------------------------------------------------------------------------------------------------
 
 
 def test_three_columns_come_one_after_the_other(page: Page) -> None:
@@ -229,7 +229,7 @@ def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
+def test_a_value_outside_its_control_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
     page.registry.keep(language_run().spec.key, three())
     (update,) = page.ask(language_run(), **choices)
     assert 'role="alert"' in page.line(update)
@@ -237,14 +237,14 @@ def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: di
     assert page.asked == 0
 
 
-def test_a_run_that_is_not_kept_is_said_to_be_so(page: Page) -> None:
+def test_a_run_that_is_not_kept_is_a_sentence(page: Page) -> None:
     for key, words in ((language_run().spec.key, "not kept here"), ("", "No run of this recipe")):
         (update,) = page.panel.ask(key, "a b c", 8, 0, 0, VISITOR)
         assert words in page.line(update)
     assert page.asked == 0
 
 
-def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(page: Page) -> None:
+def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(page: Page) -> None:
     run = language_run()
     page.registry.keep(run.spec.key, three())
     gate = Event()
@@ -259,7 +259,7 @@ def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(pa
     assert last[page.panel.work.button]["interactive"]
 
 
-def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, closed = Event(), Event()
 
     def ask(*_: Any, **__: Any) -> Iterator[Heard]:
@@ -285,7 +285,7 @@ def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -
     assert updates[-1][page.panel.work.button]["interactive"]
 
 
-def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> None:
+def test_another_run_clears_the_answers_but_not_an_own_prompt(page: Page) -> None:
     preset = preset_prompts("demo/minilm-topic")[0]
     cleared = page.panel.change_run("", preset_prompts("")[1], preset, VISITOR)
     assert cleared[page.panel.prompt] == preset
@@ -310,12 +310,12 @@ Prune = Callable[[LoadedModel], RunResult]
 
 @pytest.fixture
 def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
-    """Makes a stored run whose models are gone; afterwards whatever measures, scores or runs anew fails."""
+    """Make a stored run whose models are not in memory; a second measurement, score or run then fails."""
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
 
     def fails(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a restored model is neither measured nor pruned anew")
+        raise AssertionError("a restored model is neither measured nor pruned again")
 
     def prune(dense: LoadedModel) -> RunResult:
         given = {"allocation": "uniform", "calibration": str(text), "tokens": 256, "sequence_length": 16}

@@ -1,4 +1,4 @@
-"""The layers panel follows one view, selects by click and by row, and turns what is decided by hand into edits."""
+"""The layers panel draws one view, selects sites by click and by row, and turns the form into edits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Page:
     bus: Bus
 
     def fire(self, component: Block, event: str, *inputs: Any, into: Block) -> Any:
-        """What the one listener of an event that fills ``into`` answers to ``inputs``."""
+        """Answer to ``inputs`` of the one listener to an event that fills ``into``."""
         (function,) = (
             found
             for found in self.blocks.fns.values()
@@ -142,7 +142,7 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
 # -- by hand ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_fields_say_the_edits_of_the_selected_site(page: Page) -> None:
+def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
     inspector = page.panel.inspector
     first, second = inspector.fill(SPEC, "layers.0.ffn"), inspector.fill(SPEC, "layers.1.ffn")
     lost = share_lost(SPEC, "layers.0.ffn")

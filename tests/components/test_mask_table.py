@@ -1,4 +1,4 @@
-"""The table of masks: its cells come one by one, are kept at once, and the address of their recipe brings them back."""
+"""The table of masks: each cell is shown and stored once computed, and the address of the recipe brings the table back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests import tiny
 from tests.components.visitor import Visitor
 from tests.fakes import language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
+REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 HERE = View(tab="trade-off", layout="full")
 SPEC = PruneSpec(evaluate=("perplexity",))
 
@@ -59,7 +59,7 @@ def opens(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(autouse=True)
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """Stands where the table is computed. An event in the list is waited for before the last cell."""
+    """Stand-in for the computation of the table; it waits for an event in the list before the last cell."""
     gates: list[Event] = []
 
     def computed(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
@@ -83,7 +83,7 @@ def computed(masks: MaskTable, criteria: Sequence[Any], names: Sequence[Any], sp
 
 
 def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
-    """Row and column of every cell on the page, and what it says."""
+    """Row, column and text of every cell on the page."""
     (grid,) = updates[masks.plot]["value"].data
     columns = [name.replace("<br>", "") for name in grid.x]
     return {
@@ -93,15 +93,15 @@ def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
     }
 
 
-def test_cells_appear_one_by_one_beside_the_dense_model(opens: Open) -> None:
+def test_cells_appear_one_by_one_with_the_dense_model(opens: Open) -> None:
     masks = opens()
     updates = computed(masks, ["obs", "wanda"], ["liar", "none"])
     last = next(update for update in reversed(updates) if masks.plot in update)
     assert list(drawn(masks, last)) == [("wanda", "none"), ("wanda", "liar"), ("obs", "none"), ("obs", "liar")]
     assert "perplexity 16.2 ± 0.8" in last[masks.words]
     assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
-    said = str(updates[-1][masks.work.status])
-    assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in said
+    line = str(updates[-1][masks.work.status])
+    assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in line
 
 
 def test_a_table_without_rows_starts_nothing(opens: Open) -> None:

@@ -1,4 +1,4 @@
-"""The queue: who is next, who may stop what, and what is left of a job when it ends."""
+"""The queue: order of the jobs, owners that may stop them, and what remains of a job that has ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def gate() -> Iterator[Gate]:
 
 
 def until(queue: JobQueue, job: Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
-    """The first snapshot that ``seen`` accepts; a job says something at least once a second."""
+    """The first snapshot that ``seen`` accepts; one comes at least once a second."""
     last = None
     for _, last in zip(range(20), queue.watch(job, poll=0), strict=False):
         if seen(last):
@@ -103,10 +103,10 @@ def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> N
     assert queue.submit("ben", "next", "Another", instant) is waiting
     gate.open.set()
     ended(queue, waiting)
-    assert queue.submit("ben", "k", "A run", instant) is not job  # what ended is not joined
+    assert queue.submit("ben", "k", "A run", instant) is not job  # an ended job is not joined
 
 
-def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue, gate: Gate) -> None:
+def test_a_reloaded_page_joins_a_live_job(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("before", "k", "", gate)
     at_gate(queue, job)
     queue.leave("before")
@@ -116,7 +116,7 @@ def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue
     assert not queue.join(job, "late")
 
 
-def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gate: Gate) -> None:
+def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> None:
     ready = Event()
 
     def make() -> Iterator[Any]:
@@ -126,7 +126,7 @@ def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gat
 
     job = queue.submit("anna", "k", "", make)
     watching = queue.watch(job, poll=30.0, values_wait=False)
-    assert next(watching).handed_out == [], "what is there at first is told at once in any case"
+    assert next(watching).handed_out == [], "the first snapshot comes at once"
     begin = time.monotonic()
     ready.set()
     while not next(watching).handed_out:
@@ -164,7 +164,7 @@ def test_newcomers_do_not_hold_up_a_session_for_ever(queue: JobQueue) -> None:
     second.open.set()
 
 
-def test_limits_say_what_to_do_and_joining_is_free(gate: Gate) -> None:
+def test_limits_name_a_way_out_and_joining_is_free(gate: Gate) -> None:
     with closing(JobQueue(max_waiting=4)) as queue:
         at_gate(queue, queue.submit("anna", "gate", "", gate))
         for key in ("a1", "a2", "a3"):
@@ -193,13 +193,13 @@ def test_a_waiting_job_is_stopped_at_once_and_never_runs(queue: JobQueue, gate: 
 
 
 def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(queue: JobQueue, gate: Gate) -> None:
-    steps = gate()  # somebody else holds the generator too, so that only closing it runs its finally
+    steps = gate()  # a second reference to the generator, so that only closing it runs its finally
     job = queue.submit("anna", "k", "", lambda: steps)
     at_gate(queue, job)
     queue.stop(job, "anna")
     assert queue.snapshot(job).state == "running"
     again = queue.submit("anna", "k", "", instant)
-    assert again is not job  # nobody joins a job that is about to end
+    assert again is not job  # a stopping job is not joined
     gate.open.set()
     last = ended(queue, job)
     assert (last.state, last.handed_out, last.result, last.error) == ("stopped", ["first", "second"], None, None)
@@ -212,8 +212,8 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     at_gate(queue, job)
     queue.submit("ben", "k", "", gate)
     queue.stop(job, "anna")
-    queue.stop(job, "a stranger")
-    assert not job.stopping, "it goes on for ben"
+    queue.stop(job, "another session")
+    assert not job.stopping, "it goes on for its other owner"
     assert [snapshot.state for snapshot in queue.watch(job, session="anna")] == ["left"]
     assert next(queue.watch(job, session="ben")).state == "running"
     gate.open.set()
@@ -225,7 +225,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     queue.submit("ben", "k2", "", lonely)
     queue.stop(job, "anna")
     queue.stop(job, "ben")
-    assert job.stopping, "nobody is left to want it"
+    assert job.stopping, "it has no owner left"
     lonely.open.set()
     assert ended(queue, job).state == "stopped"
 
@@ -259,7 +259,7 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     assert ended(queue, queue.submit("anna", "good", "", instant)).state == "done"
 
 
-def test_what_cannot_even_begin_fails_too(queue: JobQueue) -> None:
+def test_a_job_that_cannot_begin_fails(queue: JobQueue) -> None:
     def make() -> Iterator[Any]:
         raise CalibrationError("No text; give some.")
 
@@ -275,18 +275,18 @@ def test_a_closed_page_does_not_stop_the_job(queue: JobQueue, gate: Gate) -> Non
     assert ended(queue, job).state == "done"
 
 
-def test_whoever_comes_back_to_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
+def test_a_session_that_rejoins_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("before the reload", "k", "A run", gate)
     at_gate(queue, job)
     queue.leave("before the reload")
-    queue.stop(job, "a stranger")
+    queue.stop(job, "another session")
     assert queue.submit("after the reload", "k", "A run", instant) is job
     queue.stop(job, "after the reload")
     gate.open.set()
     assert ended(queue, job).state == "stopped"
 
 
-def test_a_watcher_is_told_at_once_and_once_more_when_it_is_over(queue: JobQueue) -> None:
+def test_a_watcher_of_an_ended_job_gets_one_snapshot(queue: JobQueue) -> None:
     job = queue.submit("anna", "k", "", instant)
     ended(queue, job)
     assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
@@ -357,13 +357,13 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     queue.stop(unknown, "ben")
     assert queue.snapshot(known).seconds_left == 40 + 30
     now += 50
-    assert queue.snapshot(job).seconds_left is None  # longer than expected: nobody knows
+    assert queue.snapshot(job).seconds_left is None  # longer than expected
     gate.open.set()
     ended(queue, known)
 
 
-def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""
+def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
     now = 1_000.0
     for module in ("job", "job_queue"):
         monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
@@ -378,7 +378,7 @@ def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkey
     now += 40
     assert queue.snapshot(job).seconds_left == 200
     now += 300
-    assert queue.snapshot(job).seconds_left is None, "longer than it said"
+    assert queue.snapshot(job).seconds_left is None, "longer than its estimate"
     gate.set()
 
 
@@ -411,7 +411,7 @@ def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     job = queue.submit("anna", "k", "", make)
     assert not at_gate(queue, job).stopping
     queue.stop(job, "anna")
-    stopped.set()  # the step at work still tells how far it came
+    stopped.set()  # the current step still yields its progress
     watching = queue.watch(job, session="anna", poll=0)
     assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
     gate.set()
@@ -431,7 +431,7 @@ def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
     gate.set()
 
 
-def test_ended_jobs_are_forgotten(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     monkeypatch.setattr("server.job_queue.monotonic", lambda: now)
     jobs = []
