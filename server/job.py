@@ -67,7 +67,7 @@ class Snapshot:
 class Job:
     """Handle of a job: ``id``, ``key`` and ``title`` are public; all other attributes belong to the queue, under its lock.
 
-    ``owners``: sessions that want it. ``left``: owners whose page is closed; the job goes on, but they do not keep it
+    ``owners``: sessions that want it. ``absent``: owners whose page is closed; the job goes on, but they do not keep it
     from being stopped.
     """
 
@@ -75,7 +75,7 @@ class Job:
         self.id = uuid4().hex
         self.key, self.title = key, title
         self.owners = {session}
-        self.left: set[str] = set()
+        self.absent: set[str] = set()
         self.make: Make | None = make
         self.expected_seconds = expected_seconds
         self.state: State = "waiting"

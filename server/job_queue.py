@@ -166,7 +166,7 @@ class JobQueue:
         with self._changed:
             if session in job.owners:
                 job.owners.discard(session)
-                if job.owners <= job.left and job.ended is None:
+                if job.owners <= job.absent and job.ended is None:
                     self._give_up(job)
                 self._notify(job)
 
@@ -175,7 +175,7 @@ class JobQueue:
         with self._changed:
             for job in self._live():
                 if session in job.owners:
-                    job.left.add(session)
+                    job.absent.add(session)
 
     def close(self) -> None:
         """Stop every job and end the worker, waiting at most ten seconds for the current step."""

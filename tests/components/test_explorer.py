@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -396,6 +397,27 @@ def test_a_failed_calibration_gives_the_reason_and_resets_the_button(studio: Stu
     assert "One token is too little; give more." in visitor.sees(page.line)
     assert visitor.prop(page.explorer.work.button, "interactive") is True
     assert studio.atlases.find(PruneSpec(tokens=1)) is None
+
+
+def test_a_calibration_can_be_stopped(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
+        for _ in range(500):
+            yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
+            time.sleep(0.02)
+        return tiny_atlas(spec)
+
+    monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
+    page, visitor = opened(studio)
+    work = page.explorer.work
+    for _ in visitor.steps(work.button, "click"):
+        if "layers.0.ffn" in visitor.sees(page.line):
+            assert visitor.prop(work.stop, "interactive") is True
+            visitor.does(work.stop, "click")
+    assert "The calibration was stopped." in visitor.sees(page.line)
+    assert visitor.prop(work.button, "interactive") is True
+    assert visitor.prop(work.stop, "interactive") is False
+    assert visitor.prop(work.row, "visible") is True
+    assert studio.atlases.find(default_spec()) is None
 
 
 # -- wiring -------------------------------------------------------------------------------------------------------------

@@ -95,6 +95,16 @@ def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, g
     assert queue.get(job.id) is job
 
 
+def test_values_are_found_by_their_type(queue: JobQueue) -> None:
+    def make() -> Iterator[Any]:
+        for value in (1, "a", 2):
+            yield HandOut(value)
+
+    last = ended(queue, queue.submit("anna", "k", "", make))
+    assert (last.all_of(int), last.all_of(float)) == ([1, 2], [])
+    assert (last.latest(int), last.latest(str), last.latest(float)) == (2, "a", None)
+
+
 def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("anna", "k", "A run", gate)
     at_gate(queue, job)
