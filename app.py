@@ -20,7 +20,7 @@ from components.explorer import Explorer
 from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
 from components.layers import LayersPanel
-from components.panel import HEARD, Panel
+from components.panel import QUEUED, Panel
 from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
 from components.runs import RunsPanel
@@ -78,7 +78,7 @@ def build(studio: Studio) -> gr.Blocks:
                 recipe = Recipe(result.spec if result else spec, studio.profile)
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
-                    explorer = Explorer(studio, bus, recipe)
+                    explorer = Explorer(studio, bus, recipe, apply.work.status)
             with gr.Column(scale=1, min_width=320, elem_id="results"):
                 verdict = VerdictPanel(studio, bus, result)
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
@@ -99,14 +99,14 @@ def build(studio: Studio) -> gr.Blocks:
                     provenances.append(Provenance(result))
                     generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
-        explorer.wire(verdict, layers, panels, provenances, apply.status, address)
+        explorer.wire(verdict, layers, panels, provenances, address)
         apply.wire(explorer)
         for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving):
             panel.wire()
-        tabs.select(_to_tab, bus.view, [bus.view, marker], **HEARD)
-        layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **HEARD)
+        tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
+        layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
         opening = Opening(explorer, tabs, layout, marker)
-        opened = page.load(opening.open, remembered, opening.outputs, **HEARD)
+        opened = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         apply.resume_with(opened)
         tradeoff.resume_with(opened)
         accuracy.costs.resume_with(opened)

@@ -165,8 +165,8 @@ def _change(change: Change) -> str:
 
 
 def _answer(answer: str, label: str) -> str:
-    said = escape(answer)
-    return f"✓ {said}" if answer == label else f'<span class="wrong">✗ {said}, wrong</span>'
+    words = escape(answer)
+    return f"✓ {words}" if answer == label else f'<span class="wrong">✗ {words}, wrong</span>'
 
 
 def _tasks(result: RunResult) -> list[Task]:

@@ -35,36 +35,36 @@ def stored_answers(result: RunResult) -> str:
     prompts = by_prompt(result)
     if not prompts:
         return f"<p>{_NO_ANSWERS}</p>"
-    return "<h4>Stored with this run</h4>" + "".join(_answers(prompt, said) for prompt, said in prompts.items())
+    return "<h4>Stored with this run</h4>" + "".join(_answers(prompt, answers) for prompt, answers in prompts.items())
 
 
-def live_answers(prompt: str, heard: list[Any]) -> str:
+def live_answers(prompt: str, handed_out: list[Any]) -> str:
     """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it, then edits."""
-    if not heard:
+    if not handed_out:
         return ""
     from liar.evaluate.ask import Edited, Heard  # loads torch
 
-    said: dict[Variant, Generation] = {}
+    answers: dict[Variant, Generation] = {}
     edits: dict[Variant, list[EditedAnswer]] = {}
     unfinished: Variant | None = None
-    for item in heard:
+    for item in handed_out:
         if isinstance(item, Heard):
-            before = said[item.variant].text if item.variant in said else ""
-            said[item.variant] = Generation(prompt=prompt, variant=item.variant, text=f"{before}{item.text}")
+            before = answers[item.variant].text if item.variant in answers else ""
+            answers[item.variant] = Generation(prompt=prompt, variant=item.variant, text=f"{before}{item.text}")
             unfinished = item.variant
         elif isinstance(item, Generation):
-            said[item.variant], unfinished = item, None
+            answers[item.variant], unfinished = item, None
         elif isinstance(item, Edited):
             edits[item.variant] = item.answers
-    return f"<h4>Your question</h4>{_answers(prompt, said, unfinished)}{_edits(said, edits) if edits else ''}"
+    return f"<h4>Your question</h4>{_answers(prompt, answers, unfinished)}{_edits(answers, edits) if edits else ''}"
 
 
-def _answers(prompt: str, said: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
+def _answers(prompt: str, answers: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
     """One prompt, and a column for each variant that has begun to answer."""
     columns = ""
     for variant in VARIANTS:
-        if (answer := said.get(variant)) is not None:
-            dense = said.get("dense") if variant != "dense" else None
+        if (answer := answers.get(variant)) is not None:
+            dense = answers.get("dense") if variant != "dense" else None
             labels = answer.probabilities is not None
             body = _probabilities(answer, dense) if labels else _text(answer, dense, is_whole=variant != unfinished)
             columns += f'<div class="variant {variant}"><h6>{variant.capitalize()}</h6>{body}</div>'

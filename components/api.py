@@ -70,7 +70,7 @@ class Api:
             raise gr.Error(str(error), print_exception=False) from None
         for snapshot in self.studio.jobs.watch(job):
             if not snapshot.ended:
-                yield _told(title, snapshot)
+                yield _progress(title, snapshot)
         if snapshot.state != "done":
             raise gr.Error(snapshot.error or "The run was stopped.", print_exception=False)
         yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
@@ -96,7 +96,7 @@ class Api:
         return spec
 
 
-def _told(title: str, snapshot: Snapshot) -> dict[str, Any]:
+def _progress(title: str, snapshot: Snapshot) -> dict[str, Any]:
     event = snapshot.event
     message = event.message if isinstance(event, Progress) else title
     return _answer(snapshot.state, message, snapshot.place, snapshot.seconds_left)

@@ -10,9 +10,10 @@ from gradio.blocks import Block
 
 from components import status
 from components.address import query_of
+from components.job_button import JobButton
 from components.known import Known, run_of, what_is_known
 from components.layers import LayersPanel
-from components.panel import HEARD, Panel, Updates, blank_all, over, show_all
+from components.panel import QUEUED, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
@@ -24,16 +25,19 @@ from liar.explore.atlas import AtlasKey
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from server.rate import client_of
 
 
 class Explorer:
-    """Draw the chosen recipe: its stored run, else its forecast, else a note of what is missing."""
+    """Draw the chosen recipe: its stored run, else its forecast, else a note of what is missing.
 
-    def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
-        self.studio, self.bus, self.recipe = studio, bus, recipe
-        self.calibrate_button = gr.Button("Calibrate", visible=False, elem_id="calibrate")
-        self.drawn = gr.State("")
+    ``line`` is the status line of the page, and the button to calibrate is on it only if that would help.
+    """
+
+    def __init__(self, studio: Studio, bus: Bus, recipe: Recipe, line: gr.HTML) -> None:
+        self.studio, self.bus, self.recipe, self.line = studio, bus, recipe, line
+        self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", line=line)
+        self.work.row.visible = False
+        self.calibrated = gr.State("")
 
     def wire(
         self,
@@ -41,32 +45,32 @@ class Explorer:
         layers: LayersPanel,
         panels: list[Panel],
         provenances: list[Provenance],
-        line: gr.HTML,
         address: gr.HTML,
     ) -> None:
         """Connect the controls, once every panel exists. ``panels`` are all but ``layers``; ``provenances`` are the lines
         of those that show nothing but one run.
         """
         self.verdict, self.layers, self.panels = verdict, layers, panels
-        self.provenances, self.line, self.address = provenances, line, address
+        self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        moves = [*self.recipe.moves, self.drawn.change]
-        gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **HEARD)
-        self.bus.view.change(self.look, self.seen, self.outputs, trigger_mode="always_last", **HEARD)
-        self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **HEARD)
-        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **HEARD)
-        told: list[Block] = [self.line, self.calibrate_button, self.drawn]
-        self.calibrate_button.click(self.calibrate, self.recipe.inputs, told, **HEARD)
+        moves = [*self.recipe.moves, self.calibrated.change]
+        gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **QUEUED)
+        self.bus.view.change(self.redraw, self.seen, self.outputs, trigger_mode="always_last", **QUEUED)
+        self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
+        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
+        calibrating: list[Block] = [*self.work.outputs, self.calibrated]
+        self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
+        self.work.wire()
 
     @property
     def seen(self) -> list[Block]:
-        """Inputs of :meth:`look`."""
+        """Inputs of :meth:`redraw`."""
         return [self.bus.view, self.bus.shown, self.bus.spec]
 
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.calibrate_button]
+        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.work.row]
         lines = [provenance.line for provenance in self.provenances]
         pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
         return [*hidden, *lines, *pictures, *self.recipe.outputs, *shown]
@@ -79,9 +83,9 @@ class Explorer:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        return self.draw(spec, view, shown) if spec.model == base.model else self.turn(spec, view)
+        return self.draw(spec, view, shown) if spec.model == base.model else self.switch_model(spec, view)
 
-    def turn(self, spec: PruneSpec, view: View) -> Updates:
+    def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.
 
         The simple layout shows only model and ratio, and its hidden choices may not suit the new model. There the
@@ -105,7 +109,7 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
 
-    def look(self, view: View, shown: str, spec: PruneSpec) -> Updates:
+    def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""
         return {self.address: query_of(spec, view), **self._picture(what_is_known(self.studio, spec), view, shown)}
 
@@ -135,7 +139,7 @@ class Explorer:
             self.recipe.base: spec,
             self.layers.edits: list(spec.edits),
             self.address: query_of(spec, view),
-            self.calibrate_button: gr.update(visible=known.atlas is None),
+            self.work.row: gr.update(visible=known.atlas is None),
             self.line: _line(known),
         }
         if known.run is not None:
@@ -152,7 +156,7 @@ class Explorer:
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = self.verdict.show(known)
-        updates |= {provenance.line: provenance.say(known.spec, shown, run) for provenance in self.provenances}
+        updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
         if known.expected is not None:
@@ -165,27 +169,18 @@ class Explorer:
         """Draw the atlas of the recipe's calibration as a job of the queue, then draw the recipe again."""
         try:
             spec = self.recipe.read(base, *values)
-            key = f"atlas:{AtlasKey.of(spec).digest}"
-            title = f"Calibrating {spec.model}"
-            job = self.studio.jobs.submit(
-                str(request.session_hash),
-                key,
-                title,
-                lambda: self._atlas(spec),
-                kind="calibrate",
-                client=client_of(request),
-            )
+            key, title = AtlasKey.of(spec).digest, f"Calibrating {spec.model}"
+            job = self.work.submit(request, key, title, lambda: self._atlas(spec))
         except LiarError as error:
             yield {self.line: status.problem(str(error))}
             return
-        for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
+        for snapshot, line in self.work.follow(job, request):
             if not snapshot.ended:
-                yield {self.line: status.follow(title, snapshot), self.calibrate_button: gr.update(interactive=False)}
-        again: Updates = {self.calibrate_button: gr.update(interactive=True)}
-        if snapshot.state == "done":
-            yield {**again, self.line: "", self.drawn: job.id}
-        else:
-            yield {**again, self.line: status.problem(snapshot.error or "The calibration was stopped.")}
+                yield line
+            elif snapshot.state == "done":
+                yield {**self.work.idle(""), self.calibrated: job.id}
+            else:
+                yield self.work.idle(status.end(snapshot, done="", stopped="The calibration was stopped."))
 
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,19 +11,24 @@ from gradio.blocks import Block
 
 from components import status
 from components.answer_markup import legend, live_answers, stored_answers
-from components.panel import HEARD, NO_RUN, QUIET, Updates
+from components.job_button import JobButton, status_line
+from components.panel import NO_RUN, QUEUED, UNQUEUED, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
-from components.workers import stored, with_models
+from components.workers import handing_out, stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import PRESETS
 from liar.report.metrics import METRICS, TASK_METRICS
-from liar.results import RunResult
+from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
-from server.job import Job, Snapshot
-from server.rate import client_of
+from server.job import HandOut, Job
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
+    from liar.evaluate.ask import Edited, Heard
+    from liar.events import Progress
+    from liar.models.variants import Variants
+
+    Answers = Generator[Progress | HandOut[Heard | Generation | Edited], None, None]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +57,6 @@ class GenerationsPanel:
             "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
-        self.job = gr.State("")
         self.prompt = gr.Textbox(
             presets[0],
             label=_prompt_label(writes),
@@ -70,10 +74,10 @@ class GenerationsPanel:
                 0, MAX_TEMPERATURE, 0, step=0.1, label="Temperature", info="0 takes the likeliest token.", min_width=160
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100)
-        with gr.Row(elem_id="generations-actions"):
-            self.button = gr.Button(_button_label(writes), variant="primary", min_width=140)
-            self.stop = gr.Button("Stop", interactive=False, min_width=80)
-        self.status = gr.HTML(status.note(_ABSENT) if absent else "", elem_id="generations-status")
+        line = status_line("generations-status", status.note(_ABSENT) if absent else "")
+        self.work = JobButton(
+            studio.jobs, _button_label(writes), "generations", "ask:", line=line, button_id="generations-ask"
+        )
         self.colour = gr.Checkbox(
             False,
             label="Colour tokens by their probability under the dense model",
@@ -90,14 +94,14 @@ class GenerationsPanel:
 
     @property
     def outputs(self) -> list[Block]:
-        by_kind: list[Block] = [self.prompt, self.settings, self.button, self.colour, self.legend]
-        return [*self.presets, *by_kind, self.status, self.live, self.stored]
+        by_kind: list[Block] = [self.prompt, self.settings, self.work.button, self.colour, self.legend]
+        return [*self.presets, *by_kind, self.work.status, self.live, self.stored]
 
     def show(self, result: RunResult) -> Updates:
         writes = _writes(result)
         return {
             **self._controls(result.spec.model, writes),
-            self.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
+            self.work.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
             self.live: "",
             self.stored: stored_answers(result),
         }
@@ -108,7 +112,7 @@ class GenerationsPanel:
         return {
             **self._controls(spec.model, writes),
             self.prompt: gr.update(value=first, label=_prompt_label(writes)),
-            self.status: "",
+            self.work.status: "",
             self.live: "",
             self.stored: f"<p>{NO_RUN}</p>",
         }
@@ -118,7 +122,7 @@ class GenerationsPanel:
         return {
             **dict(zip(self.presets, preset_prompts(model, writes=writes), strict=True)),
             self.prompt: gr.update(label=_prompt_label(writes)),
-            self.button: gr.update(value=_button_label(writes)),
+            self.work.button: gr.update(value=_button_label(writes)),
             self.settings: gr.update(visible=writes),
             self.colour: gr.update(visible=writes),
             self.legend: gr.update(visible=writes),
@@ -126,24 +130,23 @@ class GenerationsPanel:
 
     def wire(self) -> None:
         """Connect the buttons, and reset the panel when another run is shown."""
-        line: list[Block] = [self.button, self.stop, self.status, self.job]
         for preset in self.presets:
-            preset.click(lambda words: words, preset, self.prompt, **QUIET)
+            preset.click(lambda words: words, preset, self.prompt, **UNQUEUED)
         asking = gr.on(
-            [self.button.click, self.prompt.submit],
+            [self.work.button.click, self.prompt.submit],
             self.ask,
             [self.bus.shown, self.prompt, self.tokens, self.temperature, self.seed],
-            [*line, self.live],
+            [*self.work.outputs, self.live],
             trigger_mode="once",
-            **HEARD,
+            **QUEUED,
         )
-        self.stop.click(self.end, self.job, self.stop, **QUIET)
+        self.work.wire()
         self.bus.shown.change(
-            self.leave,
-            [self.job, self.prompt, self.presets[0]],
-            [self.button, self.stop, self.job, self.prompt, self.live],
+            self.change_run,
+            [self.work.job, self.prompt, self.presets[0]],
+            [self.work.button, self.work.stop, self.prompt, self.live],
             cancels=[asking],
-            **QUIET,
+            **UNQUEUED,
         )
 
     # -- events -------------------------------------------------------------------------------------------------
@@ -160,73 +163,53 @@ class GenerationsPanel:
             choices = self._settings(tokens, temperature, seed)
             if self.studio.registry.variants(key) is None:
                 stored(self.studio, key)
-            job = self.studio.jobs.submit(
-                str(request.session_hash),
-                f"ask {key} {choices} {prompt}",
-                "Asking the models",
-                lambda: self._questions(key, prompt, choices),
-                kind="ask",
-                client=client_of(request),
+            job = self.work.submit(
+                request, f"{key} {choices} {prompt}", "Asking the models", lambda: self._ask(key, prompt, choices)
             )
         except LiarError as error:
-            yield {self.status: status.problem(str(error))}
+            yield {self.work.status: status.problem(str(error))}
             return
         yield from self._watch(job, prompt, request)
 
-    def end(self, id: str, request: gr.Request) -> Updates:
-        """Handle Stop; answers so far stay. Only :meth:`_watch` writes the status; its last update may come first."""
-        job = self.studio.jobs.get(id)
-        if job is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
-        return {self.stop: gr.update(interactive=False)}
-
-    def leave(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
+    def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
-        if (job := self.studio.jobs.get(id)) is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
+        self.work.end(id, request)
         return {
-            self.button: gr.update(interactive=True),
-            self.stop: gr.update(interactive=False),
-            self.job: "",
+            self.work.button: gr.update(interactive=True),
+            self.work.stop: gr.update(interactive=False),
             self.prompt: preset if is_preset(prompt or "") else prompt,
             self.live: "",
         }
 
     # -- the jobs -----------------------------------------------------------------------------------------------
 
-    def _questions(self, key: str, prompt: str, choices: dict[str, Any]) -> Iterator[Any]:
+    def _ask(self, key: str, prompt: str, choices: dict[str, Any]) -> Answers:
+        """Answer in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
         from liar.evaluate.ask import ask
 
-        # Looked up in the worker, so that a waiting job keeps no models in memory. The models of a run that could not be
-        # stored still answer while they are in memory.
+        def answers(variants: Variants) -> Answers:
+            return handing_out(ask(variants, prompt, **choices))
+
+        # The models of a run that could not be stored answer while they are in memory.
         variants = self.studio.registry.variants(key)
         if variants is not None:
-            yield from ask(variants, prompt, **choices)
+            yield from answers(variants)
             return
         written: int = choices["max_new_tokens"]
-        yield from with_models(
-            self.studio,
-            stored(self.studio, key),
-            lambda variants: ask(variants, prompt, **choices),
-            lambda shape: 3 * shape.written(written),
-            asked=True,
-        )
+        result = stored(self.studio, key)
+        yield from with_models(self.studio, result, answers, lambda shape: 3 * shape.written(written), asked=True)
 
     def _watch(self, job: Job, prompt: str, request: gr.Request) -> Iterator[Updates]:
         """Updates while ``job`` goes on; the buttons are reset when it has ended."""
-        still, again = gr.update(interactive=False), gr.update(interactive=True)
-        yield {self.button: still, self.stop: again, self.job: job.id}
         try:
-            for snapshot in self.studio.jobs.watch(job, session=str(request.session_hash)):
-                told: Updates = {
-                    self.status: _line(job.title, snapshot),
-                    self.live: live_answers(prompt, snapshot.partial),
-                }
-                yield {**told, self.stop: gr.update(interactive=not snapshot.stopping)}
+            for snapshot, line in self.work.follow(job, request):
+                updates: Updates = {**line, self.live: live_answers(prompt, snapshot.handed_out)}
+                if snapshot.ended:
+                    updates |= self.work.idle(status.end(snapshot, done="Done.", stopped="Stopped."))
+                yield updates
         except Exception:
-            log.exception("What the job %r said could not be shown", job.title)
-            yield {self.status: status.problem("The answers could not be shown; the log of the server has more.")}
-        yield {self.button: again, self.stop: still, self.job: ""}
+            log.exception("The answers of the job %r could not be shown", job.title)
+            yield self.work.idle(status.problem("The answers could not be shown; the log of the server has more."))
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
@@ -241,10 +224,6 @@ class GenerationsPanel:
 
     def _is_absent(self, key: str) -> bool:
         return bool(key) and self.studio.registry.variants(key) is None
-
-
-def _line(title: str, snapshot: Snapshot) -> str:
-    return status.end(snapshot, done="Done.", stopped="Stopped.") if snapshot.ended else status.follow(title, snapshot)
 
 
 def _prompt_label(writes: bool) -> str:

@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.known import what_is_known
 from components.markup import cell, row, table
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import LiarError
 from liar.explore.allocation import check_edits
@@ -71,7 +71,7 @@ class Inspector:
                     self.apply = gr.Button("Apply to the recipe", variant="primary", min_width=160)
                     self.keep_whole = gr.Button("Keep the whole site", min_width=160)
                     self.undo = gr.Button("Undo edits of this site", min_width=160)
-                self.said = gr.HTML("", elem_id="site-edits-said")
+                self.message = gr.HTML("", elem_id="site-edits-said")
 
     @property
     def outputs(self) -> list[Block]:
@@ -86,19 +86,19 @@ class Inspector:
         return [self.own_ratio, self.ratio, self.keep, self.remove]
 
     def wire(self) -> None:
-        where: list[Block] = [self.bus.spec, self.bus.site]
+        where: list[Block] = [self.bus.spec, self.bus.view]
         gr.on(
-            [self.bus.site.change, self.bus.spec.change],
+            [self.bus.view.change, self.bus.spec.change],
             self.follow,
             [*where, self.filled, self.own_ratio],
-            [*self._fields, self.filled, self.said],
-            **HEARD,
+            [*self._fields, self.filled, self.message],
+            **QUEUED,
         )
-        self.ratio.input(None, None, self.own_ratio, js="() => true", **QUIET)
-        decided: list[Block] = [self.edits, *self._fields, self.filled, self.said]
-        self.apply.click(self.decide, [*where, *self._fields], decided, **HEARD)
-        self.keep_whole.click(self.keep_all, where, decided, **HEARD)
-        self.undo.click(self.forget, where, decided, **HEARD)
+        self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
+        decided: list[Block] = [self.edits, *self._fields, self.filled, self.message]
+        self.apply.click(self.decide, [*where, *self._fields], decided, **QUEUED)
+        self.keep_whole.click(self.keep_all, where, decided, **QUEUED)
+        self.undo.click(self.clear_edits, where, decided, **QUEUED)
 
     # -- figures and words --------------------------------------------------------------------------------------
 
@@ -153,25 +153,25 @@ class Inspector:
 
     # -- edits by hand ------------------------------------------------------------------------------------------
 
-    def follow(self, spec: PruneSpec, site: str, filled: tuple[str, ...], own_ratio: bool) -> Updates:
+    def follow(self, spec: PruneSpec, view: View, filled: tuple[str, ...], own_ratio: bool) -> Updates:
         """Refill the fields if the site or its edits have changed; otherwise keep what the visitor is typing."""
-        if filled != _decided(spec, site):
-            return self.fill(spec, site)
-        return {self.said: gr.skip()} if own_ratio else {self.ratio: self._share_lost(spec, site)}
+        if filled != _edits_of(spec, view.site):
+            return self.fill(spec, view.site)
+        return {self.message: gr.skip()} if own_ratio else {self.ratio: self._share_lost(spec, view.site)}
 
     def fill(self, spec: PruneSpec, site: str) -> Updates:
         """Fill the fields from the recipe's edits."""
         try:
             edit = merge(spec.edits).get(site, SiteEdit())
         except LiarError as error:  # a link may keep and remove the same unit
-            return {self.said: status.problem(str(error))}
+            return {self.message: status.problem(str(error))}
         return {
             self.own_ratio: edit.ratio is not None,
             self.ratio: self._share_lost(spec, site) if edit.ratio is None else edit.ratio,
             self.keep: spans(edit.keep),
             self.remove: spans(edit.remove),
-            self.filled: _decided(spec, site),
-            self.said: "",
+            self.filled: _edits_of(spec, site),
+            self.message: "",
         }
 
     def _share_lost(self, spec: PruneSpec, site: str) -> float:
@@ -181,9 +181,10 @@ class Inspector:
         return min(round(lost, 2), MAX_RATIO)
 
     def decide(
-        self, spec: PruneSpec, site: str, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
+        self, spec: PruneSpec, view: View, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
     ) -> Updates:
-        """Turn the fields into the edits of the site."""
+        """Turn the fields into the edits of the selected site."""
+        site = view.site
         chosen: list[str] = []
         if own_ratio:
             chosen.append(f"{site}:ratio={ratio:g}")
@@ -191,15 +192,15 @@ class Inspector:
         chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
         return self._write(spec, site, chosen)
 
-    def keep_all(self, spec: PruneSpec, site: str) -> Updates:
-        return self._write(spec, site, [f"{site}:ratio=0"])
+    def keep_all(self, spec: PruneSpec, view: View) -> Updates:
+        return self._write(spec, view.site, [f"{view.site}:ratio=0"])
 
-    def forget(self, spec: PruneSpec, site: str) -> Updates:
-        return self._write(spec, site, [])
+    def clear_edits(self, spec: PruneSpec, view: View) -> Updates:
+        return self._write(spec, view.site, [])
 
     def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
         """Replace the site's edits by ``chosen``, or show one sentence about why that is not possible."""
-        others = [edit for edit in spec.edits if edit not in _decided(spec, site)]
+        others = [edit for edit in spec.edits if edit not in _edits_of(spec, site)]
         try:
             changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
             merged = merge(changed.edits)
@@ -208,12 +209,12 @@ class Inspector:
             if chart and site in merged:
                 check_edits({site: merged[site]}, [chart.site])
         except LiarError as error:
-            return {self.said: status.problem(str(error))}
-        said = f"The recipe now says: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
-        return {**self.fill(changed, site), self.edits: list(changed.edits), self.said: status.note(said)}
+            return {self.message: status.problem(str(error))}
+        words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
+        return {**self.fill(changed, site), self.edits: list(changed.edits), self.message: status.note(words)}
 
 
-def _decided(spec: PruneSpec, site: str) -> tuple[str, ...]:
+def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
     """The site and its edits; the fields are refilled when these change."""
     return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
 
@@ -245,7 +246,7 @@ def _site_words(
 def _predicted_and_measured(
     view: View, predicted: SiteReport | None, measured: SiteReport | None, spec: PruneSpec
 ) -> str:
-    """Table of the known errors side by side; the chosen reconstruction is highlighted."""
+    """Table of the known errors, a column each; the chosen reconstruction is highlighted."""
     found = {"Predicted": predicted, "Measured": measured}
     columns = {name: errors_of(site, view.weighting) for name, site in found.items() if site}
     error = "Error" if view.weighting == "plain" else "Norm-aware error"

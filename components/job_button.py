@@ -1,4 +1,4 @@
-"""Button, Stop and status line of a job, which is found again after a reload."""
+"""Button, Stop and status line of a job."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.panel import HEARD, QUIET, Updates
-from liar.results import RunResult
-from server.job import Job, Snapshot
+from components.panel import QUEUED, UNQUEUED, Updates
+from server.job import Job, Make, Snapshot
 from server.job_queue import JobQueue
 from server.rate import client_of
 
@@ -20,71 +19,90 @@ Watch = Callable[[Job, gr.Request], Iterator[Updates]]
 
 
 class JobButton:
-    """Button, Stop and status line of one job of the queue; the visitor's browser stores the id of the job.
+    """Button, Stop and status line of a job of the queue, one at a time.
 
-    ``kind`` distinguishes its jobs from those of other buttons; ``pieces`` names what such a job counts ("runs"), if anything.
+    ``prefix`` begins the keys of its jobs in the queue. ``pieces`` names what such a job counts ("runs"), if anything.
+    ``line`` is the status line, either a line that is on the page already or one that is not rendered yet.
     """
 
-    def __init__(self, jobs: JobQueue, words: str, name: str, kind: str, pieces: str = "") -> None:
-        self.jobs, self.kind, self.pieces = jobs, kind, pieces
-        with gr.Row(elem_classes=["work"]):
-            self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
-            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
-        self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["work-status"])
+    def __init__(
+        self,
+        jobs: JobQueue,
+        words: str,
+        name: str,
+        prefix: str = "",
+        *,
+        pieces: str = "",
+        line: gr.HTML | None = None,
+        button_id: str = "",
+        stop_id: str = "",
+    ) -> None:
+        self.jobs, self.prefix, self.pieces = jobs, prefix, pieces
+        with gr.Row(elem_id=f"{name}-actions", elem_classes=["work"]) as self.row:
+            self.button = gr.Button(
+                words, variant="primary", size="md", scale=2, min_width=180, elem_id=button_id or name
+            )
+            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=stop_id or f"{name}-stop")
+        self.status = line or status_line(f"{name}-status")
+        if not self.status.is_rendered:
+            self.status.render()
         self.job = gr.State("")
-        self.remembered = gr.BrowserState("", storage_key=f"liar-{name}")
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.button, self.stop, self.status, self.job, self.remembered]
+        """Components that are updated at least once a second, and therefore few."""
+        return [self.button, self.stop, self.status, self.job]
 
     def wire(self) -> None:
-        self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **QUIET)
+        self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **UNQUEUED)
 
     def key_of(self, key: str) -> str:
         """Key of the job about ``key`` in the queue."""
-        return f"{self.kind}:{key}"
+        return f"{self.prefix}{key}"
 
-    def submit(self, request: gr.Request, key: str, title: str, make: Callable[[], Iterator[Any]]) -> Job:
+    def submit(
+        self, request: gr.Request, key: str, title: str, make: Make, expected_seconds: float | None = None
+    ) -> Job:
+        """Start the job about ``key``, or join it; raises :class:`QueueFullError`."""
         return self.jobs.submit(
-            str(request.session_hash), self.key_of(key), title, make, kind=self.kind, client=client_of(request)
+            str(request.session_hash),
+            self.key_of(key),
+            title,
+            make,
+            expected_seconds=expected_seconds,
+            client=client_of(request),
         )
 
-    def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
-        """After ``event`` (the page has opened), ``watch`` the job that this browser started if it still runs."""
+    def find(self, key: str, request: gr.Request) -> Job | None:
+        """The job about ``key``, joined by the session of ``request``; None if there is none that can be joined."""
+        job = self.jobs.find(self.key_of(key))
+        return job if job is not None and self.jobs.join(job, str(request.session_hash)) else None
 
-        def resume(id: str | None, request: gr.Request) -> Iterator[Updates]:
-            yield from self.resume(watch, id, request)
-
-        event.then(resume, self.remembered, outputs, **HEARD)
-
-    def resume(self, watch: Watch, id: str | None, request: gr.Request) -> Iterator[Updates]:
-        """``watch`` the job ``id`` after a reload of the page; nothing if it has ended."""
-        job = self.jobs.get(id or "")
-        if job is None or job.kind != self.kind or not self.jobs.join(job, str(request.session_hash)):
-            yield {self.status: gr.skip()}
-        else:
-            yield from watch(job, request)
-
-    def follow(self, job: Job, request: gr.Request) -> Iterator[tuple[Snapshot, Updates]]:
+    def follow(
+        self, job: Job, request: gr.Request, *, poll: float = 0.25, values_wait: bool = True
+    ) -> Iterator[tuple[Snapshot, Updates]]:
         """Yield snapshots, each with the updates of the status line, until the job ends for the visitor of ``request``.
 
-        The last snapshot has no updates: the caller writes the final line.
+        The last snapshot has no updates: the caller writes the final line. For ``poll`` and ``values_wait`` see
+        :meth:`~server.job_queue.JobQueue.watch`.
         """
-        # Every update holds the whole line: of two messages that arrive together, Gradio's page applies only the last.
-        line: Updates = {**self.busy(""), self.job: job.id, self.remembered: job.id}
-        for snapshot in self.jobs.watch(job, session=str(request.session_hash)):
-            words = status.follow(job.title, snapshot, self.pieces)
-            still: Updates = {self.status: words, self.stop: gr.update(interactive=not snapshot.stopping)}
-            yield snapshot, {} if snapshot.ended else {**line, **still}
+        session = str(request.session_hash)
+        for snapshot in self.jobs.watch(job, session=session, poll=poll, values_wait=values_wait):
+            yield snapshot, {} if snapshot.ended else self.at_work(job, snapshot)
 
-    def handed_out(self, id: str) -> list[RunResult]:
-        """Runs of a sweep that are there."""
-        job = self.jobs.get(id)
-        return [item for item in self.jobs.snapshot(job).partial if isinstance(item, RunResult)] if job else []
+    def at_work(self, job: Job, snapshot: Snapshot) -> Updates:
+        """Updates while the job goes on: all of the line, since Gradio's page applies only the last of two messages that
+        arrive together.
+        """
+        return {
+            **self.busy(""),
+            self.stop: gr.update(interactive=not snapshot.stopping),
+            self.status: status.follow(job.title, snapshot, self.pieces),
+            self.job: job.id,
+        }
 
     def end(self, id: str, request: gr.Request) -> Updates:
-        """Stop was pressed. The line is the watcher's alone: its last words may reach the page before this answer."""
+        """Handle Stop. Only the watcher of the job writes the status, since its last update may reach the page first."""
         job = self.jobs.get(id)
         if job is not None:
             self.jobs.stop(job, str(request.session_hash))
@@ -97,9 +115,46 @@ class JobButton:
             self.status: status.running(words),
         }
 
-    def idle(self, words: str) -> Updates:
+    def idle(self, line: str) -> Updates:
+        """Updates after the job, with the HTML of the final line."""
         return {
             self.button: gr.update(interactive=True),
             self.stop: gr.update(interactive=False),
-            self.status: words,
+            self.status: line,
         }
+
+
+class RememberedJobButton(JobButton):
+    """Button of a job that is found again after a reload of the page: the visitor's browser stores the id of the job."""
+
+    def __init__(self, jobs: JobQueue, words: str, name: str, prefix: str, *, pieces: str = "") -> None:
+        super().__init__(jobs, words, name, prefix, pieces=pieces)
+        self.remembered = gr.BrowserState("", storage_key=f"liar-{name}")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [*super().outputs, self.remembered]
+
+    def at_work(self, job: Job, snapshot: Snapshot) -> Updates:
+        return {**super().at_work(job, snapshot), self.remembered: job.id}
+
+    def resume_with(self, event: Any, watch: Watch, outputs: list[Block]) -> None:
+        """After ``event`` (the page has opened), ``watch`` the job that this browser started if it still runs."""
+
+        def resume(id: str | None, request: gr.Request) -> Iterator[Updates]:
+            yield from self.resume(watch, id, request)
+
+        event.then(resume, self.remembered, outputs, **QUEUED)
+
+    def resume(self, watch: Watch, id: str | None, request: gr.Request) -> Iterator[Updates]:
+        """``watch`` the job ``id`` after a reload of the page; nothing if it has ended or is that of another button."""
+        job = self.jobs.get(id or "")
+        if job is not None and job.key.startswith(self.prefix) and self.jobs.join(job, str(request.session_hash)):
+            yield from watch(job, request)
+        else:
+            yield {self.status: gr.skip()}
+
+
+def status_line(id: str, line: str = "", script: str | None = None) -> gr.HTML:
+    """Status line that is not on the page yet; ``script`` runs in the browser when it is loaded."""
+    return gr.HTML(line, js_on_load=script, elem_id=id, elem_classes=["work-status"], render=False)

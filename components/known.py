@@ -85,5 +85,4 @@ def _made_by(studio: Studio, job: Job) -> RunResult | None:
 def _pruned_by(studio: Studio, job: Job) -> Pruned | None:
     """Measured sites that a running job has handed out; None if there are none yet or the job has ended."""
     snapshot = studio.jobs.snapshot(job)
-    handed_out = [item for item in snapshot.partial if isinstance(item, Pruned)]
-    return handed_out[-1] if handed_out and not snapshot.ended else None
+    return None if snapshot.ended else snapshot.latest(Pruned)

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from components.inspector import Inspector
 from components.markup import Markup, cell, element, row, table
-from components.panel import HEARD, Updates
+from components.panel import QUEUED, Updates
 from components.provenance import Origin, of_another, pill
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
@@ -65,8 +65,7 @@ element.addEventListener('click', (event) => {
 class LayersPanel:
     """Heatmap of layer x site, the same as a table, and the inspector of the selected site.
 
-    The controls and clicks write ``bus.view`` and ``bus.site`` only; the explorer listens to ``bus.view`` and calls
-    :meth:`draw`.
+    The controls and clicks write ``bus.view`` only; the explorer listens to it and calls :meth:`draw`.
     """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
@@ -120,11 +119,9 @@ class LayersPanel:
     def wire(self) -> None:
         bus = self.bus
         for control in self._controls:
-            control.input(_looked, [bus.view, *self._controls], bus.view, **HEARD)
+            control.input(_with_controls, [bus.view, *self._controls], bus.view, **QUEUED)
         for source in (self.clicks, self.table):
-            source.select(_selected, bus.view, [bus.view, bus.site], **HEARD)
-        bus.view.change(lambda view: view.site, bus.view, bus.site, **HEARD)
-        bus.site.change(_follow, [bus.site, bus.view], bus.view, **HEARD)
+            source.select(_with_site, bus.view, bus.view, **QUEUED)
         self.inspector.wire()
 
     def draw(
@@ -175,28 +172,19 @@ class LayersPanel:
 # -- events ---------------------------------------------------------------------------------------------------------------
 
 
-def _looked(view: View, show: str, scale: str, weighting: str, fit: bool) -> View:
+def _with_controls(view: View, show: str, scale: str, weighting: str, fit: bool) -> View:
     """The view with the values of the controls."""
     return view.changed(show=show, scale=scale, weighting=weighting, colours="fit" if fit else "same")
 
 
-def _selected(view: View, event: gr.EventData) -> tuple[View, str]:
-    """Select the clicked site, or deselect it at a second click.
-
-    View and site change in one event, so that they still agree after clicks in quick succession.
-    """
+def _with_site(view: View, event: gr.EventData) -> View:
+    """The view with the clicked site, or without a site if it was selected already."""
     site = getattr(event, "site", "")
-    selected = view.changed(site="" if site == view.site else site)
-    return selected, selected.site
-
-
-def _follow(site: str, view: View) -> View:
-    """The view after another panel has selected ``site``."""
-    return view.changed(site=site)
+    return view.changed(site="" if site == view.site else site)
 
 
 def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
-    """Forecast of the selected site, shown beside the measured errors; None if there is none."""
+    """Forecast of the selected site, shown next to the measured errors; None if there is none."""
     if atlas is None or not view.site:
         return None
     with suppress(LiarError):

@@ -15,9 +15,9 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.job_button import JobButton
+from components.job_button import RememberedJobButton
 from components.markup import cell, row, table
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from components.served import served_folder
 from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
@@ -34,7 +34,7 @@ from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
 from liar.store import MaskTableStore, spec_of_table
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -49,7 +49,7 @@ FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Rows, columns and recipe of a table: the first item that its job hands out."""
+    """Rows, columns and recipe of a table: what its job hands out before the table itself."""
 
     spec: PruneSpec
     criteria: list[Criterion]
@@ -59,8 +59,8 @@ class Asked:
 class MaskTable:
     """Table for the paper's open question: does a criterion that was made for one repair serve another?
 
-    Every cell is stored under the recipe once it is computed, beside earlier ones, so that the recipe's address brings
-    the table back.
+    Every cell is stored under the recipe once it is computed, together with earlier ones, so that the recipe's address
+    brings the table back.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
@@ -76,7 +76,7 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = JobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks", "cells")
+        self.work = RememberedJobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks:", pieces="cells")
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -90,13 +90,13 @@ class MaskTable:
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
-        made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **HEARD)
-        made.then(self.turn, seen, self.picture, **QUIET)
+        made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **QUEUED)
+        made.then(self.show_current, seen, self.picture, **UNQUEUED)
         self.work.wire()
-        gr.on([self.bus.view.change, self.bus.spec.change], self.look, seen, self.picture, **QUIET)
+        gr.on([self.bus.view.change, self.bus.spec.change], self.show_stored, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
-            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
+            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **UNQUEUED)
+            made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the table that this browser started, if still running."""
@@ -110,7 +110,7 @@ class MaskTable:
     def picture(self) -> list[Block]:
         return [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
 
-    def look(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+    def show_stored(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
         """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
         job = self.studio.jobs.get(id)
         at_work = job is not None and not self.studio.jobs.snapshot(job).ended
@@ -121,12 +121,12 @@ class MaskTable:
             return self._draw(table)
         return self._nothing() if drawn else {self.drawn: gr.skip()}
 
-    def turn(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
-        """After the job, show the stored table of another recipe if the visitor has turned to one meanwhile."""
+    def show_current(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+        """After the job, show the stored table of another recipe if the visitor has chosen one meanwhile."""
         asked = [spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))] if spec else []
         if drawn in [named.key for named in asked]:
             return {self.drawn: gr.skip()}
-        return self.look(view, spec, id, drawn)
+        return self.show_stored(view, spec, id, drawn)
 
     def file_of(self, ending: Format, key: str) -> Updates:
         """File of the table on the page in this format, or one sentence about why there is none."""
@@ -171,22 +171,22 @@ class MaskTable:
         return path
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        there = 1  # the first item, the request, has no cells to draw
+        drawn: Table | None = None
         for snapshot, line in self.work.follow(job, request):
-            updates = dict(line)
-            if len(snapshot.partial) > there or (snapshot.ended and there > 1):
-                there = len(snapshot.partial)
-                updates |= self._draw(snapshot.partial[-1], snapshot.partial[0])
+            updates, table = dict(line), snapshot.latest(Table)
+            if table is not None and (table is not drawn or snapshot.ended):
+                drawn = table
+                updates |= self._draw(table, snapshot.latest(Asked))
             if snapshot.ended:
                 updates |= self.work.idle(self._end(snapshot, job.title))
             yield updates
 
-    def _compute(self, asked: Asked) -> Iterator[Asked | Progress | Table]:
-        """In the worker: yield the table as it grows, and store it even if no page is watching."""
+    def _compute(self, asked: Asked) -> Iterator[Progress | HandOut[Asked] | HandOut[Table]]:
+        """In the worker: hand out the table as it grows, and store it even if no page is watching."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.models.environment import describe
 
-        yield asked
+        yield HandOut(asked)
         cells = len(asked.criteria) * len(asked.reconstructions)
         yield Progress("load", 0, cells, f"Loading {asked.spec.model}")
         loaded = loaded_for(self.studio, asked.spec)
@@ -202,17 +202,15 @@ class MaskTable:
                 table = table.model_copy(update=new).joined(table)
                 with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
-                yield table
+                yield HandOut(table)
 
     def _end(self, snapshot: Snapshot, title: str) -> str:
-        last = snapshot.partial[-1] if snapshot.partial else None
-        is_kept = isinstance(last, Table) and self.tables.load(last.spec.key) == last
-        kept = " The address of its recipe brings the table back." if is_kept else ""
-        if isinstance(last, Table) and not is_kept:
+        table, kept = snapshot.latest(Table), ""
+        if table is not None and self.tables.load(table.spec.key) == table:
+            kept = " The address of its recipe brings the table back."
+        elif table is not None:
             kept = " It could not be stored and will be gone when this page is."
-        return status.end(
-            snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The cells that are there stay.{kept}"
-        )
+        return status.end(snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The finished cells stay.{kept}")
 
     def _draw(self, table: Table, asked: Asked | None = None) -> Updates:
         """Show a table, with empty cells for what its request (``asked``) holds but is not computed yet."""
@@ -249,7 +247,7 @@ class MaskTable:
 
 
 _NAMED = ("model", "ratio", "targets", "allocation", "evaluate")
-"""Choices that the sentence above a table always gives; the evaluated metric stands beside its value."""
+"""Choices that the sentence above a table always gives; the evaluated metric is named with its value."""
 
 
 def _place(cell: MaskCell) -> tuple[int, int]:

@@ -12,16 +12,15 @@ from liar.spec import PruneSpec
 Updates = dict[Block, Any]
 """New values for some components, as an event handler yields them; the others stay unchanged."""
 
-_UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
+_NO_PROGRESS: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
 """Progress on no output, since hidden progress still runs a clock in each output, sixty times a second."""
 
-QUIET: dict[str, Any] = {"queue": False, **_UNSEEN}
-"""Options of an event that answers at once and only fills components."""
+UNQUEUED: dict[str, Any] = {"queue": False, **_NO_PROGRESS}
+"""Options of an event that answers at once, without Gradio's queue, and writes no ``gr.State`` with listeners."""
 
-HEARD: dict[str, Any] = {"concurrency_limit": None, **_UNSEEN}
-"""Options of an event that writes a ``gr.State`` with listeners: Gradio reports a changed state only after an event
-of its queue. The concurrency limit is None, so that the event is not delayed there."""
-
+QUEUED: dict[str, Any] = {"concurrency_limit": None, **_NO_PROGRESS}
+"""Options of an event in Gradio's queue: it may write a ``gr.State`` with listeners, since Gradio reports a changed state
+only after an event of its queue. The concurrency limit is None, so that the event is not delayed."""
 
 NO_RUN = "No run of this recipe is kept here yet: press “Apply”."
 

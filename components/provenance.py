@@ -31,10 +31,10 @@ class Provenance:
     """Line above a panel whose figures change only with a run; empty while they are of the chosen recipe."""
 
     def __init__(self, run: RunResult | None) -> None:
-        self.line = gr.HTML(self.say(run.spec, run.spec.key, run) if run else "", elem_classes=["provenance"])
+        self.line = gr.HTML(self.markup(run.spec, run.spec.key, run) if run else "", elem_classes=["provenance"])
 
     @staticmethod
-    def say(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
+    def markup(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
         """Markup of the line. ``chosen`` is the recipe on screen; ``shown`` is the key of the run in the panel, "" if
         there is none; ``run`` is that run, None if it is deleted.
         """

@@ -12,7 +12,7 @@ from gradio.blocks import Block
 from components import status
 from components.browser import DOWNLOAD
 from components.markup import cell, row, table
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from components.runs_table import ROWS, runs_table, when_kept
 from components.served import served_folder
 from liar.errors import LiarError, StorageError
@@ -62,7 +62,7 @@ class RunsPanel:
             self.open = gr.Button("Open run A", size="md", min_width=120)
             self.download = gr.Button("Download run A (JSON)", size="md", min_width=120)
             self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop", visible=self.may_delete)
-        self.said = gr.HTML("", elem_id="runs-said")
+        self.message = gr.HTML("", elem_id="runs-said")
         self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
         self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
         self.file = gr.DownloadButton(visible="hidden")
@@ -87,20 +87,20 @@ class RunsPanel:
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store again each time the tab is opened."""
         bus = self.bus
-        opens(self.table.select, picked, None, self.chosen, bus)
-        opens(self.open.click, _named, self.a, self.chosen, bus)
-        bus.view.change(self.look, [bus.view, bus.shown], [self.table, self.a, self.b], **QUIET)
-        compared: list[Block] = [self.comparison, self.heatmap, self.said]
-        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **QUIET)
-        made = self.download.click(self.file_of, self.a, [self.file, self.said], **QUIET)
-        made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
+        open_run_on(self.table.select, picked, None, self.chosen, bus)
+        open_run_on(self.open.click, _named, self.a, self.chosen, bus)
+        bus.view.change(self.refresh, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
+        compared: list[Block] = [self.comparison, self.heatmap, self.message]
+        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **UNQUEUED)
+        made = self.download.click(self.file_of, self.a, [self.file, self.message], **UNQUEUED)
+        made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
         if self.may_delete:
             left: list[Block] = [self.table, self.a, self.b, *compared]
-            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **QUIET)
+            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **UNQUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def look(self, view: View, shown: str) -> Updates:
+    def refresh(self, view: View, shown: str) -> Updates:
         """Update the list if the visitor has opened this tab."""
         if view.tab != "runs":
             return {self.table: gr.skip()}
@@ -123,38 +123,38 @@ class RunsPanel:
         return {
             self.comparison: _comparison(found),
             self.heatmap: gr.update(value=comparison_heatmap(found), visible=bool(found.sites)),
-            self.said: "",
+            self.message: "",
         }
 
     def file_of(self, key: str | None) -> Updates:
         """Write run A as a JSON file, or show why that failed."""
         try:
-            return {self.file: str(self._write(key)), self.said: ""}
+            return {self.file: str(self._write(key)), self.message: ""}
         except LiarError as error:
-            return {self.file: None, self.said: status.problem(str(error))}
+            return {self.file: None, self.message: status.problem(str(error))}
 
     def drop(self, key: str | None, shown: str) -> Updates:
         """Delete run A; ``key`` is None if the confirmation was cancelled."""
         if not key:
-            return {self.said: gr.skip()}
-        said = status.note("The run is deleted.")
+            return {self.message: gr.skip()}
+        message = status.note("The run is deleted.")
         try:
             if not self.may_delete:
-                raise StorageError("The runs of this page belong to everybody, so none of them can be deleted.")
+                raise StorageError("All visitors share the runs of this page, so none of them can be deleted.")
             self.studio.store.delete(key)
         except LiarError as error:
-            said = status.problem(str(error))
+            message = status.problem(str(error))
         runs = self.studio.store.summaries()
         choices = _choices(runs)
         return {
-            **self._nothing(said),
+            **self._nothing(message),
             self.table: _listing(runs, shown),
             self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices, value=None),
         }
 
-    def _nothing(self, said: str) -> Updates:
-        return {self.comparison: "", self.heatmap: gr.update(visible=False), self.said: said}
+    def _nothing(self, message: str) -> Updates:
+        return {self.comparison: "", self.heatmap: gr.update(visible=False), self.message: message}
 
     def _write(self, key: str | None) -> Path:
         result = self.studio.store.load(key) if key else None
@@ -165,15 +165,15 @@ class RunsPanel:
         return path
 
 
-def opens(
+def open_run_on(
     event: Callable[..., Any], read: Callable[..., Opened], inputs: Block | None, chosen: gr.State, bus: Bus
 ) -> None:
     """Let ``event`` open the run that ``read`` returns, even if it was the last one opened.
 
     ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, so that writing the key to it is a change.
     """
-    heard = event(read, inputs, [chosen, bus.open], **HEARD)
-    heard.then(lambda key: key, chosen, bus.open, **HEARD)
+    choosing = event(read, inputs, [chosen, bus.open], **QUEUED)
+    choosing.then(lambda key: key, chosen, bus.open, **QUEUED)
 
 
 def picked(event: gr.EventData) -> Opened:

@@ -12,15 +12,15 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job_button import JobButton
-from components.panel import HEARD, QUIET, Updates
+from components.job_button import RememberedJobButton
+from components.panel import QUEUED, UNQUEUED, Updates
 from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
@@ -32,7 +32,7 @@ _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Item that the job hands out at its end: one sentence, and the zip to download, if any."""
+    """Value that the job hands out at its end: one sentence, and the zip to download, if any."""
 
     sentence: str
     archive: Path | None
@@ -63,7 +63,7 @@ class SavingPanel:
                 visible=studio.profile.may_name_folder,
                 min_width=260,
             )
-        self.work = JobButton(studio.jobs, "Save the model", "save", "save")
+        self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
 
     @property
@@ -72,10 +72,10 @@ class SavingPanel:
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
-        saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **HEARD)
+        saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.wire()
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
-        self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **QUIET)
+        self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the saving job of this browser if it has not ended."""
@@ -115,7 +115,9 @@ class SavingPanel:
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
+    def _saving(
+        self, result: RunResult, dtype: str, target: Path | None
+    ) -> Generator[Progress | HandOut[Ready], None, None]:
         from liar.jobs.plan import saving_parts
 
         archive = None if target else self._place(result, dtype)
@@ -146,7 +148,7 @@ class SavingPanel:
 
 def _written(
     variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
-) -> Generator[Progress | Ready, None, None]:
+) -> Generator[Progress | HandOut[Ready], None, None]:
     from liar.save.deliver import saving_steps
 
     folder = target or archive.with_suffix("")  # type: ignore[union-attr]
@@ -157,7 +159,7 @@ def _written(
     finally:
         if archive is not None:
             shutil.rmtree(folder, ignore_errors=True)
-    yield Ready(_said(delivered, archive), archive)
+    yield HandOut(Ready(_sentence(delivered, archive), archive))
 
 
 def _check_room(folder: Path, weights: int) -> None:
@@ -169,24 +171,21 @@ def _check_room(folder: Path, weights: int) -> None:
         )
 
 
-def _said(delivered: Delivered, archive: Path | None) -> str:
+def _sentence(delivered: Delivered, archive: Path | None) -> str:
     if archive is None:
         return delivered.sentence
     # Name the folder that the zip unpacks to, not the path on the server.
     return replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem))).sentence
 
 
-def _handed_out(snapshot: Snapshot) -> Ready | None:
-    return next((item for item in snapshot.partial if isinstance(item, Ready)), None)
-
-
 def _end(snapshot: Snapshot) -> str:
-    ready, stopped = _handed_out(snapshot), "Stopped. Nothing was saved."
-    return status.end(snapshot, done=ready.sentence if ready else stopped, stopped=ready.sentence if ready else stopped)
+    ready = snapshot.latest(Ready)
+    sentence = ready.sentence if ready else "Stopped. Nothing was saved."
+    return status.end(snapshot, done=sentence, stopped=sentence)
 
 
 def _ready(snapshot: Snapshot) -> Any:
-    ready = _handed_out(snapshot)
+    ready = snapshot.latest(Ready)
     if ready is None or ready.archive is None:
         return gr.update(visible=False)
     size = ready.archive.stat().st_size / 1e6

@@ -12,7 +12,7 @@ from gradio.blocks import Block
 from components import status
 from components.job_button import JobButton
 from components.markup import cell, row, table
-from components.panel import HEARD, QUIET, Updates
+from components.panel import QUEUED, UNQUEUED, Updates
 from components.workers import stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
@@ -36,7 +36,7 @@ class CostsPanel:
             "spell of this machine hits both.</p>",
             elem_classes=["caption"],
         )
-        self.work = JobButton(studio.jobs, "Measure size and speed", "costs-measure", "costs")
+        self.work = JobButton(studio.jobs, "Measure size and speed", "costs-measure", "costs:")
         self.table = gr.HTML("", elem_id="costs", elem_classes=["runs-table"])
 
     @property
@@ -45,13 +45,13 @@ class CostsPanel:
 
     def wire(self) -> None:
         """Connect the buttons, and change the table when another run is shown."""
-        self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **HEARD)
+        self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **QUEUED)
         self.work.wire()
-        self.bus.shown.change(self.turn, [self.work.job, self.bus.shown], self.outputs, **QUIET)
+        self.bus.shown.change(self.change_run, [self.work.job, self.bus.shown], self.outputs, **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the job of the run shown, if there is one."""
-        event.then(self.resume, self.bus.shown, self.outputs, **HEARD)
+        event.then(self.resume, self.bus.shown, self.outputs, **QUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -67,19 +67,18 @@ class CostsPanel:
 
     def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """Watch the job of a reloaded page if it has not ended, else show its table."""
-        job = self.studio.jobs.find(self.work.key_of(key))
-        if job is None or not self.studio.jobs.join(job, str(request.session_hash)):
+        job = self.work.find(key, request)
+        if job is None:
             yield {self.table: self._known(key)}
-            return
-        yield from self._watch(job, request)
+        else:
+            yield from self._watch(job, request)
 
-    def turn(self, id: str, key: str, request: gr.Request) -> Updates:
+    def change_run(self, id: str, key: str, request: gr.Request) -> Updates:
         """Show the table of another run, if it is known, and stop the job of the former run."""
         job = self.studio.jobs.get(id)
         if job is not None and job.key == self.work.key_of(key):
             return {self.table: gr.skip()}
-        if job is not None:
-            self.studio.jobs.stop(job, str(request.session_hash))
+        self.work.end(id, request)
         return {**self._idle(""), self.table: self._known(key)}
 
     # -- the job ------------------------------------------------------------------------------------------------

@@ -29,14 +29,12 @@ class Studio:
 class Bus:
     """Hidden components of one page that a panel writes and others listen to.
 
-    ``spec`` holds the current recipe (a PruneSpec), ``view`` the current view (a View), ``shown`` the key of the run
-    that the panels show ("" for none), ``site`` the name of the selected site ("" for none). Writing a run's key to
-    ``open`` opens it in every panel.
+    ``spec`` holds the current recipe (a PruneSpec), ``view`` the current view with the selected site (a View), ``shown``
+    the key of the run that the panels show ("" for none). Writing a run's key to ``open`` opens it in every panel.
     """
 
     def __init__(self, spec: PruneSpec, view: View, shown: str) -> None:
         self.spec = gr.State(spec)
         self.view = gr.State(view)
         self.shown = gr.State(shown)
-        self.site = gr.State("")
         self.open = gr.State("")

@@ -11,7 +11,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import DOWNLOAD
-from components.panel import NO_RUN, QUIET, Updates
+from components.panel import NO_RUN, UNQUEUED, Updates
 from components.served import served_folder
 from liar.errors import LiarError
 from liar.files import write_atomically
@@ -138,11 +138,15 @@ class TakeawayPanel:
         """Connect the buttons, and compare the run with the recipe when either changes."""
         for ending, button in self.buttons.items():
             # One click makes the file and lets the browser download it.
-            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **QUIET)
-            made.success(None, self.file, None, js=DOWNLOAD, **QUIET)
-        self.picture.click(None, None, self.problem, js=_PICTURE, **QUIET)
+            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **UNQUEUED)
+            made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
+        self.picture.click(None, None, self.problem, js=_PICTURE, **UNQUEUED)
         gr.on(
-            [self.bus.spec.change, self.spec.change], self.compare, [self.bus.spec, self.spec], self.difference, **QUIET
+            [self.bus.spec.change, self.spec.change],
+            self.compare,
+            [self.bus.spec, self.spec],
+            self.difference,
+            **UNQUEUED,
         )
 
     def compare(self, recipe: PruneSpec | None, shown: PruneSpec | None) -> str:

@@ -11,10 +11,10 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job_button import JobButton
+from components.job_button import RememberedJobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
-from components.panel import HEARD, QUIET, Updates
-from components.runs import opens, picked
+from components.panel import QUEUED, UNQUEUED, Updates
+from components.runs import open_run_on, picked
 from components.runs_table import ROWS, Run, runs_table
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
@@ -37,7 +37,7 @@ from liar.spec import (
     Task,
     ratios_between,
 )
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
@@ -83,7 +83,7 @@ class TradeoffPanel:
             elem_classes=["caption"],
         )
         self.form = SweepForm(studio.profile.runs)
-        self.work = JobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep", "runs")
+        self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
@@ -107,37 +107,43 @@ class TradeoffPanel:
         self.table = gr.HTML(drawn.table, js_on_load=ROWS, elem_id="tradeoff-table", elem_classes=["runs-table"])
         self.chosen = gr.State("")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
-        self.news = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
+        self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
         self.masks = MaskTable(studio, bus)
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.news]
+        return [self.redraw_key]
 
     def show(self, result: RunResult) -> Updates:
-        return {self.news: result.spec.key}
+        return {self.redraw_key: result.spec.key}
 
     def blank(self, spec: PruneSpec) -> Updates:
-        return {self.news: spec.key}
+        return {self.redraw_key: spec.key}
 
     def wire(self) -> None:
         bus = self.bus
         seen: list[Block] = [bus.spec, bus.shown, self.everything, self.task, self.cost, self.work.job]
         figures: list[Block] = [self.sentence, self.task, self.ratio, self.pareto, self.table]
-        controls = [self.news.change, self.everything.input, self.task.input, self.cost.input]
-        gr.on(controls, self.redraw, seen, figures, trigger_mode="always_last", **QUIET)
-        gr.on([bus.view.change, bus.spec.change], self.look, [bus.view, bus.spec, self.news], self.news, **HEARD)
+        controls = [self.redraw_key.change, self.everything.input, self.task.input, self.cost.input]
+        gr.on(controls, self.redraw, seen, figures, trigger_mode="always_last", **UNQUEUED)
+        gr.on(
+            [bus.view.change, bus.spec.change],
+            self.refresh,
+            [bus.view, bus.spec, self.redraw_key],
+            self.redraw_key,
+            **QUEUED,
+        )
         for source in (self.table, self.clicks):
-            opens(source.select, picked, None, self.chosen, bus)
+            open_run_on(source.select, picked, None, self.chosen, bus)
         self.form.wire()
         inputs: list[Block] = [bus.spec, *self.form.inputs]
-        self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.news], trigger_mode="once", **HEARD)
+        self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)
         self.work.wire()
         self.masks.wire()
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the jobs of this browser that have not ended."""
-        self.work.resume_with(event, self._watch, [*self.work.outputs, self.news])
+        self.work.resume_with(event, self._watch, [*self.work.outputs, self.redraw_key])
         self.masks.resume_with(event)
 
     # -- the figures --------------------------------------------------------------------------------------------
@@ -146,7 +152,9 @@ class TradeoffPanel:
         self, spec: PruneSpec | None, shown: str, everything: bool, task: Task | None, cost: Cost, job: str
     ) -> Updates:
         """Draw sentence, figures and table of the runs for the values of the controls."""
-        drawn = self._draw(spec, shown, self.work.handed_out(job), everything=everything, task=task, cost=cost)
+        found = self.studio.jobs.get(job)
+        runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
+        drawn = self._draw(spec, shown, runs, everything=everything, task=task, cost=cost)
         return {
             self.sentence: drawn.sentence,
             self.task: gr.update(choices=drawn.tasks, value=drawn.task, visible=len(drawn.tasks) > 1),
@@ -155,12 +163,12 @@ class TradeoffPanel:
             self.table: drawn.table,
         }
 
-    def look(self, view: View, spec: PruneSpec | None, news: str) -> Updates:
+    def refresh(self, view: View, spec: PruneSpec | None, drawn: str) -> Updates:
         """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes."""
         if view.tab != "trade-off" or spec is None:
-            return {self.news: gr.skip()}
+            return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
-        return {self.news: gr.skip() if picture == news else picture}
+        return {self.redraw_key: gr.skip() if picture == drawn else picture}
 
     def _draw(
         self,
@@ -219,13 +227,13 @@ class TradeoffPanel:
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job, request):
             updates = dict(line)
-            if snapshot.partial:  # a new value, and so a redraw, only when the number changes
-                updates[self.news] = f"{len(snapshot.partial)} of {job.id}"
+            if runs := snapshot.all_of(RunResult):  # a new value, and so a redraw, only when the number changes
+                updates[self.redraw_key] = f"{len(runs)} of {job.id}"
             if snapshot.ended:
                 updates |= self.work.idle(self._ended(snapshot, job.title))
             yield updates
 
-    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:
+    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | HandOut[RunResult]]:
         """Sweep in the worker; every finished run is stored at once."""
         from liar.jobs.sweep import sweep_steps
 
@@ -236,7 +244,9 @@ class TradeoffPanel:
             for step in steps:
                 if isinstance(step, RunResult):
                     self._keep(step)
-                yield step
+                    yield HandOut(step)
+                else:
+                    yield step
 
     def _keep(self, result: RunResult) -> None:
         if self.studio.store.find(result.spec) is None:
@@ -244,13 +254,13 @@ class TradeoffPanel:
                 self.studio.store.save(result)
 
     def _ended(self, snapshot: Snapshot, title: str) -> str:
-        there = len(snapshot.partial)
-        keys = {run.spec.key for run in self.studio.store.summaries()}
-        lost = sum(run.spec.key not in keys for run in snapshot.partial)
+        runs = snapshot.all_of(RunResult)
+        done, keys = _runs(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
+        lost = sum(run.spec.key not in keys for run in runs)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
-            return status.problem(f"{snapshot.error} {_runs(there)} done before that.{unkept}")
-        return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {_runs(there)} done.{unkept}")
+            return status.problem(f"{snapshot.error} {done} done before that.{unkept}")
+        return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {done} done.{unkept}")
 
 
 class SweepForm:
@@ -273,7 +283,7 @@ class SweepForm:
             [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
             value="nothing",
             label="Compare",
-            info=f"All else is as the recipe says; at most {runs} runs at once.",
+            info=f"All else is as in the recipe; at most {runs} runs at once.",
         )
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False
@@ -285,7 +295,7 @@ class SweepForm:
         return [self.first, self.last, self.number, self.compared, self.reconstructions, self.criteria]
 
     def wire(self) -> None:
-        self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **QUIET)
+        self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **UNQUEUED)
 
 
 class _Drawn:

@@ -10,8 +10,10 @@ from components.known import Pruned
 from components.prompts import preset_prompts
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
+from liar.progress import relay
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
+from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
@@ -24,11 +26,11 @@ E = TypeVar("E")
 T = TypeVar("T")
 
 
-def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
+def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned]]:
     """Run ``asked`` in the worker, with the prompts of the page; the result is stored even if no page is open.
 
-    When the last site is done, all sites are yielded as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is drawn
-    before the metrics are measured.
+    When the last site is done, all sites are handed out as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is
+    drawn before the metrics are measured.
     """
     # Both load torch, which takes seconds; a page that only explores does without.
     from liar.jobs.pipeline import stream
@@ -51,7 +53,16 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
         if isinstance(event, SiteDone):
             reports.append(event.report)
             if event.done == event.total:
-                yield Pruned(asked, reports)
+                yield HandOut(Pruned(asked, reports))
+
+
+def handing_out(steps: Generator[Progress | E, None, T]) -> Generator[Progress | HandOut[E], None, T]:
+    """Relay the steps of the library in a job: progress as it is, and each of the other items as a value to hand out."""
+
+    def item(step: Progress | E) -> Progress | HandOut[E]:
+        return step if isinstance(step, Progress) else HandOut(step)
+
+    return (yield from relay(steps, item))
 
 
 def stored(studio: Studio, key: str) -> RunResult:

@@ -36,6 +36,9 @@ _FILES = f"{_API}/file="
 _SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 _METHODS_READ: Container[str] = ("GET", "HEAD")
 
+_LENGTH_DIGITS = 20
+"""Most digits of a Content-Length that is read as a number."""
+
 Refusal = tuple[int, str]
 """HTTP status and sentence of a request that is not let through."""
 
@@ -58,31 +61,32 @@ class Door:
             return
         refusal = _closed(scope["method"], scope["path"])
         if refusal is None and scope["method"] == "POST":
-            body = await _read(scope, receive, self.profile.body_bytes)
-            refusal = (413, _TOO_LARGE.format(self.profile.body_bytes)) if body is None else self._unfit(body)
-            receive = _again(body or b"", receive)
+            refusal = _bad_length(scope, self.profile.body_bytes)
+            if refusal is None:
+                body = await _read(receive, self.profile.body_bytes)
+                refusal = _too_large(self.profile.body_bytes) if body is None else self._refusal_of(body)
+                receive = _replay(body or b"", receive)
         if refusal is not None:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
         else:
             await _pass(self.app, scope, receive, send)
 
-    def _unfit(self, body: bytes) -> Refusal | None:
+    def _refusal_of(self, body: bytes) -> Refusal | None:
         """Refusal of a request with this body, None if the body is accepted."""
-        said = _plain(body)
-        if said is None:
+        values = _plain(body)
+        if values is None:
             return 400, "The body of a request to this page is a JSON object of plain texts and finite numbers."
-        session = said.get("session_hash")
+        session = values.get("session_hash")
         if session is None:
             return None
         if not isinstance(session, str) or not _SESSION.fullmatch(session):
             return 400, "A session_hash has up to 64 letters and digits."
         unread = self.page._queue.pending_messages_per_session.get(session)
         if unread is not None and unread.qsize() > self.profile.unread:
-            return 429, "Nobody reads the answers of this session; read them at queue/data, then try again."
+            return 429, "Too many answers of this session are unread; read them at queue/data, then try again."
         return None
 
 
-_TOO_LARGE = "A request to this page has at most {:,} bytes; ask for less at once."
 _NO_ADDRESS: Refusal = (404, "This page has no such address.")
 
 
@@ -94,7 +98,7 @@ def _closed(method: str, path: str) -> Refusal | None:
         return None if open_ else _NO_ADDRESS
     if method == "POST":
         return None if path.rstrip("/") in _WRITTEN or path.startswith(_WRITTEN_BELOW) else _NO_ADDRESS
-    return 405, "This page is read with GET and asked with POST."
+    return 405, "This page takes GET and POST requests alone."
 
 
 def _is_made_here(path: str) -> bool:
@@ -104,11 +108,21 @@ def _is_made_here(path: str) -> bool:
     return "\0" not in asked and Path(asked).is_absolute() and folder in Path(asked).resolve().parents
 
 
-async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
-    """Read the body of a request; None if it exceeds ``most`` bytes (the rest stays unread) or its length is malformed."""
+def _bad_length(scope: Scope, most: int) -> Refusal | None:
+    """Refusal of a request whose Content-Length is no number or exceeds ``most`` bytes, None for any other."""
     announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > most:
-        return None
+    if not announced.isdigit():
+        return 400, "The Content-Length of a request is a whole number of bytes."
+    # Python refuses to read an integer of thousands of digits.
+    return _too_large(most) if len(announced) > _LENGTH_DIGITS or int(announced) > most else None
+
+
+def _too_large(most: int) -> Refusal:
+    return 413, f"A request to this page has at most {most:,} bytes; ask for less at once."
+
+
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """Read the body of a request; None if it exceeds ``most`` bytes, and the rest then stays unread."""
     body = bytearray()
     while True:
         message = await receive()
@@ -119,26 +133,26 @@ async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
             return bytes(body)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Receive:
     """Receiver that returns ``body`` first, then the messages of ``receive``."""
     waiting = [body]
 
-    async def replay() -> Message:
+    async def receive_again() -> Message:
         if waiting:
             return {"type": "http.request", "body": waiting.pop(), "more_body": False}
         return await receive()
 
-    return replay
+    return receive_again
 
 
 def _plain(body: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; None if ``body`` is none, has NaN, infinity or lone surrogates, or is nested too deeply."""
     try:
-        said = json.loads(body)
-        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+        values = json.loads(body)
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return values if isinstance(values, dict) else None
 
 
 async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,6 +170,6 @@ async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
     except Exception as error:
         log.warning("%s %.100r could not be answered: %.200r", scope["method"], scope["path"], error)
         if not begun:
-            await PlainTextResponse("This request is none that the page makes.", 400)(scope, receive, send)
+            await PlainTextResponse("The page itself never makes this request.", 400)(scope, receive, send)
         elif not ended:
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,20 +1,30 @@
-"""A job: a generator that runs in the worker thread, and the snapshot of it that pages read."""
+"""A job: a generator that runs in the worker thread, the values that it hands out, and the snapshots that pages read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 from uuid import uuid4
 
-from liar.events import Progress
+from liar.events import Event, Progress
+
+T = TypeVar("T")
 
 State = Literal["waiting", "running", "done", "stopped", "failed", "left"]
 """``left``: ended for the visitor who pressed Stop, while the job goes on for another visitor who wants the same."""
 
-Make = Callable[[], Iterator[Any]]
+
+@dataclass(frozen=True, slots=True)
+class HandOut(Generic[T]):
+    """Item of a job: a value for the pages that watch it, kept however the job ends."""
+
+    value: T
+
+
+Make = Callable[[], Iterator[Event | HandOut[Any]]]
+"""Function that is called in the worker and returns the generator of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,9 @@ class Snapshot:
     ``place``: number of jobs before it, the running one included; 0 once it runs. ``event``: latest progress.
     ``share``: finished part of the job (0..1, never falling; None if unknown). ``stopping``: the job ends after the
     current step. ``seconds_left``: estimate up to the end of the job, the wait included; None if unknown or ended.
-    ``result``: set if ``state`` is "done". ``partial``: items handed out so far, kept however the job ends. ``error``:
-    one sentence if ``state`` is "failed". ``seconds``: time that it has run. ``version``: grows with every change.
+    ``result``: set if ``state`` is "done". ``handed_out``: values of the :class:`HandOut` so far, however the job ends.
+    ``error``: one sentence if ``state`` is "failed". ``seconds``: time that it has run. ``version``: grows with every
+    change.
     """
 
     state: State
@@ -33,7 +44,7 @@ class Snapshot:
     event: Progress | None
     seconds_left: float | None
     result: Any
-    partial: list[Any]
+    handed_out: list[Any]
     error: str | None
     seconds: float
     version: int
@@ -44,22 +55,27 @@ class Snapshot:
     def ended(self) -> bool:
         return self.state not in ("waiting", "running")
 
+    def all_of(self, kind: type[T]) -> list[T]:
+        """Values of this type that were handed out, the oldest first."""
+        return [value for value in self.handed_out if isinstance(value, kind)]
+
+    def latest(self, kind: type[T]) -> T | None:
+        """Value of this type that was handed out last, None if there is none."""
+        return next(reversed(self.all_of(kind)), None)
+
 
 class Job:
-    """Handle of a job: ``id``, ``key``, ``title``, ``kind`` and ``created`` are public; all other attributes belong to
-    the queue, under its lock.
+    """Handle of a job: ``id``, ``key`` and ``title`` are public; all other attributes belong to the queue, under its lock.
+
+    ``owners``: sessions that want it. ``absent``: owners whose page is closed; the job goes on, but they do not keep it
+    from being stopped.
     """
 
-    def __init__(
-        self, session: str, key: str, title: str, kind: str, make: Make, expected_seconds: float | None
-    ) -> None:
+    def __init__(self, session: str, key: str, title: str, make: Make, expected_seconds: float | None) -> None:
         self.id = uuid4().hex
-        self.key, self.title, self.kind = key, title, kind
-        self.created = datetime.now(UTC)
+        self.key, self.title = key, title
         self.owners = {session}
-        self.left: set[str] = (
-            set()
-        )  # owners whose page is closed: the job goes on, but they do not keep it from being stopped
+        self.absent: set[str] = set()
         self.make: Make | None = make
         self.expected_seconds = expected_seconds
         self.state: State = "waiting"
@@ -70,7 +86,7 @@ class Job:
         self.event_time = 0.0
         self.share: float | None = None
         self.result: Any = None
-        self.partial: list[Any] = []
+        self.handed_out: list[Any] = []
         self.error: str | None = None
         self.version = 0
 

@@ -1,7 +1,7 @@
 """Queue of the server's jobs: one worker thread runs them, and pages only watch.
 
-Reloading or closing a page ends its event handlers, but not its jobs. One worker takes one job at a time, since there
-is one accelerator and one memory. Sessions take turns, so a visitor with several jobs does not hold up the others.
+Reloading or closing a page ends its event handlers, but not its jobs. One worker takes one job at a time, since all
+share one accelerator and one memory. Sessions take turns, so a visitor with several jobs does not hold up the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
-from server.job import Job, Make, Snapshot, State
+from server.job import HandOut, Job, Make, Snapshot, State
 from server.rate import Rate
 from server.turns import Line
 
@@ -30,6 +30,22 @@ TICK = 1.0
 
 class JobQueue:
     """Queue with one worker thread, started by the first job. Every method may be called from any thread.
+
+    ========  ==============================================  ==========
+    state     event                                           next state
+    ========  ==============================================  ==========
+    (none)    submitted, and no job of the key can be joined  waiting
+    waiting   taken by the worker                             running
+    waiting   given up                                        stopped
+    running   given up                                        stopping
+    running   the generator returns                           done
+    running   the generator raises                            failed
+    stopping  the generator returns                           done
+    stopping  the generator yields and is closed, or raises   stopped
+    ========  ==============================================  ==========
+
+    A job is given up by :meth:`close`, or by a :meth:`stop` after which no owner with an open page is left. It can be
+    joined while it is waiting or running. In a snapshot, *stopping* is "running" with ``stopping`` set.
 
     ``starts`` limits how often one client may start a job, in the notation of :class:`~server.rate.Rate`.
     ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
@@ -61,15 +77,14 @@ class JobQueue:
         title: str,
         make: Make,
         *,
-        kind: str = "apply",
         expected_seconds: float | None = None,
         client: str = "",
     ) -> Job:
         """Put a job in line, or join the waiting or running job of the same ``key``, which ``session`` then owns too.
 
         ``make`` is called in the worker and returns a generator. Progress that it yields becomes
-        :attr:`Snapshot.event`; an item that is no event is appended to :attr:`Snapshot.partial` and kept after a stop
-        or a failure. The result is the generator's return value or, if that is None, the result of its last Finished.
+        :attr:`Snapshot.event`; the value of each :class:`HandOut` is appended to :attr:`Snapshot.handed_out`; other
+        events are not kept. The result is the generator's return value or, if that is None, that of its last Finished.
 
         Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or
         ``client`` has started too many.
@@ -77,17 +92,17 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 raise RuntimeError("The queue is closed.")
-            self._forget()
+            self._drop_expired()
             job = next((job for job in self._live() if job.key == key and not job.stopping), None)
             if job is None:
                 self._line.check_room(session)
                 self._rate.spend(client)
                 self._line.enter(session)
-                job = Job(session, key, title, kind, make, expected_seconds)
+                job = Job(session, key, title, make, expected_seconds)
                 self._line.waiting.append(job)
             else:
-                self._own(job, session)
-            self._say(*self._line.waiting)
+                self._add_owner(job, session)
+            self._notify(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)
                 self._worker.start()
@@ -98,7 +113,7 @@ class JobQueue:
         with self._changed:
             if job.ended is not None or job.stopping:
                 return False
-            self._own(job, session)
+            self._add_owner(job, session)
             return True
 
     def find(self, key: str) -> Job | None:
@@ -107,13 +122,13 @@ class JobQueue:
         Ended jobs are kept for 30 minutes, and no more than 50 of them.
         """
         with self._changed:
-            self._forget()
+            self._drop_expired()
             return next((job for job in [*self._live(), *reversed(self._ended)] if job.key == key), None)
 
     def get(self, id: str) -> Job | None:
         """The job of this ``id``, None if there is none or it is no longer kept."""
         with self._changed:
-            self._forget()
+            self._drop_expired()
             return next((job for job in [*self._live(), *self._ended] if job.id == id), None)
 
     def snapshot(self, job: Job) -> Snapshot:
@@ -121,13 +136,13 @@ class JobQueue:
         with self._changed:
             return self._snapshot(job)
 
-    def watch(self, job: Job, *, session: str = "", poll: float = 0.25, parts_wait: bool = True) -> Iterator[Snapshot]:
+    def watch(self, job: Job, *, session: str = "", poll: float = 0.25, values_wait: bool = True) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, one after each change, and a last one at its end.
 
         If ``session`` has stopped the job, the last state is "stopped", or "left" if it goes on for another visitor.
 
         Snapshots come at least ``poll`` seconds and at most one second apart, so that the time shown moves on. The last
-        one comes without delay, as do items that the job hands out, unless ``parts_wait``. Closing the iterator does
+        one comes without delay, as do values that the job hands out, unless ``values_wait``. Closing the iterator does
         not stop the job.
         """
         while True:
@@ -135,48 +150,48 @@ class JobQueue:
                 snapshot = self._snapshot(job)
                 if session and session not in job.owners and (snapshot.ended or not job.stopping):
                     # A visitor who pressed Stop gets no result, even if the job still finishes.
-                    over: State = "stopped" if job.stopping else "left"
-                    snapshot = replace(snapshot, state=over, seconds_left=None, result=None, error=None)
+                    state: State = "stopped" if job.stopping else "left"
+                    snapshot = replace(snapshot, state=state, seconds_left=None, result=None, error=None)
             yield snapshot
             if snapshot.ended:
                 return
-            self._pause(job, snapshot, poll, parts_wait)
+            self._pause(job, snapshot, poll, values_wait)
 
     def stop(self, job: Job, session: str) -> None:
         """Remove ``session`` from the owners of ``job``, and stop the job if no owner with an open page is left.
 
         A waiting job is stopped at once. A running one ends at its next yield: its generator is closed in the worker,
-        and the items handed out stay in ``partial``.
+        and the values handed out stay.
         """
         with self._changed:
             if session in job.owners:
                 job.owners.discard(session)
-                if job.owners <= job.left and job.ended is None:
-                    self._abandon(job)
-                self._say(job)
+                if job.owners <= job.absent and job.ended is None:
+                    self._give_up(job)
+                self._notify(job)
 
     def leave(self, session: str) -> None:
         """Note that ``session`` has closed its page: its jobs go on, and another session that joins one may stop it."""
         with self._changed:
             for job in self._live():
                 if session in job.owners:
-                    job.left.add(session)
+                    job.absent.add(session)
 
     def close(self) -> None:
         """Stop every job and end the worker, waiting at most ten seconds for the current step."""
         with self._changed:
             self._closed = True
             for job in self._live():
-                self._abandon(job)
+                self._give_up(job)
             self._changed.notify_all()
         if self._worker is not None:
             self._worker.join(timeout=10)
 
-    def _pause(self, job: Job, seen: Snapshot, poll: float, parts_wait: bool) -> None:
+    def _pause(self, job: Job, seen: Snapshot, poll: float, values_wait: bool) -> None:
         """Wait until the snapshot after ``seen`` is due: at a change, or after :data:`TICK`."""
 
         def cannot_wait() -> bool:
-            return job.ended is not None or (not parts_wait and len(job.partial) > len(seen.partial))
+            return job.ended is not None or (not values_wait and len(job.handed_out) > len(seen.handed_out))
 
         with self._changed:
             begin = monotonic()
@@ -189,11 +204,11 @@ class JobQueue:
     def _live(self) -> list[Job]:
         return [*self._line.waiting, *([self._running] if self._running else [])]
 
-    def _own(self, job: Job, session: str) -> None:
+    def _add_owner(self, job: Job, session: str) -> None:
         self._line.enter(session)
         job.owners.add(session)
 
-    def _abandon(self, job: Job) -> None:
+    def _give_up(self, job: Job) -> None:
         job.stopping = True
         if job in self._line.waiting:
             self._line.waiting.remove(job)
@@ -206,14 +221,14 @@ class JobQueue:
         if self._running is job:
             self._running = None
         self._ended.append(job)
-        self._forget()
-        self._say(job, *self._line.waiting)
+        self._drop_expired()
+        self._notify(job, *self._line.waiting)
 
-    def _forget(self) -> None:
+    def _drop_expired(self) -> None:
         oldest = monotonic() - KEPT_SECONDS
         self._ended = [job for job in self._ended[-KEPT_JOBS:] if job.ended is not None and job.ended >= oldest]
 
-    def _say(self, *jobs: Job) -> None:
+    def _notify(self, *jobs: Job) -> None:
         for job in jobs:
             job.version += 1
         self._changed.notify_all()
@@ -231,7 +246,7 @@ class JobQueue:
             event=job.event,
             seconds_left=self._sum_left([*ahead, job]) if job.ended is None else None,
             result=job.result if job.state == "done" else None,
-            partial=list(job.partial),
+            handed_out=list(job.handed_out),
             error=job.error,
             seconds=job.seconds,
             version=job.version,
@@ -269,7 +284,7 @@ class JobQueue:
                 return False
             job = self._running = self._line.take()
             job.state, job.started = "running", monotonic()
-            self._say(job, *self._line.waiting)
+            self._notify(job, *self._line.waiting)
         state, error = self._outcome(job)
         with self._changed:
             self._end(job, state, error)
@@ -300,26 +315,27 @@ class JobQueue:
                     if end.value is not None:
                         job.result = end.value
                     return True
-                self._hear(job, step)
+                self._receive(job, step)
                 del step  # a Finished may hold models, and the next step may take long
             return False
         finally:
             if close := getattr(steps, "close", None):
                 close()
 
-    def _hear(self, job: Job, step: Any) -> None:
+    def _receive(self, job: Job, step: Event | HandOut[Any]) -> None:
         if isinstance(step, Finished) and self._on_finished is not None:
             try:
                 self._on_finished(job.key, step)
             except Exception:  # an error of the callback must not lose the result
                 log.exception("A finished job could not be passed on")
         with self._changed:
-            if isinstance(step, Finished):
-                job.result = step.result
-            elif isinstance(step, Progress):
-                job.event, job.event_time = step, monotonic()
-                if step.share is not None:
-                    job.share = max(job.share or 0.0, step.share)
-            elif not isinstance(step, Event):
-                job.partial.append(step)
-            self._say(job)
+            match step:
+                case Finished():
+                    job.result = step.result
+                case Progress():
+                    job.event, job.event_time = step, monotonic()
+                    if step.share is not None:
+                        job.share = max(job.share or 0.0, step.share)
+                case HandOut():
+                    job.handed_out.append(step.value)
+            self._notify(job)

@@ -18,40 +18,41 @@ TEXTS = (AUTO, "wiki", "sentiment", "topic")
 
 
 class Profile(BaseModel):
-    """Limits of what visitors may request. Each number is a maximum.
+    """Limits of what visitors may request. Each number is a maximum. Defaults are those of a public page, so that a new
+    limit holds there until it is lifted.
 
-    ``any_model`` and ``any_text`` allow every id, folder and file beside ``models`` and :data:`TEXTS`, ``any_device``
-    every device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model in any folder of the server.
-    ``starts``: how often one client may start a job, in the notation of the library limits ("": no limit). ``runs``:
-    runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's). ``saved_bytes``: zips of saved
-    models on disk. ``body_bytes``: size of a request. ``sessions``: visitors whose state is kept. ``unread``: answers
-    that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
+    ``any_model`` and ``any_text`` allow every id, folder and file in addition to ``models`` and :data:`TEXTS`,
+    ``any_device`` every device and dtype in addition to ``auto``; ``may_name_folder`` lets a visitor save a model in any
+    folder of the server. ``starts``: how often one client may start a job, in the notation of the library limits ("": no
+    limit). ``runs``: runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's).
+    ``saved_bytes``: zips of saved models on disk. ``body_bytes``: size of a request. ``sessions``: visitors whose state
+    is kept. ``unread``: answers that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ProfileName
-    models: tuple[str, ...]
-    any_model: bool
-    any_text: bool
-    any_device: bool
-    may_delete: bool
-    may_name_folder: bool
-    tokens: int
-    sequence_length: int
-    evaluate_limit: int
-    evaluate_length: int
-    runs: int
-    prompt_characters: int
-    new_tokens: int
-    waiting_jobs: int
-    starts: str
-    model_bytes: int
-    saved_bytes: int
-    body_bytes: int
-    sessions: int
-    unread: int
-    preload: str | None
+    models: tuple[str, ...] = tuple(preset.id for preset in PRESETS if preset.id.startswith(DEMO))
+    any_model: bool = False
+    any_text: bool = False
+    any_device: bool = False
+    may_delete: bool = False
+    may_name_folder: bool = False
+    tokens: int = 16_384
+    sequence_length: int = 512
+    evaluate_limit: int = 400
+    evaluate_length: int = 512
+    runs: int = 16
+    prompt_characters: int = 500
+    new_tokens: int = 96
+    waiting_jobs: int = 16
+    starts: str = "12 per 10 minutes; 40 per hour"
+    model_bytes: int = 1_500_000_000
+    saved_bytes: int = 2_000_000_000
+    body_bytes: int = 65_536
+    sessions: int = 300
+    unread: int = 64
+    preload: str | None = PruneSpec().model
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
@@ -64,20 +65,22 @@ class Profile(BaseModel):
 
     def check(self, spec: PruneSpec) -> None:
         """Raise :class:`InvalidSpecError` if the profile does not allow ``spec``; called before every load and run."""
-        away = "run LIAR at home for that."
+        elsewhere = "run LIAR at home for that."
         if not self.any_model and spec.model not in self.models:
-            raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {away}")
+            raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {elsewhere}")
         if not self.any_text and spec.calibration not in TEXTS:
-            raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {away}")
+            raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {elsewhere}")
         if not self.any_device and (spec.device, spec.dtype) != (AUTO, AUTO):
-            raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {away}")
+            raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {elsewhere}")
         for name in ("tokens", "sequence_length", "evaluate_limit", "evaluate_length"):
             asked, most = getattr(spec, name), getattr(self, name)
             if asked is not None and asked > most:
                 raise InvalidSpecError(
-                    f"This page takes at most {most:,} for {name}, not {asked:,}; take fewer, or {away}"
+                    f"This page takes at most {most:,} for {name}, not {asked:,}; take fewer, or {elsewhere}"
                 )
 
+
+PUBLIC = Profile(name="public")
 
 LOCAL = Profile(
     name="local",
@@ -94,7 +97,6 @@ LOCAL = Profile(
     runs=40,
     prompt_characters=2_000,
     new_tokens=200,
-    waiting_jobs=16,
     starts="",
     model_bytes=0,
     saved_bytes=8_000_000_000,
@@ -102,31 +104,6 @@ LOCAL = Profile(
     sessions=1_000,
     unread=1_000,
     preload=None,
-)
-
-PUBLIC = Profile(
-    name="public",
-    models=tuple(preset.id for preset in PRESETS if preset.id.startswith(DEMO)),
-    any_model=False,
-    any_text=False,
-    any_device=False,
-    may_delete=False,
-    may_name_folder=False,
-    tokens=16_384,
-    sequence_length=512,
-    evaluate_limit=400,
-    evaluate_length=512,
-    runs=16,
-    prompt_characters=500,
-    new_tokens=96,
-    waiting_jobs=16,
-    starts="12 per 10 minutes; 40 per hour",
-    model_bytes=1_500_000_000,
-    saved_bytes=2_000_000_000,
-    body_bytes=65_536,
-    sessions=300,
-    unread=64,
-    preload=PruneSpec().model,
 )
 
 PROFILES: dict[ProfileName, Profile] = {"local": LOCAL, "public": PUBLIC}

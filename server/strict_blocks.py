@@ -13,7 +13,7 @@ from gradio.block_function import BlockFunction
 from gradio.components.api_component import Api
 from gradio.state_holder import SessionState
 
-_REFUSED = "This is nothing that the page says; set the value again, or load the page anew."
+_REFUSED = "The page itself never sends this; set the value again, or reload the page."
 _GROUPS = (gr.CheckboxGroup, Api)
 """Components whose value is a list or an object; every other control has a text, a number, a truth value or nothing."""
 _NEVER_EMPTY = (gr.Radio, gr.Slider, gr.Checkbox)

@@ -33,7 +33,9 @@ class Line:
             )
 
     def enter(self, session: str) -> None:
-        """Place a session without waiting jobs after all waiting sessions, but before the next job of the one served."""
+        """Give a session without waiting jobs its turn: after one job of every session that waits already, and before the
+        next job of the session served last.
+        """
         if not any(session in job.owners for job in self.waiting):
             self._turns[session] = max(self._turns.get(session, 0), self._clock - 1)
 

@@ -33,8 +33,7 @@ from liar.models.variants import Variants
 from liar.results import Generation
 from liar.spec import CRITERIA, SweepSpec
 from tests import tiny
-from tests.families import batches, build
-from tests.families import logits
+from tests.families import batches, build, logits
 from tests.models.test_families import half, prune
 from tests.stand_in import device_that_refuses, moved
 from tests.tiny import tokenizer

@@ -98,10 +98,11 @@ def mask_table_csv(table: MaskTable) -> str:
 
 
 def file_stem(spec: PruneSpec) -> str:
-    """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``."""
+    """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``, and ``-seed-3`` with that seed."""
     last = re.split(r"[/\\]", spec.model.rstrip("/\\"))[-1]
     model = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "model"
-    return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}"
+    seed = f"-seed-{spec.seed}" if spec.seed else ""
+    return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}{seed}"
 
 
 def _chosen(spec: PruneSpec) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
     expect(page.get_by_label("A ratio of its own")).to_be_checked()
     page.get_by_role("button", name="Apply to the recipe").click()
 
-    expect(page.locator("#site-edits-said")).to_contain_text("The recipe now says")
+    expect(page.locator("#site-edits-said")).to_contain_text("The recipe now has")
     edits = page.locator("#edits textarea")
     lines = ["layers.3.ffn:keep=0-3,7", "layers.3.ffn:ratio=0.25", "layers.3.ffn:remove=9"]
     expect(edits).to_have_value(re.compile("keep=0-3,7"))

@@ -1,4 +1,4 @@
-"""The accuracy panel: the figures of the result, the changed texts in their groups, and sentences where there are none."""
+"""The accuracy panel: the figures of the result, the changed texts in their groups, and a sentence if there are none."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Page(HTMLParser):
 
 
 def build(run: RunResult | None) -> AccuracyPanel:
-    nobody: Any = SimpleNamespace(jobs=None)  # nothing is asked of the server, and nothing told to other panels
+    absent: Any = SimpleNamespace(jobs=None)  # the panel uses neither services nor other panels
     with gr.Blocks():
-        return AccuracyPanel(nobody, nobody, run)
+        return AccuracyPanel(absent, absent, run)
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> Non
         *("pruned", "80.8 %", "± 1.0 %", "1,200 texts", "94 %", "—"),
         *("reconstructed", "84.7 %", "± 1.0 %", "1,200 texts", "98 %", "71 %"),
     ]
-    said = table(panel, language_run()).pieces
+    pieces = table(panel, language_run()).pieces
     for piece in ("42.4", "± 2.1", "20 windows of 256 tokens", "2.6 x dense", "72 %"):
-        assert piece in said
+        assert piece in pieces
 
 
 def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
@@ -89,18 +89,18 @@ def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
         item.model_copy(update={"value": value})
         for item, value in zip(run.evaluations, (0.861, 0.849, 0.853), strict=True)
     ]
-    said = table(panel, run.model_copy(update={"evaluations": close})).pieces
-    assert "within the error" in said
-    assert "33 %" not in said
-    assert "without single answers" in said[-1]
+    pieces = table(panel, run.model_copy(update={"evaluations": close})).pieces
+    assert "within the error" in pieces
+    assert "33 %" not in pieces
+    assert "without single answers" in pieces[-1]
 
 
-def test_rounded_models_stand_beside_those_they_were_made_from(panel: AccuracyPanel) -> None:
-    said = table(panel, quantized_run()).pieces
-    rows = [piece for piece in said if piece.split(" ")[0] in VARIANTS]
+def test_quantized_models_follow_the_models_they_were_made_from(panel: AccuracyPanel) -> None:
+    pieces = table(panel, quantized_run()).pieces
+    rows = [piece for piece in pieces if piece.split(" ")[0] in VARIANTS]
     assert rows == ["dense", "dense int8", "pruned", "reconstructed", "reconstructed int8"]
-    assert "42.9" in said
-    assert any(piece.startswith("Int8 weights: +0.50 perplexity on the dense model") for piece in said)
+    assert "42.9" in pieces
+    assert any(piece.startswith("Int8 weights: +0.50 perplexity on the dense model") for piece in pieces)
     assert not any("nt8" in piece for piece in table(panel, language_run()).pieces)
 
 
@@ -138,7 +138,7 @@ def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
     ],
     ids=["perplexity", "no changes", "no evaluation"],
 )
-def test_a_run_without_changes_says_why(panel: AccuracyPanel, run: RunResult, sentence: str) -> None:
+def test_a_run_without_changes_gives_the_reason(panel: AccuracyPanel, run: RunResult, sentence: str) -> None:
     page = changes(panel, run)
     assert any(piece.startswith(sentence) for piece in page.pieces)
     assert "li" not in page.tags

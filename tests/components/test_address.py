@@ -21,7 +21,7 @@ def test_the_bare_address_asks_for_nothing() -> None:
     assert read_address([("__theme", "dark")]) == (None, View(), None)
 
 
-def test_a_link_holds_the_whole_recipe_and_what_is_looked_at() -> None:
+def test_a_link_holds_the_whole_recipe_and_the_view() -> None:
     assert read_address(parse_qsl(query_of(FULL, SEEN))) == (FULL, SEEN, None)
 
 
@@ -44,7 +44,7 @@ def test_a_link_may_hold_one_of_the_two() -> None:
         ("site", "layers.0.ffn<script>"),
     ],
 )
-def test_what_cannot_be_followed_is_left_out_and_said(name: str, value: str) -> None:
+def test_an_invalid_choice_is_skipped_with_a_sentence(name: str, value: str) -> None:
     spec, view, complaint = read_address([("targets", "heads"), (name, value), ("scale", "linear")])
     assert spec == PruneSpec.from_query("targets=heads")
     assert view == View(scale="linear")

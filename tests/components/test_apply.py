@@ -1,4 +1,4 @@
-"""Applying: events in, figures out; whatever ends a run, the buttons come back and what was shown stays."""
+"""The Apply button: however a run ends, the buttons are reset and the page keeps its content."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def result(spec: PruneSpec) -> RunResult:
 
 @dataclass
 class Pipeline:
-    """Stands where the pipeline stands: two sites, then it waits at ``gate``, then ``ends`` its way."""
+    """Stand-in for the pipeline: two sites, then it waits for ``gate``, then it yields what ``ends`` returns."""
 
     gate: Gate = field(default_factory=Gate)
     ends: Callable[[PruneSpec], Event] = lambda spec: Finished(result(spec))
@@ -74,17 +74,19 @@ def visit(page: Page, session: str = "visitor") -> Visitor:
 
 
 def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
-    """Press the button and watch until the line says ``until``; what follows is still to come."""
-    steps = visitor.steps(page.apply.button, "click")
+    """Press the button and watch until the line has ``until``; return the steps that are left."""
+    steps = visitor.steps(page.apply.work.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
-            next(steps)  # what listens to the states of this answer has been told as well
+            next(steps)  # the listeners to the states of this answer have run as well
             return steps
-    raise AssertionError(f"the line never said {until!r} but {visitor.sees(page.line)!r}")
+    raise AssertionError(f"the line never had {until!r} but {visitor.sees(page.line)!r}")
 
 
 def is_idle(page: Page, visitor: Visitor) -> bool:
-    return bool(visitor.prop(page.apply.button, "interactive")) and not visitor.prop(page.apply.stop, "interactive")
+    return bool(visitor.prop(page.apply.work.button, "interactive")) and not visitor.prop(
+        page.apply.work.stop, "interactive"
+    )
 
 
 # -- done ---------------------------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) ->
     visitor = visit(page)
     pipeline.gate.set()
     visitor.sets(page.recipe.ratio, 0.4)
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     spec = default_spec().model_copy(update={"ratio": 0.4})
     assert page.studio.store.find(spec) == result(spec)
     assert "Done." in visitor.sees(page.line)
@@ -120,19 +122,19 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
     assert "Measured" in visitor.sees(page.verdict.text)
 
 
-def test_no_message_of_a_run_leans_on_the_one_before(page: Page, pipeline: Pipeline) -> None:
-    """Of two that arrive together, Gradio's page hears only the last: Stop must be there all the same."""
+def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipeline) -> None:
+    """Of two messages that arrive together, Gradio's page applies only the last, and Stop must still work."""
     job = page.studio.jobs.submit(
         "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
     )
-    line = {page.apply.button, page.apply.stop, page.apply.status}
-    told = 0
+    line = {page.apply.work.button, page.apply.work.stop, page.apply.work.status}
+    messages = 0
     for updates in page.apply._watch(job, REQUEST):
         assert line <= updates.keys()
-        told += 1
-        if told == 2:
+        messages += 1
+        if messages == 2:
             pipeline.gate.set()
-    assert told > 2
+    assert messages > 2
 
 
 def test_a_site_chosen_while_it_ran_is_still_chosen(page: Page, pipeline: Pipeline) -> None:
@@ -164,13 +166,13 @@ def test_measured_sites_stay_while_the_view_changes_until_their_run_ends(
         visitor.state_is(page.bus.view, View(layout="full", tab="accuracy"))
         visitor.does(page.bus.view, "change")
         assert visitor.sees(page.layers.table) == measured
-    visitor.does(page.apply.stop, "click")
+    visitor.does(page.apply.work.stop, "click")
     list(steps)
     assert visitor.sees(page.verdict.text) == before
     assert "768 of 1,536" not in visitor.sees(page.layers.table)
 
 
-def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
+def test_a_model_outside_the_lists_is_measured_on_its_own_task(
     page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get = ModelRegistry.get
@@ -184,7 +186,7 @@ def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
     visitor = visit(page)
     pipeline.gate.set()
     visitor.sets(page.recipe.model, "somebody/else")
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     ((spec, _),) = pipeline.asked
     assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
     assert "evaluate=topic" in visitor.sees(page.address)
@@ -193,12 +195,12 @@ def test_a_model_that_no_list_names_is_measured_on_the_task_it_has(
     again = Visitor(page.blocks, "model=somebody/else", "again")
     again.opens()
     assert "Measured" in again.sees(page.verdict.text), "its task is known now"
-    again.does(page.apply.button, "click")
+    again.does(page.apply.work.button, "click")
     assert "already measured" in again.sees(page.line)
     assert len(pipeline.asked) == 1
 
 
-def test_sites_of_a_model_that_no_list_names_come_before_its_metrics(
+def test_sites_of_a_model_outside_the_lists_come_before_its_metrics(
     page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get = ModelRegistry.get
@@ -250,7 +252,7 @@ def test_a_full_disk_costs_the_file_and_not_the_figures(
     monkeypatch.setattr(page.studio.store, "save", full)
     visitor = visit(page)
     pipeline.gate.set()
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert "The disk is full" in visitor.sees(page.line)
     visitor.does(page.layers.table, "select", {"site": "layers.0.attention"})
     assert "Measured" in visitor.sees(page.verdict.text)
@@ -273,7 +275,7 @@ def test_an_expected_failure_is_its_own_sentence_and_keeps_what_was_shown(page: 
     before = visitor.sees(page.accuracy.table)
     pipeline.ends = bad
     pipeline.gate.set()
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert "The text is empty; give it some &lt;words&gt;." in visitor.sees(page.line)
     assert is_idle(page, visitor)
     assert visitor.sees(page.accuracy.table) == before
@@ -290,7 +292,7 @@ def test_a_bug_is_a_sentence_too_and_is_logged(
     visitor = visit(page)
     pipeline.ends = broken
     pipeline.gate.set()
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert 'role="alert"' in visitor.sees(page.line)
     assert "division" not in visitor.sees(page.line)
     assert is_idle(page, visitor)
@@ -302,10 +304,10 @@ def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeli
     forecasts = visitor.sees(page.layers.table)
     steps = applied(page, visitor, "Measuring perplexity")
     assert visitor.sees(page.layers.table) != forecasts
-    visitor.does(page.apply.stop, "click")
+    visitor.does(page.apply.work.stop, "click")
     list(steps)
     assert "Stopped." in visitor.sees(page.line)
-    visitor.does(page.apply.stop, "click")
+    visitor.does(page.apply.work.stop, "click")
     assert "Stopped." in visitor.sees(page.line), "an answer to Stop that comes late takes nothing back"
     assert is_idle(page, visitor)
     assert visitor.sees(page.layers.table) == forecasts
@@ -313,14 +315,14 @@ def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeli
     assert pipeline.closed == 1
 
     pipeline.gate.set()
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert "Done." in visitor.sees(page.line)
 
 
 def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
     visitor.sets(page.recipe.tokens, None, "blur")
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert "The field for tokens is empty" in visitor.sees(page.line)
     assert is_idle(page, visitor)
     assert pipeline.asked == []
@@ -342,7 +344,7 @@ def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> 
     assert len(pipeline.asked) == 1
 
 
-def test_a_run_is_kept_although_nobody_watches_its_end(page: Page, pipeline: Pipeline) -> None:
+def test_a_run_is_kept_without_a_page_that_watches_its_end(page: Page, pipeline: Pipeline) -> None:
     applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
     job = page.studio.jobs.find(default_spec().key)
     assert job is not None
@@ -377,7 +379,7 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     page.studio.store.save(result(spec))
     visitor = visit(page)
     visitor.holds(page.recipe.seed, 7)  # typed, and the button pressed before the field was left
-    visitor.does(page.apply.button, "click")
+    visitor.does(page.apply.work.button, "click")
     assert pipeline.asked == []
     assert "already measured" in visitor.sees(page.line)
     assert "Run again" in visitor.sees(page.line)
@@ -389,18 +391,18 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     pipeline.gate.set()
     newer = result(spec).model_copy(update={"timings": {"prune": 1.0}})
     pipeline.ends = lambda _: Finished(newer)
-    visitor.does(page.apply.status, "select")
+    visitor.does(page.apply.work.status, "select")
     assert [asked for asked, _ in pipeline.asked] == [spec]
     assert "Done." in visitor.sees(page.line)
     assert page.studio.store.find(spec) == newer
 
-    visitor.does(page.apply.button, "click")
-    assert "already measured" in visitor.sees(page.line), "and again, whatever was said before"
+    visitor.does(page.apply.work.button, "click")
+    assert "already measured" in visitor.sees(page.line), "also after a run of it"
     visitor.sets(page.recipe.ratio, 0.3)
     assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"
 
 
-def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
+def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
     visitor.sets(page.recipe.model, "demo/minilm-sentiment")
     assert visitor.sees(page.layers.plot) is None
@@ -408,7 +410,7 @@ def test_a_stopped_run_of_a_recipe_that_nobody_knows_leaves_no_picture(page: Pag
     assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"
     assert "Measured" in visitor.sees(page.layers.heading)
     assert "its metrics are being measured" in visitor.sees(page.verdict.text)
-    visitor.does(page.apply.stop, "click")
+    visitor.does(page.apply.work.stop, "click")
     list(steps)
     assert "Stopped." in visitor.sees(page.line)
     assert visitor.sees(page.layers.plot) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.fakes import classifier_run, language_run, tiny_atlas
 
 @pytest.fixture
 def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the registry was asked for: nothing, where nothing is applied or calibrated."""
+    """Models that the registry was asked for: none unless a recipe is applied or calibrated."""
     asked: list[str] = []
     get = ModelRegistry.get
 
@@ -69,7 +70,7 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     assert "Still the run of another recipe" in visitor.sees(page.provenance.line)
     assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
     assert visitor.sees(page.accuracy.table) == measures
-    assert "the recipe differs" in visitor.sees(page.takeaway.difference), "whoever listens to the recipe has heard"
+    assert "the recipe differs" in visitor.sees(page.takeaway.difference), "the listeners to the recipe have run"
     assert models == []
 
 
@@ -106,7 +107,7 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
 
 
 @pytest.mark.parametrize(
-    ("control", "value", "event", "said"),
+    ("control", "value", "event", "words"),
     [
         ("edits", "layers.0.ffn:ratio=2", "blur", "from 0 to 0.95"),
         ("edits", "<img src=x onerror=alert(1)>", "submit", "&lt;img"),
@@ -115,19 +116,19 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     ],
 )
 def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
-    studio: Studio, run: RunResult, control: str, value: Any, event: str, said: str
+    studio: Studio, run: RunResult, control: str, value: Any, event: str, words: str
 ) -> None:
     page, visitor = opened(studio)
     seen = [page.verdict.text, page.layers.table, page.address, page.provenance.line, page.accuracy.table]
     before = [visitor.sees(component) for component in seen]
     visitor.sets(page.recipe.controls[control], value, event)
-    assert said in visitor.sees(page.line)
+    assert words in visitor.sees(page.line)
     assert "<img" not in visitor.sees(page.line)
     assert [visitor.sees(component) for component in seen] == before
     assert visitor.state(page.bus.spec) == run.spec
 
 
-def test_a_recipe_without_a_forecast_says_why(studio: Studio, run: RunResult) -> None:
+def test_a_recipe_without_a_forecast_gives_the_reason(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.targets, "heads")
     visitor.sets(page.recipe.ratio, 0.9)
@@ -156,7 +157,7 @@ def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run:
 # -- sites, tabs and what is decided by hand -----------------------------------------------------------------------------
 
 
-def test_a_site_is_looked_into_and_the_address_says_so(studio: Studio, run: RunResult, models: list[str]) -> None:
+def test_a_selected_site_is_in_the_inspector_and_the_address(studio: Studio, run: RunResult, models: list[str]) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.ratio, 0.25)
     visitor.does(page.layers.table, "select", {"site": "layers.1.ffn"})
@@ -167,7 +168,7 @@ def test_a_site_is_looked_into_and_the_address_says_so(studio: Studio, run: RunR
     assert models == []
 
 
-def test_looking_does_not_talk_over_a_job(studio: Studio, run: RunResult) -> None:
+def test_a_change_of_view_leaves_the_status_line_of_a_job(studio: Studio, run: RunResult) -> None:
     page, _ = opened(studio)
     view = View(site="layers.1.ffn")
     for spec in (
@@ -176,12 +177,12 @@ def test_looking_does_not_talk_over_a_job(studio: Studio, run: RunResult) -> Non
         PruneSpec(model="somebody/else"),
         PruneSpec(targets="heads", ratio=0.9),
     ):
-        updates = page.explorer.look(view, run.spec.key, spec)
+        updates = page.explorer.redraw(view, run.spec.key, spec)
         assert page.line not in updates
         assert updates[page.address]
 
 
-def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Studio) -> None:
+def test_without_an_atlas_a_site_of_the_run_shown_can_be_selected(studio: Studio) -> None:
     run = language_run()
     studio.store.save(run)
     page, visitor = opened(studio)
@@ -192,8 +193,8 @@ def test_without_an_atlas_one_still_looks_into_the_run_that_is_shown(studio: Stu
 
 
 @pytest.mark.parametrize("query", ["", "seed=7", "seed=7&site=layers.1.ffn"])
-def test_the_headline_never_speaks_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
-    """Chosen or linked, known or not: what still shows the run of before says so, and in its own place."""
+def test_the_headline_is_never_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
+    """Whether the recipe is chosen or linked: a panel that still shows the earlier run has a note of its own."""
     page, visitor = opened(studio, query)
     if not query:
         visitor.sets(page.recipe.seed, 7, "blur")
@@ -209,7 +210,7 @@ def test_the_headline_never_speaks_of_another_recipe(studio: Studio, run: RunRes
 
 
 @pytest.mark.parametrize("query", ["", "model=somebody/else", "model=somebody/else&site=layers.1.ffn"])
-def test_of_another_model_that_nobody_knows_nothing_is_shown(studio: Studio, run: RunResult, query: str) -> None:
+def test_nothing_is_shown_of_an_unknown_model(studio: Studio, run: RunResult, query: str) -> None:
     page, visitor = opened(studio, query)
     if not query:
         visitor.sets(page.recipe.model, "somebody/else")
@@ -220,7 +221,7 @@ def test_of_another_model_that_nobody_knows_nothing_is_shown(studio: Studio, run
         assert "data-recipe" not in visitor.sees(below)
 
 
-def test_the_heatmap_says_itself_whether_it_was_measured(studio: Studio, run: RunResult) -> None:
+def test_the_heatmap_has_its_own_origin(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
     for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Predicted"), (run.spec.ratio, "Measured")):
         visitor.sets(page.recipe.ratio, ratio)
@@ -260,19 +261,22 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
 
 
 def chosen(page: Page, visitor: Visitor, model: str) -> None:
-    """Choose a model; at no moment do the answers and their controls speak of a language model beside it."""
+    """Choose a classifier; in no step do answers or controls show those of a language model."""
     visitor.holds(page.recipe.model, model)
-    desk = page.generations
+    panel = page.generations
     for _ in visitor.steps(page.recipe.model, "input"):
-        said = [str(visitor.sees(block)) for block in (desk.prompt, *desk.presets, desk.stored, desk.live, desk.button)]
-        assert not [words for words in said if "France" in words or words == "Generate"]
-        assert visitor.prop(desk.prompt, "label") == "Sentence"
-        assert not visitor.prop(desk.settings, "visible")
+        texts = [
+            str(visitor.sees(block))
+            for block in (panel.prompt, *panel.presets, panel.stored, panel.live, panel.work.button)
+        ]
+        assert not [words for words in texts if "France" in words or words == "Generate"]
+        assert visitor.prop(panel.prompt, "label") == "Sentence"
+        assert not visitor.prop(panel.settings, "visible")
         assert "perplexity" not in visitor.sees(page.accuracy.table)
 
 
 def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: RunResult) -> None:
-    """Its shipped run removes heads as well, which no control of the simple layout can say."""
+    """Its shipped run removes heads as well, for which the simple layout has no control."""
     own = classifier_run()
     RunStore(studio.store.shipped).save(own)
     page, visitor = opened(studio)
@@ -299,8 +303,8 @@ def test_a_model_without_a_run_leaves_nothing_of_another_one(studio: Studio, run
     assert "No run of this recipe" in visitor.sees(page.generations.stored)
     assert "No run of this recipe" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.takeaway.spec) is None
-    visitor.does(page.generations.button, "click")
-    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.status)
+    visitor.does(page.generations.work.button, "click")
+    assert "No run of this recipe is shown yet" in visitor.sees(page.generations.work.status)
 
 
 def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> None:
@@ -349,7 +353,7 @@ def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> Non
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
-    """Stands where an atlas is drawn; what it was asked for."""
+    """Stand-in for the drawing of an atlas; lists the recipes asked for."""
     asked: list[PruneSpec] = []
 
     def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
@@ -367,43 +371,64 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
     studio: Studio, models: list[str], drawing: list[PruneSpec]
 ) -> None:
     page, visitor = opened(studio)
-    assert visitor.prop(page.explorer.calibrate_button, "visible") is True
+    assert visitor.prop(page.explorer.work.row, "visible") is True
     assert "“Calibrate” reads it once" in visitor.sees(page.line)
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.criterion, "wanda")
     assert models == []
 
     lines = []
-    for _ in visitor.steps(page.explorer.calibrate_button, "click"):
+    for _ in visitor.steps(page.explorer.work.button, "click"):
         lines.append(visitor.sees(page.line))
         visitor.holds(page.recipe.ratio, 0.25)  # while the atlas is drawn
     assert any("Calibrating demo/smollm2-135m" in line or "layers.0.ffn" in line for line in lines)
     assert len(drawing) == len(models) == 1
-    assert visitor.prop(page.explorer.calibrate_button, "visible") is False
-    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert visitor.prop(page.explorer.work.row, "visible") is False
+    assert visitor.prop(page.explorer.work.button, "interactive") is True
     assert visitor.sees(page.line) == ""
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text), "the recipe as it stands now"
     assert studio.atlases.find(default_spec()) is not None
 
 
-def test_a_calibration_that_fails_says_why_and_the_button_is_back(studio: Studio, drawing: list[PruneSpec]) -> None:
+def test_a_failed_calibration_gives_the_reason_and_resets_the_button(studio: Studio, drawing: list[PruneSpec]) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.tokens, 1, "blur")
-    visitor.does(page.explorer.calibrate_button, "click")
+    visitor.does(page.explorer.work.button, "click")
     assert "One token is too little; give more." in visitor.sees(page.line)
-    assert visitor.prop(page.explorer.calibrate_button, "interactive") is True
+    assert visitor.prop(page.explorer.work.button, "interactive") is True
     assert studio.atlases.find(PruneSpec(tokens=1)) is None
+
+
+def test_a_calibration_can_be_stopped(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
+        for _ in range(500):
+            yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
+            time.sleep(0.02)
+        return tiny_atlas(spec)
+
+    monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
+    page, visitor = opened(studio)
+    work = page.explorer.work
+    for _ in visitor.steps(work.button, "click"):
+        if "layers.0.ffn" in visitor.sees(page.line):
+            assert visitor.prop(work.stop, "interactive") is True
+            visitor.does(work.stop, "click")
+    assert "The calibration was stopped." in visitor.sees(page.line)
+    assert visitor.prop(work.button, "interactive") is True
+    assert visitor.prop(work.stop, "interactive") is False
+    assert visitor.prop(work.row, "visible") is True
+    assert studio.atlases.find(default_spec()) is None
 
 
 # -- wiring -------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_that_others_listen_to_is_written_past_the_queue(studio: Studio) -> None:
+def test_a_state_with_listeners_is_written_by_queued_events_alone(studio: Studio) -> None:
     """Gradio's client learns that a state has changed only from events that went through its queue."""
     functions = build(studio).fns.values()
-    heard = {id for function in functions for id, event in function.targets if event == "change"}
+    listened = {id for function in functions for id, event in function.targets if event == "change"}
     for function in functions:
-        if function.fn and any(block.stateful and block._id in heard for block in function.outputs):
+        if function.fn and any(block.stateful and block._id in listened for block in function.outputs):
             assert function.queue is not False, function.fn
 
 

@@ -53,7 +53,7 @@ def test_a_bare_address_of_a_page_without_runs_shows_a_forecast(studio: Studio) 
     assert "Predicted" in visit(page, "").sees(page.verdict.text)
 
 
-def test_the_layout_of_the_last_visit_is_remembered_unless_the_link_says_another(page: Page) -> None:
+def test_the_layout_of_the_last_visit_is_remembered_unless_the_link_names_one(page: Page) -> None:
     view, layout = page.opening.explorer.bus.view, page.opening.layout
     assert page.opening.follow([], "full")[view] == View(layout="full")
     assert page.opening.follow([], "full")[layout] == "full"
@@ -96,13 +96,13 @@ def test_a_link_opens_a_tab_and_a_site_of_the_run_shown(studio: Studio) -> None:
     visitor = visit(page, "tab=accuracy&layout=full&site=layers.2.ffn&scale=linear")
     assert visitor.prop(page.opening.tabs, "selected") == "accuracy"
     assert visitor.sees(page.opening.marker) == mark(View(tab="accuracy", layout="full"))
-    assert visitor.state(page.bus.site) == "layers.2.ffn"
+    assert visitor.state(page.bus.view).site == "layers.2.ffn"
     assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
     assert visitor.sees(page.layers.scale) == "linear"
     assert visitor.state(page.bus.spec) == run.spec, "not that of a run that is not there"
 
 
-def test_what_is_wrong_is_said_and_the_rest_followed(page: Page) -> None:
+def test_an_invalid_part_of_a_link_is_a_sentence_and_the_rest_is_followed(page: Page) -> None:
     visitor = visit(page, "ratio=99&seed=7&tab=nonsense&__theme=dark")
     assert visitor.sees(page.recipe.seed) == 7
     assert "ratio" in visitor.sees(page.line)

@@ -1,4 +1,4 @@
-"""Answers side by side: what is stored, what is asked anew, and the words of strangers that stay words."""
+"""Stored answers, new questions to the models, and texts that never become markup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 @dataclass
 class Page:
-    """A panel with the services of a server; ``asked`` counts what reached the queue."""
+    """A panel with the services of a server; ``asked`` counts the jobs submitted."""
 
     store: RunStore
     registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
@@ -69,7 +69,7 @@ class Page:
         return list(self.panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
 
     def line(self, updates: Updates) -> str:
-        return str(updates.get(self.panel.status, ""))
+        return str(updates.get(self.panel.work.status, ""))
 
 
 def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
@@ -77,7 +77,7 @@ def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
 
 
 def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
-    """A dense model, and one beside it that says something else."""
+    """A dense model, and a pruned one with other answers."""
     dense, pruned = make(), make()
     torch.manual_seed(1)
     for parameter in pruned.model.parameters():
@@ -93,7 +93,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.jobs.close()
 
 
-def said(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
+def answer(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
     return Generation.model_validate(
         {"prompt": "Hello", "variant": variant, "text": text, "tokens": tokens or [], **more}
     )
@@ -104,13 +104,13 @@ def stored(page: Page, *generations: Generation) -> str:
     return str(page.panel.show(run)[page.panel.stored])
 
 
-# -- what is stored -----------------------------------------------------------------------------------------------------
+# -- stored answers -----------------------------------------------------------------------------------------------------
 
 
 def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
     for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
         assert text in page.panel.stored.value
-    assert "come back with the first question" in page.panel.status.value
+    assert "come back with the first question" in page.panel.work.status.value
     assert "No run" not in page.build(None).stored.value
 
 
@@ -124,38 +124,38 @@ def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
         assert set(updates) <= set(panel.outputs)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
-    assert updates[panel.live] == "", "what another run said is no answer of this one"
+    assert updates[panel.live] == "", "answers of another run are removed"
     assert "86.3 %" in updates[panel.stored]
     assert "positive" in updates[panel.stored]
 
 
 def test_the_first_difference_is_marked_with_more_than_colour(page: Page) -> None:
-    dense = said("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
-    pruned = said("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
+    dense = answer("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
+    pruned = answer("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
     markup = stored(page, dense, pruned)
     assert markup.count("<mark>") == 1
     assert '<mark><span class="flag" role="img" aria-label="first difference">▸</span> four</mark>' in markup
 
 
 def test_older_results_without_tokens_mark_a_word(page: Page) -> None:
-    markup = stored(page, said("dense", "one two three"), said("pruned", "one too three"))
+    markup = stored(page, answer("dense", "one two three"), answer("pruned", "one too three"))
     assert "</span>too </mark>three" in markup
 
 
-def test_equal_and_shorter_answers_are_said_to_be_so(page: Page) -> None:
-    same = stored(page, said("dense", "one two"), said("pruned", "one two"))
+def test_equal_and_shorter_answers_are_marked(page: Page) -> None:
+    same = stored(page, answer("dense", "one two"), answer("pruned", "one two"))
     assert "<mark>" not in same
     assert "Same text as dense" in same
-    shorter = stored(page, said("dense", "one two"), said("pruned", "one"))
+    shorter = stored(page, answer("dense", "one two"), answer("pruned", "one"))
     assert "first difference" in shorter
     assert "Same text" not in shorter
-    empty = stored(page, said("dense", "one two"), said("pruned", ""))
+    empty = stored(page, answer("dense", "one two"), answer("pruned", ""))
     assert "ends its answer at once" in empty
 
 
 def test_figures_and_probabilities_stand_with_an_answer(page: Page) -> None:
     tokens = [Token(text="rare", probability=0.004), Token(text=" sure", probability=0.97)]
-    markup = stored(page, said("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
+    markup = stored(page, answer("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
     assert 'class="p3" title="probability 0.004 under the dense model">rare<' in markup
     assert 'class="p0"' in markup
     assert "4.0 tokens a second" in markup
@@ -170,15 +170,17 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
-    monkeypatch.setattr("liar.evaluate.ask.ask", lambda *_, **__: iter([Heard("dense", NASTY), *labelled, *edited]))
+    monkeypatch.setattr(
+        "liar.evaluate.ask.ask", lambda *_, **__: (item for item in (Heard("dense", NASTY), *labelled, *edited))
+    )
     page.registry.keep(language_run().spec.key, three())
-    live = page.ask(language_run(), NASTY)[-2][page.panel.live]
+    live = page.ask(language_run(), NASTY)[-1][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
         assert "<img" not in markup
         assert "&lt;img" in markup
 
 
-# -- what is asked anew -------------------------------------------------------------------------------------------------
+# -- new questions -------------------------------------------------------------------------------------------------
 
 
 def test_three_columns_come_one_after_the_other(page: Page) -> None:
@@ -186,13 +188,13 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     variants = three()
     page.registry.keep(run.spec.key, variants)
     updates = page.ask(run, tokens=12)
-    first, ended, last = updates[0], updates[-2], updates[-1]
-    assert not first[page.panel.button]["interactive"]
-    assert first[page.panel.stop]["interactive"]
-    assert last[page.panel.button]["interactive"]
-    assert not last[page.panel.stop]["interactive"]
-    assert "Done" in page.line(ended)
-    live = ended[page.panel.live]
+    first, last = updates[0], updates[-1]
+    assert not first[page.panel.work.button]["interactive"]
+    assert first[page.panel.work.stop]["interactive"]
+    assert last[page.panel.work.button]["interactive"]
+    assert not last[page.panel.work.stop]["interactive"]
+    assert "Done" in page.line(last)
+    live = last[page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
     assert live.count("as the dense model sees it") == 3
@@ -204,7 +206,7 @@ def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
     run = classifier_run()
     page.build(run)
     page.registry.keep(run.spec.key, three(tiny.classifier))
-    live = page.ask(run, "a b c d")[-2][page.panel.live]
+    live = page.ask(run, "a b c d")[-1][page.panel.live]
     assert live.count("<dt>") == 6  # two labels of three variants
     assert "Which edits flip the answer?" in live
     assert "in capitals" in live
@@ -227,7 +229,7 @@ def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
+def test_a_value_outside_its_control_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
     page.registry.keep(language_run().spec.key, three())
     (update,) = page.ask(language_run(), **choices)
     assert 'role="alert"' in page.line(update)
@@ -235,29 +237,29 @@ def test_what_no_control_allows_is_a_sentence_and_no_job(page: Page, choices: di
     assert page.asked == 0
 
 
-def test_a_run_that_is_not_kept_is_said_to_be_so(page: Page) -> None:
+def test_a_run_that_is_not_kept_is_a_sentence(page: Page) -> None:
     for key, words in ((language_run().spec.key, "not kept here"), ("", "No run of this recipe")):
         (update,) = page.panel.ask(key, "a b c", 8, 0, 0, VISITOR)
         assert words in page.line(update)
     assert page.asked == 0
 
 
-def test_models_of_a_run_that_could_not_be_stored_answer_while_they_are_there(page: Page) -> None:
+def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(page: Page) -> None:
     run = language_run()
     page.registry.keep(run.spec.key, three())
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     watching = page.panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
-    assert "Asking the models" in page.line([next(watching), next(watching)][-1])
+    assert "Asking the models" in page.line(next(watching))
     page.registry.max_bytes = 1
     page.registry.get("another", "cpu", "float32")
     gate.set()
-    *_, ended, last = watching
-    assert "not kept here" in page.line(ended)
-    assert last[page.panel.button]["interactive"]
+    *_, last = watching
+    assert "not kept here" in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
 
 
-def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, closed = Event(), Event()
 
     def ask(*_: Any, **__: Any) -> Iterator[Heard]:
@@ -275,27 +277,27 @@ def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch) -
     for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):
         updates.append(update)
         if "two" in str(update.get(page.panel.live, "")) and not gate.is_set():
-            page.panel.end(updates[0][page.panel.job], VISITOR)
+            page.panel.work.end(updates[0][page.panel.work.job], VISITOR)
             gate.set()
     assert closed.wait(10)
-    assert "Stopped" in page.line(updates[-2])
-    assert "one two" in updates[-2][page.panel.live]
-    assert updates[-1][page.panel.button]["interactive"]
+    assert "Stopped" in page.line(updates[-1])
+    assert "one two" in updates[-1][page.panel.live]
+    assert updates[-1][page.panel.work.button]["interactive"]
 
 
-def test_another_run_clears_the_desk_but_not_what_somebody_wrote(page: Page) -> None:
+def test_another_run_clears_the_answers_but_not_an_own_prompt(page: Page) -> None:
     preset = preset_prompts("demo/minilm-topic")[0]
-    cleared = page.panel.leave("", preset_prompts("")[1], preset, VISITOR)
+    cleared = page.panel.change_run("", preset_prompts("")[1], preset, VISITOR)
     assert cleared[page.panel.prompt] == preset
     assert cleared[page.panel.live] == ""
-    assert page.panel.leave("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
+    assert page.panel.change_run("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
 
 
 def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
     gate = Event()
     page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]), kind="ask")
-    page.panel.leave(asked.id, "", "", VISITOR)
+    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
+    page.panel.change_run(asked.id, "", "", VISITOR)
     assert page.jobs.snapshot(asked).state == "stopped"
     gate.set()
 
@@ -308,12 +310,12 @@ Prune = Callable[[LoadedModel], RunResult]
 
 @pytest.fixture
 def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
-    """Makes a stored run whose models are gone; afterwards whatever measures, scores or runs anew fails."""
+    """Make a stored run whose models are not in memory; a second measurement, score or run then fails."""
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
 
     def fails(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a restored model is neither measured nor pruned anew")
+        raise AssertionError("a restored model is neither measured nor pruned again")
 
     def prune(dense: LoadedModel) -> RunResult:
         given = {"allocation": "uniform", "calibration": str(text), "tokens": 256, "sequence_length": 16}
@@ -330,10 +332,10 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
 def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
     result = pruned(tiny.language_model())
     updates = page.ask(result)
-    said = [page.line(update) for update in updates]
-    assert updates[0][page.panel.stop]["interactive"]
-    assert "Done." in said[-2], said
-    live = updates[-2][page.panel.live]
+    lines = [page.line(update) for update in updates]
+    assert updates[0][page.panel.work.stop]["interactive"]
+    assert "Done." in lines[-1], lines
+    live = updates[-1][page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
     kept = page.registry.variants(result.spec.key)
@@ -342,7 +344,7 @@ def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prun
         widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
     assert widths == [site.kept for site in result.sites]
     page.registry.get = None  # type: ignore[method-assign, assignment]
-    assert "Done." in page.line(page.ask(result, "c b a")[-2]), "the second question finds them"
+    assert "Done." in page.line(page.ask(result, "c b a")[-1]), "the second question finds them"
 
 
 def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
@@ -355,11 +357,11 @@ def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> N
 
     page.registry.get = slow  # type: ignore[method-assign]
     watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
-    page.panel.end(next(watching)[page.panel.job], VISITOR)
+    page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
     gate.set()
-    *_, ended, last = watching
-    assert "Stopped." in page.line(ended)
-    assert last[page.panel.button]["interactive"]
+    *_, last = watching
+    assert "Stopped." in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
     assert page.registry.variants(result.spec.key) is None
 
 
@@ -369,8 +371,8 @@ def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prun
     result = pruned(dense)
     assert not result.evaluations
     controls = page.panel.show(result)
-    assert controls[page.panel.button]["value"] == "Ask"
-    live = page.ask(result)[-2][page.panel.live]
+    assert controls[page.panel.work.button]["value"] == "Ask"
+    live = page.ask(result)[-1][page.panel.live]
     assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
 
 
@@ -398,4 +400,4 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
 ) -> None:
     result = pruned(tiny.encoder())
     monkeypatch.setattr("liar.jobs.restore.restore_steps", None)
-    assert "so it cannot answer" in page.line(page.ask(result)[-2])
+    assert "so it cannot answer" in page.line(page.ask(result)[-1])

@@ -1,4 +1,4 @@
-"""The layers panel follows one view, selects by click and by row, and turns what is decided by hand into edits."""
+"""The layers panel draws one view, selects sites by click and by row, and turns the form into edits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Page:
     bus: Bus
 
     def fire(self, component: Block, event: str, *inputs: Any, into: Block) -> Any:
-        """What the one listener of an event that fills ``into`` answers to ``inputs``."""
+        """Answer to ``inputs`` of the one listener to an event that fills ``into``."""
         (function,) = (
             found
             for found in self.blocks.fns.values()
@@ -106,25 +106,29 @@ def test_a_stored_site_of_any_name_stays_text(page: Page) -> None:
 
 
 @pytest.mark.parametrize("source", ["clicks", "table"])
-def test_a_click_selects_and_a_second_one_lets_go(page: Page, source: str) -> None:
+def test_a_click_selects_and_a_second_one_deselects(page: Page, source: str) -> None:
     component = getattr(page.panel, source)
     view = View(show="liar")
-    selected, site = page.fire(component, "select", view, clicked("layers.1.ffn"), into=page.bus.view)
-    assert (selected, site) == (View(show="liar", site="layers.1.ffn"), "layers.1.ffn")
-    assert page.fire(component, "select", selected, clicked("layers.1.ffn"), into=page.bus.site) == (view, "")
+    selected = page.fire(component, "select", view, clicked("layers.1.ffn"), into=page.bus.view)
+    assert selected == View(show="liar", site="layers.1.ffn")
+    assert page.fire(component, "select", selected, clicked("layers.1.ffn"), into=page.bus.view) == view
 
 
 @pytest.mark.parametrize("nonsense", ["<script>", "layers.1.ffn\n", None, 7, ["x"]])
 def test_a_forged_click_changes_nothing(page: Page, nonsense: Any) -> None:
     view = View(site="layers.0.ffn")
     answer = page.fire(page.panel.table, "select", view, clicked(nonsense), into=page.bus.view)
-    assert answer == (view, "layers.0.ffn")
+    assert answer == view
 
 
-def test_site_and_view_follow_each_other(page: Page) -> None:
-    there = View(site="layers.2.ffn")
-    assert page.fire(page.bus.site, "change", "layers.2.ffn", View(), into=page.bus.view) == there
-    assert page.fire(page.bus.view, "change", there, into=page.bus.site) == "layers.2.ffn"
+def test_the_form_follows_the_view(page: Page) -> None:
+    inspector = page.panel.inspector
+    filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
+    updates = page.fire(page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, False, into=inspector.filled)
+    assert updates == inspector.fill(SPEC, "layers.1.ffn")
+    assert updates[inspector.filled] == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
+    unchanged = page.fire(page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, True, into=inspector.filled)
+    assert inspector.filled not in unchanged
 
 
 def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
@@ -138,7 +142,7 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
 # -- by hand ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_fields_say_the_edits_of_the_selected_site(page: Page) -> None:
+def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
     inspector = page.panel.inspector
     first, second = inspector.fill(SPEC, "layers.0.ffn"), inspector.fill(SPEC, "layers.1.ffn")
     lost = share_lost(SPEC, "layers.0.ffn")
@@ -147,12 +151,12 @@ def test_the_fields_say_the_edits_of_the_selected_site(page: Page) -> None:
     assert (second[inspector.own_ratio], second[inspector.ratio], second[inspector.keep]) == (True, 0.25, "")
 
 
-def test_the_ratio_of_a_site_is_what_it_lost_until_somebody_decides_another(page: Page) -> None:
+def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(page: Page) -> None:
     inspector, less = page.panel.inspector, SPEC.model_copy(update={"ratio": 0.2})
     filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
-    followed = inspector.follow(less, "layers.0.ffn", filled, False)
+    followed = inspector.follow(less, View(site="layers.0.ffn"), filled, False)
     assert followed == {inspector.ratio: share_lost(less, "layers.0.ffn")}, "what is typed in the other fields stays"
-    assert inspector.ratio not in inspector.follow(less, "layers.0.ffn", filled, True)
+    assert inspector.ratio not in inspector.follow(less, View(site="layers.0.ffn"), filled, True)
     unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
     assert inspector.fill(unknown, "layers.0.attention")[inspector.ratio] == 0.9
 
@@ -164,7 +168,7 @@ def share_lost(spec: PruneSpec, name: str) -> float:
 
 def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
     inspector = page.panel.inspector
-    updates = inspector.decide(SPEC, "layers.0.ffn", True, 0.3, " 0-2, 7 ", "9")
+    updates = inspector.decide(SPEC, View(site="layers.0.ffn"), True, 0.3, " 0-2, 7 ", "9")
     assert updates[inspector.edits] == [
         "layers.1.ffn:ratio=0.25",
         "layers.0.ffn:ratio=0.3",
@@ -176,14 +180,14 @@ def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None
 
 def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
     inspector = page.panel.inspector
-    whole = inspector.keep_all(SPEC, "layers.0.ffn")
+    whole = inspector.keep_all(SPEC, View(site="layers.0.ffn"))
     assert whole[inspector.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:ratio=0"]
     assert whole[inspector.ratio] == 0
-    assert inspector.forget(SPEC, "layers.1.ffn")[inspector.edits] == ["layers.0.ffn:keep=1-2"]
+    assert inspector.clear_edits(SPEC, View(site="layers.1.ffn"))[inspector.edits] == ["layers.0.ffn:keep=1-2"]
 
 
 @pytest.mark.parametrize(
-    ("keep", "remove", "said"),
+    ("keep", "remove", "words"),
     [
         ("abc", "", "is no edit"),
         ("5-1", "", "is no range"),
@@ -192,9 +196,9 @@ def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
         ("", "0-59", "keep at least one"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, said: str) -> None:
+def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, words: str) -> None:
     inspector = page.panel.inspector
-    updates = inspector.decide(SPEC, "layers.0.ffn", False, 0.5, keep, remove)
+    updates = inspector.decide(SPEC, View(site="layers.0.ffn"), False, 0.5, keep, remove)
     assert inspector.edits not in updates
-    assert said in updates[inspector.said]
-    assert 'role="alert"' in updates[inspector.said]
+    assert words in updates[inspector.message]
+    assert 'role="alert"' in updates[inspector.message]

@@ -1,4 +1,4 @@
-"""The table of masks: its cells come one by one, are kept at once, and the address of their recipe brings them back."""
+"""The table of masks: each cell is shown and stored once computed, and the address of the recipe brings the table back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests import tiny
 from tests.components.visitor import Visitor
 from tests.fakes import language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
+REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 HERE = View(tab="trade-off", layout="full")
 SPEC = PruneSpec(evaluate=("perplexity",))
 
@@ -59,7 +59,7 @@ def opens(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(autouse=True)
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """Stands where the table is computed. An event in the list is waited for before the last cell."""
+    """Stand-in for the computation of the table; it waits for an event in the list before the last cell."""
     gates: list[Event] = []
 
     def computed(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
@@ -83,7 +83,7 @@ def computed(masks: MaskTable, criteria: Sequence[Any], names: Sequence[Any], sp
 
 
 def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
-    """Row and column of every cell on the page, and what it says."""
+    """Row, column and text of every cell on the page."""
     (grid,) = updates[masks.plot]["value"].data
     columns = [name.replace("<br>", "") for name in grid.x]
     return {
@@ -93,15 +93,15 @@ def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
     }
 
 
-def test_cells_appear_one_by_one_beside_the_dense_model(opens: Open) -> None:
+def test_cells_appear_one_by_one_with_the_dense_model(opens: Open) -> None:
     masks = opens()
     updates = computed(masks, ["obs", "wanda"], ["liar", "none"])
     last = next(update for update in reversed(updates) if masks.plot in update)
     assert list(drawn(masks, last)) == [("wanda", "none"), ("wanda", "liar"), ("obs", "none"), ("obs", "liar")]
     assert "perplexity 16.2 ± 0.8" in last[masks.words]
     assert len(re.findall("<tr>", last[masks.table])) == 1 + 4
-    said = str(updates[-1][masks.work.status])
-    assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in said
+    line = str(updates[-1][masks.work.status])
+    assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in line
 
 
 def test_a_table_without_rows_starts_nothing(opens: Open) -> None:
@@ -114,24 +114,24 @@ def test_a_reload_brings_the_table_back(opens: Open) -> None:
     masks = opens()
     last = next(update for update in reversed(computed(masks, ["obs", "wanda"], ["liar"])) if masks.plot in update)
     again = opens()
-    back = again.look(HERE, SPEC, "", "")
+    back = again.show_stored(HERE, SPEC, "", "")
     assert drawn(again, back) == drawn(masks, last)
     assert back[again.words] == last[masks.words]
     assert back[again.files]["visible"]
     other = SPEC.model_copy(update={"criterion": "random", "schedule": "one-shot"})
-    assert drawn(again, again.look(HERE, other, "", "")) == drawn(masks, last), "no table depends on these"
-    gone = again.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", back[again.drawn])
+    assert drawn(again, again.show_stored(HERE, other, "", "")) == drawn(masks, last), "no table depends on these"
+    gone = again.show_stored(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", back[again.drawn])
     assert not gone[again.plot]["visible"], "of another recipe nothing stays"
     assert gone[again.drawn] == ""
-    assert again.look(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "nobody looks"
+    assert again.show_stored(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "the tab is not open"
 
 
 def test_a_table_that_ends_behind_another_recipe_makes_way(opens: Open) -> None:
     masks = opens()
     computed(masks, ["wanda"], ["liar"])
     table = spec_of_table(SPEC).key
-    assert masks.turn(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
-    gone = masks.turn(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", table)
+    assert masks.show_current(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
+    gone = masks.show_current(HERE, SPEC.model_copy(update={"ratio": 0.3}), "", table)
     assert gone[masks.drawn] == ""
     assert gone[masks.words] == ""
 
@@ -163,7 +163,7 @@ def test_a_second_table_of_a_recipe_joins_the_first(opens: Open) -> None:
     masks = opens()
     computed(masks, ["obs"], ["none", "liar"])
     computed(masks, ["wanda"], ["liar"])
-    assert [cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text] == [
+    assert [cell for cell, text in drawn(masks, masks.show_stored(HERE, SPEC, "", "")).items() if text] == [
         ("wanda", "liar"),
         ("obs", "none"),
         ("obs", "liar"),
@@ -177,19 +177,21 @@ def test_stop_keeps_the_cells_that_are_there(opens: Open, steps: list[Event]) ->
     for updates in watching:
         if masks.plot in updates and "40" in str(drawn(masks, updates)):
             id = updates[masks.work.job]
-            assert masks.look(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
+            assert masks.show_stored(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
             masks.work.end(id, REQUEST)
             break
     last = list(watching)[-1]
     assert "Stopped." in str(last[masks.work.status])
-    assert {cell for cell, text in drawn(masks, masks.look(HERE, SPEC, "", "")).items() if text} == {("wanda", "none")}
+    assert {cell for cell, text in drawn(masks, masks.show_stored(HERE, SPEC, "", "")).items() if text} == {
+        ("wanda", "none")
+    }
 
 
 @pytest.mark.parametrize("ending", ["json", "csv"])
 def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
     masks = opens()
     computed(masks, ["wanda"], ["none", "liar"])
-    back = masks.look(HERE, SPEC, "", "")
+    back = masks.show_stored(HERE, SPEC, "", "")
     made = masks.file_of(ending, back[masks.drawn])
     path = Path(made[masks.file])
     assert path.name == f"liar-smollm2-135m-ffn-50-masks.{ending}"

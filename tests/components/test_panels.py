@@ -81,8 +81,8 @@ def test_all_panels_show_the_same_result(studio: Studio) -> None:
     ]
     updates = show_all(panels, language_run())
     assert {component for panel in panels for component in panel.outputs} >= set(updates)
-    said = [str(updates[component]) for panel in panels for component in panel.outputs if component in updates]
-    assert any("110.7" in words for words in said)
+    texts = [str(updates[component]) for panel in panels for component in panel.outputs if component in updates]
+    assert any("110.7" in words for words in texts)
 
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)

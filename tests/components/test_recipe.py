@@ -45,7 +45,7 @@ def rail() -> Recipe:
 
 
 def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
-    """What the controls say after ``base`` was filled in and some of them were ``moved``."""
+    """Recipe of the controls after ``base`` was filled in and some of them were ``moved``."""
     filled = {**rail.fill(base), **{rail.controls[name]: value for name, value in moved.items()}}
     return rail.read(*(filled[component] for component in rail.inputs))
 
@@ -71,8 +71,8 @@ def test_it_opens_with_what_it_was_given() -> None:
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
 
-def test_a_length_that_nobody_chose_is_a_number_that_its_field_allows(rail: Recipe) -> None:
-    """An empty field of numbers arrives as 0, and Gradio refuses what lies below the least."""
+def test_a_default_length_is_a_number_that_its_field_allows(rail: Recipe) -> None:
+    """An empty field of numbers arrives as 0, and Gradio refuses numbers below its minimum."""
     assert rail.evaluate_length.value == 0
     assert rail.evaluate_length.preprocess(0) == 0
     assert rail.fill(default_spec())[rail.evaluate_length] == 0
@@ -93,13 +93,13 @@ def test_another_model_drops_what_belonged_to_the_last_one(rail: Recipe) -> None
 
 
 def test_another_model_takes_what_came_with_it(rail: Recipe) -> None:
-    """Somebody who calls the page from a program sets everything at once."""
+    """A program that calls the page sets all controls at once."""
     edit = "layers.5.ffn:ratio=0.1"
     moved = read(rail, FULL, model="demo/minilm-sentiment", calibration="topic", edits=edit)
     assert (moved.calibration, moved.edits) == ("topic", (edit,))
 
 
-def test_an_unknown_model_tells_its_task_when_it_is_loaded(rail: Recipe) -> None:
+def test_the_task_of_an_unknown_model_is_known_once_it_is_loaded(rail: Recipe) -> None:
     assert read(rail, default_spec(), model="somebody/else").evaluate == ()
     assert measured_on_its_task(PruneSpec(model="demo/minilm")).evaluate == ()
     assert measured_on_its_task(FULL) == FULL
@@ -136,11 +136,11 @@ def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: st
         ("evaluate_length", 1, "Length measured at: set a whole number from 2 to 131,072, not 1;"),
     ],
 )
-def test_a_number_out_of_range_is_said_with_its_field_and_range(
+def test_a_number_out_of_range_is_a_sentence_with_field_and_range(
     rail: Recipe, name: str, value: int, sentence: str
 ) -> None:
     control = rail.controls[name]
-    assert control.preprocess(value) == value, "Gradio would refuse the whole event, and say neither"
+    assert control.preprocess(value) == value, "Gradio would refuse the whole event without naming the field"
     with pytest.raises(InvalidSpecError, match=f"^{sentence}"):
         read(rail, default_spec(), **{name: value})
 

@@ -49,11 +49,11 @@ def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: Run
     assert sorted(keys(markup)) == sorted(run.spec.key for run in runs)
     assert markup.count('<tr aria-current="true">') == 1
     assert f'data-key="{runs[0].spec.key}" aria-current="true"' in markup
-    for said in ("perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
-        assert said in markup
+    for words in ("perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
+        assert words in markup
 
 
-def test_runs_that_differ_in_text_tokens_or_seed_can_be_told_apart(store: RunStore) -> None:
+def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: RunStore) -> None:
     runs = [language_run(), language_run(seed=5), language_run(tokens=4096), language_run(calibration="letters.txt")]
     for run in runs:
         store.save(run)
@@ -62,24 +62,24 @@ def test_runs_that_differ_in_text_tokens_or_seed_can_be_told_apart(store: RunSto
     assert len(set(labels)) == len(runs)
     assert any("seed 5" in label for label in labels)
     for menu in (built.a, built.b):
-        said = {
+        labels_shown = {
             str(label)[: len("50 % of neurons, the default text, 12,288 tokens, seed 5")] for label, _ in menu.choices
         }
-        assert len(said) == len(runs), "by what a closed menu still shows"
+        assert len(labels_shown) == len(runs), "by what a closed menu still shows"
 
 
-def test_an_empty_store_says_what_to_do(store: RunStore) -> None:
+def test_an_empty_store_names_the_next_step(store: RunStore) -> None:
     assert "press “Apply”" in str(panel(store).table.value)
 
 
-def test_what_somebody_wrote_is_no_markup() -> None:
+def test_a_text_of_the_recipe_is_no_markup() -> None:
     nasty = '<img src=x onerror="alert(1)">'
     markup = runs_table([language_run(model=nasty)], "", "Runs", wide=True)
     assert nasty not in markup
     assert escape(nasty) in markup
 
 
-def test_a_new_run_appears_when_it_is_shown_and_when_somebody_comes_to_look(store: RunStore) -> None:
+def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: RunStore) -> None:
     built = panel(store)
     first, second = language_run(), language_run(seed=1)
     store.save(first)
@@ -88,9 +88,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_somebody_comes_to_look(stor
     assert keys(updates[built.table]) == [first.spec.key]
     assert updates[built.a]["value"] == first.spec.key
     store.save(second)
-    looked = built.look(View(tab="runs"), first.spec.key)
-    assert set(keys(looked[built.table])) == {first.spec.key, second.spec.key}
-    assert list(built.look(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
+    refreshed = built.refresh(View(tab="runs"), first.spec.key)
+    assert set(keys(refreshed[built.table])) == {first.spec.key, second.spec.key}
+    assert list(built.refresh(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
 
 
 def test_a_run_that_is_not_kept_can_still_be_shown(store: RunStore) -> None:
@@ -104,7 +104,7 @@ def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
 
 
 def test_opening_goes_through_the_queue(store: RunStore) -> None:
-    """Gradio's page hears of a changed State only after a queued event, and other panels listen to ``bus.open``."""
+    """Gradio reports a changed State only after a queued event, and other panels listen to ``bus.open``."""
     studio: Any = SimpleNamespace(store=store, profile=LOCAL)
     with gr.Blocks() as page:
         bus = Bus(language_run().spec, View(), "")
@@ -124,8 +124,8 @@ def test_two_runs_side_by_side(store: RunStore) -> None:
     built = panel(store)
     updates = built.compare(first.spec.key, second.spec.key)
     markup = updates[built.comparison]
-    for said in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "A sequential run's errors"):
-        assert said in markup
+    for words in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "A sequential run's errors"):
+        assert words in markup
     assert "criterion" not in markup, "only what differs"
     assert updates[built.heatmap]["visible"]
     assert len(updates[built.heatmap]["value"].data[0].z[0]) == len(first.sites)
@@ -136,7 +136,7 @@ def test_nothing_is_compared_before_both_are_chosen(store: RunStore) -> None:
     store.save(run)
     built = panel(store)
     assert built.compare(run.spec.key, None)[built.comparison] == ""
-    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.said]
+    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.message]
 
 
 def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
@@ -159,7 +159,7 @@ def test_a_download_holds_the_whole_run(store: RunStore) -> None:
     path = Path(built.file_of(run.spec.key)[built.file])
     assert path.name == "liar-smollm2-135m-ffn-50.json"
     assert RunResult.model_validate(json.loads(path.read_text())) == run
-    assert "Choose run A first" in built.file_of(None)[built.said]
+    assert "Choose run A first" in built.file_of(None)[built.message]
 
 
 def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
@@ -167,7 +167,7 @@ def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
     store.save(run)
     store.save(other)
     built = panel(store, run)
-    assert list(built.drop(None, "").values()) == [gr.skip()], "somebody thought better of it"
+    assert list(built.drop(None, "").values()) == [gr.skip()], "the confirmation was cancelled"
     updates = built.drop(run.spec.key, run.spec.key)
     assert keys(updates[built.table]) == [other.spec.key]
     assert updates[built.a]["value"] is None
@@ -179,5 +179,5 @@ def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     store.save(run)
     built = panel(store, run, PUBLIC)
     assert not built.delete.visible
-    assert "belong to everybody" in built.drop(run.spec.key, "")[built.said]
+    assert "All visitors share" in built.drop(run.spec.key, "")[built.message]
     assert store.load(run.spec.key) == run

@@ -55,9 +55,9 @@ class Page:
         return tiny.language_model()
 
     def save(self, dtype: str = "auto", folder: str = "", key: str | None = None) -> tuple[list[Updates], str]:
-        """Everything that was told, and the last line."""
-        told = list(self.panel.save(self.run.spec.key if key is None else key, dtype, folder, VISITOR))
-        return told, str(told[-1][self.panel.work.status])
+        """All updates, and the last status line."""
+        updates = list(self.panel.save(self.run.spec.key if key is None else key, dtype, folder, VISITOR))
+        return updates, str(updates[-1][self.panel.work.status])
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 
 def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
-    told, line = page.save()
+    updates, line = page.save()
     assert "logits differ by 0 at most" in line
-    assert str(tmp_path) not in line, "where the server keeps it is nobody's business"
-    ready = told[-1][page.panel.ready]
+    assert str(tmp_path) not in line, "the folder of the server is not shown"
+    ready = updates[-1][page.panel.ready]
     archive = Path(ready["value"])
     assert archive.name == "liar-llama-ffn-50.zip"
     assert archive.is_relative_to(page.panel.ready.GRADIO_CACHE), "Gradio would not serve it"
@@ -91,13 +91,13 @@ def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
     model = load_model(str(tmp_path / "home" / "liar-llama-ffn-50"))
     assert {site.units for site in model.adapter.sites("ffn")} == {24}
     assert [path.name for path in archive.parent.iterdir()] == [archive.name], "the folder was for the zip alone"
-    assert page.loads == 1, "its models were in nobody's memory"
+    assert page.loads == 1, "its models were not in memory"
     page.save("bfloat16")
     assert page.loads == 1, "and now they are"
 
 
 def test_a_model_without_a_head_is_saved_too(page: Page, tmp_path: Path) -> None:
-    """Nobody can ask it anything, so a run keeps no variants of it."""
+    """It cannot answer prompts, so a run keeps no variants of it."""
     spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
     page.registry = ModelRegistry(10**9, load=lambda *_: tiny.encoder())
     ended = list(stream(spec, tiny.encoder()))[-1]
@@ -110,15 +110,15 @@ def test_a_model_without_a_head_is_saved_too(page: Page, tmp_path: Path) -> None
 
 
 def test_a_folder_of_this_computer_keeps_no_zip(page: Page, tmp_path: Path) -> None:
-    told, line = page.save(folder=f" {tmp_path / 'mine'} ")
+    updates, line = page.save(folder=f" {tmp_path / 'mine'} ")
     assert str(tmp_path / "mine") in line
-    assert told[-1][page.panel.ready]["visible"] is False
+    assert updates[-1][page.panel.ready]["visible"] is False
     assert (tmp_path / "mine" / "config.json").exists()
     assert not list(page.files.rglob("*.zip"))
 
 
 @pytest.mark.parametrize(
-    ("choices", "said"),
+    ("choices", "words"),
     [
         ({"key": "0" * 64}, "not kept here any more"),
         ({"key": ""}, "No run of this recipe is shown yet"),
@@ -127,13 +127,13 @@ def test_a_folder_of_this_computer_keeps_no_zip(page: Page, tmp_path: Path) -> N
         ({"folder": "/tmp"}, "exists already; choose another name"),
     ],
 )
-def test_what_cannot_be_saved_is_a_sentence_before_any_work(page: Page, choices: dict[str, str], said: str) -> None:
+def test_what_cannot_be_saved_is_a_sentence_before_any_work(page: Page, choices: dict[str, str], words: str) -> None:
     _, line = page.save(**choices)
-    assert said in line
+    assert words in line
     assert page.loads == 0
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(components.save_model.shutil, "disk_usage", lambda _: usage(10, 10, 0))
     _, line = page.save()
@@ -149,7 +149,7 @@ def test_older_zips_make_room(page: Page) -> None:
     assert [path.parent.name.split("-")[-1] for path in page.files.rglob("*.zip")] == ["bfloat16"]
 
 
-def test_another_run_clears_what_was_said(page: Page) -> None:
+def test_another_run_clears_line_and_download(page: Page) -> None:
     updates = page.panel.clear()
     assert updates[page.panel.work.status] == ""
     assert updates[page.panel.ready]["visible"] is False
@@ -157,6 +157,6 @@ def test_another_run_clears_what_was_said(page: Page) -> None:
 
 def test_a_public_page_writes_nowhere_but_in_its_own_folder(page: Page, tmp_path: Path) -> None:
     page.profile = PUBLIC.model_copy(update={"any_model": True, "any_text": True})
-    told, _ = page.save(folder=str(tmp_path / "mine"))
+    updates, _ = page.save(folder=str(tmp_path / "mine"))
     assert not (tmp_path / "mine").exists()
-    assert Path(told[-1][page.panel.ready]["value"]).is_relative_to(page.files)
+    assert Path(updates[-1][page.panel.ready]["value"]).is_relative_to(page.files)

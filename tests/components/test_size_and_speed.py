@@ -1,4 +1,4 @@
-"""Size and speed of the run shown: measured as a job, never shown beneath another run, found again by whoever comes back."""
+"""Size and speed of the run shown: measured as a job, never shown under another run, found again after a reload."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def three() -> Variants:
     return Variants(tiny.classifier(), tiny.classifier())
 
 
-def somebody(name: str = "somebody") -> Any:
+def visitor(name: str = "visitor") -> Any:
     return SimpleNamespace(session_hash=name, client=None)
 
 
@@ -68,7 +68,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
-    """Models are there, and measuring them waits for the event."""
+    """Models are in memory, and measuring them waits for the event."""
     gate = Event()
 
     def steps(*_: Any) -> Iterator[Any]:
@@ -86,7 +86,7 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
 
 def test_both_models_are_measured_for_real(page: Page) -> None:
     page.registry.keep(KEY, three())
-    first, *_, last = list(page.panel.measure(KEY, somebody()))
+    first, *_, last = list(page.panel.measure(KEY, visitor()))
     work = page.panel.work
     assert not first[work.button]["interactive"]
     assert first[work.stop]["interactive"]
@@ -102,9 +102,9 @@ def test_both_models_are_measured_for_real(page: Page) -> None:
         assert words in page.table(last)
 
 
-def test_the_table_says_what_the_figures_say(page: Page, held: Event) -> None:
+def test_the_table_holds_figures_and_sentences(page: Page, held: Event) -> None:
     held.set()
-    *_, last = page.panel.measure(KEY, somebody())
+    *_, last = page.panel.measure(KEY, visitor())
     for words in (
         "<td>130.0\xa0M</td><td>91.0\xa0M</td>",
         "1.40\xa0x (1.30\xa0to\xa01.50)",
@@ -113,18 +113,18 @@ def test_the_table_says_what_the_figures_say(page: Page, held: Event) -> None:
         assert words in page.table(last)
 
 
-def test_progress_is_told_with_all_of_the_line(page: Page, held: Event) -> None:
-    watching = page.panel.measure(KEY, somebody())
-    told = next(update for update in watching if "of 16" in page.line(update))
+def test_progress_updates_all_of_the_line(page: Page, held: Event) -> None:
+    watching = page.panel.measure(KEY, visitor())
+    updates = next(update for update in watching if "of 16" in page.line(update))
     work = page.panel.work
-    assert {work.button, work.stop, work.status, work.job} <= told.keys()
-    assert "Both models work in turns" in page.line(told)
+    assert {work.button, work.stop, work.status, work.job} <= updates.keys()
+    assert "Both models work in turns" in page.line(updates)
     watching.close()
 
 
 @pytest.mark.parametrize("key", ["", "no such run"])
 def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -> None:
-    (only,) = page.panel.measure(key, somebody())
+    (only,) = page.panel.measure(key, visitor())
     assert 'role="alert"' in page.line(only)
     assert "press “Apply”" in page.line(only)
     assert only[page.panel.work.button]["interactive"]
@@ -136,27 +136,27 @@ def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypa
         return Variants(tiny.classifier(), loaded)
 
     monkeypatch.setattr("liar.jobs.restore.restore_steps", restored)
-    *_, last = page.panel.measure(KEY, somebody())
+    *_, last = page.panel.measure(KEY, visitor())
     assert "Done." in page.line(last)
     assert "texts of 64 tokens a second" in page.table(last)
 
 
 def test_stop_ends_the_job(page: Page, held: Event) -> None:
-    told: Updates = {}
-    for told in page.panel.measure(KEY, somebody()):
-        if "of 16" in page.line(told):
-            page.panel.work.end(told[page.panel.work.job], somebody())
-    assert "Stopped." in page.line(told)
-    assert told[page.panel.work.button]["interactive"]
-    assert page.panel.table not in told
+    updates: Updates = {}
+    for updates in page.panel.measure(KEY, visitor()):
+        if "of 16" in page.line(updates):
+            page.panel.work.end(updates[page.panel.work.job], visitor())
+    assert "Stopped." in page.line(updates)
+    assert updates[page.panel.work.button]["interactive"]
+    assert page.panel.table not in updates
 
 
 def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event) -> None:
     """Two visitors wait for one job, and one of them turns to another run."""
-    one, two = (page.panel.measure(KEY, somebody(name)) for name in ("one", "two"))
+    one, two = (page.panel.measure(KEY, visitor(name)) for name in ("one", "two"))
     id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
     next(two)
-    turned = page.panel.turn(id, ANOTHER, somebody("one"))
+    turned = page.panel.change_run(id, ANOTHER, visitor("one"))
     assert page.table(turned) == ""
     held.set()
     assert all(page.panel.table not in update for update in one)
@@ -165,24 +165,24 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
 
 
 def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
-    """As happens when a link is opened whose job is at work."""
-    watching = page.panel.measure(KEY, somebody())
+    """As when a link is opened whose job is running."""
+    watching = page.panel.measure(KEY, visitor())
     id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
-    assert page.panel.turn(id, KEY, somebody()) == {page.panel.table: gr.skip()}
+    assert page.panel.change_run(id, KEY, visitor()) == {page.panel.table: gr.skip()}
     held.set()
     *_, last = watching
     assert "Done." in page.line(last)
 
 
-def test_whoever_comes_back_finds_the_job_and_later_its_figures(page: Page, held: Event) -> None:
-    assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [""], "nothing was begun"
-    page.panel.measure(KEY, somebody()).__next__()
-    page.jobs.leave("somebody")
-    back = page.panel.resume(KEY, somebody("the same, back again"))
+def test_a_reloaded_page_finds_the_job_and_later_its_figures(page: Page, held: Event) -> None:
+    assert [page.table(update) for update in page.panel.resume(KEY, visitor())] == [""], "nothing was begun"
+    page.panel.measure(KEY, visitor()).__next__()
+    page.jobs.leave("visitor")
+    back = page.panel.resume(KEY, visitor("the same, back again"))
     assert not next(back)[page.panel.work.button]["interactive"]
     held.set()
     *_, last = back
     assert "91.0\xa0M" in page.table(last)
-    assert [page.table(update) for update in page.panel.resume(KEY, somebody())] == [page.table(last)]
-    assert page.table(page.panel.turn("", KEY, somebody())) == page.table(last)
-    assert page.table(page.panel.turn("", ANOTHER, somebody())) == ""
+    assert [page.table(update) for update in page.panel.resume(KEY, visitor())] == [page.table(last)]
+    assert page.table(page.panel.change_run("", KEY, visitor())) == page.table(last)
+    assert page.table(page.panel.change_run("", ANOTHER, visitor())) == ""

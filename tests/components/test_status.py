@@ -1,4 +1,4 @@
-"""The status line speaks words and lets no markup through."""
+"""The status line: its sentences, and texts that never become markup."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn")
 
 def snapshot(event: Progress | None = None, **facts: Any) -> Snapshot:
     known: dict[str, Any] = {
-        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "partial": [], "error": None},
+        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "handed_out": [], "error": None},
         **{"seconds": 7.0, "version": 1},
     }
     return Snapshot(event=event, **{**known, **facts})
 
 
-def test_progress_says_what_how_far_and_how_long() -> None:
+def test_progress_has_step_count_and_time_left() -> None:
     line = status.follow("Applying", snapshot(STEP, share=0.7, seconds_left=200.0))
     for part in ("layers.11.ffn", "12 of 30", "About 3 min left in all", 'value="0.700"'):
         assert part in line
@@ -46,14 +46,14 @@ def test_pieces_of_a_job_are_counted_before_the_step() -> None:
     assert "2 of 4 runs done. Ratio 50 %: Pruned and repaired layers.0.ffn. About 60 s left in all." in line
 
 
-def test_stopping_is_told_until_it_has_stopped() -> None:
+def test_a_stopping_job_is_shown_as_such() -> None:
     line = status.follow("Applying", snapshot(STEP, share=0.7, seconds_left=200.0, stopping=True))
     assert "Stopping after this step…" in line
     assert "left" not in line
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "words"),
     [
         ("done", "All there."),
         ("stopped", "Ended early."),
@@ -61,12 +61,12 @@ def test_stopping_is_told_until_it_has_stopped() -> None:
         ("failed", "the log of the server has more"),
     ],
 )
-def test_the_end_of_a_job_is_one_sentence(state: str, said: str) -> None:
-    assert said in status.end(snapshot(state=state), done="All there.", stopped="Ended early.")
+def test_the_end_of_a_job_is_one_sentence(state: str, words: str) -> None:
+    assert words in status.end(snapshot(state=state), done="All there.", stopped="Ended early.")
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "words"),
     [
         ({"state": "waiting", "place": 1}, "Applying: one job is before yours."),
         ({"state": "waiting", "place": 3, "seconds_left": 200.0}, "3 jobs are before yours. About 3 min left in all."),
@@ -78,11 +78,11 @@ def test_the_end_of_a_job_is_one_sentence(state: str, said: str) -> None:
         ({"event": STEP}, "Pruned and repaired layers.11.ffn, 12 of 30.<"),
     ],
 )
-def test_a_job_says_where_it_stands(facts: dict[str, Any], said: str) -> None:
-    assert said in status.follow("Applying", snapshot(**facts))
+def test_the_line_of_a_job_has_its_place_or_step(facts: dict[str, Any], words: str) -> None:
+    assert words in status.follow("Applying", snapshot(**facts))
 
 
-def test_a_message_cannot_bring_markup() -> None:
+def test_a_message_is_escaped() -> None:
     lines = [status.problem(NASTY), status.note(NASTY), status.running(NASTY)]
     lines += [status.follow(NASTY, snapshot()), status.follow("", snapshot(Progress("load", 1, 2, NASTY)))]
     for line in lines:

@@ -1,4 +1,4 @@
-"""What is taken away is of the run shown, and made only when somebody asks for it."""
+"""Files, command and script of the run shown; a file is made only when its button is pressed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
     assert updates[page.panel.python] == as_python(run.spec)
 
 
-def test_a_public_page_says_nothing_of_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_page_names_none_of_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = classifier_run()
     panel = page_of(PUBLIC, tmp_path, monkeypatch).panel
     assert panel.show(run)[panel.command] == as_command(run.spec)
@@ -69,7 +69,7 @@ def test_files_wait_until_they_are_asked_for(page: Page) -> None:
     assert not list(page.files.rglob("*.*"))
 
 
-def test_every_format_says_the_run_under_a_readable_name(page: Page) -> None:
+def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
     run = language_run()
     page.store.save(run)
     files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(page: Page) -> None:
     assert "cannot be made" in problem
 
 
-def test_a_recipe_that_moved_on_is_said(page: Page) -> None:
+def test_a_recipe_other_than_the_run_is_noted(page: Page) -> None:
     shown = language_run().spec
     assert page.panel.compare(shown, shown) == ""
     assert page.panel.compare(None, shown) == ""

@@ -1,4 +1,4 @@
-"""A sweep is a job whose points come one by one, are stored at once, and stay however it ends."""
+"""A sweep is a job: each point is drawn and stored when it is finished, and stays however the job ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from server.profile import LOCAL, PUBLIC
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="somebody", client=None)
+REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 
 @dataclass
@@ -67,7 +67,7 @@ Steps = Callable[[SweepSpec], Iterator[Any]]
 
 @pytest.fixture
 def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]]:
-    """Puts something in the place of the library's sweep; the list fills with what it was asked for."""
+    """Replace the library's sweep; the list receives the sweeps asked for."""
 
     def install(steps: Steps) -> list[SweepSpec]:
         asked: list[SweepSpec] = []
@@ -113,7 +113,7 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
     assert points_of(updates[page.panel.ratio]) == points_of(updates[page.panel.pareto]) == expected
 
 
-def test_an_empty_store_says_what_to_do(page: Page) -> None:
+def test_an_empty_store_names_the_next_step(page: Page) -> None:
     assert "No run of this model is stored yet" in page.drawn()[page.panel.sentence]
 
 
@@ -132,14 +132,14 @@ def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None
     others = [language_run(allocation="uniform"), language_run(allocation="global")]
     for run in others:
         page.store.save(run)
-    said = page.drawn()[page.panel.sentence]
+    sentence = page.drawn()[page.panel.sentence]
     assert points_of(page.drawn()[page.panel.ratio]) == set()
-    assert f"2 runs of {model} are stored, none like the recipe" in said
+    assert f"2 runs of {model} are stored, none like the recipe" in sentence
     page.store.save(language_run())
     assert points_of(page.drawn()[page.panel.ratio]) == {language_run().spec.key}
-    said = page.drawn()[page.panel.sentence]
-    assert "1 run that differs from the recipe in no more than" in said
-    assert f"3 runs of {model} are stored." in said
+    sentence = page.drawn()[page.panel.sentence]
+    assert "1 run that differs from the recipe in no more than" in sentence
+    assert f"3 runs of {model} are stored." in sentence
     assert f"All 3 stored runs of {model}." in page.drawn(everything=True)[page.panel.sentence]
 
 
@@ -147,15 +147,17 @@ def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: P
     run = language_run()
     updates = page.panel.show(run)
     assert set(updates) <= set(page.panel.outputs)
-    assert updates == {page.panel.news: run.spec.key}
+    assert updates == {page.panel.redraw_key: run.spec.key}
 
 
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
     here = View(tab="trade-off")
-    (picture,) = page.panel.look(here, page.spec, "").values()
-    assert page.panel.look(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {page.panel.news: gr.skip()}
-    assert page.panel.look(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
-    assert page.panel.look(View(), page.spec, "") == {page.panel.news: gr.skip()}
+    (picture,) = page.panel.refresh(here, page.spec, "").values()
+    assert page.panel.refresh(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {
+        page.panel.redraw_key: gr.skip()
+    }
+    assert page.panel.refresh(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
+    assert page.panel.refresh(View(), page.spec, "") == {page.panel.redraw_key: gr.skip()}
 
 
 # -- a sweep ------------------------------------------------------------------------------------------------------------
@@ -169,13 +171,13 @@ def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
     assert (sweep.criteria, sweep.reconstructions) == (("wanda", "obs"), ())
     assert {run.spec for run in page.store.summaries()} == set(sweep.specs)
     work = page.panel.work
-    at_work = [update for update in updates if work.job in update]
-    assert all({work.button, work.stop, work.status, work.remembered} <= update.keys() for update in at_work)
+    running = [update for update in updates if work.job in update]
+    assert all({work.button, work.stop, work.status, work.remembered} <= update.keys() for update in running)
     last = updates[-1]
     assert "Done: 6 runs of demo/smollm2-135m" in page.line(last)
     assert last[page.panel.work.button]["interactive"]
     assert not last[page.panel.work.stop]["interactive"]
-    assert page.panel.news in last, "the last point is drawn"
+    assert page.panel.redraw_key in last, "the last point is drawn"
     assert points_of(page.drawn()[page.panel.ratio]) == {spec.key for spec in sweep.specs}
 
 
@@ -184,7 +186,7 @@ def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
 
     def slow(sweep: SweepSpec) -> Iterator[Any]:
         yield point(sweep.specs[0])
-        while not stopped.is_set():  # the worker looks after every step whether it shall go on
+        while not stopped.is_set():  # the worker checks after every step whether to go on
             yield Progress("prune", 1, 3, "Pruning", 90.0)
             stopped.wait(0.01)
 

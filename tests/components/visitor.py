@@ -1,4 +1,4 @@
-"""A page without a browser: Gradio's own machinery is driven as its client drives it, down to what that does not hear."""
+"""A page without a browser: Gradio's own machinery, driven as its client drives it, including the events that it misses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from liar.report.view import View
 
 @dataclass(frozen=True)
 class Page:
-    """The rail with what happens at once, and some of the panels; wired as the real page is."""
+    """The rail and some of the panels, wired as on the real page."""
 
     blocks: gr.Blocks
     studio: Studio
@@ -51,11 +51,11 @@ class Page:
 
     @property
     def line(self) -> gr.HTML:
-        return self.apply.status
+        return self.apply.work.status
 
 
 def build_page(studio: Studio) -> Page:
-    """A page on which the first stored run is shown, if there is one."""
+    """A page that shows the first stored run, if any."""
     result, view = first_run(studio.store, default_spec()), View()
     spec = result.spec if result else default_spec()
     with gr.Blocks() as blocks:
@@ -64,11 +64,11 @@ def build_page(studio: Studio) -> Page:
         address, marker, tabs, provenance = address_bar(), layout_marker(view), gr.Tabs(), Provenance(result)
         recipe = Recipe(spec, studio.profile)
         apply = Apply(studio, bus, recipe)
-        explorer = Explorer(studio, bus, recipe)
+        explorer = Explorer(studio, bus, recipe, apply.work.status)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
         accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
         generations = GenerationsPanel(studio, bus, result)
-        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], apply.status, address)
+        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], address)
         apply.wire(explorer)
         layers.wire()
         takeaway.wire()
@@ -94,7 +94,7 @@ def build_page(studio: Studio) -> Page:
 
 
 class Visitor:
-    """Keeps what a browser keeps: the values of the components, and on the server a session with its states."""
+    """A browser's part of the page: the values of the components, and on the server a session with its states."""
 
     def __init__(self, blocks: gr.Blocks, query: str = "", session: str = "visitor") -> None:
         self.blocks = blocks
@@ -106,7 +106,7 @@ class Visitor:
         self._thread = ThreadPoolExecutor(1)  # the main thread may be running the loop of a browser
         self._loop = asyncio.new_event_loop()
 
-    # -- what is there to see -----------------------------------------------------------------------------------
+    # -- what the page shows -----------------------------------------------------------------------------------
 
     def sees(self, component: Block) -> Any:
         """The value of a component."""
@@ -117,26 +117,26 @@ class Visitor:
         return self._props.get(component._id, {}).get(name, getattr(component, name))
 
     def state(self, state: gr.State) -> Any:
-        """What the server holds for this visitor."""
+        """Value of a state in the session of this visitor."""
         return self._session[state._id]
 
     def state_is(self, state: gr.State, value: Any) -> None:
-        """What an event that this page lacks would have written."""
+        """Write a state, as an event that this page lacks would do."""
         self._session[state._id] = value
 
     # -- what can be done ---------------------------------------------------------------------------------------
 
     def holds(self, control: Block, value: Any) -> None:
-        """Move a control that has not told anybody yet."""
+        """Move a control without an event."""
         self._values[control._id] = value
 
     def sets(self, control: Block, value: Any, event: str = "input") -> None:
-        """Move a control, and wait for all that follows."""
+        """Move a control, and wait until all events that it triggers have ended."""
         self.holds(control, value)
         self.does(control, event)
 
     def does(self, block: Block, event: str, data: dict[str, Any] | None = None) -> None:
-        """Fire an event, and wait for all that follows."""
+        """Fire an event, and wait until all events that it triggers have ended."""
         for _ in self.steps(block, event, data):
             pass
 
@@ -145,7 +145,7 @@ class Visitor:
         self.does(self.blocks, "load")
 
     def steps(self, block: Block, event: str, data: dict[str, Any] | None = None) -> Iterator[None]:
-        """:meth:`does` answer by answer: between two of them there is time to look."""
+        """:meth:`does` answer by answer, so that a test can look at the page between two of them."""
         yield from self._fire(block._id, event, gr.EventData(block, data))
 
     def _fire(self, id: int, event: str, data: gr.EventData | None = None) -> Iterator[None]:
@@ -174,7 +174,7 @@ class Visitor:
                 if not block.stateful:
                     self._take(block, value)
             yield
-            if function.queue is not False:  # else Gradio's client does not hear which states have changed
+            if function.queue is not False:  # else Gradio's client does not get the changed states
                 for id in answer["changed_state_ids"]:
                     yield from self._fire(id, "change")
             if not answer["is_generating"]:

@@ -16,8 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
-from tests.families import VOCABULARY, batches, build
-from tests.families import logits
+from tests.families import VOCABULARY, batches, build, logits
 from tests.models.test_families import half, prune
 
 

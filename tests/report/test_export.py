@@ -170,3 +170,8 @@ def test_json_is_read_back() -> None:
 )
 def test_files_have_readable_names(model: str, ratio: float, stem: str) -> None:
     assert file_stem(PruneSpec(model=model, ratio=ratio)) == stem
+
+
+def test_runs_that_differ_in_the_seed_alone_have_names_of_their_own() -> None:
+    names = [file_stem(PruneSpec(seed=seed)) for seed in (0, 1, 2)]
+    assert names == ["liar-smollm2-135m-ffn-50", "liar-smollm2-135m-ffn-50-seed-1", "liar-smollm2-135m-ffn-50-seed-2"]

@@ -1,4 +1,4 @@
-"""The door: which requests reach Gradio, and what becomes of those that do not."""
+"""The door: which requests reach Gradio, and how the others are answered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = PUBLIC.model_copy(update={"body_bytes": 100, "unread": 2})
 
 
 async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands for Gradio: says what it heard, and fails where it is told to."""
+    """Stand-in for Gradio: return path and body, and fail at the addresses of two tests."""
     body = b""
     if scope["method"] == "POST":
         message = await receive()
@@ -41,7 +41,7 @@ async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def unread() -> dict[str, Any]:
-    """Answers that wait, by session."""
+    """Queues of unread answers, by session."""
     return {}
 
 
@@ -112,7 +112,18 @@ def test_a_body_has_a_size(client: TestClient) -> None:
     assert client.post(f"{API}/queue/join", content=iter([b'{"a": ', b"1}"])).json()["body"] == '{"a": 1}'
 
 
-def test_who_does_not_read_is_not_heard(client: TestClient, unread: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("ten", 400), ("-1", 400), ("1.5", 400), ("", 400), ("101", 413), ("9" * 5_000, 413), ("8", 200)],
+)
+def test_a_content_length_is_a_number_of_bytes(client: TestClient, length: str, status: int) -> None:
+    answer = client.post(f"{API}/queue/join", content=b'{"a": 1}', headers={"content-length": length})
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.text == "The Content-Length of a request is a whole number of bytes."
+
+
+def test_a_session_with_unread_answers_is_refused(client: TestClient, unread: dict[str, Any]) -> None:
     unread["abc"] = SimpleNamespace(qsize=lambda: SMALL.unread + 1)
     assert client.post(f"{API}/queue/join", json={"session_hash": "abc"}).status_code == 429
     assert client.post(f"{API}/queue/join", json={"session_hash": "abd"}).status_code == 200

@@ -1,4 +1,4 @@
-"""The queue: who is next, who may stop what, and what is left of a job when it ends."""
+"""The queue: order of the jobs, owners that may stop them, and what remains of a job that has ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Calibrated, Finished, Progress
-from server.job import Job, Snapshot
+from server.job import HandOut, Job, Snapshot
 from server.job_queue import JobQueue
 from tests.fakes import language_run
 
@@ -31,10 +31,10 @@ class Gate:
 
     def __call__(self) -> Iterator[Any]:
         try:
-            yield "first"
+            yield HandOut("first")
             yield HALF
             assert self.open.wait(10)
-            yield "second"
+            yield HandOut("second")
             return "value"
         finally:
             self.closed.set()
@@ -55,7 +55,7 @@ def gate() -> Iterator[Gate]:
 
 
 def until(queue: JobQueue, job: Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
-    """The first snapshot that ``seen`` accepts; a job says something at least once a second."""
+    """The first snapshot that ``seen`` accepts; one comes at least once a second."""
     last = None
     for _, last in zip(range(20), queue.watch(job, poll=0), strict=False):
         if seen(last):
@@ -72,7 +72,7 @@ def at_gate(queue: JobQueue, job: Job) -> Snapshot:
 
 
 def instant() -> Iterator[Any]:
-    yield "only"
+    yield HandOut("only")
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -86,13 +86,23 @@ def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
 def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("anna", "k", "A run", gate)
     running = at_gate(queue, job)
-    assert (running.state, running.place, running.event, running.partial) == ("running", 0, HALF, ["first"])
+    assert (running.state, running.place, running.event, running.handed_out) == ("running", 0, HALF, ["first"])
     assert running.result is None
     gate.open.set()
     last = ended(queue, job)
-    assert (last.state, last.result, last.partial, last.error) == ("done", "value", ["first", "second"], None)
+    assert (last.state, last.result, last.handed_out, last.error) == ("done", "value", ["first", "second"], None)
     assert queue.find("k") is job
     assert queue.get(job.id) is job
+
+
+def test_values_are_found_by_their_type(queue: JobQueue) -> None:
+    def make() -> Iterator[Any]:
+        for value in (1, "a", 2):
+            yield HandOut(value)
+
+    last = ended(queue, queue.submit("anna", "k", "", make))
+    assert (last.all_of(int), last.all_of(float)) == ([1, 2], [])
+    assert (last.latest(int), last.latest(str), last.latest(float)) == (2, "a", None)
 
 
 def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> None:
@@ -103,10 +113,10 @@ def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> N
     assert queue.submit("ben", "next", "Another", instant) is waiting
     gate.open.set()
     ended(queue, waiting)
-    assert queue.submit("ben", "k", "A run", instant) is not job  # what ended is not joined
+    assert queue.submit("ben", "k", "A run", instant) is not job  # an ended job is not joined
 
 
-def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue, gate: Gate) -> None:
+def test_a_reloaded_page_joins_a_live_job(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("before", "k", "", gate)
     at_gate(queue, job)
     queue.leave("before")
@@ -116,20 +126,20 @@ def test_a_page_that_was_loaded_anew_joins_what_is_still_at_work(queue: JobQueue
     assert not queue.join(job, "late")
 
 
-def test_what_is_handed_out_need_not_wait_for_the_next_tick(queue: JobQueue, gate: Gate) -> None:
+def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> None:
     ready = Event()
 
     def make() -> Iterator[Any]:
         ready.wait(20)
-        yield "a part"
+        yield HandOut("a part")
         yield from gate()
 
     job = queue.submit("anna", "k", "", make)
-    watching = queue.watch(job, poll=30.0, parts_wait=False)
-    assert next(watching).partial == [], "what is there at first is told at once in any case"
+    watching = queue.watch(job, poll=30.0, values_wait=False)
+    assert next(watching).handed_out == [], "the first snapshot comes at once"
     begin = time.monotonic()
     ready.set()
-    while not next(watching).partial:
+    while not next(watching).handed_out:
         pass
     assert time.monotonic() - begin < 10
     gate.open.set()
@@ -164,7 +174,7 @@ def test_newcomers_do_not_hold_up_a_session_for_ever(queue: JobQueue) -> None:
     second.open.set()
 
 
-def test_limits_say_what_to_do_and_joining_is_free(gate: Gate) -> None:
+def test_limits_name_a_way_out_and_joining_is_free(gate: Gate) -> None:
     with closing(JobQueue(max_waiting=4)) as queue:
         at_gate(queue, queue.submit("anna", "gate", "", gate))
         for key in ("a1", "a2", "a3"):
@@ -193,16 +203,16 @@ def test_a_waiting_job_is_stopped_at_once_and_never_runs(queue: JobQueue, gate: 
 
 
 def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(queue: JobQueue, gate: Gate) -> None:
-    steps = gate()  # somebody else holds the generator too, so that only closing it runs its finally
+    steps = gate()  # a second reference to the generator, so that only closing it runs its finally
     job = queue.submit("anna", "k", "", lambda: steps)
     at_gate(queue, job)
     queue.stop(job, "anna")
     assert queue.snapshot(job).state == "running"
     again = queue.submit("anna", "k", "", instant)
-    assert again is not job  # nobody joins a job that is about to end
+    assert again is not job  # a stopping job is not joined
     gate.open.set()
     last = ended(queue, job)
-    assert (last.state, last.partial, last.result, last.error) == ("stopped", ["first", "second"], None, None)
+    assert (last.state, last.handed_out, last.result, last.error) == ("stopped", ["first", "second"], None, None)
     assert gate.closed.is_set()
     assert ended(queue, again).state == "done"
 
@@ -212,8 +222,8 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     at_gate(queue, job)
     queue.submit("ben", "k", "", gate)
     queue.stop(job, "anna")
-    queue.stop(job, "a stranger")
-    assert not job.stopping, "it goes on for ben"
+    queue.stop(job, "another session")
+    assert not job.stopping, "it goes on for its other owner"
     assert [snapshot.state for snapshot in queue.watch(job, session="anna")] == ["left"]
     assert next(queue.watch(job, session="ben")).state == "running"
     gate.open.set()
@@ -225,14 +235,14 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
     queue.submit("ben", "k2", "", lonely)
     queue.stop(job, "anna")
     queue.stop(job, "ben")
-    assert job.stopping, "nobody is left to want it"
+    assert job.stopping, "it has no owner left"
     lonely.open.set()
     assert ended(queue, job).state == "stopped"
 
 
 def raising(error: BaseException) -> Callable[[], Iterator[Any]]:
     def make() -> Iterator[Any]:
-        yield "kept"
+        yield HandOut("kept")
         raise error
 
     return make
@@ -251,7 +261,7 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     queue: JobQueue, caplog: pytest.LogCaptureFixture, error: BaseException, words: str, logged: bool
 ) -> None:
     last = ended(queue, queue.submit("anna", "bad", "", raising(error)))
-    assert (last.state, last.partial, last.result) == ("failed", ["kept"], None)
+    assert (last.state, last.handed_out, last.result) == ("failed", ["kept"], None)
     assert last.error is not None
     assert words in last.error
     assert "secret" not in last.error
@@ -259,7 +269,7 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     assert ended(queue, queue.submit("anna", "good", "", instant)).state == "done"
 
 
-def test_what_cannot_even_begin_fails_too(queue: JobQueue) -> None:
+def test_a_job_that_cannot_begin_fails(queue: JobQueue) -> None:
     def make() -> Iterator[Any]:
         raise CalibrationError("No text; give some.")
 
@@ -275,18 +285,18 @@ def test_a_closed_page_does_not_stop_the_job(queue: JobQueue, gate: Gate) -> Non
     assert ended(queue, job).state == "done"
 
 
-def test_whoever_comes_back_to_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
+def test_a_session_that_rejoins_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
     job = queue.submit("before the reload", "k", "A run", gate)
     at_gate(queue, job)
     queue.leave("before the reload")
-    queue.stop(job, "a stranger")
+    queue.stop(job, "another session")
     assert queue.submit("after the reload", "k", "A run", instant) is job
     queue.stop(job, "after the reload")
     gate.open.set()
     assert ended(queue, job).state == "stopped"
 
 
-def test_a_watcher_is_told_at_once_and_once_more_when_it_is_over(queue: JobQueue) -> None:
+def test_a_watcher_of_an_ended_job_gets_one_snapshot(queue: JobQueue) -> None:
     job = queue.submit("anna", "k", "", instant)
     ended(queue, job)
     assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
@@ -307,7 +317,7 @@ def test_of_a_finished_run_only_the_result_is_kept() -> None:
     with closing(JobQueue(on_finished=passed_on)) as queue:
         last = ended(queue, queue.submit("anna", "k", "", make))
     assert handed == [("k", Finished(run))]
-    assert (last.state, last.result, last.event, last.partial) == ("done", run, HALF, [])
+    assert (last.state, last.result, last.event, last.handed_out) == ("done", run, HALF, [])
 
 
 def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> None:
@@ -349,7 +359,7 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     job = queue.submit("anna", "k", "", gate, expected_seconds=60)
     at_gate(queue, job)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)
-    unknown = queue.submit("ben", "unknown", "", instant, kind="sweep")
+    unknown = queue.submit("ben", "unknown", "", instant)
     assert queue.snapshot(unknown).seconds_left is None
     now += 20
     assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
@@ -357,13 +367,13 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     queue.stop(unknown, "ben")
     assert queue.snapshot(known).seconds_left == 40 + 30
     now += 50
-    assert queue.snapshot(job).seconds_left is None  # longer than expected: nobody knows
+    assert queue.snapshot(job).seconds_left is None  # longer than expected
     gate.open.set()
     ended(queue, known)
 
 
-def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier job took says nothing any more once this one has timed itself, be that more or less."""
+def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
     now = 1_000.0
     for module in ("job", "job_queue"):
         monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
@@ -378,7 +388,7 @@ def test_a_job_that_knows_what_is_left_of_it_is_believed(queue: JobQueue, monkey
     now += 40
     assert queue.snapshot(job).seconds_left == 200
     now += 300
-    assert queue.snapshot(job).seconds_left is None, "longer than it said"
+    assert queue.snapshot(job).seconds_left is None, "longer than its estimate"
     gate.set()
 
 
@@ -389,11 +399,11 @@ def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> 
         yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
         yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
         yield Calibrated(12_288)
-        yield "part"
+        yield HandOut("part")
         assert gate.wait(10)
 
     job = queue.submit("anna", "k", "", make)
-    seen = until(queue, job, lambda snapshot: bool(snapshot.partial))
+    seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
     assert seen.event is not None
     assert (seen.event.message, seen.share) == ("Measuring", 0.9)
     gate.set()
@@ -411,7 +421,7 @@ def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     job = queue.submit("anna", "k", "", make)
     assert not at_gate(queue, job).stopping
     queue.stop(job, "anna")
-    stopped.set()  # the step at work still tells how far it came
+    stopped.set()  # the current step still yields its progress
     watching = queue.watch(job, session="anna", poll=0)
     assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
     gate.set()
@@ -431,7 +441,7 @@ def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
     gate.set()
 
 
-def test_ended_jobs_are_forgotten(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     monkeypatch.setattr("server.job_queue.monotonic", lambda: now)
     jobs = []

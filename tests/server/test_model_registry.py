@@ -1,4 +1,4 @@
-"""One bounded registry serves everybody."""
+"""One bounded registry for all sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.model_registry import ModelRegistry
 
 
 class Loader:
-    """Makes models of a thousand bytes and remembers what it was asked for."""
+    """Loader of models of a thousand bytes, with a list of those asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -34,13 +34,13 @@ from server.profile import LOCAL, PUBLIC, Profile, profile_of
         ("public", "127.0.0.1", None, PUBLIC),
     ],
 )
-def test_whoever_can_be_reached_by_others_is_public_unless_told_otherwise(
+def test_a_server_that_others_can_reach_is_public_by_default(
     named: Any, server: str, space: str | None, expected: Profile
 ) -> None:
     assert profile_of(named, server, space) is expected
 
 
-def test_the_command_says_so_when_it_takes_public(
+def test_the_command_prints_why_it_takes_public(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
@@ -67,7 +67,7 @@ def test_the_command_says_so_when_it_takes_public(
         ({"evaluate_length": PUBLIC.evaluate_length + 1}, "513"),
     ],
 )
-def test_what_a_public_page_refuses_and_a_local_one_does(choice: dict[str, Any], words: str) -> None:
+def test_a_public_page_refuses_what_a_local_one_allows(choice: dict[str, Any], words: str) -> None:
     spec = PruneSpec.create(**choice)
     LOCAL.check(spec)
     with pytest.raises(InvalidSpecError, match=words):
@@ -101,9 +101,15 @@ def test_a_model_that_cannot_be_preloaded_costs_a_line(studio: Studio, capsys: p
 
 
 def test_nothing_is_loaded_that_the_profile_refuses(studio: Studio) -> None:
-    """However a recipe came to be what it is: the last gate stands before the model."""
+    """The profile is checked before every load, whatever the source of the recipe."""
     with pytest.raises(InvalidSpecError, match="does not offer"):
         loaded_for(replace(studio, profile=PUBLIC), PruneSpec(model="somebody/model"))
+
+
+def test_a_new_limit_is_strict_by_default() -> None:
+    assert Profile(name="public") == PUBLIC
+    lifted = {name for name in Profile.model_fields if getattr(LOCAL, name) != getattr(PUBLIC, name)}
+    assert Profile.model_fields.keys() - lifted == {"waiting_jobs"}
 
 
 def test_a_sweep_is_as_large_as_the_library_allows() -> None:

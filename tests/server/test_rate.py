@@ -1,4 +1,4 @@
-"""How often one client may start something."""
+"""Limit on how often one client may start a job."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from liar.errors import QueueFullError
+from server.job import HandOut
 from server.job_queue import JobQueue
 from server.rate import Rate, client_of
 
@@ -16,7 +17,7 @@ def _request(host: str | None) -> Any:
     return SimpleNamespace(client=None if host is None else SimpleNamespace(host=host))
 
 
-def test_the_next_start_is_refused_and_says_when_to_come_back() -> None:
+def test_the_next_start_is_refused_with_the_time_to_wait() -> None:
     rate = Rate("2 per 10 minutes")
     rate.spend("a")
     rate.spend("a")
@@ -25,7 +26,7 @@ def test_the_next_start_is_refused_and_says_when_to_come_back() -> None:
     rate.spend("b")
 
 
-def test_what_is_refused_costs_nothing() -> None:
+def test_a_refused_start_does_not_count() -> None:
     rate = Rate("1 per second; 2 per hour")
     rate.spend("a")
     for _ in range(5):
@@ -72,4 +73,4 @@ def _endless() -> Any:
 
     while True:
         time.sleep(0.01)
-        yield "step"
+        yield HandOut("step")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def serving(folder: Path, name: str) -> Iterator[Client]:
-    """The page with no shipped runs, and without torch until somebody needs it."""
+    """A page without shipped runs, and without torch until a run needs it."""
     client = Client(free_port())
     environment = {
         **os.environ,
@@ -49,9 +49,9 @@ def serving(folder: Path, name: str) -> Iterator[Client]:
 
 
 def keys(client: Client) -> set[str]:
-    """What the page lists."""
-    said = client.call("runs").said
-    return {run["key"] for run in json.loads(said[said.index("data: ") + 6 :].splitlines()[0])[0]}
+    """Keys of the runs that the page lists."""
+    answer = client.call("runs").said
+    return {run["key"] for run in json.loads(answer[answer.index("data: ") + 6 :].splitlines()[0])[0]}
 
 
 def test_each_page_shows_what_the_other_did(tmp_path: Path) -> None:

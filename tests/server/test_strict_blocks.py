@@ -27,8 +27,8 @@ FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 def ask(make: Any, value: Any, event: Any = None) -> list[Any]:
     """What a page with one control answers when ``value`` is sent for it."""
     with Page() as page:
-        control, said = make(), gr.Textbox()
-        page.load(lambda heard, state: repr(heard), [control, gr.State(0)], said)
+        control, echo = make(), gr.Textbox()
+        page.load(lambda value, state: repr(value), [control, gr.State(0)], echo)
     data = None if event is None else gr.EventData(None, event)
     step = page.process_api(page.fns[0], [value, None], SessionState(page), event_data=data)
     return list(result_of(step)["data"])
@@ -51,7 +51,7 @@ CHOICES = ["a", "b"]
         (lambda: gr.BrowserState(""), "x"),
     ],
 )
-def test_what_a_control_can_say_is_heard(make: Any, value: Any) -> None:
+def test_a_value_of_the_control_is_accepted(make: Any, value: Any) -> None:
     assert ask(make, value) == [repr(value)]
 
 
@@ -73,8 +73,8 @@ def test_what_a_control_can_say_is_heard(make: Any, value: Any) -> None:
         (lambda: gr.BrowserState(""), ["x"]),
     ],
 )
-def test_what_it_cannot_say_is_refused(make: Any, value: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(gr.Error, match="nothing that the page says") as refused:
+def test_any_other_value_is_refused(make: Any, value: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(gr.Error, match="never sends this") as refused:
         ask(make, value)
     assert not refused.value.print_exception
 
@@ -98,7 +98,7 @@ def test_a_number_outside_its_range_names_field_and_range(make: Any, value: Any,
 
 @pytest.mark.parametrize("event", [FILE, {"key": [{"deep": FILE}]}])
 def test_no_event_holds_a_file(event: Any) -> None:
-    with pytest.raises(gr.Error, match="nothing that the page says"):
+    with pytest.raises(gr.Error, match="never sends this"):
         ask(gr.Textbox, "x", event)
 
 
@@ -111,5 +111,5 @@ def test_what_only_a_browser_does_is_not_asked_of_the_server() -> None:
     with Page() as page:
         box = gr.Textbox()
         box.change(None, box, box, js="x => x")
-    with pytest.raises(gr.Error, match="nothing that the page says"):
+    with pytest.raises(gr.Error, match="never sends this"):
         result_of(page.process_api(page.fns[0], ["x"], SessionState(page)))
