@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
 from liar.presets import DEMO, PRESETS
+from liar.presets import TEXTS as DEMO_TEXTS
 from liar.spec import AUTO, PruneSpec
 
 ProfileName = Literal["local", "public"]
 
-TEXTS = (AUTO, "wiki", "sentiment", "topic")
+TEXTS = (AUTO, *(text.id for text in DEMO_TEXTS))
 """Calibration texts of the demo bundle."""
 
 
@@ -56,8 +57,8 @@ class Profile(BaseModel):
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         """Require a pinned commit of every model that a profile without ``any_model`` offers."""
-        known = {preset.id: preset for preset in PRESETS}
-        loose = [id for id in self.models if id not in known or not known[id].is_pinned]
+        pinned = {preset.id for preset in PRESETS if preset.is_pinned}
+        loose = [id for id in self.models if id not in pinned]
         if loose and not self.any_model:
             raise ValueError(f"{', '.join(loose)}: give the commit as the revision of the preset before offering it.")
         return self

@@ -11,13 +11,14 @@ from liar.data.joining import joining_of
 from liar.data.packing import evaluation_length
 from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
-from liar.data.texts import HIDDEN, WIKI, read_samples
+from liar.data.texts import HIDDEN, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
+from liar.presets import PRESETS, WIKI
 from liar.progress import finish, of_pair
 from liar.results import Evaluation, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator, Task
@@ -95,9 +96,8 @@ def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> 
     classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
     wanted = () if own_labels else LABELS[task]
     if not classes or any(name.casefold() not in classes for name in wanted):
-        raise InvalidSpecError(
-            f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
-        )
+        example = next(preset.id for preset in PRESETS if preset.task == task)
+        raise InvalidSpecError(f"{loaded.id} has no head for {task}; choose a model that has, such as {example}.")
 
 
 def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:

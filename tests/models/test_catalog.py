@@ -419,9 +419,10 @@ def test_an_unknown_dtype() -> None:
         placement.choose_dtype("float8", torch.device("cpu"))
 
 
-def test_every_demo_model_is_a_preset_and_the_other_way_round() -> None:
-    named = {preset.id for preset in PRESETS if preset.id.startswith("demo/")}
-    assert named == set(catalog._DEMO_FOLDERS)
+def test_an_unknown_demo_model_names_those_that_are() -> None:
+    with pytest.raises(ModelNotFoundError) as refused:
+        load_model("demo/unknown", device="cpu")
+    assert all(preset.id in str(refused.value) for preset in PRESETS if preset.id.startswith("demo/"))
 
 
 @pytest.mark.demo
