@@ -45,7 +45,7 @@ from liar.errors import (
     UnsupportedModelError,
 )
 from liar.evaluate.tasks import evaluate
-from liar.models import catalog, placement, source, weights
+from liar.models import placement, source, weights
 from liar.models.catalog import load_model
 from liar.models.offload import is_offloaded
 from liar.presets import PRESETS
