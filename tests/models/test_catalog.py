@@ -246,7 +246,7 @@ _LOAD = "import sys; from liar.models.catalog import load_model; load_model(sys.
 def test_a_hub_that_never_answers_is_given_up_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setattr(source, "_PROBE_SECONDS", 0.5)
+        monkeypatch.setattr(source, "PROBE_SECONDS", 0.5)
         monkeypatch.setattr(source, "hf_hub_url", lambda model, name, revision: f"{endpoint}/{model}/{name}")
         start = time.perf_counter()
         with pytest.raises(ModelNotFoundError, match="cannot be reached"):

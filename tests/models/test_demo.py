@@ -199,6 +199,8 @@ def test_the_bundle_holds_plain_folders_and_texts() -> None:
     assert len(json.loads((bundle / WIKIPEDIA.file).read_text(encoding="utf-8"))) == 10_033
     assert len((bundle / FILM_REVIEWS.file).read_text(encoding="utf-8").splitlines()) == 10_605
     assert not list(bundle.glob("*.gguf"))
+    for weights in (SMOLLM2, MINILM):
+        assert "Apache License" in (bundle / weights.folder / "LICENSE").read_text()
 
 
 @pytest.mark.demo
