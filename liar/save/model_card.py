@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from liar.models.source import is_hub_id
-from liar.presets import preset_of, text_of
+from liar.presets import credits_of, preset_of, text_of
 from liar.report.export import as_command
 from liar.report.metrics import METRICS
 from liar.report.quantized_sentences import quantizations
@@ -52,7 +52,7 @@ tokenizer = AutoTokenizer.from_pretrained(path{trust})
 ```
 
 Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure of the run is in `liar.json`. {licence}
-
+{credits}
 {environment}
 """
 
@@ -97,6 +97,7 @@ def model_card(
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
         licence=_licence(licence, notices),
+        credits=_credits(result),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
 
@@ -106,6 +107,12 @@ def _licence(licence: str | None, notices: Sequence[str]) -> str:
     named = f"The base model is under {licence}" if licence else "The licence is that of the base model"
     files = ", ".join(f"[{name}]({name})" for name in notices)
     return f"{named}, see {files}." if files else f"{named}."
+
+
+def _credits(result: RunResult) -> str:
+    """Attributions of the test items that the JSON beside the card holds; empty if it holds none."""
+    found = credits_of(change.task for change in result.changes)
+    return "".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in found)
 
 
 def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:

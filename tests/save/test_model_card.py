@@ -8,11 +8,11 @@ import pytest
 from huggingface_hub import ModelCard
 
 from liar.models import demo
-from liar.presets import preset_of
+from liar.presets import FILM_REVIEWS, preset_of
 from liar.save.checkpoint import CARD_FILE, save_model
 from liar.save.model_card import model_card
 from tests import tiny
-from tests.fakes import language_run
+from tests.fakes import classifier_run, language_run
 
 
 def test_the_relation_to_the_base_model_is_one_that_the_hub_knows() -> None:
@@ -68,3 +68,11 @@ def test_a_demo_model_has_its_licence_from_the_bundle(
     card = (saved.folder / CARD_FILE).read_text()
     assert "The base model is under Apache-2.0" in card
     assert ("[LICENSE](LICENSE)" in card) == fetched
+
+
+def test_texts_beside_the_card_have_their_authors_and_licence() -> None:
+    run = classifier_run()
+    sentence = FILM_REVIEWS.credit.sentence
+    assert sentence in model_card(run, "AutoModelForSequenceClassification", trust=False)
+    silent = model_card(run.model_copy(update={"changes": []}), "AutoModelForSequenceClassification", trust=False)
+    assert sentence not in silent
