@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
 from liar.presets import PRESETS, WIKI
-from liar.progress import finish, of_pair
+from liar.progress import finished
 from liar.results import Evaluation, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator, Task
 
@@ -56,30 +56,8 @@ def evaluate_steps(
     return _accuracy(loaded, task, variant, split, limit, data, sequence_length, comparison)
 
 
-def evaluate(
-    loaded: LoadedModel,
-    task: Task,
-    variant: MeasuredVariant = "dense",
-    *,
-    split: Split = "test",
-    limit: int | None = None,
-    data: str | None = None,
-    sequence_length: int | None = None,
-    separator: Separator = AUTO,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """Run :func:`evaluate_steps` to its end; call ``on_progress(items done, items in all)`` after each batch."""
-    steps = evaluate_steps(
-        loaded,
-        task,
-        variant,
-        split=split,
-        limit=limit,
-        data=data,
-        sequence_length=sequence_length,
-        separator=separator,
-    )
-    return finish(steps, of_pair(on_progress))
+evaluate = finished(evaluate_steps)
+"""Run :func:`evaluate_steps` to its end and return the :class:`Evaluation`."""
 
 
 def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:

@@ -29,8 +29,8 @@ from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.results import MEASURED, RunResult
 from liar.save.checkpoint import save_model
+from liar.save.deliver import reload_difference
 from liar.save.model_card import model_card
-from liar.save.reload import reload_difference
 from tests import families, tiny
 from tests.save.test_checkpoint import cut
 

@@ -28,8 +28,8 @@ from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.save.checkpoint import RESULT_FILE, Saved, save_model
+from liar.save.deliver import reload_difference
 from liar.save.model_card import model_card
-from liar.save.reload import reload_difference
 from tests import families, tiny
 from tests.fakes import language_run
 
