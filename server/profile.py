@@ -25,8 +25,8 @@ class Profile(BaseModel):
     every device and dtype beside ``auto``; ``may_name_folder`` lets a visitor save a model in any folder of the server.
     ``starts``: how often one client may start a job, in the notation of the library limits ("": no limit). ``runs``:
     runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's). ``saved_bytes``: zips of saved
-    models on disk. ``body_bytes``: size of a request. ``sessions``: visitors whose state is kept. ``unread``: answers
-    that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
+    models on disk, the one being written included. ``body_bytes``: size of a request. ``sessions``: visitors whose state
+    is kept. ``unread``: answers that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

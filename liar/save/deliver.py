@@ -20,6 +20,7 @@ from liar.jobs.plan import saving_parts
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.environment import readable_failures
 from liar.models.offload import is_offloaded
+from liar.models.placement import choose_dtype
 from liar.models.quantize import quantized
 from liar.progress import Pace
 from liar.results import RunResult
@@ -57,6 +58,14 @@ class Delivered:
             f"Saved {self.saved.folder}, {self.saved.bytes / 1e6:,.1f} MB of weights ({self.saved.precision}). "
             f"{self.saved.sentence} Loaded again in a fresh process: its logits differ by {self.difference:g} at most."
         )
+
+
+def weight_bytes_as(loaded: LoadedModel, dtype: str) -> int:
+    """Most bytes that the weights take when they are saved as ``dtype``, see :func:`liar.save.checkpoint.save_model`."""
+    size = bytes_in_memory(loaded.model)
+    if dtype == "auto":
+        return size
+    return size * choose_dtype(dtype, torch.device("cpu")).itemsize // loaded.model.dtype.itemsize
 
 
 def saving_steps(
