@@ -32,7 +32,7 @@ def evaluate_command(
     model: Model,
     task: Annotated[Task, typer.Option(help="What is measured.")],
     data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Windows or items.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items.", min=1)] = None,
     sequence_length: EvaluateLength = None,
     separator: SeparatorOption = DEFAULTS.separator,
     device: Device = AUTO,

@@ -44,9 +44,9 @@ def evaluate_steps(
 ) -> Steps:
     """Measure ``task`` on held-out text and return the :class:`Evaluation`.
 
-    ``limit``: number of windows for perplexity (default 20), or of texts for the other tasks (default the first 1,200,
-    or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts are cut
-    (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
+    ``limit``: number of windows for perplexity (default 20, at least 2), or of texts for the other tasks (default the
+    first 1,200, or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts
+    are cut (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
     text to use in place of the demo bundle's, see :func:`liar.data.texts.read_samples`. ``variant`` only labels the
     result. ``comparison`` collects the label that the model gave to each text. Raises :class:`InvalidSpecError` at the
     first step if the model has no head for ``task``, and :class:`CalibrationError` for unusable ``data``.

@@ -104,6 +104,14 @@ def test_progress_counts_windows_and_an_evaluation_can_be_left(text: str) -> Non
     steps.close()
 
 
+def test_fewer_than_two_windows_are_never_measured(text: str) -> None:
+    """One window has no standard error."""
+    result = evaluate(language_model(), "perplexity", data=text, limit=1, sequence_length=LENGTH)
+    assert result.items is not None
+    assert (result.n, len(result.items.nll or [])) == (2, 2)
+    assert result.stderr > 0
+
+
 def test_the_default_is_twenty_windows(text: str) -> None:
     steps = evaluate_steps(language_model(), "perplexity", data=text, sequence_length=32)
     assert next(steps) == (2, 20)

@@ -47,6 +47,7 @@ from liar.errors import (
 from liar.evaluate.tasks import evaluate
 from liar.models import placement, source, weights
 from liar.models.catalog import load_model
+from liar.models.memory import PlannedWork
 from liar.models.offload import is_offloaded
 from liar.presets import PRESETS
 
@@ -395,6 +396,25 @@ def test_memory_is_looked_at_before_a_demo_classifier_too(monkeypatch: pytest.Mo
     monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
     with pytest.raises(InsufficientMemoryError, match="would fit"):
         load_model("demo/minilm-sentiment", device="cpu")
+
+
+@pytest.mark.parametrize(("small", "words"), [("cpu", "would fit"), ("cuda", "are free")])
+def test_a_demo_classifier_needs_room_on_host_and_accelerator(
+    small: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before its weights are read: there are none."""
+    adapter, empty = tmp_path / "adapter", tmp_path / "base"
+    for folder in (adapter, empty):
+        folder.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    config = BertConfig(**BERT, architectures=["BertForSequenceClassification"])
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000 if device.type == small else 10**12)
+    base = source.Source(str(empty), local_only=True)
+    with pytest.raises(InsufficientMemoryError, match=words):
+        weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 10**12)
+    with pytest.raises(UnsupportedModelError, match="no safetensors weights"):
+        weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
 
 
 def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
