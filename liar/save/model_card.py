@@ -145,10 +145,10 @@ def _figures(result: RunResult) -> str:
         first = next(item for item in items if item is not None)
         name = task if task == first.metric else f"{task}, {first.metric}"
         lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, items))} |")
-    said = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
+    sentences = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
     return (
         "\n".join(lines)
-        + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{said}"
+        + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{sentences}"
     )
 
 

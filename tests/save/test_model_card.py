@@ -1,4 +1,4 @@
-"""What the model card tells the Hub about the base model, its licence and the texts."""
+"""The model card: base model, licence and notices, figures, and credits of quoted texts."""
 
 from __future__ import annotations
 
