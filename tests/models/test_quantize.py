@@ -32,7 +32,7 @@ from liar.save.checkpoint import save_model
 from liar.save.deliver import reload_difference
 from liar.save.model_card import model_card
 from tests import families, tiny
-from tests.save.test_checkpoint import cut
+from tests.cut_models import cut
 
 LETTERS = "\n\n".join(" ".join(tiny.LETTERS[start:] + tiny.LETTERS[:start]) for start in range(26))
 

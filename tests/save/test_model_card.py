@@ -15,6 +15,34 @@ from tests import tiny
 from tests.fakes import classifier_run, language_run
 
 
+@pytest.mark.parametrize("trust", [False, True])
+def test_the_model_card_says_what_it_is_and_how_to_load_it(trust: bool) -> None:
+    run = language_run(ratio=0.5)
+    card = ModelCard(model_card(run, "AutoModelForCausalLM", trust=trust))
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-generation")
+    assert (card.data.library_name, card.data.tags) == ("transformers", ["pruned", "liar"])
+    (measured,) = card.data.eval_results
+    assert (measured.task_type, measured.metric_type, measured.metric_value) == ("text-generation", "perplexity", 42.4)
+    assert ("trust_remote_code=True" in card.text) == trust
+    for words in ("110.7", "42.4", "liar prune demo/smollm2-135m", "fewer parameters", "Apache-2.0"):
+        assert words in card.text
+    unmeasured = run.model_copy(update={"evaluations": [], "spec": run.spec.model_copy(update={"model": "a/folder"})})
+    card = ModelCard(model_card(unmeasured, "AutoModel", trust=False))
+    assert (card.data.license, card.data.pipeline_tag, card.data.base_model) == (None, None, "a/folder")
+    assert "model-index" not in card.content
+    assert "| n |" not in card.text
+
+
+@pytest.mark.parametrize("model", ["/home/somebody/model", "here", "~/model", "a/b/c"])
+def test_a_folder_is_no_base_model_on_the_hub(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own check of the metadata needs the network; a path in it is what is known to be refused."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    card = ModelCard(model_card(language_run(model=model), "AutoModelForCausalLM", trust=False))
+    assert card.data.base_model is None
+
+
 def test_the_relation_to_the_base_model_is_one_that_the_hub_knows() -> None:
     run = language_run(ratio=0.5)
     relations = [
