@@ -7,6 +7,7 @@ are excluded. Each job runs in its own process, to measure its own peak memory. 
 be compared between versions.
 
     python benchmarks/cost.py            prints seconds, ratios and peak memory; exits 1 above the limits
+    python benchmarks/cost.py --write    also puts them into the README, between its markers
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ settle_threads()
 quiet_libraries()
 
 import torch
-from rich.console import Console
+from readme import plain, write
 from rich.table import Table
 
 from liar import PruneSpec, load_model, stream
@@ -48,6 +49,7 @@ def main() -> int:
     parser.add_argument("--job", choices=[*LIMITS, DEFAULT], help=argparse.SUPPRESS)
     parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each part; the fastest counts")
+    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     if arguments.job:
         print(json.dumps(job(arguments.job)))
@@ -55,11 +57,18 @@ def main() -> int:
     if arguments.floor:
         print(json.dumps(floor()))
         return 0
-    return compare(arguments.repeat)
+    text, is_within = compare(arguments.repeat)
+    print(text)
+    if arguments.write:
+        write("cost", text)
+    return 0 if is_within else 1
 
 
-def compare(repeat: int) -> int:
-    """Interleave floor and jobs, so that a slow phase of the machine affects all of them; return the exit status."""
+def compare(repeat: int) -> tuple[str, bool]:
+    """Interleave floor and jobs, so that a slow phase of the machine affects all of them.
+
+    Returns the table and whether everything is within its limit.
+    """
     floors: list[dict[str, float]] = []
     jobs: dict[Schedule, list[dict[str, float]]] = {name: [] for name in LIMITS}
     defaults: list[dict[str, float]] = []
@@ -70,8 +79,7 @@ def compare(repeat: int) -> int:
         defaults.append(in_own_process("--job", DEFAULT))
     best = {part: min(found[part] for found in floors) for part in ("forward", "covariance", "solves")}
     least = sum(best.values())
-    console = Console(width=110)
-    console.print(
+    title = (
         f"{SPEC.model}, {SPEC.tokens:,} tokens, FFN {SPEC.ratio:.0%}, uniform, fp32, {torch.get_num_threads()} threads"
     )
     table = Table("part", "seconds", "x floor", "limit", "peak memory", "limit", box=None)
@@ -100,8 +108,7 @@ def compare(repeat: int) -> int:
         table.add_row(f"{DEFAULT}: {stage}", f"{fastest[stage]:.2f}")
     memory = (f"{peak / 1e9:.2f} GB", f"{DEFAULT_MEMORY_LIMIT / 1e9:.2f} GB")
     table.add_row(f"{DEFAULT} recipe", f"{fastest['seconds']:.2f}", "", "", *memory)
-    console.print(table)
-    return 0 if ok else 1
+    return plain(table, title), ok
 
 
 def in_own_process(*options: str) -> dict[str, float]:

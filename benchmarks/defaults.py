@@ -25,10 +25,12 @@ quiet_libraries()
 
 from readme import table, write
 
-from liar import LoadedModel, PruneSpec, calibrate, load_model, stream
+from liar import LoadedModel, PruneSpec, load_model, stream
+from liar.calibration.calibrate import steps_of
 from liar.data.splits import Split
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
+from liar.progress import finish
 from liar.report.compare import right_answers
 from liar.report.sentences import sample
 from liar.results import Evaluation
@@ -126,16 +128,7 @@ def _stderr(values: Sequence[float]) -> float | None:
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
     """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, all with one calibration."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
-    shared = calibrate(
-        loaded,
-        base.calibration,
-        tokens=base.tokens,
-        sequence_length=base.sequence_length,
-        seed=seed,
-        separator=base.separator,
-        targets=case.targets,
-        sensitivity=True,
-    )
+    shared = finish(steps_of(base, loaded, sensitivity=True))
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}

@@ -1,7 +1,7 @@
 """Figures of the README: this script measures all of them.
 
 python benchmarks/figures.py                 prints the tables (about half an hour on two cores)
-python benchmarks/figures.py --write         also puts them into the README, between its two markers
+python benchmarks/figures.py --write         also puts them into the README, between their markers
 python benchmarks/figures.py --only minilm   one section
 """
 

@@ -1,6 +1,7 @@
 """Waiting times of a visitor: the real page in headless Chromium, with the limits that it must keep.
 
     python benchmarks/page.py                 prints seconds and limits; exits 1 above a limit
+    python benchmarks/page.py --write         also puts them into the README, between its markers
     python benchmarks/page.py --only slider   one part alone: paint, slider, draw or apply
 
 Chromium must be on the path. The page starts with an empty folder of runs, so only shipped results are stored.
@@ -29,10 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import gradio as gr
 from gradio.state_holder import SessionState
 from playwright.sync_api import Browser, Page, sync_playwright
-from rich.console import Console
+from readme import ROOT, plain, write
 from rich.table import Table
-
-ROOT = Path(__file__).resolve().parent.parent
 
 PAINT_SECONDS, SLIDER_SECONDS, DRAW_SECONDS = 3.0, 0.4, 0.15
 HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
@@ -71,12 +70,19 @@ class Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
-    chosen = parser.parse_args().only or list(PARTS)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--write replaces the whole section; leave --only out")
+    chosen = arguments.only or list(PARTS)
     found = [measured for name in PARTS if name in chosen for measured in PARTS[name]()]
     table = Table("part", "seconds", "limit", "of", box=None)
     for measured in found:
         table.add_row(measured.part, f"{measured.seconds:.3f}", f"{measured.limit:g}", measured.of)
-    Console(width=120).print(table)
+    text = plain(table)
+    print(text)
+    if arguments.write:
+        write("page", text)
     return 0 if all(measured.seconds <= measured.limit for measured in found) else 1
 
 

@@ -1,16 +1,33 @@
-"""Markdown tables, and writing them between the markers of the README."""
+"""Markdown tables, and writing them between the markers of the README, with machine, commit and command beneath."""
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([_row(*header), _row(*("---" for _ in header)), *(_row(*cells) for cells in rows)])
+
+
+def plain(found: Table, *lines: str) -> str:
+    """``lines`` and a table of rich as a block of code."""
+    file = StringIO()
+    Console(file=file, width=120).print(found)
+    return "\n".join(["```", *lines, *(line.rstrip() for line in file.getvalue().splitlines()), "```"])
 
 
 def write(name: str, text: str) -> None:
@@ -20,7 +37,39 @@ def write(name: str, text: str) -> None:
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
     if not pattern.search(readme):
         raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
-    README.write_text(pattern.sub(lambda _match: start + text + end, readme))
+    README.write_text(pattern.sub(lambda _match: f"{start}{text.rstrip()}\n\n{provenance()}\n{end}", readme))
+
+
+def provenance() -> str:
+    """One line of small text: the machine, the commit of the code, and the command that is running."""
+    script, *options = sys.argv
+    command = shlex.join(["python", os.path.relpath(Path(script).resolve(), ROOT), *options])
+    return f"<sub>{machine()} · commit {_commit()} · `{command}`</sub>"
+
+
+def machine() -> str:
+    """Processor, number of cores, and the GPU that a run would use."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{_processor()}, {os.cpu_count()} cores, {gpu}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux: platform names only the architecture
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Short hash of the commit, with a note if the code differs from it."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    return f"{commit} with changes" if _git("status", "--porcelain", "--", "*.py") else commit
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _row(*cells: object) -> str:

@@ -12,6 +12,7 @@ from gradio.blocks import Block
 from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
+from liar.presets import Credit, credits_of
 from liar.report.change_groups import changes_of, group_extent
 from liar.report.metrics import TASK_METRICS
 from liar.report.plots import metric_bars
@@ -138,12 +139,20 @@ def _empty(sentence: str) -> str:
 
 
 def _groups(result: RunResult, task: Task) -> str:
+    credit = "".join(map(_credit, credits_of([task])))
     return "".join(
-        _group(group, changes_of(result, task, group), group_extent(result, task, group)) for group in CHANGE_GROUPS
+        _group(group, changes_of(result, task, group), group_extent(result, task, group), credit)
+        for group in CHANGE_GROUPS
     )
 
 
-def _group(group: ChangeGroup, changes: list[Change], extent: str) -> str:
+def _credit(credit: Credit) -> str:
+    link = f'<a href="{escape(credit.link)}" target="_blank" rel="noreferrer">{escape(credit.licence)}</a>'
+    return f"<p>{escape(credit.words)}; licence {link}.</p>"
+
+
+def _group(group: ChangeGroup, changes: list[Change], extent: str, credit: str) -> str:
+    """A group of changed texts; ``credit`` is the markup of their attribution, which is shown with them."""
     title, meaning = CHANGE_GROUPS[group]
     if not changes:
         return f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
@@ -151,7 +160,8 @@ def _group(group: ChangeGroup, changes: list[Change], extent: str) -> str:
     items = "".join(f"<li>{_change(change)}</li>" for change in changes)
     return (
         f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
-        f'<details><summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary><ul>{items}</ul></details>'
+        f'<details><summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary><ul>{items}</ul>'
+        f"{credit}</details>"
     )
 
 

@@ -16,7 +16,7 @@ from components.panel import NO_RUN, QUEUED, UNQUEUED, Updates
 from components.prompts import is_preset, preset_prompts, read_prompt
 from components.workers import handing_out, stored, with_models
 from liar.errors import InvalidSpecError, LiarError
-from liar.presets import PRESETS
+from liar.presets import preset_of
 from liar.report.metrics import METRICS, TASK_METRICS
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
@@ -247,4 +247,5 @@ def _is_writer(spec: PruneSpec) -> bool:
     """The same for a recipe whose model is not loaded: from its task, else the list of preset models, else True."""
     if spec.evaluate:
         return any(TASK_METRICS[task].of_windows for task in spec.evaluate)
-    return next((preset.family != "bert" for preset in PRESETS if preset.id == spec.model), True)
+    preset = preset_of(spec.model)
+    return preset is None or preset.family != "bert"

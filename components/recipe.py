@@ -12,7 +12,7 @@ from gradio.blocks import Block
 from components.glossary import TERMS
 from components.panel import Updates
 from liar.errors import InvalidSpecError
-from liar.presets import PRESETS
+from liar.presets import PRESETS, preset_of
 from liar.spec import (
     ALLOCATIONS,
     AUTO,
@@ -31,8 +31,6 @@ TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
 QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 
-_PRESETS = {preset.id: preset for preset in PRESETS}
-
 
 def default_spec() -> PruneSpec:
     """Recipe that the page opens with: the default one, measured on the task of its model."""
@@ -41,7 +39,7 @@ def default_spec() -> PruneSpec:
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
     """``spec`` with the task of its preset model, if it names none; another model must be loaded to know its task."""
-    preset = _PRESETS.get(spec.model)
+    preset = preset_of(spec.model)
     if spec.evaluate or preset is None or preset.task is None:
         return spec
     return spec.model_copy(update={"evaluate": (preset.task,)})
@@ -56,7 +54,7 @@ class Recipe:
         self.base = gr.State(spec)
         with _choice("model", is_simple=True) as shared:
             shared["info"] += " Or type a hub id or a folder." if profile.any_model else ""
-            models = [(_PRESETS[id].title, id) for id in profile.models]
+            models = [(preset.title, preset.id) for preset in PRESETS if preset.id in profile.models]
             self.model = gr.Dropdown(
                 models, value=spec.model, label="Model", allow_custom_value=profile.any_model, **shared
             )

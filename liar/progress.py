@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from liar.events import Progress, Stage
 
@@ -14,6 +15,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 T = TypeVar("T")
 E = TypeVar("E")
+P = ParamSpec("P")
 
 
 class Stopwatch:
@@ -153,6 +155,11 @@ _SHRINKAGE = 0.02
 
 def relay(steps: Generator[A, None, T], turn: Callable[[A], B]) -> Generator[B, None, T]:
     """Yield ``turn(item)`` for each item of ``steps`` and return their value; closing it closes ``steps``."""
+    return (yield from relay_all(steps, lambda item: (turn(item),)))
+
+
+def relay_all(steps: Generator[A, None, T], turn: Callable[[A], Iterable[B]]) -> Generator[B, None, T]:
+    """:func:`relay` with any number of items for each one of ``steps``."""
     with closing(steps):
         while True:
             try:
@@ -160,7 +167,7 @@ def relay(steps: Generator[A, None, T], turn: Callable[[A], B]) -> Generator[B, 
             except StopIteration as stop:
                 value: T = stop.value
                 return value
-            yield turn(item)
+            yield from turn(item)
 
 
 def finish(steps: Generator[A, None, T], on_item: Callable[[A], object] | None = None) -> T:
@@ -173,6 +180,16 @@ def finish(steps: Generator[A, None, T], on_item: Callable[[A], object] | None =
             return value
         if on_item is not None:
             on_item(item)
+
+
+def finished(steps: Callable[P, Generator[A, None, T]]) -> Callable[P, T]:
+    """The function that takes the arguments of ``steps``, runs them to the end and returns their value."""
+
+    @wraps(steps)
+    def run(*arguments: P.args, **choices: P.kwargs) -> T:
+        return finish(steps(*arguments, **choices))
+
+    return run
 
 
 def of_pair(on_progress: Callable[[int, int], None] | None) -> Callable[[tuple[int, int]], None] | None:

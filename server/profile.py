@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
 from liar.presets import DEMO, PRESETS
+from liar.presets import TEXTS as DEMO_TEXTS
 from liar.spec import AUTO, PruneSpec
 
 ProfileName = Literal["local", "public"]
 
-TEXTS = (AUTO, "wiki", "sentiment", "topic")
+TEXTS = (AUTO, *(text.id for text in DEMO_TEXTS))
 """Calibration texts of the demo bundle."""
 
 
@@ -25,8 +26,9 @@ class Profile(BaseModel):
     ``any_device`` every device and dtype in addition to ``auto``; ``may_name_folder`` lets a visitor save a model in any
     folder of the server. ``starts``: how often one client may start a job, in the notation of the library limits ("": no
     limit). ``runs``: runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's).
-    ``saved_bytes``: zips of saved models on disk. ``body_bytes``: size of a request. ``sessions``: visitors whose state
-    is kept. ``unread``: answers that a visitor may leave unfetched. ``preload``: model to load as soon as the page is up.
+    ``saved_bytes``: zips of saved models on disk, the one being written included. ``body_bytes``: size of a
+    request. ``sessions``: visitors whose state is kept. ``unread``: answers that a visitor may leave unfetched.
+    ``preload``: model to load as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,8 +59,8 @@ class Profile(BaseModel):
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         """Require a pinned commit of every model that a profile without ``any_model`` offers."""
-        known = {preset.id: preset for preset in PRESETS}
-        loose = [id for id in self.models if id not in known or not known[id].is_pinned]
+        pinned = {preset.id for preset in PRESETS if preset.is_pinned}
+        loose = [id for id in self.models if id not in pinned]
         if loose and not self.any_model:
             raise ValueError(f"{', '.join(loose)}: give the commit as the revision of the preset before offering it.")
         return self

@@ -210,6 +210,29 @@ def calibration_steps(
         return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
 
 
+def steps_of(
+    spec: PruneSpec,
+    loaded: LoadedModel,
+    *,
+    gradients: bool = False,
+    sensitivity: bool = False,
+    norm_aware: bool = True,
+) -> Generator[tuple[int, int], None, Calibration]:
+    """:func:`calibration_steps` on the text and targets of ``spec``."""
+    return calibration_steps(
+        loaded,
+        spec.calibration,
+        tokens=spec.tokens,
+        sequence_length=spec.sequence_length,
+        seed=spec.seed,
+        separator=spec.separator,
+        targets=spec.targets,
+        gradients=gradients,
+        sensitivity=sensitivity,
+        norm_aware=norm_aware,
+    )
+
+
 def shared_calibration(
     specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
 ) -> Generator[Progress, None, Calibration]:
@@ -219,14 +242,9 @@ def shared_calibration(
     ``norm_aware``: also compute norm-aware moments.
     """
     base = specs[0]
-    steps = calibration_steps(
+    steps = steps_of(
+        base,
         loaded,
-        base.calibration,
-        tokens=base.tokens,
-        sequence_length=base.sequence_length,
-        seed=base.seed,
-        separator=base.separator,
-        targets=base.targets,
         gradients=any(spec.needs_mask_gradients for spec in specs),
         sensitivity=base.allocation == "loss-curve",
         norm_aware=norm_aware,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 from rich.markup import escape
 
-from liar.cli import measure, more, prune
+from liar.cli import measure, models, prune, report
 from liar.cli.console import errors
 from liar.errors import LiarError
 from liar.startup import quiet_libraries, settle_threads
@@ -20,15 +20,15 @@ app = typer.Typer(
     add_completion=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
-    "fetch-demo": more.fetch_demo,
-    "models": more.models,
+    "fetch-demo": models.fetch_demo,
+    "models": models.models,
     "prune": prune.prune,
     "push": prune.push_command,
     "evaluate": measure.evaluate_command,
     "measure": measure.measure_command,
     "curves": measure.curves_command,
-    "report": more.report_command,
-    "train-adapter": more.train_adapter_command,
+    "report": report.report_command,
+    "train-adapter": models.train_adapter_command,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -33,7 +33,7 @@ def evaluate_command(
     model: Model,
     task: Annotated[Task, typer.Option(help="What is measured.")],
     data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Windows or items.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items.", min=1)] = None,
     sequence_length: EvaluateLength = None,
     separator: SeparatorOption = DEFAULTS.separator,
     device: Device = AUTO,
@@ -42,10 +42,11 @@ def evaluate_command(
 ) -> None:
     """Measure a model on a task."""
     check_writable(json)
-    from liar.evaluate.tasks import evaluate
+    from liar.evaluate.tasks import evaluate_steps
     from liar.models.catalog import load_model, model_info
     from liar.models.environment import describe, readable_failures
     from liar.models.memory import PlannedWork
+    from liar.progress import finish, of_pair
     from liar.report.sentences import sample
 
     with progress() as bar, readable_failures():
@@ -53,15 +54,10 @@ def evaluate_command(
         work = PlannedWork.of_evaluation(sequence_length)
         loaded = load_model(model, device, dtype, work=work, on_progress=fraction(bar))
         ready = time.perf_counter()
-        evaluation = evaluate(
-            loaded,
-            task,
-            limit=limit,
-            data=data,
-            sequence_length=sequence_length,
-            separator=separator,
-            on_progress=counted(bar, f"Measuring {task}"),
+        steps = evaluate_steps(
+            loaded, task, limit=limit, data=data, sequence_length=sequence_length, separator=separator
         )
+        evaluation = finish(steps, of_pair(counted(bar, f"Measuring {task}")))
         timings = {"load": ready - start, "evaluate": time.perf_counter() - ready}
     result = EvaluationResult(
         model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
@@ -134,6 +130,7 @@ def curves_command(
     criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))
     spec = PruneSpec.create(
         model=model,
+        targets="both",
         calibration=calibration,
         tokens=tokens,
         sequence_length=sequence_length,
@@ -141,24 +138,17 @@ def curves_command(
         seed=seed,
         device=device,
     )
-    from liar.calibration.calibrate import calibrate, curves
+    from liar.calibration.calibrate import curves, steps_of
     from liar.models.catalog import load_model, model_info
     from liar.models.environment import describe, readable_failures
+    from liar.progress import finish, of_pair
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
         loaded = load_model(spec.model, device, dtype, on_progress=fraction(bar))
         ready = time.perf_counter()
-        calibrated = calibrate(
-            loaded,
-            spec.calibration,
-            tokens=spec.tokens,
-            sequence_length=spec.sequence_length,
-            seed=spec.seed,
-            separator=spec.separator,
-            gradients=bool(GRADIENT_CRITERIA.intersection(criteria)),
-            on_progress=counted(bar, "Reading sites"),
-        )
+        steps = steps_of(spec, loaded, gradients=bool(GRADIENT_CRITERIA.intersection(criteria)))
+        calibrated = finish(steps, of_pair(counted(bar, "Reading sites")))
         read = time.perf_counter()
         sites = curves(loaded, calibrated, criteria, seed=seed, on_progress=counted(bar, "Drawing curves"))
         drawn = time.perf_counter()

@@ -57,7 +57,7 @@ def prune(
     device: Device = AUTO,
     dtype: DType = "auto",
     evaluate: Annotated[list[TaskName] | None, typer.Option(help="Measure this task; repeat for more.")] = None,
-    evaluate_limit: Annotated[int | None, typer.Option(help="Windows or items of each task.")] = None,
+    evaluate_limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items of each task.")] = None,
     evaluate_length: EvaluateLength = None,
     edit: Annotated[list[str] | None, typer.Option(help=EDIT_HELP)] = None,
     quantize: Annotated[Quantize, typer.Option(help=QUANTIZE_HELP)] = DEFAULTS.quantize,

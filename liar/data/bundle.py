@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from liar.models.demo import SENTIMENT_FILE, WIKI_FILE, fetch_demo
+from liar.models.demo import fetch_demo
+from liar.presets import FILM_REVIEWS, WIKIPEDIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class RatedSentence:
 @cache
 def articles() -> tuple[Article, ...]:
     """All articles, sorted by title. Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises."""
-    entries = json.loads((fetch_demo() / WIKI_FILE).read_text(encoding="utf-8")).values()
+    entries = json.loads((fetch_demo() / WIKIPEDIA.file).read_text(encoding="utf-8")).values()
     found = (Article(entry["title"], entry["extract"].strip(), entry["topic"]) for entry in entries)
     return tuple(sorted(found, key=lambda article: article.title))
 
@@ -37,7 +38,7 @@ def articles() -> tuple[Article, ...]:
 @cache
 def rated_sentences() -> tuple[RatedSentence, ...]:
     """All film-review sentences, in the order of the file. Fetches and raises as :func:`articles` does."""
-    lines = (fetch_demo() / SENTIMENT_FILE).read_text(encoding="utf-8").splitlines()
+    lines = (fetch_demo() / FILM_REVIEWS.file).read_text(encoding="utf-8").splitlines()
     rows = (line.split("\t", 2) for line in lines if line.strip())
     # The file doubles every apostrophe: 'Conan' is written ''Conan''.
     return tuple(RatedSentence(text.replace("''", "'").strip(), float(rating)) for _, rating, text in rows)

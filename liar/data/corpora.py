@@ -14,11 +14,12 @@ from liar.data.batching import Row, by_length, encode, pad
 from liar.data.joining import joining_of
 from liar.data.packing import check_length, evaluation_length, pack
 from liar.data.splits import Split
-from liar.data.texts import WIKI, Sample, Samples, read_samples
+from liar.data.texts import Sample, Samples, read_samples
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import LABELS, classes_of, is_classifier, problem_of
 from liar.models.memory import BATCH
+from liar.presets import WIKI
 from liar.results import CalibrationText
 from liar.spec import AUTO, PruneSpec, Separator
 

@@ -25,8 +25,7 @@ from liar.data.splits import Split, digest_of, split_of
 from liar.data.tasks import task_items
 from liar.errors import CalibrationError
 from liar.models.heads import LABELS
-
-WIKI = "wiki"
+from liar.presets import WIKI
 
 _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),

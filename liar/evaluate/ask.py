@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
-from liar.evaluate.generate import MAX_NEW_TOKENS, EditedAnswer, edits_that_flip, generate_steps
+from liar.evaluate.generate import MAX_NEW_TOKENS, EditedAnswer, Piece, edits_that_flip, generate_steps
 from liar.events import Progress
 from liar.models.environment import readable_failures
 from liar.models.variants import Variants
-from liar.progress import Pace, Part
+from liar.progress import Pace, Part, relay_all
 from liar.results import VARIANTS, Generation, Variant
 
 _PIECES = 8
@@ -45,8 +47,8 @@ def ask(
     pace = Pace([Part(variant, 1.0, "generate") for variant in present])
     with readable_failures():
         for done, variant in enumerate(present):
-            words = f"The {variant} model answers"
-            yield pace.at(variant, "generate", done, len(present), words, fraction=0.0)
+            at = partial(pace.at, variant, "generate", done, len(present), f"The {variant} model answers")
+            yield at(fraction=0.0)
             with variants.using(variant) as loaded:
                 steps = generate_steps(
                     loaded,
@@ -57,18 +59,20 @@ def ask(
                     seed=seed,
                     dense=variants.dense,
                 )
-                heard = 0
-                while True:
-                    try:
-                        piece = next(steps)
-                    except StopIteration as stop:
-                        generation: Generation = stop.value
-                        break
-                    yield Heard(variant, piece.text)
-                    heard += 1
-                    if heard % _PIECES == 0:
-                        reached = heard / max_new_tokens
-                        yield pace.at(variant, "generate", done, len(present), words, fraction=reached)
+                generation = yield from relay_all(steps, _reports(variant, at, max_new_tokens))
                 yield generation
                 if generation.probabilities is not None:
                     yield Edited(variant, edits_that_flip(loaded, prompt))
+
+
+def _reports(variant: Variant, at: Callable[..., Progress], most: int) -> Callable[[Piece], Iterator[Progress | Heard]]:
+    """Turn each piece of an answer of at most ``most`` tokens into text, and some into progress as well."""
+    numbers = count(1)
+
+    def report(piece: Piece) -> Iterator[Progress | Heard]:
+        number = next(numbers)
+        yield Heard(variant, piece.text)
+        if number % _PIECES == 0:
+            yield at(fraction=number / most)
+
+    return report

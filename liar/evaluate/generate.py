@@ -25,7 +25,7 @@ from liar.evaluate.decode import new_tokens
 from liar.evaluate.sentence_variants import perturbations
 from liar.models.adapter import execution_device
 from liar.models.heads import class_names, is_classifier
-from liar.progress import finish
+from liar.progress import finished
 from liar.results import Generation, Token, Variant
 
 if TYPE_CHECKING:
@@ -67,23 +67,6 @@ class EditedAnswer:
     flips: bool
 
 
-def generate(
-    loaded: LoadedModel,
-    prompt: str,
-    variant: Variant = "dense",
-    *,
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    temperature: float = 0.0,
-    seed: int = 0,
-    dense: LoadedModel | None = None,
-) -> Generation:
-    """Run :func:`generate_steps` to its end and return the :class:`Generation`."""
-    steps = generate_steps(
-        loaded, prompt, variant, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, dense=dense
-    )
-    return finish(steps)
-
-
 def generate_steps(
     loaded: LoadedModel,
     prompt: str,
@@ -114,6 +97,10 @@ def generate_steps(
         )
     check_answers(loaded)
     return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
+
+
+generate = finished(generate_steps)
+"""Run :func:`generate_steps` to its end and return the :class:`Generation`."""
 
 
 def answers(loaded: LoadedModel) -> bool:

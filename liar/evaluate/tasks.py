@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,15 @@ from liar.data.joining import joining_of
 from liar.data.packing import evaluation_length
 from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
-from liar.data.texts import HIDDEN, WIKI, read_samples
+from liar.data.texts import HIDDEN, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
-from liar.progress import finish, of_pair
+from liar.presets import PRESETS, WIKI
+from liar.progress import finished
 from liar.results import Evaluation, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator, Task
 
@@ -50,9 +51,9 @@ def evaluate_steps(
 ) -> Steps:
     """Measure ``task`` on held-out text and return the :class:`Evaluation`.
 
-    ``limit``: number of windows for perplexity (default 20), or of texts for the other tasks (default the first 1,200,
-    or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts are cut
-    (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
+    ``limit``: number of windows for perplexity (default 20, at least 2), or of texts for the other tasks (default the
+    first 1,200, or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts
+    are cut (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
     text to use in place of the demo bundle's, see :func:`liar.data.texts.read_samples`. ``variant`` only labels the
     result. ``comparison`` collects the label that the model gave to each text. Raises :class:`InvalidSpecError` at the
     first step if the model has no head for ``task``, and :class:`CalibrationError` for unusable ``data``.
@@ -62,30 +63,8 @@ def evaluate_steps(
     return _accuracy(loaded, task, variant, split, limit, data, sequence_length, comparison)
 
 
-def evaluate(
-    loaded: LoadedModel,
-    task: Task,
-    variant: MeasuredVariant = "dense",
-    *,
-    split: Split = "test",
-    limit: int | None = None,
-    data: str | None = None,
-    sequence_length: int | None = None,
-    separator: Separator = AUTO,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """Run :func:`evaluate_steps` to its end; call ``on_progress(items done, items in all)`` after each batch."""
-    steps = evaluate_steps(
-        loaded,
-        task,
-        variant,
-        split=split,
-        limit=limit,
-        data=data,
-        sequence_length=sequence_length,
-        separator=separator,
-    )
-    return finish(steps, of_pair(on_progress))
+evaluate = finished(evaluate_steps)
+"""Run :func:`evaluate_steps` to its end and return the :class:`Evaluation`."""
 
 
 def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:
@@ -102,9 +81,8 @@ def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> 
     classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
     wanted = () if own_labels else LABELS[task]
     if not classes or any(name.casefold() not in classes for name in wanted):
-        raise InvalidSpecError(
-            f"{loaded.id} has no head for {task}; choose a model that has, such as demo/minilm-{task}."
-        )
+        example = next(preset.id for preset in PRESETS if preset.task == task)
+        raise InvalidSpecError(f"{loaded.id} has no head for {task}; choose a model that has, such as {example}.")
 
 
 def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:

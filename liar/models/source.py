@@ -14,9 +14,11 @@ from transformers import PreTrainedConfig
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.models.families import model_types
 from liar.models.ragged import PREFIX
-from liar.presets import revision_of
+from liar.presets import preset_of
 
-_PROBE_SECONDS = 8.0
+PROBE_SECONDS = 8.0
+"""Time limit of the first request to the Hub, which shows whether it can be reached."""
+
 _HTTP_NOT_FOUND = (401, 403, 404)  # the hub answers 401 for an id that does not exist
 
 
@@ -53,10 +55,11 @@ def find_model(model: str) -> Source:
     """
     if Path(model).expanduser().is_dir():
         return Source(str(Path(model).expanduser()), local_only=True)
-    revision = revision_of(model)
+    preset = preset_of(model)
+    revision = preset.revision if preset is not None else None
     try:
         # One request with a short timeout: transformers itself would retry long, once for every file.
-        get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=_PROBE_SECONDS)
+        get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=PROBE_SECONDS)
     except HFValidationError:
         raise ModelNotFoundError(
             f"There is no folder {model!r}, and it is not a hub id either; ids look like owner/name, see `liar models`."

@@ -27,7 +27,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.heads import Head, check_gradients, head_of
 from liar.models.memory import PlannedWork, working_bytes
-from liar.models.placement import place
+from liar.models.placement import check_room, place
 from liar.models.ragged import PREFIX, ragged
 from liar.models.source import Source
 
@@ -119,8 +119,8 @@ def load_classifier(
 ) -> PreTrainedModel:
     """The bare encoder of ``source`` with the LoRA adapter and head of the folder ``adapter`` merged into it.
 
-    Raises :class:`ModelNotFoundError` without adapter, :class:`InsufficientMemoryError` if the host is too small, and
-    the errors of :func:`explained`.
+    Raises :class:`ModelNotFoundError` without adapter, :class:`InsufficientMemoryError` if the host or the ``device`` is
+    too small, and the errors of :func:`explained`.
     """
     from peft import PeftModel
 
@@ -129,7 +129,12 @@ def load_classifier(
             f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
         )
     parameters = explained(source, lambda: _count_parameters(config))
-    place(parameters, torch.float32, torch.device("cpu"), working_bytes(config, torch.float32, work))
+    host, working = torch.device("cpu"), working_bytes(config, dtype, work)
+    if device.type == "cpu":
+        place(parameters, torch.float32, host, working)
+    else:  # the adapter is merged on the host, the work is done on the device
+        place(parameters, torch.float32, host, 0)
+        check_room(parameters * dtype.itemsize + working, device)
     network = _read(source, config, torch.float32, may_lack="classifier.")
     _align(network)
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()

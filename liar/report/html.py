@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from liar.presets import credits_of
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.plots import error_heatmap, metric_bars
@@ -91,6 +92,7 @@ def html_report(result: RunResult) -> str:
         variants=VARIANTS,
         measurements=_measurements(result),
         extents=_extents(result),
+        credits=credits_of(change.task for change in result.changes),
         answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),

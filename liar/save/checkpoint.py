@@ -33,7 +33,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 from liar.errors import InvalidSpecError, ModelNotFoundError
 from liar.files import whole_folder
 from liar.models import ragged
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, folder_of
+from liar.models.notices import copy_notices
 from liar.models.offload import save_weights
 from liar.models.placement import choose_dtype
 from liar.models.quantize import is_quantized
@@ -135,6 +136,7 @@ def save_model(
 ) -> Saved:
     """Write weights, config, tokenizer and, of a ``result``, JSON and model card to a new ``folder``, all or nothing.
 
+    Licence and notice files of the base model are copied (:mod:`liar.models.notices`).
     Weights are cast to ``dtype`` ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``,
     unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
     :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights.
@@ -151,9 +153,12 @@ def save_model(
         if precision != loaded.model.dtype:
             _cast_weights(partial, precision)
         _write_sizes(partial, loaded.model, sizes, loader, precision)
+        base = folder_of(loaded.id)
+        notices = copy_notices(base, partial) if base is not None else []
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            card = model_card(result, loader, trust=sizes.form == "ragged", quantized=quantized)
+            is_ragged = sizes.form == "ragged"
+            card = model_card(result, loader, trust=is_ragged, quantized=quantized, notices=notices)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
     return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, quantized)
 

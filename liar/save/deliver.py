@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
+
+from liar.errors import LiarError
 from liar.events import Progress
 from liar.files import pack
 from liar.jobs.plan import saving_parts
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.environment import readable_failures
+from liar.models.offload import is_offloaded
+from liar.models.placement import choose_dtype
 from liar.models.quantize import quantized
 from liar.progress import Pace
 from liar.results import RunResult
 from liar.save.checkpoint import SHARD_BYTES, Saved, save_model
-from liar.save.reload import reload_difference
+
+_CHECK_TOKENS = 16
+
+# Weights mapped from a file may be unaligned, so some CPUs sum in another order; clones are aligned as torch's own.
+_RELOAD = """
+import sys, torch, transformers
+from safetensors.torch import load_file, save_file
+folder, loader, trust, threads, asked, answered = sys.argv[1:]
+torch.set_num_threads(int(threads))
+transformers.logging.set_verbosity_error()
+model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust == "yes", dtype="auto").eval()
+for parameter in model.parameters():
+    parameter.data = parameter.data.clone()
+with torch.no_grad():
+    outputs = model(**load_file(asked)).to_tuple()
+save_file({str(at): each.contiguous() for at, each in enumerate(outputs) if torch.is_tensor(each)}, answered)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +60,14 @@ class Delivered:
         )
 
 
+def weight_bytes_as(loaded: LoadedModel, dtype: str) -> int:
+    """Most bytes that the weights take when they are saved as ``dtype``, see :func:`liar.save.checkpoint.save_model`."""
+    size = bytes_in_memory(loaded.model)
+    if dtype == "auto":
+        return size
+    return size * choose_dtype(dtype, torch.device("cpu")).itemsize // loaded.model.dtype.itemsize
+
+
 def saving_steps(
     loaded: LoadedModel,
     folder: Path,
@@ -46,7 +80,7 @@ def saving_steps(
     """Save ``loaded`` to a new ``folder`` and check that it loads; ``archive`` is the path of an additional zip.
 
     The weights are quantized if the run of ``result`` quantized. Raises the errors of
-    :func:`liar.save.checkpoint.save_model` and :func:`liar.save.reload.reload_difference`.
+    :func:`liar.save.checkpoint.save_model` and :func:`reload_difference`.
     """
     steps = 2 if archive is None else 3
     with readable_failures():
@@ -60,3 +94,37 @@ def saving_steps(
             yield pace.at("pack", "save", 2, steps, f"Packing {archive.name}", fraction=0.0)
             pack(folder, archive)
         return Delivered(saved, difference)
+
+
+def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
+    """Largest difference between the logits of ``loaded`` and those of its checkpoint in a fresh process without LIAR.
+
+    For a model without logits its hidden states are compared, for one with several outputs (start and end of an answer)
+    all of them. 0 on a CPU if the precision was kept: same shapes, weights and number of threads. Raises
+    :class:`LiarError` if the process cannot load the checkpoint.
+    """
+    ids = torch.arange(_CHECK_TOKENS).remainder(loaded.model.config.vocab_size).unsqueeze(0)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch, "asked"), Path(scratch, "answered")
+        save_file(inputs, asked)
+        trust = "yes" if saved.form == "ragged" else "no"
+        arguments = [saved.folder.resolve(), saved.loader, trust, torch.get_num_threads(), asked, answered]
+        done = subprocess.run(
+            [sys.executable, "-c", _RELOAD, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+            raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
+        again = load_file(answered)
+    streamed = is_offloaded(loaded.model)  # its hooks move the inputs to the device that computes
+    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
+    with torch.no_grad():
+        outputs = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()}).to_tuple()
+    here = {str(at): each.cpu() for at, each in enumerate(outputs) if torch.is_tensor(each)}
+    return max(float((again[name].float() - each.float()).abs().max()) for name, each in here.items())

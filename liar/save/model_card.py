@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from liar.models.source import is_hub_id
-from liar.presets import PRESETS
+from liar.presets import credits_of, preset_of, text_of
 from liar.report.export import as_command
 from liar.report.metrics import METRICS
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
-from liar.spec import Task
-
-_ORIGINS = {
-    "demo/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
-    "demo/minilm": "sentence-transformers/all-MiniLM-L6-v2",
-    "demo/minilm-sentiment": "sentence-transformers/all-MiniLM-L6-v2",
-    "demo/minilm-topic": "sentence-transformers/all-MiniLM-L6-v2",
-}
-"""Hub ids of the models behind the demo models."""
 
 _PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
@@ -30,13 +22,6 @@ _PIPELINES = {
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForMaskedLM": "fill-mask",
 }
-
-_TEXTS: dict[Task, str] = {
-    "perplexity": "Wikipedia leads",
-    "sentiment": "Film-review sentences with human ratings",
-    "topic": "Wikipedia leads with topics",
-}
-"""Name of each task's texts, which the Hub shows beside a figure."""
 
 _TEMPLATE = """\
 ---
@@ -67,7 +52,7 @@ tokenizer = AutoTokenizer.from_pretrained(path{trust})
 ```
 
 Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure of the run is in `liar.json`. {licence}
-
+{credits}
 {environment}
 """
 
@@ -77,18 +62,23 @@ The linear layers of its blocks have int8 weights, one scale for each output cha
 """
 
 
-def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool = False) -> str:
+def model_card(
+    result: RunResult, loader: str, *, trust: bool, quantized: bool = False, notices: Sequence[str] = ()
+) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
-    the checkpoint; ``quantized``: the weights are int8.
+    the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder.
     """
     model = result.spec.model
-    base = _ORIGINS.get(model, model)
-    licence = next((preset.licence for preset in PRESETS if preset.id == model), None)
+    preset = preset_of(model)
+    base, licence = (preset.origin, preset.licence) if preset is not None else (model, None)
+    # The Hub refuses a card whose base model is a path, and a path is private.
+    is_public = is_hub_id(base) and not Path(base).exists()
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
-        # The Hub refuses a card whose base model is a path, and a path is private.
-        base_model=base if is_hub_id(base) and not Path(base).exists() else None,
+        base_model=base if is_public else None,
+        # The Hub knows adapter, finetune, merge and quantized; finetune is any change of the base's own weights.
+        base_model_relation=("quantized" if quantized else "finetune") if is_public else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
         library_name="transformers",
         pipeline_tag=_PIPELINES.get(loader),
@@ -106,9 +96,23 @@ def model_card(result: RunResult, loader: str, *, trust: bool, quantized: bool =
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
-        licence=f"The base model is under {licence}." if licence else "The licence is that of the base model.",
+        licence=_licence(licence, notices),
+        credits=_credits(result),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
+
+
+def _licence(licence: str | None, notices: Sequence[str]) -> str:
+    """Sentence about the licence of the base model, with the ``notices`` that were copied from it."""
+    named = f"The base model is under {licence}" if licence else "The licence is that of the base model"
+    files = ", ".join(f"[{name}]({name})" for name in notices)
+    return f"{named}, see {files}." if files else f"{named}."
+
+
+def _credits(result: RunResult) -> str:
+    """Attributions of the test items that the JSON beside the card holds; empty if it holds none."""
+    found = credits_of(change.task for change in result.changes)
+    return "".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in found)
 
 
 def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:
@@ -117,8 +121,8 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
     return [
         EvalResult(
             task_type="text-generation" if METRICS[item.metric].of_windows else "text-classification",
-            dataset_type=_TEXTS[item.task].lower().replace(" ", "-"),
-            dataset_name=_TEXTS[item.task],
+            dataset_type=text_of(item.task).title.lower().replace(" ", "-"),
+            dataset_name=text_of(item.task).title,
             dataset_split=item.split or "test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),

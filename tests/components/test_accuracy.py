@@ -11,6 +11,7 @@ import pytest
 
 from components.accuracy import AccuracyPanel
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
+from liar.spec import Task
 from tests.fakes import change, classifier_run, language_run, quantized_run
 
 
@@ -120,6 +121,33 @@ def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel)
         *("reconstructed", "✓ positive"),
     ]
     assert page.tags.count("li") == 2 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("task", "licence", "author", "link"),
+    [
+        ("sentiment", "MIT", "Hutto", "https://github.com/cjhutto/vaderSentiment/"),
+        ("topic", "CC BY-SA 4.0", "Wikipedia", "https://creativecommons.org/licenses/by-sa/4.0/"),
+    ],
+)
+def test_shown_texts_have_their_authors_and_licence(
+    panel: AccuracyPanel, task: Task, licence: str, author: str, link: str
+) -> None:
+    run = classifier_run()
+    run = run.model_copy(
+        update={
+            "evaluations": [item.model_copy(update={"task": task}) for item in run.evaluations],
+            "changes": [item.model_copy(update={"task": task}) for item in run.changes],
+        }
+    )
+    markup = panel.show(run)[panel.changes]
+    groups = [part.partition("</details>")[0] for part in markup.split("<details>")[1:]]
+    assert len(groups) == 3
+    for group in groups:
+        assert group.count(f'href="{link}') == 1
+        assert author in group
+        assert f">{licence}</a>" in group
+    assert author not in panel.show(run.model_copy(update={"changes": []}))[panel.changes]
 
 
 def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:

@@ -14,6 +14,7 @@ import gradio as gr
 import pytest
 
 import components.save_model
+import liar.save.deliver
 from components.panel import Updates
 from components.save_model import SavingPanel
 from components.studio import Bus
@@ -141,12 +142,41 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(page: Page, monkeypatch: p
     assert not list(page.files.rglob("*.safetensors"))
 
 
-def test_older_zips_make_room(page: Page) -> None:
+def zips(page: Page) -> dict[str, int]:
+    """Size of each zip by number format."""
+    return {path.parent.name.split("-")[-1]: path.stat().st_size for path in page.files.rglob("*.zip")}
+
+
+def test_older_zips_make_room_before_a_new_one_is_written(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components.save_model, "_BESIDE_WEIGHTS", 25_000)
     page.save()
-    assert len(list(page.files.rglob("*.zip"))) == 1
-    page.profile = LOCAL.model_copy(update={"saved_bytes": 10})
+    (size,) = zips(page).values()
+    seen: list[dict[str, int]] = []
+    pack = liar.save.deliver.pack
+
+    def watched(folder: Path, archive: Path) -> None:
+        seen.append(zips(page))
+        pack(folder, archive)
+
+    monkeypatch.setattr("liar.save.deliver.pack", watched)
+    page.profile = LOCAL.model_copy(update={"saved_bytes": 3 * size})
     page.save("bfloat16")
-    assert [path.parent.name.split("-")[-1] for path in page.files.rglob("*.zip")] == ["bfloat16"]
+    assert seen[-1].keys() == {"auto"}, "both fit"
+    page.profile = LOCAL.model_copy(update={"saved_bytes": size + 10})
+    page.save("float16")
+    assert seen[-1] == {}, "there was no room for a third"
+    assert zips(page).keys() == {"float16"}
+    assert sum(zips(page).values()) <= page.profile.saved_bytes
+
+
+def test_a_zip_larger_than_all_that_is_kept_is_refused_and_deletes_nothing(page: Page) -> None:
+    page.save()
+    before = zips(page)
+    page.profile = LOCAL.model_copy(update={"saved_bytes": 10})
+    _, line = page.save("bfloat16")
+    assert "this page keeps at most 0.00 GB" in line
+    assert zips(page) == before
+    assert not list(page.files.rglob("*.safetensors"))
 
 
 def test_another_run_clears_line_and_download(page: Page) -> None:

@@ -16,6 +16,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.evaluate.tasks import evaluate, evaluate_steps
 from liar.models.catalog import LoadedModel, load_model
+from liar.progress import finish
 from tests.tiny import LETTERS, classifier, language_model
 
 LENGTH = 300  # more than the positions whose logits are taken at once
@@ -96,14 +97,19 @@ def test_the_logits_of_few_positions_are_fp32_at_once(text: str) -> None:
 
 def test_progress_counts_windows_and_an_evaluation_can_be_left(text: str) -> None:
     heard: list[tuple[int, int]] = []
-    evaluate(
-        language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH,
-        on_progress=lambda done, total: heard.append((done, total)),
-    )  # fmt: skip
+    finish(evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH), heard.append)
     assert heard == [(2, 5), (4, 5), (5, 5)]
     steps = evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH)
     assert next(steps) == (2, 5)
     steps.close()
+
+
+def test_fewer_than_two_windows_are_never_measured(text: str) -> None:
+    """One window has no standard error."""
+    result = evaluate(language_model(), "perplexity", data=text, limit=1, sequence_length=LENGTH)
+    assert result.items is not None
+    assert (result.n, len(result.items.nll or [])) == (2, 2)
+    assert result.stderr > 0
 
 
 def test_the_default_is_twenty_windows(text: str) -> None:

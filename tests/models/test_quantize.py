@@ -29,10 +29,10 @@ from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.results import MEASURED, RunResult
 from liar.save.checkpoint import save_model
+from liar.save.deliver import reload_difference
 from liar.save.model_card import model_card
-from liar.save.reload import reload_difference
 from tests import families, tiny
-from tests.save.test_checkpoint import cut
+from tests.cut_models import cut
 
 LETTERS = "\n\n".join(" ".join(tiny.LETTERS[start:] + tiny.LETTERS[:start]) for start in range(26))
 

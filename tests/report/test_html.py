@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from liar.presets import FILM_REVIEWS, WIKIPEDIA
 from liar.report.export import as_command
 from liar.report.html import html_report
 from liar.report.quantized_sentences import quantizations
@@ -215,3 +216,18 @@ def test_a_run_that_measured_nothing_has_a_report() -> None:
     text = Document(html_report(bare)).text
     assert "No metric was measured" in text
     assert "In its own words" not in text
+
+
+def test_quoted_texts_have_their_authors_and_licence() -> None:
+    def links(run: RunResult) -> list[str | None]:
+        return [attributes.get("href") for tag, attributes in Document(html_report(run)).tags if tag == "a"]
+
+    run = classifier_run()
+    topic = [item.model_copy(update={"task": "topic"}) for item in run.changes]
+    both = run.model_copy(update={"changes": [*run.changes, *topic]})
+    text = Document(html_report(both)).text
+    for credit in (FILM_REVIEWS.credit, WIKIPEDIA.credit):
+        assert f"{credit.words}; licence {credit.licence} ." in text
+        assert links(both).count(credit.link) == 1
+    assert WIKIPEDIA.credit.link not in links(run)
+    assert FILM_REVIEWS.credit.link not in links(run.model_copy(update={"changes": []}))

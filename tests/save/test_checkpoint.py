@@ -1,14 +1,8 @@
-"""Saved models load again, elsewhere too, and say the same to the last bit; what cannot be written leaves nothing."""
+"""Saved models load again, elsewhere too, and give the same outputs to the last bit."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,65 +10,18 @@ import pytest
 import torch
 import transformers
 from accelerate import cpu_offload, disk_offload
-from huggingface_hub import ModelCard
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.errors import InvalidSpecError, ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.maths.reconstruct import Solution
-from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
-from liar.save.checkpoint import RESULT_FILE, Saved, save_model
-from liar.save.model_card import model_card
-from liar.save.reload import reload_difference
+from liar.models.surgery import ConsumerParameters, shrink
+from liar.save.checkpoint import RESULT_FILE, save_model
+from liar.save.deliver import reload_difference
 from tests import families, tiny
-from tests.fakes import language_run
-
-INPUTS = {"input_ids": torch.arange(3, 19).unsqueeze(0), "attention_mask": torch.ones(1, 16, dtype=torch.long)}
-
-
-def loaded(family: str) -> LoadedModel:
-    model = families.build(family).float()
-    adapter = adapt(model)
-    return LoadedModel(f"tiny/{family}", model, tiny.tokenizer(64), adapter, None)
-
-
-def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: bool = True) -> LoadedModel:
-    """Keep the first ``kept(layer)`` bundles of every site of ``kind``, with a bias that is not zero where ``repaired``."""
-    sites = [site for site in model.adapter.sites() if site.kind == kind]
-    for site in sites:
-        bundles = torch.arange(kept(site.layer))
-        channels = kept_channels(site, bundles, torch.device("cpu"))
-        consumer = model.adapter.consumer(site)
-        weight = consumer.weight.T[channels]
-        change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)
-        shrink(model.adapter, site, bundles, ConsumerParameters.install_of(consumer, Solution(weight, change)))
-    model.adapter.after_surgery(sites)
-    return model
-
-
-def logits(model: LoadedModel) -> torch.Tensor:
-    with torch.no_grad():
-        found: torch.Tensor = model.model.eval()(**INPUTS)[0]
-    return found
-
-
-def elsewhere(saved: Saved) -> torch.Tensor:
-    """What transformers makes of the folder by itself.
-
-    Weights mapped from a file begin at any address, where some CPUs add up in another order; copies do not.
-    """
-    loader = getattr(transformers, saved.loader)
-    model = loader.from_pretrained(saved.folder, trust_remote_code=saved.form == "ragged").eval()
-    for parameter in model.parameters():
-        parameter.data = parameter.data.clone()
-    with torch.no_grad():
-        found: torch.Tensor = model(**INPUTS)[0]
-    return found
-
+from tests.cut_models import cut, elsewhere, loaded, logits
 
 UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock", "bert": "stock", "roberta": "stock"}
 """The other families have no name for the bias of a repaired layer."""
@@ -183,146 +130,6 @@ def test_a_run_is_saved_with_its_figures(tmp_path: Path) -> None:
     assert "tiny/llama" in (saved.folder / "README.md").read_text()
     parameters = finished.result.totals.parameters_after
     assert sum(p.numel() for p in load_model(str(saved.folder)).model.parameters()) == parameters
-
-
-@pytest.mark.parametrize("trust", [False, True])
-def test_the_model_card_says_what_it_is_and_how_to_load_it(trust: bool) -> None:
-    run = language_run(ratio=0.5)
-    card = ModelCard(model_card(run, "AutoModelForCausalLM", trust=trust))
-    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-generation")
-    assert (card.data.library_name, card.data.tags) == ("transformers", ["pruned", "liar"])
-    (measured,) = card.data.eval_results
-    assert (measured.task_type, measured.metric_type, measured.metric_value) == ("text-generation", "perplexity", 42.4)
-    assert ("trust_remote_code=True" in card.text) == trust
-    for words in ("110.7", "42.4", "liar prune demo/smollm2-135m", "fewer parameters", "Apache-2.0"):
-        assert words in card.text
-    unmeasured = run.model_copy(update={"evaluations": [], "spec": run.spec.model_copy(update={"model": "a/folder"})})
-    card = ModelCard(model_card(unmeasured, "AutoModel", trust=False))
-    assert (card.data.license, card.data.pipeline_tag, card.data.base_model) == (None, None, "a/folder")
-    assert "model-index" not in card.content
-    assert "| n |" not in card.text
-
-
-@pytest.mark.parametrize("model", ["/home/somebody/model", "here", "~/model", "a/b/c"])
-def test_a_folder_is_no_base_model_on_the_hub(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own check of the metadata needs the network; a path in it is what is known to be refused."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here").mkdir()
-    card = ModelCard(model_card(language_run(model=model), "AutoModelForCausalLM", trust=False))
-    assert card.data.base_model is None
-
-
-# -- what cannot be ------------------------------------------------------------------------------------------------------
-
-
-def nothing_left(folder: Path) -> bool:
-    return list(folder.iterdir()) == []
-
-
-def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    with pytest.raises(StorageError, match="exists already"):
-        save_model(loaded("llama"), tmp_path / "model")
-    with pytest.raises(StorageError, match="does not exist"):
-        save_model(loaded("llama"), tmp_path / "no" / "model")
-
-
-@pytest.mark.parametrize(
-    "failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device")]
-)
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_arguments: object, **_options: object) -> None:
-        raise failure
-
-    model = loaded("llama")
-    monkeypatch.setattr(type(model.model), "save_pretrained", full)
-    with pytest.raises(StorageError, match="No space left on device"):
-        save_model(model, tmp_path / "model")
-    assert nothing_left(tmp_path)
-
-
-def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from pathlib import Path\n"
-        "from tests.save.test_checkpoint import loaded; import liar.save.checkpoint as c\n"
-        "m = loaded('llama'); real = m.tokenizer.save_pretrained\n"
-        "m.tokenizer.save_pretrained = lambda folder: (real(folder), print('half', flush=True), time.sleep(60))\n"
-        "c.save_model(m, Path(sys.argv[1]))"
-    )
-    target = tmp_path / "model"
-    process = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "half\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait(20)
-    assert not target.exists()
-    assert [entry.name.startswith(".model-") for entry in tmp_path.iterdir()] == [True]
-
-
-def test_damage_and_disagreement_are_named(tmp_path: Path) -> None:
-    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
-    config = saved.folder / "config.json"
-    whole = config.read_text()
-    config.write_text(whole.replace("[\n      48,\n      17,", "[\n      48,\n      16,", 1))
-    assert config.read_text() != whole
-    with pytest.raises(UnsupportedModelError, match="belong together"):
-        load_model(str(saved.folder))
-    config.write_text(whole)
-    weights = saved.folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(ModelNotFoundError, match="damaged"):
-        load_model(str(saved.folder))
-    os.remove(weights)
-    with pytest.raises((ModelNotFoundError, UnsupportedModelError)):
-        load_model(str(saved.folder))
-
-
-def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 20), tmp_path / "model", shard_bytes=20_000)
-    shards = sorted(saved.folder.glob("*.safetensors"))
-    assert len(shards) > 2
-    os.remove(shards[1])
-    with pytest.raises(ModelNotFoundError, match="incomplete or out of reach"):
-        load_model(str(saved.folder))
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("linears", None),
-        ("linears", [1, 2]),
-        ("linears", {"model.nowhere.x": [1, 1, True]}),
-        ("linears", {"model.layers.0.mlp.down_proj": ["a", 1, True]}),
-        ("linears", {"model.layers.0.mlp.down_proj": [-1, 1, True]}),
-        ("linears", {"model.layers.0.mlp.down_proj": [10**7, 10**7, True]}),
-        ("attributes", {"model.layers.0.mlp": {"forward": 5}}),
-        ("attributes", {"model.layers.0.mlp": {"nothing": 5}}),
-        ("model_type", "liar_bert"),
-    ],
-)
-def test_a_config_that_was_tampered_with_is_one_sentence(field: str, value: object, tmp_path: Path) -> None:
-    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
-    path = saved.folder / "config.json"
-    config = json.loads(path.read_text())
-    config[field] = value
-    path.write_text(json.dumps({name: item for name, item in config.items() if item is not None}))
-    with pytest.raises(UnsupportedModelError, match="belong together"):
-        load_model(str(saved.folder))
-
-
-def test_the_code_of_a_checkpoint_is_never_run_by_us(tmp_path: Path) -> None:
-    saved = save_model(cut(loaded("bert"), "attention", lambda layer: 2), tmp_path / "model")
-    mark = tmp_path / "ran"
-    (saved.folder / "modeling_liar.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
-    load_model(str(saved.folder))
-    time.sleep(0.1)
-    assert not mark.exists()
-
-
-# -- the demo models -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.demo

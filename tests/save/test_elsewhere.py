@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.events import Finished
 from liar.save.checkpoint import save_model
+from tests.cut_models import INPUTS, cut, loaded, logits
 from tests.gguf_file import expected_sizes, tensors, write_gguf
-from tests.save.test_checkpoint import INPUTS, cut, loaded, logits
 
 NO_ENGINE = "llama-cpp-python is not installed (pip install llama-cpp-python compiles llama.cpp, some minutes)"
 NO_CONVERTER = "LLAMA_CPP does not name a folder with llama.cpp's convert_hf_to_gguf.py"

@@ -14,9 +14,9 @@ from liar.errors import ModelNotFoundError, PushError
 from liar.save.checkpoint import save_model
 from liar.save.push import Destination, find_destination, push_checkpoint
 from tests import tiny
+from tests.cut_models import cut, loaded
 from tests.fakes import language_run
 from tests.hub import Hub, Repository, running
-from tests.save.test_checkpoint import cut, loaded
 
 TOKEN = "hf_ofTheEnvironment"
 ELSEWHERE = "hf_ofSomeFile"

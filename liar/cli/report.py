@@ -1,49 +1,17 @@
-"""Commands around the models: the demo bundle, the list of named models, adapters, and reports of finished runs."""
+"""The command that turns a finished run into a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 
-from liar.cli.console import console, fraction, progress
+from liar.cli.console import console
 from liar.errors import LiarError
 from liar.files import check_writable, write_atomically
 from liar.results import RunResult
-
-
-def fetch_demo() -> None:
-    """Download the demo models and texts (180 MB, once)."""
-    from liar.models import demo
-
-    with progress() as bar:
-        folder = demo.fetch_demo(fraction(bar))
-    console.print(f"The demo bundle is in {folder}")
-
-
-def models() -> None:
-    """List the named models; any other BERT or LLaMA id or folder works too."""
-    from liar.presets import PRESETS
-
-    table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
-    for preset in PRESETS:
-        size = f"{preset.parameters:,.0f} M"
-        table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
-    console.print(table)
-
-
-def train_adapter_command(
-    task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
-    seed: Annotated[int, typer.Option()] = 0,
-) -> None:
-    """Fine-tune MiniLM's head and LoRA adapter for a task on the CPU, and replace the shipped ones."""
-    from liar.jobs.train_adapter import train_adapter
-
-    with progress() as bar:
-        train_adapter(task, seed, on_progress=fraction(bar))
 
 
 def report_command(

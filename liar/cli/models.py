@@ -1,0 +1,40 @@
+"""Commands around the models: the demo bundle, the list of named models, and adapters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from liar.cli.console import console, fraction, progress
+from liar.presets import PRESETS
+
+
+def fetch_demo() -> None:
+    """Download the demo models and texts (180 MB, once)."""
+    from liar.models import demo
+
+    with progress() as bar:
+        folder = demo.fetch_demo(fraction(bar))
+    console.print(f"The demo bundle is in {folder}")
+
+
+def models() -> None:
+    """List the named models; any other BERT or LLaMA id or folder works too."""
+    table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
+    for preset in PRESETS:
+        size = f"{preset.parameters:,.0f} M"
+        table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
+    console.print(table)
+
+
+def train_adapter_command(
+    task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Fine-tune MiniLM's head and LoRA adapter for a task on the CPU, and replace the shipped ones."""
+    from liar.jobs.train_adapter import train_adapter
+
+    with progress() as bar:
+        train_adapter(task, seed, on_progress=fraction(bar))

@@ -1,0 +1,86 @@
+"""Room for a model and its work on host and accelerator, and names of devices and precisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from liar.errors import (
+    InsufficientMemoryError,
+    InvalidSpecError,
+    UnsupportedModelError,
+)
+from liar.models import placement, source, weights
+from liar.models.catalog import load_model
+from liar.models.memory import PlannedWork
+from tests.folders import BERT, LLAMA, save
+
+
+def test_too_little_memory_says_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
+    with pytest.raises(InsufficientMemoryError, match="would fit"):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.demo
+def test_memory_is_looked_at_before_a_demo_classifier_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
+    with pytest.raises(InsufficientMemoryError, match="would fit"):
+        load_model("demo/minilm-sentiment", device="cpu")
+
+
+@pytest.mark.parametrize(("small", "words"), [("cpu", "would fit"), ("cuda", "are free")])
+def test_a_demo_classifier_needs_room_on_host_and_accelerator(
+    small: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before its weights are read: there are none."""
+    adapter, empty = tmp_path / "adapter", tmp_path / "base"
+    for folder in (adapter, empty):
+        folder.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    config = BertConfig(**BERT, architectures=["BertForSequenceClassification"])
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000 if device.type == small else 10**12)
+    base = source.Source(str(empty), local_only=True)
+    with pytest.raises(InsufficientMemoryError, match=words):
+        weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 10**12)
+    with pytest.raises(UnsupportedModelError, match="no safetensors weights"):
+        weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
+
+
+def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"cuda": 20_000_000_000, "cpu": 40_000_000_000}
+    monkeypatch.setattr(placement, "free_bytes", lambda device: memory[device.type])
+    cuda = torch.device("cuda")
+    assert placement.place(7_000_000_000, torch.bfloat16, cuda, 5_000_000_000) == "resident"
+    assert placement.place(7_000_000_000, torch.bfloat16, cuda, 7_000_000_000) == "streamed"
+    assert placement.place(13_000_000_000, torch.bfloat16, cuda, 0) == "streamed"
+    with pytest.raises(InsufficientMemoryError):
+        placement.place(70_000_000_000, torch.bfloat16, cuda, 0)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(InvalidSpecError, match="no device"):
+        placement.choose_device(device)
+
+
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(InvalidSpecError, match="float32"):
+        placement.choose_dtype("float8", torch.device("cpu"))
+
+
+def test_memory_that_torch_keeps_for_reuse_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a large run its freed blocks stay with torch, and the driver counts them as taken."""
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1_000, 80_000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 60_000)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 20_000)
+    assert placement.free_bytes(torch.device("cuda")) == 1_000 + 40_000

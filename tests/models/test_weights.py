@@ -1,0 +1,91 @@
+"""Checkpoints whose weights, config or code are refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from liar.errors import (
+    LiarError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
+from liar.models.catalog import load_model
+from tests.folders import BERT, LLAMA, save
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"config\.json"):
+        load_model(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "no-such-family"])
+def test_an_unsupported_family_names_those_that_are(tmp_path: Path, model_type: str) -> None:
+    config = GPT2Config().to_dict() | {"model_type": model_type}
+    (tmp_path / "config.json").write_text(json.dumps(config, default=str))
+    with pytest.raises(UnsupportedModelError, match=r"llama.*bert"):
+        load_model(str(tmp_path), device="cpu")
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    model = LlamaForCausalLM(LlamaConfig(**LLAMA))
+    name = save(model, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UnsupportedModelError, match="safetensors"):
+        load_model(name, device="cpu")
+    way_out = tmp_path / "new"
+    AutoModelForCausalLM.from_pretrained(name).save_pretrained(way_out)
+    AutoTokenizer.from_pretrained(name).save_pretrained(way_out)
+    loaded = load_model(str(way_out), device="cpu").model.state_dict()
+    assert all(torch.equal(loaded[key], weight) for key, weight in model.state_dict().items())
+
+
+def test_remote_code_is_never_run(tmp_path: Path) -> None:
+    name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    code = {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil", "AutoConfig": "modeling_evil.Evil"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | code))
+    (tmp_path / "model" / "modeling_evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with suppress(LiarError):
+        load_model(name, device="cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelNotFoundError, match="damaged"):
+        load_model(name, device="cpu")
+
+
+def test_weights_that_are_missing_are_not_invented(tmp_path: Path) -> None:
+    name = save(BertForSequenceClassification(BertConfig(**BERT)), tmp_path / "whole")
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    name = save(BertModel(BertConfig(**BERT)), tmp_path / "bare")
+    (tmp_path / "bare" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="classifier"):
+        load_model(name, device="cpu")
+
+
+def test_weights_that_do_not_fit_their_config(tmp_path: Path) -> None:
+    name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 20}))
+    with pytest.raises(UnsupportedModelError, match="belong together"):
+        load_model(name, device="cpu")

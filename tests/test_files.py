@@ -1,0 +1,62 @@
+"""Folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from liar.errors import StorageError
+from liar.files import whole_folder
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    for number in range(3):
+        with whole_folder(folder, replace=True) as partial:
+            (partial / f"{number}.txt").write_text("words")
+            assert f"{number}.txt" not in (content(folder) if folder.exists() else {})
+        assert content(folder) == {f"{number}.txt": "words"}
+    assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(StorageError, match="exists already"), whole_folder(folder):
+        pass
+
+
+def test_leftovers_of_a_killed_process_are_no_obstacle(tmp_path: Path) -> None:
+    folder, left = tmp_path / "model", tmp_path / ".model.replaced"
+    for place in (folder, left):
+        place.mkdir()
+        (place / "old.txt").write_text("old")
+    with whole_folder(folder, replace=True) as partial:
+        (partial / "new.txt").write_text("new")
+    assert content(folder) == {"new.txt": "new"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("broken", [1, 2], ids=["the old one cannot be moved", "the new one cannot be moved"])
+def test_the_old_folder_stays_if_it_cannot_be_replaced(
+    broken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    rename, calls = os.rename, 0
+
+    def failing(source: Path, target: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == broken:
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(StorageError, match="No space left"), whole_folder(folder, replace=True) as partial:
+        (partial / "new.txt").write_text("new")
+    assert calls == broken + (broken == 2), "and moved back"
+    assert content(folder) == {"old.txt": "old"}
+    assert list(tmp_path.iterdir()) == [folder]

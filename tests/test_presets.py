@@ -1,0 +1,55 @@
+"""The rows of named models and texts agree with the pins of the demo bundle and with the list of third parties."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from liar.files import ASSETS
+from liar.presets import DEMO, PRESETS, TEXTS, Preset, credits_of, preset_of, text_of
+from liar.spec import TASKS
+
+DEMOS = [preset for preset in PRESETS if preset.id.startswith(DEMO)]
+PINS = dict(line.split(" ")[0].split("==") for line in (ASSETS / "demo-wheels.txt").read_text().splitlines() if line)
+LONG_FORM = (Path(__file__).resolve().parent.parent / "THIRD_PARTY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("preset", DEMOS, ids=lambda preset: preset.id)
+def test_a_demo_model_has_the_revision_of_its_pin_and_its_adapter(preset: Preset) -> None:
+    assert preset.weights is not None
+    assert PINS[preset.weights.package] == preset.revision
+    assert preset.is_pinned
+    assert preset.adapter is None or (ASSETS / "adapters" / preset.adapter / "adapter_config.json").is_file()
+    assert preset.adapter == (None if preset.family == "llama" else preset.task)
+    assert preset_of(preset.id) is preset
+
+
+def test_every_pinned_package_is_of_a_model_or_a_text() -> None:
+    weights = {preset.weights.package for preset in PRESETS if preset.weights is not None}
+    assert set(PINS) == weights | {text.source.package for text in TEXTS}
+
+
+def test_only_demo_models_come_from_the_bundle() -> None:
+    assert [preset for preset in PRESETS if preset.weights is not None] == DEMOS
+    assert all(preset.origin == preset.id for preset in PRESETS if preset not in DEMOS)
+    assert preset_of("somebody/else") is None
+
+
+def test_every_task_has_one_text_whose_attribution_is_given_once() -> None:
+    assert [text_of(task).task for task in TASKS] == list(TASKS)
+    found = credits_of(["topic", "sentiment", "perplexity"])
+    assert [credit.licence for credit in found] == ["CC BY-SA 4.0", "MIT"]
+    assert all(credit.sentence.endswith(credit.link) and credit.licence in credit.sentence for credit in found)
+
+
+def test_the_list_of_third_parties_has_every_demo_model_and_text() -> None:
+    rows = [line for line in LONG_FORM.splitlines() if line.startswith("|")]
+    for preset in DEMOS:
+        assert preset.weights is not None
+        package = f"{preset.weights.package} {preset.revision}"
+        assert any(package in row and preset.licence in row and preset.weights.origin in row for row in rows)
+    for text in TEXTS:
+        package = f"{text.source.package} {PINS[text.source.package]}"
+        assert any(package in row and text.source.credit.licence in row for row in rows)
+        assert text.source.credit.link in LONG_FORM

@@ -1,0 +1,63 @@
+"""Tables of the README that a benchmark writes: each states machine, commit and command."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from benchmarks import readme
+
+SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", flags=re.DOTALL)
+LINE = re.compile(
+    r"<sub>(.+), (\d+) cores, (.+) · commit ([0-9a-f]{7,})( with changes)? · `python (benchmarks/\w+\.py) .*`</sub>"
+)
+SECTIONS = dict(SECTION.findall(readme.README.read_text(encoding="utf-8")))
+
+
+def test_every_benchmark_table_is_between_markers() -> None:
+    assert {"smollm2", "default", "defaults", "tokens", "heads", "minilm", "int8", "saved", "cost", "page"} == set(
+        SECTIONS
+    )
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_table_ends_with_machine_commit_and_command(name: str) -> None:
+    found = LINE.fullmatch(SECTIONS[name].rstrip().splitlines()[-1])
+    assert found is not None
+    script = readme.ROOT / found[6]
+    assert script.is_file()
+    assert "--write" in found[0]
+    assert f'"{name}"' in script.read_text(encoding="utf-8"), "this script writes this section"
+
+
+@pytest.mark.skipif(not (readme.ROOT / ".git").exists(), reason="no repository of git")
+def test_what_is_written_states_where_it_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "README.md"
+    target.write_text("before\n<!-- one -->\nold\n<!-- /one -->\n<!-- two -->\nkept\n<!-- /two -->\n")
+    monkeypatch.setattr(readme, "README", target)
+    monkeypatch.setattr(sys, "argv", [str(readme.ROOT / "benchmarks" / "cost.py"), "--repeat", "1", "--write"])
+    readme.write("one", "| new |\n\n")
+    written = target.read_text()
+    assert written.startswith("before\n<!-- one -->\n| new |\n\n<sub>")
+    assert written.endswith("</sub>\n<!-- /one -->\n<!-- two -->\nkept\n<!-- /two -->\n")
+    found = LINE.fullmatch(dict(SECTION.findall(written))["one"].splitlines()[-1])
+    assert found is not None
+    assert written.count("`python benchmarks/cost.py --repeat 1 --write`") == 1
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=readme.ROOT, capture_output=True, text=True, check=True)
+    assert head.stdout.startswith(found[4])
+    with pytest.raises(SystemExit, match="three"):
+        readme.write("three", "")
+
+
+def test_a_table_of_rich_becomes_a_block_of_code() -> None:
+    table = Table("part", "seconds", box=None)
+    table.add_row("paint", "1.5")
+    lines = readme.plain(table, "a title").splitlines()
+    assert lines[:2] == ["```", "a title"]
+    assert [line.split() for line in lines[2:]] == [["part", "seconds"], ["paint", "1.5"], ["```"]]
+    assert all(line == line.rstrip() for line in lines)
