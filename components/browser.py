@@ -14,3 +14,37 @@ DOWNLOAD = """
 }
 """
 """Save the file that an event has just put into a hidden download button, so that one click makes and saves it."""
+
+
+def button_clicks(name: str) -> str:
+    """Script of an HTML component: a click on a ``button[data-<name>]`` in it becomes a ``select`` event with ``name``."""
+    return f"""
+element.addEventListener('click', (event) => {{
+  const button = event.target.closest('button[data-{name}]');
+  if (button) trigger('select', {{ {name}: button.dataset.{name} }});
+}});
+"""
+
+
+def figure_clicks(name: str, path: str, *plots: str) -> str:
+    """Script of an HTML component: a click on a point of the ``plots`` (element ids) becomes a ``select`` event.
+
+    ``path`` leads from the point's ``customdata`` to the value of ``name`` in the event. Gradio draws every figure into
+    a new element and forwards no event of a figure, so the script watches for new ones.
+    """
+    figures = ", ".join(f"#{plot} .js-plotly-plot" for plot in plots)
+    return f"""
+const hook = () => {{
+  if (!element.isConnected) return;
+  for (const plot of document.querySelectorAll('{figures}')) {{
+    if (!plot.on || plot.dataset.hooked) continue;
+    plot.dataset.hooked = 'yes';
+    plot.on('plotly_click', (event) => {{
+      const {name} = event.points[0]?.customdata{path};
+      if ({name}) trigger('select', {{ {name} }});
+    }});
+  }}
+}};
+new MutationObserver(hook).observe(document.body, {{ childList: true, subtree: true }});
+hook();
+"""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
+from components.browser import button_clicks, figure_clicks
 from components.inspector import Inspector
 from components.markup import Markup, cell, element, row, table
 from components.panel import QUEUED, Updates
@@ -37,29 +38,6 @@ SHOWN = [
     *((name, name) for name in RECONSTRUCTIONS),
     *((f"difference of {first} and {second}", name) for name, (first, second) in DIFFERENCES.items()),
 ]
-
-
-# Gradio draws every figure into a new element and forwards no event of a plot, so watch for new figures.
-_CLICKS = """
-const hook = () => {
-  const plot = element.isConnected && document.querySelector('#heatmap .js-plotly-plot');
-  if (!plot || !plot.on || plot.dataset.hooked) return;
-  plot.dataset.hooked = 'yes';
-  plot.on('plotly_click', (event) => {
-    const site = event.points[0]?.customdata?.[1];
-    if (site) trigger('select', { site });
-  });
-};
-new MutationObserver(hook).observe(document.body, { childList: true, subtree: true });
-hook();
-"""
-
-_ROWS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-site]');
-  if (button) trigger('select', { site: button.dataset.site });
-});
-"""
 
 
 class LayersPanel:
@@ -102,9 +80,15 @@ class LayersPanel:
             container=False,
             elem_id="heatmap",
         )
-        self.clicks = gr.HTML("", html_template="", js_on_load=_CLICKS, elem_id="heatmap-clicks", container=False)
+        self.clicks = gr.HTML(
+            "",
+            html_template="",
+            js_on_load=figure_clicks("site", "?.[1]", "heatmap"),
+            elem_id="heatmap-clicks",
+            container=False,
+        )
         with gr.Accordion("All sites in a table", open=False):
-            self.table = gr.HTML(_table(sites, view), js_on_load=_ROWS, elem_id="heatmap-table")
+            self.table = gr.HTML(_table(sites, view), js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
 
     @property

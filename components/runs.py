@@ -10,10 +10,10 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.browser import DOWNLOAD
+from components.browser import DOWNLOAD, button_clicks
 from components.markup import cell, row, table
 from components.panel import QUEUED, UNQUEUED, Updates
-from components.runs_table import ROWS, runs_table, when_kept
+from components.runs_table import runs_table, when_kept
 from components.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
@@ -50,7 +50,9 @@ class RunsPanel:
         )
         runs = studio.store.summaries()
         shown = result.spec.key if result else ""
-        self.table = gr.HTML(_listing(runs, shown), js_on_load=ROWS, elem_id="runs-table", elem_classes=["runs-table"])
+        self.table = gr.HTML(
+            _listing(runs, shown), js_on_load=button_clicks("key"), elem_id="runs-table", elem_classes=["runs-table"]
+        )
         self.chosen = gr.State("")
         choices = _choices(runs)
         with gr.Row(elem_id="runs-choice"):

@@ -13,14 +13,6 @@ from liar.store import RunSummary
 
 Run = RunResult | RunSummary
 
-ROWS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-key]');
-  if (button) trigger('select', { key: button.dataset.key });
-});
-"""
-"""Script that turns clicks on the buttons of a :func:`runs_table` into ``select`` events with the key of the run."""
-
 
 def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
     """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.

@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from components import status
 from components.job_button import RememberedJobButton
 from components.panel import QUEUED, UNQUEUED, Updates
+from components.served import served_folder
 from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
@@ -132,12 +133,8 @@ class SavingPanel:
         )
 
     def _place(self, result: RunResult, dtype: str) -> Path:
-        """Path of a new zip, in a folder that Gradio serves."""
-        place = Path(self.ready.GRADIO_CACHE) / "models" / f"{result.spec.key}-{dtype}"
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder {place} cannot be made ({error.strerror}); make room there.") from error
+        """Path of a new zip, in a folder that Gradio serves; raises :class:`StorageError`."""
+        place = served_folder(self.ready, "models", f"{result.spec.key}-{dtype}")
         shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # left by a process that was killed
         return place / f"{file_stem(result.spec)}.zip"
 

@@ -11,11 +11,12 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
+from components.browser import button_clicks, figure_clicks
 from components.job_button import RememberedJobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import QUEUED, UNQUEUED, Updates
 from components.runs import open_run_on, picked
-from components.runs_table import ROWS, Run, runs_table
+from components.runs_table import Run, runs_table
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
@@ -48,24 +49,6 @@ _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
 """Choices in which the runs of one figure may differ."""
 
 _AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
-
-# Gradio has no event for a click in a figure and draws each figure into a new element: watch for these.
-_CLICKS = """
-const hook = () => {
-  if (!element.isConnected) return;
-  const plots = ['#tradeoff-ratio', '#tradeoff-pareto'].map((name) => document.querySelector(name + ' .js-plotly-plot'));
-  for (const plot of plots) {
-    if (!plot || !plot.on || plot.dataset.hooked) continue;
-    plot.dataset.hooked = 'yes';
-    plot.on('plotly_click', (event) => {
-      const key = event.points[0]?.customdata;
-      if (key) trigger('select', { key });
-    });
-  }
-};
-new MutationObserver(hook).observe(document.body, { childList: true, subtree: true });
-hook();
-"""
 
 
 class TradeoffPanel:
@@ -103,8 +86,16 @@ class TradeoffPanel:
             self.pareto = gr.Plot(
                 drawn.pareto, show_label=False, container=False, elem_id="tradeoff-pareto", min_width=300
             )
-        self.clicks = gr.HTML("", html_template="", js_on_load=_CLICKS, elem_id="tradeoff-clicks", container=False)
-        self.table = gr.HTML(drawn.table, js_on_load=ROWS, elem_id="tradeoff-table", elem_classes=["runs-table"])
+        self.clicks = gr.HTML(
+            "",
+            html_template="",
+            js_on_load=figure_clicks("key", "", "tradeoff-ratio", "tradeoff-pareto"),
+            elem_id="tradeoff-clicks",
+            container=False,
+        )
+        self.table = gr.HTML(
+            drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
+        )
         self.chosen = gr.State("")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
