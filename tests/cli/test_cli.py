@@ -123,6 +123,7 @@ def test_curves_and_evaluate_write_json(tmp_path: Path) -> None:
     assert EvaluationResult.model_validate_json(path.read_text()).evaluations[0].n == 50
 
 
+@pytest.mark.long
 def test_measure_writes_what_it_prints(tmp_path: Path) -> None:
     for name, model in {"dense": classifier(), "other": classifier(labels=("a", "b", "c"))}.items():
         save_model(model, tmp_path / name)
@@ -214,6 +215,7 @@ def test_an_unknown_id_without_a_network_is_said_soon() -> None:
     assert "nobody/nothing-of-this-name" in message
 
 
+@pytest.mark.long
 @pytest.mark.demo
 def test_nothing_is_written_by_a_killed_or_interrupted_run(tmp_path: Path) -> None:
     for kind, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
@@ -275,6 +277,7 @@ def run_elsewhere(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, (arguments, done.stderr)
 
 
+@pytest.mark.long
 @pytest.mark.demo
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     sources = blocks("python")
@@ -283,6 +286,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         run_elsewhere(tmp_path, "-c", source)
 
 
+@pytest.mark.long
 @pytest.mark.demo
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """Every `liar` line of a bash block, but those that train for minutes or need another machine."""

@@ -53,6 +53,7 @@ def test_a_block_is_whole_only_while_it_is_resident() -> None:
     assert all(parameter.is_meta for parameter in block.parameters())
 
 
+@pytest.mark.long
 def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
     """16 blocks of 42 MB pruned by half from disk: a process that held them all would need 670 MB more."""
     config = LlamaConfig(

@@ -105,6 +105,7 @@ def test_what_is_at_its_default_is_left_out() -> None:
     assert "criterion" not in as_python(spec)
 
 
+@pytest.mark.long
 def test_command_and_script_do_the_same_run_for_real(tmp_path: Path) -> None:
     from tests import tiny
 

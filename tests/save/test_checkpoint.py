@@ -132,6 +132,7 @@ def test_a_run_is_saved_with_its_figures(tmp_path: Path) -> None:
     assert sum(p.numel() for p in load_model(str(saved.folder)).model.parameters()) == parameters
 
 
+@pytest.mark.long
 @pytest.mark.demo
 @pytest.mark.parametrize(
     ("model", "targets", "allocation", "form"),

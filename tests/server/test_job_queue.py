@@ -7,72 +7,17 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
 import pytest
 
 from liar.errors import CalibrationError, QueueFullError
-from liar.events import Calibrated, Finished, Progress
-from server.job import HandOut, Job, Snapshot
+from liar.events import Finished, Progress
+from server.job import HandOut, Job
 from server.job_queue import JobQueue
 from tests.fakes import language_run
-
-HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
-
-
-@dataclass
-class Gate:
-    """A job that hands out "first", then waits for ``open``, then hands out "second" and ends with "value"."""
-
-    open: Event = field(default_factory=Event)
-    closed: Event = field(default_factory=Event)
-
-    def __call__(self) -> Iterator[Any]:
-        try:
-            yield HandOut("first")
-            yield HALF
-            assert self.open.wait(10)
-            yield HandOut("second")
-            return "value"
-        finally:
-            self.closed.set()
-
-
-@pytest.fixture
-def queue() -> Iterator[JobQueue]:
-    queue = JobQueue(max_waiting=8)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open.set()
-
-
-def until(queue: JobQueue, job: Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
-    """The first snapshot that ``seen`` accepts; one comes at least once a second."""
-    last = None
-    for _, last in zip(range(20), queue.watch(job, poll=0), strict=False):
-        if seen(last):
-            return last
-    raise AssertionError(f"never seen, last was {last}")
-
-
-def ended(queue: JobQueue, job: Job) -> Snapshot:
-    return until(queue, job, lambda snapshot: snapshot.ended)
-
-
-def at_gate(queue: JobQueue, job: Job) -> Snapshot:
-    return until(queue, job, lambda snapshot: snapshot.event is not None)
-
-
-def instant() -> Iterator[Any]:
-    yield HandOut("only")
+from tests.server.gate import HALF, Gate, at_gate, ended, instant
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -350,65 +295,6 @@ def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> No
         assert [reference() for reference in references] == [None, None]
 
 
-def test_estimates_add_up_and_are_none_while_nothing_is_known(
-    queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1_000.0
-    for module in ("job", "job_queue"):
-        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
-    job = queue.submit("anna", "k", "", gate, expected_seconds=60)
-    at_gate(queue, job)
-    known = queue.submit("anna", "known", "", instant, expected_seconds=30)
-    unknown = queue.submit("ben", "unknown", "", instant)
-    assert queue.snapshot(unknown).seconds_left is None
-    now += 20
-    assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
-    assert queue.snapshot(known).seconds_left is None  # behind one of unknown length
-    queue.stop(unknown, "ben")
-    assert queue.snapshot(known).seconds_left == 40 + 30
-    now += 50
-    assert queue.snapshot(job).seconds_left is None  # longer than expected
-    gate.open.set()
-    ended(queue, known)
-
-
-def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
-    now = 1_000.0
-    for module in ("job", "job_queue"):
-        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1)
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make, expected_seconds=30)
-    assert at_gate(queue, job).seconds_left == 240
-    now += 40
-    assert queue.snapshot(job).seconds_left == 200
-    now += 300
-    assert queue.snapshot(job).seconds_left is None, "longer than its estimate"
-    gate.set()
-
-
-def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> None:
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
-        yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
-        yield Calibrated(12_288)
-        yield HandOut("part")
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make)
-    seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
-    assert seen.event is not None
-    assert (seen.event.message, seen.share) == ("Measuring", 0.9)
-    gate.set()
-
-
 def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     gate, stopped = Event(), Event()
 
@@ -427,25 +313,12 @@ def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
     gate.set()
 
 
-def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("prune", 1, 10, "Pruned", 900.0)
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make, expected_seconds=60)
-    left = at_gate(queue, job).seconds_left
-    assert left is not None
-    assert left > 60
-    gate.set()
-
-
 def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     monkeypatch.setattr("server.job_queue.monotonic", lambda: now)
+    monkeypatch.setattr("server.job_queue.KEPT_JOBS", 3)
     jobs = []
-    for number in range(51):
+    for number in range(4):
         jobs.append(queue.submit("anna", str(number), "", instant))
         ended(queue, jobs[-1])
     assert queue.find("0") is None

@@ -1,0 +1,87 @@
+"""Estimates of the time left of a job, and its finished share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+
+from liar.events import Calibrated, Progress
+from server.job import HandOut
+from server.job_queue import JobQueue
+from tests.server.gate import Gate, at_gate, ended, instant, until
+
+
+def test_estimates_add_up_and_are_none_while_nothing_is_known(
+    queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
+    job = queue.submit("anna", "k", "", gate, expected_seconds=60)
+    at_gate(queue, job)
+    known = queue.submit("anna", "known", "", instant, expected_seconds=30)
+    unknown = queue.submit("ben", "unknown", "", instant)
+    assert queue.snapshot(unknown).seconds_left is None
+    now += 20
+    assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
+    assert queue.snapshot(known).seconds_left is None  # behind one of unknown length
+    queue.stop(unknown, "ben")
+    assert queue.snapshot(known).seconds_left == 40 + 30
+    now += 50
+    assert queue.snapshot(job).seconds_left is None  # longer than expected
+    gate.open.set()
+    ended(queue, known)
+
+
+def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
+    now = 1_000.0
+    for module in ("job", "job_queue"):
+        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=30)
+    assert at_gate(queue, job).seconds_left == 240
+    now += 40
+    assert queue.snapshot(job).seconds_left == 200
+    now += 300
+    assert queue.snapshot(job).seconds_left is None, "longer than its estimate"
+    gate.set()
+
+
+def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
+        yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
+        yield Calibrated(12_288)
+        yield HandOut("part")
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make)
+    seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
+    assert seen.event is not None
+    assert (seen.event.message, seen.share) == ("Measuring", 0.9)
+    gate.set()
+
+
+def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
+    gate = Event()
+
+    def make() -> Iterator[Any]:
+        yield Progress("prune", 1, 10, "Pruned", 900.0)
+        assert gate.wait(10)
+
+    job = queue.submit("anna", "k", "", make, expected_seconds=60)
+    left = at_gate(queue, job).seconds_left
+    assert left is not None
+    assert left > 60
+    gate.set()
