@@ -211,12 +211,7 @@ def calibration_steps(
 
 
 def steps_of(
-    spec: PruneSpec,
-    loaded: LoadedModel,
-    *,
-    gradients: bool = False,
-    sensitivity: bool = False,
-    norm_aware: bool = True,
+    spec: PruneSpec, loaded: LoadedModel, *, gradients: bool = False, sensitivity: bool = False, norm_aware: bool = True
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibration_steps` on the text and targets of ``spec``."""
     return calibration_steps(
