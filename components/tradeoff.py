@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
@@ -16,14 +15,13 @@ from components.job_button import RememberedJobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import QUEUED, UNQUEUED, Updates
 from components.runs import open_run_on, picked
-from components.runs_table import Run, runs_table
+from components.runs_table import Run
+from components.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_alike, sentence_of_all
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.compare import differing
-from liar.report.plots import pareto_figure, ratio_figure
 from liar.report.plots.pareto import COSTS, Cost
-from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import (
@@ -170,13 +168,13 @@ class TradeoffPanel:
         everything: bool = False,
         task: Task | None = None,
         cost: Cost = "parameters",
-    ) -> _Drawn:
+    ) -> DrawnRuns:
         stored: list[Run] = [run for run in self.studio.store.summaries() if spec and run.spec.model == spec.model]
         keys = {run.spec.key for run in stored}
         stored += [run for run in handed_out if spec and run.spec.model == spec.model and run.spec.key not in keys]
         alike = [run for run in stored if spec and set(differing([run.spec, spec])) <= _SWEPT]
-        sentence = _everything(stored, spec) if everything else _alike(alike, stored, spec)
-        return _Drawn(stored if everything else alike, sentence, shown, task, cost)
+        sentence = sentence_of_all(stored, spec) if everything else sentence_of_alike(alike, stored, spec)
+        return DrawnRuns(stored if everything else alike, sentence, shown, task, cost)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -201,7 +199,7 @@ class TradeoffPanel:
                 criteria=tuple(criteria) if compared == "criteria" else (),
             )
             self._check(sweep)
-            title = f"{_runs(len(sweep.specs))} of {sweep.base.model}"
+            title = f"{runs_in_words(len(sweep.specs))} of {sweep.base.model}"
             job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
@@ -246,7 +244,7 @@ class TradeoffPanel:
 
     def _ended(self, snapshot: Snapshot, title: str) -> str:
         runs = snapshot.all_of(RunResult)
-        done, keys = _runs(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
+        done, keys = runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
         lost = sum(run.spec.key not in keys for run in runs)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
@@ -287,61 +285,6 @@ class SweepForm:
 
     def wire(self) -> None:
         self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **UNQUEUED)
-
-
-class _Drawn:
-    """Figures, table and sentence of some runs."""
-
-    def __init__(
-        self,
-        runs: Sequence[Run],
-        sentence: str,
-        shown: str,
-        task: Task | None,
-        cost: Cost,
-    ) -> None:
-        self.tasks = tasks_of(runs)
-        self.task = task if task in self.tasks else next(iter(self.tasks), None)
-        chosen = self.task or "perplexity"
-        drawn = on_the_same_items(runs, chosen, shown)
-        others = sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn)
-        self.ratio = ratio_figure(drawn, chosen, selected=shown)
-        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
-        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
-        self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
-        self.sentence = f"<p>{escape(sentence)}{_measured_otherwise(others, chosen)}</p>"
-
-
-def _measured_otherwise(number: int, task: Task) -> str:
-    if not number:
-        return ""
-    are = "is" if number == 1 else "are"
-    return f" {_runs(number)} of them measured {task} on other texts or lengths and {are} in the table alone."
-
-
-_NO_RUN = "No run of this model is stored yet: choose the ratios above and start."
-
-
-def _everything(stored: Sequence[Run], spec: PruneSpec | None) -> str:
-    if spec is None or not stored:
-        return _NO_RUN
-    return (
-        f"All {len(stored)} stored runs of {spec.model}." if len(stored) > 1 else f"The one stored run of {spec.model}."
-    )
-
-
-def _alike(alike: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None) -> str:
-    if spec is None or not stored:
-        return _NO_RUN
-    of_all = f"{_runs(len(stored))} of {spec.model} {'is' if len(stored) == 1 else 'are'} stored"
-    if not alike:
-        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose the ratios above and start."
-    differ = "1 run that differs" if len(alike) == 1 else f"{len(alike)} runs that differ"
-    return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
-
-
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,5 +1,51 @@
-"""The services of a server without models, for every test of this folder."""
+"""The services of a server without models, and fixtures that several files of this folder share."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.recipe import default_spec
+from components.studio import Studio
+from liar.explore.forecast import forecast
+from liar.results import RunResult
+from server.model_registry import ModelRegistry
+from tests.components.applying import Pipeline
+from tests.fakes import language_run, tiny_atlas
 from tests.studio import studio
 
 __all__ = ["studio"]
+
+
+@pytest.fixture
+def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Models that the registry was asked for: none unless a recipe is applied or calibrated."""
+    asked: list[str] = []
+    get = ModelRegistry.get
+
+    def listed(registry: ModelRegistry, model: str, *choices: Any) -> Any:
+        asked.append(model)
+        return get(registry, model, *choices)
+
+    monkeypatch.setattr(ModelRegistry, "get", listed)
+    return asked
+
+
+@pytest.fixture
+def run(studio: Studio) -> RunResult:
+    """The run that the page opens with, and an atlas of its calibration."""
+    atlas = tiny_atlas(default_spec())
+    run = language_run().model_copy(update={"sites": forecast(default_spec(), atlas).sites})
+    studio.store.save(run)
+    studio.atlases.save(atlas)
+    return run
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    pipeline = Pipeline()
+    monkeypatch.setattr("liar.jobs.pipeline.stream", pipeline.stream)
+    yield pipeline
+    pipeline.gate.set()

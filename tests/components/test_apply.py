@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from threading import Event as Gate
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,50 +10,14 @@ from components.prompts import preset_prompts
 from components.recipe import default_spec
 from components.studio import Studio
 from liar.errors import CalibrationError, StorageError
-from liar.events import Event, Finished, Progress, SiteDone
+from liar.events import Event
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
+from tests.components.applying import REQUEST, SITES, Pipeline, applied, is_idle, result, visit
 from tests.components.visitor import Page, Visitor, build_page
-from tests.fakes import language_run, site, tiny_atlas
-
-REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
-SITES = [site(0, "attention"), site(0, "ffn")]
-
-
-def result(spec: PruneSpec) -> RunResult:
-    return language_run().model_copy(update={"spec": spec, "sites": SITES})
-
-
-@dataclass
-class Pipeline:
-    """Stand-in for the pipeline: two sites, then it waits for ``gate``, then it yields what ``ends`` returns."""
-
-    gate: Gate = field(default_factory=Gate)
-    ends: Callable[[PruneSpec], Event] = lambda spec: Finished(result(spec))
-    asked: list[tuple[PruneSpec, list[str]]] = field(default_factory=list)
-    closed: int = 0
-
-    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str], earlier: Any) -> Iterator[Event]:
-        self.asked.append((spec, prompts))
-        try:
-            for done, report in enumerate(SITES, start=1):
-                yield SiteDone(report, done, len(SITES))
-                yield Progress("prune", done, len(SITES), f"Pruned and repaired {report.name}", 3.0, 0.5)
-            while not self.gate.wait(0.02):
-                yield Progress("evaluate", 1, 2, "Measuring perplexity", 3.0, 0.7)
-            yield self.ends(spec)
-        finally:
-            self.closed += 1
-
-
-@pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
-    pipeline = Pipeline()
-    monkeypatch.setattr("liar.jobs.pipeline.stream", pipeline.stream)
-    yield pipeline
-    pipeline.gate.set()
+from tests.fakes import tiny_atlas
 
 
 @pytest.fixture
@@ -65,28 +25,6 @@ def page(studio: Studio) -> Page:
     """The page of a server that has an atlas and no run."""
     studio.atlases.save(tiny_atlas(default_spec()))
     return build_page(studio)
-
-
-def visit(page: Page, session: str = "visitor") -> Visitor:
-    visitor = Visitor(page.blocks, session=session)
-    visitor.opens()
-    return visitor
-
-
-def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
-    """Press the button and watch until the line has ``until``; return the steps that are left."""
-    steps = visitor.steps(page.apply.work.button, "click")
-    for _ in steps:
-        if until in visitor.sees(page.line):
-            next(steps)  # the listeners to the states of this answer have run as well
-            return steps
-    raise AssertionError(f"the line never had {until!r} but {visitor.sees(page.line)!r}")
-
-
-def is_idle(page: Page, visitor: Visitor) -> bool:
-    return bool(visitor.prop(page.apply.work.button, "interactive")) and not visitor.prop(
-        page.apply.work.stop, "interactive"
-    )
 
 
 # -- done ---------------------------------------------------------------------------------------------------------------
@@ -326,80 +264,6 @@ def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) 
     assert "The field for tokens is empty" in visitor.sees(page.line)
     assert is_idle(page, visitor)
     assert pipeline.asked == []
-
-
-# -- a page that is gone ------------------------------------------------------------------------------------------------
-
-
-def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> None:
-    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
-    again = Visitor(page.blocks, session="again")
-    for _ in again.steps(page.blocks, "load"):
-        if "Measuring perplexity" in again.sees(page.line):
-            assert not is_idle(page, again)
-            pipeline.gate.set()
-    assert "Done." in again.sees(page.line)
-    assert is_idle(page, again)
-    assert "Measured" in again.sees(page.verdict.text)
-    assert len(pipeline.asked) == 1
-
-
-def test_a_run_is_kept_without_a_page_that_watches_its_end(page: Page, pipeline: Pipeline) -> None:
-    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
-    job = page.studio.jobs.find(default_spec().key)
-    assert job is not None
-    pipeline.gate.set()
-    *_, last = page.studio.jobs.watch(job)
-    assert last.state == "done"
-    visitor = visit(page, "again")
-    assert "Measured" in visitor.sees(page.verdict.text)
-    assert is_idle(page, visitor)
-
-
-def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of_that(
-    page: Page, pipeline: Pipeline
-) -> None:
-    visitor = visit(page)
-    steps = applied(page, visitor, "Measuring perplexity")
-    visitor.sets(page.recipe.model, "demo/minilm-topic")
-    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
-    pipeline.gate.set()
-    for _ in steps:
-        has_headline = "perplexity" in visitor.sees(page.verdict.text)
-        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
-    assert visitor.sees(page.recipe.model) == default_spec().model
-    assert visitor.prop(page.generations.prompt, "label") == "Prompt"
-
-
-# -- a recipe that is measured already ------------------------------------------------------------------------------------
-
-
-def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pipeline: Pipeline) -> None:
-    spec = default_spec().model_copy(update={"seed": 7})
-    page.studio.store.save(result(spec))
-    visitor = visit(page)
-    visitor.holds(page.recipe.seed, 7)  # typed, and the button pressed before the field was left
-    visitor.does(page.apply.work.button, "click")
-    assert pipeline.asked == []
-    assert "already measured" in visitor.sees(page.line)
-    assert "Run again" in visitor.sees(page.line)
-    assert is_idle(page, visitor)
-    assert visitor.state(page.bus.shown) == spec.key
-    assert "110.7" in visitor.sees(page.accuracy.table)
-    assert "Measured" in visitor.sees(page.verdict.text)
-
-    pipeline.gate.set()
-    newer = result(spec).model_copy(update={"timings": {"prune": 1.0}})
-    pipeline.ends = lambda _: Finished(newer)
-    visitor.does(page.apply.work.status, "select")
-    assert [asked for asked, _ in pipeline.asked] == [spec]
-    assert "Done." in visitor.sees(page.line)
-    assert page.studio.store.find(spec) == newer
-
-    visitor.does(page.apply.work.button, "click")
-    assert "already measured" in visitor.sees(page.line), "also after a run of it"
-    visitor.sets(page.recipe.ratio, 0.3)
-    assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"
 
 
 def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:

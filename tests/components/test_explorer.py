@@ -15,46 +15,12 @@ from components.recipe import default_spec
 from components.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Progress
-from liar.explore.forecast import forecast
 from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from server.model_registry import ModelRegistry
-from tests.components.visitor import Page, Visitor, build_page
+from tests.components.visitor import Page, Visitor, build_page, opened
 from tests.fakes import classifier_run, language_run, tiny_atlas
-
-
-@pytest.fixture
-def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Models that the registry was asked for: none unless a recipe is applied or calibrated."""
-    asked: list[str] = []
-    get = ModelRegistry.get
-
-    def listed(registry: ModelRegistry, model: str, *choices: Any) -> Any:
-        asked.append(model)
-        return get(registry, model, *choices)
-
-    monkeypatch.setattr(ModelRegistry, "get", listed)
-    return asked
-
-
-@pytest.fixture
-def run(studio: Studio) -> RunResult:
-    """The run that the page opens with, and an atlas of its calibration."""
-    atlas = tiny_atlas(default_spec())
-    run = language_run().model_copy(update={"sites": forecast(default_spec(), atlas).sites})
-    studio.store.save(run)
-    studio.atlases.save(atlas)
-    return run
-
-
-def opened(studio: Studio, query: str = "") -> tuple[Page, Visitor]:
-    page = build_page(studio)
-    visitor = Visitor(page.blocks, query)
-    visitor.opens()
-    return page, visitor
-
 
 # -- moves --------------------------------------------------------------------------------------------------------------
 
@@ -152,109 +118,6 @@ def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run:
     assert visitor.sees(page.recipe.edits) == ""
     assert visitor.sees(page.recipe.calibration) == "auto"
     assert visitor.state(page.layers.edits) == []
-
-
-# -- sites, tabs and what is decided by hand -----------------------------------------------------------------------------
-
-
-def test_a_selected_site_is_in_the_inspector_and_the_address(studio: Studio, run: RunResult, models: list[str]) -> None:
-    page, visitor = opened(studio)
-    visitor.sets(page.recipe.ratio, 0.25)
-    visitor.does(page.layers.table, "select", {"site": "layers.1.ffn"})
-    assert "Layer 1 FFN" in visitor.sees(page.layers.inspector.words)
-    assert "site=layers.1.ffn" in visitor.sees(page.address)
-    visitor.does(page.layers.table, "select", {"site": "layers.1.ffn"})
-    assert "site=" not in visitor.sees(page.address)
-    assert models == []
-
-
-def test_a_change_of_view_leaves_the_status_line_of_a_job(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
-    view = View(site="layers.1.ffn")
-    for spec in (
-        run.spec,
-        PruneSpec(ratio=0.25),
-        PruneSpec(model="somebody/else"),
-        PruneSpec(targets="heads", ratio=0.9),
-    ):
-        updates = page.explorer.redraw(view, run.spec.key, spec)
-        assert page.line not in updates
-        assert updates[page.address]
-
-
-def test_without_an_atlas_a_site_of_the_run_shown_can_be_selected(studio: Studio) -> None:
-    run = language_run()
-    studio.store.save(run)
-    page, visitor = opened(studio)
-    visitor.sets(page.recipe.ratio, 0.25)
-    visitor.does(page.layers.table, "select", {"site": "layers.2.ffn"})
-    assert "Layer 2 FFN" in visitor.sees(page.layers.inspector.words)
-    assert "ratio=0.25" in visitor.sees(page.address)
-
-
-@pytest.mark.parametrize("query", ["", "seed=7", "seed=7&site=layers.1.ffn"])
-def test_the_headline_is_never_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
-    """Whether the recipe is chosen or linked: a panel that still shows the earlier run has a note of its own."""
-    page, visitor = opened(studio, query)
-    if not query:
-        visitor.sets(page.recipe.seed, 7, "blur")
-    spec = visitor.state(page.bus.spec)
-    assert spec.seed == 7
-    assert f'data-recipe="{spec.key}"' in visitor.sees(page.verdict.text)
-    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
-    assert "seed 7" in visitor.sees(page.verdict.text)
-    assert "Measured" not in visitor.sees(page.verdict.text)
-    for below in (page.layers.heading, page.provenance.line):
-        assert f'data-recipe="{run.spec.key}" data-chosen="{spec.key}"' in visitor.sees(below)
-        assert "Still the run of another recipe (demo/smollm2-135m" in visitor.sees(below)
-
-
-@pytest.mark.parametrize("query", ["", "model=somebody/else", "model=somebody/else&site=layers.1.ffn"])
-def test_nothing_is_shown_of_an_unknown_model(studio: Studio, run: RunResult, query: str) -> None:
-    page, visitor = opened(studio, query)
-    if not query:
-        visitor.sets(page.recipe.model, "somebody/else")
-    assert "somebody/else: 50 %" in visitor.sees(page.verdict.text)
-    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
-    assert visitor.sees(page.layers.plot) is None
-    for below in (page.layers.heading, page.layers.table, page.provenance.line):
-        assert "data-recipe" not in visitor.sees(below)
-
-
-def test_the_heatmap_has_its_own_origin(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio)
-    for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Predicted"), (run.spec.ratio, "Measured")):
-        visitor.sets(page.recipe.ratio, ratio)
-        assert f">{origin}</span></h3>" in visitor.sees(page.layers.heading)
-        assert f'data-recipe="{visitor.state(page.bus.spec).key}"' in visitor.sees(page.layers.heading)
-        assert "another recipe" not in visitor.sees(page.layers.heading)
-
-
-def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
-    """Without a run of before, the forecast of another recipe must not stay."""
-    studio.atlases.save(tiny_atlas(default_spec()))
-    page, visitor = opened(studio)
-    assert "Predicted" in visitor.sees(page.layers.heading)
-    visitor.sets(page.recipe.model, "somebody/else")
-    assert "Predicted" not in visitor.sees(page.layers.heading)
-    assert visitor.sees(page.layers.plot) is None
-    assert visitor.sees(page.layers.table) == ""
-
-
-def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
-    inspector = page.layers.inspector
-    assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
-    assert visitor.sees(inspector.ratio) == 0.25
-    for _ in range(2):  # the second time undoes what was typed in between
-        visitor.does(inspector.undo, "click")
-        assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)
-        assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1"
-        visitor.sets(page.recipe.edits, "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.50", "blur")
-        assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.5"
-    visitor.does(inspector.keep_whole, "click")
-    assert "60 of 60" in visitor.sees(page.layers.table)
-    assert visitor.sees(page.address).count("edits=") == 2
 
 
 # -- another model ------------------------------------------------------------------------------------------------------

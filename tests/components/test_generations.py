@@ -2,87 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
-import torch
 
-import liar
-from components.generations import MAX_SEED, GenerationsPanel
+from components.generations import MAX_SEED
 from components.panel import Updates
 from components.prompts import preset_prompts
-from components.workers import measured, prompts_for
-from liar import PruneSpec
 from liar.evaluate.ask import Edited, Heard
 from liar.evaluate.generate import EditedAnswer
-from liar.models.catalog import LoadedModel
-from liar.models.variants import Variants
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
-from server.job_queue import JobQueue
-from server.model_registry import ModelRegistry
-from server.profile import LOCAL, Profile
+from server.profile import LOCAL
 from tests import tiny
+from tests.components.answering import VISITOR, Page, three
 from tests.fakes import classifier_run, language_run
 
 NASTY = "<img src=x onerror=alert(1)>"
-VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
-
-
-@dataclass
-class Page:
-    """A panel with the services of a server; ``asked`` counts the jobs submitted."""
-
-    store: RunStore
-    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
-    jobs: JobQueue = field(init=False)
-    panel: GenerationsPanel = field(init=False)
-    profile: Profile = LOCAL
-    asked: int = 0
-
-    def __post_init__(self) -> None:
-        self.jobs = JobQueue()
-        submit = self.jobs.submit
-
-        def counted(*arguments: Any, **choices: Any) -> Any:
-            self.asked += 1
-            return submit(*arguments, **choices)
-
-        self.jobs.submit = counted  # type: ignore[method-assign]
-
-    def build(self, result: RunResult | None) -> GenerationsPanel:
-        with gr.Blocks():
-            bus: Any = SimpleNamespace(shown=gr.State(result.spec.key if result else ""))
-            self.panel = GenerationsPanel(self, bus, result)  # type: ignore[arg-type]
-            self.panel.wire()
-        return self.panel
-
-    def ask(
-        self, run: RunResult, prompt: str = "a b c", tokens: Any = 8, temperature: Any = 0, seed: Any = 0
-    ) -> list[Updates]:
-        return list(self.panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
-
-    def line(self, updates: Updates) -> str:
-        return str(updates.get(self.panel.work.status, ""))
-
-
-def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
-    return tiny.language_model()
-
-
-def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
-    """A dense model, and a pruned one with other answers."""
-    dense, pruned = make(), make()
-    torch.manual_seed(1)
-    for parameter in pruned.model.parameters():
-        parameter.add_(torch.randn_like(parameter))
-    return Variants(pruned, dense)
 
 
 @pytest.fixture
@@ -300,104 +239,3 @@ def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> N
     page.panel.change_run(asked.id, "", "", VISITOR)
     assert page.jobs.snapshot(asked).state == "stopped"
     gate.set()
-
-
-# -- models that come back ----------------------------------------------------------------------------------------------
-
-
-Prune = Callable[[LoadedModel], RunResult]
-
-
-@pytest.fixture
-def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
-    """Make a stored run whose models are not in memory; a second measurement, score or run then fails."""
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
-
-    def fails(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a restored model is neither measured nor pruned again")
-
-    def prune(dense: LoadedModel) -> RunResult:
-        given = {"allocation": "uniform", "calibration": str(text), "tokens": 256, "sequence_length": 16}
-        result = liar.run(PruneSpec.create(model=dense.id, **given), dense)
-        page.store.save(result)
-        page.registry = ModelRegistry(10**9, lambda *_: dense)
-        for name in ("pipeline.stream", "pipeline.score", "measures.evaluate_steps", "measures.generate"):
-            monkeypatch.setattr(f"liar.jobs.{name}", fails)
-        return result
-
-    return prune
-
-
-def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
-    result = pruned(tiny.language_model())
-    updates = page.ask(result)
-    lines = [page.line(update) for update in updates]
-    assert updates[0][page.panel.work.stop]["interactive"]
-    assert "Done." in lines[-1], lines
-    live = updates[-1][page.panel.live]
-    for variant in ("dense", "pruned", "reconstructed"):
-        assert f'class="variant {variant}"' in live
-    kept = page.registry.variants(result.spec.key)
-    assert kept is not None
-    with kept.using("reconstructed") as loaded:
-        widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
-    assert widths == [site.kept for site in result.sites]
-    page.registry.get = None  # type: ignore[method-assign, assignment]
-    assert "Done." in page.line(page.ask(result, "c b a")[-1]), "the second question finds them"
-
-
-def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
-    result = pruned(tiny.language_model())
-    load, gate = page.registry.get, Event()
-
-    def slow(*names: str) -> LoadedModel:
-        gate.wait(10)
-        return load(*names)
-
-    page.registry.get = slow  # type: ignore[method-assign]
-    watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
-    page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
-    gate.set()
-    *_, last = watching
-    assert "Stopped." in page.line(last)
-    assert last[page.panel.work.button]["interactive"]
-    assert page.registry.variants(result.spec.key) is None
-
-
-def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prune) -> None:
-    dense = tiny.classifier(("entailment", "neutral", "contradiction"))
-    assert dense.task is None
-    result = pruned(dense)
-    assert not result.evaluations
-    controls = page.panel.show(result)
-    assert controls[page.panel.work.button]["value"] == "Ask"
-    live = page.ask(result)[-1][page.panel.live]
-    assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
-
-
-def test_a_run_of_such_a_head_asks_its_presets() -> None:
-    dense = tiny.classifier(("entailment", "neutral", "contradiction"))
-    assert prompts_for(PruneSpec(model=dense.id), dense) == preset_prompts("demo/minilm-sentiment")
-    assert prompts_for(PruneSpec(model="tiny/encoder"), tiny.encoder()) == []
-
-
-def test_presets_that_do_not_fit_a_small_model_are_not_asked() -> None:
-    small, large = tiny.language_model(positions=50), tiny.language_model()
-    assert prompts_for(PruneSpec(model=small.id), small) == []
-    assert prompts_for(PruneSpec(model=large.id), large)
-
-
-def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
-    """The page has no control for that length."""
-    spec = PruneSpec(model="tiny/bert", evaluate=("sentiment",))
-    assert measured(spec, tiny.classifier(positions=64)) == spec.model_copy(update={"sequence_length": 64})
-    assert measured(spec, tiny.classifier(positions=256)) == spec
-
-
-def test_a_model_without_a_head_is_one_sentence_before_any_work(
-    page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = pruned(tiny.encoder())
-    monkeypatch.setattr("liar.jobs.restore.restore_steps", None)
-    assert "so it cannot answer" in page.line(page.ask(result)[-1])

@@ -188,3 +188,10 @@ class Visitor:
                 return
             value = value["value"]
         self._values[block._id] = value
+
+
+def opened(studio: Studio, query: str = "") -> tuple[Page, Visitor]:
+    page = build_page(studio)
+    visitor = Visitor(page.blocks, query)
+    visitor.opens()
+    return page, visitor

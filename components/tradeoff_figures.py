@@ -1,0 +1,67 @@
+"""Figures, table and sentence of the Trade-off tab, drawn from the runs chosen for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from components.runs_table import Run, runs_table
+from liar.report.plots import pareto_figure, ratio_figure
+from liar.report.plots.pareto import Cost
+from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.spec import PruneSpec, Task
+
+
+class DrawnRuns:
+    """Figures, table and sentence of some runs."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        sentence: str,
+        shown: str,
+        task: Task | None,
+        cost: Cost,
+    ) -> None:
+        self.tasks = tasks_of(runs)
+        self.task = task if task in self.tasks else next(iter(self.tasks), None)
+        chosen = self.task or "perplexity"
+        drawn = on_the_same_items(runs, chosen, shown)
+        others = sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn)
+        self.ratio = ratio_figure(drawn, chosen, selected=shown)
+        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
+        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
+        self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
+        self.sentence = f"<p>{escape(sentence)}{_measured_otherwise(others, chosen)}</p>"
+
+
+def _measured_otherwise(number: int, task: Task) -> str:
+    if not number:
+        return ""
+    are = "is" if number == 1 else "are"
+    return f" {runs_in_words(number)} of them measured {task} on other texts or lengths and {are} in the table alone."
+
+
+_NO_RUN = "No run of this model is stored yet: choose the ratios above and start."
+
+
+def sentence_of_all(stored: Sequence[Run], spec: PruneSpec | None) -> str:
+    if spec is None or not stored:
+        return _NO_RUN
+    return (
+        f"All {len(stored)} stored runs of {spec.model}." if len(stored) > 1 else f"The one stored run of {spec.model}."
+    )
+
+
+def sentence_of_alike(alike: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None) -> str:
+    if spec is None or not stored:
+        return _NO_RUN
+    of_all = f"{runs_in_words(len(stored))} of {spec.model} {'is' if len(stored) == 1 else 'are'} stored"
+    if not alike:
+        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose the ratios above and start."
+    differ = "1 run that differs" if len(alike) == 1 else f"{len(alike)} runs that differ"
+    return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
+
+
+def runs_in_words(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"

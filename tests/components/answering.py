@@ -1,0 +1,74 @@
+"""The panel of answers with the services of a server, and tiny models that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import torch
+
+from components.generations import GenerationsPanel
+from components.panel import Updates
+from liar.models.catalog import LoadedModel
+from liar.models.variants import Variants
+from liar.results import RunResult
+from liar.store import RunStore
+from server.job_queue import JobQueue
+from server.model_registry import ModelRegistry
+from server.profile import LOCAL, Profile
+from tests import tiny
+
+VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
+
+
+@dataclass
+class Page:
+    """A panel with the services of a server; ``asked`` counts the jobs submitted."""
+
+    store: RunStore
+    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
+    jobs: JobQueue = field(init=False)
+    panel: GenerationsPanel = field(init=False)
+    profile: Profile = LOCAL
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.jobs = JobQueue()
+        submit = self.jobs.submit
+
+        def counted(*arguments: Any, **choices: Any) -> Any:
+            self.asked += 1
+            return submit(*arguments, **choices)
+
+        self.jobs.submit = counted  # type: ignore[method-assign]
+
+    def build(self, result: RunResult | None) -> GenerationsPanel:
+        with gr.Blocks():
+            bus: Any = SimpleNamespace(shown=gr.State(result.spec.key if result else ""))
+            self.panel = GenerationsPanel(self, bus, result)  # type: ignore[arg-type]
+            self.panel.wire()
+        return self.panel
+
+    def ask(
+        self, run: RunResult, prompt: str = "a b c", tokens: Any = 8, temperature: Any = 0, seed: Any = 0
+    ) -> list[Updates]:
+        return list(self.panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
+
+    def line(self, updates: Updates) -> str:
+        return str(updates.get(self.panel.work.status, ""))
+
+
+def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
+    return tiny.language_model()
+
+
+def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
+    """A dense model, and a pruned one with other answers."""
+    dense, pruned = make(), make()
+    torch.manual_seed(1)
+    for parameter in pruned.model.parameters():
+        parameter.add_(torch.randn_like(parameter))
+    return Variants(pruned, dense)
