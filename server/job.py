@@ -96,3 +96,15 @@ class Job:
         if self.started is None:
             return 0.0
         return (monotonic() if self.ended is None else self.ended) - self.started
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left by the job's own latest estimate, before its first one by ``expected_seconds``.
+
+        None if there is no estimate, or the job takes longer than estimated.
+        """
+        if self.event is not None and self.event.seconds_left is not None:
+            return max(self.event.seconds_left - (monotonic() - self.event_time), 0.0) or None
+        if self.expected_seconds is None:
+            return None
+        return max(self.expected_seconds - self.seconds, 0.0) or None

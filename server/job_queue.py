@@ -255,20 +255,8 @@ class JobQueue:
         )
 
     def _sum_left(self, jobs: list[Job]) -> float | None:
-        known = [left for job in jobs if (left := self._seconds_left(job)) is not None]
+        known = [left for job in jobs if (left := job.seconds_left) is not None]
         return sum(known) if len(known) == len(jobs) else None
-
-    def _seconds_left(self, job: Job) -> float | None:
-        """Time left by the job's own latest estimate, before its first one by ``expected_seconds``.
-
-        None if there is no estimate, or the job takes longer than estimated.
-        """
-        event = job.event
-        if event is not None and event.seconds_left is not None:
-            return max(event.seconds_left - (monotonic() - job.event_time), 0.0) or None
-        if job.expected_seconds is None:
-            return None
-        return max(job.expected_seconds - job.seconds, 0.0) or None
 
     # -- the worker ---------------------------------------------------------------------------------------------
 
