@@ -47,8 +47,13 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         result = liar.run(PruneSpec.create(model=dense.id, **given), dense)
         page.store.save(result)
         page.registry = ModelRegistry(10**9, lambda *_: dense)
-        for name in ("pipeline.stream", "pipeline.score", "measures.evaluate_steps", "measures.generate"):
-            monkeypatch.setattr(f"liar.jobs.{name}", fails)
+        for name in (
+            "jobs.pipeline.stream",
+            "calibration.calibrate.score",
+            "jobs.measures.evaluate_steps",
+            "jobs.measures.generate",
+        ):
+            monkeypatch.setattr(f"liar.{name}", fails)
         return result
 
     return prune
