@@ -152,7 +152,9 @@ class Measured:
 def section(case: Case, seeds: Sequence[Measured]) -> str:
     """A table for each ratio, best first, and a sentence that names the best."""
     dense = seeds[0].dense
-    said = [f"Dense: {value_of(dense.metric, statistics.fmean(losses_of(dense)))} (n = {sample(dense)}, {SPLIT} part)."]
+    paragraphs = [
+        f"Dense: {value_of(dense.metric, statistics.fmean(losses_of(dense)))} (n = {sample(dense)}, {SPLIT} part)."
+    ]
     for ratio in case.ratios:
         losses: dict[Recipe, list[list[float]]] = {}
         for seed in seeds:
@@ -174,8 +176,8 @@ def section(case: Case, seeds: Sequence[Measured]) -> str:
             for each in ranked
         ]
         names = ("recipe", f"{dense.metric} ± standard error", f"spread over seeds, {unit}", f"behind the best, {unit}")
-        said += [f"{ratio:.0%} removed. {verdict(ranked)}", table(names, rows)]
-    return "\n\n".join(said)
+        paragraphs += [f"{ratio:.0%} removed. {verdict(ranked)}", table(names, rows)]
+    return "\n\n".join(paragraphs)
 
 
 def value_of(metric: str, loss: float) -> str:

@@ -42,7 +42,7 @@ from liar.progress import Pace, Part
 LIMIT = 2.0
 FROM = 0.2
 """Share of a run after which the limit applies to its estimate."""
-NOBODY_WAITS = 2.0
+NEGLIGIBLE_SECONDS = 2.0
 """Seconds; shorter times, estimated or true, count as this."""
 
 LANGUAGE_MODEL = "demo/smollm2-135m"
@@ -119,10 +119,10 @@ def worst_factor(timeline: Timeline) -> tuple[float, str]:
         left = pace.at(part, "prune", done, total, "").seconds_left
         if now < FROM * timeline.seconds:
             continue
-        true, said = max(timeline.seconds - now, NOBODY_WAITS), max(left or 0.0, NOBODY_WAITS)
-        factor = float("inf") if left is None else max(true / said, said / true)
+        true, estimate = max(timeline.seconds - now, NEGLIGIBLE_SECONDS), max(left or 0.0, NEGLIGIBLE_SECONDS)
+        factor = float("inf") if left is None else max(true / estimate, estimate / true)
         if factor > worst:
-            worst, where = factor, f"{now / timeline.seconds:.0%} ({part}): {said:.1f} s for {true:.1f} s"
+            worst, where = factor, f"{now / timeline.seconds:.0%} ({part}): {estimate:.1f} s for {true:.1f} s"
     return worst, where
 
 

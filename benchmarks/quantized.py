@@ -32,20 +32,20 @@ TOKENS, TURNS = 128, 7
 
 def section() -> str:
     """A table with a row for each measured variant, then the library's sentence on each run."""
-    rows, said, samples = [], [], {}
+    rows, sentences, samples = [], [], {}
     for spec in SPECS:
         finished = list(stream(spec, loaded(spec.model)))[-1]
         assert isinstance(finished, Finished)
         rows += rows_of(finished)
         samples |= {item.metric: sample(item) for item in finished.result.evaluations}
-        said.append(f"- {title(spec)}: {quantizations(finished.result)[0]}")
+        sentences.append(f"- {title(spec)}: {quantizations(finished.result)[0]}")
     head = (
         "Linear layers of the blocks with int8 weights, one scale for each output channel; the default recipe but one-shot. "
         f"{' or '.join(f'{metric} ({words})' for metric, words in samples.items()).capitalize()} ± its standard error; tokens "
         f"a second of reading {TOKENS} of them, the fastest of {TURNS} turns."
     )
     columns = ("model", "weights", "metric", "MB of weights", "tokens a second")
-    return f"{head}\n\n{table(columns, rows)}\n\n" + "\n".join(said)
+    return f"{head}\n\n{table(columns, rows)}\n\n" + "\n".join(sentences)
 
 
 def rows_of(finished: Finished) -> list[tuple[str, ...]]:
@@ -56,7 +56,7 @@ def rows_of(finished: Finished) -> list[tuple[str, ...]]:
         (
             title(result.spec),
             variant_name(variant),
-            said(values[variant]),
+            value_of(values[variant]),
             f"{result.weight_bytes[variant] / 1e6:.1f}",
             f"{1 / seconds[variant]:,.0f}",
         )
@@ -74,7 +74,7 @@ def seconds_of(finished: Finished) -> dict[MeasuredVariant, float]:
     return {variant: min(seconds) / TOKENS for variant, seconds in zip(SHOWN, taken, strict=True)}
 
 
-def said(item: Evaluation) -> str:
+def value_of(item: Evaluation) -> str:
     if item.metric == "accuracy":
         return with_error(item, percent=True) + " %"
     return f"{item.value:.2f} ± {item.stderr:.2f}"

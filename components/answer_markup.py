@@ -42,13 +42,13 @@ def live_answers(prompt: str, handed_out: list[Any]) -> str:
     """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it, then edits."""
     if not handed_out:
         return ""
-    from liar.evaluate.ask import Edited, Heard  # loads torch
+    from liar.evaluate.ask import Edited, PartialAnswer  # loads torch
 
     answers: dict[Variant, Generation] = {}
     edits: dict[Variant, list[EditedAnswer]] = {}
     unfinished: Variant | None = None
     for item in handed_out:
-        if isinstance(item, Heard):
+        if isinstance(item, PartialAnswer):
             before = answers[item.variant].text if item.variant in answers else ""
             answers[item.variant] = Generation(prompt=prompt, variant=item.variant, text=f"{before}{item.text}")
             unfinished = item.variant
@@ -82,8 +82,8 @@ def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
 
 def _first_difference(text: str, dense: str, is_whole: bool) -> int | None:
     """Index of the first difference; the length of ``text`` if it ends too early, None without a difference so far."""
-    beside = zip(text, dense, strict=False)
-    shared = next((at for at, (ours, theirs) in enumerate(beside) if ours != theirs), min(len(text), len(dense)))
+    pairs = zip(text, dense, strict=False)
+    shared = next((at for at, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(text), len(dense)))
     is_beginning = shared == len(text)
     return None if is_beginning and (not is_whole or shared == len(dense)) else shared
 
@@ -136,7 +136,7 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
         share = f"{probability:.1%}"
         rows += f'<div><dt>{name}</dt><dd>{share.replace("%", " %")}<i style="width: {share}"></i></dd></div>'
     flips = dense is not None and _likeliest(dense) != likeliest
-    return f"<dl>{rows}</dl>" + (f'<p class="measures">{_FLIP} Not what dense says.</p>' if flips else "")
+    return f"<dl>{rows}</dl>" + (f'<p class="measures">{_FLIP} Not the dense model's answer.</p>' if flips else "")
 
 
 def _likeliest(answer: Generation) -> str:
@@ -144,10 +144,10 @@ def _likeliest(answer: Generation) -> str:
     return max(probabilities, key=lambda label: probabilities[label], default="")
 
 
-def _edits(said: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
+def _edits(answers: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
     """Table with a row for each edit and a column for each variant; an answer that the edit flips is marked."""
     variants = [variant for variant in VARIANTS if variant in edits]
-    rows = [row("as written", *(cell(_likeliest(said[variant])) for variant in variants))]
+    rows = [row("as written", *(cell(_likeliest(answers[variant])) for variant in variants))]
     for answers in zip(*(edits[variant] for variant in variants), strict=True):
         header = element("th", answers[0].edit, element("span", answers[0].text), scope="row")
         rows.append(element("tr", header, *map(_edited, answers)))

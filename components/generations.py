@@ -24,11 +24,11 @@ from server.job import HandOut, Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.evaluate.ask import Edited, Heard
+    from liar.evaluate.ask import Edited, PartialAnswer
     from liar.events import Progress
     from liar.models.variants import Variants
 
-    Answers = Generator[Progress | HandOut[Heard | Generation | Edited], None, None]
+    Answers = Generator[Progress | HandOut[PartialAnswer | Generation | Edited], None, None]
 
 log = logging.getLogger(__name__)
 

@@ -144,7 +144,7 @@ TERMS: Mapping[str, Term] = {
         "Measure it with weights of 8 bits, too.",
         "What is int8?",
         "Each weight of the blocks is rounded to one of 256 steps, one scale for each output channel. The dense and the "
-        "repaired model are then measured once more, which tells whether the repair survives. A byte a weight instead of "
+        "repaired model are then measured once more, which shows whether the repair survives. A byte a weight instead of "
         "four saves memory; on a CPU it saves no time, since products are still taken in full precision.",
     ),
 }

@@ -124,11 +124,11 @@ def costs_table(result: CostsResult) -> str:
         row(cost.name, *(cell(_unbroken(words)) for words in (cost.dense, cost.pruned, cost.change)))
         for cost in rows(result)
     )
-    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
     return (
         table(("Cost", "Dense", "Reconstructed", "Change"), figures, label="Size and speed of both models")
         + f"<p>Speeds are medians of {result.repeats} turns with their quartiles, on {escape(_machine(result))}.</p>"
-        f"<ul>{said}</ul>"
+        f"<ul>{items}</ul>"
     )
 
 

@@ -19,7 +19,7 @@ _PIECES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class PartialAnswer:
     """The next piece of text that a variant generates."""
 
     variant: Variant
@@ -36,7 +36,7 @@ class Edited:
 
 def ask(
     variants: Variants, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
-) -> Generator[Progress | Heard | Generation | Edited, None, None]:
+) -> Generator[Progress | PartialAnswer | Generation | Edited, None, None]:
     """Give ``prompt`` to every available variant, one after the other, with the same settings.
 
     A language model yields each piece, then the whole :class:`Generation`; a classifier yields the generation with its
@@ -65,13 +65,15 @@ def ask(
                     yield Edited(variant, edits_that_flip(loaded, prompt))
 
 
-def _reports(variant: Variant, at: Callable[..., Progress], most: int) -> Callable[[Piece], Iterator[Progress | Heard]]:
+def _reports(
+    variant: Variant, at: Callable[..., Progress], most: int
+) -> Callable[[Piece], Iterator[Progress | PartialAnswer]]:
     """Turn each piece of an answer of at most ``most`` tokens into text, and some into progress as well."""
     numbers = count(1)
 
-    def report(piece: Piece) -> Iterator[Progress | Heard]:
+    def report(piece: Piece) -> Iterator[Progress | PartialAnswer]:
         number = next(numbers)
-        yield Heard(variant, piece.text)
+        yield PartialAnswer(variant, piece.text)
         if number % _PIECES == 0:
             yield at(fraction=number / most)
 

@@ -79,7 +79,7 @@ def macs_per_token(loaded: LoadedModel, context: int) -> int:
     product for the score, one for the weighted values. Norms, activations and rotations are left out, as is usual. A
     classifier's head reads one token of a text, so its weights are divided by ``context``.
     """
-    once = loaded.adapter.once_a_text()
+    once = loaded.adapter.first_token_linears()
     all_linear = [module for module in cast(nn.Module, loaded.model).modules() if isinstance(module, nn.Linear)]
     each = sum(linear.weight.numel() for linear in all_linear if linear not in once)
     shared = sum(linear.weight.numel() for linear in once)

@@ -26,7 +26,7 @@ from liar.maths.choice_errors import choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import for_solving, ridge_of
+from liar.maths.reconstruct import in_solver_precision, ridge_of
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.environment import describe, readable_failures
@@ -163,7 +163,7 @@ def _rows(
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
     """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
-    values = torch.linalg.eigvalsh(for_solving(moments.covariance)).flip(0).clamp_min(0)
+    values = torch.linalg.eigvalsh(in_solver_precision(moments.covariance)).flip(0).clamp_min(0)
     ridge = ridge_of(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
     ranks = _evenly(len(values), _SPECTRUM)

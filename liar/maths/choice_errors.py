@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import for_solving, ridge_of
+from liar.maths.reconstruct import in_solver_precision, ridge_of
 from liar.sites import Site
 
 _BUNDLE_LIMIT = 12
@@ -45,7 +45,7 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
 
     Bit i of the second index is 1 if bundle i is removed.
     """
-    W, mean, C = (for_solving(tensor) for tensor in (weight, moments.mean, moments.covariance))
+    W, mean, C = (in_solver_precision(tensor) for tensor in (weight, moments.mean, moments.covariance))
     dtype = W.dtype
     G, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
     A = C + max(r, _LEAST) * torch.eye(len(C), dtype=dtype, device=C.device)

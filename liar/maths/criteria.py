@@ -26,7 +26,7 @@ from torch import Tensor
 
 from liar.errors import InvalidSpecError, NonFiniteError
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import cholesky, members, ridge_of, where_solved
+from liar.maths.reconstruct import cholesky, members, on_solver_device, ridge_of
 from liar.sites import Site
 from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
 
@@ -115,8 +115,8 @@ def obs(evidence: Evidence) -> Tensor:
     """
     site, moments = evidence.site, evidence.moments
     dtype = moments.covariance.dtype
-    W = where_solved(evidence.weight).to(dtype)
-    covariance = where_solved(moments.covariance).clone()
+    W = on_solver_device(evidence.weight).to(dtype)
+    covariance = on_solver_device(moments.covariance).clone()
     factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
     inverse = torch.cholesky_inverse(factor)
     scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE, cholesky, for_solving, members, ridge_of
+from liar.maths.reconstruct import RIDGE, cholesky, in_solver_precision, members, ridge_of
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 
@@ -63,9 +63,9 @@ def error_curves(
     Raises :class:`SingularSystemError` if the covariance cannot be factorised.
     """
     channels = members(order.to(weight.device), bundle_size)
-    W = for_solving(weight[channels])
-    mean = for_solving(moments.mean[channels])
-    C = for_solving(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
+    W = in_solver_precision(weight[channels])
+    mean = in_solver_precision(moments.mean[channels])
+    C = in_solver_precision(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
 
     found: dict[Reconstruction, Tensor] = {}
     UW = W

@@ -57,14 +57,14 @@ def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
     return ridge * float(moments.covariance.diagonal().mean())
 
 
-def where_solved(tensor: Tensor) -> Tensor:
+def on_solver_device(tensor: Tensor) -> Tensor:
     """``tensor`` on a device that supports factorisations: its own, or the CPU instead of MPS, which lacks several."""
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
-def for_solving(tensor: Tensor) -> Tensor:
-    """Result of :func:`where_solved` in fp64. The move comes before the cast, since MPS has no fp64."""
-    return where_solved(tensor).double()
+def in_solver_precision(tensor: Tensor) -> Tensor:
+    """Result of :func:`on_solver_device` in fp64. The move comes before the cast, since MPS has no fp64."""
+    return on_solver_device(tensor).double()
 
 
 def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
@@ -124,11 +124,11 @@ def reconstruct_all(
     """
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
-    W = for_solving(weight)
+    W = in_solver_precision(weight)
     kept = kept.to(W.device)
     removed = complement(kept, W.shape[0])
     W_u, W_m = W[kept], W[removed]
-    mean = for_solving(moments.mean)
+    mean = in_solver_precision(moments.mean)
     mu_u, mu_m = mean[kept], mean[removed]
     mean_change = mu_m @ W_m
 
@@ -141,7 +141,7 @@ def reconstruct_all(
     if not {"liar", "least-squares"}.intersection(methods):
         return solutions
 
-    C_u = for_solving(moments.covariance[kept])
+    C_u = in_solver_precision(moments.covariance[kept])
     factor = cholesky(C_u[:, kept].contiguous(), ridge_of(moments, ridge), site=site, tokens=moments.tokens)
     target = C_u[:, removed] @ W_m
     solved = torch.cholesky_solve(torch.cat([target, mu_u.unsqueeze(1)], dim=1), factor)
@@ -184,10 +184,10 @@ def relative_errors(
     tr(W^T S W), Y = X W without its bias. The rows of D of removed channels are -W_m for every solution, so their share
     is computed once.
     """
-    W = for_solving(weight)
+    W = in_solver_precision(weight)
     kept = kept.to(W.device)
-    C = where_solved(moments.covariance)
-    mean = for_solving(moments.mean)
+    C = on_solver_device(moments.covariance)
+    mean = in_solver_precision(moments.mean)
     removed = complement(kept, W.shape[0])
     W_u, W_m = W[kept], W[removed]
     C_uu = C[kept][:, kept].double()

@@ -116,7 +116,7 @@ class Adapter(ABC):
             count += producer.rows * (producer.module.in_features + (producer.module.bias is not None))
         return count
 
-    def once_a_text(self) -> list[nn.Linear]:
+    def first_token_linears(self) -> list[nn.Linear]:
         """Linear layers that read only one token of each text; none by default."""
         return []
 

@@ -35,7 +35,7 @@ class BertAdapter(Adapter):
         attention = block.attention.self
         return [Producer(linear, site.unit_size) for linear in (attention.query, attention.key, attention.value)]
 
-    def once_a_text(self) -> list[nn.Linear]:
+    def first_token_linears(self) -> list[nn.Linear]:
         if head_of([type(self.model).__name__]) not in ("none", "sequence-classification"):
             return []
         modules = cast(nn.Module, self.model).named_modules()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from liar.maths.criteria import channels_of
-from liar.maths.reconstruct import Solution, for_solving, members
+from liar.maths.reconstruct import Solution, in_solver_precision, members
 from liar.models.adapter import Adapter
 from liar.sites import Site
 
@@ -37,7 +37,7 @@ class ConsumerParameters:
         if consumer.bias is None:
             has_change = bool(solution.bias_change.any())
             return cls(weight, solution.bias_change.to(weight.dtype) if has_change else None)
-        bias = for_solving(consumer.bias.detach()) + solution.bias_change
+        bias = in_solver_precision(consumer.bias.detach()) + solution.bias_change
         return cls(weight, bias.to(weight.dtype))
 
 

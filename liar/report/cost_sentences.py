@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.sentences import count
-from liar.report.speed_sentences import DOING, NOTHING, is_faster, is_noisy, is_slower, times
+from liar.report.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
 from liar.results import Quartiles, Workload
 
 _ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")
@@ -57,7 +57,7 @@ def _saved(result: CostsResult) -> str:
         "multiplications a token": _share(dense.macs_per_token, pruned.macs_per_token),
         "bytes in memory": _share(dense.bytes_in_memory, pruned.bytes_in_memory),
     }
-    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= NOTHING]
+    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= NEGLIGIBLE]
     return f"Fewer {', '.join(fewer)}." if fewer else "Nothing was saved: both models are of one size."
 
 
@@ -79,7 +79,7 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
     if result.pruned.rounded and not result.dense.rounded:
         return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
     fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
-    if fewer < NOTHING:
+    if fewer < NEGLIGIBLE:
         return "it multiplies hardly less than the dense one."
     if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
         return (

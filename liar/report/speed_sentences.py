@@ -13,7 +13,7 @@ DOING: Mapping[Workload, str] = {
     "batch": "with texts in batches",
 }
 
-NOTHING = 0.02
+NEGLIGIBLE = 0.02
 """Shares below this count as zero: timed against itself, a model differs by a percent in most turns."""
 
 _WIDE = 0.25
@@ -30,13 +30,13 @@ def is_noisy(gain: Quartiles) -> bool:
 
 
 def is_slower(gain: Quartiles) -> bool:
-    """Whether the second model was slower in three turns of four, and by more than :data:`NOTHING`."""
-    return gain.upper < 1 and gain.median < 1 - NOTHING and not is_noisy(gain)
+    """Whether the second model was slower in three turns of four, and by more than :data:`NEGLIGIBLE`."""
+    return gain.upper < 1 and gain.median < 1 - NEGLIGIBLE and not is_noisy(gain)
 
 
 def is_faster(gain: Quartiles) -> bool:
-    """Whether the second model was faster in three turns of four, and by more than :data:`NOTHING`."""
-    return gain.lower > 1 and gain.median > 1 + NOTHING and not is_noisy(gain)
+    """Whether the second model was faster in three turns of four, and by more than :data:`NEGLIGIBLE`."""
+    return gain.lower > 1 and gain.median > 1 + NEGLIGIBLE and not is_noisy(gain)
 
 
 def times(gain: float) -> str:

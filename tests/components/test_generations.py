@@ -12,7 +12,7 @@ import pytest
 from components.generations import MAX_SEED
 from components.panel import Updates
 from components.prompts import preset_prompts
-from liar.evaluate.ask import Edited, Heard
+from liar.evaluate.ask import Edited, PartialAnswer
 from liar.evaluate.generate import EditedAnswer
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
@@ -110,7 +110,7 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
     monkeypatch.setattr(
-        "liar.evaluate.ask.ask", lambda *_, **__: (item for item in (Heard("dense", NASTY), *labelled, *edited))
+        "liar.evaluate.ask.ask", lambda *_, **__: (item for item in (PartialAnswer("dense", NASTY), *labelled, *edited))
     )
     page.registry.keep(language_run().spec.key, three())
     live = page.ask(language_run(), NASTY)[-1][page.panel.live]
@@ -201,12 +201,12 @@ def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(page: P
 def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, closed = Event(), Event()
 
-    def ask(*_: Any, **__: Any) -> Iterator[Heard]:
+    def ask(*_: Any, **__: Any) -> Iterator[PartialAnswer]:
         try:
-            yield Heard("dense", "one ")
-            yield Heard("dense", "two ")
+            yield PartialAnswer("dense", "one ")
+            yield PartialAnswer("dense", "two ")
             gate.wait(10)
-            yield Heard("dense", "three")
+            yield PartialAnswer("dense", "three")
         finally:
             closed.set()
 
