@@ -136,7 +136,9 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
         share = f"{probability:.1%}"
         rows += f'<div><dt>{name}</dt><dd>{share.replace("%", " %")}<i style="width: {share}"></i></dd></div>'
     flips = dense is not None and _likeliest(dense) != likeliest
-    return f"<dl>{rows}</dl>" + (f'<p class="measures">{_FLIP} Not the dense model's answer.</p>' if flips else "")
+    return f"<dl>{rows}</dl>" + (
+        f'<p class="measures">{_FLIP} Another answer than the dense model.</p>' if flips else ""
+    )
 
 
 def _likeliest(answer: Generation) -> str:
@@ -144,10 +146,10 @@ def _likeliest(answer: Generation) -> str:
     return max(probabilities, key=lambda label: probabilities[label], default="")
 
 
-def _edits(answers: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
+def _edits(written: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
     """Table with a row for each edit and a column for each variant; an answer that the edit flips is marked."""
     variants = [variant for variant in VARIANTS if variant in edits]
-    rows = [row("as written", *(cell(_likeliest(answers[variant])) for variant in variants))]
+    rows = [row("as written", *(cell(_likeliest(written[variant])) for variant in variants))]
     for answers in zip(*(edits[variant] for variant in variants), strict=True):
         header = element("th", answers[0].edit, element("span", answers[0].text), scope="row")
         rows.append(element("tr", header, *map(_edited, answers)))
