@@ -136,9 +136,7 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
         share = f"{probability:.1%}"
         rows += f'<div><dt>{name}</dt><dd>{share.replace("%", " %")}<i style="width: {share}"></i></dd></div>'
     flips = dense is not None and _likeliest(dense) != likeliest
-    return f"<dl>{rows}</dl>" + (
-        f'<p class="measures">{_FLIP} Another answer than the dense model.</p>' if flips else ""
-    )
+    return f"<dl>{rows}</dl>" + (f'<p class="measures">{_FLIP} Not the answer of the dense model.</p>' if flips else "")
 
 
 def _likeliest(answer: Generation) -> str:
