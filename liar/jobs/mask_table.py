@@ -18,9 +18,8 @@ from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices
 from liar.jobs.decide import decide
 from liar.jobs.estimates import Amounts, Shape
-from liar.jobs.pipeline import working_copy
 from liar.jobs.plan import table_parts
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, working_copy
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, install, shrink

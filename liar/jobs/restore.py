@@ -16,9 +16,8 @@ from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.jobs.decide import solve
-from liar.jobs.pipeline import working_copy
 from liar.maths.criteria import units_of
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, working_copy
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, shrink

@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -28,15 +29,16 @@ from transformers import (
 )
 from transformers.modeling_layers import GenericForSequenceClassification
 
-from liar.errors import ModelNotFoundError, UnsupportedModelError
+from liar.errors import InvalidSpecError, ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, execution_device
 from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
 from liar.models.heads import LABELS, Head, head_of, task_of_labels
-from liar.models.memory import PlannedWork
+from liar.models.memory import PlannedWork, working_bytes
 from liar.models.notices import fetch_notices
-from liar.models.placement import choose_device, choose_dtype
+from liar.models.offload import is_offloaded
+from liar.models.placement import check_room, choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, is_hub_id, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
@@ -226,3 +228,17 @@ def folder_of(model: str) -> Path | None:
         return None
     config = try_to_load_from_cache(model, "config.json", revision=preset.revision if preset is not None else None)
     return Path(config).parent if isinstance(config, str) else None
+
+
+def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
+    """Copy ``loaded``, so that the copy can be pruned.
+
+    Raises :class:`InvalidSpecError` for a streamed model, and :class:`InsufficientMemoryError` if memory is too small
+    for the copy and the ``work`` on it.
+    """
+    if is_offloaded(loaded.model):
+        raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
+    needed = bytes_in_memory(loaded.model) + working_bytes(loaded.model.config, loaded.model.dtype, work)
+    check_room(needed, execution_device(loaded.model))
+    model = copy.deepcopy(loaded.model)
+    return replace(loaded, model=model, adapter=type(loaded.adapter)(model))

@@ -211,10 +211,10 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("liar.jobs.pipeline.walk", full_memory)
+    monkeypatch.setattr("liar.jobs.reduction.walk", full_memory)
     with pytest.raises(InsufficientMemoryError, match="fewer calibration tokens"):
         run(spec(text), model)
-    monkeypatch.setattr("liar.jobs.pipeline.walk", full_disk)
+    monkeypatch.setattr("liar.jobs.reduction.walk", full_disk)
     with pytest.raises(StorageError, match="disk is full"):
         run(spec(text), model)
 
@@ -243,8 +243,8 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
 def test_what_a_small_model_cannot_do_is_said_before_the_work(
     text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("text_of", "walk"):
-        monkeypatch.setattr(f"liar.jobs.pipeline.{name}", lambda *_, **__: pytest.fail("began to work"))
+    for name in ("pipeline.text_of", "reduction.walk"):
+        monkeypatch.setattr(f"liar.jobs.{name}", lambda *_, **__: pytest.fail("began to work"))
     with pytest.raises(InvalidSpecError, match=says):
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
 

@@ -77,7 +77,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
         model.model.config, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
-    monkeypatch.setattr("liar.jobs.pipeline.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    monkeypatch.setattr("liar.models.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
     with pytest.raises(InvalidSpecError, match="no head for topic"):  # what the spec gets wrong is said before that
@@ -102,7 +102,7 @@ def test_norm_aware_moments_are_taken_where_something_reads_them(
         yield first
         yield from visits
 
-    monkeypatch.setattr("liar.jobs.pipeline.walk", noted)
+    monkeypatch.setattr("liar.jobs.reduction.walk", noted)
     result = run(spec(text, allocation=allocation, schedule=schedule), model)
     assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
     assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)

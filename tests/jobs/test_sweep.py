@@ -113,8 +113,8 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("walk", "text_of", "gradient_steps"):
-        monkeypatch.setattr(f"liar.jobs.pipeline.{name}", never)
+    for name in ("reduction.walk", "pipeline.text_of", "reduction.gradient_steps"):
+        monkeypatch.setattr(f"liar.jobs.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 
 

@@ -1,0 +1,199 @@
+"""The part of a run that changes the model: calibrate, allocate, then prune and repair site by site."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+
+from torch import Tensor
+
+from liar.calibration.activations import Visit, walk
+from liar.calibration.calibrate import Calibration, fits
+from liar.calibration.gradients import gradient_steps
+from liar.edits import merge
+from liar.events import Calibrated, Event, SiteDone, Warned
+from liar.explore.allocation import Candidate, allocate
+from liar.jobs.decide import decide
+from liar.maths.criteria import ScoreFunction, SiteGradients
+from liar.models.adapter import Batch
+from liar.models.catalog import LoadedModel
+from liar.models.offload import resident
+from liar.models.surgery import ConsumerParameters, shrink
+from liar.progress import Pace, Stopwatch
+from liar.results import SiteReport, Unrounded
+from liar.sites import Site
+from liar.spec import PruneSpec
+
+Events = Generator[Event, None, None]
+
+TOKENS_PER_CHANNEL = 3
+"""Fewest tokens per channel; with fewer a fitted repair gains little or does harm (README, table of tokens)."""
+
+
+def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
+    """Whether a run of ``spec`` reads no calibration text: one-shot, with a ``calibration`` passed in."""
+    return calibration is not None and spec.schedule == "one-shot"
+
+
+def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
+    """Whether the moments of all ``sites`` were passed in or fit into memory."""
+    return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
+
+
+class Reduction:
+    """Calibration, allocation, surgery and repair of ``loaded``, whose sites become smaller.
+
+    ``park`` receives the unrepaired consumer of each site, if the pruned variant is measured later. ``reports`` and
+    ``warnings`` are complete when :meth:`events` has ended.
+    """
+
+    def __init__(
+        self,
+        spec: PruneSpec,
+        criterion: ScoreFunction,
+        loaded: LoadedModel,
+        pace: Pace,
+        watch: Stopwatch,
+        park: Callable[[Site, ConsumerParameters], None] | None,
+    ) -> None:
+        self.spec, self.criterion, self.loaded, self.adapter = spec, criterion, loaded, loaded.adapter
+        self.pace, self.watch, self.park = pace, watch, park
+        self.given: Calibration | None = None
+        self.edits = merge(spec.edits)
+        self.reports: list[SiteReport] = []
+        self.warnings: list[str] = []
+
+    def events(self, batches: Sequence[Batch], sites: Sequence[Site], given: Calibration | None) -> Events:
+        """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
+
+        All moments of its own calibration are freed at the end.
+        """
+        self.given = calibration = given
+        if calibration is None:
+            gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
+            calibration = Calibration({}, gradients, masked=self.spec.needs_mask_gradients)
+        kept = yield from self._survey(batches, sites, calibration)
+        yield from self._prune(batches, sites, calibration, kept)
+        self.adapter.after_surgery(list(sites))
+
+    # -- allocation ---------------------------------------------------------------------------------------------
+
+    def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
+        with self.watch.stage("gradients"):
+            masks, sensitivity = self.spec.needs_mask_gradients, self.spec.allocation == "loss-curve"
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
+            words = "Computing gradients of the loss"
+            gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
+            return gradients
+
+    def _survey(
+        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
+    ) -> Generator[Event, None, dict[str, int]]:
+        """Allocate by the dense model, which uniform allocation does not read: the kept bundles of each site, by name.
+
+        Without a calibration passed in, ``calibration`` is filled by a walk: with scores, and with moments if the run
+        is one-shot and they fit into memory.
+        """
+        spec = self.spec
+        if not self._surveys:
+            return allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+        candidates: list[Candidate] = []
+        with self.watch.stage("calibrate"):
+            for done, site in enumerate(self._dense_sites(batches, sites, calibration), start=1):
+                candidates.append(calibration.candidate(spec, site, self.adapter, self.criterion))
+                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {site.name}")
+        with self.watch.stage("allocate"):
+            return allocate(spec.allocation, candidates, spec.ratio)
+
+    @property
+    def _surveys(self) -> bool:
+        """Whether the moments of the dense model are read before anything is pruned."""
+        return self.spec.allocation != "uniform" or is_calibrated(self.spec, self.given)
+
+    def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
+        """Every site of the dense model, its block on the device and its moments in ``calibration``."""
+        if self.given is not None:
+            for site in sites:
+                with resident(self.adapter.layers[site.layer]):
+                    yield site
+            return
+        keeps = self.spec.schedule == "one-shot" and keeps_moments(self.spec, self.loaded, sites, self.given)
+        norm_aware = keeps or self.spec.allocation == "error-curve"
+        for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
+            calibration.moments[visit.site] = visit.moments
+            yield visit.site
+            if not keeps:
+                del calibration.moments[visit.site]
+
+    # -- pruning and repair -------------------------------------------------------------------------------------
+
+    def _prune(
+        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
+    ) -> Events:
+        sequential = self.spec.schedule == "sequential"
+        if not sequential and calibration.moments:
+            visits = self._revisit(sites, calibration)
+        else:
+            visits = walk(self.adapter, batches, self.spec.targets, sequential=sequential)
+        with self.watch.stage("prune"):
+            for done, visit in enumerate(visits, start=1):
+                if done == 1:
+                    yield from self._check_tokens(visit.moments.plain.tokens, sites)
+                report = self._prune_site(visit, kept[visit.site.name], self._scores(visit, calibration))
+                self.reports.append(report)
+                yield SiteDone(report, done, len(sites))
+                yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
+
+    def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
+        for site in sites:
+            with resident(self.adapter.layers[site.layer]):
+                yield Visit(site, calibration.moments[site])
+
+    def _check_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
+        yield Calibrated(tokens)
+        widest = max(sites, key=lambda site: site.channels)
+        enough = TOKENS_PER_CHANNEL * widest.channels
+        fitted = self.spec.reconstruction in ("liar", "least-squares") or self.spec.criterion == "obs"
+        if fitted and tokens < enough:
+            message = (
+                f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
+                f"{TOKENS_PER_CHANNEL} for each a repair fits the noise of the text and may do harm; take {enough:,} or more."
+            )
+            self.warnings.append(message)
+            yield Warned(message)
+
+    def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
+        """Those of the survey; a sequential run scores by the moments of the model pruned so far."""
+        if self.spec.schedule == "sequential" or not self._surveys:
+            calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
+        weight = self.adapter.consumer(visit.site).weight.T
+        return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)
+
+    def _prune_site(self, visit: Visit, count: int, scores: Tensor) -> SiteReport:
+        site, moments = visit.site, visit.moments
+        assert moments.norm_aware is not None
+        consumer, spec = self.adapter.consumer(site), self.spec
+        choose = partial(decide, site, scores, count, moments.plain, consumer.weight.T, edit=self.edits.get(site.name))
+        decision = choose(multiple=spec.multiple)
+        unrounded: Unrounded | None = None
+        if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
+            other = choose(reconstructions=(spec.reconstruction,))
+            unrounded = Unrounded(kept=len(other.units), error=other.errors(moments.plain)[spec.reconstruction])
+        report = SiteReport(
+            name=site.name,
+            layer=site.layer,
+            kind=site.kind,
+            units=site.units,
+            kept=len(decision.units),
+            kept_units=decision.units,
+            error=decision.errors(moments.plain),
+            norm_aware_error=decision.errors(moments.norm_aware),
+            unrounded=unrounded,
+        )
+        if self.park is not None:
+            self.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
+        repaired = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
+        shrink(self.adapter, site, decision.bundles, repaired)
+        visit.kept = decision.channels
+        return report
