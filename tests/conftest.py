@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -26,3 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         if path.as_posix().startswith(LONG) or (path.parts[0] == "browser" and path.name not in TOUR):
             item.add_marker(pytest.mark.long)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the imported modules out of garbage collections: a job queue does one after each job."""
+    gc.collect()
+    gc.freeze()
