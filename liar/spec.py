@@ -42,6 +42,8 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+FITTED: frozenset[Reconstruction] = frozenset({"liar", "least-squares"})
+"""Reconstructions that solve a system of the moments, and so need enough tokens."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 CUSTOM = "custom:"

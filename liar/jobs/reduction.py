@@ -23,7 +23,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, Unrounded
 from liar.sites import Site
-from liar.spec import PruneSpec
+from liar.spec import FITTED, PruneSpec
 
 Events = Generator[Event, None, None]
 
@@ -154,7 +154,7 @@ class Reduction:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
         enough = TOKENS_PER_CHANNEL * widest.channels
-        fitted = self.spec.reconstruction in ("liar", "least-squares") or self.spec.criterion == "obs"
+        fitted = self.spec.reconstruction in FITTED or self.spec.criterion == "obs"
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import RIDGE, cholesky, in_solver_precision, members, ridge_of
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import FITTED, RECONSTRUCTIONS, Reconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def error_curves(
         UW = (C.triu(1) @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
         found["bias"] = _from_end((W * UW).sum(dim=1))
         found["none"] = found["bias"] + _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
-    if {"liar", "least-squares"}.intersection(reconstructions):
+    if FITTED.intersection(reconstructions):
         r = ridge_of(moments, ridge)
         L = cholesky(C, r, site=site, tokens=moments.tokens)
         Z = L.T @ W

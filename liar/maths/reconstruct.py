@@ -36,7 +36,7 @@ from torch import Tensor
 
 from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
 from liar.maths.moments import Moments
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import FITTED, RECONSTRUCTIONS, Reconstruction
 
 RIDGE = 1e-2
 """Share of the mean variance trace(C)/d that is added to the diagonal when solving for Q."""
@@ -138,7 +138,7 @@ def reconstruct_all(
         solutions["none"] = Solution(W_u, torch.zeros_like(mean_change))
     if "bias" in methods:
         solutions["bias"] = Solution(W_u, mean_change)
-    if not {"liar", "least-squares"}.intersection(methods):
+    if not FITTED.intersection(methods):
         return solutions
 
     C_u = in_solver_precision(moments.covariance[kept])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liar.explore.atlas import SiteAtlas
+from liar.report.reconstructions import DISPLAYS
 from liar.report.view import Reported
 from liar.results import SiteReport
 from liar.sites import Site
@@ -89,17 +90,6 @@ def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
     m = d - u
     if m == 0:
         return f"W: ({d} x {d_out}), nothing is removed\nb: {d_out}"
-    W_u, Q, W_m = f"({u} x {d_out})", f"({u} x {m})", f"({m} x {d_out})"
-    weights: dict[Reconstruction, str] = {
-        "none": f"W_u: {W_u}",
-        "bias": f"W_u: {W_u}",
-        "liar": f"(I + Q P) W_u: (I + {Q}({m} x {u})){W_u}, Q = S_uu^-1 C_um, P = W_m pinv(W_u)",
-        "least-squares": f"W_u + Q W_m: {W_u} + {Q}{W_m}, Q = C_uu^-1 C_um",
-    }
-    biases: dict[Reconstruction, str] = {
-        "none": f"b: {d_out}",
-        "bias": f"b + mu_m W_m: {d_out}",
-        "liar": f"b + mu_m W_m: {d_out}",
-        "least-squares": f"b + (mu_m - mu_u Q) W_m: {d_out}",
-    }
-    return f"{weights[reconstruction]}\n{biases[reconstruction]}"
+    shapes = {"W_u": f"({u} x {d_out})", "W_m": f"({m} x {d_out})", "Q": f"({u} x {m})", "P": f"({m} x {u})"}
+    display = DISPLAYS[reconstruction]
+    return f"{display.weight}\n{display.bias}".format(**shapes, outputs=d_out)

@@ -9,30 +9,17 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from liar.report.reconstructions import DISPLAYS
 from liar.results import MeasuredVariant
-from liar.spec import Reconstruction
 
 # Palette of Okabe and Ito, distinguishable with any colour vision. The variants have these colours in all figures;
 # a quantized copy has a lighter tint.
 VARIANT_COLOURS: dict[MeasuredVariant, str] = {
     "dense": "#7a8190",
     "dense-int8": "#b3b8c2",
-    "pruned": "#d55e00",
-    "reconstructed": "#0072b2",
+    "pruned": DISPLAYS["none"].colour,
+    "reconstructed": DISPLAYS["least-squares"].colour,
     "reconstructed-int8": "#66a9d1",
-}
-
-RECONSTRUCTION_COLOURS: dict[Reconstruction, str] = {
-    "none": VARIANT_COLOURS["pruned"],
-    "bias": "#cc79a7",
-    "liar": "#009e73",
-    "least-squares": VARIANT_COLOURS["reconstructed"],
-}
-RECONSTRUCTION_DASHES: dict[Reconstruction, str] = {
-    "none": "dot",
-    "bias": "dash",
-    "liar": "dashdot",
-    "least-squares": "solid",
 }
 
 STANDOFF = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}

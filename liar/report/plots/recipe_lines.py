@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 from liar.report.compare import differing
 from liar.report.labels import choice
 from liar.report.metrics import TASK_METRICS
-from liar.report.plots.frame import FONT, GRID, RECONSTRUCTION_COLOURS, RECONSTRUCTION_DASHES, framed
+from liar.report.plots.frame import FONT, GRID, framed
+from liar.report.reconstructions import DISPLAYS
 from liar.report.sentences import beside_dense, sample, stderr_words, value_words
 from liar.results import Evaluation, RunResult, Variant
-from liar.spec import PruneSpec, Reconstruction, Task
+from liar.spec import PruneSpec, Task
 from liar.store import RunSummary
 
 Run = RunResult | RunSummary
@@ -33,12 +34,6 @@ _PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#8c6d31", "triangle-down"),
 )
 OTHERS = "#9aa1ad"
-_SYMBOLS: Mapping[Reconstruction, str] = {
-    "none": "x",
-    "bias": "triangle-up",
-    "liar": "diamond",
-    "least-squares": "circle",
-}
 
 _DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
 
@@ -99,7 +94,8 @@ def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, st
     """Colour, dash and mark of a line; a line for a reconstruction has the same ones in every figure."""
     if list(names) == ["reconstruction"]:
         chosen = recipe.reconstruction
-        return RECONSTRUCTION_COLOURS[chosen], RECONSTRUCTION_DASHES[chosen], _SYMBOLS[chosen]
+        display = DISPLAYS[chosen]
+        return display.colour, display.dash, display.symbol
     colour, symbol = _PALETTE[place]
     return colour, "solid", symbol
 

@@ -14,8 +14,6 @@ from liar.report.plots.frame import (
     FONT,
     MOST_POINTS,
     POWERS,
-    RECONSTRUCTION_COLOURS,
-    RECONSTRUCTION_DASHES,
     SITE_HEIGHT,
     axis,
     drawing,
@@ -24,6 +22,7 @@ from liar.report.plots.frame import (
     title,
     vertical,
 )
+from liar.report.reconstructions import DISPLAYS
 from liar.report.site_sentences import NO_ERROR, error_words, errors_of
 from liar.report.view import Reported, Scale
 from liar.results import SiteReport
@@ -57,8 +56,8 @@ def site_errors(
             "name": name,
             "marker": {"size": 5},
             "line": {
-                "color": RECONSTRUCTION_COLOURS[name],
-                "dash": RECONSTRUCTION_DASHES[name],
+                "color": DISPLAYS[name].colour,
+                "dash": DISPLAYS[name].dash,
                 "width": 3 if name == reconstruction else 1.6,
             },
             "hovertemplate": f"{name}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
@@ -73,7 +72,7 @@ def site_errors(
                 "y": [error],
                 "mode": "markers",
                 "name": f"{name}, measured",
-                "marker": {"size": 10, "symbol": "diamond-open", "color": RECONSTRUCTION_COLOURS[name]},
+                "marker": {"size": 10, "symbol": "diamond-open", "color": DISPLAYS[name].colour},
                 "showlegend": False,
                 "hovertemplate": f"{name}, measured: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
             }
