@@ -1,4 +1,4 @@
-"""Before any test loads torch: how threads wait, and how many a process has. Then, which tests are long."""
+"""Settings of threads, made before any test loads torch, and the marks of long and of browser tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from liar.startup import settle_threads
 
 LONG = ("fresh", "hostile", "test_demo_models.py", "server/test_serving_many.py")
-"""Folders and files of which every test is long, as are those of ``browser`` but for a short tour."""
+"""Folders and files whose tests are all marked long; so are those of ``browser`` except the files of ``TOUR``."""
 TOUR = ("test_first_screen.py", "test_address.py")
 
 settle_threads()

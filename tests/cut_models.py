@@ -1,4 +1,4 @@
-"""Models cut by hand, and their outputs here and after loading elsewhere."""
+"""Models cut by hand, and their outputs in this process and after loading by transformers alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def loaded(family: str) -> LoadedModel:
 
 
 def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: bool = True) -> LoadedModel:
-    """Keep the first ``kept(layer)`` bundles of every site of ``kind``, with a bias that is not zero where ``repaired``."""
+    """Keep the first ``kept(layer)`` bundles of every site of ``kind``; the bias becomes nonzero if ``repaired``."""
     sites = [site for site in model.adapter.sites() if site.kind == kind]
     for site in sites:
         bundles = torch.arange(kept(site.layer))
@@ -44,9 +44,9 @@ def logits(model: LoadedModel) -> torch.Tensor:
 
 
 def elsewhere(saved: Saved) -> torch.Tensor:
-    """What transformers makes of the folder by itself.
+    """Logits of the saved model, loaded by transformers without liar.
 
-    Weights mapped from a file begin at any address, where some CPUs add up in another order; copies do not.
+    Weights are copied: those mapped from a file may be unaligned, and some CPUs then sum in another order.
     """
     loader = getattr(transformers, saved.loader)
     model = loader.from_pretrained(saved.folder, trust_remote_code=saved.form == "ragged").eval()

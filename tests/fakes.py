@@ -1,4 +1,4 @@
-"""Results made by hand, for tests of what is drawn and said. No model is involved and no figure is real."""
+"""Results made by hand, for tests of charts and sentences. No model is involved and no figure is real."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def site(layer: int, kind: SiteKind, worst: float = 0.4) -> SiteReport:
 
 
 def language_run(layers: int = 30, **choices: Any) -> RunResult:
-    """What a run on a language model looks like."""
+    """A typical run on a language model."""
     spec = PruneSpec.create(**{"evaluate": ("perplexity",), **choices})
     kinds: list[SiteKind] = ["ffn"] if spec.targets == "ffn" else ["attention", "ffn"]
     values = {"dense": 16.2, "pruned": 110.7, "reconstructed": 42.4}
@@ -95,7 +95,7 @@ def change(text: str, label: str, *answers: str) -> Change:
 
 
 def quantized_run(**values: float) -> RunResult:
-    """:func:`language_run` with int8 copies, 0.5 worse than the models they were made from or as ``values`` say."""
+    """:func:`language_run` with int8 copies: their values are in ``values``, or 0.5 worse than those of the exact models."""
     run = language_run(quantize="int8")
     exact = {item.variant: item for item in run.evaluations}
     chosen = {"dense_int8": 16.7, "reconstructed_int8": 42.9, **values}
@@ -128,13 +128,13 @@ def speed(variant: MeasuredVariant, seconds: float, spread: float = 0.001) -> Sp
 
 
 def gain(than: MeasuredVariant, variant: MeasuredVariant, lower: float, median: float, upper: float) -> SpeedGain:
-    """``variant`` reads 256 tokens so many times as fast as ``than``."""
+    """Speed of ``variant`` at a prompt of 256 tokens as a multiple of that of ``than``: quartiles."""
     middle = Quartiles(lower=lower, median=median, upper=upper)
     return SpeedGain(variant=variant, than=than, work="prompt", tokens=256, repeats=7, gain=middle)
 
 
 def costs(parameters: int = 130_000_000, macs: int = 140_000_000, **facts: Any) -> Costs:
-    """What a language model costs: 4 bytes a parameter, 30 M of them in its embeddings."""
+    """Costs of a language model: 4 bytes a parameter, 30 M of them in its embeddings."""
     return Costs.model_validate(
         {
             "model": ModelInfo(id="demo/smollm2-135m", family="llama", layers=30, parameters=parameters),
@@ -148,7 +148,7 @@ def costs(parameters: int = 130_000_000, macs: int = 140_000_000, **facts: Any) 
 
 
 def turns(work: Workload, lower: float, median: float, upper: float) -> SpeedComparison:
-    """The dense model does 100 tokens a second, the pruned one as many more as the gain says."""
+    """A comparison in which the dense model does 100 tokens a second, and the pruned one 100 times the gain."""
     middle = {"lower": lower, "median": median, "upper": upper}
     return SpeedComparison(
         work=work,
@@ -172,7 +172,7 @@ def costs_result(*speeds: SpeedComparison, **pruned: Any) -> CostsResult:
 
 
 def classifier_run(**choices: Any) -> RunResult:
-    """What a run on a BERT with a sentiment head looks like."""
+    """A typical run on a BERT with a sentiment head."""
     spec = PruneSpec.create(
         **{"model": "demo/minilm-sentiment", "targets": "both", "evaluate": ("sentiment",), **choices}
     )
@@ -243,11 +243,11 @@ _KINDS: dict[SiteKind, KindFacts] = {
         layers=[0, 1, 2],
     ),
 }
-"""What :func:`tiny_atlas` knows: three bundles of three heads, which share keys and values, and sixty neurons."""
+"""Sites of :func:`tiny_atlas`: three bundles of three heads that share keys and values, and sixty neurons."""
 
 
 def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
-    """Three layers of a model 36 wide, every criterion, weighting and reconstruction; of no real model.
+    """An invented atlas of three layers of width 36, with every criterion, weighting and reconstruction.
 
     Errors grow with the square of the share removed, are worst in layer 0 and best for least-squares.
     """
@@ -267,7 +267,7 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
 
 
 def _tiny_choices(sites: int, bundles: int) -> Any:
-    """Of a few bundles, errors that grow with the numbers of those removed."""
+    """Errors of every subset of fewer than five bundles, growing with the index of the subset; otherwise empty."""
     shape = (sites, len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**bundles if bundles < 5 else 0)
     return np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)
 

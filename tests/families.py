@@ -97,7 +97,7 @@ DECODERS = [name for name in BUILDERS if "bert" not in name]
 
 
 def build(name: str, seed: int = 0) -> PreTrainedModel:
-    """A random model in fp64, with biases that are not zero, so that forgetting one shows."""
+    """A random model in fp64 with nonzero biases, so that code that forgets a bias fails."""
     torch.manual_seed(seed)
     model = BUILDERS[name]().double().eval()
     with torch.no_grad():

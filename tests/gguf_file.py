@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 
 def write_gguf(folder: Path, target: Path) -> None:
-    """All weights in fp32."""
+    """Write the checkpoint in ``folder`` to the GGUF file ``target``, all weights in fp32."""
     config = _config(folder)
     writer = gguf.GGUFWriter(target, "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -52,7 +52,7 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def expected_sizes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What llama.cpp's ``llama`` architecture allocates for a config with biases everywhere, but for the embeddings."""
+    """Shapes that llama.cpp's ``llama`` architecture expects by GGUF name: all weights with biases, embeddings excepted."""
     config = _config(folder)
     hidden, ffn = config.hidden_size, config.intermediate_size
     queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
@@ -74,7 +74,7 @@ def expected_sizes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _neighbours(tensor: torch.Tensor, head_dim: int) -> torch.Tensor:
-    """Rotary pairs side by side: transformers turns channel i with i + head_dim/2, llama.cpp 2i with 2i + 1."""
+    """Reorder rotary pairs: transformers rotates channel i with i + head_dim/2, llama.cpp 2i with 2i + 1."""
     rest = tensor.shape[1:]
     return tensor.view(-1, 2, head_dim // 2, *rest).transpose(1, 2).reshape(tensor.shape)
 

@@ -1,7 +1,7 @@
 """A small hub on loopback: as much of the Hub's HTTP interface as an upload without Xet uses, with real storage in memory.
 
-``answers`` maps the beginning of "METHOD /path" to what is done instead of the real thing: a status, or "cut" to close the
-line in the middle of the request.
+``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
+connection in the middle of the request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Repository:
 
 @dataclass
 class Hub:
-    """What it holds, whom it knows, and what it was asked: (method and path, Authorization header)."""
+    """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header)."""
 
     token: str
     user: str = "ada"
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the tests read what matters from ``asked``."""
+        """Log nothing: tests read the requests from ``asked``."""
 
     def _answer(self) -> None:
         path, request = self.path.partition("?")[0], f"{self.command} {self.path}"
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self._body()
         if isinstance(planned, int):
-            # Some servers echo what they were sent; nobody downstream may print it.
+            # Some servers echo the request; its token must not reach any output of the client.
             self._send(planned, {"error": f"no, not with {self.headers.get('Authorization')}"}, retry="0")
         elif path.startswith("/objects/"):
             self.hub.objects[path.rpartition("/")[2]] = body
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(404, {"error": "Repository not found"}, code="RepoNotFound")
 
     def _place(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Where an object goes; nowhere if it is there."""
+        """Upload action of an object; none if the hub already has it."""
         known = {"oid": item["oid"], "size": item["size"]}
         if item["oid"] in self.hub.objects:
             return known

@@ -1,8 +1,8 @@
-"""A device that is not there: its tensors compute on the host, and refuse what a real accelerator refuses.
+"""A simulated device: its tensors compute on the host, and refuse what a real accelerator refuses.
 
-No tensor of the host may be mixed with one of the device (but for a single number, and for indices, as in PyTorch), none of
-the device becomes an array or, on "mps", holds fp64 or is factorised (some releases of PyTorch can, the oldest supported
-ones cannot). So code that moves too little, or in the wrong order, fails here too.
+Host tensors must not be mixed with device tensors (scalars and indices excepted, as in PyTorch). Device tensors cannot become
+arrays. On "mps" they can neither hold fp64 nor be factorised, as in the oldest supported releases of PyTorch. So code that
+moves too few tensors, or in the wrong order, fails on a machine without an accelerator too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TAKES_HOST_INDICES = {"aten::index", "aten::index_put", "aten::index_put_"}
 
 
 class DeviceTensor(Tensor):
-    """A tensor that says that it is on ``there``; ``held`` is on the host."""
+    """A tensor that reports ``target`` as its device; its data, ``held``, is on the host."""
 
     held: Tensor
-    there: torch.device
+    target: torch.device
 
     @staticmethod
-    def __new__(cls, held: Tensor, there: torch.device) -> DeviceTensor:
-        if there.type == "mps" and held.dtype == torch.float64:
+    def __new__(cls, held: Tensor, target: torch.device) -> DeviceTensor:
+        if target.type == "mps" and held.dtype == torch.float64:
             raise TypeError(
                 "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
             )
@@ -41,19 +41,19 @@ class DeviceTensor(Tensor):
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
-            device="meta",  # PyTorch itself has no code for a device that is not there
+            device="meta",  # PyTorch has no kernels for a device that the machine lacks
             requires_grad=held.requires_grad,
         )
         made.held = held.detach()
-        made.there = there
+        made.target = target
         return made
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        return self.there
+        return self.target
 
     def numpy(self, **_: Any) -> Any:  # type: ignore[override]
-        raise TypeError(f"can't convert {self.there} device type tensor to numpy.")
+        raise TypeError(f"can't convert {self.target} device type tensor to numpy.")
 
     def tolist(self) -> Any:
         return self.held.tolist()
@@ -67,39 +67,39 @@ class DeviceTensor(Tensor):
 
 
 class _Factories(TorchDispatchMode):
-    """What is made on the device has no argument that is there."""
+    """Mode for factory functions: they have no argument on the device that would dispatch to it."""
 
-    def __init__(self, there: torch.device) -> None:
+    def __init__(self, target: torch.device) -> None:
         super().__init__()
-        self.there = there
+        self.target = target
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _compute(func, args, kwargs or {}, self.there)
+        return _compute(func, args, kwargs or {}, self.target)
 
 
 def _compute(func: Any, args: Any, kwargs: dict[str, Any], made_on: torch.device | None = None) -> Any:
     flat, structure = tree_flatten((args, kwargs))
     tensors = [item for item in flat if isinstance(item, Tensor)]
     present = [item for item in tensors if isinstance(item, DeviceTensor)]
-    there = present[0].device if present else None
+    target = present[0].device if present else None
     asked = kwargs.get("device")
     asked = None if asked is None else torch.device(asked)
     if made_on is not None and asked is not None and asked.type == "meta":
-        asked = made_on  # made by PyTorch itself, beside a tensor of the device
-    if there is None and (asked is None or made_on is None or asked.type != made_on.type):
+        asked = made_on  # made inside PyTorch, next to a tensor of the device
+    if target is None and (asked is None or made_on is None or asked.type != made_on.type):
         return func(*args, **kwargs)
     name = func._schema.name
-    if there is not None and name not in _TAKES_HOST_TENSORS:
+    if target is not None and name not in _TAKES_HOST_TENSORS:
         looked_at = tensors if name not in _TAKES_HOST_INDICES or not isinstance(args[0], DeviceTensor) else args[:1]
         for item in looked_at:
             if not isinstance(item, DeviceTensor) and item.dim() > 0:
                 raise RuntimeError(
-                    f"Expected all tensors to be on the same device, but {name} found {there} and {item.device}."
+                    f"Expected all tensors to be on the same device, but {name} found {target} and {item.device}."
                 )
-    from_mps = there is not None and there.type == "mps"
+    from_mps = target is not None and target.type == "mps"
     if from_mps and name.removeprefix("aten::").startswith(_FACTORISATIONS):
         raise NotImplementedError(f"The operator '{name}' is not currently implemented for the MPS device.")
-    goes_to = asked or there
+    goes_to = asked or target
     held = [item.held if isinstance(item, DeviceTensor) else item for item in flat]
     held_args, held_kwargs = tree_unflatten(held, structure)
     if asked is not None:
@@ -108,7 +108,7 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any], made_on: torch.device
         raise TypeError(_NO_DOUBLE)
     found = func(*held_args, **held_kwargs)
     written = [index for index, argument in enumerate(func._schema.arguments) if _is_written(argument)]
-    if written and len(func._schema.returns) == 1:  # in place: what comes back is what was handed in
+    if written and len(func._schema.returns) == 1:  # in place: return the argument that was written
         index = written[0]
         argument = func._schema.arguments[index].name
         return args[index] if index < len(args) else kwargs[argument]
@@ -123,28 +123,28 @@ def _is_written(argument: Any) -> bool:
 
 @contextmanager
 def device_that_refuses(kind: str) -> Iterator[torch.device]:
-    """Inside, tensors can be made on the device that is handed out, and models moved to it by :func:`moved`."""
-    there = torch.device(kind, 0)
+    """Inside the context, tensors can be made on the yielded device, and models moved to it by :func:`moved`."""
+    target = torch.device(kind, 0)
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=...) makes its tensor on the host and moves it
     try:
-        with _Factories(there):
-            yield there
+        with _Factories(target):
+            yield target
     finally:
         torch._C._set_only_lift_cpu_tensors(before)
 
 
-def moved(model: nn.Module, there: torch.device) -> nn.Module:
-    """``model`` with every parameter and buffer on ``there``; weights that are shared stay so."""
+def moved(model: nn.Module, target: torch.device) -> nn.Module:
+    """``model`` with every parameter and buffer on ``target``; shared weights stay shared."""
     seen: dict[int, Any] = {}
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 if id(parameter) not in seen:
-                    tensor = DeviceTensor(parameter.detach(), there)
+                    tensor = DeviceTensor(parameter.detach(), target)
                     seen[id(parameter)] = nn.Parameter(tensor, requires_grad=parameter.requires_grad)
                 module._parameters[name] = seen[id(parameter)]
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                module._buffers[name] = DeviceTensor(buffer, there)
+                module._buffers[name] = DeviceTensor(buffer, target)
     return model

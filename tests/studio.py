@@ -21,7 +21,7 @@ from tests import tiny
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    """Empty stores, a queue of jobs, and a registry whose models are none."""
+    """Empty stores, a queue of jobs, and a registry of placeholder models."""
     shipped = tmp_path / "shipped"
     jobs = JobQueue()
     yield Studio(

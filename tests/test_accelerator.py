@@ -1,4 +1,4 @@
-"""Half precision everywhere, the accelerator where there is one, and a stand-in that is as strict where there is none."""
+"""Half precision, the accelerator of the machine if it has one, and a stand-in as strict as a real accelerator."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_cuda_prunes_like_the_cpu(name: str, sequential: bool) -> None:
 @pytest.mark.parametrize("name", ["llama", "bert"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cuda_rounds_like_the_cpu(name: str, dtype: torch.dtype) -> None:
-    """Pruned widths too, which are multiples of nothing."""
+    """Pruned widths included, which are multiples of no tile size."""
     model = build(name)
     prune(adapt(model), {site: max(1, site.bundles // 2 - 1) for site in adapt(model).sites()})
     model.to(dtype)
-    there = copy.deepcopy(model).cuda()
+    on_device = copy.deepcopy(model).cuda()
     expected = quantized(LoadedModel(name, model, tokenizer(64), adapt(model), None)).model
-    found = quantized(LoadedModel(name, there, tokenizer(64), adapt(there), None)).model
+    found = quantized(LoadedModel(name, on_device, tokenizer(64), adapt(on_device), None)).model
     for (key, weight), other in zip(expected.named_parameters(), found.parameters(), strict=True):
         if hasattr(weight, "qdata"):
             assert other.qdata.is_cuda
@@ -104,7 +104,7 @@ def test_a_streamed_model_needs_one_block_of_device_memory() -> None:
     assert torch.cuda.memory_allocated() < 50_000_000
 
 
-# -- a device that is not there -----------------------------------------------------------------------------------------
+# -- the stand-in -------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ MAKERS: dict[str, Callable[[], LoadedModel]] = {
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
-    """A recipe on a text of random letters, the same letters to be measured on, and nothing that needs a real device."""
+    """A recipe that calibrates and evaluates on random letters, with calls that need a real device patched away."""
     generator = torch.Generator().manual_seed(0)
     words = [
         " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (30,), generator=generator))
@@ -135,8 +135,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     return PruneSpec(calibration=str(text), tokens=320, sequence_length=32, targets="both")
 
 
-def moved_to(loaded: LoadedModel, there: torch.device) -> LoadedModel:
-    model = moved(loaded.model, there)
+def moved_to(loaded: LoadedModel, device: torch.device) -> LoadedModel:
+    model = moved(loaded.model, device)
     return dataclasses.replace(loaded, model=model, adapter=adapt(model))
 
 
@@ -171,20 +171,20 @@ def calibrated(loaded: LoadedModel, spec: PruneSpec) -> Calibration:
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("kind", ["mps", "xla"])
-def test_curves_of_every_criterion_and_the_atlas_are_drawn_there(name: str, kind: str, spec: PruneSpec) -> None:
-    """The stand-in for an MPS device knows no fp64 and no factorisations; that for any other only keeps tensors apart."""
-    here = MAKERS[name]()
-    expected = curves(here, calibrated(here, spec), CRITERIA)
+def test_curves_of_every_criterion_and_the_atlas_are_drawn_on_the_device(name: str, kind: str, spec: PruneSpec) -> None:
+    """The MPS stand-in refuses fp64 and factorisations; the other one only forbids mixing with host tensors."""
+    on_host = MAKERS[name]()
+    expected = curves(on_host, calibrated(on_host, spec), CRITERIA)
     with device_that_refuses(kind) as device:
-        there = moved_to(MAKERS[name](), device)
-        found = curves(there, calibrated(there, spec), CRITERIA)
-        atlas = value_of(atlas_steps(there, spec))
+        on_device = moved_to(MAKERS[name](), device)
+        found = curves(on_device, calibrated(on_device, spec), CRITERIA)
+        atlas = value_of(atlas_steps(on_device, spec))
     assert [(curve.name, curve.criterion) for curve in found] == [(curve.name, curve.criterion) for curve in expected]
     for curve, other in zip(found, expected, strict=True):
         for method, values in curve.error.items():
             assert values == pytest.approx(other.error[method], rel=1e-3, abs=1e-5), (curve.name, curve.criterion)
     numpy.testing.assert_allclose(
-        atlas.arrays["ffn"].error, value_of(atlas_steps(here, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
+        atlas.arrays["ffn"].error, value_of(atlas_steps(on_host, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
     )
 
 
@@ -198,7 +198,7 @@ def test_curves_of_every_criterion_and_the_atlas_are_drawn_there(name: str, kind
     ],
     ids=["one-shot", "sequential", "liar"],
 )
-def test_a_run_is_done_measured_and_asked_there(
+def test_a_run_is_pruned_measured_and_asked_on_the_device(
     name: str, kind: str, choices: dict[str, object], spec: PruneSpec
 ) -> None:
     expected, _ = finished(spec, MAKERS[name](), **choices)
@@ -214,7 +214,7 @@ def test_a_run_is_done_measured_and_asked_there(
     assert len(result.gains) == 1
 
 
-def test_masks_are_compared_swept_and_restored_there(spec: PruneSpec) -> None:
+def test_masks_are_compared_swept_and_restored_on_the_device(spec: PruneSpec) -> None:
     with device_that_refuses("mps") as device:
         loaded = moved_to(tiny.language_model(), device)
         cells = list(mask_table_steps(spec, ("obs", "taylor"), ("liar", "least-squares"), loaded))
@@ -229,26 +229,26 @@ def test_masks_are_compared_swept_and_restored_there(spec: PruneSpec) -> None:
 
 def test_the_stand_in_refuses_what_a_device_refuses() -> None:
     with device_that_refuses("mps") as device:
-        there = torch.ones(3, 3, device=device)
+        tensor = torch.ones(3, 3, device=device)
         with pytest.raises(RuntimeError, match="same device"):
-            there + torch.ones(3)
+            tensor + torch.ones(3)
         with pytest.raises(TypeError, match="numpy"):
-            there.numpy()
+            tensor.numpy()
         for make in (
-            there.double,
-            lambda: there.to("cpu", torch.float64),
+            tensor.double,
+            lambda: tensor.to("cpu", torch.float64),
             lambda: torch.zeros(2, device=device).double(),
         ):
             with pytest.raises(TypeError, match="float64"):
                 make()
         with pytest.raises(NotImplementedError, match="MPS"):
-            torch.linalg.eigvalsh(there)
-        assert float((there @ there).sum()) == 27
-        assert there.cpu().double().numpy().sum() == 9
+            torch.linalg.eigvalsh(tensor)
+        assert float((tensor @ tensor).sum()) == 27
+        assert tensor.cpu().double().numpy().sum() == 9
 
 
 def test_a_model_on_several_devices_is_refused_before_any_work() -> None:
-    """Its own forward would move tensors from block to block; the walk calls the modules inside the blocks."""
+    """The walk calls modules inside the blocks and so bypasses the hooks that move tensors between devices."""
     with device_that_refuses("xla") as device:
         model = tiny.language_model().model
         moved(model.model.layers[1], device)

@@ -1,4 +1,4 @@
-"""The choice of the defaults: on validation text alone, each item in pairs, the winner named."""
+"""The choice of the default recipe: validation text only, recipes compared item by item, the best one named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_recipes_are_ranked_by_what_their_items_lose(defaults: ModuleType) -> No
     assert not last.is_best
 
 
-def test_the_default_recipe_is_a_candidate_and_its_place_is_said(defaults: ModuleType) -> None:
+def test_the_default_recipe_is_a_candidate_and_its_place_is_named(defaults: ModuleType) -> None:
     assert defaults.DEFAULT in defaults.CANDIDATES
     other = next(recipe for recipe in defaults.CANDIDATES if recipe != defaults.DEFAULT)
     ranked = defaults.standings({defaults.DEFAULT: [[1.0, 3.0]], other: [[1.1, 1.1]]})

@@ -1,4 +1,4 @@
-"""Edits by hand: one spelling each, merged by site, bounded, and stronger than criterion and allocation."""
+"""Edits by hand: canonical spelling, merging by site, bounds, and precedence over criterion and allocation."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def test_an_edit_has_one_spelling(edit: str, spelling: str) -> None:
 
 
 @given(edits)
-def test_the_one_spelling_is_its_own_and_means_the_same(edit: str) -> None:
+def test_the_canonical_spelling_is_stable_and_keeps_the_meaning(edit: str) -> None:
     spelling = canonical(edit)
     assert canonical(spelling) == spelling
     ((site, meant),) = merge([edit]).items()
-    ((again, said),) = merge([spelling]).items()
-    assert (again, said.keep, said.remove) == (site, meant.keep, meant.remove)
-    assert said.ratio == (meant.ratio if meant.ratio is None else pytest.approx(meant.ratio, abs=1e-6))
+    ((again, found),) = merge([spelling]).items()
+    assert (again, found.keep, found.remove) == (site, meant.keep, meant.remove)
+    assert found.ratio == (meant.ratio if meant.ratio is None else pytest.approx(meant.ratio, abs=1e-6))
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         ("", "is no edit"),
         ("layers.0.ffn", "is no edit"),
@@ -71,10 +71,10 @@ def test_the_one_spelling_is_its_own_and_means_the_same(edit: str) -> None:
         (f"layers.0.ffn:keep=0-{MAX_UNITS}", f"more than {MAX_UNITS:,} units"),
     ],
 )
-def test_what_is_no_edit_is_one_sentence(edit: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_is_no_edit_is_one_sentence(edit: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         canonical(edit)
-    with pytest.raises(InvalidSpecError, match=said) as refused:
+    with pytest.raises(InvalidSpecError, match=message) as refused:
         merge([edit])
     assert len(str(refused.value)) < 200
 
@@ -133,10 +133,10 @@ def test_the_spelling_does_not_change_the_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edits", "said"), [(["layers.0.ffn:keep=x"], "is no edit"), (["layers.0.ffn:ratio=0"] * (MAX_EDITS + 1), "200")]
+    ("edits", "message"), [(["layers.0.ffn:keep=x"], "is no edit"), (["layers.0.ffn:ratio=0"] * (MAX_EDITS + 1), "200")]
 )
-def test_a_recipe_refuses_what_is_no_edit(edits: list[str], said: str) -> None:
-    with pytest.raises(InvalidSpecError, match=said):
+def test_a_recipe_refuses_what_is_no_edit(edits: list[str], message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
         PruneSpec.create(edits=edits)
 
 
@@ -193,7 +193,7 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
 
 
 @pytest.mark.parametrize(
-    ("name", "edit", "said"),
+    ("name", "edit", "message"),
     [
         ("layers.9.ffn", {"ratio": 0.5}, r"layers\.9\.ffn is edited but not among the pruned sites"),
         (NEURONS.name, {"keep": {12}}, "has the units 0 to 11, not 12"),
@@ -202,8 +202,8 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
         (HEADS.name, {"remove": {1, 2, 5}}, "keep at least one"),
     ],
 )
-def test_edits_that_do_not_fit_the_model_are_refused(name: str, edit: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidSpecError, match=said):
+def test_edits_that_do_not_fit_the_model_are_refused(name: str, edit: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
         check_edits({name: of(**edit)}, [HEADS, NEURONS])
 
 

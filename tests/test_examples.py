@@ -52,7 +52,7 @@ PUBLIC = (
 
 
 def run_example(module: str) -> doctest.TestResults:
-    """Run the examples in the docstring of ``module`` without its names, so that an example imports what it uses."""
+    """Run the examples in the docstring of ``module`` without its names, so that each example must import what it uses."""
     text = import_module(module).__doc__ or ""
     test = doctest.DocTestParser().get_doctest(text, {}, module, module, 0)
     output: list[str] = []

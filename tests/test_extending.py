@@ -1,4 +1,4 @@
-"""What a user of the library adds without editing it: the examples of docs/extending.md, and criteria at their limits."""
+"""Extensions by users of the library: the examples of docs/extending.md, and custom criteria in edge cases."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_a_function_is_a_criterion_for_every_allocation(allocation: Allocation) 
     assert RunResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_a_function_equal_to_one_of_ours_gives_the_same_masks() -> None:
-    """Also where scores of channels are summed by head, and where a shared calibration has the scores of another."""
+def test_a_function_equal_to_a_shipped_criterion_gives_the_same_masks() -> None:
+    """Also for heads, whose scores are sums over channels, and in a spec that names another criterion."""
 
     def copied(evidence: Evidence) -> Tensor:
         return criteria.wanda(evidence)

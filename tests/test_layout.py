@@ -1,4 +1,4 @@
-"""The plan of the house: which room may import which, and which may load torch. A folder of ``liar`` is a room."""
+"""The architecture: which room may import which, and which may load torch. A folder of ``liar`` is a room."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
     "liar",  # nouns of the project: spec, results, events, stores
-    "liar.explore",  # what a slider needs
-    "liar.report",  # results into words and pictures
-    "liar.maths",  # tensors in, tensors out
+    "liar.explore",  # forecasts, allocations and atlases, without torch
+    "liar.report",  # results as sentences, tables and charts
+    "liar.maths",  # pure functions of tensors
     "liar.models",
     "liar.data",
     "liar.calibration",
@@ -29,10 +29,10 @@ ROOMS = (
     "components",
     "app",
 )
-"""From the ground up: a room imports itself and those before it, lazily or not. What only a type checker reads is free."""
+"""From the lowest up: a room imports only itself and those before it, lazily or not; imports for type checking are free."""
 
 LIGHT = ("liar", "liar.explore", "liar.report", "liar.cli", "server", "components", "app")
-"""Rooms that never load a heavy one at module level, so that a page or ``--help`` is there at once."""
+"""Rooms that never load a heavy one at module level, so that the page and ``--help`` start at once."""
 
 HEAVY_ROOMS = tuple(room for room in ROOMS if room not in LIGHT)
 HEAVY_LIBRARIES = frozenset(
@@ -40,10 +40,10 @@ HEAVY_LIBRARIES = frozenset(
 )
 
 FACADES = frozenset({"liar", "liar.__main__", "liar.moments", "liar.reconstruct"})
-"""Public names and the program's entry, which stand on the ground floor and open what is above."""
+"""Public names and the entry of the program: modules of the lowest room that import from rooms above it."""
 
 MOST_MODULES = 14
-"""Of the ground floor."""
+"""Largest number of modules directly in ``liar``."""
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -57,7 +57,7 @@ MODULES = {
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Every module or name that a file imports, and whether it does so at module level; types are left out."""
+    """Every module or name that a file imports, and whether at module level; imports for type checking are left out."""
     yield from _imports(ast.parse(path.read_text(encoding="utf-8")), at_module_level=True)
 
 
@@ -74,7 +74,7 @@ def _imports(node: ast.AST, *, at_module_level: bool) -> Iterator[tuple[str, boo
 
 
 def module_of(name: str) -> str | None:
-    """The module of this project that an imported name is, or is in."""
+    """The module of this project that has the imported name, or is that name."""
     while name:
         if name in MODULES:
             return name
@@ -106,7 +106,7 @@ def test_a_light_room_loads_nothing_heavy(module: str) -> None:
     assert not {name for name in eager if (known := module_of(name)) and room_of(known) in HEAVY_ROOMS}
 
 
-def test_no_module_imports_itself_by_a_detour() -> None:
+def test_there_is_no_import_cycle() -> None:
     arrows = {
         module: {known for name, _ in imports(path) if (known := module_of(name)) and known != module} - FACADES
         for module, path in MODULES.items()
@@ -117,7 +117,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
         pytest.fail(" <- ".join(circle.args[1]))
 
 
-def test_the_ground_floor_is_small() -> None:
+def test_the_lowest_room_is_small() -> None:
     ground = [path.stem for path in (ROOT / "liar").glob("*.py") if not path.stem.startswith("__")]
     assert len(ground) <= MOST_MODULES, sorted(ground)
 
@@ -128,7 +128,7 @@ def test_panels_do_no_maths(path: Path) -> None:
 
 
 def test_the_page_is_built_without_the_heavy_libraries() -> None:
-    """A first screen within seconds: torch and transformers wait for the first run."""
+    """The first screen must appear within seconds; torch and transformers are loaded by the first run."""
     code = "import sys, app; print(sorted({'torch', 'transformers', 'datasets', 'peft'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True

@@ -1,4 +1,4 @@
-"""Mask tables are kept under their recipe, grow cell by cell, and are never mixed with those of another machine."""
+"""Mask tables are stored by recipe, extended cell by cell, and never merged with those of another machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> MaskTableStore:
     return MaskTableStore(tmp_path / "mask-tables")
 
 
-def test_a_recipe_finds_its_table_whatever_no_table_depends_on(store: MaskTableStore) -> None:
+def test_a_recipe_finds_its_table_by_the_choices_that_matter(store: MaskTableStore) -> None:
     kept = table(cell())
     store.save(kept)
     for choices in ({}, {"criterion": "taylor"}, {"schedule": "one-shot"}, {"quantize": "int8"}):
@@ -52,7 +52,7 @@ def test_cells_join_those_of_the_same_recipe_and_machine() -> None:
 
 
 @pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "**/*"])
-def test_no_table_is_none(store: MaskTableStore, key: str) -> None:
+def test_a_missing_table_is_none(store: MaskTableStore, key: str) -> None:
     assert store.load(key) is None
 
 

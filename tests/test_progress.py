@@ -1,4 +1,4 @@
-"""The time that a job says it still takes, by a clock that the tests move."""
+"""The estimated time left of a job, with a clock that the tests move."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 
 def test_what_is_left_is_the_plan_at_the_pace_seen(clock: Clock) -> None:
-    """Twice as slow as planned so far: twice as slow to the end."""
+    """A job twice as slow as planned so far is expected to stay so."""
     pace = Pace([Part("read", 10, "same"), Part("prune", 30, "same")], clock=clock)
     begun = pace.at("read", "calibrate", 0, 4, "Reading")
     assert (begun.seconds_left, begun.share) == (None, None), "nothing has been timed"
@@ -42,7 +42,7 @@ def test_what_is_left_is_the_plan_at_the_pace_seen(clock: Clock) -> None:
 
 
 def test_a_kind_of_work_keeps_its_own_pace(clock: Clock) -> None:
-    """The dense model was measured in no time, so its successors are too, however slow the pruning was."""
+    """A fast evaluation of the dense model predicts fast later evaluations, however slow the pruning was."""
     parts = [Part("dense", 100, "evaluate"), Part("prune", 100, "walk"), Part("pruned", 100, "evaluate")]
     pace = Pace(parts, clock=clock)
     clock.now += 10
@@ -60,7 +60,7 @@ def test_parts_that_are_passed_over_take_nothing(clock: Clock) -> None:
     assert pace.at("prune", "prune", 1, 2, "").seconds_left == pytest.approx(5, rel=0.01)
 
 
-def test_the_share_never_falls_when_things_turn_out_slower(clock: Clock) -> None:
+def test_the_share_never_falls_when_a_part_is_slower_than_planned(clock: Clock) -> None:
     pace = Pace([Part("quick", 10), Part("slow", 10)], clock=clock)
     clock.now += 1
     shares = [pace.at("quick", "calibrate", 1, 1, "").share]
@@ -71,7 +71,7 @@ def test_the_share_never_falls_when_things_turn_out_slower(clock: Clock) -> None
     assert shares[-1] == 1
 
 
-def test_a_job_within_a_job_tells_of_the_whole(clock: Clock) -> None:
+def test_a_job_within_a_job_reports_on_the_whole(clock: Clock) -> None:
     def inner() -> Generator[Progress | str, None, str]:
         pace = Pace([Part("sites", 1.0)], clock=clock)
         for done in (1, 2):
@@ -99,14 +99,14 @@ def test_steps_that_count_go_on_the_bar_of_the_job(clock: Clock) -> None:
         return "value"
 
     pace = Pace([Part("cell", 2), Part("another", 2)], clock=clock)
-    told = list(pace.along("cell", steps(), "evaluate", "Measuring", pieces=(1, 6)))
-    assert [step.message for step in told] == ["Measuring", "Measuring, 32 of 64", "Measuring, 64 of 64"]
-    assert {(step.done, step.total) for step in told} == {(1, 6)}
-    assert [step.seconds_left for step in told] == [None, pytest.approx(3), pytest.approx(2)]
+    events = list(pace.along("cell", steps(), "evaluate", "Measuring", pieces=(1, 6)))
+    assert [step.message for step in events] == ["Measuring", "Measuring, 32 of 64", "Measuring, 64 of 64"]
+    assert {(step.done, step.total) for step in events} == {(1, 6)}
+    assert [step.seconds_left for step in events] == [None, pytest.approx(3), pytest.approx(2)]
 
 
 def test_stored_times_set_the_proportions() -> None:
-    """An earlier run whose evaluation took three times what its plan said; nothing is known of how long it pruned."""
+    """The evaluation of the earlier run took three times its planned time; its time of pruning is unknown."""
     earlier = [Part("prune", 10, "walk"), Part("dense topic", 10, "evaluate"), Part("timing", 0.0, "timing")]
     now = [Part("prune", 20, "walk"), Part("dense topic", 5, "evaluate")]
     assert [part.cost for part in adjusted(now, earlier, {"evaluate": 30.0})] == [20, 15]
@@ -114,6 +114,6 @@ def test_stored_times_set_the_proportions() -> None:
 
 @pytest.mark.parametrize("path", sorted(TIMELINES.glob("*.json")), ids=lambda path: path.stem)
 def test_from_a_fifth_of_a_real_run_on_the_estimate_is_within_a_factor_of_two(path: Path) -> None:
-    """Timelines of ``python benchmarks/estimates.py --record tests/timelines``, replayed by their own clock."""
+    """The timelines come from ``python benchmarks/estimates.py --record tests/timelines`` and replay with their own clock."""
     factor, where = worst_factor(read(path))
     assert factor <= LIMIT, where

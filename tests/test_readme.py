@@ -1,4 +1,4 @@
-"""Tables of the README that a benchmark writes: each states machine, commit and command."""
+"""Benchmark tables of the README: each names its machine, commit and command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept neurons in multiples: the nearest one, told with what it costs."""
+"""Kept neurons rounded to the nearest multiple, and the reported cost of that."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_a_count_becomes_the_nearest_multiple_that_there_is(units: int, multiple
         assert abs(kept - count) == min(abs(other - count) for other in legal)
 
 
-def test_heads_are_not_rounded_and_a_hand_is_stronger() -> None:
+def test_heads_are_not_rounded_and_edits_take_precedence() -> None:
     assert settled_count(HEADS, 3, 64) == 3
     neurons = Site(0, "ffn", 48)
-    assert settled_count(neurons, 20, 16, SiteEdit(ratio=0.5)) == 32, "24 is as near to 16: halves keep"
+    assert settled_count(neurons, 20, 16, SiteEdit(ratio=0.5)) == 32, "24 is as near to 16 as to 32: ties round up"
     assert settled_count(neurons, 20, 16, SiteEdit(keep=frozenset(range(17)))) == 17
 
 
@@ -54,7 +54,7 @@ def text(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("allocation", ["uniform", "error-curve"])
-def test_a_run_says_what_rounding_costs(allocation: str, text: str) -> None:
+def test_a_run_reports_what_rounding_costs(allocation: str, text: str) -> None:
     choices = {"calibration": text, "tokens": 400, "sequence_length": 20, "schedule": "one-shot", "targets": "both"}
     spec = PruneSpec(model="tiny/llama", criterion="fluctuation", allocation=allocation, **choices)  # type: ignore[arg-type]
     model = tiny.language_model()
@@ -68,8 +68,8 @@ def test_a_run_says_what_rounding_costs(allocation: str, text: str) -> None:
         assert after.unrounded.error == pytest.approx(before.error["least-squares"], rel=1e-5)
         assert after.kept % 16 == 0 if after.kind == "ffn" else after.kept == before.kept
     assert any(after.kept != before.kept for before, after in zip(plain.sites, rounded.sites, strict=True))
-    said = rounding(rounded)
-    assert said is not None
-    assert said.startswith("Kept neurons are multiples of 16: the mean error is 0.")
+    sentence = rounding(rounded)
+    assert sentence is not None
+    assert sentence.startswith("Kept neurons are multiples of 16: the mean error is 0.")
     sizes = {site.units for site in model.adapter.sites("ffn")}
     assert sizes == {48}, "the model that was passed in stays as it was"

@@ -1,4 +1,4 @@
-"""Two processes share the folders of runs and atlases: nothing is lost, nothing is seen half, what goes is gone for both."""
+"""Two processes share the folders of runs and atlases: no loss, no partial reads, and deletion takes effect in both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from liar.spec import PruneSpec
 from liar.store import RunStore
 from tests.fakes import language_run, tiny_atlas
 
-logging.basicConfig(level=logging.WARNING)  # a file seen half would be said to be damaged
+logging.basicConfig(level=logging.WARNING)  # a file read half-written would log a warning
 folder, name = Path(sys.argv[1]), int(sys.argv[2])
 runs = RunStore(folder / "runs", shipped=folder / "none")
 atlases = AtlasStore(folder / "atlases", shipped=folder / "none", in_memory=1)

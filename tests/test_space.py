@@ -1,4 +1,4 @@
-"""The head of the README is what a Space reads."""
+"""The front matter of the README, which configures a Hugging Face Space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_space_finds_what_it_starts() -> None:
+def test_the_file_that_a_space_starts_exists() -> None:
     space = SpaceCard.load(ROOT / "README.md", ignore_metadata_errors=False).data
     assert space.sdk == "gradio"
     assert (ROOT / space.app_file).is_file()

@@ -1,4 +1,4 @@
-"""The name of a recipe: keys, links and files keep their meaning whatever becomes of the defaults."""
+"""Keys, links and files of recipes keep their meaning when defaults change."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from liar.store import SHIPPED_RUNS, RunStore
 from tests.fakes import language_run
 
 OLD_CHOICES = ("multiple", "quantize", "separator", "evaluate_length")
-"""What runs did not name before these choices were there."""
+"""Choices introduced later, absent from the files of older runs."""
 
 
 class Later(PruneSpec):
-    """The spec of a later version, with two other defaults."""
+    """A hypothetical later version of the spec, with two other defaults."""
 
     criterion: Criterion = "wanda"
     separator: Separator = "newline"
@@ -30,18 +30,18 @@ def without(document: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in names}
 
 
-def test_every_choice_has_its_baseline_as_json_says_it() -> None:
+def test_every_choice_has_a_baseline_in_its_json_form() -> None:
     assert BASELINE.keys() == PruneSpec.model_fields.keys()
     assert PruneSpec.create(**BASELINE).model_dump(mode="json") == BASELINE
-    # A query has no word for an empty list or for None, so only these can be left out for them.
+    # A query cannot spell an empty list or None, so these must be the baselines of the choices that may have them.
     assert all(not value for name, value in BASELINE.items() if name in ("evaluate", "edits"))
     optional = [name for name, field in PruneSpec.model_fields.items() if "None" in str(field.annotation)]
     assert all(BASELINE[name] is None for name in optional)
     assert LINKED == {**BASELINE, "separator": "auto"}
 
 
-def test_keys_are_what_they_were() -> None:
-    """Of a choice that was made before separators could be chosen, and of one that names nothing at all."""
+def test_keys_have_not_changed() -> None:
+    """The key of the baseline, and that of a spec older than the choice of a separator."""
     baseline = PruneSpec.create(**BASELINE)
     assert baseline.key == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     chosen = baseline.model_copy(update={"ratio": 0.3, "evaluate": ("perplexity",)})
@@ -60,7 +60,7 @@ def test_another_default_is_another_key() -> None:
     assert Later(**PruneSpec().model_dump()).key == PruneSpec().key
 
 
-def test_an_old_file_is_what_it_was(tmp_path: Path) -> None:
+def test_an_old_file_keeps_its_meaning(tmp_path: Path) -> None:
     old = PruneSpec.create(**BASELINE).model_copy(update={"ratio": 0.3})
     document = json.loads(language_run().model_dump_json())
     document["spec"] = without(old.model_dump(mode="json"), *OLD_CHOICES)
@@ -77,7 +77,7 @@ def test_an_old_file_is_what_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["ratio=0.3", "separator=end", "seed=1&edits=layers.0.ffn%3Aratio%3D0.2"])
-def test_an_old_link_opens_what_it_opened(query: str) -> None:
+def test_an_old_link_opens_the_same_recipe(query: str) -> None:
     now, later = PruneSpec.from_query(query), Later.from_query(query)
     assert later.model_dump() == now.model_dump()
     assert (now.criterion, now.separator) == ("obs", "end" if "separator" in query else "auto")

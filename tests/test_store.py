@@ -1,4 +1,4 @@
-"""The store keeps runs through restarts, damage, races and full disks."""
+"""The store of runs: restarts, damaged files, races and full disks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_skipped_with_a_warning(store: RunStore, caplog: pytes
     assert path.name in caplog.text
 
 
-def test_a_full_disk_is_a_sentence_and_the_old_run_stays(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_the_old_run_stays(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     old = language_run()
     store.save(old)
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_a_sentence_and_the_old_run_stays(store: RunStore, monkey
     assert len(list(store.folder.iterdir())) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="LIAR_RUNS"):
         RunStore(tmp_path / "file" / "runs", shipped=tmp_path).save(language_run())
@@ -100,7 +100,7 @@ def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.
 # -- listings and deletion ----------------------------------------------------------------------------------------------
 
 
-def test_summaries_say_what_a_table_needs(store: RunStore) -> None:
+def test_summaries_hold_what_a_table_needs(store: RunStore) -> None:
     runs = [language_run(seed=seed) for seed in range(3)]
     for age, run in enumerate(runs):
         os.utime(store.save(run), (age, age))
@@ -164,7 +164,7 @@ def test_deletion_stays_in_the_folder(store: RunStore, key: str) -> None:
     assert len(store.runs()) == 1
 
 
-def test_a_deletion_that_the_system_refuses_is_a_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deletion_that_the_system_refuses_is_one_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = language_run()
     store.save(run)
 
@@ -177,7 +177,7 @@ def test_a_deletion_that_the_system_refuses_is_a_sentence(store: RunStore, monke
 
 
 def test_a_recipe_that_names_no_task_has_the_newest_run_of_it(store: RunStore) -> None:
-    """What the task of a model is, is known only once it is loaded."""
+    """The task of a model is known only once the model is loaded."""
     run = language_run()
     assert run.spec.evaluate == ("perplexity",)
     unnamed = run.spec.model_copy(update={"evaluate": ()})
@@ -188,10 +188,10 @@ def test_a_recipe_that_names_no_task_has_the_newest_run_of_it(store: RunStore) -
     assert store.find(run.spec.model_copy(update={"evaluate": ("topic",)})) is None
     own = run.model_copy(update={"spec": unnamed, "evaluations": []})
     store.save(own)
-    assert store.find(unnamed) == own, "one that measured nothing is exactly that recipe"
+    assert store.find(unnamed) == own, "a run without evaluations matches the recipe exactly"
 
 
-def test_a_run_that_was_handed_its_calibration_tells_nothing_of_time(store: RunStore) -> None:
+def test_the_times_of_a_run_with_a_shared_calibration_are_not_used(store: RunStore) -> None:
     whole = language_run(ratio=0.3).model_copy(update={"timings": {"calibrate": 30.0}})
     shared = language_run(ratio=0.4).model_copy(update={"timings": {"calibrate": 0.01}, "shared": ["calibration"]})
     store.save(whole)

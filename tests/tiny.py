@@ -1,4 +1,4 @@
-"""Tiny random models with a tokenizer of one-letter words, ready as load_model would give them."""
+"""Tiny random models with a tokenizer of one-letter words, in the form that load_model returns."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def classifier(labels: tuple[str, ...] = ("negative", "positive"), positions: in
 
 
 def pair_classifier() -> LoadedModel:
-    """A classifier whose tokenizer tells both texts of a pair apart, as BERT's does."""
+    """A classifier whose tokenizer marks the second text of a pair by its token type, as BERT's does."""
     loaded = classifier()
     loaded.tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     return loaded

@@ -1,4 +1,4 @@
-"""The real page in a real browser: the app on a free port, Chromium in front of it."""
+"""The app on a free port, and Chromium to visit it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ MINILM = SHIPPED.to_query()
 """The shipped run of the small classifier, whatever the defaults were when it was made."""
 
 FAST = f"{MINILM}&criterion=fluctuation&allocation=uniform&schedule=one-shot&tokens=2048&evaluate_limit=100"
-"""A recipe that is applied in seconds; no run of it is stored, and nothing is calibrated for it."""
+"""A recipe that is applied in seconds; neither a run nor an atlas of it is stored."""
 
 SLOW = f"{FAST.replace('=100', '=1200')}&sequence_length=128"
-"""The same, long enough to do something in the middle of it."""
+"""The same recipe, slow enough to be stopped or reloaded on the way."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """``url`` of the running page; ``log`` is everything it printed; ``start_seconds`` it took to answer.
+    """A running page: its ``url``, the file ``log`` of its output, and the ``start_seconds`` until its first answer.
 
-    ``runs`` is the folder of its finished runs, ``pid`` its process.
+    ``runs`` is the folder of its finished runs, ``pid`` the id of its process.
     """
 
     url: str
@@ -85,7 +85,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page as everybody starts it. Whatever the tests do to it, its log must not hold a traceback in the end."""
+    """The page as started by default; fails if its log holds a traceback after the last test."""
     with _serving(["-m", "app"], tmp_path_factory.mktemp("server")) as server:
         yield server
         log = server.log.read_text()
@@ -93,14 +93,14 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def still_run() -> RunResult:
-    """The run of the still page, on the text for which the shipped atlases are drawn."""
+    """The only run of the still page, with the separator of the shipped run, so that the shipped atlases apply to it."""
     run = RunResult.model_validate_json((DATA / "run.json").read_text())
     return run.model_copy(update={"spec": run.spec.model_copy(update={"separator": SHIPPED.separator})})
 
 
 @pytest.fixture(scope="session")
 def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page with one run, always the same, for pictures and for all that needs no model."""
+    """The page with one fixed run, for screenshots and for tests that need no model."""
     folder = tmp_path_factory.mktemp("still")
     RunStore(folder / "shipped").save(still_run())
     with _serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
@@ -117,29 +117,29 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, server: Server) -> Iterator[Visit]:
-    """Lets any number of visitors in, each with a browser of their own; a script error on a page fails the test."""
+    """A function that opens the page for another visitor, each in its own context; a script error fails the test."""
     with _visits(browser, server) as visit:
         yield visit
 
 
 @pytest.fixture
 def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
-    """The same, to the page with one fixed run."""
+    """The same for the page with one fixed run."""
     with _visits(browser, still_server) as visit:
         yield visit
 
 
 @pytest.fixture
 def page(visit: Visit) -> Page:
-    """A fresh visitor at 1280 x 900."""
+    """The page of a new visitor at 1280 x 900 pixels."""
     return visit()
 
 
-# -- what tests do ------------------------------------------------------------------------------------------------------
+# -- actions and readings ------------------------------------------------------------------------------------------------
 
 
 def opened(page: Page, link: str = "/") -> Page:
-    """The page behind ``link``, once its figures are drawn. A link to the full layout has then been followed."""
+    """Open ``link`` and wait until its figures are drawn and, for the full layout, the view of the link is set."""
     page.goto(link)
     expect(page.locator("#verdict h2")).to_be_visible()
     if "layout=full" in link:
@@ -151,13 +151,13 @@ def opened(page: Page, link: str = "/") -> Page:
 
 
 def full(page: Page, recipe: str = "", tab: str = "layers", **view: str) -> Page:
-    """The full layout with a recipe, once the link has been followed."""
+    """Open the full layout with a recipe, and wait until the view of the link is set."""
     chosen = "".join(f"&{name}={value}" for name, value in view.items())
     return opened(page, f"/?{recipe}{'&' if recipe else ''}layout=full&tab={tab}{chosen}")
 
 
 def to_tab(page: Page, name: str) -> None:
-    """A narrow window has some of the tabs in a menu."""
+    """Open a tab, through the overflow menu if the window is too narrow for it."""
     tab, menu = page.get_by_role("tab", name=name), page.get_by_role("button", name="More tabs")
     expect(tab.or_(menu).first).to_be_visible()
     if not tab.is_visible():
@@ -168,13 +168,13 @@ def to_tab(page: Page, name: str) -> None:
 
 
 def apply(page: Page) -> None:
-    """Press the primary button; the run is on its way when this returns."""
+    """Press the primary button and wait until the run can be stopped."""
     page.get_by_role("button", name="Apply", exact=True).click()
     expect(page.locator("#stop")).to_be_enabled()
 
 
 def finished(page: Page, seconds: float = 120) -> None:
-    """Wait for the end of a run that is on its way; a problem ends the wait, and the test, at once."""
+    """Wait for the end of the run; an error message of the page fails the test at once."""
     status = page.locator("#status")
     expect(status.get_by_text("Done.").or_(status.get_by_role("alert"))).to_be_visible(timeout=seconds * 1000)
     expect(status).to_contain_text("Done.")
@@ -182,12 +182,12 @@ def finished(page: Page, seconds: float = 120) -> None:
 
 
 def kind(page: Page) -> Locator:
-    """Whether the verdict is measured or predicted."""
+    """The pill of the verdict: Measured or Predicted."""
     return page.locator("#verdict .kind")
 
 
 def slide(page: Page, selector: str, value: float) -> None:
-    """Move a slider as a hand does."""
+    """Set a slider, with the events that dragging it fires."""
     page.locator(f"{selector} input[type=range]").fill(f"{value:g}")
 
 
@@ -197,19 +197,19 @@ def dropdown(page: Page, label: str, option: str) -> None:
 
 
 def drawn(page: Page, selector: str) -> str:
-    """What plotly draws in the figure at ``selector`` as JSON (traces, titles, shapes): tells one picture from another."""
+    """Traces, titles and shapes of the plotly figure at ``selector`` as JSON, to compare figures."""
     return str(page.evaluate(_DRAWN, selector))
 
 
 def redrawn(page: Page, selector: str, before: str) -> str:
-    """What is drawn in a figure as soon as it is no longer ``before``."""
+    """Wait until a figure is no longer ``before``; return the new one."""
     changed = f"([selector, before]) => ![before, ''].includes(({_DRAWN})(selector))"
     page.wait_for_function(changed, arg=[selector, before])
     return drawn(page, selector)
 
 
 def severe(page: Page) -> list[tuple[str, list[Any]]]:
-    """What axe finds serious or critical: the rule and the first elements that break it."""
+    """Serious and critical accessibility violations found by axe: each rule and the first elements that break it."""
     from axe_playwright_python.sync_playwright import Axe
 
     report = Axe().run(page, options={"resultTypes": ["violations"]})

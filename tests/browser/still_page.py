@@ -1,5 +1,5 @@
-"""The page as ``app.py`` serves it, but with no other runs than those in the folder of the first argument, and without
-torch until a visitor asks for what needs it.
+"""The page of ``app.py`` with only the runs in the folder of the first argument; torch is loaded at the first request
+that needs it.
 """
 
 from __future__ import annotations

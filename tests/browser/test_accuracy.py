@@ -1,4 +1,4 @@
-"""What the run cost: bars, the table behind them, and the texts behind the figures."""
+"""The accuracy panel: bars, their table, and the texts whose answers changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.browser.conftest import MINILM, drawn, full, redrawn, to_tab
 FEW = 12
 
 
-def test_the_bars_say_what_the_table_says(page: Page) -> None:
+def test_bars_and_table_agree(page: Page) -> None:
     full(page, MINILM, tab="accuracy")
     expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
     rows = page.locator("#measures tbody tr")
     expect(rows).to_have_count(3)
-    said = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
+    shown = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
     bars = [value for trace in json.loads(drawn(page, "#metrics"))["traces"] for value in trace["x"]]
-    assert said == [f"{100 * value:.1f} %" for value in bars]
+    assert shown == [f"{100 * value:.1f} %" for value in bars]
     expect(rows.first).to_contain_text("1,200 of 1,501 texts of at most 256 tokens")
     expect(rows.last).to_contain_text("reconstructed")
 

@@ -1,4 +1,4 @@
-"""The address holds recipe and view; nonsense in it is one sentence on a page that works."""
+"""The address holds recipe and view; an invalid one gives one sentence on a page that still works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.browser.conftest import MINILM, drawn, full, kind, opened, to_tab
         ("/?model=no/such&ratio=x", "from 0 to 0.95"),
     ],
 )
-def test_nonsense_is_one_sentence_on_a_valid_page(page: Page, link: str, words: str) -> None:
+def test_an_invalid_address_is_one_sentence_on_a_valid_page(page: Page, link: str, words: str) -> None:
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     opened(page, link)
@@ -31,7 +31,7 @@ def test_nonsense_is_one_sentence_on_a_valid_page(page: Page, link: str, words: 
     assert dialogs == [], "a script of the address ran"
 
 
-def test_an_unknown_model_says_what_is_missing_and_shows_nothing_of_another(page: Page) -> None:
+def test_an_unknown_model_is_named_and_no_figure_of_another_is_shown(page: Page) -> None:
     opened(page, "/?model=no/such-model&layout=full")
     expect(page.locator("#model input")).to_have_value("no/such-model")
     expect(page.locator("#status")).to_contain_text("Nothing is known of this model")
@@ -73,7 +73,7 @@ def test_the_address_follows_the_page_and_a_reload_brings_it_back(page: Page) ->
 
 
 def test_clip_paths_do_not_carry_the_address(page: Page) -> None:
-    """Plotly ties them to the address it was drawn under; a changed one must not make the figures vanish."""
+    """Plotly builds clip paths with the address at drawing time; figures must not vanish when the address changes."""
     full(page, MINILM, site="layers.2.ffn")
     page.locator("#ratio input[type=range]").fill("0.3")
     expect(page).to_have_url(re.compile("ratio=0.3"))

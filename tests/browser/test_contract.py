@@ -1,4 +1,4 @@
-"""What programs may rely on: the endpoints of the page, as ``gradio_client`` sees and calls them."""
+"""The public endpoints of the page, called through ``gradio_client``."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def test_a_bad_recipe_is_one_sentence(still: Client, endpoint: str, recipe: Any,
 
 def test_the_example_of_the_readme_runs(still_server: Server) -> None:
     (source,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    said: dict[str, Any] = {}
-    exec(source.replace("http://127.0.0.1:7860", still_server.url), said)
-    assert said["answer"]["state"] == "done"
+    names: dict[str, Any] = {}
+    exec(source.replace("http://127.0.0.1:7860", still_server.url), names)
+    assert names["answer"]["state"] == "done"
 
 
-def test_a_forecast_of_a_site_that_is_not_there_is_one_sentence(still: Client) -> None:
+def test_a_forecast_of_a_missing_site_is_one_sentence(still: Client) -> None:
     with pytest.raises(AppError, match=r"layers\.99\.ffn"):
         still.predict({"edits": ["layers.99.ffn:ratio=0"]}, api_name="/forecast")
 
 
 @pytest.mark.demo
-def test_a_run_tells_how_far_it_is_and_ends_with_its_result(server: Server) -> None:
+def test_a_run_reports_progress_and_ends_with_its_result(server: Server) -> None:
     job = Client(server.url, verbose=False).submit(FAST, api_name="/prune")
     result = RunResult(**job.result(timeout=120)["result"])
     assert result.spec.seed == FAST["seed"]

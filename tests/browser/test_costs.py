@@ -1,4 +1,4 @@
-"""Size and speed beneath the accuracy: measured for real, stopped, kept over a reload, and gone with the run."""
+"""The panel of size and speed: measured, stopped, kept over a reload, and removed with the run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def test_size_and_speed_are_measured_stopped_and_found_again(page: Page) -> None
     full(page, f"{FAST}&seed=23", tab="accuracy")
     apply(page)
     finished(page)
-    said, table = page.locator(STATUS), page.locator("#costs table")
+    status, table = page.locator(STATUS), page.locator("#costs table")
     page.locator(BUTTON).click()
-    expect(said.locator("progress")).to_be_visible()
-    expect(said).to_contain_text(re.compile(r"Both models work in turns, \d+ of 16\. .* left in all\."))
+    expect(status.locator("progress")).to_be_visible()
+    expect(status).to_contain_text(re.compile(r"Both models work in turns, \d+ of 16\. .* left in all\."))
     page.locator("#costs-measure-stop").click()
-    expect(said).to_contain_text("Stopped.")
+    expect(status).to_contain_text("Stopped.")
     expect(table).to_have_count(0)
 
     page.locator(BUTTON).click()
-    expect(said).to_contain_text(re.compile(r"turns, \d+ of 16"))
+    expect(status).to_contain_text(re.compile(r"turns, \d+ of 16"))
     opened(page, page.url)
-    expect(said).to_contain_text(re.compile(r"turns, \d+ of 16"))
-    expect(said).to_contain_text("Done.", timeout=120_000)
+    expect(status).to_contain_text(re.compile(r"turns, \d+ of 16"))
+    expect(status).to_contain_text("Done.", timeout=120_000)
     rows = table.locator("tbody tr")
     expect(rows).to_have_count(5)
     expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7\sM\s*17"))

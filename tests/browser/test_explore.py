@@ -1,4 +1,4 @@
-"""Exploring without waiting: every move answers from the atlas, with no model in memory."""
+"""Exploring: every choice is answered from the atlas, with no model in memory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _CUTTING = """(slider) => {
   for (let at = slider; at.id !== 'recipe'; at = at.parentElement) found.push(getComputedStyle(at).overflow);
   return found.filter((overflow) => overflow !== 'visible');
 }"""
-"""What around a slider would cut off its ring."""
+"""Script: values of ``overflow`` around a slider that would clip its focus ring."""
 
 
 @pytest.fixture
 def still(visit_still: Visit, still_server: Server) -> Page:
-    """A page on a server that never did a run; the test must not make it load a model."""
+    """The page of a server without a loaded model; a test must not make it load one."""
     return full(visit_still())
 
 
 def no_model_is_loaded(server: Server) -> None:
-    """Nothing of torch is mapped into the memory of the server."""
+    """Assert that no library of torch is mapped into the memory of the server."""
     if sys.platform == "linux":
         assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
 
@@ -42,7 +42,7 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
     expect(still.locator("#verdict h2")).not_to_have_text(verdict)
     expect(still).to_have_url(re.compile("ratio=0.3"))
     expect(still.locator("#heatmap-heading .kind")).to_have_text("Predicted")
-    assert still.locator("#heatmap").bounding_box() == place, "nothing jumps under the hand"
+    assert still.locator("#heatmap").bounding_box() == place, "the layout must not shift while the slider moves"
     slide(still, "#ratio", 0.5)
     redrawn(still, "#heatmap", before)
     expect(kind(still)).to_have_text("Measured")
@@ -76,8 +76,8 @@ def test_a_number_out_of_range_is_one_sentence(still: Page, field: str, typed: s
     expect(still).to_have_url(re.compile(f"ratio=0.3.*{field}=2"))
 
 
-def test_a_quick_hand_ends_where_it_stops(still: Page) -> None:
-    """Answers to moves in between must not come to rest on the page."""
+def test_quick_moves_of_the_slider_end_at_the_last_one(still: Page) -> None:
+    """A late answer to an earlier move must not overwrite that of the last one."""
     for percent in range(20, 80, 3):
         slide(still, "#ratio", percent / 100)
     expect(still).to_have_url(re.compile("ratio=0.77"))

@@ -1,4 +1,4 @@
-"""What a visitor meets: a finished run, legible on any screen, with nothing fetched from elsewhere."""
+"""The first screen: a finished run, legible at any width, with nothing fetched from other hosts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
     assert server.start_seconds + paint < 25, f"{server.start_seconds:.1f} s to start and {paint:.1f} s to paint"
     expect(kind(page)).to_have_text("Measured")
     expect(page.locator("#verdict h2")).to_contain_text("→")
-    said = page.locator("#generations-stored section").first.locator(".variant")
-    expect(said).to_have_count(len(VARIANTS))
-    assert all(len(text.splitlines()) > 1 for text in said.all_inner_texts()), "a model has nothing to say"
+    answers = page.locator("#generations-stored section").first.locator(".variant")
+    expect(answers).to_have_count(len(VARIANTS))
+    assert all(len(text.splitlines()) > 1 for text in answers.all_inner_texts()), "a model has no answer"
     expect(page.locator("#apply")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
 
@@ -40,8 +40,8 @@ def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
 
 
-def test_no_room_is_kept_below_the_headline_for_the_font_before(page: Page) -> None:
-    """The page is first drawn in a font of the system, which is wider: a line more, on a narrow screen."""
+def test_no_space_is_left_below_the_headline_after_the_font_loads(page: Page) -> None:
+    """The fallback font of the first paint is wider and needs one more line on a narrow screen."""
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page)
     page.evaluate("document.fonts.ready")
@@ -58,7 +58,7 @@ def test_no_room_is_kept_below_the_headline_for_the_font_before(page: Page) -> N
 
 
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
-    """No font, script or picture of another host: the page works offline and tells nobody."""
+    """The page works offline and reveals no visit to another host: no font, script or picture comes from one."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     full(page)
@@ -67,8 +67,8 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
     assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
 
 
-def test_plotly_is_named_with_the_page_and_bundled_files_are_kept(server: Server) -> None:
-    """Else the first figure waits for 4.6 MB that nobody asked for in time."""
+def test_plotly_is_preloaded_and_bundled_files_are_cached(server: Server) -> None:
+    """The Link header preloads the 4.6 MB of plotly, so that the first figure does not wait for them."""
     with urllib.request.urlopen(server.url) as page:
         named = re.fullmatch(r"<(assets/PlotlyPlot-.+\.js)>; rel=modulepreload", str(page.headers["link"]))
     assert named is not None

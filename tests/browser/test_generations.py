@@ -1,4 +1,4 @@
-"""The three models in their own words: answers stored with the run, and new ones once the models are in memory."""
+"""Answers of the three models: those stored with the run, and new ones once the models are in memory."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_the_colours_of_tokens_ask_nothing_of_the_server(page: Page) -> None:
     page.get_by_label("Colour tokens").check()
     expect(unlikely).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(page.locator("#generations-legend")).to_be_visible()
-    assert [url for url in asked if "/queue/data" not in url] == []  # which listens to what was asked before
+    assert [url for url in asked if "/queue/data" not in url] == []  # the stream of answers to earlier requests
 
 
-# A label, a headline and a prompt for every picture that the browser paints.
+# Records headline, label, prompt and answers at every frame that the browser paints.
 _WATCH = """() => {
   window.seen = [];
   const text = (selector) => document.querySelector(selector)?.innerText ?? '';
@@ -78,15 +78,15 @@ def test_one_click_brings_the_models_back_and_asks_them(page: Page) -> None:
 @pytest.mark.parametrize(("prompt", "words"), [("x" * 100_000, "2,000 characters"), ("  ", "empty")])
 def test_a_prompt_that_cannot_be_answered_is_one_sentence(page: Page, prompt: str, words: str) -> None:
     full(page, tab="generations")
-    said = page.locator("#generations-stored").inner_text()
+    answers = page.locator("#generations-stored").inner_text()
     page.locator("#generations-prompt textarea").fill(prompt)
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("#generations-status [role=alert]")).to_contain_text(words)
-    expect(page.locator("#generations-stored")).to_have_text(said, use_inner_text=True)
+    expect(page.locator("#generations-stored")).to_have_text(answers, use_inner_text=True)
 
 
 @pytest.mark.demo
-def test_models_that_are_in_memory_answer_and_say_which_edits_flip_them(page: Page) -> None:
+def test_models_in_memory_answer_and_edits_that_flip_them_are_listed(page: Page) -> None:
     full(page, f"{FAST}&seed=11", tab="generations")
     apply(page)
     finished(page)

@@ -1,4 +1,4 @@
-"""The page looks as it did when somebody last looked at it. ``LIAR_GOLDEN=1`` renews the pictures: look at each of them."""
+"""The page equals its approved screenshots. ``LIAR_GOLDEN=1`` renews them: check each before committing it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.browser.conftest import OUT, Visit, opened
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 COARSE = 4
-"""Pixels of the page a side that are compared as one: another hinting of the same letters does not count."""
+"""Side in pixels of the squares that are compared, so that another hinting of the same letters does not count."""
 
 VISIBLE = 24
-"""Levels of 255 by which a coarse pixel must change to count."""
+"""Levels, of 255, by which a coarse pixel must change to count."""
 
 TOLERATED = 0.02
-"""Share of coarse pixels that may change: a word here and there, not a panel that moved."""
+"""Share of coarse pixels that may change: enough for some words, too little for a panel that moved."""
 
 
 SCENES: dict[str, tuple[str, str]] = {
@@ -29,7 +29,7 @@ SCENES: dict[str, tuple[str, str]] = {
     "trade-off": ("layout=full&tab=trade-off", "#tradeoff-pareto .main-svg"),
     "take-away": ("layout=full&tab=take-away", "#takeaway-files"),
 }
-"""A link for each picture, and what is drawn last of it."""
+"""A link for each picture, and the selector of the element that is drawn last."""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -40,7 +40,7 @@ def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -
     page = opened(visit_still(width, 900 if width > 800 else 844), f"/?{query}&__theme={theme}")
     page.locator(last).last.scroll_into_view_if_needed()
     page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
-    page.wait_for_timeout(400)  # figures settle into their width
+    page.wait_for_timeout(400)  # figures take their final width
     OUT.mkdir(parents=True, exist_ok=True)
     found, golden = OUT / f"{scene}-{width}-{theme}.png", GOLDEN / f"{scene}-{width}-{theme}.png"
     page.screenshot(path=found, full_page=True, animations="disabled", caret="hide")
@@ -54,7 +54,7 @@ def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -
 
 
 def share_changed(found: Path, golden: Path) -> float:
-    """Share of coarse pixels that differ; what only one picture shows counts as changed."""
+    """Share of coarse pixels that differ; the area outside the smaller picture counts as changed."""
     a, b = coarse(found), coarse(golden)
     height, width = min(a.shape[0], b.shape[0]), min(a.shape[1], b.shape[1])
     most = max(a.shape[0], b.shape[0]) * max(a.shape[1], b.shape[1])

@@ -1,4 +1,4 @@
-"""Applying a recipe for real: to its end, stopped, reloaded, closed, clicked twice, beside somebody else; nothing is lost."""
+"""Real runs on the page: finished, stopped, reloaded, closed, clicked twice, and together with another visitor."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ LLAMA = (
     "&schedule=one-shot&allocation=uniform&criterion=fluctuation"
 )
 CHARTED = FAST.replace("tokens=2048&", "")
-"""On the text of the shipped atlas, so that it is predicted before it is measured."""
+"""FAST on the text of the shipped atlas, so that a forecast precedes the measurement."""
 
 MEGABYTE = 2**20
 
 
 def stored(server: Server, link: str) -> Path:
-    """Where the run of a link will be kept."""
+    """File of the run of a link."""
     return server.runs / f"{PruneSpec.from_query(link).key}.json"
 
 
 def under_way(page: Page) -> None:
-    """The worker has begun and says what it does."""
+    """Wait until the run has begun and its status names the stage."""
     expect(page.locator("#status progress")).to_be_visible()
     expect(page.locator("#status")).to_contain_text(re.compile("Reading|Pruned and|Measuring"), timeout=90_000)
 
@@ -56,18 +56,18 @@ def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server:
     before, verdict = drawn(page, "#heatmap"), page.locator("#verdict h2")
     apply(page)
     under_way(page)
-    redrawn(page, "#heatmap", before)  # the forecast gives way to the run's own errors before the metrics are there
+    redrawn(page, "#heatmap", before)  # the run's own errors replace the forecast before the metrics arrive
     finished(page, seconds=150)
     expect(kind(page)).to_have_text("Measured")
     expect(verdict).to_contain_text("30 % of the neurons gone: perplexity")
     expect(verdict).to_contain_text(
         re.compile(r"times as fast at reading|not measurably faster|too noisy to measure how fast")
     )
-    said = verdict.inner_text()
+    sentence = verdict.inner_text()
     assert stored(server, LLAMA).exists()
     link = page.url
     opened(page, link)
-    expect(verdict).to_have_text(said)
+    expect(verdict).to_have_text(sentence)
     expect(kind(page)).to_have_text("Measured")
     OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / "applied.png", full_page=True)
@@ -158,7 +158,7 @@ def test_two_visitors_take_turns_and_see_only_their_own(visit: Visit, server: Se
     assert used < most, f"{used / MEGABYTE:,.0f} MB in memory"
 
 
-def test_a_measured_recipe_is_not_run_again_without_a_word(page: Page) -> None:
+def test_a_measured_recipe_runs_again_only_after_a_second_click(page: Page) -> None:
     full(page, MINILM)
     page.get_by_role("button", name="Apply", exact=True).click()
     expect(page.locator("#status")).to_contain_text("already measured")
@@ -169,7 +169,7 @@ def test_a_measured_recipe_is_not_run_again_without_a_word(page: Page) -> None:
     expect(page.get_by_role("button", name="Run again", exact=True)).to_be_hidden()
 
 
-def test_an_unknown_model_is_a_sentence_and_nothing_is_lost(page: Page) -> None:
+def test_an_unknown_model_is_one_sentence_and_the_page_still_works(page: Page) -> None:
     full(page)
     model = page.get_by_label("Model", exact=True)
     model.fill("/no/such/folder")
@@ -181,7 +181,7 @@ def test_an_unknown_model_is_a_sentence_and_nothing_is_lost(page: Page) -> None:
     expect(page.locator("#verdict h2")).to_contain_text("Nothing is known of this recipe")
 
 
-def test_a_run_that_somebody_deleted_is_a_sentence(visit: Visit, server: Server) -> None:
+def test_a_run_deleted_in_the_meantime_is_one_sentence(visit: Visit, server: Server) -> None:
     link = f"{FAST}&seed=49"
     page = full(visit(), link)
     apply(page)
@@ -189,7 +189,7 @@ def test_a_run_that_somebody_deleted_is_a_sentence(visit: Visit, server: Server)
     other = full(visit(), tab="runs")
     row = other.locator(f"#runs-table button[data-key='{PruneSpec.from_query(link).key}']")
     expect(row).to_be_visible()
-    other.wait_for_timeout(1500)  # the table is drawn again when the view has arrived, and would leave the row out
+    other.wait_for_timeout(1500)  # the table is drawn again when the view arrives, which would drop the row
     stored(server, link).unlink()
     row.click()
     expect(other.locator("#status [role=alert]")).to_contain_text("not kept here any more")

@@ -1,4 +1,4 @@
-"""The heatmap, its table twin and the inspector: views, one selection for all of them, and decisions by hand."""
+"""Heatmap, table and inspector: views, their common selection, and edits by hand."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _OUTLINED = """(layer) => {
   const shapes = document.querySelector('#heatmap .js-plotly-plot')?.layout?.shapes ?? [];
   return shapes.every(({ x0 }) => x0 === layer - 0.5) && new Set(shapes.map(({ yref }) => yref)).size === 4;
 }"""
-"""Whether each of the four strips has its outline at this layer."""
+"""Script: whether each of the four strips outlines the layer."""
 
 _ENDS = """() => {
   const axis = document.querySelector('#heatmap .js-plotly-plot').layout.coloraxis;
   return [axis.cmin, axis.cmax];
 }"""
-"""Ends of the colour scale."""
+"""Script: ends of the colour scale."""
 
 
 @pytest.fixture
 def layers(page: Page) -> Page:
-    """The tab with its table open."""
+    """The tab Layers with its table open."""
     full(page, MINILM)
     page.get_by_role("button", name="All sites in a table").press("Enter")
     expect(page.locator("#heatmap-table table")).to_be_visible()
@@ -41,15 +41,15 @@ def layers(page: Page) -> Page:
 
 
 def click_cell(page: Page, layer: int, kind: str) -> None:
-    """Click into the first strip."""
+    """Click a cell of the first strip."""
     page.locator("#heatmap").scroll_into_view_if_needed()
     x, y = page.evaluate(_CELL, [layer, kind])
-    page.mouse.move(x, y)  # plotly learns from hovering what a click will hit
+    page.mouse.move(x, y)  # plotly takes the target of a click from the hover before it
     page.mouse.click(x, y)
 
 
 def selects(page: Page, site: str, heading: str) -> None:
-    """Heatmap, table, inspector and address all speak of ``site``."""
+    """Assert that heatmap, table, inspector and address all have ``site`` selected."""
     expect(page.locator("#site-words h3")).to_have_text(heading)
     expect(page.locator("#heatmap-table button[aria-pressed=true]")).to_have_text(site)
     expect(page).to_have_url(re.compile(f"site={re.escape(site)}"))
@@ -96,7 +96,7 @@ def test_colours_stay_while_recipes_change_unless_they_are_fitted(layers: Page) 
     layers.wait_for_function(f"([low, high]) => ({_ENDS})()[1] < high", arg=same)
 
 
-def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_lets_it_go(layers: Page) -> None:
+def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_clears_it(layers: Page) -> None:
     click_cell(layers, 3, "FFN")
     selects(layers, "layers.3.ffn", "Layer 3 FFN")
     for name in FIGURES:
@@ -133,7 +133,7 @@ def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
 def by_hand(page: Page) -> None:
     page.get_by_role("button", name="Decide by hand").click()
     expect(page.get_by_label("Units to keep")).to_be_visible()
-    # The fields are those of the site once its ratio is not that of the whole recipe any more; what is typed then stays.
+    # Once the ratio is no longer that of the whole recipe, the fields are filled for the site and keep what is typed.
     expect(page.locator("#site-edits input[type=number]")).not_to_have_value("0.5")
 
 
@@ -170,7 +170,7 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
     expect(page).not_to_have_url(re.compile("edits="))
 
 
-def test_a_decision_that_cannot_be_is_one_sentence(page: Page) -> None:
+def test_an_impossible_edit_is_one_sentence(page: Page) -> None:
     full(page, MINILM, site="layers.3.ffn")
     by_hand(page)
     page.get_by_label("Units to keep").fill("5000")

@@ -1,4 +1,4 @@
-"""The table of all runs: open one, lay two side by side, take one home, drop one."""
+"""The table of all runs: open one, compare two, download one, delete one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOPIC = "demo/minilm-topic"
 
 
 def choose(page: Page, selector: str, words: str) -> None:
-    """The first run in the list at ``selector`` that says ``words``."""
+    """Choose the first run with ``words`` in its label from the list at ``selector``."""
     page.locator(f"{selector} input").click()
     page.get_by_role("option", name=words).first.click()
 
@@ -49,7 +49,7 @@ def test_two_runs_side_by_side(page: Page, server: Server) -> None:
     assert RunResult.model_validate_json(download.value.path().read_text()).spec.seed == 78
 
 
-def test_a_run_of_ones_own_can_go_and_a_shipped_one_stays(page: Page, server: Server) -> None:
+def test_a_run_of_ones_own_can_be_deleted_and_a_shipped_one_cannot(page: Page, server: Server) -> None:
     own = classifier_run(seed=77)
     RunStore(server.runs).save(own)
     full(page, tab="runs")

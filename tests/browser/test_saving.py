@@ -1,4 +1,4 @@
-"""The smaller model comes home as a zip, and what comes home loads without this program."""
+"""The smaller model can be downloaded as a zip, and its folder loads without this program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ assert "liar" not in sys.modules
 
 
 def loaded(folder: Path, *, trust: bool) -> list[str]:
-    """What the model in ``folder`` says, and its parameters, in a process that knows nothing of this program."""
+    """Label and number of parameters of the model in ``folder``, from a process that cannot import this program."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", _LOAD, str(folder), "yes" if trust else "no"],
         capture_output=True,
@@ -36,7 +36,7 @@ def loaded(folder: Path, *, trust: bool) -> list[str]:
 
 
 def saved(page: Page) -> str:
-    """The sentence under the button at the end of the job."""
+    """Save the model; return the sentence under the button at the end of the job."""
     page.get_by_role("button", name="Save the model").click()
     status = page.locator("#save-status")
     expect(status.get_by_text("Loaded again").or_(status.get_by_role("alert"))).to_be_visible(timeout=120_000)
@@ -45,7 +45,7 @@ def saved(page: Page) -> str:
 
 
 def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path) -> None:
-    """Neurons of one width: the stock form."""
+    """All layers keep the same number of neurons: the stock form."""
     page = full(visit(), FAST.replace("targets=both", "targets=ffn"))
     apply(page)
     finished(page)
@@ -59,14 +59,14 @@ def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path)
         file.extractall(tmp_path)
     folder = tmp_path / "liar-minilm-sentiment-ffn-50"
     run = json.loads((folder / "liar.json").read_text())
-    said, parameters = loaded(folder, trust=False)
-    assert said == "positive"
+    label, parameters = loaded(folder, trust=False)
+    assert label == "positive"
     assert int(parameters) == run["totals"]["parameters_after"]
     assert severe(page) == []
 
 
-def test_a_stored_run_is_done_again_and_saved(visit: Visit, tmp_path: Path) -> None:
-    """The shipped run's models are in nobody's memory, so it is done again. Heads are gone from a BERT: the ragged form."""
+def test_a_stored_run_is_repeated_and_saved(visit: Visit, tmp_path: Path) -> None:
+    """The models of the shipped run are not in memory, so it runs again. Removed heads of a BERT need the ragged form."""
     page = full(visit(width=390), MINILM, tab="take-away")
     page.get_by_label("bfloat16").check()
     folder = tmp_path / "mine"

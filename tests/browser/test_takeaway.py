@@ -1,4 +1,4 @@
-"""What one takes home: a link, files that arrive and can be read, a report that needs no network."""
+"""The tab Take away: a link, files that can be read, and a report that needs no network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SITES = 12
 
 
 def fetched(page: Page, words: str) -> Path:
-    """The file that arrives at a click on the button that says ``words``; its name ends as the words promise."""
+    """Click the button ``words`` and return the downloaded file; its extension must be the one in parentheses."""
     with page.expect_download() as download:
         page.get_by_role("button", name=words).click()
     ending = words.split("(")[1].rstrip(")").lower()
@@ -45,7 +45,7 @@ def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
 
 
 def test_the_link_is_always_that_of_the_view_on_screen_and_copied_as_shown(page: Page) -> None:
-    """Neither a pointer nor a focus comes near the field before it is read."""
+    """The field must be current without being hovered or focused."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     full(page, MINILM)
     field = page.get_by_label("Link to what is on the screen")
@@ -83,8 +83,8 @@ def test_the_figures_arrive_as_files(page: Page) -> None:
         assert len(picture.convert("RGB").resize((240, 100)).getcolors(24_000) or []) > 20, "an empty picture"
 
 
-def test_a_picture_is_full_and_says_what_it_is_of(page: Page) -> None:
-    """A difference has one strip; the recipe on screen is no run that is stored."""
+def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
+    """The view is a difference, which has one strip; the recipe on screen is only predicted."""
     full(page, MINILM, show="none-least-squares")
     before = drawn(page, "#heatmap")
     slide(page, "#ratio", 0.7)
@@ -101,11 +101,11 @@ def test_a_picture_is_full_and_says_what_it_is_of(page: Page) -> None:
         ink = picture.convert("L").point(lambda value: 255 if value < 250 else 0).getbbox()
         assert ink is not None
         top, bottom = ink[1] / 2, ink[3] / 2
-        assert picture.height / 2 > height + 17, "room for the words"
+        assert picture.height / 2 > height + 17, "space for the caption"
         assert top < 24
         assert bottom > picture.height / 2 - 30
         rows = [picture.convert("L").crop((0, row, picture.width, row + 100)).getextrema()[0] for row in _rows(picture)]
-        assert max(rows) < 250, "no tenth of it is blank"
+        assert max(rows) < 250, "no band of 100 pixels is blank"
 
 
 def _rows(picture: Image.Image) -> range:
@@ -128,14 +128,14 @@ def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> Non
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-def test_a_recipe_that_differs_from_the_files_is_said(page: Page) -> None:
+def test_a_recipe_that_differs_from_the_files_is_noted(page: Page) -> None:
     full(page, MINILM, tab="take-away")
-    said = page.locator("#takeaway-difference")
-    expect(said).to_be_empty()
+    note = page.locator("#takeaway-difference")
+    expect(note).to_be_empty()
     slide(page, "#ratio", 0.7)
-    expect(said).to_contain_text("the recipe differs")
+    expect(note).to_contain_text("the recipe differs")
     slide(page, "#ratio", 0.5)
-    expect(said).not_to_contain_text("differs")
+    expect(note).not_to_contain_text("differs")
 
 
 def test_command_and_script_name_the_run(page: Page) -> None:

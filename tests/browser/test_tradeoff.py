@@ -1,4 +1,4 @@
-"""Many ratios in one job: points as they come, kept when it is stopped, each the way into its run."""
+"""A sweep over ratios: points appear as they are measured, stay after a stop, and open their runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""At no moment does a headline, a pill or a note speak of another recipe than the figures it stands over.
+"""Headline, pill and notes always belong to the same recipe as the figures below them.
 
-The page is watched from within: every change of its elements is recorded together with the recipes that headline, heatmap and
-panels say they are of, and the recipe that the drawn figure itself carries.
+A script in the page records every change of its elements, with the recipes named by headline, heatmap and panels and the
+recipe stored in the drawn figure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _WATCH = """() => {
 
 @dataclass(frozen=True)
 class Moment:
-    """What the page said at one moment, and of which recipe."""
+    """Texts of the page at one moment, and the recipes that they belong to."""
 
     headline: dict[str, Any]
     heading: dict[str, Any] | None
@@ -62,7 +62,7 @@ class Moment:
 
 @contextmanager
 def watched(page: Page) -> Iterator[list[Moment]]:
-    """Every moment of what happens inside; the list is filled at the end, and then held against the rule."""
+    """Record every moment of the block; at its end the list is filled and each moment is checked."""
     page.evaluate(_WATCH)
     moments: list[Moment] = []
     yield moments
@@ -70,7 +70,7 @@ def watched(page: Page) -> Iterator[list[Moment]]:
     for moment in moments:
         agrees(moment)
     run_of: dict[str, str] = {}
-    for moment in moments:  # figures change with the recipe that they are said to be of, and only with it
+    for moment in moments:  # figures change only together with the recipe that they name
         for note in moment.notes:
             assert (
                 run_of.setdefault(note["recipe"], moment.measures + moment.answers) == moment.measures + moment.answers
@@ -86,14 +86,14 @@ def agrees(moment: Moment) -> None:
         else:
             assert (note["stale"], note["chosen"]) == (True, chosen), moment
     if moment.heading and moment.heading["recipe"] == chosen and moment.headline["pill"] != moment.heading["pill"]:
-        # The sites of a run are measured before its metrics are.
+        # The sites of a run are measured before its metrics.
         assert moment.headline["pill"] in ("Predicted", None), moment
         assert moment.heading["pill"] == "Measured", moment
         assert not moment.headline["unknown"], moment
 
 
 def recipes(moments: list[Moment]) -> list[str]:
-    """What the headline spoke of, in order."""
+    """Recipes of the headline in order, repetitions dropped."""
     found = [moment.headline["recipe"] for moment in moments]
     return [key for at, key in enumerate(found) if at == 0 or found[at - 1] != key]
 
@@ -103,8 +103,8 @@ def still(visit_still: Visit) -> Page:
     return full(visit_still())
 
 
-def test_moves_and_the_way_back(still: Page) -> None:
-    to_tab(still, "Accuracy")  # a panel is there once it was looked at
+def test_moves_of_the_slider_and_back(still: Page) -> None:
+    to_tab(still, "Accuracy")  # a panel is built when it is first shown
     expect(still.locator("#measures table")).to_be_visible()
     with watched(still) as moments:
         for percent in (30, 31, 60, 50):
@@ -137,32 +137,32 @@ def test_other_models_known_and_unknown(still: Page) -> None:
     assert len(recipes(moments)) == 5
 
 
-def test_a_link_that_was_never_run_speaks_of_itself(visit_still: Visit) -> None:
+def test_a_link_without_a_run_shows_its_own_recipe(visit_still: Visit) -> None:
     page = full(visit_still(), FAST)
     expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
     expect(page.locator("#verdict")).to_contain_text("fluctuation criterion")
-    with watched(page):  # one moment: as it was opened
+    with watched(page):  # one moment: the state after opening
         pass
 
 
 @pytest.mark.demo
-def test_a_run_that_is_stopped_gives_its_place_back(page: Page) -> None:
+def test_after_a_stopped_run_the_earlier_figures_return(page: Page) -> None:
     full(page, f"{SLOW}&seed=71")
     own = page.locator(f"#heatmap-heading [data-recipe='{PruneSpec.from_query(SLOW + '&seed=71').key}']")
     with watched(page) as moments:
         expect(own).to_have_count(0)
         apply(page)
-        expect(own).to_be_visible(timeout=90_000)  # its own sites, before its metrics
+        expect(own).to_be_visible(timeout=90_000)  # its own sites appear before its metrics
         page.locator("#stop").click()
         expect(page.locator("#status")).to_contain_text("Stopped.", timeout=60_000)
         expect(own).to_have_count(0)
     assert moments[-1].heading == moments[0].heading
     assert len(recipes(moments)) == 1
-    assert {moment.headline["pill"] for moment in moments} == {None}, "nothing of it was measured to the end"
+    assert {moment.headline["pill"] for moment in moments} == {None}, "no metric of it was measured"
 
 
 @pytest.mark.demo
-def test_a_run_is_left_for_another_recipe_and_done(page: Page) -> None:
+def test_a_run_ends_after_another_recipe_was_chosen(page: Page) -> None:
     full(page, f"{FAST}&seed=72")
     verdict = page.locator("#verdict")
     with watched(page) as moments:

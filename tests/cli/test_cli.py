@@ -1,4 +1,4 @@
-"""The command line as people and programs use it: names, JSON, one sentence and exit code 2 for whatever goes wrong."""
+"""The command line: names, JSON, and one sentence with exit code 2 for every expected failure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def liar(*arguments: str, timeout: float = 300, **environment: str) -> subproces
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence of an expected failure."""
+    """The one sentence of an expected failure, asserted to have exit code 2 and no traceback."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr + done.stdout
     found = re.search(r"Error: (.*)", done.stderr)
@@ -174,7 +174,7 @@ def test_an_edit_that_is_none_is_refused_before_anything_is_loaded() -> None:
     assert "'layers.0:gone' is no edit" in sentence(liar("prune", "demo/minilm", "--edit", "layers.0:gone"))
 
 
-def test_report_writes_a_page_beside_the_run(tmp_path: Path) -> None:
+def test_report_writes_a_page_next_to_the_run(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(language_run().model_dump_json())
     assert liar("report", str(path)).returncode == 0
@@ -208,7 +208,7 @@ def test_unknown_options_and_commands_exit_with_2(name: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_id_without_a_network_is_said_soon() -> None:
+def test_an_unknown_id_without_a_network_fails_soon() -> None:
     start = time.perf_counter()
     message = sentence(liar("prune", "nobody/nothing-of-this-name"))
     assert time.perf_counter() - start < 20 + 10  # the limit is for the look-up; importing torch comes on top
@@ -225,7 +225,7 @@ def test_nothing_is_written_by_a_killed_or_interrupted_run(tmp_path: Path) -> No
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            # A test runner started in the background ignores Ctrl-C, and its children would inherit that.
+            # A test runner in the background ignores SIGINT, and its children would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         try:
@@ -264,7 +264,7 @@ def blocks(language: str) -> list[str]:
 
 
 def run_elsewhere(folder: Path, *arguments: str) -> None:
-    """Run Python with ``arguments`` in ``folder``, as somebody who pasted it."""
+    """Run Python with ``arguments`` in ``folder``, as a reader who pastes an example does."""
     done = subprocess.run(
         [sys.executable, *arguments],
         check=False,
@@ -289,7 +289,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.demo
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
-    """Every `liar` line of a bash block, but those that train for minutes or need another machine."""
+    """Every `liar` line of a bash block, except ``train-adapter``, which takes minutes."""
     lines = [
         line.split(" #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()
     ]

@@ -1,6 +1,6 @@
-"""In a virtual environment with torch and transformers and nothing of ours: every form loads and says the same.
+"""Saved models of every form give the same outputs in a virtual environment with only torch and transformers.
 
-Takes minutes, because it installs what a stranger would install.
+Takes minutes, because it installs both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ torch.set_num_threads(int(threads))
 trust = trust == "yes"
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
 model = getattr(transformers, loader).from_pretrained(folder, trust_remote_code=trust).eval()
-for parameter in model.parameters():  # mapped from a file they begin anywhere, where some CPUs add up in another order
+for parameter in model.parameters():  # those mapped from a file may be unaligned: another order of sums
     parameter.data = parameter.data.clone()
 with torch.no_grad():
     logits = model(**tokenizer("The old bridge was rebuilt in 1904.", return_tensors="pt"))[0]
@@ -66,7 +66,7 @@ def finished(spec: PruneSpec) -> tuple[LoadedModel, Finished]:
     ],
     ids=["llama-stock", "llama-ragged", "bert-stock", "bert-heads"],
 )
-def test_it_loads_and_says_the_same(
+def test_a_saved_model_gives_the_same_outputs(
     model: str, choices: dict[str, str], form: str, clean_python: Path, tmp_path: Path
 ) -> None:
     spec = PruneSpec(model=model, criterion="magnitude", schedule="one-shot", tokens=512).model_copy(update=choices)

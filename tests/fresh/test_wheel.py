@@ -1,6 +1,6 @@
-"""A wheel built from the tree, in an environment and a folder that know no checkout: the commands do their work.
+"""The commands of a wheel built from the tree, run in a fresh environment and a folder outside the checkout.
 
-Of this environment only the dependencies are seen there, so nothing large is installed twice.
+The fresh environment sees the installed dependencies of this one, so nothing large is installed twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Call a script of the fresh environment by its name, in an empty folder; it gives back what that printed."""
+    """A function that runs a script of the fresh environment in an empty folder and returns its output."""
     folder = tmp_path_factory.mktemp("wheel")
     tree, environment, elsewhere = folder / "tree", folder / "venv", folder / "elsewhere"
     for path in (tree, elsewhere):
@@ -51,8 +51,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Run:
     call("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, tree)
     (wheel,) = folder.glob("liar-*.whl")
     call("python", "-m", "pip", "install", "--quiet", "--no-deps", wheel)
-    # After the installation, lest pip takes the editable one of this environment for it. A path in a .pth file is
-    # searched for modules, but the .pth files that lie there, the editable installation's among them, do nothing.
+    # After the installation, or pip would find liar already installed, editable, in this environment. A folder named
+    # in a .pth file is searched for modules, but its own .pth files, such as that of the editable one, are ignored.
     packages = Path(call("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (packages / "dependencies.pth").write_text("\n".join(here) + "\n")

@@ -1,4 +1,4 @@
-"""A client that says what no browser says: raw paths, raw bodies, raw headers."""
+"""A client for requests that no browser sends: raw paths, raw bodies, raw headers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SMALL: dict[str, Any] = {
     "sequence_length": 16,
     "evaluate_limit": 2,
 }
-"""A recipe of about a second."""
+"""A recipe that takes about a second."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """``body`` is sent as it is when it is bytes, else as JSON."""
+    """A request; a ``body`` of bytes is sent unchanged, any other as JSON."""
 
     name: str
     method: str
@@ -47,16 +47,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """``said`` is everything that came back, with the stream of events where there was one."""
+    """An answer; ``text`` is its whole body, including the stream of events if it has one."""
 
     status: int
-    said: str
+    text: str
 
     @property
     def failed(self) -> bool:
-        """Whether the request was turned down: by its status, by an event, or by a sentence on the page."""
+        """Whether the request was refused: by its status, by an event, or by a sentence on the page."""
         words = ("event: error", '"success":false', '"success": false', 'role=\\"alert\\"')
-        return self.status >= 400 or any(word in self.said for word in words)
+        return self.status >= 400 or any(word in self.text for word in words)
 
 
 class Client:
@@ -64,7 +64,7 @@ class Client:
         self.port = port
 
     def send(self, request: Request, seconds: float = SECONDS) -> Answer:
-        """One request and all that comes of it: an event that is queued is followed to its end."""
+        """Send one request; if it queues an event, follow that to its end."""
         status, text = self._once(request, seconds)
         event = _event_of(text) if status == 200 and request.method == "POST" else None
         if event is None:
@@ -79,13 +79,13 @@ class Client:
     def call(
         self, endpoint: str, *data: Any, headers: dict[str, str] | None = None, seconds: float = SECONDS
     ) -> Answer:
-        """As curl calls a public endpoint."""
+        """Call a public endpoint as curl does."""
         return self.send(
             Request(endpoint, "POST", f"{API}/call/{endpoint}", {"data": list(data)}, headers or {}), seconds
         )
 
     def join(self, index: int, data: list[Any], **more: Any) -> Answer:
-        """As the page fires the event ``index``."""
+        """Fire the event ``index`` as the page does."""
         body = {"fn_index": index, "data": data, "session_hash": uuid4().hex, **more}
         return self.send(Request("join", "POST", f"{API}/queue/join", body))
 
@@ -106,7 +106,7 @@ class Client:
                 if body is not None:
                     connection.send(body)
             except OSError:
-                pass  # refused before all of it was sent; the answer says so
+                pass  # refused before all of it was sent; the answer holds the reason
             return _read(connection, seconds)
         except (OSError, http.client.HTTPException) as error:
             return 499, f"closed: {error!r}"
@@ -115,26 +115,26 @@ class Client:
 
 
 def _read(connection: http.client.HTTPConnection, seconds: float) -> tuple[int, str]:
-    """A stream of events is read to the end of the first event, any other answer as a whole."""
+    """Read a stream of events to the end of the first event, and any other answer as a whole."""
     response = connection.getresponse()
     deadline = time.monotonic() + seconds
     if "text/event-stream" not in (response.getheader("content-type") or ""):
         return response.status, response.read().decode(errors="replace")
-    said = ""
+    text = ""
     while time.monotonic() < deadline:
         line = response.readline().decode(errors="replace")
-        said += line
+        text += line
         if not line or "ALIVE" in line or '"msg":"process_completed"' in line or '"close_stream"' in line:
             break
-        if said.endswith("\n\n") and ("event: complete" in said or "event: error" in said):
+        if text.endswith("\n\n") and ("event: complete" in text or "event: error" in text):
             break
-    return response.status, said
+    return response.status, text
 
 
 def _event_of(text: str) -> str | None:
     try:
-        said = json.loads(text)
+        answer = json.loads(text)
     except ValueError:
         return None
-    event = said.get("event_id") if isinstance(said, dict) else None
+    event = answer.get("event_id") if isinstance(answer, dict) else None
     return event if isinstance(event, str) else None

@@ -1,4 +1,4 @@
-"""The page as it stands on the open web, in a place where whatever is touched is noticed."""
+"""The page with the public profile, in a folder where every file access and every outgoing request is detected."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ START_SECONDS = 90
 
 @dataclass(frozen=True)
 class Place:
-    """``folder`` is where the server works and lives; ``runs`` and ``scratch`` are its own, all else belongs to others.
+    """Surroundings of the server: its ``runs`` and ``scratch`` are its own, all else in ``folder`` must stay untouched.
 
-    ``trap`` is the address of a neighbour on this machine that counts who calls; ``calls`` are the paths it was asked for.
+    ``trap`` is the address of another server on this machine, ``calls`` the paths that were requested from it.
     """
 
     folder: Path
@@ -46,10 +46,10 @@ class Place:
         return self.folder / "scratch"
 
     def others(self) -> dict[str, tuple[int, int, int]]:
-        """Every file that is not the server's own: size, time of writing, time of reading."""
+        """Size, time of writing and time of reading of every file that the server must not touch."""
         trees = [self.folder / "work", self.folder / "home", cache_folder()]
         files = [path for tree in trees for path in tree.rglob("*") if path.is_file()]
-        files += [path for path in ROOT.rglob("*") if path.is_file() and not _is_ours(path)]
+        files += [path for path in ROOT.rglob("*") if path.is_file() and not _is_scratch(path)]
         return {str(path): _touched(path, self.folder) for path in files}
 
 
@@ -61,20 +61,20 @@ class Server:
     place: Place
 
 
-def _is_ours(path: Path) -> bool:
-    """What the tests and tools write while the server runs."""
+def _is_scratch(path: Path) -> bool:
+    """Whether tests or tools may write the file while the server runs."""
     parts = path.relative_to(ROOT).parts
     return any(part.startswith(".") or part in ("__pycache__", "out") for part in parts)
 
 
 def _touched(path: Path, watched: Path) -> tuple[int, int, int]:
-    """The program reads its own files, so only the planted ones are watched for reading."""
+    """Size and times of a file; the time of reading only in ``watched``, since the program reads its own sources."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_atime_ns if path.is_relative_to(watched) else 0
 
 
 def _plant(folder: Path) -> None:
-    """A secret, a model that would load and a text that would be read, all with a time of reading long ago."""
+    """Write a secret, a loadable model and a readable text, all with an old time of reading."""
     work, home = folder / "work", folder / "home"
     for tree in (work / "model", home / ".ssh", folder / "runs", folder / "scratch"):
         tree.mkdir(parents=True)
@@ -90,7 +90,7 @@ def _plant(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """A neighbour on the loopback address that nobody should call."""
+    """A server on the loopback address that must get no request: its address and the requested paths."""
     calls: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,7 +113,7 @@ def trap() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.fixture(scope="session")
 def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """``python -m app --profile public`` as a process of its own, once its model is loaded."""
+    """``python -m app --profile public`` in its own process, after its model is loaded."""
     fetch_demo()
     folder = tmp_path_factory.mktemp("hostile")
     _plant(folder)
@@ -149,7 +149,7 @@ def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 
 
 def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """The page answers, and what it loads for its first visitor is loaded: no file of a model is opened any more."""
+    """Wait until the page answers and has loaded its models, so that it opens no more files of them."""
     deadline = time.monotonic() + START_SECONDS
     quiet = 0
     while time.monotonic() < deadline and process.poll() is None:

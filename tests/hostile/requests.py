@@ -1,4 +1,4 @@
-"""The table of hostile requests: each would load, read, write, fetch or break something if it were let."""
+"""The table of hostile requests: each would load, read, write, fetch or break something if it were accepted."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ HEADERS: tuple[dict[str, str], ...] = (
 
 
 def hostile(trap: str, work: str, scratch: str) -> Iterator[Request]:
-    """Every request, with the addresses of this place filled in."""
+    """Every hostile request, with the addresses of the trap and the folders filled in."""
 
     def here(value: Any) -> Any:
         if isinstance(value, str):
@@ -234,7 +234,7 @@ def hostile(trap: str, work: str, scratch: str) -> Iterator[Request]:
 
 
 def _recipes(names: list[Any], files: list[dict[str, Any]]) -> Iterator[Request]:
-    """To the endpoints for programs."""
+    """Requests to the public endpoints."""
     for name in names:
         yield _call("prune", [{"model": name}])
         yield _call("prune", [{"model": "demo/minilm-sentiment", "calibration": name}])
@@ -252,7 +252,7 @@ def _recipes(names: list[Any], files: list[dict[str, Any]]) -> Iterator[Request]
 
 
 def _bodies() -> Iterator[Request]:
-    """What is no request of a page, to the routes that take requests."""
+    """Malformed bodies, sent to the routes that take requests."""
     for name, body, headers in BODIES:
         for path in (f"{API}/call/prune", f"{API}/queue/join"):
             yield Request(f"{path} with {name}", "POST", path, body, headers)
@@ -265,7 +265,7 @@ def _bodies() -> Iterator[Request]:
 
 
 def _routes(read: list[str]) -> Iterator[Request]:
-    """Routes that nobody needs here, and ways around them."""
+    """Routes that the page does not use, and attempts to bypass their refusal."""
     for path in read:
         yield Request(f"GET {path}", "GET", path)
         yield Request(f"HEAD {path}", "HEAD", path)
@@ -282,7 +282,7 @@ def _routes(read: list[str]) -> Iterator[Request]:
 
 
 def unharmed(trap: str) -> Iterator[Request]:
-    """What is answered as ever, whatever is said beside it."""
+    """Requests with odd headers or queries that are answered normally."""
     for headers in HEADERS:
         yield Request(f"/ with {str(headers)[:60]}", "GET", "/", None, headers)
         yield Request(f"/config with {str(headers)[:60]}", "GET", "/config", None, headers)

@@ -1,4 +1,4 @@
-"""Two hundred hostile requests and more: none loads, reads, writes, fetches or crashes anything."""
+"""More than two hundred hostile requests: none loads, reads, writes, fetches or crashes anything."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.demo
 
 FORECAST = {"model": "demo/minilm-sentiment", "targets": "both", "ratio": 0.5}
 OF_A_VISITOR = {"measure", "save"}
-"""Events that a stranger may fire: they begin a job of the run that the page shows."""
+"""Events that any visitor may fire: they start a job on the run that the page shows."""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What came of it all, and the files of others before and after."""
+    """All requests with their answers; files and memory before and after."""
 
     refused: list[tuple[Request, Answer]]
     unharmed: list[tuple[Request, Answer]]
@@ -34,14 +34,14 @@ class Attack:
     memory: tuple[int, int]
 
     @property
-    def said(self) -> list[tuple[str, str]]:
-        pairs = [(request.name, answer.said) for request, answer in [*self.refused, *self.unharmed]]
-        return [*pairs, *((name, answer.said) for name, answer in self.raw)]
+    def texts(self) -> list[tuple[str, str]]:
+        pairs = [(request.name, answer.text) for request, answer in [*self.refused, *self.unharmed]]
+        return [*pairs, *((name, answer.text) for name, answer in self.raw)]
 
 
 @pytest.fixture(scope="module")
 def attack(server: Server) -> Attack:
-    """Everything once, one after the other."""
+    """The answers to all requests, sent once, one after the other."""
     client, place = server.client, server.place
     work, scratch = str(place.folder / "work"), str(place.scratch)
     before, memory = place.others(), server.process.memory_info().rss
@@ -53,8 +53,8 @@ def attack(server: Server) -> Attack:
 
 
 def _every_event(server: Server) -> Any:
-    """Every event of the page by its number, with nonsense for each of its inputs, through the queue and past it."""
-    config = json.loads(server.client.send(Request("config", "GET", "/config")).said)
+    """Fire every event of the page with invalid inputs, through the queue and past it."""
+    config = json.loads(server.client.send(Request("config", "GET", "/config")).text)
     for event in config["dependencies"]:
         number = len(event["inputs"])
         for what, nonsense in (
@@ -80,24 +80,24 @@ def test_there_are_two_hundred_of_them(attack: Attack) -> None:
 
 def test_each_is_turned_down(attack: Attack) -> None:
     let_in = [
-        (request.name, answer) for request, answer in attack.refused if not answer.failed and not _says_no(answer)
+        (request.name, answer) for request, answer in attack.refused if not answer.failed and not _is_harmless(answer)
     ]
-    assert not let_in, "\n".join(f"{name}: {answer.status} {answer.said[:300]}" for name, answer in let_in[:8])
+    assert not let_in, "\n".join(f"{name}: {answer.status} {answer.text[:300]}" for name, answer in let_in[:8])
 
 
-def _says_no(answer: Answer) -> bool:
-    """Two routes of Gradio say yes to anything: what is cancelled or reset is nobody's."""
-    return answer.said in ('{"success":true}',)
+def _is_harmless(answer: Answer) -> bool:
+    """Whether it is the fixed answer of the two routes, cancel and reset, that accept any id and then do nothing."""
+    return answer.text in ('{"success":true}',)
 
 
-def test_a_page_is_a_page_whatever_is_said_beside_it(attack: Attack) -> None:
+def test_harmless_requests_are_answered(attack: Attack) -> None:
     broken = [(request.name, answer.status) for request, answer in attack.unharmed if answer.status >= 500]
     assert not broken
     assert sum(answer.status == 200 for _, answer in attack.unharmed) > len(attack.unharmed) * 0.7
 
 
-def test_no_answer_holds_what_nobody_may_read(attack: Attack) -> None:
-    leaks = [name for name, said in attack.said if SECRET in said or "root:" in said]
+def test_no_answer_holds_a_secret(attack: Attack) -> None:
+    leaks = [name for name, text in attack.texts if SECRET in text or "root:" in text]
     assert not leaks
 
 
@@ -111,7 +111,7 @@ def test_nothing_was_written_or_read_that_is_not_its_own(attack: Attack, server:
 
 
 def test_reading_would_have_been_noticed(tmp_path: Path) -> None:
-    """The check above watches times of reading, which some file systems do not keep."""
+    """Skip if the file system records no times of reading, on which the check above relies."""
     planted = tmp_path / "planted"
     planted.write_text("x")
     os.utime(planted, (1_000_000_000, planted.stat().st_mtime))
@@ -122,32 +122,32 @@ def test_reading_would_have_been_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["../../../../etc/passwd", "../work/secret", "**/*", "/etc/*", "x" * 3000, ["a"], None])
 def test_a_click_on_a_run_that_is_none_opens_nothing(server: Server, key: Any) -> None:
-    """A click says which run to open, and the next two events of the same visitor open it."""
-    events = json.loads(server.client.send(Request("config", "GET", "/config")).said)["dependencies"]
+    """A click sends the key of a run, and the next two events of the same visitor open it."""
+    events = json.loads(server.client.send(Request("config", "GET", "/config")).text)["dependencies"]
     named = {event["api_name"]: event for event in events}
     clicked = named["picked"]
     opened = next(event for event in events if event["trigger_after"] == clicked["id"])
     session = uuid4().hex
     for event, data in ((clicked, {"key": key}), (opened, None), (named["open"], None)):
         answer = server.client.join(event["id"], [None] * len(event["inputs"]), event_data=data, session_hash=session)
-        assert '"success":true' in answer.said
-        assert SECRET not in answer.said
-    assert ("not kept here any more" in answer.said) == (isinstance(key, str) and bool(key))
+        assert '"success":true' in answer.text
+        assert SECRET not in answer.text
+    assert ("not kept here any more" in answer.text) == (isinstance(key, str) and bool(key))
 
 
-def test_nobody_was_called(attack: Attack, server: Server) -> None:
+def test_no_other_server_was_called(attack: Attack, server: Server) -> None:
     assert server.place.calls == []
 
 
-def test_its_memory_is_as_before(attack: Attack) -> None:
+def test_its_memory_has_hardly_grown(attack: Attack) -> None:
     before, after = attack.memory
     assert after - before < 300e6
 
 
-def test_it_lives_without_a_traceback_and_answers_as_ever(attack: Attack, server: Server) -> None:
+def test_the_server_still_runs_without_a_traceback_and_answers(attack: Attack, server: Server) -> None:
     assert server.process.is_running()
     log = server.log.read_text()
     assert "Traceback" not in log, log[log.find("Traceback") :][:3000]
     answer = server.client.call("forecast", FORECAST)
-    assert "event: complete" in answer.said
-    assert '"sites"' in answer.said
+    assert "event: complete" in answer.text
+    assert '"sites"' in answer.text

@@ -99,7 +99,7 @@ def test_a_config_that_names_no_architecture_does_not_lose_a_head(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("kind", "config", "says"),
+    ("kind", "config", "message"),
     [
         (BertModel, BertConfig(**BERT), "this model has none"),
         (BertForMaskedLM, BertConfig(**BERT), "has one for masked-lm"),
@@ -107,24 +107,24 @@ def test_a_config_that_names_no_architecture_does_not_lose_a_head(tmp_path: Path
     ],
 )
 def test_a_run_that_needs_a_loss_is_refused_before_weights_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PreTrainedModel], config: PreTrainedConfig, says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PreTrainedModel], config: PreTrainedConfig, message: str
 ) -> None:
     name = save(kind(config), tmp_path)
     monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: pytest.fail("read the weights"))
     monkeypatch.setattr(weights, "place", lambda *_: "streamed")
-    with pytest.raises(InvalidSpecError, match=says):
+    with pytest.raises(InvalidSpecError, match=message):
         run(PruneSpec(model=name, device="cpu"))
 
 
-def test_a_folder_without_a_tokenizer_is_told_how_to_get_one(tmp_path: Path) -> None:
-    """transformers makes an empty tokenizer for a BERT without one, and has an error of its own for a LLaMA."""
+def test_a_folder_without_a_tokenizer_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Without one, transformers makes an empty tokenizer for a BERT and raises its own error for a LLaMA."""
     for kind, config in ((BertModel, BertConfig(**BERT)), (LlamaForCausalLM, LlamaConfig(**LLAMA))):
         kind(config).save_pretrained(tmp_path / kind.__name__)
         with pytest.raises(ModelNotFoundError, match=r"no tokenizer; add .*save_pretrained"):
             load_model(str(tmp_path / kind.__name__), device="cpu")
 
 
-def test_a_tokenizer_that_knows_no_word_is_none(tmp_path: Path) -> None:
+def test_a_tokenizer_without_words_counts_as_missing(tmp_path: Path) -> None:
     name = save(BertModel(BertConfig(**BERT)), tmp_path)
     for file in ("vocab.txt", "tokenizer.json"):
         (tmp_path / file).unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def test_a_tokenizer_that_knows_no_word_is_none(tmp_path: Path) -> None:
 
 
 def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp_path: Path) -> None:
-    """The tokenizer ends its texts with [SEP], its end token: padding with that would hide the token that is read."""
+    """The classifier reads the last token that is not padding, [SEP]; padding with [SEP] would hide it."""
     config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
     model = LlamaForSequenceClassification(config).eval()
     name = save(model, tmp_path)
@@ -154,8 +154,8 @@ def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp
 
 
 @pytest.mark.parametrize("wrong", [5, -1])
-def test_padding_of_a_llama_classifier_is_the_tokenizers_whatever_its_config_says(tmp_path: Path, wrong: int) -> None:
-    """Else the short texts of a batch are read at a token of padding."""
+def test_padding_of_a_llama_classifier_is_that_of_its_tokenizer(tmp_path: Path, wrong: int) -> None:
+    """A wrong padding token in the config would make the model classify short texts at a padding token."""
     config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
     model = LlamaForSequenceClassification(config).eval()
     model.config.pad_token_id = wrong
@@ -203,7 +203,7 @@ def test_loading_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_an_unknown_demo_model_names_those_that_are() -> None:
+def test_an_unknown_demo_model_is_refused_with_the_known_names() -> None:
     with pytest.raises(ModelNotFoundError) as refused:
         load_model("demo/unknown", device="cpu")
     assert all(preset.id in str(refused.value) for preset in PRESETS if preset.id.startswith("demo/"))
@@ -211,7 +211,7 @@ def test_an_unknown_demo_model_names_those_that_are() -> None:
 
 @pytest.mark.demo
 @pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset.id.startswith("demo/")], ids=lambda p: p.id)
-def test_demo_models_load_as_their_preset_says(preset) -> None:  # type: ignore[no-untyped-def]
+def test_demo_models_agree_with_their_presets(preset) -> None:  # type: ignore[no-untyped-def]
     loaded = load_model(preset.id, device="cpu")
     assert loaded.task == preset.task
     assert loaded.adapter.family == preset.family

@@ -1,6 +1,6 @@
-"""The demo bundle: what is fetched, and what happens when the fetch goes wrong.
+"""The demo bundle: what is fetched, and failures of the fetch.
 
-All but the last tests use tiny packages made here, served to pip from a folder.
+All but the last tests use tiny packages made by the fixture and served to pip from a folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _wheel(folder: Path, name: str) -> str:
-    """A package of one data file; returns its line in the list of pins."""
+    """Write a package of one data file; return its line in the list of pins."""
     path = folder / f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}/data.txt", f"data of {name}")
@@ -49,7 +49,7 @@ def _take_data(archive: Path, bundle: Path) -> None:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of two tiny packages that pip sees instead of an index, and an empty cache."""
+    """A folder of two tiny packages, which pip uses instead of an index, and an empty cache."""
     folder = tmp_path / "shelf"
     folder.mkdir()
     pins = tmp_path / "pins.txt"
@@ -105,14 +105,14 @@ def test_a_damaged_archive_is_refused(shelf: Path) -> None:
     assert [path.name for path in demo.cache_folder().iterdir()] == [".fetch.lock"]
 
 
-def test_without_an_index_the_message_says_what_to_set(shelf: Path) -> None:
+def test_without_an_index_the_message_names_the_setting(shelf: Path) -> None:
     (shelf / "first-1.0-py3-none-any.whl").unlink()
     with pytest.raises(DownloadError, match="PIP_INDEX_URL"):
         demo.fetch_demo()
     assert not _leftovers()
 
 
-def test_too_small_a_disk_is_seen_before_the_download(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_small_a_disk_is_refused_before_the_download(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_BYTES_NEEDED", 10**18)
     monkeypatch.setattr(demo, "_download", None)
     with pytest.raises(StorageError, match="LIAR_CACHE"):

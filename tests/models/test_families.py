@@ -1,4 +1,4 @@
-"""Every family on tiny random configs: the walk is the model's own forward, and surgery does what the plan says."""
+"""Every family on tiny random configs: the walk equals the model's own forward, and surgery follows the plan."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_walk_reads_what_the_consumers_read(name: str, padded: bool) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys and values of all layers and batches would be as large as the text is long."""
+    """A cache of keys and values over all layers and batches would grow with the calibration text."""
     adapter = adapt(build(name))
     assert name not in DECODERS or adapter.config.use_cache  # the default of every decoder
 
@@ -120,7 +120,7 @@ def test_keeping_every_unit_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_surgery_equals_masking(name: str) -> None:
-    """Without a repair the smaller model computes what the dense one does with those channels at zero."""
+    """Without a repair the smaller model equals the dense one with the removed channels set to zero."""
     model = build(name)
     pruned = copy.deepcopy(model)
     kept = prune(adapt(pruned), half(adapt(pruned)), "none")
@@ -245,6 +245,6 @@ def test_a_nan_weight_is_named() -> None:
         list(walk(adapt(model), batches(1), "both"))
 
 
-def test_an_unknown_family_is_told_which_ones_exist() -> None:
+def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnsupportedModelError, match=r"'gpt2'.*llama.*bert"):
         adapt(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=11, n_positions=8)))

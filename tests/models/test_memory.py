@@ -1,4 +1,4 @@
-"""The estimate of working memory against what runs allocate; the profiler counts bytes, so the figures repeat."""
+"""The estimate of working memory against the allocations of runs, counted by the profiler and so reproducible."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def model(family: str, width: int, channels: int, layers: int, vocabulary: int =
 
 
 def allocated(steps: Iterator[object]) -> int:
-    """The most bytes of tensors that ``steps`` have alive at once beyond those that are there before them."""
+    """Peak bytes of the tensors that ``steps`` have alive at once, those alive before not counted."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         deque(steps, maxlen=0)
     assert profiled.profiler is not None
@@ -68,24 +68,24 @@ def allocated(steps: Iterator[object]) -> int:
         ((32, 512, 2), 512, {"allocation": "error-curve"}),  # the solve of a wide layer
         ((32, 512, 2), 512, {"allocation": "error-curve", "criterion": "fluctuation", "reconstruction": "liar"}),
         ((256, 256, 2), 512, {"allocation": "uniform", "ratio": 0.1}),  # as many outputs as channels
-        ((64, 64, 2), 8192, {"allocation": "uniform"}),  # much text before and behind a site
+        ((64, 64, 2), 8192, {"allocation": "uniform"}),  # long inputs and outputs of a site
         ((64, 128, 12), 512, {"allocation": "loss-curve"}),  # the activations of all blocks
         ((64, 256, 8), 512, {"allocation": "uniform", "criterion": "fisher"}),
     ],
 )
-def test_a_run_takes_what_is_estimated(
+def test_a_run_takes_the_estimated_memory(
     text: str, family: str, sizes: tuple[int, int, int], tokens: int, choices: dict[str, Any]
 ) -> None:
     loaded = model(family, *sizes)
     spec = PruneSpec.create(model=family, calibration=text, tokens=tokens, sequence_length=LENGTH, **choices)
     events = stream(spec, loaded)
-    assert any(isinstance(event, Loaded) for event in events)  # from here on the copy that is pruned is there
+    assert any(isinstance(event, Loaded) for event in events)  # the copy to be pruned exists from this event on
     measured = allocated(events)
     estimated = working_bytes(loaded.model.config, torch.float32, PlannedWork.of(spec))
     assert estimated / 4 < measured < estimated
 
 
-def test_an_evaluation_takes_what_is_estimated() -> None:
+def test_an_evaluation_takes_the_estimated_memory() -> None:
     loaded = model("llama", 32, 32, 1, vocabulary=20_000)
     windows = torch.randint(0, 20_000, (4, LENGTH))
     measured = allocated(nll_steps(loaded.model, windows))

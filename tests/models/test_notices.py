@@ -1,4 +1,4 @@
-"""Licence and notice files: which are accepted, and that they come with a model of the Hub."""
+"""Licence and notice files: which are accepted, and their download with a model of the Hub."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REFUSED = (
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
-    """A folder of a model and one of its saved copy, both empty."""
+    """An empty folder for a model and an empty one for its saved copy."""
     base, saved = tmp_path / "base", tmp_path / "saved"
     base.mkdir()
     saved.mkdir()
@@ -86,7 +86,7 @@ def test_a_link_is_followed_only_into_the_cache_of_the_hub(tmp_path: Path, pair:
 
 
 class Hub:
-    """Stands for HfApi; notes what is downloaded."""
+    """Stand-in for HfApi that records downloads."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure

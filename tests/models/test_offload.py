@@ -1,4 +1,4 @@
-"""A model that is not in memory: pruned block by block through accelerate's disk offload, with the peak asserted."""
+"""Pruning of a model on disk, block by block through accelerate's offload, with a bound on the peak of memory."""
 
 from __future__ import annotations
 
@@ -93,5 +93,5 @@ def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
     )
     measured = json.loads(done.stdout.splitlines()[-1])
     assert measured["units"] == [1024] * 16
-    # One block, both its moments of 17 MB and the fp64 solve are the working set, whatever the number of blocks.
+    # The working set is one block, its two moments of 17 MB and the fp64 solve, for any number of blocks.
     assert measured["growth"] < size / 2, (measured, size)

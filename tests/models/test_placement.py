@@ -23,7 +23,7 @@ from liar.models.memory import PlannedWork
 from tests.folders import BERT, LLAMA, save
 
 
-def test_too_little_memory_says_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_refused_with_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
     monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
     with pytest.raises(InsufficientMemoryError, match="would fit"):
@@ -41,7 +41,7 @@ def test_memory_is_looked_at_before_a_demo_classifier_too(monkeypatch: pytest.Mo
 def test_a_demo_classifier_needs_room_on_host_and_accelerator(
     small: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused before its weights are read: there are none."""
+    """The folder has no weights, so a refusal for lack of memory must precede reading them."""
     adapter, empty = tmp_path / "adapter", tmp_path / "base"
     for folder in (adapter, empty):
         folder.mkdir()
@@ -68,7 +68,7 @@ def test_a_model_larger_than_its_accelerator_is_streamed(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x"])
-def test_a_device_that_is_not_there(device: str) -> None:
+def test_a_missing_device_is_refused(device: str) -> None:
     with pytest.raises(InvalidSpecError, match="no device"):
         placement.choose_device(device)
 
@@ -79,7 +79,7 @@ def test_an_unknown_dtype() -> None:
 
 
 def test_memory_that_torch_keeps_for_reuse_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a large run its freed blocks stay with torch, and the driver counts them as taken."""
+    """The driver counts the blocks that torch keeps after a large run as used."""
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1_000, 80_000))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 60_000)
     monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 20_000)

@@ -1,4 +1,4 @@
-"""Int8 copies: near the model they were made from, which they never change; measured in a run, saved, loaded elsewhere."""
+"""Int8 copies: close to their source model, which stays unchanged; measured in a run, saved and loaded again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def dequantized(linear: nn.Linear) -> Tensor:
 
 
 def steps_of(weight: Tensor) -> Tensor:
-    """A step for each row, (rows, 1): 256 of them span the largest weight to both sides."""
+    """Quantisation step of each row, (rows, 1): 256 steps span the largest absolute weight on both sides of zero."""
     return (weight.abs().amax(dim=1, keepdim=True) / 127.5).clamp(min=torch.finfo(torch.float32).eps)
 
 
@@ -67,7 +67,7 @@ def logits(model: LoadedModel) -> Tensor:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), spread=st.floats(0, 3), size=st.floats(-6, 4))
 def test_a_layer_is_off_by_half_a_step_for_each_input_at_most(seed: int, spread: float, size: float) -> None:
-    """|y' - y| <= s_i / 2 * sum_j |x_j|, however unlike the rows are."""
+    """|y'_i - y_i| <= s_i / 2 * sum_j |x_j| with the step s_i of row i, for rows of any scale."""
     generator = torch.Generator().manual_seed(seed)
     model = tiny.classifier()
     layer = linears(model)[0]
@@ -148,7 +148,7 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
-    """A run on letters: words of them with labels stand for film reviews, and tokens for encyclopaedia articles."""
+    """A run on letters: labelled letters replace the texts for sentiment, and random tokens those for perplexity."""
     text = tmp_path / "letters.txt"
     text.write_text(LETTERS)
     generator = torch.Generator().manual_seed(2)
@@ -223,7 +223,7 @@ def test_one_copy_at_a_time_and_none_afterwards(spec: PruneSpec, monkeypatch: py
     assert set(result.weight_bytes) == set(MEASURED)
 
 
-def test_the_spec_says_it_and_a_run_without_keeps_its_name(spec: PruneSpec) -> None:
+def test_the_spec_holds_the_choice_and_its_absence_keeps_query_and_key(spec: PruneSpec) -> None:
     assert PruneSpec.from_query(spec.to_query()) == spec == PruneSpec.from_json(spec.to_json())
     plain = spec.model_copy(update={"quantize": "none"})
     assert "quantize" not in plain.to_query()
@@ -236,7 +236,9 @@ def test_the_spec_says_it_and_a_run_without_keeps_its_name(spec: PruneSpec) -> N
 
 
 @pytest.mark.parametrize(("family", "kind", "form"), [("llama", "ffn", "stock"), ("bert", "attention", "ragged")])
-def test_a_saved_copy_says_the_same_in_a_fresh_process(family: str, kind: str, form: str, tmp_path: Path) -> None:
+def test_a_saved_copy_gives_the_same_outputs_in_a_fresh_process(
+    family: str, kind: str, form: str, tmp_path: Path
+) -> None:
     model = cut(loaded(family), kind, lambda layer: 2 if kind == "attention" else 20)
     copy = quantized(model)
     saved = save_model(copy, tmp_path / "int8")
@@ -270,11 +272,11 @@ def test_the_command_line_saves_the_rounded_model(
     assert "pip install torchao" not in model_card(result, "AutoModelForCausalLM", trust=False)
 
 
-# -- what it costs those who do not ask for it ---------------------------------------------------------------------------
+# -- without quantization ------------------------------------------------------------------------------------------------
 
 
-def test_nothing_of_torchao_is_loaded_or_heard_before_it_is_used() -> None:
-    """transformers loads it on its own account; the page and --help load neither."""
+def test_torchao_is_neither_loaded_by_the_page_nor_prints_at_import() -> None:
+    """transformers imports torchao by itself; the page and --help import neither of them."""
     code = (
         "import sys, liar, liar.cli, components.recipe, components.accuracy; assert 'torchao' not in sys.modules;"
         "from liar.startup import quiet_libraries; quiet_libraries(); import liar.models.catalog"

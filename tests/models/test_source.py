@@ -1,4 +1,4 @@
-"""Where a model is found: on the Hub, in its cache, or nowhere, with and without a network."""
+"""Finding a model on the Hub, in its cache, or nowhere, with and without a network."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_cached_hub_model_loads_without_a_network(tmp_path: Path) -> None:
         (HfHubHTTPError, 503, "cannot be reached"),
     ],
 )
-def test_what_the_hub_answers_is_explained(
+def test_each_answer_of_the_hub_is_explained(
     monkeypatch: pytest.MonkeyPatch, kind: type[HfHubHTTPError], status: int, words: str
 ) -> None:
     def answer(url: str, timeout: float) -> None:
@@ -111,6 +111,6 @@ def test_a_preset_is_asked_for_at_its_revision(
 
 
 @pytest.mark.parametrize("name", ["demo/unknown", "/no/such/folder", "not an id", "", "a/b/c"])
-def test_names_that_lead_nowhere(name: str) -> None:
+def test_names_without_a_model_are_refused(name: str) -> None:
     with pytest.raises(ModelNotFoundError):
         load_model(name, device="cpu")

@@ -1,4 +1,4 @@
-"""Three models of one run: each as the run left it, whatever was asked before, and nobody holds them unasked."""
+"""The three models of one run: each unchanged by earlier use of the others, and held only if prompts were given."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def variants(dense: LoadedModel, tmp_path: Path) -> Variants:
     return found
 
 
-def test_every_variant_is_there_and_swaps_back(dense: LoadedModel, tmp_path: Path) -> None:
+def test_every_variant_is_available_and_swaps_back(dense: LoadedModel, tmp_path: Path) -> None:
     same_mask = {"schedule": "one-shot"}
     unrepaired = finished(spec(tmp_path, reconstruction="none", **same_mask), dense, ["a"]).variants
     repaired = finished(spec(tmp_path, **same_mask), dense, ["a"]).variants
@@ -76,11 +76,11 @@ def test_every_variant_is_there_and_swaps_back(dense: LoadedModel, tmp_path: Pat
 def test_a_run_answers_as_its_variants_do(dense: LoadedModel, tmp_path: Path) -> None:
     last = finished(spec(tmp_path), dense, ["a b c"])
     assert last.variants is not None
-    for said in last.result.generations:
-        with last.variants.using(said.variant) as loaded:
-            again = generate(loaded, said.prompt, said.variant, max_new_tokens=3, dense=last.variants.dense)
-        assert (again.tokens, again.dense_perplexity) == (said.tokens, said.dense_perplexity)
-        assert said.dense_perplexity is not None
+    for stored in last.result.generations:
+        with last.variants.using(stored.variant) as loaded:
+            again = generate(loaded, stored.prompt, stored.variant, max_new_tokens=3, dense=last.variants.dense)
+        assert (again.tokens, again.dense_perplexity) == (stored.tokens, stored.dense_perplexity)
+        assert stored.dense_perplexity is not None
 
 
 def test_the_dense_model_is_the_given_one_unchanged(variants: Variants, dense: LoadedModel) -> None:
@@ -99,7 +99,7 @@ def test_without_a_given_model_there_is_no_dense_variant(
     assert last.variants is not None
     with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):
         pass
-    assert all(said.tokens and said.dense_perplexity is None for said in last.result.generations)
+    assert all(stored.tokens and stored.dense_perplexity is None for stored in last.result.generations)
 
 
 def test_an_error_inside_and_an_exchange_cut_short_leave_the_reconstructed_model(
@@ -139,7 +139,7 @@ def test_a_second_thread_waits_for_the_pruned_model(variants: Variants) -> None:
         thread = Thread(target=other)
         thread.start()
         assert not entered.is_set()
-        with variants.using("dense"):  # never changed, so never waited for
+        with variants.using("dense"):  # the dense model never changes, so no wait
             pass
     thread.join(timeout=10)
     assert entered.is_set()
@@ -157,7 +157,7 @@ def test_a_run_without_questions_keeps_no_variants(dense: LoadedModel, tmp_path:
     assert finished(spec(tmp_path), dense, []).variants is None
 
 
-def test_who_takes_only_the_result_holds_no_models(
+def test_a_caller_that_keeps_only_the_result_holds_no_models(
     dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[weakref.ref[Variants]] = []

@@ -1,4 +1,4 @@
-"""Saved models load again, elsewhere too, and give the same outputs to the last bit."""
+"""Saved models load again, also in another process, with outputs equal to the last bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests import families, tiny
 from tests.cut_models import cut, elsewhere, loaded, logits
 
 UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock", "bert": "stock", "roberta": "stock"}
-"""The other families have no name for the bias of a repaired layer."""
+"""Form of a uniformly pruned and repaired FFN by family; the others have no parameter for its bias and are ragged."""
 
 
 @pytest.mark.parametrize("family", families.BUILDERS)
@@ -39,7 +39,7 @@ UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock",
     ],
     ids=["ffn", "ffn-bare", "ffn-ragged", "heads", "heads-ragged"],
 )
-def test_every_family_says_the_same_after_loading(
+def test_every_family_gives_the_same_outputs_after_loading(
     family: str, kind: str, kept: Callable[[int], int], repaired: bool, tmp_path: Path
 ) -> None:
     model = cut(loaded(family), kind, kept, repaired=repaired)
@@ -55,8 +55,8 @@ def test_every_family_says_the_same_after_loading(
     assert {path.stat().st_mode & 0o777 for path in saved.folder.iterdir()} == {0o644}, "others may read it"
 
 
-def test_loaded_weights_begin_where_those_in_memory_do(tmp_path: Path) -> None:
-    """A copy, which begins there, then gives the same bits as the model that was loaded."""
+def test_loaded_weights_are_aligned_like_those_in_memory(tmp_path: Path) -> None:
+    """Equal alignment gives equal order of sums, so that a copy in memory has the same outputs to the last bit."""
     saved = save_model(cut(loaded("bert"), "attention", lambda layer: 2), tmp_path / "model")
     again = load_model(str(saved.folder))
     assert {parameter.data_ptr() % 64 for parameter in again.model.parameters()} == {0}
@@ -168,7 +168,7 @@ def test_a_demo_model_is_as_small_as_planned_and_the_same_elsewhere(
 
 @pytest.mark.parametrize("where", ["host", "disk"])
 @pytest.mark.parametrize("family", ["llama-tied", "bert"])
-def test_a_streamed_model_is_saved_from_where_its_weights_lie(family: str, where: str, tmp_path: Path) -> None:
+def test_a_streamed_model_is_saved_from_host_or_disk(family: str, where: str, tmp_path: Path) -> None:
     def cut_half(model: LoadedModel) -> LoadedModel:
         return cut(model, "ffn", lambda layer: 20)
 

@@ -1,4 +1,4 @@
-"""Stock checkpoints in llama.cpp's format: what docs/elsewhere.md says is checked here, where it can be."""
+"""Stock checkpoints in llama.cpp's format: checks of the statements in docs/elsewhere.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_CONVERTER = "LLAMA_CPP does not name a folder with llama.cpp's convert_hf_to_
 
 
 def pruned(kind: str, *, repaired: bool) -> LoadedModel:
-    """``ffn``, ``attention``, or ``both`` of them, evenly."""
+    """A LLaMA pruned evenly at the sites ``kind``: ffn, attention or both."""
     model = loaded("llama-tied" if kind == "both" else "llama")
     for part in ("ffn", "attention") if kind == "both" else (kind,):
         kept = 20 if part == "ffn" else 2
@@ -75,7 +75,7 @@ def test_llama_cpp_finds_the_same_logits(kind: str, repaired: bool, tmp_path: Pa
 
 
 def engine(path: Path, context: int) -> Any:
-    """llama.cpp with keys and values in fp32, which it would round to half precision."""
+    """llama.cpp with keys and values in fp32 instead of its default, half precision."""
     from llama_cpp import Llama
 
     return Llama(str(path), n_ctx=context, logits_all=True, verbose=False, type_k=0, type_v=0)
@@ -89,10 +89,10 @@ def scores(llama: Any, ids: list[int]) -> np.ndarray[Any, Any]:
 
 @pytest.mark.demo
 @pytest.mark.parametrize(("targets", "reconstruction"), [("ffn", "least-squares"), ("ffn", "none"), ("heads", "liar")])
-def test_llama_cpp_converts_a_run_and_goes_on_with_the_same_tokens(
+def test_llama_cpp_converts_a_run_and_generates_the_same_tokens(
     targets: str, reconstruction: str, tmp_path: Path
 ) -> None:
-    """With llama.cpp's own converter: tokenizer and all."""
+    """With llama.cpp's own converter, which converts the tokenizer too."""
     pytest.importorskip("llama_cpp", reason=NO_ENGINE)
     converter = Path(os.environ.get("LLAMA_CPP", ""), "convert_hf_to_gguf.py")
     if not converter.is_file():
@@ -129,7 +129,7 @@ def test_llama_cpp_converts_a_run_and_goes_on_with_the_same_tokens(
 
 
 def test_a_ragged_checkpoint_has_no_class_for_an_engine_that_builds_the_bare_model(tmp_path: Path) -> None:
-    """vLLM's bridge to transformers asks AutoModel for it, with trust_remote_code; docs/elsewhere.md says that it cannot."""
+    """vLLM's transformers backend needs an AutoModel class; docs/elsewhere.md states that ragged checkpoints have none."""
     saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
     code = (
         "import sys; from transformers import AutoConfig, AutoModel\n"

@@ -16,7 +16,7 @@ from tests.fakes import classifier_run, language_run
 
 
 @pytest.mark.parametrize("trust", [False, True])
-def test_the_model_card_says_what_it_is_and_how_to_load_it(trust: bool) -> None:
+def test_the_model_card_describes_the_model_and_how_to_load_it(trust: bool) -> None:
     run = language_run(ratio=0.5)
     card = ModelCard(model_card(run, "AutoModelForCausalLM", trust=trust))
     assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -36,7 +36,7 @@ def test_the_model_card_says_what_it_is_and_how_to_load_it(trust: bool) -> None:
 
 @pytest.mark.parametrize("model", ["/home/somebody/model", "here", "~/model", "a/b/c"])
 def test_a_folder_is_no_base_model_on_the_hub(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own check of the metadata needs the network; a path in it is what is known to be refused."""
+    """The Hub refuses metadata with a path as base model; its own validation would need the network."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
     card = ModelCard(model_card(language_run(model=model), "AutoModelForCausalLM", trust=False))
@@ -98,7 +98,7 @@ def test_a_demo_model_has_its_licence_from_the_bundle(
     assert ("[LICENSE](LICENSE)" in card) == fetched
 
 
-def test_texts_beside_the_card_have_their_authors_and_licence() -> None:
+def test_texts_saved_with_the_card_have_their_authors_and_licence() -> None:
     run = classifier_run()
     sentence = FILM_REVIEWS.credit.sentence
     assert sentence in model_card(run, "AutoModelForSequenceClassification", trust=False)

@@ -1,4 +1,4 @@
-"""Checkpoints on a hub: what arrives, where the token goes, and what can go wrong. The hub is a real server on loopback."""
+"""Pushing checkpoints: uploaded files, use of the token, and failures. The hub is a real server on loopback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that this process talks to; waiting before another try takes no time."""
+    """A hub that this process uses, with no waiting between retries."""
     with running(Hub(TOKEN, organisations=(("lab", "write"), ("club", "read")))) as found:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
@@ -43,7 +43,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def liar(hub: Hub, home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process with nothing but this environment; a token lies in a file that it must not read."""
+    """Run the command with only this environment; a file that it must not read holds another token."""
     (home / "hf").mkdir(exist_ok=True)
     (home / "hf" / "token").write_text(ELSEWHERE)
     return subprocess.run(
@@ -64,15 +64,15 @@ def liar(hub: Hub, home: Path, *arguments: str, **environment: str) -> subproces
     )
 
 
-def said_nothing(*outputs: str) -> bool:
+def free_of_tokens(*outputs: str) -> bool:
     return not any(token in output for token in (TOKEN, ELSEWHERE) for output in outputs)
 
 
-# -- what arrives --------------------------------------------------------------------------------------------------------
+# -- uploads -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verbosity", ["warning", "debug"])
-def test_what_arrives_is_the_folder_to_the_byte_and_the_token_is_said_to_nobody_else(
+def test_the_folder_arrives_byte_for_byte_and_the_token_goes_only_to_the_hub(
     checkpoint: Path, tmp_path: Path, verbosity: str
 ) -> None:
     with running(Hub(TOKEN)) as hub:
@@ -86,7 +86,7 @@ def test_what_arrives_is_the_folder_to_the_byte_and_the_token_is_said_to_nobody_
         assert (stored.private, stored.commits) == (True, 1)
         assert {header for _, header in hub.asked} <= {f"Bearer {TOKEN}", None}
         assert {header for request, header in hub.asked if request.startswith("PUT /objects/")} == {None}
-        assert said_nothing(done.stdout, done.stderr)
+        assert free_of_tokens(done.stdout, done.stderr)
 
 
 def test_a_run_is_saved_and_pushed(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_could_not_be_pushed_does_not_start(options: list[str], words
         done = liar(hub, tmp_path, "prune", str(tmp_path / "no-model-at-all"), *chosen)
         assert (done.returncode, done.stdout) == (2, "")
         assert words in done.stderr, "the token in a file does not count"
-        assert said_nothing(done.stderr)
+        assert free_of_tokens(done.stderr)
         assert not any(header for _, header in hub.asked)
     assert not (tmp_path / "smaller").exists()
 
@@ -181,7 +181,7 @@ def test_every_bad_token_is_one_sentence_without_it(
         ("ada/open", "everybody may read it"),
     ],
 )
-def test_what_is_not_ours_is_left_alone(repo: str, words: str, hub: Hub) -> None:
+def test_repositories_of_others_are_left_alone(repo: str, words: str, hub: Hub) -> None:
     before = {
         "ada/precious": Repository(private=True, files={"config.json": b"{}"}),
         "ada/open": Repository(files={"config.json": b"{}", "liar.json": b"{}"}),
@@ -214,7 +214,7 @@ def test_only_a_whole_checkpoint_is_pushed(damage: str, hub: Hub, checkpoint: Pa
     assert hub.repositories == {}
 
 
-# -- while it goes on ----------------------------------------------------------------------------------------------------
+# -- during the upload ---------------------------------------------------------------------------------------------------
 
 CREATE, LARGE, COMMIT = "POST /api/repos/create", "PUT /objects/", "POST /api/models/ada/small/commit/main"
 
@@ -240,7 +240,7 @@ CREATE, LARGE, COMMIT = "POST /api/repos/create", "PUT /objects/", "POST /api/mo
         (COMMIT, "cut", "line was cut"),
     ],
 )
-def test_what_the_hub_answers_is_one_sentence_and_the_same_command_goes_on(
+def test_a_failure_of_the_hub_is_one_sentence_and_the_same_command_resumes(
     where: str, answer: int | str, words: str, hub: Hub, checkpoint: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.answers[where] = answer
@@ -250,7 +250,7 @@ def test_what_the_hub_answers_is_one_sentence_and_the_same_command_goes_on(
     sentence = str(failure.value)
     assert answer in (401, 403) or f"`liar push {checkpoint} ada/small`" in sentence
     assert "\n" not in sentence
-    assert said_nothing(sentence, *capfd.readouterr())
+    assert free_of_tokens(sentence, *capfd.readouterr())
     assert hub.repositories.get("ada/small", Repository()).files == {}, "half of a model never shows"
     hub.answers.clear()
     push_checkpoint(checkpoint, destination)
@@ -267,7 +267,7 @@ def test_the_first_question_may_fail_too(answer: int | str, words: str, hub: Hub
         find_destination("small")
 
 
-def test_a_hub_that_is_not_there_and_a_hub_that_may_not_be_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_out_of_reach_and_offline_mode_are_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Hub(TOKEN)) as gone:
         pass
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.address)

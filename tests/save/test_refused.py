@@ -1,4 +1,4 @@
-"""What cannot be saved or loaded again is one sentence and leaves nothing behind."""
+"""Saving or loading that fails gives one sentence and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
     assert [entry.name.startswith(".model-") for entry in tmp_path.iterdir()] == [True]
 
 
-def test_damage_and_disagreement_are_named(tmp_path: Path) -> None:
+def test_damage_and_mismatch_are_named(tmp_path: Path) -> None:
     saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
     config = saved.folder / "config.json"
     whole = config.read_text()
@@ -117,7 +117,7 @@ def test_a_config_that_was_tampered_with_is_one_sentence(field: str, value: obje
         load_model(str(saved.folder))
 
 
-def test_the_code_of_a_checkpoint_is_never_run_by_us(tmp_path: Path) -> None:
+def test_the_code_of_a_checkpoint_is_never_run_by_liar(tmp_path: Path) -> None:
     saved = save_model(cut(loaded("bert"), "attention", lambda layer: 2), tmp_path / "model")
     mark = tmp_path / "ran"
     (saved.folder / "modeling_liar.py").write_text(f"open({str(mark)!r}, 'w').close()\n")

@@ -1,4 +1,4 @@
-"""The services of a server without models, a queue and a gate, for every test of this folder."""
+"""Fixtures of this folder: the services of a server without models, a queue, and a gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job that waits at a gate, and what a watcher sees of a job."""
+"""A job that waits at a gate, and helpers that watch a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door: which requests reach Gradio, and how the others are answered."""
+"""The door: which requests reach Gradio, and the answers to the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue: order of the jobs, owners that may stop them, and what remains of a job that has ended."""
+"""The queue: order of the jobs, owners that may stop them, and the state kept after a job ends."""
 
 from __future__ import annotations
 

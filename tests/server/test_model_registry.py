@@ -1,4 +1,4 @@
-"""One bounded registry for all sessions."""
+"""The bounded registry of models that all sessions share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.model_registry import ModelRegistry
 
 
 class Loader:
-    """Loader of models of a thousand bytes, with a list of those asked for."""
+    """Loader of models of a thousand bytes; ``asked`` lists the requested ones."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -93,7 +93,7 @@ def test_a_dense_model_counts_once_and_goes_after_its_variants(loader: Loader) -
     registry.keep("old", left_over(dense))
     registry.keep("new", left_over(dense))  # 2,400 bytes in all
     assert registry.variants("old") is not None
-    get(registry, "b")  # without either's variants there is room; dropping "a" alone would free nothing
+    get(registry, "b")  # both variants go, since they hold "a": dropping "a" alone would free nothing
     assert registry.variants("new") is None
     assert registry.variants("old") is None
     assert get(registry, "a") is dense
@@ -122,7 +122,7 @@ def test_what_is_in_memory_does_not_wait_for_what_is_loading() -> None:
     thread = Thread(target=get, args=(registry, "a"))
     thread.start()
     assert loading.wait(10)
-    assert registry.variants("run") is not None  # would hang
+    assert registry.variants("run") is not None  # would block if it waited for the load
     go_on.set()
     thread.join(10)
     assert get(registry, "a").id == "a"

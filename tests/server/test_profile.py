@@ -1,4 +1,4 @@
-"""Profiles: which one a server takes, and what each refuses."""
+"""Profiles: the choice for a server, and what each profile refuses."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_public_model_is_pinned_to_a_commit() -> None:
         Profile.model_validate({**PUBLIC.model_dump(), "models": (*PUBLIC.models, moving)})
 
 
-def test_a_model_that_cannot_be_preloaded_costs_a_line(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_be_preloaded_prints_one_line(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
     app.preload(studio)
     app.preload(replace(studio, profile=PUBLIC))
     assert capsys.readouterr().out == ""

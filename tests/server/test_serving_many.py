@@ -1,4 +1,4 @@
-"""Two pages, each a process of its own, over one folder of runs."""
+"""Two pages, each in its own process, with one folder of runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def serving(folder: Path, name: str) -> Iterator[Client]:
 
 def keys(client: Client) -> set[str]:
     """Keys of the runs that the page lists."""
-    answer = client.call("runs").said
+    answer = client.call("runs").text
     return {run["key"] for run in json.loads(answer[answer.index("data: ") + 6 :].splitlines()[0])[0]}
 
 
@@ -58,10 +58,10 @@ def test_each_page_shows_what_the_other_did(tmp_path: Path) -> None:
     with ExitStack() as stack:
         one, other = (stack.enter_context(serving(tmp_path, name)) for name in ("one", "other"))
         assert keys(one) == keys(other) == set()
-        assert '"done"' in one.call("prune", SMALL, seconds=90).said
+        assert '"done"' in one.call("prune", SMALL, seconds=90).text
         assert len(keys(one)) == 1
         assert keys(one) == keys(other)
-        assert "This run was stored." in other.call("prune", SMALL).said
+        assert "This run was stored." in other.call("prune", SMALL).text
         RunStore(tmp_path / "runs").delete(*keys(other))
         assert keys(one) == keys(other) == set()
     for name in ("one", "other"):

@@ -16,7 +16,7 @@ from server.strict_blocks import Page
 
 
 def result_of(step: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-    """In a thread, since the main one may be running the loop of a browser."""
+    """Run ``step`` in a thread, since the main one may be running the event loop of a browser."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, step).result()
 
@@ -25,7 +25,7 @@ FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 
 
 def ask(make: Any, value: Any, event: Any = None) -> list[Any]:
-    """What a page with one control answers when ``value`` is sent for it."""
+    """The answer of a page with one control to the value ``value`` of it."""
     with Page() as page:
         control, echo = make(), gr.Textbox()
         page.load(lambda value, state: repr(value), [control, gr.State(0)], echo)
