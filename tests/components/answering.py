@@ -1,4 +1,4 @@
-"""The panel of answers with the services of a server, and tiny models that answer."""
+"""The panel of generated answers with the services of a server, and tiny models that answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
 
 @dataclass
 class Page:
-    """A panel with the services of a server; ``asked`` counts the jobs submitted."""
+    """The panel with the services of a server; ``asked`` counts the submitted jobs."""
 
     store: RunStore
     registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
@@ -66,7 +66,7 @@ def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
 
 
 def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
-    """A dense model, and a pruned one with other answers."""
+    """A dense model, and a pruned one with changed weights and hence other answers."""
     dense, pruned = make(), make()
     torch.manual_seed(1)
     for parameter in pruned.model.parameters():

@@ -1,4 +1,4 @@
-"""A stand-in for the pipeline that tests hold and release, and helpers to apply a recipe."""
+"""A stand-in for the pipeline that a test can pause, and helpers to apply a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def result(spec: PruneSpec) -> RunResult:
 
 @dataclass
 class Pipeline:
-    """Stand-in for the pipeline: two sites, then it waits for ``gate``, then it yields what ``ends`` returns."""
+    """Stand-in for the pipeline: yields two sites, waits for ``gate``, then yields the event that ``ends`` returns."""
 
     gate: Gate = field(default_factory=Gate)
     ends: Callable[[PruneSpec], Event] = lambda spec: Finished(result(spec))
@@ -51,11 +51,11 @@ def visit(page: Page, session: str = "visitor") -> Visitor:
 
 
 def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:
-    """Press the button and watch until the line has ``until``; return the steps that are left."""
+    """Press the button and step until the status line contains ``until``; return the remaining steps."""
     steps = visitor.steps(page.apply.work.button, "click")
     for _ in steps:
         if until in visitor.sees(page.line):
-            next(steps)  # the listeners to the states of this answer have run as well
+            next(steps)  # one step more, so that the listeners to the states of this answer have run
             return steps
     raise AssertionError(f"the line never had {until!r} but {visitor.sees(page.line)!r}")
 

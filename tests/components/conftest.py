@@ -21,7 +21,7 @@ __all__ = ["studio"]
 
 @pytest.fixture
 def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Models that the registry was asked for: none unless a recipe is applied or calibrated."""
+    """Names of the models requested from the registry; empty unless a recipe is applied or calibrated."""
     asked: list[str] = []
     get = ModelRegistry.get
 
@@ -35,7 +35,7 @@ def models(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def run(studio: Studio) -> RunResult:
-    """The run that the page opens with, and an atlas of its calibration."""
+    """The run that the page opens with; an atlas of its calibration is stored too."""
     atlas = tiny_atlas(default_spec())
     run = language_run().model_copy(update={"sites": forecast(default_spec(), atlas).sites})
     studio.store.save(run)

@@ -16,7 +16,7 @@ from tests.fakes import change, classifier_run, language_run, quantized_run
 
 
 class Page(HTMLParser):
-    """The pieces of text of some markup, and its tags; complains of tags that are not closed in order."""
+    """The texts and tags of an HTML fragment; fails if tags are not closed in order."""
 
     VOID = frozenset({"br", "hr", "img"})
 
@@ -173,7 +173,7 @@ def test_a_run_without_changes_gives_the_reason(panel: AccuracyPanel, run: RunRe
 
 
 def test_texts_and_labels_are_never_markup(panel: AccuracyPanel) -> None:
-    """Somebody's own file may hold anything."""
+    """A user's own data file may contain any text and any label."""
     nasty = "<img src=x onerror=alert(1)>"
     run = classifier_run().model_copy(update={"changes": [change(nasty, nasty, nasty, "bad", f"{nasty}!")]})
     page = changes(panel, run)

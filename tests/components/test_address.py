@@ -1,4 +1,4 @@
-"""A link opens what it describes; nonsense in it opens a valid page and a sentence."""
+"""A link opens what it describes; invalid parts of it give a valid page and an error sentence."""
 
 from __future__ import annotations
 

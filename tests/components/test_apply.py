@@ -1,4 +1,4 @@
-"""The Apply button: however a run ends, the buttons are reset and the page keeps its content."""
+"""The Apply button: however a run ends, the buttons are enabled again and the page keeps its content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(studio: Studio) -> Page:
     return build_page(studio)
 
 
-# -- done ---------------------------------------------------------------------------------------------------------------
+# -- runs that finish ---------------------------------------------------------------------------------------------------
 
 
 def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) -> None:
@@ -61,7 +61,7 @@ def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipelin
 
 
 def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipeline) -> None:
-    """Of two messages that arrive together, Gradio's page applies only the last, and Stop must still work."""
+    """Gradio's client applies only the last of two updates that arrive together, so each must enable Stop."""
     job = page.studio.jobs.submit(
         "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
     )
@@ -198,7 +198,7 @@ def test_a_full_disk_costs_the_file_and_not_the_figures(
     assert is_idle(page, visitor)
 
 
-# -- not done -----------------------------------------------------------------------------------------------------------
+# -- runs that fail, are stopped or cannot start ------------------------------------------------------------------------
 
 
 def test_an_expected_failure_is_its_own_sentence_and_keeps_what_was_shown(page: Page, pipeline: Pipeline) -> None:

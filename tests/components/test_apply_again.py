@@ -20,7 +20,7 @@ def page(studio: Studio) -> Page:
     return build_page(studio)
 
 
-# -- a page that is gone ------------------------------------------------------------------------------------------------
+# -- a page that was closed or reloaded ---------------------------------------------------------------------------------
 
 
 def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> None:
@@ -70,7 +70,7 @@ def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pip
     spec = default_spec().model_copy(update={"seed": 7})
     page.studio.store.save(result(spec))
     visitor = visit(page)
-    visitor.holds(page.recipe.seed, 7)  # typed, and the button pressed before the field was left
+    visitor.holds(page.recipe.seed, 7)  # typed, without the event of leaving the field
     visitor.does(page.apply.work.button, "click")
     assert pipeline.asked == []
     assert "already measured" in visitor.sees(page.line)

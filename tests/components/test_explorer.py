@@ -1,4 +1,4 @@
-"""Every move is answered at once: by the stored run, by a forecast, or by a sentence about what is missing."""
+"""Every change of a control shows at once the stored run, a forecast, or a sentence about what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from liar.store import RunStore
 from tests.components.visitor import Page, Visitor, build_page, opened
 from tests.fakes import classifier_run, language_run, tiny_atlas
 
-# -- moves --------------------------------------------------------------------------------------------------------------
+# -- changes of a control -----------------------------------------------------------------------------------------------
 
 
 def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: RunResult, models: list[str]) -> None:
@@ -124,7 +124,7 @@ def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run:
 
 
 def chosen(page: Page, visitor: Visitor, model: str) -> None:
-    """Choose a classifier; in no step do answers or controls show those of a language model."""
+    """Choose a classifier; fail if any step shows answers or controls of a language model."""
     visitor.holds(page.recipe.model, model)
     panel = page.generations
     for _ in visitor.steps(page.recipe.model, "input"):
@@ -139,7 +139,7 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
 
 
 def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: RunResult) -> None:
-    """Its shipped run removes heads as well, for which the simple layout has no control."""
+    """The shipped run also removes heads, for which the simple layout has no control."""
     own = classifier_run()
     RunStore(studio.store.shipped).save(own)
     page, visitor = opened(studio)
@@ -216,7 +216,7 @@ def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> Non
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
-    """Stand-in for the drawing of an atlas; lists the recipes asked for."""
+    """Replace the computation of an atlas by a stand-in; return the list of the specs it is called with."""
     asked: list[PruneSpec] = []
 
     def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
@@ -243,7 +243,7 @@ def test_without_an_atlas_there_is_a_button_and_a_sentence(
     lines = []
     for _ in visitor.steps(page.explorer.work.button, "click"):
         lines.append(visitor.sees(page.line))
-        visitor.holds(page.recipe.ratio, 0.25)  # while the atlas is drawn
+        visitor.holds(page.recipe.ratio, 0.25)  # changed while the atlas is computed
     assert any("Calibrating demo/smollm2-135m" in line or "layers.0.ffn" in line for line in lines)
     assert len(drawing) == len(models) == 1
     assert visitor.prop(page.explorer.work.row, "visible") is False
@@ -287,7 +287,7 @@ def test_a_calibration_can_be_stopped(studio: Studio, monkeypatch: pytest.Monkey
 
 
 def test_a_state_with_listeners_is_written_by_queued_events_alone(studio: Studio) -> None:
-    """Gradio's client learns that a state has changed only from events that went through its queue."""
+    """Gradio reports a changed state to the client only after events that went through its queue."""
     functions = build(studio).fns.values()
     listened = {id for function in functions for id, event in function.targets if event == "change"}
     for function in functions:

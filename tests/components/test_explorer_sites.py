@@ -1,4 +1,4 @@
-"""Sites of the recipe and of another one: the selected site, the origin of the figures, and edits by hand."""
+"""The selected site, the label “Measured” or “Predicted” of the figures, and edits by hand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_without_an_atlas_a_site_of_the_run_shown_can_be_selected(studio: Studio
 
 @pytest.mark.parametrize("query", ["", "seed=7", "seed=7&site=layers.1.ffn"])
 def test_the_headline_is_never_of_another_recipe(studio: Studio, run: RunResult, query: str) -> None:
-    """Whether the recipe is chosen or linked: a panel that still shows the earlier run has a note of its own."""
+    """For a chosen and for a linked recipe; each panel that still shows the earlier run has a note that names it."""
     page, visitor = opened(studio, query)
     if not query:
         visitor.sets(page.recipe.seed, 7, "blur")
@@ -87,7 +87,7 @@ def test_the_heatmap_has_its_own_origin(studio: Studio, run: RunResult) -> None:
 
 
 def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
-    """Without a run of before, the forecast of another recipe must not stay."""
+    """No run was shown before, so the forecast of another recipe must be removed."""
     studio.atlases.save(tiny_atlas(default_spec()))
     page, visitor = opened(studio)
     assert "Predicted" in visitor.sees(page.layers.heading)
@@ -102,7 +102,7 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
     inspector = page.layers.inspector
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
     assert visitor.sees(inspector.ratio) == 0.25
-    for _ in range(2):  # the second time undoes what was typed in between
+    for _ in range(2):  # the second time undoes the edit typed in the first
         visitor.does(inspector.undo, "click")
         assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)
         assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1"

@@ -1,4 +1,4 @@
-"""What a link opens: the stored run, or a filled recipe with its forecast, or a sentence; never a broken page."""
+"""What a link opens: the stored run, the recipe filled in with its forecast, or an error sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to models that are restored, and the prompts and lengths that a small model takes."""
+"""Questions to models restored from a stored run, and the prompts and lengths that fit a small model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Prune = Callable[[LoadedModel], RunResult]
 
 @pytest.fixture
 def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
-    """Make a stored run whose models are not in memory; a second measurement, score or run then fails."""
+    """Make a stored run whose models are not in memory; any further pruning, scoring or measuring raises."""
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
 
@@ -119,7 +119,7 @@ def test_presets_that_do_not_fit_a_small_model_are_not_asked() -> None:
 
 
 def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
-    """The page has no control for that length."""
+    """The page has no control for the sequence length."""
     spec = PruneSpec(model="tiny/bert", evaluate=("sentiment",))
     assert measured(spec, tiny.classifier(positions=64)) == spec.model_copy(update={"sequence_length": 64})
     assert measured(spec, tiny.classifier(positions=256)) == spec

@@ -1,4 +1,4 @@
-"""The layers panel draws one view, selects sites by click and by row, and turns the form into edits."""
+"""The layers panel draws one view, selects sites by click and by row, and writes the form into the recipe's edits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Page:
     bus: Bus
 
     def fire(self, component: Block, event: str, *inputs: Any, into: Block) -> Any:
-        """Answer to ``inputs`` of the one listener to an event that fills ``into``."""
+        """Call the one listener to ``event`` that updates ``into``, and return its result for ``inputs``."""
         (function,) = (
             found
             for found in self.blocks.fns.values()
@@ -139,7 +139,7 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
         assert changed == view.model_copy(update=expected)
 
 
-# -- by hand ------------------------------------------------------------------------------------------------------------
+# -- edits by hand ------------------------------------------------------------------------------------------------------
 
 
 def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:

@@ -37,7 +37,7 @@ Open = Callable[[], MaskTable]
 
 @pytest.fixture
 def opens(tmp_path: Path) -> Iterator[Open]:
-    """Loads the page: each time a new one, with the same server behind it."""
+    """Function that builds a new page on the same server, as a reload does."""
     loaded = tiny.language_model()
     jobs = JobQueue()
     studio: Any = SimpleNamespace(
@@ -59,7 +59,7 @@ def opens(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(autouse=True)
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """Stand-in for the computation of the table; it waits for an event in the list before the last cell."""
+    """Stand-in for the computation of the table; before the last cell it waits for the event in the list, if any."""
     gates: list[Event] = []
 
     def computed(spec: PruneSpec, criteria: Any, reconstructions: Any, loaded: Any) -> Iterator[Any]:
@@ -145,7 +145,7 @@ def test_the_words_of_a_table_name_what_its_recipe_has_that_is_not_usual(opens: 
 
 
 def test_the_page_itself_brings_it_back(opens: Open) -> None:
-    """A link or a reload writes the view, and the table listens."""
+    """A link or a reload writes the view state, to whose changes the table listens."""
     computed(opens(), ["wanda"], ["liar"])
     masks = opens()
     blocks = masks.plot.parent

@@ -1,4 +1,4 @@
-"""Each panel fills its own components, all of them from one result; what a model wrote stays text."""
+"""Each panel fills its own components, all of them from one result; text of users and models is escaped."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_people_and_models_wrote_stays_text(panel: Build, studio: Studio) -
 
 
 def test_no_two_components_share_an_id(studio: Studio) -> None:
-    """They would be one for the style sheet and for scripts."""
+    """The style sheet and scripts select components by id."""
     with gr.Blocks() as blocks:
         bus = Bus(PruneSpec(), View(), "")
         Recipe(default_spec(), LOCAL)

@@ -1,4 +1,4 @@
-"""The rail reads and writes specs without loss; a public page refuses what it does not offer."""
+"""The recipe's controls read and write specs without loss; a public page refuses values that it does not offer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rail() -> Recipe:
 
 
 def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
-    """Recipe of the controls after ``base`` was filled in and some of them were ``moved``."""
+    """Spec read from the controls after ``base`` was filled in and the controls in ``moved`` were changed."""
     filled = {**rail.fill(base), **{rail.controls[name]: value for name, value in moved.items()}}
     return rail.read(*(filled[component] for component in rail.inputs))
 
@@ -93,7 +93,7 @@ def test_another_model_drops_what_belonged_to_the_last_one(rail: Recipe) -> None
 
 
 def test_another_model_takes_what_came_with_it(rail: Recipe) -> None:
-    """A program that calls the page sets all controls at once."""
+    """A program that calls the page's API sets all controls at once, so values changed with the model stay."""
     edit = "layers.5.ffn:ratio=0.1"
     moved = read(rail, FULL, model="demo/minilm-sentiment", calibration="topic", edits=edit)
     assert (moved.calibration, moved.edits) == ("topic", (edit,))
@@ -166,7 +166,7 @@ def test_a_public_page_offers_only_what_it_takes() -> None:
     assert "Or type" not in f"{public.model.info} {public.calibration.info}"
 
 
-# -- its words ----------------------------------------------------------------------------------------------------------
+# -- labels and explanations --------------------------------------------------------------------------------------------
 
 
 def test_every_control_is_explained(rail: Recipe) -> None:

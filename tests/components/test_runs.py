@@ -1,4 +1,4 @@
-"""The list of runs follows the store; one of them can be taken or dropped, two of them compared."""
+"""The list of runs follows the store; one run can be downloaded or deleted, two can be compared."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_opening_goes_through_the_queue(store: RunStore) -> None:
     assert all(event.queue is not False for event in writing)
 
 
-# -- two of them --------------------------------------------------------------------------------------------------------
+# -- comparing two runs -------------------------------------------------------------------------------------------------
 
 
 def test_two_runs_side_by_side(store: RunStore) -> None:
@@ -149,7 +149,7 @@ def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
     assert "They measured nothing alike." in updates[built.comparison]
 
 
-# -- one of them --------------------------------------------------------------------------------------------------------
+# -- downloading and deleting one run -----------------------------------------------------------------------------------
 
 
 def test_a_download_holds_the_whole_run(store: RunStore) -> None:

@@ -1,4 +1,4 @@
-"""Saving from the page: a job that ends in one sentence and one file, and what can be wrong with it."""
+"""Saving a model from the page: a job that ends with one sentence and one file, and its failures."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_head_is_saved_too(page: Page, tmp_path: Path) -> None:
-    """It cannot answer prompts, so a run keeps no variants of it."""
+    """Such a model cannot answer prompts, so a run keeps no variants of it in memory."""
     spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
     page.registry = ModelRegistry(10**9, load=lambda *_: tiny.encoder())
     ended = list(stream(spec, tiny.encoder()))[-1]
@@ -143,7 +143,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(page: Page, monkeypatch: p
 
 
 def zips(page: Page) -> dict[str, int]:
-    """Size of each zip by number format."""
+    """Bytes of the zip in each number format."""
     return {path.parent.name.split("-")[-1]: path.stat().st_size for path in page.files.rglob("*.zip")}
 
 

@@ -68,7 +68,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
-    """Models are in memory, and measuring them waits for the event."""
+    """Keep the models in memory and replace the measurement by one that waits for the event."""
     gate = Event()
 
     def steps(*_: Any) -> Iterator[Any]:
@@ -152,7 +152,7 @@ def test_stop_ends_the_job(page: Page, held: Event) -> None:
 
 
 def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event) -> None:
-    """Two visitors wait for one job, and one of them turns to another run."""
+    """Two visitors wait for one job, and one of them opens another run."""
     one, two = (page.panel.measure(KEY, visitor(name)) for name in ("one", "two"))
     id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
     next(two)
@@ -165,7 +165,7 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
 
 
 def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
-    """As when a link is opened whose job is running."""
+    """As when a link opens a run whose measurement is in progress: the job must not be stopped."""
     watching = page.panel.measure(KEY, visitor())
     id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
     assert page.panel.change_run(id, KEY, visitor()) == {page.panel.table: gr.skip()}

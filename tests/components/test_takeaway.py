@@ -28,7 +28,7 @@ class Page:
     files: Path
 
     def press(self, ending: Format, run: RunResult) -> tuple[Any, str]:
-        """The file and the complaint after a click on a format's button."""
+        """The file and the error message after a click on the button of a format."""
         updates = self.panel.file_of(ending, run.spec)
         return updates[self.panel.file], updates[self.panel.problem]
 

@@ -67,7 +67,7 @@ Steps = Callable[[SweepSpec], Iterator[Any]]
 
 @pytest.fixture
 def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]]:
-    """Replace the library's sweep; the list receives the sweeps asked for."""
+    """Function that replaces the library's sweep and returns the list of the specs it is called with."""
 
     def install(steps: Steps) -> list[SweepSpec]:
         asked: list[SweepSpec] = []
@@ -127,7 +127,7 @@ def test_runs_like_the_recipe_come_first_and_all_others_when_asked(page: Page) -
 
 
 def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None:
-    """Neither few runs like the recipe nor none of them tick the box."""
+    """The checkbox for all runs is ticked by the user only, even if few or no runs are like the recipe."""
     model = page.spec.model
     others = [language_run(allocation="uniform"), language_run(allocation="global")]
     for run in others:

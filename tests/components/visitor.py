@@ -1,4 +1,4 @@
-"""A page without a browser: Gradio's own machinery, driven as its client drives it, including the events that it misses."""
+"""A page without a browser: fires Gradio's events as Gradio's client does, and omits those that the client misses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from liar.report.view import View
 
 @dataclass(frozen=True)
 class Page:
-    """The rail and some of the panels, wired as on the real page."""
+    """The recipe and some of the panels, wired as on the real page."""
 
     blocks: gr.Blocks
     studio: Studio
@@ -94,7 +94,7 @@ def build_page(studio: Studio) -> Page:
 
 
 class Visitor:
-    """A browser's part of the page: the values of the components, and on the server a session with its states."""
+    """A stand-in for the browser: the values of the components, and the session with its states on the server."""
 
     def __init__(self, blocks: gr.Blocks, query: str = "", session: str = "visitor") -> None:
         self.blocks = blocks
@@ -103,7 +103,7 @@ class Visitor:
         self._session = SessionState(blocks)
         self._values = {id: getattr(block, "value", None) for id, block in blocks.blocks.items()}
         self._props: dict[int, dict[str, Any]] = {}
-        self._thread = ThreadPoolExecutor(1)  # the main thread may be running the loop of a browser
+        self._thread = ThreadPoolExecutor(1)  # a browser test may be running an event loop in the main thread
         self._loop = asyncio.new_event_loop()
 
     # -- what the page shows -----------------------------------------------------------------------------------
@@ -121,17 +121,17 @@ class Visitor:
         return self._session[state._id]
 
     def state_is(self, state: gr.State, value: Any) -> None:
-        """Write a state, as an event that this page lacks would do."""
+        """Write a state, in place of an event of a component that this page lacks."""
         self._session[state._id] = value
 
-    # -- what can be done ---------------------------------------------------------------------------------------
+    # -- what the visitor does ----------------------------------------------------------------------------------
 
     def holds(self, control: Block, value: Any) -> None:
-        """Move a control without an event."""
+        """Set the value of a control without an event."""
         self._values[control._id] = value
 
     def sets(self, control: Block, value: Any, event: str = "input") -> None:
-        """Move a control, and wait until all events that it triggers have ended."""
+        """Set the value of a control, and wait until all events that this triggers have ended."""
         self.holds(control, value)
         self.does(control, event)
 
@@ -145,7 +145,7 @@ class Visitor:
         self.does(self.blocks, "load")
 
     def steps(self, block: Block, event: str, data: dict[str, Any] | None = None) -> Iterator[None]:
-        """:meth:`does` answer by answer, so that a test can look at the page between two of them."""
+        """:meth:`does`, one answer of the server at a time, so that a test can check the page in between."""
         yield from self._fire(block._id, event, gr.EventData(block, data))
 
     def _fire(self, id: int, event: str, data: gr.EventData | None = None) -> Iterator[None]:
@@ -174,7 +174,7 @@ class Visitor:
                 if not block.stateful:
                     self._take(block, value)
             yield
-            if function.queue is not False:  # else Gradio's client does not get the changed states
+            if function.queue is not False:  # without the queue, Gradio's client does not get the changed states
                 for id in answer["changed_state_ids"]:
                     yield from self._fire(id, "change")
             if not answer["is_generating"]:

@@ -41,7 +41,7 @@ def text(tmp_path: Path) -> str:
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> str:
-    """Texts of n letters; even n is Positive."""
+    """Texts of n letters; labelled Positive if n is even, else negative."""
     path = tmp_path / "own.csv"
     rows = [f"{' '.join('a' * n)},{'negative' if n % 2 else 'Positive'}" for n in range(1, 41)]
     path.write_text("\n".join(["text,label", *rows]))
@@ -49,7 +49,7 @@ def labelled(tmp_path: Path) -> str:
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A token a byte but for words and line ends, which merge across rows; a text begins with <s>."""
+    """A byte-level BPE whose words and line ends merge, also across rows; a text begins with <s>."""
     pieces = Tokenizer(BPE({}, [], unk_token="<unk>"))
     pieces.pre_tokenizer = ByteLevel(add_prefix_space=False)
     text = "\n\n".join([" = Title = \n", "", " one two, three\n four five six seven eight nine ten\n"] * 40)
@@ -115,7 +115,7 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 
 
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ids are those of one long text, rows as they are, empty ones too: ``"\\n\\n".join(rows)``."""
+    """The ids are those of one long text of all rows as they are, including empty ones: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
     monkeypatch.setattr("liar.data.texts._open_hub", lambda *_: ("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
@@ -157,7 +157,7 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
     batches = calibration_batches(labelled, classifier(("positive", "negative")), 600, 64, seed=0)
     for batch in batches:
         letters = batch["attention_mask"].sum(dim=1) - 2
-        assert torch.equal(batch["labels"], letters % 2)  # odd is negative, which this model has in second place
+        assert torch.equal(batch["labels"], letters % 2)  # odd lengths are negative, the model's second class
 
 
 def test_labels_that_may_mean_two_classes_are_left_out(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
     assert all("labels" not in batch for batch in batches)
 
 
-def test_too_little_text_says_how_much_there_is(text: str, tmp_path: Path) -> None:
+def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"holds [\d,]+ usable tokens and 100,000 are asked"):
         calibration_batches(text, language_model(), 100_000, 32, seed=0)
     with pytest.raises(CalibrationError, match="100,000"):

@@ -1,4 +1,4 @@
-"""Which label means which class of a model."""
+"""Which class of a model a label of the data means."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ STARS = BertConfig(id2label={index: str(index + 1) for index in range(5)})
 
 
 def test_stars_are_names_and_not_numbers() -> None:
-    """Each by itself, "0" and "1" would both mean the class that is called "1"."""
+    """Read one at a time, "0" as a number and "1" as a name would both mean the class named "1"."""
     assert classes_of(list("12345"), STARS) == [0, 1, 2, 3, 4]
     assert classes_of(list("01234"), STARS) == [0, 1, 2, 3, 4]
     assert classes_of(list("52"), STARS) == [4, 1]
 
 
 def test_what_a_label_can_be_decides_where_the_texts_leave_it_open() -> None:
-    """No text has five stars: by themselves "1" to "4" could be numbers of classes."""
+    """No text has five stars, so "1" to "4" alone could be class numbers; the possible labels settle it."""
     config = BertConfig(num_labels=5)
     assert classes_of(list("1234"), config) == [1, 2, 3, 4]
     assert classes_of(list("1234"), config, possible=list("12345")) == [None] * 4
     assert classes_of(list("1234"), STARS, possible=list("12345")) == [0, 1, 2, 3]
 
 
-def test_labels_of_two_meanings_are_asked_about() -> None:
+def test_labels_of_two_meanings_are_refused() -> None:
     with pytest.raises(AmbiguousLabelsError, match="The labels 1, 2, 4 may be names"):
         classes_of(list("4212"), STARS)
 

@@ -1,4 +1,4 @@
-"""The three parts: their sizes, and that a text cannot be in two of them."""
+"""The train, validation and test parts: their sizes, and that no text is in two of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two classification tasks: how many items of which class, and no text in two parts."""
+"""The two classification tasks: the number of items of each class, and that no text is in two parts."""
 
 from __future__ import annotations
 

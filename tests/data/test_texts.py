@@ -1,4 +1,4 @@
-"""Texts from files and hub datasets, and what is said of those that cannot be read."""
+"""Texts from files and hub datasets, and the errors for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("empty.txt", b"", "is empty"),
         ("broken.jsonl", b'{"text": \n', "cannot be read"),
@@ -100,10 +100,10 @@ def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
         ("letter.docx", b"text", "should end in"),
     ],
 )
-def test_unreadable_files_are_named_in_one_sentence(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+def test_unreadable_files_are_named_in_one_sentence(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(CalibrationError, match=says) as caught:
+    with pytest.raises(CalibrationError, match=message) as caught:
         _read(path)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -133,7 +133,7 @@ FEATURES = Features({"sentence": Value("string"), "label": ClassLabel(names=["ne
 
 
 def _hub(monkeypatch: pytest.MonkeyPatch, *parts: str, label: int = 0) -> list[tuple[Any, ...]]:
-    """A dataset with these parts, each one sentence that names its part; returns what is asked of it."""
+    """Replace the hub by a dataset with these parts, each one sentence that names its part; return the list of requests."""
     asked: list[tuple[Any, ...]] = []
 
     def part(name: str) -> IterableDataset:

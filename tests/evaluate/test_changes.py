@@ -1,4 +1,4 @@
-"""Which items are kept of all those on which the variants disagree."""
+"""Which of the items on which the variants disagree are kept as examples."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_only_answers_that_turn_right_or_wrong_are_kept() -> None:
 
 
 def test_the_first_of_each_group_are_kept_once_and_in_order() -> None:
-    """Items that break and stay broken fill two groups; mended ones behind them still find their place."""
+    """Items broken and not repaired fill two groups; the mended items after them must still be kept."""
     many = MOST_CHANGES + 5
     broken, mended, lost = (0, 0, 1, 1), (0, 1, 2, 0), (0, 1, 0, 1)
     kept = changes(*[broken] * many, *[lost] * many, *[mended] * many)

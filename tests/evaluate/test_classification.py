@@ -1,4 +1,4 @@
-"""Accuracy against counting by hand, whatever the order of a model's classes."""
+"""Accuracy equals a count by hand, for any order of a model's classes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_same_texts_have_the_same_name_whatever_the_model(table: str) -> Non
 def test_the_answers_of_the_variants_are_compared_item_by_item(
     labels: tuple[str, str], items: list[tuple[str, str]], table: str
 ) -> None:
-    """A head with its sign turned gives the other answer to every item."""
+    """The pruned variant is a head with opposite sign, which gives the other answer to every item."""
     dense, turned = classifier(labels), classifier(labels)
     turned.model.classifier.weight.neg_()
     turned.model.classifier.bias.neg_()
@@ -150,7 +150,7 @@ def test_star_ratings_are_not_shifted(tmp_path: Path) -> None:
 
 def test_progress_counts_items_and_an_evaluation_can_be_left(table: str) -> None:
     steps = evaluate_steps(classifier(), "sentiment", data=table, sequence_length=64)
-    assert [next(steps), next(steps)] == [(32, 75), (43, 75)]  # batches of 32, 32 and 11, mixed
+    assert [next(steps), next(steps)] == [(32, 75), (43, 75)]  # batches of 32, 32 and 11 items, in mixed order
     steps.close()
 
 

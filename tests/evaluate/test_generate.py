@@ -1,4 +1,4 @@
-"""Answers of tiny models, step by step, and of the demo models."""
+"""Answers of tiny models, token by token, and of the demo models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tiny import LETTERS, classifier, encoder, language_model
 
 
 def greedy(loaded: LoadedModel, prompt: str, count: int) -> list[int]:
-    """New tokens as transformers itself chooses them."""
+    """Token ids that greedy ``generate`` of transformers adds to the prompt."""
     encoded = loaded.tokenizer(prompt, return_tensors="pt")
     output = loaded.model.generate(**encoded, do_sample=False, max_new_tokens=count)
     return output[0, encoded["input_ids"].shape[1] :].tolist()
@@ -131,7 +131,7 @@ def test_sampling_follows_its_seed_and_leaves_torch_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_chat_model_is_spoken_to_as_one() -> None:
+def test_a_chat_model_gets_its_template() -> None:
     loaded = language_model()
     seen: list[Any] = []
     loaded.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].tolist()))
@@ -152,18 +152,18 @@ def test_a_classifier_gives_every_label_its_probability() -> None:
     )
 
 
-def test_edits_say_what_the_model_says_of_each_text() -> None:
+def test_edits_have_the_label_that_the_model_gives_each_text() -> None:
     loaded = classifier(("bad", "fair", "good"))
     sentence = next(letter for letter in LETTERS if len({item.label for item in edits_that_flip(loaded, letter)}) > 1)
     answers = edits_that_flip(loaded, sentence)
-    before = said(loaded, sentence)
+    before = likeliest_label(loaded, sentence)
     assert {item.flips for item in answers} == {True, False}
     for item in answers:
-        assert item.label == said(loaded, item.text)
+        assert item.label == likeliest_label(loaded, item.text)
         assert item.flips == (item.label != before)
 
 
-def said(loaded: LoadedModel, sentence: str) -> str:
+def likeliest_label(loaded: LoadedModel, sentence: str) -> str:
     probabilities = generate(loaded, sentence).probabilities or {}
     return max(probabilities, key=probabilities.__getitem__)
 
@@ -198,7 +198,7 @@ def test_a_prompt_beyond_the_models_positions_is_refused() -> None:
         generate(classifier(positions=64), long + " a b c")
 
 
-def test_a_model_without_a_head_says_so() -> None:
+def test_a_model_without_a_head_is_refused() -> None:
     with pytest.raises(InvalidSpecError, match="neither"):
         generate(encoder(), "a b c")
 
@@ -215,7 +215,7 @@ def test_the_demo_model_answers_a_question() -> None:
 
 
 @pytest.mark.demo
-def test_the_demo_classifier_tells_praise_from_scorn() -> None:
+def test_the_demo_classifier_separates_praise_from_scorn() -> None:
     loaded = load_model("demo/minilm-sentiment")
     praise = generate(loaded, "A warm, funny and deeply moving film.").probabilities or {}
     scorn = generate(loaded, "A tedious, lifeless mess of a film.").probabilities or {}

@@ -1,4 +1,4 @@
-"""Perplexity against a direct computation, and its standard error against the formula."""
+"""Perplexity equals a direct computation, and its standard error the formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from liar.models.catalog import LoadedModel, load_model
 from liar.progress import finish
 from tests.tiny import LETTERS, classifier, language_model
 
-LENGTH = 300  # more than the positions whose logits are taken at once
+LENGTH = 300  # more than the number of positions whose logits are computed at once
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _means(loaded: LoadedModel, text: str, count: int) -> list[float]:
-    """Mean negative log likelihood of each window, one token after the other."""
+    """Mean negative log likelihood of each window in nats a token, summed one token at a time."""
     windows = held_out_windows(loaded, data=text, limit=count, sequence_length=LENGTH)[0]
     means = []
     for window in windows:
@@ -96,9 +96,9 @@ def test_the_logits_of_few_positions_are_fp32_at_once(text: str) -> None:
 
 
 def test_progress_counts_windows_and_an_evaluation_can_be_left(text: str) -> None:
-    heard: list[tuple[int, int]] = []
-    finish(evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH), heard.append)
-    assert heard == [(2, 5), (4, 5), (5, 5)]
+    progress: list[tuple[int, int]] = []
+    finish(evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH), progress.append)
+    assert progress == [(2, 5), (4, 5), (5, 5)]
     steps = evaluate_steps(language_model(), "perplexity", data=text, limit=5, sequence_length=LENGTH)
     assert next(steps) == (2, 5)
     steps.close()

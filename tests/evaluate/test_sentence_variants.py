@@ -1,4 +1,4 @@
-"""Edits of a sentence: what each does, and that none of them is empty, the same, or there twice."""
+"""Edits of a sentence: what each does, and that none is empty, equal to the sentence, or equal to another edit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from liar.evaluate.sentence_variants import perturbations
         ("Good.", "“not” before the last word", "not Good."),
     ],
 )
-def test_an_edit_does_what_its_name_says(sentence: str, name: str, expected: str | None) -> None:
+def test_an_edit_does_what_its_name_states(sentence: str, name: str, expected: str | None) -> None:
     assert {edit.name: edit.text for edit in perturbations(sentence)}.get(name) == expected
 
 

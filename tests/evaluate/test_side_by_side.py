@@ -1,4 +1,4 @@
-"""The timing of two models in turns, on a clock that the test winds."""
+"""The timing of two models in turns, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def read(first: LoadedModel, second: LoadedModel) -> Pair:
     return finish(reading_steps({"dense": first, "reconstructed": second}))
 
 
-def _wind(patch: pytest.MonkeyPatch, seconds: Iterator[float]) -> None:
-    """Let forwards take ``seconds`` one after the other; the clock is read before and after each."""
+def _clock(patch: pytest.MonkeyPatch, seconds: Iterator[float]) -> None:
+    """Replace the clock so that successive forwards take ``seconds``; it is read before and after each."""
 
     def readings() -> Iterator[float]:
         for taken in seconds:
@@ -31,8 +31,8 @@ def _wind(patch: pytest.MonkeyPatch, seconds: Iterator[float]) -> None:
 
 
 def test_a_machine_that_becomes_slower_makes_no_model_slower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second takes half the time of the first in every turn, and in the last turn as long as the first in the first."""
-    _wind(monkeypatch, iter([50.0, 70.0, *(seconds for turn in range(1, 8) for seconds in (2.0 * turn, 1.0 * turn))]))
+    """The second model takes half as long as the first in every turn, while both take longer from turn to turn."""
+    _clock(monkeypatch, iter([50.0, 70.0, *(seconds for turn in range(1, 8) for seconds in (2.0 * turn, 1.0 * turn))]))
     pair = read(language_model(), language_model())
     assert (pair.gain.gain.lower, pair.gain.gain.median, pair.gain.gain.upper) == (2, 2, 2)
     assert (pair.gain.than, pair.gain.variant, pair.gain.repeats) == ("dense", "reconstructed", REPEATS)

@@ -1,4 +1,4 @@
-"""What is counted agrees with what torch's own counter sees, for every family; two models are timed in turns."""
+"""Multiply-accumulates equal those of torch's flop counter for every family; two models are timed in turns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def loaded(name: str) -> LoadedModel:
 
 
 def halved(model: LoadedModel) -> LoadedModel:
-    """The first half of the bundles of every site stay, as they were."""
+    """Remove the second half of the bundles of every site, without a repair."""
     sites = model.adapter.sites()
     for site in sites:
         bundles = torch.arange(site.bundles // 2)
@@ -42,8 +42,8 @@ def halved(model: LoadedModel) -> LoadedModel:
 
 
 def counted(model: PreTrainedModel, *arguments: Any, **options: Any) -> int:
-    """Multiply-accumulates that torch sees in one forward; a rotary table's angles are no work on a token's vector."""
-    model.set_attn_implementation("eager")  # the counter knows no fused kernel of the CPU
+    """Multiply-accumulates of one forward by torch's flop counter, without the computation of rotary angles."""
+    model.set_attn_implementation("eager")  # the counter does not count fused attention on the CPU
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*arguments, **options)
     found = counter.get_flop_counts()
@@ -54,7 +54,7 @@ def counted(model: PreTrainedModel, *arguments: Any, **options: Any) -> int:
 @pytest.mark.parametrize("context", [1, 5, 6, 23])
 @pytest.mark.parametrize("name", DECODERS)
 def test_one_more_token_of_a_language_model(name: str, context: int) -> None:
-    """Mistral and Qwen2 slide a window of six tokens here."""
+    """Mistral and Qwen2 have a sliding attention window of six tokens here."""
     for found in (loaded(name), halved(loaded(name))):
         cache = DynamicCache(config=found.model.config)
         if context > 1:
@@ -126,22 +126,22 @@ def test_a_language_model_reads_and_writes_and_costs_what_is_there() -> None:
 
 
 def test_turns_alternate_and_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the first turn of either nothing is kept; a turn of the language model is one prompt and each new token."""
+    """The first turn of each model is discarded; a turn of a language model reads one prompt and writes each new token."""
     models = {"dense": tiny.language_model(), "pruned": halved(tiny.language_model())}
-    heard: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = []
     for name, model in models.items():
-        model.model.register_forward_pre_hook(lambda _, inputs, name=name: heard.append((name, inputs[0].shape[1])))
+        model.model.register_forward_pre_hook(lambda _, inputs, name=name: calls.append((name, inputs[0].shape[1])))
     steps = compare_steps(models["dense"], models["pruned"], prompt_tokens=12, new_tokens=3, repeats=2)
     assert next(steps) == (1, 6)
-    assert heard == [("dense", 12), *3 * [("dense", 1)]]
+    assert calls == [("dense", 12), *3 * [("dense", 1)]]
     finish(steps)
-    turns = [name for name, length in heard if length == 12]
+    turns = [name for name, length in calls if length == 12]
     assert turns == 3 * ["dense", "pruned"]
-    assert heard.count(("dense", 1)) == heard.count(("pruned", 1)) == 3 * 3
+    assert calls.count(("dense", 1)) == calls.count(("pruned", 1)) == 3 * 3
 
 
 def test_speeds_are_medians_and_gains_are_taken_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow spell in the third turn of both sides is no gain and no loss."""
+    """Both models are slow in the third turn, which must not change the gain."""
     seconds = iter([99, 99, 99, 99, 1.0, 2.0, 0.5, 1.0, 2.0, 4.0, 1.0, 2.0, 40.0, 80.0, 20.0, 40.0])
 
     def clock(work: Any, device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""Allocations of a budget to sites."""
+"""Allocation of a parameter budget to sites."""
 
 from __future__ import annotations
 

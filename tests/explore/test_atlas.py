@@ -1,4 +1,4 @@
-"""An atlas survives its file, and no file can do more than hold one."""
+"""An atlas is equal after saving and loading; a damaged or hostile file is refused and runs no code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written() -> bytes:
 
 
 def again(store: AtlasStore) -> AtlasStore:
-    """The same folders after a restart."""
+    """A new store on the same folders, as after a restart."""
     return AtlasStore(store.folder, shipped=store.shipped)
 
 
@@ -47,7 +47,7 @@ def assert_same(first: Atlas | None, second: Atlas) -> None:
             np.testing.assert_array_equal(getattr(first.arrays[kind], name), getattr(arrays, name))
 
 
-# -- what it tells ------------------------------------------------------------------------------------------------------
+# -- its values ---------------------------------------------------------------------------------------------------------
 
 
 def test_sites_come_in_the_order_of_the_computation() -> None:
@@ -66,7 +66,7 @@ def test_errors_are_exact_at_the_points_of_the_curve(name: str) -> None:
     for ratio, expected in zip(RATIOS, curve, strict=True):
         kept = chart.site.bundles - nearest_removed(chart.site.bundles, ratio)
         assert chart.error_at("wanda", "liar", kept, "norm-aware") == pytest.approx(expected)
-        assert damage[kept] == pytest.approx(expected)  # an energy of one
+        assert damage[kept] == pytest.approx(expected)  # equals the error because the output energy is one here
 
 
 def test_any_choice_of_few_bundles_has_its_error_and_of_many_only_the_best() -> None:
@@ -108,10 +108,10 @@ def test_a_damaged_file_is_a_value_error_or_no_damage(at: int, flip: int, cut: b
         found = Atlas.from_bytes(data)
     except ValueError:
         return
-    assert_same(found, tiny_atlas())  # a date in the archive, say
+    assert_same(found, tiny_atlas())  # a flipped byte may lie in unused data, such as a date in the archive
 
 
-def test_a_file_older_than_the_deviations_is_read_and_tells_those_of_single_channels() -> None:
+def test_a_file_older_than_the_deviations_is_read_and_has_those_of_single_channels() -> None:
     with np.load(io.BytesIO(written())) as file:
         arrays = {name: file[name] for name in file.files if not name.endswith(".deviation")}
     buffer = io.BytesIO()
@@ -132,7 +132,7 @@ def test_a_file_older_than_the_deviations_is_read_and_tells_those_of_single_chan
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """Object whose unpickling would create a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_the_atlas_stays_at_ha
     def read_only(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", read_only)  # root may write anywhere
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", read_only)  # not by file mode, because root may write anywhere
     with pytest.raises(StorageError, match="could not be written"):
         store.save(tiny_atlas())
     assert store.find(PruneSpec()) is not None

@@ -1,4 +1,4 @@
-"""A forecast is what a one-shot run reports, without the run."""
+"""A forecast equals the report of a one-shot run, without the run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HIGHEST = 1.055
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Letters with a grammar of sorts, as a calibration file."""
+    """A calibration file of letters, each 1 to 3 places after the one before, so that they are predictable."""
     generator = torch.Generator().manual_seed(0)
     starts = torch.randint(0, 26, (120, 1), generator=generator)
     walks = (starts + torch.randint(1, 4, (120, 30), generator=generator).cumsum(1)) % 26
@@ -43,7 +43,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @dataclass(frozen=True)
 class Bench:
-    """A model with its atlas, and with the calibration that spares each run its own; both of the same text."""
+    """A model with its atlas and with a calibration shared by all runs, both computed on the same text."""
 
     loaded: LoadedModel
     base: PruneSpec
@@ -84,7 +84,7 @@ def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
             return end.value, events
 
 
-# -- against the run ----------------------------------------------------------------------------------------------------
+# -- compared with the run ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5])
@@ -118,7 +118,7 @@ def test_rounding_is_forecast_with_what_it_costs(model: str, text: str) -> None:
 @pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "uniform"])
 @pytest.mark.parametrize("model", ["llama", "bert"])
 def test_the_other_allocations_are_forecast_to_the_last_step(model: str, allocation: str, text: str) -> None:
-    """The last digits decide between sites that are alike, and an atlas keeps half as many; never more than one bundle."""
+    """An atlas stores half the digits, which may decide between near-equal sites: at most one bundle of difference."""
     at = bench(model, text)
     cost = {chart.site.name: chart.facts.bundle_parameters / chart.site.group for chart in at.atlas.sites}
     bundle = max(chart.facts.bundle_parameters for chart in at.atlas.sites)
@@ -169,7 +169,7 @@ def test_edits_are_forecast_as_a_run_honours_them(model: str, text: str) -> None
 
 @pytest.mark.parametrize("model", ["llama", "bert"])
 def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text: str) -> None:
-    """Whatever goes, the best ones too: errors of a site with few bundles are known for every choice."""
+    """Also if the best heads are removed: a site with few bundles has stored errors for every choice."""
     at = bench(model, text)
     (chart,) = [chart for chart in at.atlas.sites if chart.site.name == "layers.1.attention"]
     best = int(chart.order("obs")[0]) * chart.site.group
@@ -184,7 +184,7 @@ def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text
     assert abs(site.error["none"] - curve) > 0.01, "the curve of the best ones would be wrong"
 
 
-def test_neurons_chosen_by_hand_have_no_error_that_nobody_knows(text: str) -> None:
+def test_neurons_chosen_by_hand_have_no_error_unless_it_is_known(text: str) -> None:
     chart = bench("llama", text).atlas.site("layers.1.ffn")
     assert chart is not None
     best, worst = int(chart.order("obs")[0]), int(chart.order("obs")[-1])
@@ -211,7 +211,7 @@ def assert_errors(expected: Forecast, measured: RunResult) -> None:
         for name in ("liar", "least-squares"):
             assert twin.error[name] * (1 - 1e-5) - 1e-9 <= site.error[name] <= twin.error[name] * HIGHEST + 1e-9
         assert site.norm_aware_error["none"] == pytest.approx(twin.norm_aware_error["none"], rel=1e-5, abs=1e-9)
-        for name in RECONSTRUCTIONS:  # of a repair that is fitted to these weights
+        for name in RECONSTRUCTIONS:  # the curve fits to norm-aware moments, the run to plain ones
             assert site.norm_aware_error[name] <= twin.norm_aware_error[name] * HIGHEST + 1e-9
 
 
@@ -224,11 +224,11 @@ def test_a_ratio_that_leaves_nothing_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [("layers.0.attention:ratio=0", "not among the pruned sites"), ("layers.0.ffn:keep=60", "the units 0 to 59")],
 )
-def test_edits_that_do_not_fit_are_refused(edit: str, said: str) -> None:
-    with pytest.raises(InvalidSpecError, match=said):
+def test_edits_that_do_not_fit_are_refused(edit: str, message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
         forecast(PruneSpec(edits=(edit,)), tiny_atlas())
 
 
@@ -245,10 +245,10 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
         forecast(spec.model_copy(update={"criterion": "taylor"}), atlas)
 
 
-# -- drawing ------------------------------------------------------------------------------------------------------------
+# -- computing an atlas -------------------------------------------------------------------------------------------------
 
 
-def test_drawing_says_how_far_it_is_and_leaves_the_model_alone(text: str) -> None:
+def test_drawing_reports_progress_and_leaves_the_model_alone(text: str) -> None:
     loaded = tiny.language_model()
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     _, events = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))

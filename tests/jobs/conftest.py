@@ -12,7 +12,7 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Letters with a grammar of sorts, as a calibration file."""
+    """A calibration file of letters, each 1 to 3 places after the one before, so that they are predictable."""
     generator = torch.Generator().manual_seed(0)
     path = tmp_path_factory.mktemp("text") / "letters.txt"
     lines = []
@@ -31,7 +31,7 @@ def model() -> LoadedModel:
 
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> LabelledText:
-    """Labelled words of letters in the place of the film reviews."""
+    """Replace the film reviews by labelled texts of random letters."""
     generator = torch.Generator().manual_seed(2)
     texts = [
         " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (12,), generator=generator))

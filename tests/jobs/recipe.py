@@ -1,4 +1,4 @@
-"""The recipe of the tests of runs."""
+"""The default spec of the tests of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run as a whole, on tiny random models: events, determinism, stopping, refusals, the result's promises."""
+"""Whole runs of tiny random models: events, determinism, stopping, refused specs, and the facts in the result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_passed_model_is_never_changed_and_equal_specs_give_equal_results(
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_every_criterion_runs_and_tells_every_error(model: LoadedModel, text: str, criterion: str) -> None:
+def test_every_criterion_runs_and_reports_every_error(model: LoadedModel, text: str, criterion: str) -> None:
     result = run(spec(text, criterion=criterion, schedule="one-shot"), model)
     for site in result.sites:
         assert list(site.error) == list(RECONSTRUCTIONS)
@@ -74,7 +74,7 @@ def test_totals_count_what_left(model: LoadedModel, text: str, reconstruction: s
         for site, report in zip(model.adapter.sites(), result.sites, strict=True)
     )
     added = totals.block_parameters_after - (totals.block_parameters_before - removed)
-    assert (added == 0) == (reconstruction == "none")  # a repair adds biases, and nothing else
+    assert (added == 0) == (reconstruction == "none")  # a repair adds no parameters but biases
     assert totals.parameters_before - totals.parameters_after == (
         totals.block_parameters_before - totals.block_parameters_after
     )
@@ -103,7 +103,7 @@ def test_closing_between_events_leaves_nothing_behind(model: LoadedModel, text: 
 
 
 def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
-    """At the same mask, none and bias to the last digits, least-squares within the bound of the ridge."""
+    """At the same mask, none and bias agree to rounding; curves of liar and least-squares are at most 20 % higher."""
     chosen = spec(text, allocation="uniform", schedule="one-shot")
     calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both")
     found = {site.name: site for site in curves(model, calibration, [chosen.criterion])}
@@ -119,7 +119,7 @@ def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "choices", "said"),
+    ("tokens", "choices", "warns"),
     [
         (32, {}, True),
         (128, {}, True),
@@ -128,50 +128,50 @@ def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
         (128, {"criterion": "obs", "reconstruction": "bias"}, True),
     ],
 )
-def test_few_tokens_are_said_where_something_is_fitted_to_them(
-    model: LoadedModel, text: str, tokens: int, choices: dict[str, Any], said: bool
+def test_few_tokens_give_a_warning_if_something_is_fitted_to_them(
+    model: LoadedModel, text: str, tokens: int, choices: dict[str, Any], warns: bool
 ) -> None:
-    """48 channels, so 144 tokens are enough."""
+    """The sites have 48 channels, so 144 tokens are enough."""
     events = list(stream(spec(text, tokens=tokens, targets="ffn", **choices), model))
     warned = [event.message for event in events if isinstance(event, Warned)]
     assert events[-1].result.warnings == warned  # type: ignore[union-attr]
-    assert len(warned) == int(said)
-    if said:
+    assert len(warned) == int(warns)
+    if warns:
         assert "few for the 48 channels" in warned[0]
         assert "take 144 or more" in warned[0]
 
 
 @pytest.mark.parametrize("choices", [{}, {"criterion": "taylor"}, {"criterion": "fisher", "allocation": "global"}])
 def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, choices: dict[str, str]) -> None:
-    """The softmax of one logit is constant; by its slope the first sites would fall to the floor, the last stay whole."""
+    """The softmax of one logit is constant, and its zero gradient would prune only the first sites, to the floor."""
     result = run(spec(text, **choices), tiny.classifier(("score",)))
     assert any(0.1 < site.kept / site.units < 0.9 for site in result.sites if site.kind == "ffn")
 
 
-# -- what is decided by hand --------------------------------------------------------------------------------------------
+# -- edits by hand ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
 @pytest.mark.parametrize("allocation", ["uniform", "loss-curve"])
 def test_a_run_honours_edits(model: LoadedModel, text: str, schedule: str, allocation: str) -> None:
-    """Two pairs of query heads share keys and values, so a pair goes together."""
+    """Each pair of query heads shares keys and values, so both heads of a pair are kept or removed."""
     plain = spec(text, schedule=schedule, allocation=allocation)
     before = {site.name: site for site in run(plain, model).sites}
-    gone, there = _gone_and_there(before["layers.1.ffn"])
+    removed, kept = _removed_and_kept(before["layers.1.ffn"])
     edits = (
         *("layers.0.attention:ratio=0", "layers.1.attention:keep=3", "layers.1.attention:ratio=0.5"),
-        *("layers.0.ffn:ratio=0.25", f"layers.1.ffn:keep={gone}", f"layers.1.ffn:remove={there}"),
+        *("layers.0.ffn:ratio=0.25", f"layers.1.ffn:keep={removed}", f"layers.1.ffn:remove={kept}"),
     )
     after = {site.name: site for site in run(plain.model_copy(update={"edits": edits}), model).sites}
     assert after["layers.0.attention"].kept_units == [0, 1, 2, 3]
     assert after["layers.1.attention"].kept_units == [2, 3]
     assert (after["layers.0.ffn"].kept, len(after["layers.0.ffn"].kept_units)) == (36, 36)
     assert after["layers.1.ffn"].kept == before["layers.1.ffn"].kept
-    assert gone in after["layers.1.ffn"].kept_units
-    assert there not in after["layers.1.ffn"].kept_units
+    assert removed in after["layers.1.ffn"].kept_units
+    assert kept not in after["layers.1.ffn"].kept_units
 
 
-def _gone_and_there(site: SiteReport) -> tuple[int, int]:
+def _removed_and_kept(site: SiteReport) -> tuple[int, int]:
     """A neuron that the recipe removes by itself, and one that it keeps."""
     removed = set(range(site.units)) - set(site.kept_units)
     return min(removed), site.kept_units[0]
@@ -227,7 +227,7 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
 
 
 @pytest.mark.parametrize(
-    ("choices", "prompts", "says"),
+    ("choices", "prompts", "message"),
     [
         ({"sequence_length": 512}, (), "The sequence length 512 is above the 128 positions"),
         (
@@ -240,12 +240,12 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
         ({}, (" ",), "prompt is empty"),
     ],
 )
-def test_what_a_small_model_cannot_do_is_said_before_the_work(
-    text: str, choices: dict[str, object], prompts: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+def test_what_a_small_model_cannot_do_is_refused_before_the_work(
+    text: str, choices: dict[str, object], prompts: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("pipeline.text_of", "reduction.walk"):
         monkeypatch.setattr(f"liar.jobs.{name}", lambda *_, **__: pytest.fail("began to work"))
-    with pytest.raises(InvalidSpecError, match=says):
+    with pytest.raises(InvalidSpecError, match=message):
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
 
 
@@ -262,8 +262,8 @@ def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, 
     assert run(chosen, model, calibration=calibration).calibration == result.calibration
 
 
-def test_pairs_are_told_apart_forward_and_backward(tmp_path: Path) -> None:
-    """A model whose tokens of the second text are another world: without types the recipe would keep other units."""
+def test_texts_of_a_pair_are_distinguished_forward_and_backward(tmp_path: Path) -> None:
+    """Token types change activations and gradients; without them the recipe would keep other units."""
     path = tmp_path / "pairs.csv"
     path.write_text("premise,hypothesis\n" + "\n".join(f"a b c {tiny.LETTERS[n % 26]},d e" for n in range(80)))
     loaded = tiny.pair_classifier()

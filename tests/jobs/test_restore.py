@@ -1,4 +1,4 @@
-"""The models of a stored run come back: the same units, the same weights, and nothing is measured on the way."""
+"""The models restored from a stored run have the same units and weights, and restoring measures nothing."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_restored_models_are_those_of_the_run(
 
 
 def test_the_masks_are_read_and_not_made_anew(tmp_path: Path) -> None:
-    """Units that no criterion would choose come back as they are stored."""
+    """Stored masks that no criterion would choose are restored as they are."""
     dense = tiny.language_model()
     result = finished(spec(tmp_path, allocation="loss-curve", targets="ffn"), dense).result
     odd = [report.model_copy(update={"kept": 5, "kept_units": [0, 7, 11, 30, 47]}) for report in result.sites]

@@ -23,7 +23,7 @@ from tests.jobs.recipe import spec
 
 
 def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pruned variant is the same mask without a repair, and the repaired weights are back afterwards."""
+    """The pruned variant has the same mask without a repair; the repaired weights are restored afterwards."""
     seen: dict[str, torch.Tensor] = {}
     ids = torch.arange(4, 24).unsqueeze(0)
 
@@ -64,7 +64,7 @@ def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters:
 
 
 def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: LabelledText) -> None:
-    """The exact one and not that of its int8 copy: the run measures what is missing."""
+    """Given the evaluation of the dense model but not of its int8 copy, the run measures what is missing."""
     chosen = spec(
         text,
         schedule="one-shot",
@@ -108,7 +108,7 @@ def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: Labelled
 
 
 class SlowingMachine:
-    """A clock that only products of linear layers move: each by its weights, and by 0.2 % more than the one before."""
+    """A clock that advances only with linear layers: by the number of weights, each time 0.2 % slower than before."""
 
     def __init__(self) -> None:
         self.now, self.slowness = 0.0, 1.0
@@ -123,7 +123,7 @@ class SlowingMachine:
 def test_a_machine_that_slows_down_during_a_run_slows_no_model(
     text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch, is_given: bool
 ) -> None:
-    """Timed one variant after the other, the smaller model would come out as the slower one."""
+    """If the models were timed one after the other, the smaller one would appear slower."""
     machine, loads = SlowingMachine(), []
     monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
     monkeypatch.setattr(
@@ -143,7 +143,7 @@ def test_a_machine_that_slows_down_during_a_run_slows_no_model(
 
 
 def products(loaded: LoadedModel) -> int:
-    """Weights that one forward multiplies."""
+    """Number of weights of the linear layers, which one forward multiplies."""
     return sum(module.weight.numel() for module in loaded.model.modules() if isinstance(module, nn.Linear))
 
 
@@ -166,7 +166,7 @@ def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
 
 
 def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its forwards would tell how fast the weights come, not how fast the model is."""
+    """Its timing would measure how fast weights are loaded, not how fast the model computes."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
     monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)

@@ -1,4 +1,4 @@
-"""Memory of a run: moments of one site at a time, and only those that are read."""
+"""Memory of a run: moments of one site at a time, and only those that are used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.jobs.recipe import spec
 
 @pytest.fixture
 def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Fails where moments of one site are gathered while those of another are alive; counts the sites."""
+    """Fail if moments of one site are gathered while those of another exist; return a list with the width of each site."""
     known: list[weakref.ref[torch.Tensor]] = []
     counted: list[int] = []
 
@@ -72,7 +72,7 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
 def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With room for the copy and the walk, but not for a backward pass through many tokens."""
+    """Memory suffices for the copy and the forward passes, but not for a backward pass through many tokens."""
     free = bytes_in_memory(model.model) + working_bytes(
         model.model.config, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
@@ -80,7 +80,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     monkeypatch.setattr("liar.models.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
-    with pytest.raises(InvalidSpecError, match="no head for topic"):  # what the spec gets wrong is said before that
+    with pytest.raises(InvalidSpecError, match="no head for topic"):  # the spec is checked before the memory
         run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     monkeypatch.undo()
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
@@ -92,7 +92,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
 def test_norm_aware_moments_are_taken_where_something_reads_them(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str
 ) -> None:
-    """To allocate by error-curve and to report; they cost as much as the plain ones."""
+    """Only for the report and for error-curve allocation, because they cost as much as the plain moments."""
     walks: list[bool] = []
 
     def noted(*arguments: Any, **named: Any) -> Iterator[Visit]:

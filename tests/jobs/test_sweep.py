@@ -1,4 +1,4 @@
-"""A sweep shares what runs have in common, and every point is what a run by itself would be."""
+"""A sweep shares the work that runs have in common, and every point equals a run by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Letters in an order of sorts, as a calibration file."""
+    """A calibration file of letters, each 1 to 3 places after the one before, so that they are predictable."""
     generator = torch.Generator().manual_seed(0)
     path = tmp_path_factory.mktemp("text") / "letters.txt"
     lines = []
@@ -45,7 +45,7 @@ def model() -> LoadedModel:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The variants in the order in which they were measured; the figure is the mean square logit of fixed tokens."""
+    """Replace the metric by the mean square logit of fixed tokens; return the variants in the order of measurement."""
     variants: list[str] = []
     ids = torch.arange(4, 24).unsqueeze(0)
     items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
@@ -76,7 +76,7 @@ def points(steps: Iterator[object]) -> list[RunResult]:
 
 
 def same(first: RunResult, second: RunResult) -> bool:
-    """Whether two results agree in everything but times."""
+    """Whether two results are equal except for times and for what was shared."""
     timeless = {"timings": {}, "speeds": [], "gains": [], "shared": []}
     return [speed.variant for speed in first.speeds] == [speed.variant for speed in second.speeds] and (
         first.model_copy(update=timeless) == second.model_copy(update=timeless)
@@ -279,7 +279,7 @@ def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str
 
 
 def test_a_curve_allocation_spreads_all_of_a_row_alike(model: LoadedModel, text: str, measured: list[str]) -> None:
-    """So that a row differs in nothing but the repair; the cell of the spec's own reconstruction is its run."""
+    """The cells of a row differ only in the repair; the cell of the spec's own reconstruction equals its run."""
     base = spec(text, allocation="error-curve", reconstruction="bias")
     cells = [step for step in mask_table_steps(base, ("wanda",), ("none", "bias"), model) if isinstance(step, MaskCell)]
     alone = run(base.model_copy(update={"criterion": "wanda"}), model)

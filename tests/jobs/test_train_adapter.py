@@ -1,4 +1,4 @@
-"""Training is repeatable and its output whole; what lies in liar/assets was made by it."""
+"""Training is repeatable and writes all or nothing; the adapters in liar/assets are its output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def few_items(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.demo
 @pytest.mark.usefixtures("few_items")
 def test_equal_seeds_give_equal_adapters(tmp_path: Path) -> None:
-    heard: list[float] = []
+    fractions: list[float] = []
     random_state = torch.get_rng_state()
 
     def train(name: str, seed: int) -> TrainingRecord:
@@ -43,7 +43,7 @@ def test_equal_seeds_give_equal_adapters(tmp_path: Path) -> None:
             seed,
             hyperparameters=QUICK,
             folder=tmp_path / name,
-            on_progress=lambda message, fraction: heard.append(fraction),
+            on_progress=lambda message, fraction: fractions.append(fraction),
         )
 
     records = [train("first", 1), train("again", 1), train("other", 2)]
@@ -54,7 +54,7 @@ def test_equal_seeds_give_equal_adapters(tmp_path: Path) -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
     assert records[0].validation_by_epoch == records[1].validation_by_epoch
-    assert max(heard) == 1.0
+    assert max(fractions) == 1.0
     assert torch.equal(torch.get_rng_state(), random_state)
 
 

@@ -1,4 +1,4 @@
-"""The maths against direct float64 computations: properties that hold for any data, weights and mask."""
+"""The maths compared with direct float64 computations: properties that hold for any data, weights and mask."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOLERANCE = 1e-9
 
 
 class Problem:
-    """A consumer with ``tokens`` rows of correlated, shifted inputs; some tokens are massive."""
+    """A consumer W (d, d_out) and correlated inputs X (40 d, d); if ``massive``, three rows are 1000 times as large."""
 
     def __init__(self, seed: int, d: int, d_out: int, bundle: int, massive: bool = False) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -52,7 +52,7 @@ class Problem:
         return (self.order[:count].unsqueeze(1) * self.bundle + torch.arange(self.bundle)).flatten().sort().values
 
     def measured(self, kept: Tensor, weight: Tensor, bias_change: Tensor) -> float:
-        """E|Y' - Y|^2 / E|Y|^2 by running both maps over every token."""
+        """E|Y' - Y|^2 / E|Y|^2, computed by applying both maps to every token."""
         Y = self.X @ self.W
         return float((self.X[:, kept] @ weight + bias_change - Y).square().sum() / Y.square().sum())
 
@@ -186,7 +186,7 @@ def test_liar_lacks_only_the_intercept_where_kept_rows_span_the_outputs(problem:
 
 
 def test_reading_that_counts_the_mean_twice_is_another_matrix_and_worse_than_bias() -> None:
-    """Fitting raw kept inputs to *raw* removed ones and adding mu_m W_m as well: the reading the table rejects."""
+    """The reading that the table rejects: Q fits the raw kept inputs to the *raw* removed ones, and mu_m W_m is added too."""
     problem = Problem(3, 24, 3, 1)
     problem.X += 20
     problem.moments = Moments.of(problem.X)
@@ -209,7 +209,7 @@ def test_the_ridge_shrinks_the_update_not_the_map() -> None:
 
 @given(problems, st.sampled_from([0.0, RIDGE]))
 def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
-    """none and bias to the last digits; the others equal the ridge objective less its known part, a bound from above."""
+    """Each curve equals the error plus the ridge penalty of the weight change, which is zero for none and bias."""
     curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
     energy = float((problem.X @ problem.W).square().sum() / len(problem.X))
     r = ridge * float(problem.moments.covariance.trace()) / len(problem.W)
@@ -275,7 +275,7 @@ def test_scores_by_their_formulas() -> None:
 
 @pytest.mark.parametrize("criterion", ["magnitude", "wanda", "fluctuation"])
 def test_global_compares_heads_by_the_mean_of_their_standardised_channels(criterion: Criterion) -> None:
-    """As FLAP (arXiv 2312.11983) does for the two kinds of a layer: channels first, then the mean over a head."""
+    """As in FLAP (arXiv 2312.11983): channels are standardised first, then averaged over a head."""
     problems = (Problem(7, 24, 5, 1), Problem(8, 24, 5, 1))
     sites = [Site(0, "attention", 6, 4), Site(0, "ffn", 24)]
     candidates, standard = [], []
@@ -286,7 +286,7 @@ def test_global_compares_heads_by_the_mean_of_their_standardised_channels(criter
         standard += [(float(value), site.name) for value in z.reshape(site.units, -1).mean(dim=1)]
         scores = score(criterion, evidence)
         candidates.append(Candidate(site, site.unit_size, scores.numpy(), None, deviation(criterion, evidence, scores)))
-    gone = [name for _, name in sorted(standard)[:8]]  # the rule: the lowest go, whatever their kind
+    gone = [name for _, name in sorted(standard)[:8]]  # the units with the lowest scores, of either kind
     removed = sum(4 if name.endswith("attention") else 1 for name in gone)
     kept = allocate("global", candidates, removed / 48)
     assert kept == {site.name: site.units - gone.count(site.name) for site in sites}
@@ -305,7 +305,7 @@ def test_obs_beats_random_masks_under_least_squares(problem: Problem) -> None:
 
 
 def test_obs_removes_first_what_costs_least() -> None:
-    """With uncorrelated channels the cost of a channel is (C_jj + r) |W_j|^2, whatever went before it."""
+    """With uncorrelated channels the cost of a channel is (C_jj + r) |W_j|^2, whichever were removed before it."""
     X = torch.randn(20_000, 16, dtype=torch.float64)
     X = torch.linalg.qr(X - X.mean(0)).Q * torch.linspace(1, 4, 16, dtype=torch.float64)
     W = torch.randn(16, 4, dtype=torch.float64)

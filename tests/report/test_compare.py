@@ -1,4 +1,4 @@
-"""Two runs: what was chosen differently, and what came of it."""
+"""Two runs compared: their differing settings, metrics and sites."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_a_run_differs_from_itself_in_nothing() -> None:
     assert all(site.a == site.b for site in found.sites)
 
 
-def test_settings_are_said_in_the_order_of_the_recipe() -> None:
+def test_settings_stand_in_the_order_of_the_recipe() -> None:
     first = language_run(tokens=4096, reconstruction="bias")
     second = language_run(ratio=0.25, edits=("layers.3.ffn:ratio=0.2",), evaluate_limit=40)
-    said = [(item.name, item.a, item.b) for item in compare(first, second).settings]
-    assert said == [
+    settings = [(item.name, item.a, item.b) for item in compare(first, second).settings]
+    assert settings == [
         ("ratio", "0.5", "0.25"),
         ("reconstruction", "bias", "least-squares"),
         ("tokens", "4,096", "12,288"),
@@ -51,7 +51,7 @@ def test_metrics_are_paired_by_task_and_variant() -> None:
 
 
 def measured(right: str | None, digest: str = "one") -> Evaluation:
-    """Accuracy on texts of which ``right`` says 1 or 0 for each."""
+    """Accuracy on texts for which ``right`` has 1 if the answer is right, else 0."""
     answers = right or "1100"
     return Evaluation(
         task="sentiment",

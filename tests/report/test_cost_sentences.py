@@ -1,4 +1,4 @@
-"""Rows and sentences of what was saved: every figure has its unit, every missing gain its reason."""
+"""Rows and sentences about what pruning saved: every figure has its unit, every missing gain its reason."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_what_was_never_saved_has_no_bytes_on_disk() -> None:
     ("lower", "upper", "faster", "slower"),
     [(1.1, 1.2, 1, 0), (0.9, 1.1, 0, 0), (0.8, 0.9, 0, 1), (1.001, 1.01, 0, 0), (0.99, 0.999, 0, 0)],
 )
-def test_a_difference_is_one_when_both_quartiles_say_so(lower: float, upper: float, faster: int, slower: int) -> None:
+def test_a_difference_counts_if_both_quartiles_show_it(lower: float, upper: float, faster: int, slower: int) -> None:
     gain = turns("prompt", lower, (lower + upper) / 2, upper).gain
     assert (is_faster(gain), is_slower(gain)) == (bool(faster), bool(slower))
 
 
-def test_a_gain_is_said_and_needs_no_reason() -> None:
+def test_a_gain_is_stated_without_a_reason() -> None:
     assert sentences(costs_result()) == [
         "Fewer parameters (30 %), multiplications a token (25 %), bytes in memory (30 %).",
         "1.40 times as fast at reading a prompt.",
@@ -54,7 +54,7 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed", "facts", "said"),
+    ("speed", "facts", "reason"),
     [
         (
             turns("prompt", 0.98, 1.0, 1.03),
@@ -78,10 +78,10 @@ def test_a_gain_is_said_and_needs_no_reason() -> None:
     ],
     ids=["few", "int8", "decoding", "one text", "elsewhere", "widths", "no fewer"],
 )
-def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], said: str) -> None:
+def test_no_gain_has_a_reason(speed: Any, facts: dict[str, Any], reason: str) -> None:
     words = sentences(costs_result(speed, **facts))[1]
     assert words.startswith("Not measurably faster")
-    assert said in words
+    assert reason in words
 
 
 def test_a_loss_is_called_one() -> None:
@@ -90,7 +90,7 @@ def test_a_loss_is_called_one() -> None:
 
 
 @pytest.mark.parametrize("speed", [turns("prompt", 0.8, 1.0, 1.4), turns("prompt", 1.1, 1.7, 2.3)])
-def test_a_noisy_machine_tells_nothing(speed: Any) -> None:
+def test_a_noisy_machine_gives_no_figure(speed: Any) -> None:
     words = sentences(costs_result(speed))[1]
     assert words.startswith("How fast it is at reading a prompt is not known: half of the turns lie between")
     assert "a machine that does nothing else" in words

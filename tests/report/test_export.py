@@ -1,4 +1,4 @@
-"""What is copied from a run does the same run again; what is downloaded says the same figures."""
+"""The copied command and script repeat the run; the downloaded files hold its figures."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
-def test_the_command_says_the_whole_spec(spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[PruneSpec] = []
+def test_the_command_holds_the_whole_spec(spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs: list[PruneSpec] = []
     saved: list[Path] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prune, "_run", lambda spec: heard.append(spec) or Finished(language_run(layers=1)))
+    monkeypatch.setattr(prune, "_run", lambda spec: specs.append(spec) or Finished(language_run(layers=1)))
     monkeypatch.setattr(prune, "_save", lambda folder, *_: saved.append(folder))
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)
-    assert (program, done.exit_code, heard, saved) == ("liar", 0, [spec], [Path(file_stem(spec))]), done.output
+    assert (program, done.exit_code, specs, saved) == ("liar", 0, [spec], [Path(file_stem(spec))]), done.output
 
 
 def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ``make demo`` it is in a folder that no path of a shell names."""
+    """After ``make demo`` the program is in a folder that is not on the shell's PATH."""
     folder = tmp_path / ".venv" / "bin"
     folder.mkdir(parents=True)
     for name in ("python", "liar"):
@@ -90,11 +90,11 @@ def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
-def test_the_script_says_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[PruneSpec] = []
-    monkeypatch.setattr(liar, "run", lambda spec: heard.append(spec) or language_run(layers=1), raising=False)
+def test_the_script_holds_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs: list[PruneSpec] = []
+    monkeypatch.setattr(liar, "run", lambda spec: specs.append(spec) or language_run(layers=1), raising=False)
     exec(compile(as_python(spec), "script", "exec"), {})
-    assert heard == [spec]
+    assert specs == [spec]
 
 
 def test_what_is_at_its_default_is_left_out() -> None:

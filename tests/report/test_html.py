@@ -1,4 +1,4 @@
-"""The report: everything of a run in one file that asks nobody for anything and runs nothing it was not meant to."""
+"""The report: everything of a run in one HTML file that loads nothing from elsewhere and runs no text as code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{
 
 
 class Document(HTMLParser):
-    """Tags with their attributes, and the text a reader sees apart from that of scripts and styles."""
+    """Tags with their attributes, and the visible text, without scripts and styles."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def test_everything_of_the_run_is_in_it() -> None:
 
 
 class Tables(HTMLParser):
-    """The rows of every table as the texts of their cells; a cell that spans columns comes once for each."""
+    """The cell texts of the rows of every table; a cell that spans columns counts once for each column."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Tables(HTMLParser):
 
 @pytest.mark.parametrize("run", [full_run(), classifier_run(), language_run(), quantized_run()])
 def test_no_column_is_empty(run: RunResult) -> None:
-    """Runs of earlier versions know no bytes of weights, so their table has no room for them."""
+    """Runs of earlier versions lack some values, such as the bytes of the weights; the columns of these are left out."""
     for table in Tables(html_report(run)).tables:
         head, *rows = table
         assert rows
@@ -132,7 +132,7 @@ def test_no_column_is_empty(run: RunResult) -> None:
             assert any(len(row) > place and row[place] for row in rows), (head, place)
 
 
-def test_the_report_says_how_many_changed_answers_there_are() -> None:
+def test_the_report_counts_the_changed_answers() -> None:
     assert "Sentiment, broken by pruning: 2 of 2 texts shown." in Document(html_report(classifier_run())).text
 
 
@@ -157,7 +157,7 @@ def test_the_three_models_answer_side_by_side() -> None:
 
 @pytest.mark.parametrize("name", PruneSpec.model_fields)
 def test_no_choice_is_left_out_or_nameless(name: str) -> None:
-    """A new choice of PruneSpec needs a name for people."""
+    """A new field of PruneSpec needs a readable name."""
     from liar.report.html import SETTINGS
 
     assert SETTINGS[name] in Document(html_report(language_run(layers=1))).text
@@ -204,7 +204,7 @@ def test_text_of_others_stays_text() -> None:
     assert document.text.count(NASTY) >= 10
 
 
-def test_it_says_its_language_and_its_subject() -> None:
+def test_it_has_its_language_and_its_subject() -> None:
     document = Document(html_report(language_run()))
     assert ("html", {"lang": "en"}) in document.tags
     assert document.text.startswith("LIAR report: demo/smollm2-135m")

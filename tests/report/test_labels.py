@@ -1,4 +1,4 @@
-"""Whatever two runs of a list differ in is seen in their labels."""
+"""The labels of two runs in a list show every choice in which the runs differ."""
 
 from __future__ import annotations
 

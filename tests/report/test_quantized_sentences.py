@@ -1,4 +1,4 @@
-"""What is said of int8 copies is what their figures say, and no more than the standard errors allow."""
+"""Sentences about int8 copies agree with their figures and claim no difference within the standard errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from liar.report.quantized_sentences import quantizations
 from tests.fakes import classifier_run, language_run, quantized_run
 
 
-def test_costs_and_savings_are_said() -> None:
+def test_costs_and_savings_are_stated() -> None:
     assert quantizations(quantized_run()) == [
         "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
         "errors; 99 % of what the repair gave back remains.",
@@ -18,7 +18,7 @@ def test_costs_and_savings_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dense", "reconstructed", "said"),
+    ("dense", "reconstructed", "words"),
     [
         (15.9, 110.7, "-0.30 perplexity on the dense model and +68.30 on the reconstructed one, the first within"),
         (20.0, 42.4, "+3.80 perplexity on the dense model and +0.00 on the reconstructed one, the second within"),
@@ -26,12 +26,12 @@ def test_costs_and_savings_are_said() -> None:
         (16.2, 120.0, "-14 % of what the repair gave back"),
     ],
 )
-def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: float, said: str) -> None:
+def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: float, words: str) -> None:
     first, _ = quantizations(quantized_run(dense_int8=dense, reconstructed_int8=reconstructed))
-    assert said in first
+    assert words in first
 
 
-def test_nothing_is_said_of_what_was_not_measured() -> None:
+def test_what_was_not_measured_has_no_sentence() -> None:
     assert quantizations(language_run()) == quantizations(classifier_run()) == []
     run = quantized_run()
     untimed = run.model_copy(update={"gains": []})

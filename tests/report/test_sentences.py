@@ -1,4 +1,4 @@
-"""The sentences say what the figures say."""
+"""Sentences about a run agree with its figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_verdict_of_a_classifier() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quartiles", "said"),
+    ("quartiles", "expected"),
     [
         ((1.38, 1.41, 1.46), "1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)"),
         ((0.49, 0.5, 0.52), "slower: 0.50 times as fast at reading a prompt (0.49 to 0.52 in turns)"),
@@ -36,20 +36,20 @@ def test_verdict_of_a_classifier() -> None:
     ],
     ids=["faster", "slower", "tie", "hair", "both ways", "wide"],
 )
-def test_a_speed_is_no_better_than_its_measurement(quartiles: tuple[float, float, float], said: str) -> None:
+def test_a_speed_is_no_better_than_its_measurement(quartiles: tuple[float, float, float], expected: str) -> None:
     timed = language_run().model_copy(update={"gains": [gain("dense", "reconstructed", *quartiles)]})
-    assert words.verdict(timed).endswith(f"; 30 % fewer parameters; {said}.")
+    assert words.verdict(timed).endswith(f"; 30 % fewer parameters; {expected}.")
 
 
-def test_times_that_were_not_taken_in_turns_tell_of_no_gain() -> None:
-    """As in files of an earlier version, which took them minutes apart."""
+def test_times_that_were_not_taken_in_turns_give_no_gain() -> None:
+    """As in files of an earlier version, which timed the models minutes apart."""
     apart = language_run().model_copy(update={"speeds": [speed("dense", 0.33), speed("reconstructed", 0.2)]})
     stored = RunResult.model_validate_json(apart.model_dump_json(exclude={"gains"}))
     assert words.verdict(stored) == words.verdict(language_run())
 
 
 def with_values(run: RunResult, *values: float) -> RunResult:
-    """The run with other values of the dense, the pruned and the reconstructed model."""
+    """A copy of the run with these metrics of the dense, the pruned and the reconstructed model."""
     measured = zip(run.evaluations, values, strict=True)
     return run.model_copy(
         update={"evaluations": [item.model_copy(update={"value": value}) for item, value in measured]}
@@ -72,14 +72,14 @@ def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
     assert words.recovery(run.model_copy(update={"evaluations": run.evaluations[:2]}), "perplexity") is None
 
 
-def test_a_repair_is_said_as_what_it_is() -> None:
+def test_a_repair_is_described_by_what_it_changed() -> None:
     assert words.repair(language_run(), "perplexity") == "the repair gave back 72 % of what pruning broke"
     assert words.repair(with_values(language_run(), 10, 50, 70), "perplexity") == "the repair broke 50 % more"
     assert words.repair(language_run(reconstruction="none"), "perplexity") is None
 
 
-def test_a_share_of_what_may_be_chance_is_not_said() -> None:
-    """Two standard errors of one percent each: what differs by a percent may not differ at all."""
+def test_a_share_of_what_may_be_chance_is_not_stated() -> None:
+    """Each accuracy has a standard error of one percent, so a difference of one percent may be chance."""
     broke_nothing = with_values(classifier_run(), 0.86, 0.85, 0.84)
     assert words.recovery(broke_nothing, "sentiment") is None
     assert words.repair(broke_nothing, "sentiment") == "what pruning broke lies within the standard error"
@@ -90,7 +90,7 @@ def test_a_share_of_what_may_be_chance_is_not_said() -> None:
 
 
 def test_single_answers_settle_what_separate_errors_leave_open() -> None:
-    """Twelve of 1,200 texts turn from right to wrong and back, no other: a percent that is no chance."""
+    """Of 1,200 texts, twelve change from right to wrong and back and none the other way: one percent, but not chance."""
     right = "1" * 1032 + "0" * 168
     run = with_answers(classifier_run(), right, "0" * 12 + right[12:], right)
     assert words.recovery(run, "sentiment") == pytest.approx(100)
@@ -98,7 +98,7 @@ def test_single_answers_settle_what_separate_errors_leave_open() -> None:
 
 
 def with_answers(run: RunResult, *right: str) -> RunResult:
-    """The run with single answers of its three models, 1 for a right one; values and n follow from them."""
+    """A copy of the run with the answers of its three models, 1 for a right one; accuracy and n follow from these."""
     evaluations = [
         item.model_copy(
             update={
@@ -131,7 +131,7 @@ def test_a_metric_stands_beside_the_dense_one() -> None:
     assert words.beside_dense(read_run, read[1]) == "6.83 ± 2.28 x dense"
 
 
-def test_a_change_says_which_error_it_has() -> None:
+def test_a_change_names_its_standard_error() -> None:
     plain, answered = classifier_run(), with_answers(classifier_run(), "1111111100", "1111110000", "1111110001")
     assert words.metric_change(*plain.evaluations[1:]) == "+3.9 % (no paired standard error is known)"
     dense, pruned, _ = answered.evaluations
@@ -164,8 +164,8 @@ def test_a_group_holds_the_changes_of_its_task() -> None:
     assert change_groups.changes_of(run, "topic", "broken") == []
 
 
-def test_a_group_says_how_many_it_has_in_all() -> None:
-    """Of 40 texts that pruning breaks a result keeps twelve; the single answers still count all."""
+def test_a_group_counts_all_of_its_texts() -> None:
+    """Of 40 texts that pruning breaks, a result keeps twelve as examples; the stored answers count all 40."""
     kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
     old = classifier_run().model_copy(update={"changes": kept})
     assert (
@@ -177,20 +177,20 @@ def test_a_group_says_how_many_it_has_in_all() -> None:
     assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 of 1 text shown"
 
 
-def test_heads_and_neurons_are_told_apart_where_their_shares_differ() -> None:
-    # 4 of 9 heads and 768 of 1,536 neurons go.
+def test_heads_and_neurons_are_named_apart_if_their_shares_differ() -> None:
+    # 4 of 9 heads and 768 of 1,536 neurons are removed.
     sentence = words.verdict(classifier_run())
     assert sentence.startswith("44 % of the heads and half of the neurons gone")
 
 
 @pytest.mark.parametrize(
-    ("kept", "said"),
+    ("kept", "expected"),
     [(1152, "A quarter of the neurons"), (1024, "A third of the neurons"), (900, "41 % of the neurons")],
 )
-def test_shares_have_names_where_people_have_them(kept: int, said: str) -> None:
+def test_shares_have_names_where_people_have_them(kept: int, expected: str) -> None:
     run = language_run()
     sites = [site.model_copy(update={"kept": kept}) for site in run.sites]
-    assert words.verdict(run.model_copy(update={"sites": sites})).startswith(said)
+    assert words.verdict(run.model_copy(update={"sites": sites})).startswith(expected)
 
 
 def test_a_run_that_measured_nothing_still_has_a_verdict() -> None:
@@ -204,15 +204,15 @@ def test_metrics_carry_n_and_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "expected"),
     [
         ({}, "1,200 texts"),
         ({"available": 1_590, "sequence_length": 256, "cut": 3}, "1,200 of 1,590 texts of at most 256 tokens, 3 cut"),
         ({"available": 1_200, "sequence_length": 256, "cut": 0}, "1,200 texts of at most 256 tokens"),
     ],
 )
-def test_a_figure_says_how_much_of_the_texts_was_read(facts: dict[str, int], said: str) -> None:
-    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == said
+def test_a_figure_states_how_much_of_the_texts_was_read(facts: dict[str, int], expected: str) -> None:
+    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == expected
 
 
 def test_the_recipe_names_every_choice() -> None:
@@ -231,9 +231,9 @@ def test_the_recipe_also_names_what_is_seldom_chosen() -> None:
     assert unusual == f"{usual[:-1]}, text letters.txt, 64 a sequence, multiple 8, 5 items."
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])
-def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+@pytest.mark.parametrize(("seconds", "expected"), [(3, "a few seconds"), (42, "about 40 s"), (200, "about 3 min")])
+def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, expected: str) -> None:
+    assert words.duration(seconds) == expected
 
 
 def test_an_outlook_counts_only_what_is_known() -> None:

@@ -1,4 +1,4 @@
-"""Sentences and formulas say the numbers that are there."""
+"""Sentences and formulas of a site have its numbers and shapes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def with_errors(*errors: float) -> list[SiteReport]:
 
 
 def test_the_worst_site_and_where_half_of_the_error_sits() -> None:
-    said = stands_out(with_errors(0.1, 0.1, 0.1, 0.41, 0.1, 0.1), "plain", "none")
-    assert said == (
+    sentence = stands_out(with_errors(0.1, 0.1, 0.1, 0.41, 0.1, 0.1), "plain", "none")
+    assert sentence == (
         "Worst with none: layer 3 FFN, 0.41 of its output's energy; half of all error sits in 2 of 6 sites."
     )
 
@@ -33,7 +33,7 @@ def test_one_site_is_not_compared_with_others() -> None:
     assert stands_out(with_errors(0.4), "plain", "liar") == "Worst with liar: layer 0 FFN, 0.2 of its output's energy."
 
 
-def test_the_weighting_is_said() -> None:
+def test_the_weighting_is_named() -> None:
     assert "0.03 of its output's energy, norm-aware" in stands_out(with_errors(0.4), "norm-aware", "liar")
 
 
@@ -42,9 +42,9 @@ def test_without_error_nothing_stands_out(sites: list[SiteReport]) -> None:
     assert stands_out(sites, "plain", "none") == "No site's output differs from the dense model's."
 
 
-def test_a_difference_says_where_most_changes() -> None:
-    said = compares(with_errors(0.1, 0.4, 0.0), "plain", "none", "least-squares")
-    assert said == (
+def test_a_difference_names_the_site_that_changes_most() -> None:
+    sentence = compares(with_errors(0.1, 0.4, 0.0), "plain", "none", "least-squares")
+    assert sentence == (
         "Largest change from none to least-squares: layer 1 FFN, 0.4 → 0.1 of its output's energy; lower at 2 of 3 sites."
     )
     assert compares(with_errors(0.1), "plain", "none", "bias") == (
@@ -65,7 +65,7 @@ def test_a_difference_says_where_most_changes() -> None:
 def test_formulas_have_the_shapes_of_the_site(reconstruction: Reconstruction, weight: str, bias: str) -> None:
     chart = tiny_atlas().site("layers.0.attention")
     assert chart is not None
-    first, second = formula(chart, 2, reconstruction).splitlines()  # two groups of three heads of four channels
+    first, second = formula(chart, 2, reconstruction).splitlines()  # keeps two groups of three heads of four channels
     assert first.startswith(weight)
     assert second == bias
 
@@ -76,11 +76,11 @@ def test_a_whole_site_is_left_as_it_is() -> None:
     assert "nothing is removed" in formula(chart, 3, "liar")
 
 
-def test_what_a_forecast_does_not_know_is_said() -> None:
+def test_what_a_forecast_does_not_know_has_a_note() -> None:
     known, by_hand = with_errors(0.4, 0.1)
     by_hand = by_hand.model_copy(update={"error": {}, "norm_aware_error": {}})
-    said = "Not known at 1 site whose units were chosen by hand."
-    assert stands_out([known, by_hand], "plain", "none").endswith(said)
-    assert stands_out([by_hand], "plain", "none") == said
-    assert compares([known, by_hand], "plain", "none", "liar").endswith(said)
+    sentence = "Not known at 1 site whose units were chosen by hand."
+    assert stands_out([known, by_hand], "plain", "none").endswith(sentence)
+    assert stands_out([by_hand], "plain", "none") == sentence
+    assert compares([known, by_hand], "plain", "none", "liar").endswith(sentence)
     assert compares([by_hand, by_hand], "norm-aware", "none", "liar").startswith("Not known at")

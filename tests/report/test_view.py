@@ -1,4 +1,4 @@
-"""A view fits into an address beside the recipe, and nonsense in one choice leaves the others."""
+"""A view shares the address with the recipe; an invalid choice is left out without the loss of the others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_address_holds_the_whole_view() -> None:
         ("site", "x" * 10_000),
     ],
 )
-def test_what_cannot_be_followed_is_left_out_and_said(name: str, value: str) -> None:
+def test_an_invalid_choice_is_left_out_with_a_complaint(name: str, value: str) -> None:
     view, complaints = View.from_pairs([("weighting", "norm-aware"), (name, value)])
     assert view == View(weighting="norm-aware")
     assert len(complaints) == 1

@@ -1,4 +1,4 @@
-"""The heatmap holds exactly the errors of the sites, on one scale, in every view, and survives strange runs."""
+"""The heatmap shows exactly the errors of the sites, on one scale, in every view, also for unusual runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
 
 
 def drawn(figure: go.Figure) -> dict[str, list[float]]:
-    """Values by site, a list over the strips."""
+    """Values by name of the site, one for each strip."""
     found: dict[str, list[float]] = {}
     for trace in heatmaps(figure):
         for values, cells in zip(trace.z, trace.customdata, strict=True):
@@ -49,7 +49,7 @@ def test_every_error_is_drawn_on_one_logarithmic_scale(run: RunResult) -> None:
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: f"{view.show}-{view.weighting}-{view.scale}")
 @pytest.mark.parametrize("sites", [classifier_run().sites, []], ids=["bert", "nothing"])
 def test_plotly_takes_every_view(view: HeatmapView, sites: list[Any]) -> None:
-    """The figure is not validated while a slider moves, so a misspelt property shows only here."""
+    """Figures are drawn without validation for speed, so a misspelt property would be found only here."""
     figure = error_heatmap(sites, view, selected="layers.1.ffn")
     assert go.Figure(figure.to_dict())
     assert json.loads(figure.to_json())
@@ -65,7 +65,7 @@ def test_one_strip_has_the_values_and_colours_it_has_among_four() -> None:
     assert (axes[0].cmin, axes[0].cmax) == (axes[1].cmin, axes[1].cmax)
 
 
-def test_a_difference_is_centred_and_says_its_unit() -> None:
+def test_a_difference_is_centred_and_has_its_unit() -> None:
     worse = site(0, "ffn").model_copy(update={"error": {"none": 0.4, "bias": 0.5, "liar": 0.2, "least-squares": 0.1}})
     ratio = error_heatmap([worse], HeatmapView("none-bias", scale="log", colours="fit"))
     change = error_heatmap([worse], HeatmapView("none-bias", scale="linear", colours="fit"))
@@ -91,7 +91,7 @@ def test_colours_compare_between_recipes_unless_they_are_fitted(view: HeatmapVie
     )
     first, second = (error_heatmap(outcome.sites, view).layout.coloraxis for outcome in (few, many))
     alike = (first.cmin, first.cmax) == (second.cmin, second.cmax)
-    # A fitted difference of logarithms has the same ends here: every reconstruction scales the same curve.
+    # Every reconstruction scales the same curve here, so a fitted difference of logarithms has the same ends.
     assert alike == (view.colours == "same" or (view.difference is not None and view.scale == "log"))
 
 
@@ -123,7 +123,7 @@ def test_the_selected_site_is_outlined_on_every_strip() -> None:
 
 
 def test_a_fitted_scale_ends_at_the_largest_error_and_two_decades_below() -> None:
-    """One site with next to no error must not take the colours from all others."""
+    """One site with almost no error must not stretch the scale until all others have one colour."""
     run = language_run()
     tiny = run.sites[0].model_copy(update={"error": dict.fromkeys(RECONSTRUCTIONS, 1e-5)})
     axis = error_heatmap([tiny, *run.sites[1:]], HeatmapView(colours="fit")).layout.coloraxis
@@ -133,13 +133,13 @@ def test_a_fitted_scale_ends_at_the_largest_error_and_two_decades_below() -> Non
     assert axis.colorbar.ticktext[axis.colorbar.tickvals.index(axis.cmin)].startswith("≤")
 
 
-def test_hover_tells_site_units_and_error() -> None:
+def test_hover_names_site_units_and_error() -> None:
     run = language_run()
-    said = json.dumps([list(map(list, trace.customdata)) for trace in heatmaps(error_heatmap(run.sites))])
+    hover = json.dumps([list(map(list, trace.customdata)) for trace in heatmaps(error_heatmap(run.sites))])
     for item in run.sites:
-        assert f"{item.name}<" in said
-    assert "768 of 1,536 neurons kept" in said
-    assert "least-squares" in said
+        assert f"{item.name}<" in hover
+    assert "768 of 1,536 neurons kept" in hover
+    assert "least-squares" in hover
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: f"{view.show}-{view.weighting}-{view.scale}")
@@ -152,7 +152,7 @@ def test_one_error_everywhere_has_a_finite_scale(error: float, view: HeatmapView
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)
-def test_an_error_that_nobody_knows_has_no_colour_and_says_why(view: HeatmapView) -> None:
+def test_an_unknown_error_has_no_colour_and_gives_the_reason(view: HeatmapView) -> None:
     known = site(0, "ffn")
     by_hand = site(1, "ffn").model_copy(update={"error": {}, "norm_aware_error": {}})
     figure = error_heatmap([known, by_hand], view)

@@ -1,4 +1,4 @@
-"""Bars hold exactly the figures of the result; every figure suits the page."""
+"""Bars show exactly the metrics of the result; every figure fits the page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_run_that_measured_one_variant_of_many_tasks_has_bars() -> None:
     assert [list(bar.y) for bar in bars.data] == [["dense"]] * len(TASKS)
 
 
-def test_a_run_that_measured_nothing_says_so() -> None:
+def test_a_run_that_measured_nothing_has_a_figure_with_a_note() -> None:
     figure = metric_bars(language_run().model_copy(update={"evaluations": []}))
     assert "No metric" in figure.to_json()
 

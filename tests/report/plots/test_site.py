@@ -1,4 +1,4 @@
-"""Figures of one site: they draw what the atlas knows, mark what is chosen, and plotly takes them."""
+"""Figures of one site: they show the atlas's data, mark what is chosen, and are valid for plotly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FFN, ATTENTION = chart("layers.1.ffn"), chart("layers.1.attention")
 
 
 def left(of: SiteAtlas, kept: int) -> SiteReport:
-    """What is predicted of a site that keeps its best ``kept`` bundles."""
+    """The predicted report of a site that keeps its best ``kept`` bundles by obs."""
     bundles = of.order("obs")[:kept].tolist()
     return site(of.site.layer, of.site.kind).model_copy(
         update={
@@ -98,7 +98,7 @@ def test_what_rounding_leaves_of_no_error_is_not_drawn() -> None:
 
 
 def test_the_matrix_stands_below_its_title() -> None:
-    """The square is narrower than its card; plotly would centre it."""
+    """By default plotly would centre the square matrix, which is narrower than its frame."""
     figure = site_correlations(FFN, best(FFN, 30))
     assert (figure.layout.xaxis.constraintoward, figure.layout.yaxis.constraintoward) == ("left", "top")
 
@@ -128,7 +128,7 @@ def test_every_unit_has_one_cell(units: int) -> None:
     assert len(kept.z) <= 64
 
 
-def test_heads_that_go_together_are_said_to() -> None:
+def test_heads_that_go_together_have_a_note() -> None:
     assert "3 heads share keys and values" in words(site_units(ATTENTION.site, best(ATTENTION, 1)))
     assert "share" not in words(site_units(FFN.site, best(FFN, 1)))
 
@@ -154,7 +154,7 @@ def test_correlations_of_a_whole_site_have_no_divider() -> None:
     assert list(figure.layout.xaxis.ticktext) == ["kept"]
 
 
-def test_the_spectrum_says_its_condition() -> None:
+def test_the_spectrum_states_its_condition() -> None:
     figure = site_spectrum(FFN)
     assert "condition 3.2e4" in words(figure)
     assert figure.data[0].x[0] == 1

@@ -1,4 +1,4 @@
-"""Figures of many runs hold exactly the figures of the runs, and every point knows its run."""
+"""Figures of many runs show exactly the values of the runs, and every point carries the key of its run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fakes import classifier_run, gain, language_run, speed
 
 
 def run(ratio: float, value: float = 42.4, **choices: Any) -> RunResult:
-    """A run whose size, time and metric follow what it removed."""
+    """A run with the size that its ratio leaves and with ``value`` as the metric of its reconstructed model."""
     made = language_run(ratio=ratio, **choices)
     evaluations = [
         item.model_copy(update={"value": value, "stderr": 1.5}) if item.variant == "reconstructed" else item
@@ -89,7 +89,7 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
     assert "&lt;b&gt;" in drawn
 
 
-def test_a_point_says_how_it_stands_beside_the_dense_model() -> None:
+def test_a_point_is_compared_with_the_dense_model() -> None:
     item = run(0.5)
     for figure in (ratio_figure([item], "perplexity"), pareto_figure([item], "perplexity")):
         (words,) = lines(figure)["least-squares"].hovertext
@@ -145,7 +145,7 @@ def test_bytes_follow_the_dtype() -> None:
 
 
 def test_time_is_relative_to_the_dense_model_in_the_same_turns() -> None:
-    """Seconds of two runs, or of one that took none in turns, are those of two hours of the machine."""
+    """Seconds not measured in turns are not comparable: the machine's speed changes from hour to hour."""
     apart = run(0.2).model_copy(update={"speeds": [speed("dense", 0.02), speed("reconstructed", 0.0125)]})
     timed = run(0.5).model_copy(update={"gains": [gain("dense", "reconstructed", 1.25, 1.6, 2.0)]})
     found = lines(pareto_figure([apart, timed], "perplexity", "time"))
@@ -166,7 +166,7 @@ def cell(criterion: str, reconstruction: str, value: float | None = 40.0, task: 
     )
 
 
-def test_cells_stand_where_they_belong_and_say_their_figures() -> None:
+def test_cells_stand_where_they_belong_with_their_figures() -> None:
     cells = [cell("obs", "bias", 40), cell("obs", "liar", 30), cell("wanda", "bias", 50)]
     (grid,) = mask_heatmap(cells, ("wanda", "obs"), ("bias", "liar")).data
     assert [list(map(bool, line)) for line in grid.text] == [[True, False], [True, True]]
@@ -197,7 +197,7 @@ def test_blue_is_where_the_second_run_is_better() -> None:
     assert grid.customdata[0][3][1] == "layers.3.ffn"
 
 
-# -- all of them --------------------------------------------------------------------------------------------------------
+# -- all figures --------------------------------------------------------------------------------------------------------
 
 
 def test_tasks_are_those_of_reconstructed_models() -> None:
@@ -231,7 +231,7 @@ def test_frames_suit_the_page(figure: go.Figure) -> None:
 
 
 def test_only_what_was_measured_on_the_same_items_stands_on_one_axis() -> None:
-    """A perplexity of longer windows is another figure, and so is the dense model's beside it."""
+    """Perplexities of windows of other lengths are not comparable, those of the dense model included."""
     longer = [
         item.model_copy(update={"sequence_length": 1_024, "value": item.value / 2}) for item in run(0.3).evaluations
     ]
