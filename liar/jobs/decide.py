@@ -33,6 +33,7 @@ class Decision:
         """Kept neurons or query heads, ascending."""
         return units_of(self.site, self.bundles).tolist()
 
+    @torch.no_grad()
     def errors(self, moments: Moments) -> dict[Reconstruction, float]:
         """E|Y'-Y|^2 / E|Y|^2 of each solution on ``moments``."""
         return relative_errors(moments, self.weight, self.channels, self.solutions)
