@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM
 
 from liar import PruneSpec, RunResult, load_model, run, save_model
 from liar.errors import InvalidSpecError, NonFiniteError
+from liar.explore.forecast import forecast
 from liar.jobs.pipeline import stream
 from liar.maths import criteria
 from liar.maths.criteria import Evidence
@@ -22,6 +23,7 @@ from liar.models import families
 from liar.spec import ALLOCATIONS, Allocation
 from liar.store import RunStore
 from tests import tiny
+from tests.fakes import tiny_atlas
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", Path("docs/extending.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
@@ -164,6 +166,12 @@ def test_a_stored_run_of_a_function_is_found_and_not_done_again(tmp_path: Path) 
     with pytest.raises(InvalidSpecError, match="a function that only its own program has"):
         run(named, loaded)
     assert run(named, loaded, criterion=mean_size).sites == result.sites
+
+
+def test_no_forecast_of_a_function_asks_to_apply_it() -> None:
+    chosen = spec(criterion="custom:mine")
+    with pytest.raises(InvalidSpecError, match="choose another criterion here"):
+        forecast(chosen, tiny_atlas(chosen))
 
 
 @pytest.mark.parametrize("name", ["mine", "custom:", "custom:a b", "custom:<script>", "custom:" + "a" * 200])

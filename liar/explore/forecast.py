@@ -27,7 +27,7 @@ from liar.errors import InvalidSpecError
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_count
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.results import SiteReport, Totals, Unrounded
-from liar.spec import Allocation, PruneSpec
+from liar.spec import Allocation, PruneSpec, is_custom
 
 _ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
@@ -45,6 +45,10 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     """Predict the result of ``spec``. Raises :class:`InvalidSpecError` for choices that the atlas does not cover, and
     :class:`EmptySiteError` for a ratio that would leave a site without units.
     """
+    if is_custom(spec.criterion):
+        raise InvalidSpecError(
+            f"{spec.criterion} is a function of one program, which alone can run it; choose another criterion here."
+        )
     if spec.criterion not in atlas.facts.criteria:
         raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
     if spec.allocation == "loss-curve" and not atlas.facts.sensitive:
