@@ -73,7 +73,7 @@ class Door:
 
     def _refusal_of(self, body: bytes) -> Refusal | None:
         """Refusal of a request with this body, None if the body is accepted."""
-        values = _plain(body)
+        values = _parsed(body)
         if values is None:
             return 400, "The body of a request to this page is a JSON object of plain texts and finite numbers."
         session = values.get("session_hash")
@@ -145,7 +145,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _plain(body: bytes) -> dict[str, Any] | None:
+def _parsed(body: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; None if ``body`` is none, has NaN, infinity or lone surrogates, or is nested too deeply."""
     try:
         values = json.loads(body)
