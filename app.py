@@ -31,10 +31,10 @@ from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
+from liar.cli.startup import quiet_libraries, settle_threads
 from liar.errors import LiarError
 from liar.explore.atlas_store import AtlasStore
 from liar.report.view import View
-from liar.startup import quiet_libraries, settle_threads
 from liar.store import RunStore
 from server.door import Door
 from server.headers import Headers

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from liar.startup import quiet_libraries, settle_threads
+from liar.cli.startup import quiet_libraries, settle_threads
 
 settle_threads()
 quiet_libraries()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from liar.startup import quiet_libraries, settle_threads
+from liar.cli.startup import quiet_libraries, settle_threads
 
 settle_threads()
 quiet_libraries()

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from liar.startup import quiet_libraries, settle_threads
+from liar.cli.startup import quiet_libraries, settle_threads
 
 settle_threads()
 quiet_libraries()

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from liar.startup import quiet_libraries, settle_threads
+from liar.cli.startup import quiet_libraries, settle_threads
 
 settle_threads()
 quiet_libraries()

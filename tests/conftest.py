@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from liar.startup import settle_threads
+from liar.cli.startup import settle_threads
 
 LONG = ("fresh", "hostile", "test_demo_models.py", "server/test_serving_many.py")
 """Folders and files whose tests are all marked long; so are those of ``browser`` except the files of ``TOUR``."""

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from liar.cli import measure, models, prune, report
 from liar.cli.console import errors
+from liar.cli.startup import quiet_libraries, settle_threads
 from liar.errors import LiarError
-from liar.startup import quiet_libraries, settle_threads
 
 app = typer.Typer(
     help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",

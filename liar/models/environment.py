@@ -11,7 +11,7 @@ from importlib.metadata import version
 import torch
 from torch import nn
 
-from liar._version import __version__
+from liar import __version__
 from liar.errors import InsufficientMemoryError, StorageError
 from liar.models.adapter import execution_device
 
