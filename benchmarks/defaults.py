@@ -27,14 +27,14 @@ from readme import table, write
 
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.calibration.calibrate import steps_of
-from liar.data.splits import Split
+from liar.tasks.splits import Split
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.progress import finish
 from liar.report.compare import right_answers
 from liar.report.sentences import sample
 from liar.results import Evaluation
-from liar.spec import Allocation, Criterion, Schedule, Targets, Task
+from liar.spec import Allocation, Criterion, Schedule, Targets
 
 SPLIT: Split = "validation"
 CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs")
@@ -62,7 +62,7 @@ class Case:
 
     model: str
     targets: Targets
-    task: Task
+    task: str
     ratios: tuple[float, ...]
 
 

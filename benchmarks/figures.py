@@ -23,7 +23,7 @@ from readme import table, write
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.report.sentences import sample
 from liar.results import Evaluation, Variant
-from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Task
+from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
 
 SEEDS = (0, 1, 2)
 SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"
@@ -158,8 +158,8 @@ def heads() -> str:
 def classifiers() -> str:
     """Accuracy of MiniLM, heads and neurons, default criterion, by allocation and schedule."""
     rows = []
-    samples: dict[Task, str] = {}
-    tasks: list[tuple[str, Task]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
+    samples: dict[str, str] = {}
+    tasks: list[tuple[str, str]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
     for model, task in tasks:
         for ratio in (0.25, 0.5, 0.7):
             recipes = {

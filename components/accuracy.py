@@ -12,9 +12,7 @@ from gradio.blocks import Block
 from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
-from liar.presets import Credit, credits_of
 from liar.report.change_groups import changes_of, group_extent
-from liar.report.metrics import TASK_METRICS
 from liar.report.plots import metric_bars
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import (
@@ -27,7 +25,10 @@ from liar.report.sentences import (
     variant_name,
 )
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
-from liar.spec import PruneSpec, Task
+from liar.spec import PruneSpec
+from liar.tasks.metrics import METRICS
+from liar.tasks.registry import credits_of
+from liar.tasks.texts import Credit
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -90,12 +91,12 @@ def _errors(result: RunResult) -> str:
     return "This run was stored without single answers, so no standard error of a difference is known."
 
 
-def _rows(result: RunResult, task: Task) -> Iterator[Markup]:
+def _rows(result: RunResult, task: str) -> Iterator[Markup]:
     """A row for each model that was measured on ``task``; the header of all of them is in the first."""
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
-    name = TASK_METRICS[task].title(task)
+    name = METRICS[items[0].metric].title_of(task)
     headers = [element("th", name, scope="rowgroup", rowspan=str(len(items)))]
     for item in items:
         headers.append(element("th", variant_name(item.variant), scope="row"))
@@ -113,7 +114,7 @@ def _figures(result: RunResult, item: Evaluation) -> list[str]:
     ]
 
 
-def _recovery(result: RunResult, task: Task) -> str:
+def _recovery(result: RunResult, task: str) -> str:
     share = recovery(result, task)
     if share is not None:
         return f"{share:,.0f} %"
@@ -124,7 +125,7 @@ def _recovery(result: RunResult, task: Task) -> str:
 
 
 def _changes(result: RunResult) -> str:
-    labelled = [task for task in _tasks(result) if not TASK_METRICS[task].of_windows]
+    labelled = list(dict.fromkeys(item.task for item in result.evaluations if not METRICS[item.metric].of_windows))
     if not result.evaluations:
         return _empty(_NOTHING_MEASURED)
     if not labelled:
@@ -138,7 +139,7 @@ def _empty(sentence: str) -> str:
     return f"<h4>What changed</h4><p>{sentence}</p>"
 
 
-def _groups(result: RunResult, task: Task) -> str:
+def _groups(result: RunResult, task: str) -> str:
     credit = "".join(map(_credit, credits_of([task])))
     return "".join(
         _group(group, changes_of(result, task, group), group_extent(result, task, group), credit)
@@ -179,5 +180,5 @@ def _answer(answer: str, label: str) -> str:
     return f"✓ {words}" if answer == label else f'<span class="wrong">✗ {words}, wrong</span>'
 
 
-def _tasks(result: RunResult) -> list[Task]:
+def _tasks(result: RunResult) -> list[str]:
     return list(dict.fromkeys(item.task for item in result.evaluations))

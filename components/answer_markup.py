@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from components.markup import Markup, cell, element, row, table
-from liar.report.metrics import METRICS
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
+from liar.tasks.metrics import METRICS
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.evaluate.generate import EditedAnswer

@@ -17,9 +17,10 @@ from components.prompts import is_preset, preset_prompts, read_prompt
 from components.workers import handing_out, stored, with_models
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import preset_of
-from liar.report.metrics import METRICS, TASK_METRICS
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
+from liar.tasks.record import OF_LANGUAGE_MODELS
+from liar.tasks.registry import task_named
 from server.job import HandOut, Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -239,13 +240,13 @@ def _writes(result: RunResult) -> bool:
     if result.generations:
         return all(answer.probabilities is None for answer in result.generations)
     if result.evaluations:
-        return any(METRICS[item.metric].of_windows for item in result.evaluations)
+        return any(task_named(item.task).head in OF_LANGUAGE_MODELS for item in result.evaluations)
     return result.model.family != "bert"
 
 
 def _is_writer(spec: PruneSpec) -> bool:
     """The same for a recipe whose model is not loaded: from its task, else the list of preset models, else True."""
     if spec.evaluate:
-        return any(TASK_METRICS[task].of_windows for task in spec.evaluate)
+        return any(task_named(task).head in OF_LANGUAGE_MODELS for task in spec.evaluate)
     preset = preset_of(spec.model)
     return preset is None or preset.family != "bert"

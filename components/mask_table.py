@@ -26,7 +26,7 @@ from liar.files import write_atomically
 from liar.report.compare import differing
 from liar.report.export import as_json, file_stem, mask_table_csv
 from liar.report.labels import choice
-from liar.report.metrics import cell_words
+from liar.report.mask_cells import cell_words
 from liar.report.plots import mask_heatmap
 from liar.report.sentences import sample, stderr_words, value_words
 from liar.report.view import View

@@ -20,13 +20,13 @@ from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
 from liar.report.export import as_json, file_stem
 from liar.report.labels import run_labels
-from liar.report.metrics import TASK_METRICS
 from liar.report.plots import comparison_heatmap
 from liar.report.sentences import metric_change, value_words
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.store import RunSummary
+from liar.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -215,7 +215,7 @@ def _comparison(found: RunComparison) -> str:
     settings = [(item.name, item.a, item.b) for item in found.settings]
     metrics = [
         (
-            f"{TASK_METRICS[item.a.task].title(item.a.task)}, {item.a.variant}",
+            f"{METRICS[item.a.metric].title_of(item.a.task)}, {item.a.variant}",
             value_words(item.a),
             value_words(item.b),
             metric_change(item.a, item.b),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from components.markup import Markup, cell, element, row, table
 from liar.report.labels import run_labels
-from liar.report.metrics import TASK_METRICS
 from liar.report.sentences import count, value_words
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.store import RunSummary
+from liar.tasks.metrics import METRICS
 
 Run = RunResult | RunSummary
 
@@ -45,7 +45,10 @@ def when_kept(run: Run) -> str:
 
 def _metrics(run: Run) -> list[str]:
     """Name of the metric of the first task measured, and its values for the three variants."""
-    task = next((item.task for item in run.evaluations), None)
-    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in run.evaluations if item.task == task}
+    first = next(iter(run.evaluations), None)
+    if first is None:
+        return ["none", *("not measured" for _ in VARIANTS)]
+    of_task = (item for item in run.evaluations if item.task == first.task)
+    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in of_task}
     words = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
-    return [TASK_METRICS[task].title(task) if task else "none", *words]
+    return [METRICS[first.metric].title_of(first.task), *words]

@@ -33,7 +33,6 @@ from liar.spec import (
     PruneSpec,
     Reconstruction,
     SweepSpec,
-    Task,
     ratios_between,
 )
 from server.job import HandOut, Job, Snapshot
@@ -138,7 +137,7 @@ class TradeoffPanel:
     # -- the figures --------------------------------------------------------------------------------------------
 
     def redraw(
-        self, spec: PruneSpec | None, shown: str, everything: bool, task: Task | None, cost: Cost, job: str
+        self, spec: PruneSpec | None, shown: str, everything: bool, task: str | None, cost: Cost, job: str
     ) -> Updates:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
@@ -166,7 +165,7 @@ class TradeoffPanel:
         handed_out: Sequence[RunResult],
         *,
         everything: bool = False,
-        task: Task | None = None,
+        task: str | None = None,
         cost: Cost = "parameters",
     ) -> DrawnRuns:
         stored: list[Run] = [run for run in self.studio.store.summaries() if spec and run.spec.model == spec.model]

@@ -9,7 +9,8 @@ from components.runs_table import Run, runs_table
 from liar.report.plots import pareto_figure, ratio_figure
 from liar.report.plots.pareto import Cost
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
-from liar.spec import PruneSpec, Task
+from liar.spec import PruneSpec
+from liar.tasks.demo import PERPLEXITY
 
 
 class DrawnRuns:
@@ -20,12 +21,12 @@ class DrawnRuns:
         runs: Sequence[Run],
         sentence: str,
         shown: str,
-        task: Task | None,
+        task: str | None,
         cost: Cost,
     ) -> None:
         self.tasks = tasks_of(runs)
         self.task = task if task in self.tasks else next(iter(self.tasks), None)
-        chosen = self.task or "perplexity"
+        chosen = self.task or PERPLEXITY.name
         drawn = on_the_same_items(runs, chosen, shown)
         others = sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn)
         self.ratio = ratio_figure(drawn, chosen, selected=shown)
@@ -35,7 +36,7 @@ class DrawnRuns:
         self.sentence = f"<p>{escape(sentence)}{_measured_otherwise(others, chosen)}</p>"
 
 
-def _measured_otherwise(number: int, task: Task) -> str:
+def _measured_otherwise(number: int, task: str) -> str:
     if not number:
         return ""
     are = "is" if number == 1 else "are"

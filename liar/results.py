@@ -16,14 +16,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind, Task
+from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind
+from liar.tasks.metrics import METRICS, MetricName
 
 SCHEMA_VERSION = 1
 
 Variant = Literal["dense", "pruned", "reconstructed"]
 VARIANTS: tuple[Variant, ...] = ("dense", "pruned", "reconstructed")
-
-MetricName = Literal["perplexity", "accuracy"]
 
 Workload = Literal["prompt", "decoding", "text", "batch"]
 """Work that a model is timed at: prompt and decoding for a language model, one text or a batch for any other."""
@@ -104,25 +103,41 @@ class Totals(Record):
 class Items(Record):
     """Outcome of each item of an evaluation, in order; an equal ``digest`` means the same items.
 
-    For labelled texts the lowest n bits of ``right``, a hexadecimal number, are 1 for each right answer, the first text
-    in the highest of them. For windows ``nll`` is the mean negative log likelihood of each, in nats.
+    For items with a right answer the lowest n bits of ``right``, a hexadecimal number, are 1 for each right answer, the
+    first item in the highest of them; ``positive`` has the bits of the items whose true class is the second of two. For
+    windows ``nll`` is the mean negative log likelihood of each, in nats. ``scores`` are further scores of each item, from
+    0 to 1; ``predicted`` and ``wanted`` are the numbers of a regression.
     """
 
     digest: str
     right: str | None = Field(None, pattern="^[0-9a-f]+$")
+    positive: str | None = Field(None, pattern="^[0-9a-f]+$")
     nll: list[float] | None = None
+    scores: list[float] | None = None
+    predicted: list[float] | None = None
+    wanted: list[float] | None = None
+
+
+class Figure(Record):
+    """A further metric of the same items."""
+
+    metric: MetricName
+    value: float
+    stderr: float
 
 
 class Evaluation(Record):
-    """One metric of one variant. Accuracy is in 0..1; the ``stderr`` of perplexity is by the delta method over windows.
+    """One task of one variant: the main metric, and ``further`` ones of the same items.
 
-    ``n`` counts windows of ``sequence_length`` tokens with ``separator`` between two texts, or a classifier's texts,
-    cut at ``sequence_length`` tokens (``cut`` of them were longer). They are from the ``available`` ones in part
-    ``split`` of ``source`` (a file has no parts). ``items`` allow a paired comparison
-    (:func:`liar.report.compare.difference`). None means unknown, as in files of earlier versions.
+    Shares are in 0..1; the ``stderr`` of perplexity is by the delta method over windows. ``n`` counts windows of
+    ``sequence_length`` tokens with ``separator`` between two texts, or other items, cut at ``sequence_length`` tokens
+    (``cut`` of them were longer). They are from the ``available`` ones in part ``split`` of ``source`` (a file has no
+    parts). ``items`` allow a paired comparison (:func:`liar.report.compare.difference`). ``majority`` is the share of the
+    most frequent label: the accuracy of an answer that never changes. ``note``: a sentence on how the answers were read.
+    ``versions`` are those of a harness and its task. None means unknown, as in files of earlier versions.
     """
 
-    task: Task
+    task: str
     metric: MetricName
     variant: MeasuredVariant
     value: float
@@ -135,6 +150,21 @@ class Evaluation(Record):
     split: str | None = None
     available: int | None = None
     cut: int | None = None
+    further: list[Figure] = []
+    majority: float | None = None
+    note: str | None = None
+    versions: dict[str, str] = {}
+
+    @property
+    def figures(self) -> list[Evaluation]:
+        """One evaluation for each metric, the main one first."""
+        others = [
+            self.model_copy(
+                update={"metric": figure.metric, "value": figure.value, "stderr": figure.stderr, "further": []}
+            )
+            for figure in self.further
+        ]
+        return [self.model_copy(update={"further": []}), *others]
 
 
 class Token(Record):
@@ -177,19 +207,29 @@ MOST_CHANGES = 12
 
 
 class Change(Record):
-    """A test item on which the variants disagree: the true ``label`` and each variant's answer, by label name."""
+    """A test item on which the variants disagree: the right answer, the ``label``, and what each variant answered.
 
-    task: Task
+    ``pair`` is the second text of a pair, or the context of a question. ``right`` says who is right if more than one
+    answer is; otherwise an answer is right if it is the label.
+    """
+
+    task: str
     text: str
     label: str
     answers: dict[Variant, str]
+    pair: str | None = None
+    right: dict[Variant, bool] | None = None
+
+    def is_right(self, variant: Variant) -> bool:
+        """Whether the answer of ``variant`` is right."""
+        return self.answers[variant] == self.label if self.right is None else self.right[variant]
 
     @property
     def groups(self) -> list[ChangeGroup]:
         """Groups of this item: often two; none if all variants are wrong, or one did not answer."""
         if not self.answers.keys() >= set(VARIANTS):
             return []
-        return change_groups(*(self.answers[variant] == self.label for variant in VARIANTS))
+        return change_groups(*(self.is_right(variant) for variant in VARIANTS))
 
 
 def change_groups(dense: bool, pruned: bool, reconstructed: bool) -> list[ChangeGroup]:
@@ -255,7 +295,8 @@ class StoredRun(BaseModel):
 
 
 def _with_separator(evaluation: Any) -> Any:
-    if isinstance(evaluation, Mapping) and evaluation.get("metric") == "perplexity":
+    metric = METRICS.get(evaluation.get("metric")) if isinstance(evaluation, Mapping) else None
+    if metric is not None and metric.of_windows:
         return {"separator": BASELINE["separator"], **evaluation}
     return evaluation
 
@@ -296,7 +337,8 @@ class MaskCell(Record):
     criterion: Criterion
     reconstruction: Reconstruction
     error: float
-    task: Task | None = None
+    task: str | None = None
+    metric: MetricName | None = None
     value: float | None = None
     stderr: float | None = None
     n: int | None = None

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
+from liar.tasks.registry import task_named
 
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
@@ -33,14 +34,12 @@ Reconstruction = Literal["none", "bias", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
-Task = Literal["perplexity", "sentiment", "topic"]
 SiteKind = Literal["ffn", "attention"]
 
 SEPARATORS: tuple[Separator, ...] = get_args(Separator)
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
-TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 FITTED: frozenset[Reconstruction] = frozenset({"liar", "least-squares"})
 """Reconstructions that solve a system of the moments, and so need enough tokens."""
@@ -52,6 +51,7 @@ CUSTOM_WITH_GRADIENTS = "custom-gradients:"
 _CUSTOM_NAME = re.compile(rf"({CUSTOM}|{CUSTOM_WITH_GRADIENTS})[A-Za-z_][A-Za-z0-9_.]{{0,99}}")
 
 MAX_RATIO = 0.95
+MAX_TASKS = 16
 EVALUATION_LENGTH = 256
 """Tokens of one sequence of an evaluation, if the spec sets no length and the model has enough positions."""
 AUTO: Final = "auto"
@@ -79,6 +79,7 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "evaluate": [],
         "evaluate_limit": None,
         "evaluate_length": None,
+        "data": None,
         "edits": [],
         "quantize": "none",
     }
@@ -124,10 +125,13 @@ class PruneSpec(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    evaluate: tuple[Task, ...] = ()
+    evaluate: tuple[str, ...] = Field((), max_length=MAX_TASKS)
+    """Names of tasks, see :mod:`liar.tasks.registry`."""
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
     evaluate_length: int | None = Field(None, ge=2, le=131_072)
-    """Tokens of a window of perplexity, and the maximum of a classifier's text."""
+    """Tokens of a window of perplexity, and the most that is read of an item."""
+    data: str | None = Field(None, min_length=1, max_length=4096)
+    """Texts of the tasks measured, in place of the demo bundle's or the hub's: see :mod:`liar.data.sources`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
@@ -140,6 +144,13 @@ class PruneSpec(BaseModel):
             *names, last = (repr(name) for name in CRITERIA)
             raise ValueError(f"criterion should be {', '.join(names)} or {last}, not {criterion[:80]!r}.")
         return criterion
+
+    @field_validator("evaluate")
+    @classmethod
+    def _known_tasks(cls, evaluate: tuple[str, ...]) -> tuple[str, ...]:
+        for name in evaluate:
+            task_named(name)
+        return evaluate
 
     @field_validator("edits")
     @classmethod

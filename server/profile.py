@@ -9,13 +9,18 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
 from liar.presets import DEMO, PRESETS
-from liar.presets import TEXTS as DEMO_TEXTS
 from liar.spec import AUTO, PruneSpec
+from liar.tasks.registry import TASKS, task_named
+from liar.tasks.texts import TEXTS as DEMO_TEXTS
 
 ProfileName = Literal["local", "public"]
 
-TEXTS = (AUTO, *(text.id for text in DEMO_TEXTS))
-"""Calibration texts of the demo bundle."""
+TEXTS = (
+    AUTO,
+    *(text.id for text in DEMO_TEXTS),
+    *(task.name for task in TASKS if task.is_bundled and not task.is_running),
+)
+"""Calibration texts of the demo bundle: its texts, and the texts of its tasks with their labels."""
 
 
 class Profile(BaseModel):
@@ -72,6 +77,10 @@ class Profile(BaseModel):
             raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {elsewhere}")
         if not self.any_text and spec.calibration not in TEXTS:
             raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {elsewhere}")
+        if not self.any_text and (
+            spec.data is not None or not all(task_named(name).is_bundled for name in spec.evaluate)
+        ):
+            raise InvalidSpecError(f"This page measures only the tasks of the demo texts; {elsewhere}")
         if not self.any_device and (spec.device, spec.dtype) != (AUTO, AUTO):
             raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {elsewhere}")
         for name in ("tokens", "sequence_length", "evaluate_limit", "evaluate_length"):

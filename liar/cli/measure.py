@@ -26,12 +26,12 @@ from liar.cli.options import (
 from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
 from liar.results import EvaluationResult
-from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec, Task
+from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec
 
 
 def evaluate_command(
     model: Model,
-    task: Annotated[Task, typer.Option(help="What is measured.")],
+    task: Annotated[str, typer.Option(help="What is measured.")],
     data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
     limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items.", min=1)] = None,
     sequence_length: EvaluateLength = None,

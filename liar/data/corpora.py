@@ -13,15 +13,17 @@ from torch import Tensor
 from liar.data.batching import Row, by_length, encode, pad
 from liar.data.joining import joining_of
 from liar.data.packing import check_length, evaluation_length, pack
-from liar.data.splits import Split
-from liar.data.texts import Sample, Samples, read_samples
+from liar.data.texts import Samples, read_samples
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
-from liar.models.heads import LABELS, classes_of, is_classifier, problem_of
+from liar.models.heads import classes_of, is_classifier, problem_of
 from liar.models.memory import BATCH
-from liar.presets import WIKI
 from liar.results import CalibrationText
 from liar.spec import AUTO, PruneSpec, Separator
+from liar.tasks.items import Sample
+from liar.tasks.registry import task_named
+from liar.tasks.splits import Split
+from liar.tasks.texts import WIKI
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -78,7 +80,8 @@ def calibration_text(
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
     if source == AUTO:
-        source = loaded.task if loaded.task is not None and loaded.task in LABELS else WIKI
+        named = task_named(loaded.task) if loaded.task is not None else None
+        source = WIKI.id if named is None or named.is_running else named.name
     if loaded.is_language_model:
         count = math.ceil(tokens / sequence_length)
         windows, split = _windows(source, loaded, sequence_length, count, seed, separator)
@@ -118,13 +121,13 @@ def held_out_windows(
     :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions.
     """
     sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    joining = joining_of(data or WIKI, separator)
-    samples = read_samples(data or WIKI, split, raw=joining.is_running)
+    joining = joining_of(data or WIKI.id, separator)
+    samples = read_samples(data or WIKI.id, split, raw=joining.is_running)
     texts = (sample.joined for sample in samples)
     windows = pack(texts, loaded.tokenizer, sequence_length, max(limit or DEFAULT_WINDOWS, _MIN_WINDOWS), joining)
     if len(windows) < _MIN_WINDOWS:
         raise CalibrationError(
-            f"The text {data or WIKI!r} fills {len(windows)} windows of {sequence_length} tokens, and perplexity needs "
+            f"The text {data or WIKI.id!r} fills {len(windows)} windows of {sequence_length} tokens, and perplexity needs "
             f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
     return windows, samples

@@ -1,17 +1,18 @@
-"""The two classification tasks of the demo bundle: sentiment of film reviews and topic of Wikipedia articles."""
+"""The samples of a task: made from the demo bundle, or read from the hub or a local copy of its dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
-from liar.data.bundle import articles, rated_sentences
-from liar.data.splits import Split, digest_of, split_of
+from liar.data.bundle import rows_of
 from liar.errors import InvalidSpecError
-from liar.models.heads import LABELS
-from liar.spec import Task
-
-_CLEAR_RATING = 0.5  # sentences with a mean rating closer to zero are neutral and have no right label
+from liar.tasks.items import Article, RatedSentence, Sample
+from liar.tasks.record import DemoData
+from liar.tasks.registry import task_named
+from liar.tasks.splits import Split, digest_of, split_of
+from liar.tasks.texts import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,19 @@ class LabelledText:
     pairs: list[str] | None = None
     available: int | None = None
 
+    @classmethod
+    def of(cls, samples: Sequence[Sample], label_names: Sequence[str], available: int | None = None) -> LabelledText:
+        """Columns of ``samples``, whose labels are all among ``label_names``."""
+        position = {name: index for index, name in enumerate(label_names)}
+        pairs = [sample.pair or "" for sample in samples]
+        return cls(
+            [sample.text for sample in samples],
+            [position[sample.label or ""] for sample in samples],
+            tuple(label_names),
+            pairs if any(sample.pair is not None for sample in samples) else None,
+            available,
+        )
+
     def __len__(self) -> int:
         return len(self.texts)
 
@@ -36,32 +50,43 @@ class LabelledText:
         return replace(self, texts=self.texts[:count], labels=self.labels[:count], pairs=pairs)
 
 
-def task_items(task: Task, split: Split) -> LabelledText:
-    """All items of one part of ``task``, sorted by a hash, so that the first few are a random sample.
+def demo_samples(data: DemoData, split: Split) -> list[Sample]:
+    """All samples of one part of a demo task, sorted by a hash, so that the first few are a random sample.
 
-    Sentiment: the sign of the mean human rating of a film-review sentence, for ratings farther from zero than 0.5.
-    Topic: the topic of an article's lead, for articles with one of the topics in :data:`LABELS`. No text is in two
-    parts. Raises :class:`InvalidSpecError` for a task without classes.
+    A sample that the source repeats counts once, and none is in two parts. Raises what ``fetch_demo`` raises.
     """
-    if task not in LABELS:
-        raise InvalidSpecError(f"The task {task!r} has no labelled texts; choose one of: {', '.join(LABELS)}.")
-    names = LABELS[task]
-    found = _sentiment() if task == "sentiment" else _topic(names)
+    if data.build is None:
+        return [sample for text in data.texts for sample in text_samples(text, split)]
+    rows = [row for text in data.texts for row in rows_of(text)]
     # Keyed by digest, so that a text which the source repeats counts once.
-    items = {digest_of(key): (text, label) for key, text, label in found if split_of(key) == split}
-    ordered = [items[digest] for digest in sorted(items)]
-    texts, labels = [text for text, _ in ordered], [label for _, label in ordered]
-    return LabelledText(texts, labels, names, available=len(ordered))
+    items = {digest_of(key): sample for key, sample in data.build(rows) if split_of(key) == split}
+    return [items[digest] for digest in sorted(items)]
 
 
-def _sentiment() -> Iterable[tuple[str, str, int]]:
-    for sentence in rated_sentences():
-        if abs(sentence.rating) > _CLEAR_RATING:
-            yield sentence.text, sentence.text, int(sentence.rating > 0)
+def text_samples(text: Text, split: Split) -> list[Sample]:
+    """The documents of one part of a text of the demo bundle, sorted by a hash; none is in two parts."""
+    chosen = {digest_of(key): document for key, document in _documents(text) if split_of(key) == split}
+    return [Sample(chosen[digest]) for digest in sorted(chosen)]
 
 
-def _topic(names: tuple[str, ...]) -> Iterable[tuple[str, str, int]]:
-    position = {name: index for index, name in enumerate(names)}
-    for article in articles():
-        if article.topic in position:
-            yield article.title, article.extract, position[article.topic]
+def _documents(text: Text) -> Iterator[tuple[str, str]]:
+    """Documents, each with the key that decides its part: its title, else its first sentence."""
+    rows = rows_of(text)
+    articles: Iterable[Article] = (row for row in rows if isinstance(row, Article))
+    yield from ((article.title, article.extract) for article in articles)
+    sentences: Iterable[RatedSentence] = (row for row in rows if isinstance(row, RatedSentence))
+    for _, document in groupby(sentences, key=lambda sentence: sentence.document):
+        parts = [sentence.text for sentence in document]
+        yield parts[0], " ".join(parts)
+
+
+def task_items(task: str, split: Split) -> LabelledText:
+    """All items of one part of a classification task of the demo bundle, in the order of :func:`demo_samples`.
+
+    Raises :class:`InvalidSpecError` for a task without classes or without demo texts.
+    """
+    record = task_named(task)
+    if not record.labels or not isinstance(record.data, DemoData):
+        raise InvalidSpecError(f"The task {task!r} has no labelled texts in the demo bundle; choose another one.")
+    samples = demo_samples(record.data, split)
+    return LabelledText.of(samples, record.labels, len(samples))

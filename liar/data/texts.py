@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ from datasets import ClassLabel, IterableDataset, IterableDatasetDict, load_data
 from datasets.utils import logging
 from huggingface_hub import HfApi
 
-from liar.data.bundle import articles
 from liar.data.columns import LABELS as LABEL_COLUMNS
 from liar.data.columns import selection, text_columns
-from liar.data.splits import Split, digest_of, split_of
-from liar.data.tasks import task_items
+from liar.data.tasks import demo_samples, text_samples
 from liar.errors import CalibrationError
-from liar.models.heads import LABELS
-from liar.presets import WIKI
+from liar.tasks.items import Sample
+from liar.tasks.record import DemoData
+from liar.tasks.registry import TASKS
+from liar.tasks.splits import Split
+from liar.tasks.texts import WIKI, text_named
 
 _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),
@@ -44,20 +45,6 @@ _SHUFFLE_BUFFER = 10_000
 
 HIDDEN = "-1"
 """The label in published test sets whose true labels are withheld."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A text, or a pair of ``text`` and ``pair``; ``label`` is the name or number of its class, None if unknown."""
-
-    text: str
-    label: str | None = None
-    pair: str | None = None
-
-    @property
-    def joined(self) -> str:
-        """The text, or both texts of a pair on separate lines, for models that read running text."""
-        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +68,7 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
     """The non-empty texts of ``source``, shuffled if ``seed`` is given (files and datasets in a buffer of 10,000).
 
     ``raw`` keeps empty texts and the white space at both ends, which are part of a running text. ``source`` is
-    ``wiki``, ``sentiment`` or ``topic`` (part ``split`` of the demo bundle); the path of a .txt file (paragraphs
+    a text or a task of the demo bundle (of which part ``split`` is read); the path of a .txt file (paragraphs
     between blank lines), a .jsonl or a .csv file; or a hub dataset as ``id``, ``id:config`` or ``id:config:split``.
     ``#column`` or ``#first,second`` behind it names its text columns (:func:`liar.data.columns.text_columns`).
 
@@ -91,11 +78,12 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
     Raises :class:`CalibrationError` for a source that is missing, unreachable or unreadable, and for a dataset without
     such a part.
     """
-    samples = _bundled(source, split)
-    if samples is not None:
-        if seed is not None:
-            random.Random(seed).shuffle(samples)
-        return Samples(source, split, iter(samples))
+    if (bundled := _bundled(source, split)) is not None:
+        if seed is None:
+            return bundled
+        shuffled = list(bundled)
+        random.Random(seed).shuffle(shuffled)
+        return replace(bundled, _rows=iter(shuffled))
     name, asked = selection(source)
     path = Path(name).expanduser()
     part: str | None = None
@@ -116,18 +104,14 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
             yield Sample(text, sample.label, pair)
 
 
-def _bundled(source: str, split: Split) -> list[Sample] | None:
-    """Texts of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
-    if source == WIKI:
-        chosen = [article for article in articles() if split_of(article.title) == split]
-        return [Sample(article.extract) for article in sorted(chosen, key=lambda article: digest_of(article.title))]
-    for task in LABELS:
-        if source == task:
-            items = task_items(task, split)
-            return [
-                Sample(text, items.label_names[label]) for text, label in zip(items.texts, items.labels, strict=True)
-            ]
-    return None
+def _bundled(source: str, split: Split) -> Samples | None:
+    """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
+    if (text := text_named(source)) is not None:
+        return Samples(source, split, iter(text_samples(text, split)))
+    task = next((task for task in TASKS if task.name == source), None)
+    if task is None or not isinstance(task.data, DemoData):
+        return None
+    return Samples(source, split, iter(demo_samples(task.data, split)), task.labels)
 
 
 def _is_file_name(path: Path, source: str) -> bool:
@@ -136,11 +120,11 @@ def _is_file_name(path: Path, source: str) -> bool:
 
 def _open_file(path: Path) -> IterableDataset:
     if not path.is_file():
-        raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI}.")
+        raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI.id}.")
     if path.suffix not in _FORMATS:
         raise CalibrationError(f"The text file {path} should end in one of: {', '.join(_FORMATS)}.")
     if path.stat().st_size == 0:
-        raise CalibrationError(f"The text file {path} is empty; write some paragraphs into it, or take {WIKI}.")
+        raise CalibrationError(f"The text file {path} is empty; write some paragraphs into it, or take {WIKI.id}.")
     kind, options = _FORMATS[path.suffix]
     return load_dataset(kind, data_files=str(path), split="train", streaming=True, **options)
 
@@ -158,7 +142,7 @@ def _open_hub(source: str, split: Split) -> tuple[str, IterableDataset]:
     except Exception as error:  # the hub client, its HTTP library and every builder raise their own
         raise CalibrationError(
             f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling "
-            f"(id:config:split) and the network, or take {WIKI}."
+            f"(id:config:split) and the network, or take {WIKI.id}."
         ) from error
     purpose = "calibrate" if split == "train" else "measure"
     raise CalibrationError(

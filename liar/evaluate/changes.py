@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from liar.data.tasks import LabelledText
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, VARIANTS, Change, MeasuredVariant
-from liar.spec import Task
 
 _LONGEST = 400
 """Characters of a text that are kept: enough to judge its sentiment or topic."""
@@ -17,10 +16,10 @@ class Comparison:
     """The label that each variant gave to each item, collected to find the items on which variants differ."""
 
     def __init__(self) -> None:
-        self._items: dict[Task, LabelledText] = {}
-        self._answers: dict[Task, dict[MeasuredVariant, Sequence[int]]] = {}
+        self._items: dict[str, LabelledText] = {}
+        self._answers: dict[str, dict[MeasuredVariant, Sequence[int]]] = {}
 
-    def note(self, task: Task, variant: MeasuredVariant, items: LabelledText, answers: Sequence[int]) -> None:
+    def note(self, task: str, variant: MeasuredVariant, items: LabelledText, answers: Sequence[int]) -> None:
         """Store the answers, positions in ``items.label_names``; ``items`` must be the same for every variant."""
         self._items[task] = items
         self._answers.setdefault(task, {})[variant] = answers
@@ -35,7 +34,7 @@ class Comparison:
         ]
 
 
-def _differing(task: Task, items: LabelledText, answers: dict[MeasuredVariant, Sequence[int]]) -> Iterator[Change]:
+def _differing(task: str, items: LabelledText, answers: dict[MeasuredVariant, Sequence[int]]) -> Iterator[Change]:
     """Items whose answers are not all the same."""
     names = items.label_names
     for position, (text, label) in enumerate(zip(items.texts, items.labels, strict=True)):

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from liar.data.corpora import held_out_windows
 from liar.data.joining import joining_of
 from liar.data.packing import evaluation_length
-from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.data.texts import HIDDEN, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
@@ -24,11 +23,12 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
 from liar.evaluate.items import items_of_texts, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
-from liar.models.heads import LABELS, class_names, classes_of, is_classifier, named_classes
-from liar.presets import PRESETS, WIKI
+from liar.models.heads import class_names, classes_of, is_classifier, named_classes
+from liar.presets import PRESETS
 from liar.progress import finished
 from liar.results import Evaluation, MeasuredVariant
-from liar.spec import AUTO, PruneSpec, Separator, Task
+from liar.spec import AUTO, PruneSpec, Separator
+from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
@@ -39,7 +39,7 @@ Steps = Generator[tuple[int, int], None, Evaluation]
 
 def evaluate_steps(
     loaded: LoadedModel,
-    task: Task,
+    task: str,
     variant: MeasuredVariant = "dense",
     *,
     split: Split = "test",
@@ -67,7 +67,7 @@ evaluate = finished(evaluate_steps)
 """Run :func:`evaluate_steps` to its end and return the :class:`Evaluation`."""
 
 
-def check_task(loaded: LoadedModel, task: Task, *, own_labels: bool = False) -> None:
+def check_task(loaded: LoadedModel, task: str, *, own_labels: bool = False) -> None:
     """Raise :class:`InvalidSpecError` if the model has no head for ``task``.
 
     With ``own_labels`` any classifier is accepted; otherwise its classes must include those of the task.
@@ -125,7 +125,7 @@ def _perplexity(
 
 def _accuracy(
     loaded: LoadedModel,
-    task: Task,
+    task: str,
     variant: MeasuredVariant,
     split: Split,
     limit: int | None,
@@ -163,7 +163,7 @@ def _accuracy(
     )
 
 
-def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: Task) -> tuple[LabelledText, str | None]:
+def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: str) -> tuple[LabelledText, str | None]:
     """The first ``limit`` labelled texts of ``data``, labelled with classes of the model, and their part."""
     read = read_samples(data, split)
     samples = list(islice(read, limit))

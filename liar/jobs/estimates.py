@@ -17,7 +17,7 @@ from liar.data.tasks import task_items
 from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
 from liar.models.heads import LABELS
-from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets, Task
+from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
 
 if TYPE_CHECKING:
     from liar.models.adapter import Batch
@@ -102,7 +102,7 @@ class Amounts:
 
     tokens: int
     length: float
-    tasks: Mapping[Task, tuple[float, float]]
+    tasks: Mapping[str, tuple[float, float]]
     prompts: int = 0
     new_tokens: int = MAX_NEW_TOKENS
 
@@ -128,7 +128,7 @@ class Amounts:
         )
 
 
-def _text_of(task: Task, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
+def _text_of(task: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
     from liar.data.corpora import DEFAULT_WINDOWS
     from liar.evaluate.classification import DEFAULT_LIMIT
 

@@ -26,7 +26,7 @@ from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
 from liar.results import MaskCell, Variant
 from liar.sites import Site
-from liar.spec import Criterion, PruneSpec, Reconstruction, Task
+from liar.spec import Criterion, PruneSpec, Reconstruction
 
 
 def mask_table_steps(
@@ -81,7 +81,7 @@ def mask_table_steps(
                 yield cell
 
 
-def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: Task, variant: Variant) -> Steps:
+def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: str, variant: Variant) -> Steps:
     return evaluate_steps(
         loaded,
         task,

@@ -24,7 +24,7 @@ from liar.jobs.estimates import (
 )
 from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
-from liar.spec import Criterion, PruneSpec, Reconstruction, Task
+from liar.spec import Criterion, PruneSpec, Reconstruction
 
 # -- a run --------------------------------------------------------------------------------------------------------------
 
@@ -35,7 +35,7 @@ def run_parts(
     amounts: Amounts,
     *,
     calibrated: bool = False,
-    known: Collection[tuple[Task, MeasuredVariant]] = (),
+    known: Collection[tuple[str, MeasuredVariant]] = (),
     dense_first: bool = False,
     keeps: bool = True,
 ) -> list[Part]:
@@ -69,7 +69,7 @@ def measure_parts(
     shape: Shape,
     amounts: Amounts,
     variant: Variant,
-    known: Collection[tuple[Task, MeasuredVariant]] = (),
+    known: Collection[tuple[str, MeasuredVariant]] = (),
 ) -> list[Part]:
     """Parts that measure a variant: its tasks except the ``known`` ones, its answers, and its quantized copy."""
     removed = 0.0 if variant == "dense" else removed_by(spec, shape)

@@ -31,7 +31,6 @@ from transformers import (
 )
 
 from liar.data.batching import Row, encode, pad
-from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.evaluate.classification import accuracy_steps
 from liar.files import ASSETS, whole_folder
@@ -39,7 +38,7 @@ from liar.models.demo import OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
-from liar.spec import Task
+from liar.tasks.splits import Split
 
 BASE_MODEL = f"{DEMO}{MINILM.folder}"
 
@@ -62,7 +61,7 @@ class Hyperparameters(BaseModel):
     """Precision of the products in training; weights, optimiser and all measurements are fp32."""
 
 
-RECIPES: Mapping[Task, Hyperparameters] = {
+RECIPES: Mapping[str, Hyperparameters] = {
     "sentiment": Hyperparameters(),
     "topic": Hyperparameters(epochs=3, sequence_length=128),
 }
@@ -81,7 +80,7 @@ class TrainingRecord(BaseModel):
     """Record of the training of an adapter; ``training.json`` beside its weights."""
 
     schema_version: int = 1
-    task: Task
+    task: str
     base_model: str
     labels: tuple[str, ...]
     data_sha256: str
@@ -99,7 +98,7 @@ class TrainingRecord(BaseModel):
 
 
 def train_adapter(
-    task: Task,
+    task: str,
     seed: int = 0,
     *,
     hyperparameters: Hyperparameters | None = None,

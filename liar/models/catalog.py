@@ -34,7 +34,7 @@ from liar.files import ASSETS
 from liar.models.adapter import Adapter, execution_device
 from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
-from liar.models.heads import LABELS, Head, head_of, task_of_labels
+from liar.models.heads import Head, architecture_for, head_of, task_for
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.notices import fetch_notices
 from liar.models.offload import is_offloaded
@@ -44,7 +44,8 @@ from liar.models.source import Source, find_model, is_hub_id, read_config, weigh
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.presets import DEMO, PRESETS, Preset, preset_of
 from liar.results import ModelInfo
-from liar.spec import Task
+from liar.tasks.record import Task
+from liar.tasks.registry import TASKS, task_named
 
 ADAPTERS = ASSETS / "adapters"
 """Folder of the LoRA adapters: one subfolder for each task that the bare MiniLM was fine-tuned for."""
@@ -56,18 +57,19 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken
 class LoadedModel:
     """A model ready to be evaluated and pruned.
 
-    ``task`` is "perplexity" for a causal language model, a classification task if the model has its labels, else None.
+    ``task`` is the task to measure if none is named: of a preset its own, else one of the demo bundle that the head fits and
+    whose labels a classifier has; None if there is none.
     """
 
     id: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     adapter: Adapter
-    task: Task | None
+    task: str | None
 
     @property
     def is_language_model(self) -> bool:
-        return self.task == "perplexity"
+        return self.head == "causal-lm"
 
     @property
     def head(self) -> Head:
@@ -110,12 +112,12 @@ def load_model(
         if preset is None or preset.adapter is None:
             network = load_network(source, config, precision, target, offload_folder, work)
         else:
-            _give_labels(config, preset.adapter)
+            _give_head(config, task_named(preset.adapter))
             network = load_classifier(source, config, ADAPTERS / preset.adapter, precision, target, work)
     network.eval()
     _settle_padding(model, network, tokenizer)
     report(f"Loaded {model}", 1.0)
-    return LoadedModel(model, network, tokenizer, adapt(network), _task(config))
+    return LoadedModel(model, network, tokenizer, adapt(network), _task(config, preset))
 
 
 def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -> Source:
@@ -169,18 +171,21 @@ def _settle_padding(model: str, network: PreTrainedModel, tokenizer: PreTrainedT
         network.config.pad_token_id = tokenizer.pad_token_id
 
 
-def _give_labels(config: PreTrainedConfig, task: Task) -> None:
-    """Turn the config of the bare encoder into that of the classifier for ``task``."""
-    config.id2label = dict(enumerate(LABELS[task]))
-    config.label2id = {label: index for index, label in enumerate(LABELS[task])}
-    config.architectures = ["BertForSequenceClassification"]
+def _give_head(config: PreTrainedConfig, task: Task) -> None:
+    """Turn the config of the bare encoder into that of the model for ``task``."""
+    assert task.head is not None, "only tasks with a head have adapters"
+    if task.head != "span":
+        labels = task.labels or ("score",)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    config.architectures = [f"Bert{architecture_for(task.head)}"]
 
 
-def _task(config: PreTrainedConfig) -> Task | None:
-    head = head_of(config.architectures or [])
-    if head == "causal-lm":
-        return "perplexity"
-    return task_of_labels((config.id2label or {}).values()) if head == "sequence-classification" else None
+def _task(config: PreTrainedConfig, preset: Preset | None) -> str | None:
+    if preset is not None and preset.weights is not None:
+        return preset.task
+    found = task_for(head_of(config.architectures or []), config, [task for task in TASKS if task.is_bundled])
+    return found.name if found is not None else None
 
 
 def model_info(loaded: LoadedModel) -> ModelInfo:

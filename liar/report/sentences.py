@@ -14,10 +14,10 @@ from typing import Protocol
 
 from liar.report.compare import difference, differing, is_chance
 from liar.report.labels import choice
-from liar.report.metrics import METRICS
 from liar.report.speed_sentences import speed_words
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals
-from liar.spec import PruneSpec, Separator, SiteKind, Task
+from liar.spec import PruneSpec, Separator, SiteKind
+from liar.tasks.metrics import METRICS
 
 _BETWEEN: Mapping[Separator | None, str] = {
     "document": "document tokens",
@@ -135,10 +135,10 @@ def calibrated_on(result: RunResult) -> str | None:
     return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
 
 
-def measurement(result: RunResult, task: Task) -> str:
+def measurement(result: RunResult, task: str) -> str:
     """Metric and items of a task: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
     first = next(item for item in result.evaluations if item.task == task)
-    return f"{METRICS[first.metric].title(task)}, {sample(first)}"
+    return f"{METRICS[first.metric].title_of(task)}, {sample(first)}"
 
 
 def measured_on(result: RunResult) -> str | None:
@@ -198,7 +198,7 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
 
 
-def recovery(result: RunResult, task: Task) -> float | None:
+def recovery(result: RunResult, task: str) -> float | None:
     """Share of the damage of pruning that the repair gave back, in percent; negative if the repair added damage.
 
     None if there was no repair, if pruning did no damage, if the task was not measured on all three variants, or if the
@@ -212,7 +212,7 @@ def recovery(result: RunResult, task: Task) -> float | None:
     return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
 
 
-def in_doubt(result: RunResult, task: Task) -> str | None:
+def in_doubt(result: RunResult, task: str) -> str | None:
     """Reason why a :func:`recovery` would be chance, else None."""
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none":
@@ -224,7 +224,7 @@ def in_doubt(result: RunResult, task: Task) -> str | None:
     return None
 
 
-def repair(result: RunResult, task: Task) -> str | None:
+def repair(result: RunResult, task: str) -> str | None:
     """The recovery in words, or the reason of :func:`in_doubt`; None if there is neither."""
     share = recovery(result, task)
     if share is None:
@@ -285,27 +285,27 @@ def _removed(result: Outcome) -> str:
     return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
 
 
-def _effect(result: RunResult, task: Task) -> str | None:
+def _effect(result: RunResult, task: str) -> str | None:
     """``perplexity 16.2 → 110.7, repaired 42.4``; None if the task was not measured on all three variants."""
     values = variants_of(result, task)
     if values is None:
         return None
     dense, pruned, reconstructed = (value_words(values[variant]) for variant in VARIANTS)
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {reconstructed}"
-    return f"{METRICS[values['dense'].metric].title(task)} {dense} → {pruned}, {repair}"
+    return f"{METRICS[values['dense'].metric].title_of(task)} {dense} → {pruned}, {repair}"
 
 
-def _values(result: Measurements, task: Task) -> dict[MeasuredVariant, Evaluation]:
+def _values(result: Measurements, task: str) -> dict[MeasuredVariant, Evaluation]:
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 
-def variants_of(result: RunResult, task: Task) -> dict[MeasuredVariant, Evaluation] | None:
+def variants_of(result: RunResult, task: str) -> dict[MeasuredVariant, Evaluation] | None:
     """The task's evaluation of each variant; None if one is missing."""
     values = _values(result, task)
     return values if values.keys() >= set(VARIANTS) else None
 
 
-def _tasks(result: RunResult) -> list[Task]:
+def _tasks(result: RunResult) -> list[str]:
     return list(dict.fromkeys(item.task for item in result.evaluations))
 
 

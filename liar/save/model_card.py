@@ -8,12 +8,13 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from liar.models.source import is_hub_id
-from liar.presets import credits_of, preset_of, text_of
+from liar.presets import preset_of
 from liar.report.export import as_command
-from liar.report.metrics import METRICS
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
+from liar.tasks.metrics import METRICS
+from liar.tasks.registry import credits_of, task_named
 
 _PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
@@ -121,8 +122,8 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
     return [
         EvalResult(
             task_type="text-generation" if METRICS[item.metric].of_windows else "text-classification",
-            dataset_type=text_of(item.task).title.lower().replace(" ", "-"),
-            dataset_name=text_of(item.task).title,
+            dataset_type=task_named(item.task).title.lower().replace(" ", "-"),
+            dataset_name=task_named(item.task).title,
             dataset_split=item.split or "test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),

@@ -11,7 +11,6 @@ import pytest
 
 from components.accuracy import AccuracyPanel
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
-from liar.spec import Task
 from tests.fakes import change, classifier_run, language_run, quantized_run
 
 
@@ -131,7 +130,7 @@ def test_each_group_shows_its_texts_with_label_and_answers(panel: AccuracyPanel)
     ],
 )
 def test_shown_texts_have_their_authors_and_licence(
-    panel: AccuracyPanel, task: Task, licence: str, author: str, link: str
+    panel: AccuracyPanel, task: str, licence: str, author: str, link: str
 ) -> None:
     run = classifier_run()
     run = run.model_copy(

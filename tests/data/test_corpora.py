@@ -19,12 +19,12 @@ from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 from liar.data.corpora import calibration_batches, calibration_text, held_out_windows
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
-from liar.data.splits import split_of
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.models.catalog import load_model
 from liar.results import CalibrationText
 from liar.spec import Separator
+from liar.tasks.splits import split_of
 from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer
 
 EOS = 3

@@ -7,18 +7,17 @@ from collections import Counter
 import pytest
 
 from liar.data.bundle import articles, rated_sentences
-from liar.data.splits import Split, digest_of, split_of
 from liar.data.tasks import task_items
 from liar.errors import InvalidSpecError
 from liar.models.heads import LABELS, task_of_labels
-from liar.spec import Task
+from liar.tasks.splits import Split, digest_of, split_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @pytest.mark.demo
 @pytest.mark.parametrize("task", list(LABELS))
-def test_no_text_stands_in_two_parts_or_twice_in_one(task: Task) -> None:
+def test_no_text_stands_in_two_parts_or_twice_in_one(task: str) -> None:
     digests = [digest_of(text) for split in SPLITS for text in task_items(task, split).texts]
     assert len(digests) == len(set(digests))
 
@@ -80,5 +79,5 @@ def test_a_task_without_labels_is_refused() -> None:
         (("LABEL_0", "LABEL_1"), None),
     ],
 )
-def test_a_head_is_known_by_its_labels(names: tuple[str, ...], task: Task | None) -> None:
+def test_a_head_is_known_by_its_labels(names: tuple[str, ...], task: str | None) -> None:
     assert task_of_labels(names) == task

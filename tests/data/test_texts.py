@@ -12,9 +12,9 @@ from datasets import ClassLabel, Features, IterableDataset, IterableDatasetDict,
 from huggingface_hub import HfApi
 
 from liar.data import texts
-from liar.data.splits import Split
 from liar.data.texts import Sample, read_samples
 from liar.errors import CalibrationError
+from liar.tasks.splits import Split
 
 
 def _read(source: Path | str, split: Split = "train", seed: int | None = None) -> list[Sample]:

@@ -10,7 +10,6 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
 
-from liar.data.splits import Split
 from liar.data.tasks import LabelledText, task_items
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.tasks import evaluate
@@ -18,14 +17,14 @@ from liar.jobs import train_adapter as module
 from liar.jobs.train_adapter import BASE_MODEL, RECIPES, Hyperparameters, TrainingRecord, data_digest, train_adapter
 from liar.models.catalog import ADAPTERS, load_model
 from liar.models.heads import LABELS
-from liar.spec import Task
+from liar.tasks.splits import Split
 
 QUICK = Hyperparameters(epochs=2, batch_size=8, sequence_length=16, rank=4, precision="float32")
 
 
 @pytest.fixture
 def few_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(task: Task, split: Split) -> LabelledText:
+    def few(task: str, split: Split) -> LabelledText:
         return task_items(task, split).first(24)
 
     monkeypatch.setattr(module, "task_items", few)
@@ -95,7 +94,7 @@ def test_a_task_without_labels_is_refused() -> None:
 
 
 @pytest.mark.parametrize("task", list(LABELS))
-def test_shipped_adapters_name_no_path_of_a_machine(task: Task) -> None:
+def test_shipped_adapters_name_no_path_of_a_machine(task: str) -> None:
     config = LoraConfig.from_pretrained(str(ADAPTERS / task))
     assert config.base_model_name_or_path == BASE_MODEL
     assert "/root" not in (ADAPTERS / task / "adapter_config.json").read_text()
@@ -104,7 +103,7 @@ def test_shipped_adapters_name_no_path_of_a_machine(task: Task) -> None:
 
 @pytest.mark.demo
 @pytest.mark.parametrize("task", list(LABELS))
-def test_shipped_records_are_of_todays_data_and_recipe(task: Task) -> None:
+def test_shipped_records_are_of_todays_data_and_recipe(task: str) -> None:
     record = TrainingRecord.model_validate(json.loads((ADAPTERS / task / "training.json").read_text()))
     parts: dict[Split, LabelledText] = {split: task_items(task, split) for split in ("train", "validation", "test")}
     assert record.task == task

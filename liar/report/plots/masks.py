@@ -7,7 +7,7 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from liar.report.metrics import TASK_METRICS, cell_words
+from liar.report.mask_cells import cell_words, metric_of
 from liar.report.plots.frame import SMALLEST_ERROR, STANDOFF, empty, framed, title
 from liar.results import MaskCell
 from liar.spec import Criterion, Reconstruction
@@ -55,9 +55,10 @@ def mask_heatmap(
 
 def _goodness(cell: MaskCell) -> float:
     """Position on the colour scale, higher is better; perplexities and errors are compared by their ratios."""
-    if cell.value is None or cell.task is None:
+    metric = metric_of(cell)
+    if metric is None or cell.value is None:
         return -log10(max(cell.error, SMALLEST_ERROR))
-    return TASK_METRICS[cell.task].merit(cell.value)
+    return metric.merit(cell.value)
 
 
 def _cell_words(cell: MaskCell) -> str:
@@ -68,7 +69,8 @@ def _cell_words(cell: MaskCell) -> str:
 
 def _cell_hover(cell: MaskCell) -> str:
     lines = [f"<b>{cell.criterion} masks, {cell.reconstruction}</b>", f"mean error of the sites {cell.error:.4g}"]
-    if cell.task is not None and (measured := cell_words(cell)) is not None:
-        name, (value, stderr) = TASK_METRICS[cell.task].name, measured
-        lines.insert(1, f"{name} {value} ± {stderr} (one standard error, n = {cell.n:,})")
+    metric, measured = metric_of(cell), cell_words(cell)
+    if metric is not None and measured is not None:
+        value, stderr = measured
+        lines.insert(1, f"{metric.title} {value} ± {stderr} (one standard error, n = {cell.n:,})")
     return "<br>".join(lines)

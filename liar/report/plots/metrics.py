@@ -7,11 +7,10 @@ from textwrap import wrap
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from liar.report.metrics import METRICS
 from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
 from liar.report.sentences import measurement, repair, stderr_words, value_words, variant_name
 from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
-from liar.spec import Task
+from liar.tasks.metrics import METRICS
 
 _BAR, _LABELS = 34, 108
 """Height of a bar and width of the names beside it, in pixels."""
@@ -27,7 +26,7 @@ _LINE, _WIDEST = 17, 52
 
 def metric_bars(result: RunResult) -> go.Figure:
     """Bars of every measured variant for every task, with one standard error to each side."""
-    tasks: list[Task] = list(dict.fromkeys(item.task for item in result.evaluations))
+    tasks: list[str] = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:
         return empty("No metric was measured in this run.")
     titles = [_title(result, task) for task in tasks]
@@ -91,7 +90,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     return figure.update_layout(height=figure.layout.height + extra, margin_t=figure.layout.margin.t + extra)
 
 
-def _title(result: RunResult, task: Task) -> list[str]:
+def _title(result: RunResult, task: str) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
     sentences = [measurement(result, task), repair(result, task)]
     return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]

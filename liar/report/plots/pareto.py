@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from liar.report.metrics import TASK_METRICS
 from liar.report.plots.frame import FONT, VARIANT_COLOURS, empty
 from liar.report.plots.recipe_lines import (
     OTHERS,
@@ -20,11 +19,11 @@ from liar.report.plots.recipe_lines import (
     marks,
     measured_words,
     metric_axis,
+    metric_of,
     run_words,
 )
 from liar.report.sentences import count
 from liar.results import Quartiles, Variant
-from liar.spec import Task
 
 Cost = Literal["parameters", "bytes", "time"]
 
@@ -44,7 +43,7 @@ _COST_AXES: Mapping[Cost, str] = {
 }
 
 
-def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *, selected: str = "") -> go.Figure:
+def pareto_figure(runs: Sequence[Run], task: str, cost: Cost = "parameters", *, selected: str = "") -> go.Figure:
     """``task`` against ``cost``: every run, the dense model, and their Pareto front.
 
     Runs whose cost is not known are left out. A time has whiskers from quartile to quartile. ``customdata`` and
@@ -81,7 +80,7 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )
-    front = pareto_front(points, lower_is_better=TASK_METRICS[task].lower_is_better)
+    front = pareto_front(points, lower_is_better=metric_of(runs, task).lower_is_better)
     figure.add_trace(
         go.Scatter(
             x=[points[index][0] for index in front],
@@ -96,7 +95,7 @@ def pareto_figure(runs: Sequence[Run], task: Task, cost: Cost = "parameters", *,
     figure.update_xaxes(
         title={"text": _COST_AXES[cost], "font": FONT, "standoff": 6}, tickformat=".0%" if cost == "time" else "~s"
     )
-    metric_axis(figure, task)
+    metric_axis(figure, task, metric_of(runs, task))
     return laid_out(figure)
 
 

@@ -17,14 +17,14 @@ from liar.report.plots.recipe_lines import (
     marks,
     measured_words,
     metric_axis,
+    metric_of,
     run_words,
 )
 from liar.report.sentences import count, value_words
 from liar.results import Variant
-from liar.spec import Task
 
 
-def ratio_figure(runs: Sequence[Run], task: Task, *, selected: str = "") -> go.Figure:
+def ratio_figure(runs: Sequence[Run], task: str, *, selected: str = "") -> go.Figure:
     """``task`` of the reconstructed model over the ratio: a line for each recipe, whiskers of one standard error.
 
     The dense model is a horizontal line; a single recipe also has a line of the pruned model without repair.
@@ -54,11 +54,11 @@ def ratio_figure(runs: Sequence[Run], task: Task, *, selected: str = "") -> go.F
     figure.update_xaxes(
         title={"text": "share of the targeted units removed", "font": FONT, "standoff": 6}, tickformat=".0%"
     )
-    metric_axis(figure, task)
+    metric_axis(figure, task, metric_of(runs, task))
     return laid_out(figure)
 
 
-def _over_ratio(line: Line, task: Task, variant: Variant, selected: str) -> go.Scatter:
+def _over_ratio(line: Line, task: str, variant: Variant, selected: str) -> go.Scatter:
     found = [(run, item) for run in line.runs if (item := evaluation_of(run, task, variant))]
     return marks(
         line,

@@ -12,13 +12,14 @@ import plotly.graph_objects as go
 
 from liar.report.compare import differing
 from liar.report.labels import choice
-from liar.report.metrics import TASK_METRICS
 from liar.report.plots.frame import FONT, GRID, framed
 from liar.report.reconstructions import DISPLAYS
 from liar.report.sentences import beside_dense, sample, stderr_words, value_words
 from liar.results import Evaluation, RunResult, Variant
-from liar.spec import PruneSpec, Task
+from liar.spec import PruneSpec
 from liar.store import RunSummary
+from liar.tasks.metrics import METRICS, Metric
+from liar.tasks.registry import task_named
 
 Run = RunResult | RunSummary
 
@@ -38,12 +39,12 @@ OTHERS = "#9aa1ad"
 _DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
 
 
-def tasks_of(runs: Iterable[Run]) -> list[Task]:
+def tasks_of(runs: Iterable[Run]) -> list[str]:
     """Tasks that any of ``runs`` measured on its reconstructed model."""
     return list(dict.fromkeys(item.task for run in runs for item in run.evaluations if item.variant == "reconstructed"))
 
 
-def on_the_same_items(runs: Sequence[Run], task: Task, selected: str = "") -> list[Run]:
+def on_the_same_items(runs: Sequence[Run], task: str, selected: str = "") -> list[Run]:
     """Runs with comparable values of ``task``: on the same items as the run with the key ``selected``, else as the
     first run, which is the newest. A perplexity depends on the length of its windows and on the separator.
     """
@@ -70,7 +71,7 @@ class Line:
     symbol: str
 
 
-def lines_of(runs: Sequence[Run], task: Task) -> list[Line]:
+def lines_of(runs: Sequence[Run], task: str) -> list[Line]:
     """A line for each recipe; if there are too many, the recipes with the fewest runs share the last one."""
     recipes: dict[PruneSpec, dict[float, Run]] = {}
     for run in runs:
@@ -147,10 +148,15 @@ def laid_out(figure: go.Figure) -> go.Figure:
     return framed(figure, drawn=_DRAWN, bottom=_BOTTOM, left=_LEFT, right=_RIGHT)
 
 
-def metric_axis(figure: go.Figure, task: Task) -> None:
+def metric_of(runs: Sequence[Run], task: str) -> Metric:
+    """The metric by which ``runs`` measured ``task``; its usual one if none of them did."""
+    found = (METRICS[item.metric] for run in runs for item in run.evaluations if item.task == task)
+    return next(found, task_named(task).metric)
+
+
+def metric_axis(figure: go.Figure, task: str, metric: Metric) -> None:
     """Set the y axis: accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
-    metric = TASK_METRICS[task]
-    axis: dict[str, Any] = {"title": {"text": f"{metric.title(task)}, {metric.better}", "font": FONT, "standoff": 8}}
+    axis: dict[str, Any] = {"title": {"text": f"{metric.title_of(task)}, {metric.better}", "font": FONT, "standoff": 8}}
     values = [value for trace in figure.data for value in trace.y]
     low, high = min(values), max(values)
     if metric.by_ratio and low > 0 and high > 4 * low:
@@ -165,7 +171,7 @@ def metric_axis(figure: go.Figure, task: Task) -> None:
     figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
 
 
-def evaluation_of(run: Run, task: Task, variant: Variant) -> Evaluation | None:
+def evaluation_of(run: Run, task: str, variant: Variant) -> Evaluation | None:
     """Evaluation of ``variant`` on ``task``, else None."""
     return next((item for item in run.evaluations if item.task == task and item.variant == variant), None)
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from liar.data.splits import split_of
+from liar.tasks.splits import split_of
 
 
 def test_parts_have_their_shares() -> None:

@@ -1,0 +1,159 @@
+"""Standard errors of metrics, and of the difference of a metric between two models that answered the same items.
+
+Means over items have closed forms (for right and wrong answers that of McNemar's test). F1, Matthews, Spearman and Pearson
+are no means, so items are resampled with replacement (Efron 1979), for two models the same ones.
+
+>>> from liar.report.paired import stderr_of
+>>> from liar.results import Items
+>>> round(stderr_of("matthews", Items(digest="", right="ff0f", positive="f0f0"), 16), 2)
+0.16
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from math import sqrt
+from statistics import stdev
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liar.results import Items
+from liar.tasks.metrics import METRICS, MetricName
+
+RESAMPLES = 1_000
+"""Resamples of a bootstrap: the standard error is then exact to 2 %."""
+
+_AT_ONCE = 2_000_000
+"""Weights of items in memory at once."""
+
+Numbers = NDArray[np.float64]
+
+
+def bits(hexadecimal: str, n: int) -> list[bool]:
+    """The ``n`` bits of a field of :class:`liar.results.Items`, in the order of the items."""
+    return [bit == "1" for bit in f"{int(hexadecimal, 16):0{n}b}"]
+
+
+def packed(flags: list[bool]) -> str:
+    """Inverse of :func:`bits`."""
+    written = "".join("1" if flag else "0" for flag in flags)
+    return f"{int(written, 2):0{(len(written) + 3) // 4}x}"
+
+
+def scores_of(metric: MetricName, items: Items, n: int) -> list[float] | None:
+    """Score of each item whose mean is the metric; None if the metric is no such mean or the items lack the scores."""
+    reads = METRICS[metric].reads
+    if reads == "right" and items.right is not None:
+        return [float(right) for right in bits(items.right, n)]
+    return items.scores if reads == "scores" else None
+
+
+def stderr_of(metric: MetricName, items: Items, n: int) -> float:
+    """Standard error of the metric over ``n`` items; zero for a single item."""
+    if (scores := scores_of(metric, items, n)) is not None:
+        share = sum(scores) / n
+        # Right or wrong: binomial. Other scores: of their mean.
+        if METRICS[metric].reads == "right":
+            return sqrt(share * (1 - share) / n)
+        return stdev(scores) / sqrt(n) if n > 1 else 0.0
+    return _bootstrap(metric, (items.model_dump_json(),), n)
+
+
+def paired_stderr(metric: MetricName, a: Items, b: Items, n: int) -> float | None:
+    """Standard error of the metric's change from ``a`` to ``b``, over the same ``n`` items; None if it is not known."""
+    if n < 2:
+        return None
+    first, second = scores_of(metric, a, n), scores_of(metric, b, n)
+    if first is not None and second is not None:
+        return stdev([y - x for x, y in zip(first, second, strict=True)]) / sqrt(n)
+    if METRICS[metric].is_mean or not (_has(metric, a) and _has(metric, b)):
+        return None
+    return _bootstrap(metric, (a.model_dump_json(), b.model_dump_json()), n)
+
+
+def value_of(metric: MetricName, items: Items, n: int) -> float:
+    """A metric that is no mean, from the stored items."""
+    return float(_VALUES[metric](items, n, np.ones((1, n)))[0])
+
+
+def _has(metric: MetricName, items: Items) -> bool:
+    return items.positive is not None if METRICS[metric].reads == "classes" else items.predicted is not None
+
+
+@lru_cache(maxsize=512)
+def _bootstrap(metric: MetricName, models: tuple[str, ...], n: int) -> float:
+    """Standard deviation, over resamples of the items, of the metric of one model or of the change between two."""
+    items = [Items.model_validate_json(model) for model in models]
+    random = np.random.default_rng(0)
+    found: list[Numbers] = []
+    size = max(1, min(RESAMPLES, _AT_ONCE // n))
+    for start in range(0, RESAMPLES, size):
+        weights = random.multinomial(n, np.full(n, 1 / n), size=min(size, RESAMPLES - start)).astype(np.float64)
+        values = [_VALUES[metric](each, n, weights) for each in items]
+        found.append(values[-1] - values[0] if len(values) > 1 else values[0])
+    return float(np.concatenate(found).std(ddof=1))
+
+
+# -- metrics of weighted items: (resamples, items) -> (resamples,) ----------------------------------------------------
+
+
+def _counts(items: Items, n: int, weights: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """True and false positives, false and true negatives; the second class is the positive one."""
+    assert items.right is not None
+    assert items.positive is not None
+    right, positive = np.array(bits(items.right, n)), np.array(bits(items.positive, n))
+    cells = (right & positive, ~right & ~positive, ~right & positive, right & ~positive)
+    tp, fp, fn, tn = (weights @ cell for cell in cells)
+    return tp, fp, fn, tn
+
+
+def _f1(items: Items, n: int, weights: Numbers) -> Numbers:
+    tp, fp, fn, _ = _counts(items, n, weights)
+    return _divided(2 * tp, 2 * tp + fp + fn)
+
+
+def _matthews(items: Items, n: int, weights: Numbers) -> Numbers:
+    tp, fp, fn, tn = _counts(items, n, weights)
+    return _divided(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+
+
+def _pearson(items: Items, n: int, weights: Numbers) -> Numbers:
+    return _correlation(weights, np.array(items.predicted)[None], np.array(items.wanted)[None])
+
+
+def _spearman(items: Items, n: int, weights: Numbers) -> Numbers:
+    return _correlation(
+        weights, _ranks(np.array(items.predicted), weights), _ranks(np.array(items.wanted), weights)
+    )
+
+
+def _correlation(weights: Numbers, x: Numbers, y: Numbers) -> Numbers:
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / total
+    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    spread = np.sqrt((weights * x**2).sum(axis=1) * (weights * y**2).sum(axis=1))
+    return _divided((weights * x * y).sum(axis=1), spread)
+
+
+def _ranks(values: Numbers, weights: Numbers) -> Numbers:
+    """Mean rank of each item in each resample, in which an item occurs ``weights`` times: (resamples, items)."""
+    _, group = np.unique(values, return_inverse=True)
+    sizes = np.zeros((len(weights), group.max() + 1))
+    np.add.at(sizes, (slice(None), group), weights)
+    means: Numbers = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
+    return means[:, group]
+
+
+def _divided(above: Numbers, below: Numbers) -> Numbers:
+    """The quotient; zero if the divisor is, as is usual for these metrics."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+_VALUES: Mapping[MetricName, Callable[[Items, int, Numbers], Numbers]] = {
+    "f1": _f1,
+    "matthews": _matthews,
+    "spearman": _spearman,
+    "pearson": _pearson,
+}

@@ -1,0 +1,224 @@
+"""The tasks that need no hub: their items are made from the texts of the demo bundle, by rules that anyone can repeat."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+from liar.tasks.items import Answer, Article, RatedSentence, Rows, Sample
+from liar.tasks.record import DemoData, Keyed, Task, Training
+from liar.tasks.splits import digest_of, split_of
+from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI
+
+TOPICS = (
+    "Arts",
+    "Biology and health sciences",
+    "Everyday life",
+    "Geography",
+    "History",
+    "Mathematics",
+    "People",
+    "Philosophy and religion",
+    "Physical sciences",
+    "Society and social sciences",
+    "Technology",
+)
+
+_CLEAR_RATING = 0.5  # sentences with a mean rating closer to zero are neutral and have no right label
+_ENDINGS = 4
+_SENTENCE_END = re.compile(r"(?<=[a-z)\"][.!?])\s+(?=[A-Z])")
+_SHORTEST_SENTENCE = 40  # characters; shorter ones are often cut at an abbreviation
+
+
+def sentiment_items(rows: Rows) -> Iterator[Keyed]:
+    """The sign of the mean human rating of a sentence, for ratings farther from zero than 0.5."""
+    for sentence in cast(Sequence[RatedSentence], rows):
+        if abs(sentence.rating) > _CLEAR_RATING:
+            yield sentence.text, Sample(sentence.text, "positive" if sentence.rating > 0 else "negative")
+
+
+def rating_items(rows: Rows) -> Iterator[Keyed]:
+    """The mean human rating of every sentence, from -4 to 4."""
+    for sentence in cast(Sequence[RatedSentence], rows):
+        yield sentence.text, Sample(sentence.text, f"{sentence.rating:g}")
+
+
+def topic_items(rows: Rows) -> Iterator[Keyed]:
+    """The topic of an article's lead, for articles that have one of :data:`TOPICS`."""
+    for article in cast(Sequence[Article], rows):
+        if article.topic in TOPICS:
+            yield article.title, Sample(article.extract, article.topic)
+
+
+def match_items(rows: Rows) -> Iterator[Keyed]:
+    """Whether a short description belongs to an article: its own, or that of another article on the same topic.
+
+    Each article occurs once; half of them, chosen by hash, get the description of another article of their split.
+    """
+    described = [
+        article for article in cast(Sequence[Article], rows) if article.description and article.topic in TOPICS
+    ]
+    for group in _by_topic(described):
+        for position, article in enumerate(group):
+            others = (other.description for other in _following(group, position))
+            wrong = next((other for other in others if other.casefold() != article.description.casefold()), None)
+            if digest_of(f"match {article.title}") % 2 or wrong is None:
+                yield article.title, Sample(article.description, "match", article.extract)
+            else:
+                yield article.title, Sample(wrong, "no match", article.extract)
+
+
+def span_items(rows: Rows) -> Iterator[Keyed]:
+    """The question "What is TITLE?" about the lead; the answer is the short description, where it stands in the lead."""
+    for article in cast(Sequence[Article], rows):
+        found = re.search(rf"\b{re.escape(article.description)}\b", article.extract, re.IGNORECASE)
+        if article.description and found:
+            answer = Answer(found.group(), found.start())
+            yield article.title, Sample(f"What is {article.title}?", pair=article.extract, answers=(answer,))
+
+
+def choice_items(rows: Rows) -> Iterator[Keyed]:
+    """Which of four second sentences continues a first sentence; all are of articles of its topic and its split."""
+    articles = (article for article in cast(Sequence[Article], rows) if article.topic in TOPICS)
+    leads = [(article, *sentences) for article in articles if (sentences := _two_of(article))]
+    second = {article.title: following for article, _, following in leads}
+    first = {article.title: sentence for article, sentence, _ in leads}
+    for group in _by_topic([article for article, _, _ in leads]):
+        for position, article in enumerate(group):
+            others = [other.title for other in _following(group, position)][: _ENDINGS - 1]
+            if len(others) < _ENDINGS - 1:
+                continue
+            right = digest_of(f"choice {article.title}") % _ENDINGS
+            titles = [*others[:right], article.title, *others[right:]]
+            endings = tuple(second[title] for title in titles)
+            yield article.title, Sample(first[article.title], str(right), endings=endings)
+
+
+def _by_topic(articles: Iterable[Article]) -> Iterable[list[Article]]:
+    """Articles of one topic and one split, in the order of their hash, which is random but fixed."""
+    groups: defaultdict[tuple[str, str], list[Article]] = defaultdict(list)
+    for article in sorted(articles, key=lambda article: digest_of(article.title)):
+        groups[article.topic, split_of(article.title)].append(article)
+    return groups.values()
+
+
+def _following(group: Sequence[Article], position: int) -> Iterator[Article]:
+    """The others of the group, from the next one on and around."""
+    yield from group[position + 1 :]
+    yield from group[:position]
+
+
+def _two_of(article: Article) -> tuple[str, str] | None:
+    """The first two sentences of a lead; None if it has fewer, or if one is so short that it may be no sentence."""
+    sentences = _SENTENCE_END.split(article.extract)[:2]
+    if len(sentences) < 2 or min(map(len, sentences)) < _SHORTEST_SENTENCE:
+        return None
+    return sentences[0], sentences[1]
+
+
+PERPLEXITY = Task(
+    "perplexity",
+    "Wikipedia leads",
+    "language-model",
+    DemoData((WIKI,)),
+    ("perplexity",),
+    count=20,
+    prompts=(
+        "What is the capital of France?",
+        "How do plants make their food?",
+        "Who invented the steam engine?",
+    ),
+)
+"""The task of a language model, if none is named."""
+
+OUT_OF_DOMAIN = Task(
+    "out-of-domain",
+    "newspaper editorials, product reviews and tweets",
+    "language-model",
+    DemoData((EDITORIALS, PRODUCTS, TWEETS)),
+    ("perplexity",),
+    count=20,
+)
+"""Perplexity on text that no default calibrates on."""
+
+SENTIMENT = Task(
+    "sentiment",
+    "movie sentences",
+    "sentence",
+    DemoData((FILMS,), sentiment_items),
+    ("accuracy",),
+    labels=("negative", "positive"),
+    training=Training(),
+    prompts=(
+        "A warm, funny and quietly moving film.",
+        "The plot makes no sense and the jokes fall flat.",
+        "Not bad at all, though half an hour too long.",
+    ),
+)
+
+DEMO_TASKS: tuple[Task, ...] = (
+    PERPLEXITY,
+    OUT_OF_DOMAIN,
+    SENTIMENT,
+    Task(
+        "topic",
+        "Wikipedia topics",
+        "sentence",
+        DemoData((WIKI,), topic_items),
+        ("accuracy",),
+        labels=TOPICS,
+        training=Training(epochs=3, sequence_length=128),
+        prompts=(
+            "The orchestra played the symphony for the first time in Vienna.",
+            "The river rises in the mountains and flows north to the sea.",
+            "The striker scored twice in the final of the championship.",
+        ),
+    ),
+    Task(
+        "match",
+        "descriptions of articles",
+        "pair",
+        DemoData((WIKI,), match_items),
+        ("accuracy",),
+        labels=("no match", "match"),
+        training=Training(epochs=3, sequence_length=128, rank=12),
+        prompts=(
+            "Capital of France\nParis is the capital and largest city of France, on the river Seine.",
+            "Species of bird\nParis is the capital and largest city of France, on the river Seine.",
+            "Stringed instrument\nThe violin is played with a bow and is the smallest of its family.",
+        ),
+    ),
+    Task(
+        "rating",
+        "ratings of movie sentences",
+        "regression",
+        DemoData((FILMS,), rating_items),
+        ("spearman", "pearson"),
+        training=Training(rank=12),
+        prompts=SENTIMENT.prompts,
+    ),
+    Task(
+        "span",
+        "questions about articles",
+        "span",
+        DemoData((WIKI,), span_items),
+        ("answer-f1", "exact-match"),
+        training=Training(epochs=10, sequence_length=256, rank=12),
+        prompts=(
+            "What is Paris?\nParis is the capital and largest city of France, on the river Seine.",
+            "What is a violin?\nThe violin, sometimes called a fiddle, is a wooden string instrument with four strings.",
+            "What is Mercury?\nMercury is the first planet from the Sun and the smallest in the Solar System.",
+        ),
+    ),
+    Task(
+        "wiki-choice",
+        "second sentences of articles",
+        "choice",
+        DemoData((WIKI,), choice_items),
+        ("accuracy", "normalized-accuracy"),
+        choices=_ENDINGS,
+        count=500,
+    ),
+)

@@ -1,0 +1,54 @@
+"""The tasks of BERT's paper: GLUE (arXiv 1804.07461) and SQuAD v1 (arXiv 1606.05250), with the metrics of each."""
+
+from __future__ import annotations
+
+from liar.tasks.metrics import MetricName
+from liar.tasks.record import HeadKind, HubData, Task
+
+_GLUE = "nyu-mll/glue"
+_ENTAILMENT = ("entailment", "not_entailment")
+_ACCURACY: tuple[MetricName, ...] = ("accuracy",)
+_BOTH: tuple[MetricName, ...] = ("accuracy", "f1")
+
+
+def _glue(
+    name: str,
+    title: str,
+    columns: tuple[str, ...],
+    labels: tuple[str, ...],
+    metrics: tuple[MetricName, ...] = _ACCURACY,
+    *,
+    head: HeadKind | None = None,
+    config: str | None = None,
+    part: str = "validation",
+) -> Task:
+    parts = {"train": "train", "validation": part, "test": part}
+    kind: HeadKind = head or ("pair" if len(columns) == 2 else "sentence")
+    return Task(name, title, kind, HubData(_GLUE, config or name, parts), metrics, columns, labels=labels, length=128)
+
+
+_MNLI_COLUMNS = ("premise", "hypothesis")
+_MNLI_LABELS = ("entailment", "neutral", "contradiction")
+
+GLUE_TASKS: tuple[Task, ...] = (
+    _glue("cola", "CoLA, acceptability", ("sentence",), ("unacceptable", "acceptable"), ("matthews",)),
+    _glue("sst2", "SST-2, sentiment", ("sentence",), ("negative", "positive")),
+    _glue("mrpc", "MRPC, paraphrases", ("sentence1", "sentence2"), ("not_equivalent", "equivalent"), _BOTH),
+    _glue("stsb", "STS-B, similarity", ("sentence1", "sentence2"), (), ("spearman", "pearson"), head="regression"),
+    _glue("qqp", "QQP, duplicate questions", ("question1", "question2"), ("not_duplicate", "duplicate"), _BOTH),
+    _glue("mnli", "MNLI, matched", _MNLI_COLUMNS, _MNLI_LABELS, part="validation_matched"),
+    _glue("mnli-mm", "MNLI, mismatched", _MNLI_COLUMNS, _MNLI_LABELS, config="mnli", part="validation_mismatched"),
+    _glue("qnli", "QNLI, answers to questions", ("question", "sentence"), _ENTAILMENT),
+    _glue("rte", "RTE, entailment", ("sentence1", "sentence2"), _ENTAILMENT),
+)
+
+SQUAD = Task(
+    "squad",
+    "SQuAD v1.1",
+    "span",
+    HubData("rajpurkar/squad", None, {"train": "train", "validation": "validation", "test": "validation"}),
+    ("answer-f1", "exact-match"),
+    ("question", "context"),
+    label="answers",
+    length=384,
+)

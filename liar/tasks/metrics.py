@@ -1,0 +1,102 @@
+"""The metrics: direction, display and name of each, and the part of an item's record that it is computed from.
+
+>>> from liar.tasks.metrics import METRICS
+>>> METRICS["accuracy"].words(0.861), METRICS["perplexity"].better
+('86.1 %', 'lower is better')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log10
+from typing import Literal
+
+MetricName = Literal[
+    "perplexity",
+    "accuracy",
+    "normalized-accuracy",
+    "f1",
+    "matthews",
+    "spearman",
+    "pearson",
+    "exact-match",
+    "answer-f1",
+]
+
+Evidence = Literal["nll", "right", "scores", "classes", "numbers"]
+"""Fields of :class:`liar.results.Items` that a metric is computed from.
+
+nll of windows; right answers; ``scores`` whose mean is the metric; two ``classes`` (right answers and true ones);
+predicted and true ``numbers``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a metric is read and written.
+
+    ``by_ratio``: two values compare by their ratio, otherwise by their difference. A value in ``percent`` is displayed as
+    100 times what is stored.
+    """
+
+    name: MetricName
+    title: str
+    reads: Evidence
+    lower_is_better: bool = False
+    percent: bool = True
+    by_ratio: bool = False
+
+    @property
+    def better(self) -> str:
+        return "lower is better" if self.lower_is_better else "higher is better"
+
+    @property
+    def of_windows(self) -> bool:
+        """Whether its items are windows of running text, otherwise items with a right answer."""
+        return self.reads == "nll"
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the metric is a mean over items, so that its standard error has a closed form."""
+        return self.reads in ("nll", "right", "scores")
+
+    @property
+    def scale(self) -> int:
+        """Factor between the stored and the displayed value."""
+        return 100 if self.percent else 1
+
+    def title_of(self, task: str) -> str:
+        """``perplexity``, or ``sentiment accuracy`` for a metric that several tasks share."""
+        return self.title if task == self.name else f"{task} {self.title}"
+
+    def words(self, value: float) -> str:
+        """``86.1 %``; other metrics with one decimal, or none from 1,000 on."""
+        if self.percent:
+            return f"{100 * value:.1f} %"
+        return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
+
+    def loss(self, before: float, after: float) -> float:
+        """How much worse ``after`` is than ``before``; negative if it is better."""
+        return after - before if self.lower_is_better else before - after
+
+    def merit(self, value: float) -> float:
+        """A number that grows as the metric gets better, on the scale on which two values compare."""
+        compared = log10(value) if self.by_ratio else value
+        return -compared if self.lower_is_better else compared
+
+
+METRICS: Mapping[MetricName, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("perplexity", "perplexity", "nll", lower_is_better=True, percent=False, by_ratio=True),
+        Metric("accuracy", "accuracy", "right"),
+        Metric("normalized-accuracy", "accuracy by length", "scores"),
+        Metric("f1", "F1", "classes"),
+        Metric("matthews", "Matthews correlation", "classes"),
+        Metric("spearman", "Spearman correlation", "numbers"),
+        Metric("pearson", "Pearson correlation", "numbers"),
+        Metric("exact-match", "exact match", "right"),
+        Metric("answer-f1", "F1 of answers", "scores"),
+    )
+}

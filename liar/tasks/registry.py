@@ -1,0 +1,55 @@
+"""The registry of tasks: every name that a recipe may measure or calibrate on.
+
+>>> from liar.tasks.registry import TASKS, task_named
+>>> [task.name for task in TASKS if task.head == "regression"]
+['rating', 'stsb']
+>>> task_named("squad").metric.title
+'F1 of answers'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from liar.errors import InvalidSpecError
+from liar.tasks.demo import DEMO_TASKS
+from liar.tasks.glue import GLUE_TASKS, SQUAD
+from liar.tasks.harness import COMMON_SENSE, HARNESS, any_of_the_harness
+from liar.tasks.record import OwnData, Task
+from liar.tasks.texts import Credit
+
+OWN = Task("own", "your own data", None, OwnData(), ("accuracy",))
+"""Labelled texts that the user names; head kind and metric are those of the model, see :func:`liar.evaluate.fit`."""
+
+TASKS: tuple[Task, ...] = (*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, OWN)
+
+
+def task_named(name: str) -> Task:
+    """The task with this name, or ``harness:NAME`` for any of the harness; raises :class:`InvalidSpecError`."""
+    for task in TASKS:
+        if task.name == name:
+            return task
+    if name.startswith(HARNESS) and name != HARNESS and len(name) <= 200:
+        return any_of_the_harness(name.removeprefix(HARNESS))
+    names = [task.name for task in TASKS]
+    close = get_close_matches(name, names, 1)
+    hint = f"did you mean {close[0]!r}? The tasks" if close else "the tasks"
+    raise InvalidSpecError(f"There is no task {name[:80]!r}; {hint} are {', '.join(names)} and {HARNESS}NAME.")
+
+
+def is_task(name: str) -> bool:
+    """Whether :func:`task_named` knows ``name``."""
+    return name.startswith(HARNESS) or any(task.name == name for task in TASKS)
+
+
+def task_of_labels(label_names: Iterable[str]) -> Task | None:
+    """The first task whose classes are these, in any order and case; None if there is none."""
+    wanted = {name.casefold() for name in label_names}
+    return next((task for task in TASKS if wanted and wanted == {name.casefold() for name in task.labels}), None)
+
+
+def credits_of(tasks: Iterable[str]) -> list[Credit]:
+    """Attributions of the demo texts of ``tasks``, each once."""
+    found = (text.source.credit for name in tasks for text in task_named(name).texts)
+    return list(dict.fromkeys(found))
