@@ -27,7 +27,6 @@ from readme import table, write
 
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.calibration.calibrate import steps_of
-from liar.tasks.splits import Split
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.progress import finish
@@ -35,6 +34,7 @@ from liar.report.compare import right_answers
 from liar.report.sentences import sample
 from liar.results import Evaluation
 from liar.spec import Allocation, Criterion, Schedule, Targets
+from liar.tasks.splits import Split
 
 SPLIT: Split = "validation"
 CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs")

@@ -294,9 +294,11 @@ class StoredRun(BaseModel):
         return data
 
 
+_OF_WINDOWS = frozenset(name for name, metric in METRICS.items() if metric.of_windows)
+
+
 def _with_separator(evaluation: Any) -> Any:
-    metric = METRICS.get(evaluation.get("metric")) if isinstance(evaluation, Mapping) else None
-    if metric is not None and metric.of_windows:
+    if isinstance(evaluation, Mapping) and evaluation.get("metric") in _OF_WINDOWS:
         return {"separator": BASELINE["separator"], **evaluation}
     return evaluation
 

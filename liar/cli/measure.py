@@ -13,6 +13,7 @@ from liar.cli.options import (
     DEFAULTS,
     Calibration,
     CriterionName,
+    Data,
     Device,
     DType,
     EvaluateLength,
@@ -21,6 +22,7 @@ from liar.cli.options import (
     Seed,
     SeparatorOption,
     SequenceLength,
+    TaskName,
     Tokens,
 )
 from liar.explore.curves import RATIOS, CurvesResult
@@ -31,8 +33,8 @@ from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec
 
 def evaluate_command(
     model: Model,
-    task: Annotated[str, typer.Option(help="What is measured.")],
-    data: Annotated[str | None, typer.Option(help="A file or Hub dataset instead of the demo text.")] = None,
+    task: TaskName,
+    data: Data = None,
     limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items.", min=1)] = None,
     sequence_length: EvaluateLength = None,
     separator: SeparatorOption = DEFAULTS.separator,

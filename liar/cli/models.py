@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from liar.cli.console import console, fraction, progress
 from liar.presets import PRESETS
+from liar.tasks.registry import TASKS
+
+_TRAINED = ", ".join(task.name for task in TASKS if task.training is not None)
 
 
 def fetch_demo() -> None:
@@ -30,7 +33,7 @@ def models() -> None:
 
 
 def train_adapter_command(
-    task: Annotated[Literal["sentiment", "topic"], typer.Argument(show_default=False)],
+    task: Annotated[str, typer.Argument(help=f"One of {_TRAINED}.", show_default=False)],
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Fine-tune MiniLM's head and LoRA adapter for a task on the CPU, and replace the shipped ones."""

@@ -9,17 +9,33 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import CRITERIA, TASKS, PruneSpec, Separator
+from liar.spec import CRITERIA, PruneSpec, Separator
+from liar.tasks.harness import HARNESS
+from liar.tasks.registry import TASKS
+from liar.tasks.texts import TEXTS
 
 # typer accepts a Literal for a single choice, but needs an Enum for a list of choices.
-TaskName = Enum("TaskName", {name: name for name in TASKS})  # type: ignore[misc]
 CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 
 DEFAULTS = PruneSpec()
 Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
 Calibration = Annotated[
-    str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset; #column chooses.")
+    str,
+    typer.Option(
+        help=f"auto, {', '.join(text.id for text in TEXTS)}, a task, a file, or a Hub dataset; #column chooses."
+    ),
+]
+_TASK_NAMES = f"{', '.join(task.name for task in TASKS)}, or {HARNESS}NAME"
+TaskName = Annotated[str, typer.Option(help=f"What is measured: {_TASK_NAMES}.")]
+TaskNames = Annotated[
+    list[str] | None, typer.Option("--evaluate", "--task", help=f"Measure this task; repeat for more: {_TASK_NAMES}.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A file or Hub dataset in place of the demo text, or a folder with copies of the Hub's datasets."
+    ),
 ]
 Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]

@@ -22,6 +22,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
 
 TEXTS: tuple[str, ...] = ("text", "sentence", "content", "document")
 LABELS: tuple[str, ...] = ("label", "labels")
+ANSWERS: tuple[str, ...] = ("answers", "answer")
 
 _NO_TEXT = frozenset(
     {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}
@@ -65,7 +66,7 @@ def text_columns(source: str, asked: Sequence[str], row: Mapping[str, Any], feat
     for name in TEXTS:
         if name in strings:
             return [name]
-    open_ones = [name for name in strings if name not in LABELS and not _is_no_text(name)]
+    open_ones = [name for name in strings if name not in (*LABELS, *ANSWERS) and not _is_no_text(name)]
     if not open_ones:
         raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
     if len(open_ones) > 1:

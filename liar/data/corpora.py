@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,24 +14,22 @@ from torch import Tensor
 
 from liar.data.batching import Row, by_length, encode, pad
 from liar.data.joining import joining_of
-from liar.data.packing import check_length, evaluation_length, pack
+from liar.data.packing import check_length, pack
 from liar.data.texts import Samples, read_samples
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
-from liar.models.heads import classes_of, is_classifier, problem_of
+from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.models.memory import BATCH
 from liar.results import CalibrationText
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.items import Sample
+from liar.tasks.record import Task
 from liar.tasks.registry import task_named
 from liar.tasks.splits import Split
 from liar.tasks.texts import WIKI
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
-
-DEFAULT_WINDOWS = 20
-"""Default number of windows of held-out text for perplexity."""
 
 _MIN_WINDOWS = 2  # a single window has no standard error
 
@@ -46,14 +46,19 @@ def calibration_batches(
     separator: Separator = AUTO,
     *,
     batch_size: int = BATCH,
+    data: str | None = None,
 ) -> list[Batch]:
     """The batches of :func:`calibration_text`."""
-    return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size)[0]
+    return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data)[
+        0
+    ]
 
 
 def text_of(spec: PruneSpec, loaded: LoadedModel) -> tuple[list[Batch], CalibrationText]:
     """The calibration text of a recipe, see :func:`calibration_text`."""
-    return calibration_text(spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
+    return calibration_text(
+        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=spec.data
+    )
 
 
 def calibration_text(
@@ -65,6 +70,7 @@ def calibration_text(
     separator: Separator = AUTO,
     *,
     batch_size: int = BATCH,
+    data: str | None = None,
 ) -> tuple[list[Batch], CalibrationText]:
     """Batches with at least ``tokens`` real tokens of the training part of ``source``, on the CPU, and a description.
 
@@ -84,18 +90,18 @@ def calibration_text(
         source = WIKI.id if named is None or named.is_running else named.name
     if loaded.is_language_model:
         count = math.ceil(tokens / sequence_length)
-        windows, split = _windows(source, loaded, sequence_length, count, seed, separator)
+        windows, split = _windows(source, loaded, sequence_length, count, seed, separator, data)
         _check_amount(source, windows.numel(), tokens)
         batches: list[Batch] = [
             {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
         ]
         used = CalibrationText(source=source, split=split, tokens=windows.numel(), sequences=len(windows))
         return batches, used
-    samples = read_samples(source, "train", seed)
+    samples = read_samples(source, "train", seed, data=data)
     chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
     total = sum(map(len, rows))
     _check_amount(source, total, tokens)
-    labels = _labels(chosen, loaded, samples.label_names)
+    labels = _labels(chosen, loaded, samples)
     batches = []
     for positions in by_length(rows, batch_size):
         batch = pad([rows[position] for position in positions], loaded.tokenizer)
@@ -106,39 +112,50 @@ def calibration_text(
 
 def held_out_windows(
     loaded: LoadedModel,
-    split: Split = "test",
+    task: Task,
+    split: Split,
     *,
-    data: str | None = None,
-    limit: int | None = None,
-    sequence_length: int | None = None,
-    separator: Separator = AUTO,
+    data: str | None,
+    limit: int,
+    sequence_length: int,
+    separator: Separator,
 ) -> tuple[Tensor, Samples]:
     """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
 
-    The text is the Wikipedia leads of ``split``, or ``data`` (see :func:`liar.data.texts.read_samples`), from its
-    beginning: at most ``limit`` windows (default 20, at least two) of ``sequence_length`` tokens (default 256, or all
-    positions of a smaller model). Raises :class:`CalibrationError` for text of fewer than two windows,
-    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions.
+    The text is ``data`` (see :func:`liar.data.texts.read_samples`), else those of the task; of several texts windows are
+    taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
+    :class:`CalibrationError` for text of fewer than two windows.
     """
-    sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    joining = joining_of(data or WIKI.id, separator)
-    samples = read_samples(data or WIKI.id, split, raw=joining.is_running)
-    texts = (sample.joined for sample in samples)
-    windows = pack(texts, loaded.tokenizer, sequence_length, max(limit or DEFAULT_WINDOWS, _MIN_WINDOWS), joining)
-    if len(windows) < _MIN_WINDOWS:
+    sources = [data] if data is not None else [text.id for text in task.texts]
+    count = max(limit, _MIN_WINDOWS)
+    found: list[Tensor] = []
+    for source in sources:
+        joining = joining_of(source, separator)
+        samples = read_samples(source, split, raw=joining.is_running)
+        texts = (sample.joined for sample in samples)
+        found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
+    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
+    if len(in_turn) < _MIN_WINDOWS:
         raise CalibrationError(
-            f"The text {data or WIKI.id!r} fills {len(windows)} windows of {sequence_length} tokens, and perplexity needs "
+            f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
             f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
-    return windows, samples
+    source = samples.source if len(sources) == 1 else ", ".join(sources)
+    return torch.stack(in_turn), replace(samples, source=source)
 
 
 def _windows(
-    source: str, loaded: LoadedModel, sequence_length: int, count: int, seed: int, separator: Separator
+    source: str,
+    loaded: LoadedModel,
+    sequence_length: int,
+    count: int,
+    seed: int,
+    separator: Separator,
+    data: str | None,
 ) -> tuple[Tensor, str | None]:
     """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, and the name of that part."""
     joining = joining_of(source, separator)
-    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running)
+    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
     pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
     windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
     if not joining.is_running:
@@ -164,31 +181,26 @@ def _texts_of(
     return chosen, rows
 
 
-def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str]) -> Tensor | None:
+def _labels(samples: list[Sample], loaded: LoadedModel, read: Samples) -> Tensor | None:
     """Classes of the model for all samples (samples,), or numbers for a regression.
 
     None if a sample has no usable label, or if the labels can be read both as names and as numbers of classes.
     """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
-        numbers = [_number(sample.label) for sample in samples]
-        return torch.tensor(numbers) if all(map(math.isfinite, numbers)) else None
+        numbers = [number for sample in samples if (number := number_of(sample.label)) is not None]
+        return torch.tensor(numbers) if len(numbers) == len(samples) else None
     labels = [sample.label for sample in samples if sample.label is not None]
     if not is_classifier(loaded.model) or len(labels) < len(samples):
         return None
+    if (order := loaded.label_orders.get(read.source)) is not None:
+        classes = dict(zip(task_named(read.source).labels, order.classes, strict=True))
+        return torch.tensor([classes[label] for label in labels])
     try:
-        found = classes_of(labels, loaded.model.config, possible=possible)
+        found = classes_of(labels, loaded.model.config, possible=read.label_names)
     except AmbiguousLabelsError:
         return None
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None
-
-
-def _number(label: str | None) -> float:
-    """``label`` as a number; NaN if it is not one."""
-    try:
-        return math.nan if label is None else float(label)
-    except ValueError:
-        return math.nan
 
 
 def _check_amount(source: str, found: int, wanted: int) -> None:

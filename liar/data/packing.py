@@ -81,13 +81,15 @@ def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBas
     return int(min(config.max_position_embeddings - unused, tokenizer.model_max_length))
 
 
-def evaluation_length(asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens of an evaluated sequence: ``asked``, else :data:`EVALUATION_LENGTH` or all positions of a smaller model.
+def evaluation_length(
+    asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, usual: int = EVALUATION_LENGTH
+) -> int:
+    """Tokens of an evaluated sequence: ``asked``, else the ``usual`` ones or all positions of a smaller model.
 
     Raises what :func:`check_length` raises.
     """
     if asked is None:
-        return min(EVALUATION_LENGTH, longest_sequence(config, tokenizer))
+        return min(usual, longest_sequence(config, tokenizer))
     check_length(asked, config, tokenizer, "length of measured sequences")
     return asked
 

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from liar.data.bundle import rows_of
-from liar.errors import InvalidSpecError
 from liar.tasks.items import Article, RatedSentence, Sample
 from liar.tasks.record import DemoData
-from liar.tasks.registry import task_named
 from liar.tasks.splits import Split, digest_of, split_of
 from liar.tasks.texts import Text
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledText:
-    """Texts, or pairs of ``texts[i]`` and ``pairs[i]``; ``labels[i]`` is the position of the class in ``label_names``.
-
-    ``available`` is the number of items in the source, None if unknown.
-    """
-
-    texts: list[str]
-    labels: list[int]
-    label_names: tuple[str, ...]
-    pairs: list[str] | None = None
-    available: int | None = None
-
-    @classmethod
-    def of(cls, samples: Sequence[Sample], label_names: Sequence[str], available: int | None = None) -> LabelledText:
-        """Columns of ``samples``, whose labels are all among ``label_names``."""
-        position = {name: index for index, name in enumerate(label_names)}
-        pairs = [sample.pair or "" for sample in samples]
-        return cls(
-            [sample.text for sample in samples],
-            [position[sample.label or ""] for sample in samples],
-            tuple(label_names),
-            pairs if any(sample.pair is not None for sample in samples) else None,
-            available,
-        )
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def first(self, count: int | None) -> LabelledText:
-        """The first ``count`` items; all of them if it is None."""
-        pairs = None if self.pairs is None else self.pairs[:count]
-        return replace(self, texts=self.texts[:count], labels=self.labels[:count], pairs=pairs)
 
 
 def demo_samples(data: DemoData, split: Split) -> list[Sample]:
@@ -57,9 +19,9 @@ def demo_samples(data: DemoData, split: Split) -> list[Sample]:
     """
     if data.build is None:
         return [sample for text in data.texts for sample in text_samples(text, split)]
-    rows = [row for text in data.texts for row in rows_of(text)]
+    (text,) = data.texts  # no task needs rows of two texts
     # Keyed by digest, so that a text which the source repeats counts once.
-    items = {digest_of(key): sample for key, sample in data.build(rows) if split_of(key) == split}
+    items = {digest_of(key): sample for key, sample in data.build(rows_of(text)) if split_of(key) == split}
     return [items[digest] for digest in sorted(items)]
 
 
@@ -78,15 +40,3 @@ def _documents(text: Text) -> Iterator[tuple[str, str]]:
     for _, document in groupby(sentences, key=lambda sentence: sentence.document):
         parts = [sentence.text for sentence in document]
         yield parts[0], " ".join(parts)
-
-
-def task_items(task: str, split: Split) -> LabelledText:
-    """All items of one part of a classification task of the demo bundle, in the order of :func:`demo_samples`.
-
-    Raises :class:`InvalidSpecError` for a task without classes or without demo texts.
-    """
-    record = task_named(task)
-    if not record.labels or not isinstance(record.data, DemoData):
-        raise InvalidSpecError(f"The task {task!r} has no labelled texts in the demo bundle; choose another one.")
-    samples = demo_samples(record.data, split)
-    return LabelledText.of(samples, record.labels, len(samples))

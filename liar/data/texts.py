@@ -18,12 +18,14 @@ from datasets import ClassLabel, IterableDataset, IterableDatasetDict, load_data
 from datasets.utils import logging
 from huggingface_hub import HfApi
 
+from liar.data.columns import ANSWERS as ANSWER_COLUMNS
 from liar.data.columns import LABELS as LABEL_COLUMNS
 from liar.data.columns import selection, text_columns
+from liar.data.copies import open_copy, open_part
 from liar.data.tasks import demo_samples, text_samples
 from liar.errors import CalibrationError
-from liar.tasks.items import Sample
-from liar.tasks.record import DemoData
+from liar.tasks.items import Answer, Sample
+from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
 from liar.tasks.splits import Split
 from liar.tasks.texts import WIKI, text_named
@@ -52,23 +54,27 @@ class Samples:
     """Texts of a ``source``; they can be iterated once.
 
     ``split`` is the part that was read, None for a file, which has no parts. ``label_names`` are all possible labels,
-    empty if the source does not list them.
+    empty if the source does not list them. ``number`` is that of all texts, None if it is not known.
     """
 
     source: str
     split: str | None
     _rows: Iterator[Sample]
     label_names: tuple[str, ...] = ()
+    number: int | None = None
 
     def __iter__(self) -> Iterator[Sample]:
         return self._rows
 
 
-def read_samples(source: str, split: Split, seed: int | None = None, *, raw: bool = False) -> Samples:
+def read_samples(
+    source: str, split: Split, seed: int | None = None, *, raw: bool = False, data: str | None = None
+) -> Samples:
     """The non-empty texts of ``source``, shuffled if ``seed`` is given (files and datasets in a buffer of 10,000).
 
     ``raw`` keeps empty texts and the white space at both ends, which are part of a running text. ``source`` is
-    a text or a task of the demo bundle (of which part ``split`` is read); the path of a .txt file (paragraphs
+    a text of the demo bundle or a task (of which part ``split`` is read), for a task of the hub from the copy below the
+    folder ``data`` if one is given; the path of a .txt file (paragraphs
     between blank lines), a .jsonl or a .csv file; or a hub dataset as ``id``, ``id:config`` or ``id:config:split``.
     ``#column`` or ``#first,second`` behind it names its text columns (:func:`liar.data.columns.text_columns`).
 
@@ -84,6 +90,8 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
         shuffled = list(bundled)
         random.Random(seed).shuffle(shuffled)
         return replace(bundled, _rows=iter(shuffled))
+    if (task := _task_of_the_hub(source)) is not None:
+        return _of_the_hub(task, split, seed, data)
     name, asked = selection(source)
     path = Path(name).expanduser()
     part: str | None = None
@@ -99,19 +107,41 @@ def read_samples(source: str, split: Split, seed: int | None = None, *, raw: boo
 
 def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
     for sample in rows:
-        text, pair = sample.text.strip(), None if sample.pair is None else sample.pair.strip()
+        pair = sample.pair
+        if pair is not None and not sample.answers:  # answers are positions in a context, which stays as it is
+            pair = pair.strip()
+        text = sample.text.strip()
         if text or pair:
-            yield Sample(text, sample.label, pair)
+            yield replace(sample, text=text, pair=pair)
 
 
 def _bundled(source: str, split: Split) -> Samples | None:
     """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
     if (text := text_named(source)) is not None:
-        return Samples(source, split, iter(text_samples(text, split)))
+        documents = text_samples(text, split)
+        return Samples(source, split, iter(documents), number=len(documents))
     task = next((task for task in TASKS if task.name == source), None)
     if task is None or not isinstance(task.data, DemoData):
         return None
-    return Samples(source, split, iter(demo_samples(task.data, split)), task.labels)
+    samples = demo_samples(task.data, split)
+    return Samples(source, split, iter(samples), task.labels, len(samples))
+
+
+def _task_of_the_hub(source: str) -> Task | None:
+    task = next((task for task in TASKS if task.name == source), None)
+    if task is None or isinstance(task.data, HubData):
+        return task
+    raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
+
+
+def _of_the_hub(task: Task, split: Split, seed: int | None, data: str | None) -> Samples:
+    assert isinstance(task.data, HubData)
+    part = task.data.parts[split]
+    dataset = open_copy(data, task.data, part) if data is not None else open_part(task.data, part)
+    if seed is not None:
+        dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
+    rows = _rows(task.name, task.columns, dataset, task)
+    return Samples(task.name, part, _written(rows), task.labels)
 
 
 def _is_file_name(path: Path, source: str) -> bool:
@@ -164,7 +194,7 @@ def _part_for(split: Split, parts: Sequence[str]) -> str | None:
     return next((part for part in held_out if part is not None and part != calibration), None)
 
 
-def _rows(source: str, asked: Sequence[str], dataset: IterableDataset) -> Iterator[Sample]:
+def _rows(source: str, asked: Sequence[str], dataset: IterableDataset, task: Task | None = None) -> Iterator[Sample]:
     rows = iter(dataset)
     columns: list[str] = []
     while True:
@@ -179,9 +209,10 @@ def _rows(source: str, asked: Sequence[str], dataset: IterableDataset) -> Iterat
             return
         if not columns:
             columns = text_columns(source, asked, row, dataset.features or {})
-            label_of = _label_reader(dataset, row)
+            label_of, answers_of = _label_reader(source, dataset, row, task), _answers_reader(row)
         texts = [str(row[column] or "") for column in columns]
-        yield Sample(texts[0], label_of(row), texts[1] if len(texts) > 1 else None)
+        pair = texts[1] if len(texts) > 1 else None
+        yield Sample(texts[0], label_of(row), pair, answers_of(row, pair))
 
 
 @contextmanager
@@ -201,12 +232,37 @@ def _label_names(dataset: IterableDataset) -> tuple[str, ...]:
     return tuple(next((feature.names for feature in found), ()))
 
 
-def _label_reader(dataset: IterableDataset, row: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str | None]:
+def _label_reader(
+    source: str, dataset: IterableDataset, row: Mapping[str, Any], task: Task | None
+) -> Callable[[Mapping[str, Any]], str | None]:
+    """A function that gives the label of a row: its name if the data or the ``task`` name it, else what is written."""
     column = next((name for name in LABEL_COLUMNS if name in row), None)
+    if task is not None and task.head != "span" and column is None:
+        raise CalibrationError(
+            f"The data of {source} have no column {task.label!r} (they have {', '.join(row)}); take an unchanged copy of the "
+            "dataset."
+        )
     if column is None:
         return lambda row: None
     feature = (dataset.features or {}).get(column)
-    if isinstance(feature, ClassLabel):
-        names = feature.names
-        return lambda row: names[row[column]] if row[column] in range(len(names)) else str(row[column])
-    return lambda row: None if row[column] is None else str(row[column])
+    names = feature.names if isinstance(feature, ClassLabel) else list(task.labels) if task is not None else []
+    numbers = {str(number): name for number, name in enumerate(names)}
+    return lambda row: None if row[column] is None else numbers.get(str(row[column]), str(row[column]))
+
+
+def _answers_reader(row: Mapping[str, Any]) -> Callable[[Mapping[str, Any], str | None], tuple[Answer, ...]]:
+    """A function that gives the accepted answers of a row, from a column like that of SQuAD or from one of plain text."""
+    column = next((name for name in ANSWER_COLUMNS if name in row), None)
+    if column is None:
+        return lambda row, context: ()
+    return lambda row, context: tuple(_answers(row[column], context or ""))
+
+
+def _answers(given: Any, context: str) -> Iterator[Answer]:
+    if isinstance(given, Mapping):
+        starts = given.get("answer_start") or []
+        yield from (Answer(text, int(start)) for text, start in zip(given.get("text") or [], starts, strict=False))
+        return
+    for text in given if isinstance(given, list) else [given]:
+        if text:
+            yield Answer(str(text), max(context.find(str(text)), 0))

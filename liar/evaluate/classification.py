@@ -1,36 +1,39 @@
-"""Accuracy of a classifier, computed batch by batch."""
+"""Answers of a model that reads one text or one pair of texts at a time: classes, or numbers for a regression."""
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import Row, by_length, encode, pad
-from liar.data.tasks import LabelledText
+from liar.evaluate.items import digest_of_samples, items_of_classes
+from liar.evaluate.outcome import Outcome, Steps
 from liar.models.adapter import execution_device
-
-DEFAULT_LIMIT = 1_200
-"""Default number of test items; all of a smaller test set."""
+from liar.results import Items
+from liar.tasks.items import Sample
 
 _BATCH_SIZE = 32
+_DIGITS = 5
+"""Decimals of a predicted number that are stored."""
 
 
-def rows_of(model: Any, tokenizer: PreTrainedTokenizerBase, items: LabelledText, sequence_length: int) -> list[Row]:
-    """The model's input for each item, cut at ``sequence_length`` tokens."""
-    return encode(items.texts, tokenizer, sequence_length, pairs=items.pairs, config=model.config)
+def rows_of(
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+) -> list[Row]:
+    """The model's input for each sample, cut at ``sequence_length`` tokens."""
+    pairs = [sample.pair or "" for sample in samples] if any(sample.pair is not None for sample in samples) else None
+    return encode([sample.text for sample in samples], tokenizer, sequence_length, pairs=pairs, config=model.config)
 
 
-def class_logits(
+def logits_of(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Positions in ``rows`` and their logits (positions, classes), fp32 on the CPU, one batch at a time."""
+    """Positions in ``rows`` and their logits (positions, outputs), fp32 on the CPU, one batch at a time."""
     device = execution_device(model)
     batches = list(by_length(rows, _BATCH_SIZE))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
@@ -41,37 +44,59 @@ def class_logits(
         yield positions, logits.float().cpu()
 
 
-def answer_steps(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], classes: Sequence[int]
-) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (items done, items in all); return the label that the model gives to each row, (rows,) int64 on the CPU.
-
-    ``classes[label]`` is the model's class for a label of the items; the model's other classes are ignored.
-    """
-    answers = torch.empty(len(rows), dtype=torch.long)
-    done = 0
-    for positions, logits in class_logits(model, tokenizer, rows):
-        answers[positions] = logits[:, list(classes)].argmax(dim=1)
-        done += len(positions)
-        yield done, len(rows)
-    return answers
-
-
-def accuracy_of(answers: Tensor, items: LabelledText) -> tuple[float, float]:
-    """Share (0..1) of the ``answers`` (items,) that are right, and its binomial standard error."""
-    metric = MulticlassAccuracy(num_classes=len(items.label_names), average="micro")
-    accuracy = float(metric(answers, torch.tensor(items.labels)))
-    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(items))
-
-
-def accuracy_steps(
+def classify_steps(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
-    items: LabelledText,
+    samples: Sequence[Sample],
+    label_names: Sequence[str],
     classes: Sequence[int],
     sequence_length: int,
-) -> Generator[tuple[int, int], None, tuple[float, float]]:
-    """Yield as :func:`answer_steps` does; return :func:`accuracy_of` the answers."""
-    rows = rows_of(model, tokenizer, items, sequence_length)
-    answers = yield from answer_steps(model, tokenizer, rows, classes)
-    return accuracy_of(answers, items)
+) -> Steps:
+    """Classify each sample, whose label is one of ``label_names``.
+
+    ``classes[i]`` is the model's class for ``label_names[i]``; the model's other classes are ignored.
+    """
+    rows = rows_of(model, tokenizer, samples, sequence_length)
+    chosen = torch.empty(len(rows), dtype=torch.long)
+    done = 0
+    for positions, logits in logits_of(model, tokenizer, rows):
+        chosen[positions] = logits[:, list(classes)].argmax(dim=1)
+        done += len(positions)
+        yield done, len(rows)
+    answers = [label_names[label] for label in chosen.tolist()]
+    labels = [sample.label or "" for sample in samples]
+    return Outcome(
+        samples=samples,
+        items=items_of_classes(samples, labels, answers, label_names),
+        answers=answers,
+        labels=labels,
+        right=[answer == label for answer, label in zip(answers, labels, strict=True)],
+        cut=sum(row.cut for row in rows),
+    )
+
+
+def rate_steps(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+) -> Steps:
+    """Predict the number of each sample with a model of one output."""
+    rows = rows_of(model, tokenizer, samples, sequence_length)
+    predicted = torch.empty(len(rows), dtype=torch.double)
+    done = 0
+    for positions, logits in logits_of(model, tokenizer, rows):
+        predicted[positions] = logits[:, 0].double()
+        done += len(positions)
+        yield done, len(rows)
+    wanted = [sample.label or "" for sample in samples]
+    items = Items(
+        digest=digest_of_samples(samples, wanted),
+        predicted=[round(number, _DIGITS) for number in predicted.tolist()],
+        wanted=[float(number) for number in wanted],
+    )
+    return Outcome(
+        samples=samples,
+        items=items,
+        answers=[f"{number:.2f}" for number in predicted.tolist()],
+        labels=wanted,
+        right=None,
+        cut=sum(row.cut for row in rows),
+    )

@@ -1,4 +1,4 @@
-"""Evaluation of a model: perplexity for language models, accuracy for classifiers.
+"""Evaluation of a model on a task: its items are read and checked first, then answered.
 
 >>> from liar import load_model
 >>> from liar.evaluate.tasks import evaluate
@@ -9,32 +9,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from liar.data.corpora import held_out_windows
 from liar.data.joining import joining_of
 from liar.data.packing import evaluation_length
-from liar.data.tasks import LabelledText, task_items
-from liar.data.texts import HIDDEN, read_samples
+from liar.data.texts import HIDDEN, Samples, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
+from liar.evaluate.answers import choose_steps, mark_steps
 from liar.evaluate.changes import Comparison
-from liar.evaluate.classification import DEFAULT_LIMIT, accuracy_of, answer_steps, rows_of
-from liar.evaluate.items import items_of_texts, items_of_windows
-from liar.evaluate.perplexity import nll_steps, perplexity_of
-from liar.models.heads import class_names, classes_of, is_classifier, named_classes
+from liar.evaluate.classification import classify_steps, rate_steps
+from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam, WindowsExam
+from liar.evaluate.harness import check_harness, harness_steps
+from liar.evaluate.label_order import settle_order
+from liar.evaluate.outcome import Steps
+from liar.models.heads import class_names, classes_of, number_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
-from liar.results import Evaluation, MeasuredVariant
+from liar.results import MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
+from liar.tasks.items import Sample
+from liar.tasks.record import HarnessData, HeadKind, OwnData, Task
+from liar.tasks.registry import is_task, own_task, task_named
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
-Steps = Generator[tuple[int, int], None, Evaluation]
-"""Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be measured, and on which items: arguments of :func:`prepare`, with the length that the model allows."""
+
+    loaded: LoadedModel
+    task: Task
+    split: Split
+    limit: int
+    data: str | None
+    length: int
+    separator: Separator
+
+    @property
+    def source(self) -> str:
+        """Where the items come from: data of the user's own, else those of the task."""
+        return self.data if self.data is not None and self.task.takes_texts else self.task.name
+
+
+def prepare(
+    loaded: LoadedModel,
+    name: str,
+    *,
+    split: Split = "test",
+    limit: int | None = None,
+    data: str | None = None,
+    sequence_length: int | None = None,
+    separator: Separator = AUTO,
+) -> Exam:
+    """Read and check the items of a task for the dense model, so that its variants can answer them.
+
+    ``limit``: number of windows (at least 2) or of items; by default that of the task, or all of a smaller set.
+    ``sequence_length``: tokens of a window, or the length at which texts are cut; by default that of the task, or all
+    positions of a smaller model. ``separator`` is put between two texts in a window. ``data``: for a task of the hub or
+    the harness a folder with copies of their datasets, for the others a text to use in place of the demo bundle's, see
+    :func:`liar.data.texts.read_samples`. Raises :class:`InvalidSpecError` if the model has no head for the task, and
+    :class:`CalibrationError` for unusable data.
+    """
+    task = fitting(task_named(name), loaded, data)
+    assert task.head is not None, "a fitting task has a head"
+    length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer, task.length)
+    request = Request(loaded, task, split, limit or task.count, data, length, separator)
+    if isinstance(task.data, HarnessData):
+        return _of_the_harness(request, task.data)
+    return _PREPARE[task.head](request)
 
 
 def evaluate_steps(
@@ -48,150 +97,201 @@ def evaluate_steps(
     sequence_length: int | None = None,
     separator: Separator = AUTO,
     comparison: Comparison | None = None,
-) -> Steps:
-    """Measure ``task`` on held-out text and return the :class:`Evaluation`.
+) -> EvaluationSteps:
+    """Measure ``task`` on held-out items and return the :class:`liar.results.Evaluation`.
 
-    ``limit``: number of windows for perplexity (default 20, at least 2), or of texts for the other tasks (default the
-    first 1,200, or all of a smaller test set). ``sequence_length``: tokens of a window, or the length at which texts
-    are cut (default 256, or all positions of a smaller model). ``separator`` is put between two texts in a window. ``data``:
-    text to use in place of the demo bundle's, see :func:`liar.data.texts.read_samples`. ``variant`` only labels the
-    result. ``comparison`` collects the label that the model gave to each text. Raises :class:`InvalidSpecError` at the
-    first step if the model has no head for ``task``, and :class:`CalibrationError` for unusable ``data``.
+    ``variant`` only labels the result. ``comparison`` collects the answer to each item. The other arguments and the
+    errors, at the first step, are those of :func:`prepare`.
     """
-    if task == "perplexity":
-        return _perplexity(loaded, variant, split, limit, data, sequence_length, separator)
-    return _accuracy(loaded, task, variant, split, limit, data, sequence_length, comparison)
+    exam = prepare(
+        loaded, task, split=split, limit=limit, data=data, sequence_length=sequence_length, separator=separator
+    )
+    return (yield from exam.steps(loaded, variant, comparison))
 
 
 evaluate = finished(evaluate_steps)
-"""Run :func:`evaluate_steps` to its end and return the :class:`Evaluation`."""
+"""Run :func:`evaluate_steps` to its end and return the :class:`liar.results.Evaluation`."""
 
 
-def check_task(loaded: LoadedModel, task: str, *, own_labels: bool = False) -> None:
-    """Raise :class:`InvalidSpecError` if the model has no head for ``task``.
+def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
+    """The exams of a recipe by the name of their task; raises what :func:`prepare` raises, before the long work.
 
-    With ``own_labels`` any classifier is accepted; otherwise its classes must include those of the task.
+    Also settles the order of the labels that its calibration text has.
     """
-    if task == "perplexity":
-        if not loaded.is_language_model:
+    calibration = task_named(spec.calibration) if is_task(spec.calibration) else None
+    if calibration is not None and calibration.labels and serves(loaded.head, loaded.model.config, "sentence"):
+        settle_order(loaded, calibration, spec.data)
+    return {
+        name: prepare(
+            loaded,
+            name,
+            limit=spec.evaluate_limit,
+            data=spec.data,
+            sequence_length=spec.evaluate_length,
+            separator=spec.separator,
+        )
+        for name in dict.fromkeys(spec.evaluate)
+    }
+
+
+def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
+    """``task`` if the model has the head that it needs; the user's own task gets head and metrics of the model.
+
+    Raises :class:`InvalidSpecError` if the head does not fit, or if the user's own data are not named.
+    """
+    if isinstance(task.data, OwnData):
+        if data is None:
             raise InvalidSpecError(
-                f"Perplexity needs a causal language model, and {loaded.id} is none; choose another task."
+                f"The task {task.name} needs your data; name a CSV or JSONL file, or a hub dataset, with --data."
             )
-        return
-    classes = named_classes(loaded.model.config, task) if is_classifier(loaded.model) else {}
-    wanted = () if own_labels else LABELS[task]
-    if not classes or any(name.casefold() not in classes for name in wanted):
-        example = next(preset.id for preset in PRESETS if preset.task == task)
-        raise InvalidSpecError(f"{loaded.id} has no head for {task}; choose a model that has, such as {example}.")
+        kinds: tuple[HeadKind, ...] = ("language-model", "sentence", "regression", "span")
+        kind = next((kind for kind in kinds if serves(loaded.head, loaded.model.config, kind)), None)
+        if kind is None:
+            raise InvalidSpecError(f"{loaded.id} has no head that a task can measure; choose a model that has one.")
+        return own_task(kind)
+    if task.head is not None and serves(loaded.head, loaded.model.config, task.head):
+        return task
+    needed = _NEEDS[task.head] if task.head is not None else "a head"
+    example = next(
+        (preset.id for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head), None
+    )
+    hint = f"choose a model that has, such as {example}" if example else "choose another task"
+    raise InvalidSpecError(f"{task.name} needs {needed}, and {loaded.id} has none; {hint}.")
 
 
-def check_evaluations(loaded: LoadedModel, spec: PruneSpec) -> None:
-    """Raise :class:`InvalidSpecError` if the model lacks the head or the positions for the evaluations of ``spec``."""
-    for task in spec.evaluate:
-        check_task(loaded, task)
-        evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
+_NEEDS: Mapping[HeadKind, str] = {
+    "language-model": "a causal language model",
+    "choice": "a causal language model",
+    "sentence": "a classifier's head",
+    "pair": "a classifier's head",
+    "regression": "a head with one output, a regression",
+    "span": "a head for question answering",
+}
 
 
-def _perplexity(
-    loaded: LoadedModel,
-    variant: MeasuredVariant,
-    split: Split,
-    limit: int | None,
-    data: str | None,
-    sequence_length: int | None,
-    separator: Separator,
-) -> Steps:
-    check_task(loaded, task="perplexity")
-    separator = joining_of(data or WIKI, separator).separator
+# -- one function for each kind of head ----------------------------------------------------------------------------------
+
+
+def _windows(request: Request) -> Exam:
     windows, read = held_out_windows(
-        loaded, split, data=data, limit=limit, sequence_length=sequence_length, separator=separator
+        request.loaded,
+        request.task,
+        request.split,
+        data=request.data,
+        limit=request.limit,
+        sequence_length=request.length,
+        separator=request.separator,
     )
-    nll = yield from nll_steps(loaded.model, windows)
-    value, stderr = perplexity_of(nll)
-    return Evaluation(
-        task="perplexity",
-        metric="perplexity",
-        variant=variant,
-        value=value,
-        n=len(windows),
-        stderr=stderr,
-        sequence_length=windows.shape[1],
-        separator=separator,
-        items=items_of_windows(windows, nll),
-        source=read.source,
-        split=read.split,
-    )
+    separator = joining_of(request.source, request.separator).separator
+    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator)
 
 
-def _accuracy(
-    loaded: LoadedModel,
-    task: str,
-    variant: MeasuredVariant,
-    split: Split,
-    limit: int | None,
-    data: str | None,
-    sequence_length: int | None,
-    comparison: Comparison | None,
-) -> Steps:
-    sequence_length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    check_task(loaded, task, own_labels=data is not None)
-    classes = named_classes(loaded.model.config, task)
-    part: str | None = split
-    if data is None:
-        items = task_items(task, split).first(limit or DEFAULT_LIMIT)
+def _classes(request: Request) -> Exam:
+    loaded, task, length = request.loaded, request.task, request.length
+    read, samples, available = _items(request)
+    if request.source == task.name:
+        order = settle_order(loaded, task, request.data)
+        names, classes, note = task.labels, order.classes, order.note
     else:
-        items, part = _own_items(data, split, limit or DEFAULT_LIMIT, loaded, task)
-    rows = rows_of(loaded.model, loaded.tokenizer, items, sequence_length)
-    order = [classes[name.casefold()] for name in items.label_names]
-    answers = yield from answer_steps(loaded.model, loaded.tokenizer, rows, order)
-    if comparison is not None:
-        comparison.note(task, variant, items, answers.tolist())
-    value, stderr = accuracy_of(answers, items)
-    return Evaluation(
-        task=task,
-        metric="accuracy",
-        variant=variant,
-        value=value,
-        n=len(items),
-        stderr=stderr,
-        sequence_length=sequence_length,
-        items=items_of_texts(items, answers),
-        source=data or task,
-        split=part,
-        available=items.available,
-        cut=sum(row.cut for row in rows),
-    )
+        names = class_names(loaded.model.config)
+        samples, classes, note = _named(request, read, samples, names), tuple(range(len(names))), None
+
+    def ask(model: LoadedModel) -> Steps:
+        return classify_steps(model.model, model.tokenizer, samples, names, classes, length)
+
+    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note)
 
 
-def _own_items(data: str, split: Split, limit: int, loaded: LoadedModel, task: str) -> tuple[LabelledText, str | None]:
-    """The first ``limit`` labelled texts of ``data``, labelled with classes of the model, and their part."""
-    read = read_samples(data, split)
-    samples = list(islice(read, limit))
+def _numbers(request: Request) -> Exam:
+    read, samples, available = _items(request)
+    wrong = next((place for place, sample in enumerate(samples) if number_of(sample.label) is None), None)
+    if wrong is not None:
+        raise CalibrationError(
+            f"Item {wrong + 1} of {read.source!r} has the label {samples[wrong].label!r}, and a regression needs a number; "
+            "give one, or a model with classes."
+        )
+
+    def ask(model: LoadedModel) -> Steps:
+        return rate_steps(model.model, model.tokenizer, samples, request.length)
+
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+
+
+def _spans(request: Request) -> Exam:
+    read, samples, available = _items(request, labelled=False)
+    wrong = next((place for place, sample in enumerate(samples) if not sample.answers or sample.pair is None), None)
+    if wrong is not None:
+        raise CalibrationError(
+            f"Item {wrong + 1} of {read.source!r} lacks a context or an answer; give columns named question, context and "
+            "answers, as SQuAD has them."
+        )
+
+    def ask(model: LoadedModel) -> Steps:
+        return mark_steps(model.model, model.tokenizer, samples, request.length)
+
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+
+
+def _choices(request: Request) -> Exam:
+    read, samples, available = _items(request)
+
+    def ask(model: LoadedModel) -> Steps:
+        return choose_steps(model.model, model.tokenizer, samples)
+
+    return ItemsExam(request.task, read.source, read.split, None, ask, request.task.metrics, available)
+
+
+_PREPARE: Mapping[HeadKind, Callable[[Request], Exam]] = {
+    "language-model": _windows,
+    "sentence": _classes,
+    "pair": _classes,
+    "regression": _numbers,
+    "span": _spans,
+    "choice": _choices,
+}
+
+
+def _of_the_harness(request: Request, data: HarnessData) -> Exam:
+    check_harness(request.loaded, data.name, request.data)
+
+    def ask(model: LoadedModel) -> Steps:
+        return harness_steps(model, data.name, request.limit, request.data)
+
+    return ItemsExam(request.task, data.name, None, None, ask, ())
+
+
+# -- items ---------------------------------------------------------------------------------------------------------------
+
+
+def _items(request: Request, *, labelled: bool = True) -> tuple[Samples, list[Sample], int | None]:
+    """The source, its first items, and the number of all of them if it is known."""
+    folder = None if request.task.takes_texts else request.data
+    read = read_samples(request.source, request.split, data=folder)
+    samples = list(islice(read, request.limit))
     if not samples:
-        raise CalibrationError(f"The text {data!r} is empty; give one with a column of text and one named 'label'.")
-    names = class_names(loaded.model.config)
-    if all(sample.label == HIDDEN for sample in samples):
+        raise CalibrationError(
+            f"The text {read.source!r} is empty; give one with a column of text and one named 'label'."
+        )
+    if labelled and all(sample.label == HIDDEN for sample in samples):
         part = f"part {read.split!r} of " if read.split else ""
         raise CalibrationError(
-            f"The labels of {part}{data!r} are hidden (all are {HIDDEN}), so nothing can be measured on it; name another "
-            "part, as in id:config:validation, that the model was not calibrated on."
+            f"The labels of {part}{read.source!r} are hidden (all are {HIDDEN}), so nothing can be measured on it; name "
+            "another part, as in id:config:validation, that the model was not calibrated on."
         )
+    rest = read.number or (len(samples) if next(iter(read), None) is None else None)
+    return read, samples, rest
+
+
+def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[str, ...]) -> list[Sample]:
+    """``samples`` of the user's own data with the names of the model's classes as labels."""
     given = [sample.label or "" for sample in samples]
-    labels = classes_of(given, loaded.model.config, task, possible=read.label_names)
-    known = [label for label in labels if label is not None]
-    if len(known) < len(samples):
-        first = labels.index(None)
-        has = "has no label" if not samples[first].label else f"has the label {samples[first].label!r}"
-        raise CalibrationError(
-            f"Text number {first + 1} of {data!r} {has}, which is none that the model knows; name a column 'label' and use "
-            f"{', '.join(names)}."
-        )
-    pairs = [sample.pair or "" for sample in samples]
-    items = LabelledText(
-        [sample.text for sample in samples],
-        known,
-        names,
-        pairs=pairs if any(sample.pair is not None for sample in samples) else None,
-        available=len(samples) if next(iter(read), None) is None else None,
-    )
-    return items, read.split
+    expected = request.task.labels
+    classes = classes_of(given, request.loaded.model.config, expected, possible=read.label_names)
+    for place, (sample, label) in enumerate(zip(samples, classes, strict=True)):
+        if label is None:
+            has = f"has the label {sample.label!r}" if sample.label else "has no label"
+            raise CalibrationError(
+                f"Text number {place + 1} of {read.source!r} {has}, which is none that the model knows; name a column "
+                f"'label' and use {', '.join(names)}."
+            )
+    return [replace(sample, label=names[label or 0]) for sample, label in zip(samples, classes, strict=True)]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from liar.calibration.gradients import SENSITIVITY_SHARE
 from liar.data.batching import encode
 from liar.data.packing import evaluation_length
-from liar.data.tasks import task_items
+from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
-from liar.models.heads import LABELS
 from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
+from liar.tasks.record import DemoData
+from liar.tasks.registry import task_named
 
 if TYPE_CHECKING:
     from liar.models.adapter import Batch
@@ -128,17 +129,23 @@ class Amounts:
         )
 
 
-def _text_of(task: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
-    from liar.data.corpora import DEFAULT_WINDOWS
-    from liar.evaluate.classification import DEFAULT_LIMIT
-
-    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer)
-    if task not in LABELS:
-        return (spec.evaluate_limit or DEFAULT_WINDOWS) * longest, longest
-    items = task_items(task, "test")
-    rows = encode(items.first(_SAMPLE).texts, loaded.tokenizer, longest)
+def _text_of(name: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
+    task = task_named(name)
+    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer, task.length)
+    count = spec.evaluate_limit or task.count
+    if task.head == "language-model":
+        return count * longest, longest
+    if not isinstance(task.data, DemoData):
+        return count * longest / 2 * (task.choices or 1), longest / 2
+    samples = demo_samples(task.data, "test")
+    texts = [
+        " ".join([sample.text, sample.pair or "", ending])
+        for sample in samples[:_SAMPLE]
+        for ending in sample.endings or ("",)
+    ]
+    rows = encode(texts, loaded.tokenizer, longest)
     length = sum(map(len, rows)) / max(len(rows), 1)
-    return min(spec.evaluate_limit or DEFAULT_LIMIT, len(items)) * length, length
+    return min(count, len(samples)) * (task.choices or 1) * length, length
 
 
 _SAMPLE = 64

@@ -13,7 +13,7 @@ from statistics import fmean
 from liar.calibration.calibrate import Calibration, fits, shared_calibration
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
-from liar.evaluate.tasks import Steps, check_evaluations, evaluate_steps
+from liar.evaluate.tasks import prepare_all
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices
 from liar.jobs.decide import decide
@@ -24,7 +24,7 @@ from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
-from liar.results import MaskCell, Variant
+from liar.results import MaskCell
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction
 
@@ -46,19 +46,19 @@ def mask_table_steps(
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
-        check_evaluations(loaded, spec)
+        task = next(iter(spec.evaluate), loaded.task)
+        measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
+        exam = next(iter(prepare_all(loaded, measured_by).values()), None)
         norm_aware = spec.allocation == "error-curve"
         if not fits(loaded, sites, norm_aware=norm_aware):
             raise InsufficientMemoryError(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
             )
-        task = next(iter(spec.evaluate), loaded.task)
         done, total = 0, len(specs) * len(columns)
-        measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
         pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
         calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
-        if task is not None:
-            steps = _evaluation(spec, loaded, task, "dense")
+        if exam is not None:
+            steps = exam.steps(loaded, "dense")
             words = f"Measuring {task} of the dense model"
             evaluation = yield from pace.along(f"dense {task}", steps, "evaluate", words, pieces=(done, total))
             yield Evaluated(evaluation)
@@ -69,27 +69,22 @@ def mask_table_steps(
                 for site, parameters in repairs[name].items():
                     install(working.adapter, site, parameters)
                 cell = MaskCell(criterion=criterion, reconstruction=name, error=fmean(errors[name]))
-                if task is not None:
-                    steps = _evaluation(spec, working, task, "reconstructed")
+                if exam is not None:
+                    steps = exam.steps(working, "reconstructed")
                     words = f"Measuring {task} of {criterion} masks with {name}"
                     part = f"{criterion} {name} {task}"
                     measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
                     cell = cell.model_copy(
-                        update={"task": task, "value": measured.value, "stderr": measured.stderr, "n": measured.n}
+                        update={
+                            "task": task,
+                            "metric": measured.metric,
+                            "value": measured.value,
+                            "stderr": measured.stderr,
+                            "n": measured.n,
+                        }
                     )
                 done += 1
                 yield cell
-
-
-def _evaluation(spec: PruneSpec, loaded: LoadedModel, task: str, variant: Variant) -> Steps:
-    return evaluate_steps(
-        loaded,
-        task,
-        variant,
-        limit=spec.evaluate_limit,
-        sequence_length=spec.evaluate_length,
-        separator=spec.separator,
-    )
 
 
 Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.changes import Comparison
+from liar.evaluate.exam import Exam
 from liar.evaluate.generate import generate
 from liar.evaluate.side_by_side import reading_steps
-from liar.evaluate.tasks import evaluate_steps
 from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.environment import readable_failures
@@ -24,7 +24,7 @@ class Measures:
     """Collected measurements of a run, one variant after the other.
 
     ``dense`` holds earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
-    records the answer to every item.
+    records the answer to every item. ``exams``, one for each task of the recipe, must be set before anything is measured.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Measures:
         self.spec, self.prompts, self.max_new_tokens, self.watch = spec, prompts, max_new_tokens, watch
         self.known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         self.comparison = comparison or Comparison()
+        self.exams: Mapping[str, Exam] = {}
         self.evaluations: list[Evaluation] = []
         self.gains: list[SpeedGain] = []
         self.warnings: list[str] = []
@@ -113,15 +114,7 @@ class Measures:
             evaluation = self.known.get((task, variant))
             if evaluation is None:
                 with self.watch.stage("evaluate"):
-                    steps = evaluate_steps(
-                        loaded,
-                        task,
-                        variant,
-                        limit=self.spec.evaluate_limit,
-                        sequence_length=self.spec.evaluate_length,
-                        separator=self.spec.separator,
-                        comparison=self.comparison,
-                    )
+                    steps = self.exams[task].steps(loaded, variant, self.comparison)
                     words = f"Measuring {task} of the {variant_name(variant)} model"
                     evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)

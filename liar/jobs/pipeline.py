@@ -21,12 +21,13 @@ from liar.data.corpora import text_of
 from liar.data.packing import check_length
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.tasks import check_evaluations
+from liar.evaluate.tasks import prepare_all
 from liar.events import (
     Event,
     Finished,
     Loaded,
     Progress,
+    Warned,
 )
 from liar.explore.allocation import check_choices
 from liar.jobs.estimates import Amounts, Shape
@@ -137,6 +138,10 @@ class _Run:
         info = model_info(loaded)
         blocks_before = parameter_count(self.adapter.layers)
         yield Loaded(info)
+        for order in loaded.label_orders.values():
+            if order.note is not None:
+                self.measures.warnings.append(order.note)
+                yield Warned(order.note)
 
         batches = [] if is_calibrated(self.spec, self.calibration) else self._batches()
         sites = self.adapter.sites(self.spec.targets)
@@ -204,7 +209,7 @@ class _Run:
             self.calibration.check(self.spec, sites)
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded.model.config, loaded.tokenizer)
-        check_evaluations(loaded, self.spec)
+        self.measures.exams = prepare_all(loaded, self.spec)
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)
 

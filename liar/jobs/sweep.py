@@ -19,7 +19,7 @@ from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, can_share, shared_calibration
 from liar.evaluate.changes import Comparison
-from liar.evaluate.tasks import check_evaluations
+from liar.evaluate.tasks import prepare_all
 from liar.events import Finished, Progress
 from liar.explore.allocation import check_choices
 from liar.jobs.estimates import Amounts, Shape
@@ -49,15 +49,14 @@ def sweep_steps(
         specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
-        check_evaluations(loaded, sweep.base)
         for spec in specs:
             criterion_of(spec.criterion)
-        missing: list[PruneSpec] = []
-        for spec in specs:
-            if store is not None and (known := store.find(spec)) is not None:
-                yield known
-            else:
-                missing.append(spec)
+        known = [result for spec in specs if store is not None and (result := store.find(spec)) is not None]
+        found = {result.spec for result in known}
+        missing = [spec for spec in specs if spec not in found]
+        if missing:
+            prepare_all(loaded, sweep.base)
+        yield from known
         stored = len(specs) - len(missing)
         shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
         amounts = Amounts.of(sweep.base, loaded)

@@ -1,4 +1,4 @@
-"""Fine-tune MiniLM for a task of the demo bundle: LoRA on the encoder, a full pooler and classifier, on the CPU.
+"""Fine-tune MiniLM for a task of the demo bundle: LoRA on the encoder, a full pooler and head, on the CPU.
 
 Run once by the authors with ``liar train-adapter``; the adapters and their records are in ``liar/assets/adapters``.
 """
@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 import platform
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from transformers import (
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -30,14 +33,21 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from liar.data.batching import Row, encode, pad
-from liar.data.tasks import LabelledText, task_items
-from liar.evaluate.classification import accuracy_steps
+from liar.data.batching import Row, pad
+from liar.data.tasks import demo_samples
+from liar.errors import InvalidSpecError
+from liar.data.windows import marks_of, windows_of
+from liar.evaluate.answers import mark_steps
+from liar.evaluate.classification import classify_steps, rate_steps, rows_of
 from liar.files import ASSETS, whole_folder
 from liar.models.demo import OnProgress, fetch_demo
 from liar.models.quiet import quiet_transformers
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
+from liar.tasks.items import Sample
+from liar.tasks.metrics import MetricName
+from liar.tasks.record import DemoData, Task
+from liar.tasks.registry import TASKS, task_named
 from liar.tasks.splits import Split
 
 BASE_MODEL = f"{DEMO}{MINILM.folder}"
@@ -61,17 +71,11 @@ class Hyperparameters(BaseModel):
     """Precision of the products in training; weights, optimiser and all measurements are fp32."""
 
 
-RECIPES: Mapping[str, Hyperparameters] = {
-    "sentiment": Hyperparameters(),
-    "topic": Hyperparameters(epochs=3, sequence_length=128),
-}
-"""Settings of the shipped adapters, not tuned: above 85 % (sentiment) after minutes on two cores."""
-
-
 class Score(BaseModel):
-    """Accuracy in 0..1 on ``n`` items, cut at the sequence length of the training, with its binomial standard error."""
+    """The task's main metric on ``n`` items, cut at the sequence length of the training, with its standard error."""
 
-    accuracy: float
+    metric: MetricName
+    value: float
     n: int
     stderr: float
 
@@ -79,7 +83,7 @@ class Score(BaseModel):
 class TrainingRecord(BaseModel):
     """Record of the training of an adapter; ``training.json`` beside its weights."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     task: str
     base_model: str
     labels: tuple[str, ...]
@@ -89,7 +93,7 @@ class TrainingRecord(BaseModel):
     seed: int
     hyperparameters: Hyperparameters
     best_epoch: int
-    """The epoch, counted from 1, with the highest validation accuracy: its weights are kept."""
+    """The epoch, counted from 1, with the best metric on validation: its weights are kept."""
     validation_by_epoch: list[float]
     validation: Score
     test: Score
@@ -98,7 +102,7 @@ class TrainingRecord(BaseModel):
 
 
 def train_adapter(
-    task: str,
+    name: str,
     seed: int = 0,
     *,
     hyperparameters: Hyperparameters | None = None,
@@ -108,77 +112,118 @@ def train_adapter(
     """Train, keep the epoch that is best on validation, measure it once on test, write it to ``folder``.
 
     ``folder`` (default ``liar/assets/adapters/<task>``) is replaced at the end. Equal seeds give equal weights on the
-    same machine and thread count. Raises :class:`InvalidSpecError` for a task without labels and :class:`StorageError`.
+    same machine and thread count. Raises :class:`InvalidSpecError` for a task without adapter and :class:`StorageError`.
     """
-    chosen = hyperparameters or RECIPES.get(task, Hyperparameters())
+    task = task_named(name)
+    if task.training is None or not isinstance(task.data, DemoData):
+        known = ", ".join(task.name for task in TASKS if task.training is not None)
+        raise InvalidSpecError(f"MiniLM is not trained for the task {name!r}; choose one of {known}.")
+    chosen = hyperparameters or Hyperparameters(**asdict(task.training))
     report = on_progress or (lambda message, fraction: None)
-    parts: dict[Split, LabelledText] = {
-        "train": task_items(task, "train"),
-        "validation": task_items(task, "validation"),
-        "test": task_items(task, "test"),
-    }
+    parts = {split: demo_samples(task.data, split) for split in get_args(Split)}
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, tokenizer = _fresh_model(parts["train"].label_names, chosen)
+        model, tokenizer = _fresh_model(task, chosen)
+        trained = Trained(task, model, tokenizer, chosen)
         best: dict[str, Tensor] = {}
         history: list[float] = []
-        for epoch in _epochs(model, tokenizer, parts["train"], chosen, seed, report):
-            history.append(_score(model, tokenizer, parts["validation"], chosen).accuracy)
-            report(f"Epoch {epoch}: validation accuracy {history[-1]:.3f}", epoch / chosen.epochs)
-            if history[-1] > max(history[:-1], default=0.0):
+        for epoch in _epochs(trained, parts["train"], seed, report):
+            history.append(trained.score(parts["validation"]).value)
+            report(f"Epoch {epoch}: validation {task.metric.title} {history[-1]:.3f}", epoch / chosen.epochs)
+            if history[-1] > max(history[:-1], default=-1.0):
                 best = copy.deepcopy(get_peft_model_state_dict(model, save_embedding_layers=False))
-    _restore(model, best)
+    set_peft_model_state_dict(model, best)
+    model.eval()
     record = TrainingRecord(
-        task=task,
+        task=task.name,
         base_model=BASE_MODEL,
-        labels=parts["train"].label_names,
+        labels=task.labels,
         data_sha256=data_digest(parts),
         items={split: len(items) for split, items in parts.items()},
         seed=seed,
         hyperparameters=chosen,
         best_epoch=history.index(max(history)) + 1,
         validation_by_epoch=history,
-        validation=_score(model, tokenizer, parts["validation"], chosen),
-        test=_score(model, tokenizer, parts["test"], chosen),
+        validation=trained.score(parts["validation"]),
+        test=trained.score(parts["test"]),
         seconds=round(time.perf_counter() - start, 1),
         versions={name: version(name) for name in ("torch", "transformers", "peft")}
         | {"python": platform.python_version(), "threads": str(torch.get_num_threads())},
     )
-    _write(model, best, record, folder or ASSETS / "adapters" / task)
+    _write(model, best, record, folder or ASSETS / "adapters" / task.name)
     return record
 
 
-def _fresh_model(labels: Sequence[str], chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The model in training, with the rows, the loss and the score of its task."""
+
+    task: Task
+    model: PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    chosen: Hyperparameters
+
+    def rows(self, samples: Sequence[Sample]) -> tuple[list[Row], Tensor]:
+        """Inputs, and their targets: classes or numbers (rows,), or first and last token of an answer (rows, 2)."""
+        length = self.chosen.sequence_length
+        if self.task.head == "span":
+            windows = windows_of(samples, self.tokenizer, length, config=self.model.config)
+            marks = [marks_of(window, samples[window.item]) for window in windows]
+            return [window.row for window in windows], torch.tensor(marks)
+        targets = [sample.label or "" for sample in samples]
+        rows = rows_of(self.model, self.tokenizer, samples, length)
+        if self.task.head == "regression":
+            return rows, torch.tensor([float(target) for target in targets])
+        return rows, torch.tensor([self.task.labels.index(target) for target in targets])
+
+    def loss(self, output: Any, targets: Tensor) -> Tensor:
+        """Mean loss of a batch, in fp32."""
+        if self.task.head == "span":
+            ends = (output.start_logits.float(), output.end_logits.float())
+            losses = [cross_entropy(logits, targets[:, place]) for place, logits in enumerate(ends)]
+            return torch.stack(losses).mean()
+        logits = output.logits.float()
+        return mse_loss(logits[:, 0], targets) if self.task.head == "regression" else cross_entropy(logits, targets)
+
+    def score(self, samples: Sequence[Sample]) -> Score:
+        """The task's main metric on ``samples``."""
+        length = self.chosen.sequence_length
+        if self.task.head == "span":
+            steps = mark_steps(self.model, self.tokenizer, samples, length)
+        elif self.task.head == "regression":
+            steps = rate_steps(self.model, self.tokenizer, samples, length)
+        else:
+            classes = range(len(self.task.labels))
+            steps = classify_steps(self.model, self.tokenizer, samples, self.task.labels, classes, length)
+        figure = finish(steps).figures(self.task.metrics)[0]
+        return Score(metric=figure.metric, value=figure.value, n=len(samples), stderr=figure.stderr)
+
+
+def _fresh_model(task: Task, chosen: Hyperparameters) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     folder = fetch_demo() / MINILM.folder
+    is_span = task.head == "span"
+    loader = AutoModelForQuestionAnswering if is_span else AutoModelForSequenceClassification
+    options = {} if is_span else {"num_labels": len(task.labels) or 1}
     with quiet_transformers():
-        base: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=len(labels), dtype=torch.float32, local_files_only=True
-        )
+        base: PreTrainedModel = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **options)
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=TaskType.QUESTION_ANS if is_span else TaskType.SEQ_CLS,
         r=chosen.rank,
         lora_alpha=chosen.alpha,
         lora_dropout=chosen.dropout,
         target_modules=r".*encoder\.layer\..*\.(query|key|value|dense)",
-        modules_to_save=["pooler", "classifier"],
+        modules_to_save=["qa_outputs"] if is_span else ["pooler", "classifier"],
     )
     model = get_peft_model(base, config)
     assert isinstance(model, PeftModel)
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _epochs(
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: LabelledText,
-    chosen: Hyperparameters,
-    seed: int,
-    report: OnProgress,
-) -> Iterator[int]:
+def _epochs(trained: Trained, samples: Sequence[Sample], seed: int, report: OnProgress) -> Iterator[int]:
     """Train epoch by epoch; yield the number of each, counted from 1, when it is done."""
-    rows = encode(items.texts, tokenizer, chosen.sequence_length)
-    labels = torch.tensor(items.labels)
+    model, chosen = trained.model, trained.chosen
+    rows, targets = trained.rows(samples)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=chosen.learning_rate, weight_decay=chosen.weight_decay)
     steps = chosen.epochs * math.ceil(len(rows) / chosen.batch_size)
@@ -189,9 +234,8 @@ def _epochs(
         model.train()
         for positions in _shuffled_batches(rows, chosen.batch_size, shuffler):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen.precision == "bfloat16"):
-                logits = model(**pad([rows[position] for position in positions], tokenizer)).logits
-            loss = cross_entropy(logits.float(), labels[positions])
-            loss.backward()
+                output = model(**pad([rows[position] for position in positions], trained.tokenizer))
+            trained.loss(output, targets[positions]).backward()
             torch.nn.utils.clip_grad_norm_(trainable, 1.0)
             optimizer.step()
             schedule.step()
@@ -215,23 +259,12 @@ def _shuffled_batches(rows: Sequence[Row], batch_size: int, shuffler: random.Ran
     return batches
 
 
-def _score(model: PeftModel, tokenizer: PreTrainedTokenizerBase, items: LabelledText, chosen: Hyperparameters) -> Score:
-    classes = range(len(items.label_names))
-    accuracy, stderr = finish(accuracy_steps(model, tokenizer, items, classes, chosen.sequence_length))
-    return Score(accuracy=accuracy, n=len(items), stderr=stderr)
-
-
-def _restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
-    set_peft_model_state_dict(model, weights)
-    model.eval()
-
-
-def data_digest(parts: Mapping[Split, LabelledText]) -> str:
-    """sha256 of every text and label, split after split."""
+def data_digest(parts: Mapping[Split, Sequence[Sample]]) -> str:
+    """sha256 of every sample, split after split."""
     digest = hashlib.sha256()
-    for split, items in parts.items():
-        for text, label in zip(items.texts, items.labels, strict=True):
-            digest.update(f"{split}\t{label}\t{text}\n".encode())
+    for split, samples in parts.items():
+        for sample in samples:
+            digest.update(json.dumps([split, *astuple(sample)]).encode())
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +34,7 @@ from liar.files import ASSETS
 from liar.models.adapter import Adapter, execution_device
 from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
-from liar.models.heads import Head, architecture_for, head_of, task_for
+from liar.models.heads import Head, LabelOrder, architecture_for, head_of, task_for
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.notices import fetch_notices
 from liar.models.offload import is_offloaded
@@ -58,7 +58,8 @@ class LoadedModel:
     """A model ready to be evaluated and pruned.
 
     ``task`` is the task to measure if none is named: of a preset its own, else one of the demo bundle that the head fits and
-    whose labels a classifier has; None if there is none.
+    whose labels a classifier has; None if there is none. ``label_orders``, by name of the task, are those that
+    :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them.
     """
 
     id: str
@@ -66,6 +67,7 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     adapter: Adapter
     task: str | None
+    label_orders: dict[str, LabelOrder] = field(default_factory=dict)
 
     @property
     def is_language_model(self) -> bool:

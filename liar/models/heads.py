@@ -6,7 +6,9 @@ predict the next token, heads that classify a whole text and heads that mark an 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from liar.errors import AmbiguousLabelsError, InvalidSpecError, UnsupportedModelError
@@ -125,6 +127,23 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
 def is_classifier(model: PreTrainedModel) -> bool:
     """Whether the model's head classifies a whole text into several classes."""
     return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOrder:
+    """The model's class for each label of a task; ``note``: a sentence on how it was found, if not by names."""
+
+    classes: tuple[int, ...]
+    note: str | None = None
+
+
+def number_of(label: str | None) -> float | None:
+    """``label`` as a finite number; None if it is none."""
+    try:
+        number = math.nan if label is None else float(label)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def class_names(config: PreTrainedConfig) -> tuple[str, ...]:

@@ -124,9 +124,7 @@ def _pearson(items: Items, n: int, weights: Numbers) -> Numbers:
 
 
 def _spearman(items: Items, n: int, weights: Numbers) -> Numbers:
-    return _correlation(
-        weights, _ranks(np.array(items.predicted), weights), _ranks(np.array(items.wanted), weights)
-    )
+    return _correlation(weights, _ranks(np.array(items.predicted), weights), _ranks(np.array(items.wanted), weights))
 
 
 def _correlation(weights: Numbers, x: Numbers, y: Numbers) -> Numbers:
@@ -141,7 +139,8 @@ def _ranks(values: Numbers, weights: Numbers) -> Numbers:
     """Mean rank of each item in each resample, in which an item occurs ``weights`` times: (resamples, items)."""
     _, group = np.unique(values, return_inverse=True)
     sizes = np.zeros((len(weights), group.max() + 1))
-    np.add.at(sizes, (slice(None), group), weights)
+    for place, number in enumerate(group):
+        sizes[:, number] += weights[:, place]
     means: Numbers = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
     return means[:, group]
 

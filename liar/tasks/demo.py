@@ -28,7 +28,7 @@ TOPICS = (
 
 _CLEAR_RATING = 0.5  # sentences with a mean rating closer to zero are neutral and have no right label
 _ENDINGS = 4
-_SENTENCE_END = re.compile(r"(?<=[a-z)\"][.!?])\s+(?=[A-Z])")
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9)\"][.!?])\s+(?=[A-Z])")
 _SHORTEST_SENTENCE = 40  # characters; shorter ones are often cut at an abbreviation
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liar.tasks.metrics import MetricName
 from liar.tasks.record import HeadKind, HubData, Task
+from liar.tasks.splits import Split
 
 _GLUE = "nyu-mll/glue"
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -22,7 +23,7 @@ def _glue(
     config: str | None = None,
     part: str = "validation",
 ) -> Task:
-    parts = {"train": "train", "validation": part, "test": part}
+    parts: dict[Split, str] = {"train": "train", "validation": part, "test": part}
     kind: HeadKind = head or ("pair" if len(columns) == 2 else "sentence")
     return Task(name, title, kind, HubData(_GLUE, config or name, parts), metrics, columns, labels=labels, length=128)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from liar.tasks.metrics import MetricName
 from liar.tasks.record import HarnessData, Task
 
 HARNESS = "harness:"
@@ -9,7 +10,7 @@ HARNESS = "harness:"
 
 
 def _harness(name: str, title: str, choices: int, *, by_length: bool = True) -> Task:
-    metrics = ("accuracy", "normalized-accuracy") if by_length else ("accuracy",)
+    metrics: tuple[MetricName, ...] = ("accuracy", "normalized-accuracy") if by_length else ("accuracy",)
     return Task(name, title, "choice", HarnessData(name), metrics, choices=choices, count=500)
 
 

@@ -124,6 +124,11 @@ class Task:
         return bool(self.texts)
 
     @property
+    def takes_texts(self) -> bool:
+        """Whether data that a recipe names replace its texts; for other tasks they are a folder with copies of datasets."""
+        return isinstance(self.data, DemoData | OwnData)
+
+    @property
     def is_running(self) -> bool:
         """Whether a running text is measured, which has no items."""
         return isinstance(self.data, DemoData) and self.data.build is None

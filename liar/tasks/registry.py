@@ -9,18 +9,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from liar.errors import InvalidSpecError
-from liar.tasks.demo import DEMO_TASKS
+from liar.tasks.demo import DEMO_TASKS, PERPLEXITY
 from liar.tasks.glue import GLUE_TASKS, SQUAD
 from liar.tasks.harness import COMMON_SENSE, HARNESS, any_of_the_harness
-from liar.tasks.record import OwnData, Task
+from liar.tasks.metrics import MetricName
+from liar.tasks.record import HeadKind, OwnData, Task
 from liar.tasks.texts import Credit
 
 OWN = Task("own", "your own data", None, OwnData(), ("accuracy",))
-"""Labelled texts that the user names; head kind and metric are those of the model, see :func:`liar.evaluate.fit`."""
+"""Labelled texts that the user names; head kind and metrics are those of the model, see :func:`own_task`."""
+
+_OWN_METRICS: Mapping[HeadKind, tuple[MetricName, ...]] = {
+    "language-model": ("perplexity",),
+    "sentence": ("accuracy",),
+    "regression": ("spearman", "pearson"),
+    "span": ("answer-f1", "exact-match"),
+}
 
 TASKS: tuple[Task, ...] = (*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, OWN)
 
@@ -36,6 +45,12 @@ def task_named(name: str) -> Task:
     close = get_close_matches(name, names, 1)
     hint = f"did you mean {close[0]!r}? The tasks" if close else "the tasks"
     raise InvalidSpecError(f"There is no task {name[:80]!r}; {hint} are {', '.join(names)} and {HARNESS}NAME.")
+
+
+def own_task(head: HeadKind) -> Task:
+    """The task of the user's own data for a model with this kind of head."""
+    count = PERPLEXITY.count if head == "language-model" else OWN.count
+    return replace(OWN, head=head, metrics=_OWN_METRICS[head], count=count)
 
 
 def is_task(name: str) -> bool:
