@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -16,15 +17,17 @@ from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots import metric_bars
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import (
+    baseline,
     beside_dense,
     in_doubt,
     recovery,
+    recovery_words,
     sample,
     stderr_words,
     value_words,
     variant_name,
 )
-from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult
+from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import credits_of
@@ -80,8 +83,19 @@ def _table(result: RunResult) -> str:
     return (
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in _baselines(result))
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in quantizations(result))
     )
+
+
+def _baselines(result: RunResult) -> Iterator[str]:
+    """What answers without knowledge would reach, and how the classes of the model are read, for each task."""
+    for task in _tasks(result):
+        item = next(item for item in result.evaluations if item.task == task)
+        if (words := baseline(item)) is not None:
+            yield f"{task[:1].upper()}{task[1:]} without knowledge: {words}."
+        if item.note is not None:
+            yield item.note
 
 
 def _errors(result: RunResult) -> str:
@@ -96,28 +110,31 @@ def _rows(result: RunResult, task: str) -> Iterator[Markup]:
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
-    name = METRICS[items[0].metric].title_of(task)
-    headers = [element("th", name, scope="rowgroup", rowspan=str(len(items)))]
-    for item in items:
-        headers.append(element("th", variant_name(item.variant), scope="row"))
-        yield element("tr", *headers, *map(cell, _figures(result, item)))
-        headers = []
+    for is_main, figures in zip(
+        [True, *repeat(False)], zip(*(item.figures for item in items), strict=True), strict=False
+    ):
+        name = METRICS[figures[0].metric].title_of(task)
+        headers = [element("th", name, scope="rowgroup", rowspan=str(len(figures)))]
+        for figure in figures:
+            headers.append(element("th", variant_name(figure.variant), scope="row"))
+            yield element("tr", *headers, *map(cell, _figures(result, figure, is_main=is_main)))
+            headers = []
 
 
-def _figures(result: RunResult, item: Evaluation) -> list[str]:
+def _figures(result: RunResult, item: Evaluation, *, is_main: bool) -> list[str]:
     return [
         value_words(item),
         f"± {stderr_words(item)}",
         sample(item),
         beside_dense(result, item) or "—",
-        _recovery(result, item.task) if item.variant == "reconstructed" else "—",
+        _recovery(result, item.task) if item.variant == "reconstructed" and is_main else "—",
     ]
 
 
 def _recovery(result: RunResult, task: str) -> str:
-    share = recovery(result, task)
-    if share is not None:
-        return f"{share:,.0f} %"
+    found = recovery(result, task)
+    if found is not None:
+        return recovery_words(found)
     return "within the error" if in_doubt(result, task) else "—"
 
 
@@ -169,15 +186,17 @@ def _group(group: ChangeGroup, changes: list[Change], extent: str, credit: str) 
 def _change(change: Change) -> str:
     """A text, its label and three answers; a mark and a word, not colour alone, show which are wrong."""
     answers = "".join(
-        f'<div class="{variant}"><dt>{variant}</dt><dd>{_answer(change.answers[variant], change.label)}</dd></div>'
-        for variant in VARIANTS
+        f'<div class="{variant}"><dt>{variant}</dt><dd>{_answer(change, variant)}</dd></div>' for variant in VARIANTS
     )
-    return f"<p>{escape(change.text)}</p><dl><div><dt>label</dt><dd>{escape(change.label)}</dd></div>{answers}</dl>"
+    pair = "" if change.pair is None else f"<p>{escape(change.pair)}</p>"
+    return (
+        f"<p>{escape(change.text)}</p>{pair}<dl><div><dt>label</dt><dd>{escape(change.label)}</dd></div>{answers}</dl>"
+    )
 
 
-def _answer(answer: str, label: str) -> str:
-    words = escape(answer)
-    return f"✓ {words}" if answer == label else f'<span class="wrong">✗ {words}, wrong</span>'
+def _answer(change: Change, variant: Variant) -> str:
+    words = escape(change.answers[variant] or "no answer")
+    return f"✓ {words}" if change.is_right(variant) else f'<span class="wrong">✗ {words}, wrong</span>'
 
 
 def _tasks(result: RunResult) -> list[str]:

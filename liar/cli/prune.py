@@ -148,7 +148,7 @@ def _print_result(result: RunResult) -> None:
     console.print(table)
     if result.evaluations:
         measures = Table("task", "variant", "value", "stderr", "beside dense", "measured on", box=None)
-        for item in result.evaluations:
+        for item in (figure for evaluation in result.evaluations for figure in evaluation.figures):
             figures = (f"{item.value:.4g}", f"{item.stderr:.2g}", beside_dense(result, item) or "-")
             measures.add_row(f"{item.task} ({item.metric})", item.variant, *figures, sample(item))
         console.print(measures)

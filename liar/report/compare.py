@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import hypot, sqrt
-from statistics import stdev
+from math import hypot
 
-from liar.report.paired import bits, paired_stderr
+from liar.report.paired import bits, stderr_of_sum
 from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
+from liar.tasks.metrics import METRICS, MetricName
 
 _ENVIRONMENT = ("device", "dtype")
 """Parts of the environment to compare: the values chosen for ``auto``. The others hardly change a figure."""
@@ -50,22 +50,54 @@ class Difference:
 def difference(a: Evaluation, b: Evaluation) -> Difference:
     """Subtract ``a`` from ``b``, two evaluations of one metric.
 
-    The paired standard error is that of :func:`liar.report.paired.paired_stderr`. Perplexity, by the delta method:
-    s / sqrt(n), with s the standard deviation of P_b nll_b - P_a nll_a over the n windows; for the ratio P_b / P_a that
-    of nll_b - nll_a, times the ratio.
+    The paired standard error is that of :func:`liar.report.paired.stderr_of_sum`; for the ratio P_b / P_a of two
+    perplexities it is that of the mean of nll_b - nll_a, times the ratio.
     """
     change = b.value - a.value
     if a.items is None or b.items is None:
         return Difference(change, None)
     if a.items.digest != b.items.digest:
         return Difference(change, hypot(a.stderr, b.stderr))
-    if a.items.nll is not None and b.items.nll is not None:
-        pairs = list(zip(a.items.nll, b.items.nll, strict=True))
-        stderr = _stderr([b.value * second - a.value * first for first, second in pairs])
-        ratio, spread = b.value / a.value, _stderr([second - first for first, second in pairs])
-        return Difference(change, stderr, True, ratio, None if spread is None else ratio * spread)
-    stderr = paired_stderr(a.metric, a.items, b.items, a.n)
-    return Difference(change, stderr, stderr is not None)
+    stderr = stderr_of_sum(a.metric, [(-_slope(a), a.items), (_slope(b), b.items)], a.n)
+    if not METRICS[a.metric].by_ratio:
+        return Difference(change, stderr, stderr is not None)
+    ratio = b.value / a.value
+    spread = stderr_of_sum(a.metric, [(-ratio, a.items), (ratio, b.items)], a.n)
+    return Difference(change, stderr, stderr is not None, ratio, spread)
+
+
+def _slope(evaluation: Evaluation) -> float:
+    """Derivative of a metric by the mean of its scores: the perplexity itself, which is exp of a mean; else one."""
+    return evaluation.value if METRICS[evaluation.metric].by_ratio else 1.0
+
+
+def in_metric(evaluation: Evaluation, metric: MetricName) -> Evaluation | None:
+    """An evaluation seen by one of its metrics; None if it was not measured by that."""
+    return next((figure for figure in evaluation.figures if figure.metric == metric), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Share of the damage of pruning that the repair gave back (1 is all of it), and its paired standard error."""
+
+    share: float
+    stderr: float | None
+
+
+def recovery_of(dense: Evaluation, pruned: Evaluation, reconstructed: Evaluation) -> Recovery | None:
+    """R = (pruned - reconstructed) / (pruned - dense); None if both models are equally good.
+
+    Standard error by the delta method: that of ((1 - R) pruned - reconstructed + R dense) / (pruned - dense), item by item.
+    """
+    damage = pruned.value - dense.value
+    if damage == 0:
+        return None
+    share = (pruned.value - reconstructed.value) / damage
+    parts = [((1 - share) / damage, pruned), (-1 / damage, reconstructed), (share / damage, dense)]
+    if len({item.items.digest if item.items else None for _, item in parts}) > 1 or dense.items is None:
+        return Recovery(share, None)
+    terms = [(factor * _slope(item), item.items) for factor, item in parts if item.items is not None]
+    return Recovery(share, stderr_of_sum(dense.metric, terms, dense.n))
 
 
 def is_chance(a: Evaluation, b: Evaluation) -> bool:
@@ -82,11 +114,6 @@ def right_answers(evaluation: Evaluation) -> list[bool] | None:
     if evaluation.items is None or evaluation.items.right is None:
         return None
     return bits(evaluation.items.right, evaluation.n)
-
-
-def _stderr(values: Sequence[float]) -> float | None:
-    """Standard error of the mean; None for a single value."""
-    return stdev(values) / sqrt(len(values)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +187,10 @@ def _setting_words(value: object) -> str:
 def _metrics(a: RunResult, b: RunResult) -> Iterable[MetricDifference]:
     at = {(item.task, item.variant): item for item in b.evaluations}
     for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant))):
-        if other := at.get((item.task, item.variant)):
-            yield MetricDifference(item, other)
+        for figure in item.figures:
+            other = at.get((item.task, item.variant))
+            if other is not None and (same := in_metric(other, figure.metric)) is not None:
+                yield MetricDifference(figure, same)
 
 
 def _sites(a: RunResult, b: RunResult) -> Iterable[SiteDifference]:

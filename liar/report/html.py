@@ -129,9 +129,9 @@ def _setting_words(name: str, value: object) -> str:
 def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
     """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
     values: dict[str, dict[str, tuple[str, str]]] = {}
-    for item in result.evaluations:
+    for item in (figure for evaluation in result.evaluations for figure in evaluation.figures):
         value, stderr = value_words(item), stderr_words(item)
-        what = measurement(result, item.task)
+        what = measurement(item)
         comparison = "" if item.variant == "dense" else beside_dense(result, item) or ""
         values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (
             f"{value} ± {stderr}",

@@ -11,10 +11,11 @@ are no means, so items are resampled with replacement (Efron 1979), for two mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
-from statistics import stdev
+from operator import mul
+from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,34 +44,38 @@ def packed(flags: list[bool]) -> str:
 
 
 def scores_of(metric: MetricName, items: Items, n: int) -> list[float] | None:
-    """Score of each item whose mean is the metric; None if the metric is no such mean or the items lack the scores."""
+    """Score of each item whose mean the metric is, or its logarithm; None if it is no mean or the items lack the scores."""
     reads = METRICS[metric].reads
     if reads == "right" and items.right is not None:
         return [float(right) for right in bits(items.right, n)]
-    return items.scores if reads == "scores" else None
+    return {"nll": items.nll, "scores": items.scores}.get(reads)
 
 
 def stderr_of(metric: MetricName, items: Items, n: int) -> float:
-    """Standard error of the metric over ``n`` items; zero for a single item."""
-    if (scores := scores_of(metric, items, n)) is not None:
-        share = sum(scores) / n
-        # Right or wrong: binomial. Other scores: of their mean.
-        if METRICS[metric].reads == "right":
-            return sqrt(share * (1 - share) / n)
-        return stdev(scores) / sqrt(n) if n > 1 else 0.0
-    return _bootstrap(metric, (items.model_dump_json(),), n)
+    """Standard error of a metric in 0..1 over ``n`` items: binomial for right and wrong answers, zero for one item."""
+    scores = scores_of(metric, items, n)
+    if scores is not None and METRICS[metric].reads == "right":
+        share = fmean(scores)
+        return sqrt(share * (1 - share) / n)
+    return stderr_of_sum(metric, [(1.0, items)], n) or 0.0
 
 
-def paired_stderr(metric: MetricName, a: Items, b: Items, n: int) -> float | None:
-    """Standard error of the metric's change from ``a`` to ``b``, over the same ``n`` items; None if it is not known."""
+def stderr_of_sum(metric: MetricName, terms: Sequence[tuple[float, Items]], n: int) -> float | None:
+    """Standard error of the sum of factor x metric over several models that answered the same ``n`` items.
+
+    With the factors -1 and 1 it is the one of a paired difference. For perplexity it is that of the mean log likelihood
+    (delta method: pass factor x perplexity as the factor). None for a single item, or if a model's items lack the scores.
+    """
     if n < 2:
         return None
-    first, second = scores_of(metric, a, n), scores_of(metric, b, n)
-    if first is not None and second is not None:
-        return stdev([y - x for x, y in zip(first, second, strict=True)]) / sqrt(n)
-    if METRICS[metric].is_mean or not (_has(metric, a) and _has(metric, b)):
+    scores = [scores_of(metric, items, n) for _, items in terms]
+    known = [each for each in scores if each is not None]
+    if len(known) == len(terms):
+        factors = [factor for factor, _ in terms]
+        return float(stdev(sum(map(mul, factors, each)) for each in zip(*known, strict=True)) / sqrt(n))
+    if METRICS[metric].is_mean or not all(_has(metric, items) for _, items in terms):
         return None
-    return _bootstrap(metric, (a.model_dump_json(), b.model_dump_json()), n)
+    return _bootstrap(metric, tuple((factor, items.model_dump_json()) for factor, items in terms), n)
 
 
 def value_of(metric: MetricName, items: Items, n: int) -> float:
@@ -83,16 +88,17 @@ def _has(metric: MetricName, items: Items) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _bootstrap(metric: MetricName, models: tuple[str, ...], n: int) -> float:
-    """Standard deviation, over resamples of the items, of the metric of one model or of the change between two."""
-    items = [Items.model_validate_json(model) for model in models]
+def _bootstrap(metric: MetricName, terms: tuple[tuple[float, str], ...], n: int) -> float:
+    """Standard deviation of the sum over resamples of the items; the models are given as JSON."""
+    models = [(factor, Items.model_validate_json(items)) for factor, items in terms]
     random = np.random.default_rng(0)
     found: list[Numbers] = []
     size = max(1, min(RESAMPLES, _AT_ONCE // n))
     for start in range(0, RESAMPLES, size):
         weights = random.multinomial(n, np.full(n, 1 / n), size=min(size, RESAMPLES - start)).astype(np.float64)
-        values = [_VALUES[metric](each, n, weights) for each in items]
-        found.append(values[-1] - values[0] if len(values) > 1 else values[0])
+        found.append(
+            sum((factor * _VALUES[metric](items, n, weights) for factor, items in models), np.zeros(len(weights)))
+        )
     return float(np.concatenate(found).std(ddof=1))
 
 

@@ -39,10 +39,11 @@ def _effect(result: RunResult, task: str) -> str | None:
     metric = METRICS[values["dense"].metric]
     dense, repaired = (f"{metric.scale * (quantized.value - exact.value):+.2f}" for exact, quantized in pairs)
     covers = [is_chance(exact, quantized) for exact, quantized in pairs]
-    what = f"points of {metric.title_of(task)}" if metric.percent else metric.title(task)
+    what = f"points of {metric.title_of(task)}" if metric.percent else metric.title_of(task)
     whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
     sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
-    if (recovery(result, task) or 0) <= 0:
+    found = recovery(result, task)
+    if found is None or found.share <= 0:
         return f"{sentence}."
     pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
     left = 100 * (pruned - quantized) / (pruned - exact)

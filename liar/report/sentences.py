@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Protocol
 
-from liar.report.compare import difference, differing, is_chance
+from liar.report.compare import Recovery, difference, differing, in_metric, is_chance, recovery_of
 from liar.report.labels import choice
 from liar.report.speed_sentences import speed_words
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, Separator, SiteKind
 from liar.tasks.metrics import METRICS
+from liar.tasks.record import ITEM_WORDS
+from liar.tasks.registry import task_named
+from liar.tasks.texts import text_named
 
 _BETWEEN: Mapping[Separator | None, str] = {
     "document": "document tokens",
@@ -135,27 +138,47 @@ def calibrated_on(result: RunResult) -> str | None:
     return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
 
 
-def measurement(result: RunResult, task: str) -> str:
-    """Metric and items of a task: ``perplexity, 20 windows of 256 tokens with document tokens between texts``."""
-    first = next(item for item in result.evaluations if item.task == task)
-    return f"{METRICS[first.metric].title_of(task)}, {sample(first)}"
+def measurement(item: Evaluation) -> str:
+    """Metric and items: ``perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts``."""
+    return f"{METRICS[item.metric].title_of(item.task)}, {sample(item)}"
 
 
 def measured_on(result: RunResult) -> str | None:
-    """``Perplexity: 20 windows of 256 tokens with document tokens between texts.``; None if nothing was measured."""
-    words = "; ".join(measurement(result, task).replace(", ", ": ", 1) for task in _tasks(result))
+    """``Perplexity: 20 windows of 256 tokens of Wikipedia leads.``; None if nothing was measured."""
+    firsts = {item.task: item for item in reversed(result.evaluations)}
+    words = "; ".join(measurement(firsts[task]).replace(", ", ": ", 1) for task in _tasks(result))
     return f"{words[0].upper()}{words[1:]}." if words else None
 
 
 def sample(item: Evaluation) -> str:
-    """``20 windows of 256 tokens with blank lines between texts``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
+    """``20 windows of 256 tokens of Wikipedia leads``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
     length = item.sequence_length
-    if not METRICS[item.metric].of_windows:
-        read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
-        cut = f", {item.cut:,} cut" if item.cut else ""
-        return f"{read} texts" + (f" of at most {length:,} tokens{cut}" if length else "")
-    between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
-    return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + between
+    if METRICS[item.metric].of_windows:
+        between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
+        read = f" of {source_words(item.source)}" if item.source else ""
+        return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + read + between
+    read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
+    cut = f", {item.cut:,} cut" if item.cut else ""
+    words = ITEM_WORDS.get(task_named(item.task).head, "texts")
+    return f"{read} {words}" + (f" of at most {length:,} tokens{cut}" if length else "")
+
+
+def source_words(source: str) -> str:
+    """Titles of the texts of the demo bundle that ``source`` lists; any other source as it is."""
+    texts = [text_named(name) for name in source.split(", ")]
+    titles = [text.title for text in texts if text is not None]
+    if len(titles) < len(texts):
+        return source
+    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
+
+
+def baseline(item: Evaluation) -> str | None:
+    """``chance 50 %, most frequent label 54 %``: what answers without knowledge reach; None if there is no such level."""
+    metric, task = METRICS[item.metric], task_named(item.task)
+    if metric != task.metric and metric.reads != "scores":
+        return None
+    known = [("chance", task.chance), ("most frequent label", item.majority if metric.reads == "right" else None)]
+    return ", ".join(f"{name} {metric.words(value)}" for name, value in known if value is not None) or None
 
 
 def value_words(item: Evaluation) -> str:
@@ -186,7 +209,8 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
 
     None if the dense model was not measured or its metric is zero.
     """
-    dense = _values(result, evaluation.task).get("dense")
+    measured = _values(result, evaluation.task).get("dense")
+    dense = None if measured is None else in_metric(measured, evaluation.metric)
     if dense is None or not dense.value:
         return None
     found, share = difference(dense, evaluation), evaluation.value / dense.value
@@ -198,18 +222,25 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
     return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
 
 
-def recovery(result: RunResult, task: str) -> float | None:
-    """Share of the damage of pruning that the repair gave back, in percent; negative if the repair added damage.
+def recovery(result: RunResult, task: str) -> Recovery | None:
+    """Share of the damage of pruning that the repair gave back, by the main metric; negative if it added damage.
 
     None if there was no repair, if pruning did no damage, if the task was not measured on all three variants, or if the
-    share would be chance: the change by pruning or by the repair lies within its standard error.
+    share would be chance: the change by pruning or by the repair lies within its paired standard error.
     """
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
         return None
-    dense, pruned, reconstructed = (values[variant].value for variant in VARIANTS)
-    broken = METRICS[values["dense"].metric].loss(dense, pruned)
-    return 100 * (pruned - reconstructed) / (pruned - dense) if broken > 0 else None
+    dense, pruned, reconstructed = (values[variant] for variant in VARIANTS)
+    if METRICS[dense.metric].loss(dense.value, pruned.value) <= 0:
+        return None
+    return recovery_of(dense, pruned, reconstructed)
+
+
+def recovery_words(found: Recovery) -> str:
+    """``72 ± 3 %``; without the standard error if it is not known."""
+    share = f"{100 * found.share:,.0f}"
+    return f"{share} %" if found.stderr is None else f"{share} ± {100 * found.stderr:,.0f} %"
 
 
 def in_doubt(result: RunResult, task: str) -> str | None:
@@ -226,12 +257,12 @@ def in_doubt(result: RunResult, task: str) -> str | None:
 
 def repair(result: RunResult, task: str) -> str | None:
     """The recovery in words, or the reason of :func:`in_doubt`; None if there is neither."""
-    share = recovery(result, task)
-    if share is None:
+    found = recovery(result, task)
+    if found is None:
         return in_doubt(result, task)
-    if share < 0:
-        return f"the repair broke {-share:.0f} % more"
-    return f"the repair gave back {share:.0f} % of what pruning broke"
+    if found.share < 0:
+        return f"the repair broke {recovery_words(Recovery(-found.share, found.stderr))} more"
+    return f"the repair gave back {recovery_words(found)} of what pruning broke"
 
 
 def variant_name(variant: MeasuredVariant) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from liar.models.source import is_hub_id
 from liar.presets import preset_of
+from liar.report.compare import in_metric
 from liar.report.export import as_command
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
 from liar.tasks.metrics import METRICS
+from liar.tasks.record import HeadKind
 from liar.tasks.registry import credits_of, task_named
 
 _PIPELINES = {
@@ -116,18 +118,26 @@ def _credits(result: RunResult) -> str:
     return "".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in found)
 
 
+_TASK_TYPES: Mapping[HeadKind | None, str] = {
+    "language-model": "text-generation",
+    "choice": "multiple-choice",
+    "span": "question-answering",
+}
+"""The Hub's names of kinds of tasks, where it is not text classification."""
+
+
 def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:
     """Figures of the saved model for the Hub's table; None if nothing was measured."""
-    saved = [item for item in result.evaluations if item.variant == variant]
+    saved = [figure for item in result.evaluations if item.variant == variant for figure in item.figures]
     return [
         EvalResult(
-            task_type="text-generation" if METRICS[item.metric].of_windows else "text-classification",
+            task_type=_TASK_TYPES.get(task_named(item.task).head, "text-classification"),
             dataset_type=task_named(item.task).title.lower().replace(" ", "-"),
             dataset_name=task_named(item.task).title,
             dataset_split=item.split or "test",
             metric_type=item.metric,
             metric_value=round(item.value, 4),
-            metric_name=f"{item.metric.capitalize()} (n = {sample(item)}, standard error {item.stderr:.2g})",
+            metric_name=f"{METRICS[item.metric].title} (n = {sample(item)}, standard error {item.stderr:.2g})",
         )
         for item in saved
     ] or None
@@ -144,8 +154,10 @@ def _figures(result: RunResult) -> str:
     for task in tasks:
         items = [found.get((task, variant)) for variant in variants]
         first = next(item for item in items if item is not None)
-        name = task if task == first.metric else f"{task}, {first.metric}"
-        lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, items))} |")
+        for figure in first.figures:
+            name = task if task == figure.metric else f"{task}, {METRICS[figure.metric].title}"
+            values = [None if item is None else in_metric(item, figure.metric) for item in items]
+            lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, values))} |")
     sentences = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
     return (
         "\n".join(lines)

@@ -27,6 +27,9 @@ question in its context; or, with a language model, choose the most probable of 
 CLASSES: frozenset[HeadKind] = frozenset({"sentence", "pair"})
 OF_LANGUAGE_MODELS: frozenset[HeadKind] = frozenset({"language-model", "choice"})
 
+ITEM_WORDS: Mapping[HeadKind | None, str] = {"pair": "pairs", "span": "questions", "choice": "items"}
+"""What the items of a kind of task are called, if not texts."""
+
 Keyed = tuple[str, Sample]
 """A sample and the key that decides its split: samples with one key are never in two splits."""
 

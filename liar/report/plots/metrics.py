@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
 from liar.report.sentences import measurement, repair, stderr_words, value_words, variant_name
-from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
+from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
 from liar.tasks.metrics import METRICS
 
 _BAR, _LABELS = 34, 108
@@ -41,9 +41,8 @@ def metric_bars(result: RunResult) -> go.Figure:
         vertical_spacing=gap / drawn if len(tasks) > 1 else 0,
     )
     for row, task in enumerate(tasks, start=1):
-        items = sorted(
-            (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
-        )
+        items = _items(result, task)
+        metric = METRICS[items[0].metric]
         figure.add_trace(
             go.Bar(
                 x=[item.value for item in items],
@@ -53,7 +52,7 @@ def metric_bars(result: RunResult) -> go.Figure:
                 marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
                 error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
                 hovertext=[
-                    f"<b>{variant_name(item.variant)}</b><br>{item.metric} {value_words(item)} "
+                    f"<b>{variant_name(item.variant)}</b><br>{metric.title} {value_words(item)} "
                     f"± {stderr_words(item)} (one standard error)<br>n = {item.n:,}"
                     for item in items
                 ],
@@ -75,9 +74,9 @@ def metric_bars(result: RunResult) -> go.Figure:
                 col=1,
             )
         reach = max(item.value + item.stderr for item in items)
-        metric = METRICS[items[0].metric]
+        low = min(0.0, *(item.value - item.stderr for item in items))  # correlations may be negative
         figure.update_xaxes(
-            range=[0, reach * 1.4],
+            range=[1.4 * low, max(reach, 0.0) * 1.4 or 1.0],
             tickformat=".0%" if metric.percent else None,
             title={"text": metric.better, "font": FONT, "standoff": 6},
             row=row,
@@ -92,8 +91,15 @@ def metric_bars(result: RunResult) -> go.Figure:
 
 def _title(result: RunResult, task: str) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
-    sentences = [measurement(result, task), repair(result, task)]
+    sentences = [measurement(_items(result, task)[0]), repair(result, task)]
     return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]
+
+
+def _items(result: RunResult, task: str) -> list[Evaluation]:
+    """Evaluations of a task, in the order of the bars."""
+    return sorted(
+        (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
+    )
 
 
 def _capital(words: str) -> str:
