@@ -23,7 +23,7 @@ from liar.tasks.items import Answer, Sample
 SPECIAL = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
 WORDS = ["red", "green", "blue", "é", "x", "longer"]
 TYPED = BertConfig()
-UNTYPED = RobertaConfig()
+UNTYPED = RobertaConfig(type_vocab_size=1)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
