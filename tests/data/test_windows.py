@@ -9,43 +9,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, ByT5Tokenizer, PreTrainedTokenizerFast, RobertaConfig
+from transformers import BertConfig, ByT5Tokenizer, RobertaConfig
 
 from liar.data.batching import by_length, pad
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import CalibrationError
 from liar.tasks.items import Answer, Sample
+from tests.questions import SPECIAL, TOKENIZER, WORDS, tokenizer
 
-SPECIAL = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
-WORDS = ["red", "green", "blue", "é", "x", "longer"]
 TYPED = BertConfig()
 UNTYPED = RobertaConfig(type_vocab_size=1)
-
-
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A word a token, as a BERT would pack a pair."""
-    words = Tokenizer(
-        WordLevel({**SPECIAL, **{word: 4 + index for index, word in enumerate(WORDS)}}, unk_token="[UNK]")
-    )
-    words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
-
-
-TOKENIZER = tokenizer()
 
 
 def sample(question: str, context: str, answer: str | None = None) -> Sample:
