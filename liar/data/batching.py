@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -59,16 +60,19 @@ def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+def pad(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Literal["left", "right"] | None = None
+) -> dict[str, Tensor]:
     """``input_ids``, ``attention_mask`` and, if the rows have types, ``token_type_ids``.
 
-    Each is (rows, longest) int64, padded on the tokenizer's padding side.
+    Each is (rows, longest) int64, padded on this ``side``, by default the tokenizer's padding side.
     """
+    left = (side or tokenizer.padding_side) == "left"
     longest = max(len(row) for row in rows)
     identifiers = torch.full((len(rows), longest), int(tokenizer.pad_token_id or 0), dtype=torch.long)
     mask, types = torch.zeros_like(identifiers), torch.zeros_like(identifiers)
     for index, row in enumerate(rows):
-        filled = slice(longest - len(row), None) if tokenizer.padding_side == "left" else slice(len(row))
+        filled = slice(longest - len(row), None) if left else slice(len(row))
         identifiers[index, filled] = torch.tensor(row.ids)
         mask[index, filled] = 1
         if row.types is not None:

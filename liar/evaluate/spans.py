@@ -1,0 +1,129 @@
+"""Answers of a model that marks them in a text, and their exact match and F1 as in the evaluation of SQuAD 1.1."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import string
+from collections import Counter
+from collections.abc import Generator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from liar.data.batching import by_length, pad
+from liar.data.windows import LENGTH, STRIDE, Window, windows_of
+from liar.models.adapter import execution_device
+from liar.tasks.items import Sample
+
+BEST = 20
+"""Starts and ends of each window, those with the highest logits, of which answers are made."""
+
+LONGEST = 30
+"""Most tokens of an answer."""
+
+_BATCH_SIZE = 16
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def best_answer(
+    windows: Sequence[Window],
+    start_logits: Sequence[Tensor],
+    end_logits: Sequence[Tensor],
+    context: str,
+    *,
+    best: int = BEST,
+    longest: int = LONGEST,
+) -> str:
+    """The part of ``context`` with the highest sum of a start's and an end's logit; "" if no answer is possible.
+
+    ``windows`` are all those of one question, each with its logits (tokens,) on the CPU, without padding. As in
+    ``run_qa`` of transformers for SQuAD 1.1: the ``best`` starts and ends of a window, among them tokens that are not of
+    the context, make its candidates; a candidate is an answer if both are of the context and it has 1 to ``longest``
+    tokens. Of equal sums the first window counts, in it the first start, then the first end.
+    """
+    answer, highest = "", -math.inf
+    for window, of_start, of_end in zip(windows, start_logits, end_logits, strict=True):
+        starts, ends = _highest(of_start, best), _highest(of_end, best)
+        context_tokens = torch.tensor([span is not None for span in window.offsets])
+        tokens = ends - starts.unsqueeze(1) + 1
+        allowed = context_tokens[starts].unsqueeze(1) & context_tokens[ends] & (tokens >= 1) & (tokens <= longest)
+        sums = (of_start[starts].unsqueeze(1) + of_end[ends]).masked_fill(~allowed, -math.inf)
+        row, column = divmod(int(sums.argmax()), len(ends))
+        first, last = window.offsets[int(starts[row])], window.offsets[int(ends[column])]
+        if float(sums[row, column]) > highest and first is not None and last is not None:
+            answer, highest = context[first[0] : last[1]], float(sums[row, column])
+    return answer
+
+
+def _highest(logits: Tensor, count: int) -> Tensor:
+    """Positions of the ``count`` highest ``logits`` (tokens,), in ascending order; of equal ones the first."""
+    return logits.sort(descending=True, stable=True).indices[:count].sort().values
+
+
+def span_steps(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    samples: Sequence[Sample],
+    length: int = LENGTH,
+    stride: int = STRIDE,
+) -> Generator[tuple[int, int], None, list[str]]:
+    """Yield (windows done, windows in all) after each batch; return the :func:`best_answer` to each of ``samples``.
+
+    Raises :class:`CalibrationError` as :func:`liar.data.windows.windows_of` does.
+    """
+    windows = windows_of(samples, tokenizer, length, stride, model.config)
+    device = execution_device(model)
+    batches = list(by_length(windows, _BATCH_SIZE))
+    random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
+    starts, ends = [torch.empty(0)] * len(windows), [torch.empty(0)] * len(windows)
+    done = 0
+    for positions in batches:
+        batch = pad([windows[position] for position in positions], tokenizer, "right")
+        with torch.no_grad():
+            output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        of_start, of_end = output.start_logits.float().cpu(), output.end_logits.float().cpu()
+        for row, position in enumerate(positions):
+            starts[position] = of_start[row, : len(windows[position])]
+            ends[position] = of_end[row, : len(windows[position])]
+        done += len(positions)
+        yield done, len(windows)
+    answers: list[str] = []
+    for item, group in groupby(zip(windows, starts, ends, strict=True), key=lambda each: each[0].item):
+        own, of_start, of_end = zip(*group, strict=True)
+        answers.append(best_answer(own, of_start, of_end, samples[item].pair or ""))
+    return answers
+
+
+def scores_of_answers(answers: Sequence[str], samples: Sequence[Sample]) -> tuple[list[bool], list[float]]:
+    """Exact match and F1 (0..1) of each answer: the best over the accepted ``answers`` of its sample.
+
+    Defined as in the official evaluation of SQuAD 1.1 and computed in double precision (torchmetrics rounds to single).
+    Case, punctuation, articles and white space do not count, F1 is that of the words, and two answers that have no words
+    match exactly, but with an F1 of zero. Both are zero if a sample has no accepted answer.
+    """
+    exact: list[bool] = []
+    overlap: list[float] = []
+    for answer, sample in zip(answers, samples, strict=True):
+        words = _words(answer)
+        accepted = [_words(each.text) for each in sample.answers]
+        exact.append(words in accepted)
+        overlap.append(max((_f1(words, each) for each in accepted), default=0.0))
+    return exact, overlap
+
+
+def _words(answer: str) -> list[str]:
+    return _ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split()
+
+
+def _f1(found: list[str], wanted: list[str]) -> float:
+    shared = (Counter(found) & Counter(wanted)).total()
+    if shared == 0:
+        return 0.0
+    precision, recall = shared / len(found), shared / len(wanted)
+    return 2 * precision * recall / (precision + recall)
