@@ -1,0 +1,96 @@
+"""Multiple choice by a causal language model: the ending to which it gives the highest likelihood after the context.
+
+Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness, so that figures can be compared.
+
+>>> from liar import load_model
+>>> from liar.data.items import Choices
+>>> from liar.evaluate.choices import answers_of, choice_steps
+>>> from liar.progress import finish
+>>> loaded = load_model("tiny")
+>>> items = Choices(["One and one make"], [(" two.", " three.")], [0])
+>>> loglikelihoods = finish(choice_steps(loaded.model, loaded.tokenizer, items))
+>>> loglikelihoods.shape, answers_of(loglikelihoods).shape
+(torch.Size([1, 2]), torch.Size([1]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from liar.data.items import Choices
+from liar.errors import CalibrationError
+from liar.evaluate.branches import Pair, branched, check_ending, score_steps
+from liar.progress import relay
+
+
+def choice_steps(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, choices: Choices
+) -> Generator[tuple[int, int], None, Tensor]:
+    """Yield (items done, items in all), return the endings' log likelihoods in nats, (items, endings) float64 on the CPU.
+
+    Each is the sum over the tokens of an ending after its context; -inf where an item has fewer endings than others. What
+    exceeds the model's positions is cut from the beginning of the context. Raises :class:`CalibrationError` for an
+    ending without a token of its own or with more than the model has positions, and for an empty context if the tokenizer
+    has neither a begin nor an end token.
+    """
+    positions = int(model.config.max_position_embeddings)
+    pairs: list[Pair] = []
+    for context, endings in zip(choices.contexts, choices.endings, strict=True):
+        for ending in endings:
+            pairs.append(_encode_pair(tokenizer, context, ending))
+            check_ending(ending, pairs[-1][1], positions)
+    steps = score_steps(model, branched(pairs, positions))
+    scores = yield from relay(steps, lambda done: (done * len(choices) // len(pairs), len(choices)))
+    likelihoods = (likelihood for found in scores for likelihood, _ in found)
+    table = torch.full((len(choices), max(map(len, choices.endings), default=0)), -torch.inf, dtype=torch.float64)
+    for row, endings in zip(table, choices.endings, strict=True):
+        row[: len(endings)] = torch.tensor([next(likelihoods) for _ in endings], dtype=torch.float64)
+    return table
+
+
+def answers_of(loglikelihoods: Tensor) -> Tensor:
+    """The most likely ending of each item, (items,) int64, from :func:`choice_steps`: ``acc`` of the harness."""
+    return loglikelihoods.argmax(dim=1)
+
+
+def answers_by_length(loglikelihoods: Tensor, choices: Choices) -> Tensor:
+    """The most likely ending for each of its characters, without one leading space: ``acc_norm`` of the harness."""
+    lengths = torch.ones_like(loglikelihoods)
+    for row, endings in zip(lengths, choices.endings, strict=True):
+        row[: len(endings)] = torch.tensor([len(ending.removeprefix(" ")) for ending in endings])
+    return (loglikelihoods / lengths).argmax(dim=1)
+
+
+def _encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, ending: str) -> Pair:
+    """Token ids of a context and of its ending, split as lm-evaluation-harness does.
+
+    Both are encoded together, with spaces at the end of the context counted to the ending. The begin token, or else the
+    end token, stands for an empty context.
+    """
+    before = _encode(tokenizer, context.rstrip()) if context else []
+    if before:
+        return before, _encode(tokenizer, context + ending)[len(before) :]
+    first, after = _first_token(tokenizer), _encode(tokenizer, context + ending, special_tokens=False)
+    if first is None:
+        raise CalibrationError(
+            f"The context of {ending[:40]!r} is empty, and the tokenizer has neither a begin nor an end token to put in its "
+            "place; give every item a context."
+        )
+    return ([first], after) if after[:1] != [first] else (after[:1], after[1:])
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special_tokens: bool = True) -> list[int]:
+    """Token ids with special tokens, unless the text itself begins with the begin token."""
+    first = _first_token(tokenizer)
+    begun = first is not None and text.startswith(str(tokenizer.decode(first)))
+    tokens: list[int] = tokenizer(text, add_special_tokens=special_tokens and not begun, verbose=False)["input_ids"]
+    return tokens
+
+
+def _first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    begin: int | None = tokenizer.bos_token_id
+    return tokenizer.eos_token_id if begin is None else begin
