@@ -40,7 +40,7 @@ def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sam
     return Outcome(
         samples=samples,
         items=Items(digest=digest_of_samples(samples, labels), right=packed(right), scores=scores),
-        answers=[sample.endings[answer] for sample, answer in zip(samples, chosen, strict=True)],
-        labels=[sample.endings[label] for sample, label in zip(samples, wanted, strict=True)],
+        answers=[sample.endings[answer].strip() for sample, answer in zip(samples, chosen, strict=True)],
+        labels=[sample.endings[label].strip() for sample, label in zip(samples, wanted, strict=True)],
         right=right,
     )

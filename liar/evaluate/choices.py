@@ -3,11 +3,11 @@
 Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness, so that figures can be compared.
 
 >>> from liar import load_model
->>> from liar.data.items import Choices
 >>> from liar.evaluate.choices import answers_of, choice_steps
 >>> from liar.progress import finish
+>>> from liar.tasks.items import Sample
 >>> loaded = load_model("tiny")
->>> items = Choices(["One and one make"], [(" two.", " three.")], [0])
+>>> items = [Sample("One and one make", endings=(" two.", " three."))]
 >>> loglikelihoods = finish(choice_steps(loaded.model, loaded.tokenizer, items))
 >>> loglikelihoods.shape, answers_of(loglikelihoods).shape
 (torch.Size([1, 2]), torch.Size([1]))
@@ -15,20 +15,20 @@ Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from liar.data.items import Choices
 from liar.errors import CalibrationError
 from liar.evaluate.branches import Pair, branched, check_ending, score_steps
 from liar.progress import relay
+from liar.tasks.items import Sample
 
 
 def choice_steps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, choices: Choices
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]
 ) -> Generator[tuple[int, int], None, Tensor]:
     """Yield (items done, items in all), return the endings' log likelihoods in nats, (items, endings) float64 on the CPU.
 
@@ -39,16 +39,18 @@ def choice_steps(
     """
     positions = int(model.config.max_position_embeddings)
     pairs: list[Pair] = []
-    for context, endings in zip(choices.contexts, choices.endings, strict=True):
-        for ending in endings:
-            pairs.append(_encode_pair(tokenizer, context, ending))
+    for sample in samples:
+        for ending in sample.endings:
+            pairs.append(_encode_pair(tokenizer, sample.text, ending))
             check_ending(ending, pairs[-1][1], positions)
     steps = score_steps(model, branched(pairs, positions))
-    scores = yield from relay(steps, lambda done: (done * len(choices) // len(pairs), len(choices)))
+    scores = yield from relay(steps, lambda done: (done * len(samples) // len(pairs), len(samples)))
     likelihoods = (likelihood for found in scores for likelihood, _ in found)
-    table = torch.full((len(choices), max(map(len, choices.endings), default=0)), -torch.inf, dtype=torch.float64)
-    for row, endings in zip(table, choices.endings, strict=True):
-        row[: len(endings)] = torch.tensor([next(likelihoods) for _ in endings], dtype=torch.float64)
+    table = torch.full(
+        (len(samples), max((len(sample.endings) for sample in samples), default=0)), -torch.inf, dtype=torch.float64
+    )
+    for row, sample in zip(table, samples, strict=True):
+        row[: len(sample.endings)] = torch.tensor([next(likelihoods) for _ in sample.endings], dtype=torch.float64)
     return table
 
 
@@ -57,11 +59,11 @@ def answers_of(loglikelihoods: Tensor) -> Tensor:
     return loglikelihoods.argmax(dim=1)
 
 
-def answers_by_length(loglikelihoods: Tensor, choices: Choices) -> Tensor:
+def answers_by_length(loglikelihoods: Tensor, samples: Sequence[Sample]) -> Tensor:
     """The most likely ending for each of its characters, without one leading space: ``acc_norm`` of the harness."""
     lengths = torch.ones_like(loglikelihoods)
-    for row, endings in zip(lengths, choices.endings, strict=True):
-        row[: len(endings)] = torch.tensor([len(ending.removeprefix(" ")) for ending in endings])
+    for row, sample in zip(lengths, samples, strict=True):
+        row[: len(sample.endings)] = torch.tensor([len(ending.removeprefix(" ")) for ending in sample.endings])
     return (loglikelihoods / lengths).argmax(dim=1)
 
 

@@ -23,7 +23,6 @@ from liar.evaluate.answers import choose_steps, mark_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam, WindowsExam
-from liar.evaluate.harness import check_harness, harness_steps
 from liar.evaluate.label_order import settle_order
 from liar.evaluate.outcome import Steps
 from liar.models.heads import class_names, classes_of, number_of, serves
@@ -252,6 +251,8 @@ _PREPARE: Mapping[HeadKind, Callable[[Request], Exam]] = {
 
 
 def _of_the_harness(request: Request, data: HarnessData) -> Exam:
+    from liar.evaluate.harness import check_harness, harness_steps  # an extra, which not everybody installs
+
     check_harness(request.loaded, data.name, request.data)
 
     def ask(model: LoadedModel) -> Steps:

@@ -170,7 +170,7 @@ class Trained:
         if self.task.head == "span":
             windows = windows_of(samples, self.tokenizer, length, config=self.model.config)
             marks = [marks_of(window, samples[window.item]) for window in windows]
-            return [window.row for window in windows], torch.tensor(marks)
+            return list(windows), torch.tensor(marks)
         targets = [sample.label or "" for sample in samples]
         rows = rows_of(self.model, self.tokenizer, samples, length)
         if self.task.head == "regression":

@@ -92,7 +92,7 @@ def choice_items(rows: Rows) -> Iterator[Keyed]:
                 continue
             right = digest_of(f"choice {article.title}") % _ENDINGS
             titles = [*others[:right], article.title, *others[right:]]
-            endings = tuple(second[title] for title in titles)
+            endings = tuple(f" {second[title]}" for title in titles)
             yield article.title, Sample(first[article.title], str(right), endings=endings)
 
 

@@ -42,7 +42,8 @@ class Sample:
     """A text, or a pair of ``text`` and ``pair``; a question's context is its ``pair``.
 
     ``label`` is the name or number of the class, a number for a regression, or the position of the right one of the
-    ``endings``; None if unknown. ``answers`` are those accepted for a question.
+    ``endings``; None if unknown. ``answers`` are those accepted for a question. An ending follows the text as it is, so it
+    has a leading space if it begins with a word.
     """
 
     text: str
@@ -55,5 +56,5 @@ class Sample:
     def joined(self) -> str:
         """Running text of the sample, for language models: both texts of a pair, or a text with its right ending."""
         if self.endings and self.label is not None:
-            return f"{self.text} {self.endings[int(self.label)]}"
+            return self.text + self.endings[int(self.label)]
         return self.text if self.pair is None else f"{self.text}\n{self.pair}"

@@ -58,12 +58,6 @@ def is_task(name: str) -> bool:
     return name.startswith(HARNESS) or any(task.name == name for task in TASKS)
 
 
-def task_of_labels(label_names: Iterable[str]) -> Task | None:
-    """The first task whose classes are these, in any order and case; None if there is none."""
-    wanted = {name.casefold() for name in label_names}
-    return next((task for task in TASKS if wanted and wanted == {name.casefold() for name in task.labels}), None)
-
-
 def credits_of(tasks: Iterable[str]) -> list[Credit]:
     """Attributions of the demo texts of ``tasks``, each once."""
     found = (text.source.credit for name in tasks for text in task_named(name).texts)

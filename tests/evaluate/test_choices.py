@@ -14,7 +14,6 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from liar.data.items import Choices
 from liar.errors import CalibrationError
 from liar.evaluate import branches
 from liar.evaluate.branches import Branches, score_steps
@@ -23,6 +22,7 @@ from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.quantize import quantized
 from liar.progress import finish
+from liar.tasks.items import Sample
 from tests.tiny import LETTERS, tokenizer
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "off", "to", "see", "what", "else", "was")
@@ -66,7 +66,7 @@ def model(dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval().requires_grad_(False).to(dtype)
 
 
-def items(count: int = 12) -> Choices:
+def items(count: int = 12) -> list[Sample]:
     """Items whose number of endings differs, and two whose last token begins in the context's last space."""
     draw = random.Random(1)
 
@@ -77,27 +77,27 @@ def items(count: int = 12) -> Choices:
     contexts[1] += "  "
     endings = [tuple(f" {text(6)}" for _ in range(draw.randint(2, 5))) for _ in range(count)]
     endings[2] = (" a", " b", " the")
-    return Choices(contexts, endings, [0] * count)
+    return [Sample(text, endings=each) for text, each in zip(contexts, endings, strict=True)]
 
 
-def by_harness(network: Any, words: PreTrainedTokenizerBase, choices: Choices) -> list[list[float]]:
+def by_harness(network: Any, words: PreTrainedTokenizerBase, choices: list[Sample]) -> list[list[float]]:
     harness = HFLM(pretrained=network, tokenizer=words, backend="causal", batch_size=3)
     found = []
-    for context, endings in zip(choices.contexts, choices.endings, strict=True):
+    for context, endings in ((each.text, each.endings) for each in choices):
         asked = [Instance("loglikelihood", {}, (context, ending), 0) for ending in endings]
         found.append([value for value, _ in harness.loglikelihood(asked, disable_tqdm=True)])
     return found
 
 
-def check_equal(network: Any, words: PreTrainedTokenizerBase, choices: Choices) -> None:
+def check_equal(network: Any, words: PreTrainedTokenizerBase, choices: list[Sample]) -> None:
     expected = by_harness(network, words, choices)
     found = finish(choice_steps(network, words, choices))
-    assert (found.dtype, found.shape) == (torch.float64, (len(choices), max(map(len, choices.endings))))
-    for row, values, endings in zip(found.tolist(), expected, choices.endings, strict=True):
+    assert (found.dtype, found.shape) == (torch.float64, (len(choices), max(len(each.endings) for each in choices)))
+    for row, values, endings in zip(found.tolist(), expected, (each.endings for each in choices), strict=True):
         assert row[: len(values)] == pytest.approx(values, abs=1e-4)
         assert all(value == -torch.inf for value in row[len(endings) :])
     assert answers_of(found).tolist() == [max(range(len(row)), key=row.__getitem__) for row in expected]
-    lengths = [[len(ending) - 1 for ending in endings] for endings in choices.endings]
+    lengths = [[len(ending) - 1 for ending in endings] for endings in (each.endings for each in choices)]
     mean = [
         [value / n for value, n in zip(row, sizes, strict=True)] for row, sizes in zip(expected, lengths, strict=True)
     ]
@@ -115,13 +115,21 @@ def test_likelihoods_and_answers_equal_the_harness(words: PreTrainedTokenizerBas
 
 def test_an_empty_context_and_one_that_begins_with_the_begin_token(words: PreTrainedTokenizerBase) -> None:
     begin = words.bos_token or words.eos_token
-    choices = Choices(["", f"{begin}a b", ""], [(" a c", " b d e"), (" c", " d e"), (f"{begin} a", " b d")], [0] * 3)
+    choices = [
+        Sample(text, endings=endings)
+        for text, endings in zip(
+            ["", f"{begin}a b", ""], [(" a c", " b d e"), (" c", " d e"), (f"{begin} a", " b d")], strict=True
+        )
+    ]
     check_equal(model(), words, choices)
 
 
 def test_what_exceeds_the_positions_is_cut_from_the_context(words: PreTrainedTokenizerBase) -> None:
     long = " ".join(LETTERS * 5)
-    choices = Choices([long, "a b", long], [(" a b c", " d"), (" e", " f g"), (" h i", " j k")], [0] * 3)
+    choices = [
+        Sample(text, endings=endings)
+        for text, endings in zip([long, "a b", long], [(" a b c", " d"), (" e", " f g"), (" h i", " j k")], strict=True)
+    ]
     check_equal(model(), words, choices)
 
 
@@ -178,7 +186,10 @@ def test_an_evaluation_can_be_left() -> None:
 
 @pytest.mark.parametrize("ending", ["", " a" * (POSITIONS + 1)])
 def test_an_ending_without_tokens_or_with_too_many_is_refused(ending: str) -> None:
-    choices = Choices(["a b", "c"], [(" a", " b"), (" d", ending)], [0, 0])
+    choices = [
+        Sample(text, endings=endings)
+        for text, endings in zip(["a b", "c"], [(" a", " b"), (" d", ending)], strict=True)
+    ]
     with pytest.raises(CalibrationError, match=r"has (0|97) tokens of its own"):
         next(choice_steps(model(), subwords(begin=True), choices))
 
@@ -187,10 +198,10 @@ def test_an_empty_context_needs_a_token_in_its_place() -> None:
     words = subwords(begin=False)
     words.eos_token = None
     with pytest.raises(CalibrationError, match="context of ' a' is empty"):
-        next(choice_steps(model(), words, Choices([""], [(" a", " b")], [0])))
-
-
-def test_the_first_items() -> None:
-    choices = items()
-    assert (len(choices.first(3)), choices.first(None)) == (3, choices)
-    assert choices.first(3).endings == choices.endings[:3]
+        next(
+            choice_steps(
+                model(),
+                words,
+                [Sample(text, endings=endings) for text, endings in zip([""], [(" a", " b")], strict=True)],
+            )
+        )
