@@ -17,7 +17,7 @@ from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
-from liar.models.heads import Head, classes_of, is_classifier, problem_of
+from liar.models.heads import classes_of, is_classifier, problem_of
 from liar.models.memory import BATCH
 from liar.results import CalibrationText
 from liar.spec import AUTO, PruneSpec, Separator
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 DEFAULT_WINDOWS = 20
 """Default number of windows of held-out text for perplexity."""
 
-_MARKING: Head = "question-answering"
-
 _MIN_WINDOWS = 2  # a single window has no standard error
 
 _DRAWN_FROM = 1_000_000
 """Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
+
+_MARKING = "question-answering"
 
 
 def calibration_batches(
@@ -100,12 +100,13 @@ def calibration_text(
     chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
     total = sum(map(len, rows))
     _check_amount(source, total, tokens)
-    labels = _marks(chosen, rows) if loaded.head == _MARKING else _labels(chosen, loaded, samples.label_names)
-    side: Side | None = "right" if loaded.head == _MARKING else None
+    labels = _labels(chosen, loaded, samples.label_names)
     batches = []
+    targets = _marks(chosen, rows) if labels is None else {"labels": labels}
+    side: Side | None = "right" if loaded.head == _MARKING else None
     for positions in by_length(rows, batch_size):
         batch = pad([rows[position] for position in positions], loaded.tokenizer, side)
-        batches.append({**batch, **{name: values[positions] for name, values in labels.items()}})
+        batches.append({**batch, **{name: values[positions] for name, values in targets.items()}})
     cut = sum(row.cut for row in rows)
     return batches, CalibrationText(source=source, split=samples.split, tokens=total, sequences=len(rows), cut=cut)
 
@@ -153,6 +154,24 @@ def _windows(
     return windows[sorted(drawn)], samples.split
 
 
+def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
+    """One row; or, if the model marks answers and the sample has one, the windows that hold it, else the first window."""
+    if loaded.head == _MARKING and sample.answers:
+        windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
+        return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]
+    pairs = None if sample.pair is None else [sample.pair]
+    return encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
+
+
+def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:
+    """Positions of the first and the last token of each row's answer, (rows,) each; empty if a row is no window."""
+    marks = [marks_of(row, sample) for sample, row in zip(samples, rows, strict=True) if isinstance(row, Window)]
+    if len(marks) < len(rows):
+        return {}
+    starts, ends = torch.tensor(marks).unbind(dim=1)
+    return {"start_positions": starts, "end_positions": ends}
+
+
 def _texts_of(
     samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
 ) -> tuple[list[Sample], list[Row]]:
@@ -170,41 +189,23 @@ def _texts_of(
     return chosen, rows
 
 
-def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
-    """One row; or, if the model marks answers and the sample has one, the windows that hold it, else the first window."""
-    if loaded.head == _MARKING and sample.answers:
-        windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
-        return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]
-    pairs = None if sample.pair is None else [sample.pair]
-    return encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
+def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str]) -> Tensor | None:
+    """Classes of the model for all samples (samples,), or numbers for a regression.
 
-
-def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:
-    """Positions of the first and the last token of each row's answer, (rows,) each; empty if a sample has no answer."""
-    marks = [marks_of(row, sample) for sample, row in zip(samples, rows, strict=True) if isinstance(row, Window)]
-    if len(marks) < len(rows):
-        return {}
-    starts, ends = torch.tensor(marks).unbind(dim=1)
-    return {"start_positions": starts, "end_positions": ends}
-
-
-def _labels(samples: list[Sample], loaded: LoadedModel, possible: Sequence[str]) -> dict[str, Tensor]:
-    """``labels``: classes of the model for all samples (samples,), or numbers for a regression.
-
-    Empty if a sample has no usable label, or if the labels can be read both as names and as numbers of classes.
+    None if a sample has no usable label, or if the labels can be read both as names and as numbers of classes.
     """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
         numbers = [_number(sample.label) for sample in samples]
-        return {"labels": torch.tensor(numbers)} if all(map(math.isfinite, numbers)) else {}
+        return torch.tensor(numbers) if all(map(math.isfinite, numbers)) else None
     labels = [sample.label for sample in samples if sample.label is not None]
     if not is_classifier(loaded.model) or len(labels) < len(samples):
-        return {}
+        return None
     try:
         found = classes_of(labels, loaded.model.config, possible=possible)
     except AmbiguousLabelsError:
-        return {}
+        return None
     known = [label for label in found if label is not None]
-    return {"labels": torch.tensor(known)} if len(known) == len(found) else {}
+    return torch.tensor(known) if len(known) == len(found) else None
 
 
 def _number(label: str | None) -> float:
