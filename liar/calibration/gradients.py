@@ -6,11 +6,12 @@
   site, J the Jacobian of the logits and F the Fisher metric diag(p) - p p^T of their softmax, so that sensitivity x
   E|error|^2 is twice the divergence KL(dense || pruned) caused by an error, to second order and averaged over its
   directions (Gauss-Newton). F nearly vanishes at confident predictions, even if pruning may change them, so for text
-  classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). The
-  trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits. A mean
+  classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). For
+  heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end.
+  The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits. A mean
   needs less text than a covariance, so a part suffices, drawn at random because batches are sorted by length.
 
-The logits of a language model are its largest tensor, so gradients pass through its head a few positions at a time.
+Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`.
 """
 
 from __future__ import annotations
@@ -21,24 +22,20 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
-from transformers import PreTrainedModel
 
 from liar.calibration.activations import evaluating
+from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.models.adapter import Adapter, Batch, execution_device
-from liar.models.heads import Problem, check_gradients, head_of, problem_of
-from liar.models.memory import BACKWARD_POSITIONS, BACKWARD_SEQUENCES
+from liar.models.heads import check_gradients, head_of
+from liar.models.memory import BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
 
 SENSITIVITY_SHARE = 1 / 4
 """Share of the tokens used for sensitivities; pieces are taken in a random order until it is reached."""
-
-_ROWS = 16
-"""Positions whose probabilities over the whole vocabulary are in memory at once, beside the logits."""
-
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
@@ -52,7 +49,9 @@ def gradient_steps(
     ``masks`` and ``sensitivity`` select the results; each takes one backward pass. The loss of a language model is
     next-token cross entropy. The loss of a text classifier depends on :func:`liar.models.heads.problem_of`: cross
     entropy, binary cross entropy or squared error against the labels of the batch, else against the model's own
-    prediction. For a regression without labels that error is zero, so the mean of its outputs replaces the loss. Raises
+    prediction. For a regression without labels that error is zero, so the mean of its outputs replaces the loss. The
+    loss of a head that marks an answer is the mean of the cross entropies of its start and its end among the real
+    positions, against ``start_positions`` and ``end_positions`` of the batch, else the model's own. Raises
     :class:`InvalidSpecError` for a model without a usable loss, see :func:`liar.models.heads.check_gradients`, and if
     all gradients are zero.
     """
@@ -135,7 +134,7 @@ def _backward(
                 masks[site.name] = get_gradient_edge(mask)
                 handles.append(consumer.register_forward_pre_hook(_masking(mask, site.bundle_size)))
         with torch.enable_grad():
-            answer, of_loss, of_signs = _slopes(adapter.model, inputs, signs, with_masks)
+            answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks)
             by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
             by_output = _pulled(answer, of_signs, outputs)
     finally:
@@ -171,95 +170,3 @@ def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module
         outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
 
     return keep
-
-
-# -- gradients at the input of the head -----------------------------------------------------------------------------
-
-
-def _slopes(
-    model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Generator | None, with_loss: bool
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The tensor to start backward passes from, and the gradients of the loss and of s^T F^(1/2) z there.
-
-    It is the logits of a classifier, or the input of a language model's head, (sequences, length, width).
-    """
-    asked = {name: tensor for name, tensor in inputs.items() if name != "labels"}
-    head = model.get_output_embeddings()
-    if head is None:
-        logits: Tensor = model(**asked, use_cache=False).logits
-        problem, seen = problem_of(model.config), logits.detach()
-        return (
-            logits,
-            _text_slope(problem, seen, inputs.get("labels")) if with_loss else None,
-            _text_signs(problem, seen, signs) if signs is not None else None,
-        )
-    answer: Tensor = model.base_model(**asked, use_cache=False).last_hidden_state
-    of_loss = torch.zeros_like(answer) if with_loss else None
-    of_signs = torch.zeros_like(answer) if signs is not None else None
-    shares = _shares(inputs)
-    for start in range(0, shares.shape[1], BACKWARD_POSITIONS):
-        part = slice(start, min(start + BACKWARD_POSITIONS, shares.shape[1]))
-        read = answer[:, part].detach().requires_grad_()
-        logits = head(read)
-        seen = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
-        if of_loss is not None:
-            slope = _loss_slope(seen, inputs["input_ids"][:, 1:][:, part], shares[:, part]).to(logits.dtype)
-            (of_loss[:, part],) = torch.autograd.grad(logits, read, slope, retain_graph=of_signs is not None)
-        if of_signs is not None and signs is not None:
-            slope = _fisher_signs(seen, shares[:, part], signs).to(logits.dtype)
-            (of_signs[:, part],) = torch.autograd.grad(logits, read, slope)
-    return answer, of_loss, of_signs
-
-
-def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
-    """Gradient of the cross entropy at ``logits`` (..., classes): (p - e_target) times the token's share in the mean.
-
-    The loss is the sum over sequences of each sequence's mean, so a row of a mask depends on its own sequence only.
-    """
-    slope = logits.softmax(dim=-1)
-    slope.scatter_add_(-1, targets.unsqueeze(-1), -torch.ones_like(targets, dtype=slope.dtype).unsqueeze(-1))
-    return slope.mul_(shares.unsqueeze(-1))
-
-
-def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tensor:
-    """Gradient of a text classifier's loss at ``logits`` (sequences, outputs).
-
-    ``labels`` (sequences,) are classes, or numbers for a regression. Without them the model's own prediction is the
-    label; for a regression the loss is then the mean of the outputs.
-    """
-    if problem == "single-label":
-        classes = logits.argmax(dim=-1) if labels is None else labels
-        return _loss_slope(logits, classes, logits.new_ones(len(logits)))
-    if problem == "multi-label":
-        hold = logits > 0 if labels is None else nn.functional.one_hot(labels, logits.shape[-1])
-        return (logits.sigmoid() - hold.to(logits.dtype)) / logits.shape[-1]
-    if labels is None:
-        return torch.full_like(logits, 1 / logits.shape[-1])
-    return 2 * (logits - labels.unsqueeze(-1)) / logits.shape[-1]
-
-
-def _fisher_signs(logits: Tensor, shares: Tensor, signs: torch.Generator) -> Tensor:
-    """F^(1/2)^T s for random signs s; the expected squared norm of its gradient is the trace of the sensitivity."""
-    slope = _signs(logits, signs)
-    for seen, signed in zip(logits.flatten(0, -2).split(_ROWS), slope.flatten(0, -2).split(_ROWS), strict=True):
-        p = seen.softmax(dim=-1)
-        signed.mul_(p.sqrt())
-        signed.sub_(p.mul_(signed.sum(dim=-1, keepdim=True)))
-    return slope.mul_(shares.sqrt().unsqueeze(-1))
-
-
-def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Tensor:
-    """Random signs, centred for single-label problems, because only differences of logits matter there."""
-    sign = _signs(logits, signs)
-    return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
-
-
-def _signs(like: Tensor, signs: torch.Generator) -> Tensor:
-    drawn = torch.randint(0, 2, like.shape, generator=signs, dtype=torch.int8)
-    return drawn.to(like.device, like.dtype).mul_(2).sub_(1)
-
-
-def _shares(inputs: dict[str, Tensor]) -> Tensor:
-    """Weight of each predicted token in the mean of its sequence, (sequences, length - 1) fp32; zero for padding."""
-    real = inputs["attention_mask"][:, 1:].float()
-    return real / real.sum(dim=1, keepdim=True).clamp_min(1)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+Side = Literal["left", "right"]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -60,9 +62,7 @@ def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def pad(
-    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Literal["left", "right"] | None = None
-) -> dict[str, Tensor]:
+def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Side | None = None) -> dict[str, Tensor]:
     """``input_ids``, ``attention_mask`` and, if the rows have types, ``token_type_ids``.
 
     Each is (rows, longest) int64, padded on this ``side``, by default the tokenizer's padding side.

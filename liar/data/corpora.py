@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from liar.data.batching import Row, by_length, encode, pad
+from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.joining import joining_of
 from liar.data.packing import check_length, pack
 from liar.data.texts import Samples, read_samples
+from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, CalibrationError
 from liar.models.adapter import Batch
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
@@ -35,6 +36,8 @@ _MIN_WINDOWS = 2  # a single window has no standard error
 
 _DRAWN_FROM = 1_000_000
 """Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
+
+_MARKING = "question-answering"
 
 
 def calibration_batches(
@@ -79,6 +82,8 @@ def calibration_text(
     drawn from a running text (:mod:`liar.data.joining`). Other models: single texts or pairs with their special tokens,
     cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
     or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
+    Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
+    (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
 
     ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in :func:`liar.data.texts.read_samples`.
     Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens,
@@ -103,9 +108,11 @@ def calibration_text(
     _check_amount(source, total, tokens)
     labels = _labels(chosen, loaded, samples)
     batches = []
+    targets = _marks(chosen, rows) if labels is None else {"labels": labels}
+    side: Side | None = "right" if loaded.head == _MARKING else None
     for positions in by_length(rows, batch_size):
-        batch = pad([rows[position] for position in positions], loaded.tokenizer)
-        batches.append(batch if labels is None else {**batch, "labels": labels[positions]})
+        batch = pad([rows[position] for position in positions], loaded.tokenizer, side)
+        batches.append({**batch, **{name: values[positions] for name, values in targets.items()}})
     cut = sum(row.cut for row in rows)
     return batches, CalibrationText(source=source, split=samples.split, tokens=total, sequences=len(rows), cut=cut)
 
@@ -164,18 +171,36 @@ def _windows(
     return windows[sorted(drawn)], samples.split
 
 
+def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
+    """One row; or, if the model marks answers and the sample has one, the windows that hold it, else the first window."""
+    if loaded.head == _MARKING and sample.answers:
+        windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
+        return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]
+    pairs = None if sample.pair is None else [sample.pair]
+    return encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
+
+
+def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:
+    """Positions of the first and the last token of each row's answer, (rows,) each; empty if a row is no window."""
+    marks = [marks_of(row, sample) for sample, row in zip(samples, rows, strict=True) if isinstance(row, Window)]
+    if len(marks) < len(rows):
+        return {}
+    starts, ends = torch.tensor(marks).unbind(dim=1)
+    return {"start_positions": starts, "end_positions": ends}
+
+
 def _texts_of(
     samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
 ) -> tuple[list[Sample], list[Row]]:
-    """The first ``samples`` that together hold at least ``tokens`` tokens, and their rows."""
+    """The rows of the first ``samples`` that together hold at least ``tokens`` tokens, and the sample of each row."""
     chosen: list[Sample] = []
     rows: list[Row] = []
     count = 0
     for sample in samples:
-        pairs = None if sample.pair is None else [sample.pair]
-        rows += encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
-        chosen.append(sample)
-        count += len(rows[-1])
+        own = _rows_of(sample, loaded, sequence_length)
+        rows += own
+        chosen += [sample] * len(own)
+        count += sum(map(len, own))
         if count >= tokens:
             break
     return chosen, rows

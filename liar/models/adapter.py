@@ -27,7 +27,17 @@ from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
 Batch = Mapping[str, Tensor]
-"""Tokenised inputs on any device: ``input_ids`` and ``attention_mask``, both (sequences, length)."""
+"""Tokenised inputs on any device: ``input_ids`` and ``attention_mask``, both (sequences, length), and perhaps labels.
+
+Labels, all (sequences,), are ``labels`` of classifiers, or ``start_positions`` and ``end_positions`` of answers.
+"""
+
+_LABELS = frozenset({"labels", "start_positions", "end_positions"})
+
+
+def without_labels(batch: Batch) -> dict[str, Tensor]:
+    """The arguments of the model in a batch."""
+    return {name: tensor for name, tensor in batch.items() if name not in _LABELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,7 @@ class Adapter(ABC):
         those of the family and of the installed version of transformers.
         """
         device = execution_device(self.model)
-        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+        inputs = {name: tensor.to(device) for name, tensor in without_labels(batch).items()}
         recorders = [_Recorder(layer) for layer in self.layers]
         with self._blocks_replaced(nn.ModuleList(recorders)):
             self.base(**inputs, use_cache=False)  # a cache would hold keys and values of all layers and batches

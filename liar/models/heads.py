@@ -111,8 +111,8 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
     if head not in _WITH_LOSS:
         has = "has none" if head == "none" else f"has one for {head}"
         raise InvalidSpecError(
-            "taylor, fisher and loss-curve take a loss from the head of a causal language model or a text classifier, and "
-            f"this model {has}; choose the criterion fluctuation or obs with the allocation error-curve."
+            "taylor, fisher and loss-curve take a loss from a head that predicts the next token, classifies a text or marks an "
+            f"answer, and this model {has}; choose the criterion fluctuation or obs with the allocation error-curve."
         )
     if streamed:
         raise InvalidSpecError(

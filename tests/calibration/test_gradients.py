@@ -8,9 +8,7 @@ from statistics import fmean
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedModel,
-)
+from transformers import BertForQuestionAnswering, PreTrainedModel
 
 from liar.calibration.gradients import gradient_steps
 from liar.errors import InvalidSpecError
@@ -21,13 +19,25 @@ from tests.families import batches, build, gradients, logits
 
 def headed(name: str) -> PreTrainedModel:
     """A family, or a BERT with a head of that problem."""
-    model = build("bert" if name in ("regression", "multi-label") else name)
+    model = build("bert" if name in ("regression", "multi-label", "span") else name)
+    if name == "span":
+        return marking(model)
     if name == "regression":
         torch.manual_seed(3)
         model.config.num_labels = 1
         model.classifier = nn.Linear(32, 1).double()
     elif name == "multi-label":
         model.config.problem_type = "multi_label_classification"
+    return model
+
+
+def marking(bert: PreTrainedModel) -> BertForQuestionAnswering:
+    """The same encoder with a head that marks an answer."""
+    torch.manual_seed(3)
+    bert.config.num_labels = 2
+    model = BertForQuestionAnswering(bert.config).double().eval()
+    model.bert.load_state_dict(bert.bert.state_dict(), strict=False)
+    nn.init.normal_(model.qa_outputs.weight, std=0.5)
     return model
 
 
@@ -77,7 +87,50 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str, labelled: bo
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_mask_gradients_of_answers_are_those_of_the_loss_of_transformers(labelled: bool) -> None:
+    model = headed("span")
+    adapter = adapt(model)
+    batch = batches(1, size=3)[0]
+    positions = {"start_positions": torch.tensor([4, 0, 11]), "end_positions": torch.tensor([6, 0, 19])}
+    data = [{**batch, **positions}] if labelled else [batch]
+    found = gradients(gradient_steps(adapter, data, "both", sensitivity=False))
+    if not labelled:
+        with torch.no_grad():
+            output = model(**batch)
+        own = output.start_logits.argmax(dim=1), output.end_logits.argmax(dim=1)
+        positions = dict(zip(positions, own, strict=True))
+    by_sequence: dict[str, list[Tensor]] = {site.name: [] for site in adapter.sites()}
+    for row in range(3):
+        one = {name: tensor[row : row + 1] for name, tensor in {**batch, **positions}.items()}
+        model.zero_grad()
+        model(**one).loss.backward()
+        for site in adapter.sites():
+            weight = adapter.consumer(site).weight
+            of_channels = (weight.grad * weight.detach()).sum(dim=0)
+            by_sequence[site.name].append(of_channels.view(site.bundles, -1).sum(dim=1))
+    for site, rows in by_sequence.items():
+        expected = torch.stack(rows)
+        torch.testing.assert_close(found[site].taylor, expected.mean(dim=0).abs(), rtol=1e-7, atol=1e-12)
+        torch.testing.assert_close(found[site].fisher, expected.square().mean(dim=0), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_padding_changes_nothing_for_answers(labelled: bool) -> None:
+    adapter = adapt(headed("span"))
+    whole = batches(1, size=2)[0]
+    padded = {name: nn.functional.pad(tensor, (0, 9)) for name, tensor in whole.items()}
+    marks = {"start_positions": torch.tensor([3, 0]), "end_positions": torch.tensor([19, 7])} if labelled else {}
+    with_padding, without = (
+        gradients(gradient_steps(adapter, [{**batch, **marks}], "both")) for batch in (padded, whole)
+    )
+    for site, expected in without.items():
+        torch.testing.assert_close(with_padding[site].taylor, expected.taylor)
+        torch.testing.assert_close(with_padding[site].fisher, expected.fisher)
+        assert with_padding[site].sensitivity == pytest.approx(expected.sensitivity)
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
 def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each pass draws other signs; their mean comes near what all rows of F^(1/2) J by themselves add up to."""
     model = headed(name)
@@ -89,11 +142,14 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     site = adapter.sites()[1]
     outputs: list[Tensor] = []
     handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    logits = model(**batch).logits[0]
+    output = model(**batch)
     handle.remove()
+    logits = torch.cat([output.start_logits, output.end_logits]) if name == "span" else output.logits[0]
     if name == "llama":
         p = logits[:-1].softmax(-1).detach()
         rows = p.sqrt() * (logits[:-1] - (p * logits[:-1]).sum(-1, keepdim=True)) / len(p) ** 0.5
+    elif name == "span":
+        rows = (logits - logits.mean(dim=-1, keepdim=True)) / 2**0.5
     else:
         rows = logits - logits.mean() if name == "bert" else logits
     squares = [torch.autograd.grad(row, outputs[0], retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
