@@ -11,7 +11,7 @@ from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 from liar.tasks.metrics import METRICS
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from liar.evaluate.generate import EditedAnswer
+    from liar.evaluate.reply import EditedAnswer
 
 _NO_ANSWERS = "No answers are stored with this run."
 _EMPTY_ANSWER = "The model ends its answer at once."

@@ -1,9 +1,9 @@
-"""Answers of the three models: texts of a language model, or label probabilities and edits of a classifier."""
+"""Answers of the three models: texts, numbers, marked answers, or label probabilities and edits of a classifier."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,7 +19,7 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.presets import preset_of
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
-from liar.tasks.record import OF_LANGUAGE_MODELS
+from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import task_named
 from server.job import HandOut, Job
 
@@ -51,8 +51,9 @@ class GenerationsPanel:
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        writes = result is None or _writes(result)
-        presets = preset_prompts(result.spec.model if result else "", writes=writes)
+        kind = "language-model" if result is None else _kind(result)
+        writes = kind == "language-model"
+        presets = preset_prompts(result.spec.model if result else "", kind)
         absent = result is not None and self._is_absent(result.spec.key)
         gr.HTML(
             "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
@@ -60,7 +61,7 @@ class GenerationsPanel:
         )
         self.prompt = gr.Textbox(
             presets[0],
-            label=_prompt_label(writes),
+            label=_PROMPTS[kind],
             lines=2,
             max_lines=8,
             elem_id="generations-prompt",
@@ -77,7 +78,7 @@ class GenerationsPanel:
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100)
         line = status_line("generations-status", status.note(_ABSENT) if absent else "")
         self.work = JobButton(
-            studio.jobs, _button_label(writes), "generations", "ask:", line=line, button_id="generations-ask"
+            studio.jobs, "Generate" if writes else "Ask", "generations", "ask:", line=line, button_id="generations-ask"
         )
         self.colour = gr.Checkbox(
             False,
@@ -99,31 +100,31 @@ class GenerationsPanel:
         return [*self.presets, *by_kind, self.work.status, self.live, self.stored]
 
     def show(self, result: RunResult) -> Updates:
-        writes = _writes(result)
         return {
-            **self._controls(result.spec.model, writes),
+            **self._controls(result.spec.model, _kind(result)),
             self.work.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
             self.live: "",
             self.stored: stored_answers(result),
         }
 
     def blank(self, spec: PruneSpec) -> Updates:
-        writes = _is_writer(spec)
-        first = preset_prompts(spec.model, writes=writes)[0]
+        kind = _kind_of(spec)
+        first = preset_prompts(spec.model, kind)[0]
         return {
-            **self._controls(spec.model, writes),
-            self.prompt: gr.update(value=first, label=_prompt_label(writes)),
+            **self._controls(spec.model, kind),
+            self.prompt: gr.update(value=first, label=_PROMPTS[kind]),
             self.work.status: "",
             self.live: "",
             self.stored: f"<p>{NO_RUN}</p>",
         }
 
-    def _controls(self, model: str, writes: bool) -> Updates:
-        """Updates of the controls for a model that continues prompts (``writes``) or labels sentences."""
+    def _controls(self, model: str, kind: HeadKind) -> Updates:
+        """Updates of the controls for a model of this kind."""
+        writes = kind == "language-model"
         return {
-            **dict(zip(self.presets, preset_prompts(model, writes=writes), strict=True)),
-            self.prompt: gr.update(label=_prompt_label(writes)),
-            self.work.button: gr.update(value=_button_label(writes)),
+            **dict(zip(self.presets, preset_prompts(model, kind), strict=True)),
+            self.prompt: gr.update(label=_PROMPTS[kind]),
+            self.work.button: gr.update(value="Generate" if writes else "Ask"),
             self.settings: gr.update(visible=writes),
             self.colour: gr.update(visible=writes),
             self.legend: gr.update(visible=writes),
@@ -227,26 +228,32 @@ class GenerationsPanel:
         return bool(key) and self.studio.registry.variants(key) is None
 
 
-def _prompt_label(writes: bool) -> str:
-    return "Prompt" if writes else "Sentence"
+_PROMPTS: Mapping[HeadKind, str] = {
+    "language-model": "Prompt",
+    "choice": "Prompt",
+    "sentence": "Sentence",
+    "pair": "Two texts, one in each line",
+    "regression": "Sentence, or two texts in two lines",
+    "span": "Question, and its context in the next line",
+}
+"""Label of the field, by what the model can do."""
 
 
-def _button_label(writes: bool) -> str:
-    return "Generate" if writes else "Ask"
+def _kind(result: RunResult) -> HeadKind:
+    """What the model of this run can do: by its answers, else as for a recipe."""
+    if result.generations and all(answer.tokens for answer in result.generations):
+        return "language-model"
+    measured = tuple(dict.fromkeys(item.task for item in result.evaluations))
+    return _kind_of(result.spec.model_copy(update={"evaluate": measured or result.spec.evaluate}), result.model.family)
 
 
-def _writes(result: RunResult) -> bool:
-    """Whether the model of this run continues prompts; if not, it labels sentences."""
-    if result.generations:
-        return all(answer.probabilities is None for answer in result.generations)
-    if result.evaluations:
-        return any(task_named(item.task).head in OF_LANGUAGE_MODELS for item in result.evaluations)
-    return result.model.family != "bert"
-
-
-def _is_writer(spec: PruneSpec) -> bool:
-    """The same for a recipe whose model is not loaded: from its task, else the list of preset models, else True."""
-    if spec.evaluate:
-        return any(task_named(task).head in OF_LANGUAGE_MODELS for task in spec.evaluate)
+def _kind_of(spec: PruneSpec, family: str | None = None) -> HeadKind:
+    """The same for a recipe whose model is not loaded: from its tasks, else from the preset model or the family."""
+    kinds = [kind for name in spec.evaluate if (kind := task_named(name).head) is not None]
+    if kinds:
+        return "language-model" if kinds[0] in OF_LANGUAGE_MODELS else kinds[0]
     preset = preset_of(spec.model)
-    return preset is None or preset.family != "bert"
+    if preset is not None and preset.task is not None:
+        return task_named(preset.task).head or "sentence"
+    family = family or (preset.family if preset is not None else None)
+    return "sentence" if family == "bert" else "language-model"

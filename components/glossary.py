@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+from liar.tasks.metrics import METRICS
+from liar.tasks.registry import TASKS
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -30,10 +33,10 @@ class Term:
 
 TERMS: Mapping[str, Term] = {
     "model": Term(
-        "A language model writes; a classifier labels sentences.",
+        "A language model writes; the others read.",
         "Which model?",
         "The demo models come with the page and need no model hub: SmolLM2 is a small LLaMA that answers questions, MiniLM "
-        "is a small BERT, fine-tuned once for movie sentences and once for the topics of encyclopaedia articles.",
+        "is a small BERT, fine-tuned for five tasks: two kinds of labels, pairs of texts, ratings, and answers in a text.",
     ),
     "targets": Term(
         "What is taken out, whole.",
@@ -116,8 +119,23 @@ TERMS: Mapping[str, Term] = {
             "end": "The tokenizer's end token; a chat model ends its turns with it.",
         },
     ),
+    "evaluate": Term(
+        "Empty takes the task of the model.",
+        "What can be measured?",
+        "Every task has a kind of model that it needs: perplexity and wiki-choice a language model, the others the head that "
+        "they are named for. Out-of-domain is perplexity on editorials, product reviews and tweets, which no default "
+        "calibrates on: a repair is worth more on text like the calibration text than elsewhere.",
+        {task.name: f"{task.title[:1].upper()}{task.title[1:]}; {METRICS[task.metrics[0]].title}." for task in TASKS},
+    ),
+    "data": Term(
+        "A file or a hub dataset for the task own.",
+        "How do I measure my own texts?",
+        "Choose the task own and name a CSV or JSONL file with a column text (or a pair of columns, or question, context and "
+        "answers) and a column label. For the tasks of GLUE and SQuAD name a folder with copies of their datasets instead, "
+        "if the hub is out of reach.",
+    ),
     "evaluate_length": Term(
-        "0 takes 256, or what the model has.",
+        "0 takes the default of each task.",
         "How long is a text that is measured?",
         "Tokens of a window of perplexity, and the most that is read of a text with a label. Longer windows give a language "
         "model more to go by, so perplexity falls; the literature often takes 2,048. Calibration has a length of its own.",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from liar.errors import InvalidSpecError
 from liar.presets import preset_of
-from liar.tasks.demo import PERPLEXITY, SENTIMENT
+from liar.tasks.record import HeadKind
 from liar.tasks.registry import TASKS, task_named
 
 
-def preset_prompts(model: str, *, writes: bool = True) -> list[str]:
-    """Three prompts of the model's task, if a preset has one; else questions if the model ``writes``, else sentences."""
+def preset_prompts(model: str, kind: HeadKind | None = None) -> list[str]:
+    """Three prompts of the model's task, if a preset has one; else those of the first task of this ``kind``."""
     preset = preset_of(model)
     named = task_named(preset.task) if preset is not None and preset.task is not None else None
-    return list((named or (PERPLEXITY if writes else SENTIMENT)).prompts)
+    first = next(task for task in TASKS if task.prompts and task.head == (kind or "language-model"))
+    return list((named or first).prompts)
 
 
 def is_preset(prompt: str) -> bool:

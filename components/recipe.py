@@ -25,7 +25,11 @@ from liar.spec import (
     is_custom,
     range_words,
 )
+from liar.tasks.registry import TASKS, usual_tasks
 from server.profile import TEXTS, Profile
+
+_OPTIONAL = ("evaluate_length", "data")
+"""Choices whose field may be empty."""
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
 
@@ -42,7 +46,7 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
     preset = preset_of(spec.model)
     if spec.evaluate or preset is None or preset.task is None:
         return spec
-    return spec.model_copy(update={"evaluate": (preset.task,)})
+    return spec.model_copy(update={"evaluate": usual_tasks(preset.task)})
 
 
 class Recipe:
@@ -76,6 +80,19 @@ class Recipe:
             )
         self.tokens = _number("tokens", "Calibration tokens", spec.tokens)
         self.separator = _menu("separator", "Separator", SEPARATORS, spec.separator)
+        with _choice("evaluate") as shared:
+            shared["info"] += " Or type harness:NAME." if profile.any_text else ""
+            offered = [task for task in TASKS if task.is_bundled or profile.any_text]
+            self.evaluate = gr.Dropdown(
+                [(f"{task.name}: {task.title}", task.name) for task in offered],
+                value=list(spec.evaluate),
+                label="Measured on",
+                multiselect=True,
+                allow_custom_value=profile.any_text,
+                **shared,
+            )
+        with _choice("data", is_shown=profile.any_text) as shared:
+            self.data = gr.Textbox(spec.data or "", label="Data of your own", lines=1, max_lines=1, **shared)
         length = spec.evaluate_length or 0  # Gradio sends 0 for an empty field
         self.evaluate_length = _number("evaluate_length", "Length measured at", length)
         self.multiple = _number("multiple", "Round neurons to a multiple", spec.multiple)
@@ -88,7 +105,7 @@ class Recipe:
     def controls(self) -> dict[str, Block]:
         """Controls by the name of their choice in a spec."""
         names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
-        more = ("tokens", "separator", "evaluate_length", "multiple", "seed", "edits", "quantize")
+        more = ("tokens", "separator", "evaluate", "data", "evaluate_length", "multiple", "seed", "edits", "quantize")
         return {name: getattr(self, name) for name in names + more}
 
     @property
@@ -102,7 +119,7 @@ class Recipe:
     @property
     def moves(self) -> list[Any]:
         """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus."""
-        typed: list[Any] = [self.tokens, self.evaluate_length, self.multiple, self.seed, self.edits]
+        typed: list[Any] = [self.tokens, self.data, self.evaluate_length, self.multiple, self.seed, self.edits]
         picked: list[Any] = [control for control in self.controls.values() if control not in typed]
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [control.input for control in picked] + finished
@@ -111,14 +128,20 @@ class Recipe:
         """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
-        empty = next((name for name, value in choices.items() if value is None and name != "evaluate_length"), None)
+        choices["data"] = (choices["data"] or "").strip() or None
+        choices["evaluate"] = tuple(choices["evaluate"] or ())
+        empty = next((name for name, value in choices.items() if value is None and name not in _OPTIONAL), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
         self._check_ranges(choices)
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
         if choices["model"] != base.model:  # evaluation and edits belong to the former model
-            kept = {name: kept[name] for name in kept if name not in ("evaluate", "evaluate_limit")}
+            kept = {name: kept[name] for name in kept if name != "evaluate_limit"}
+            if choices["evaluate"] == base.evaluate:
+                choices["evaluate"] = ()
+            if choices["data"] == base.data:
+                choices["data"] = None
             if choices["edits"] == base.edits:
                 choices["edits"] = ()
             if choices["calibration"] == base.calibration:
@@ -147,16 +170,17 @@ class Recipe:
         if is_custom(spec.criterion):
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
+        values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
 @contextmanager
-def _choice(name: str, *, is_simple: bool = False) -> Iterator[dict[str, Any]]:
+def _choice(name: str, *, is_simple: bool = False, is_shown: bool = True) -> Iterator[dict[str, Any]]:
     """Column for the control of a choice, above its entry in the glossary; the simple layout shows it if ``is_simple``.
 
     Yields the arguments that every control takes from the glossary and from its name.
     """
-    with gr.Column(elem_classes=["choice"] if is_simple else ["choice", "full-only"]):
+    with gr.Column(elem_classes=["choice"] if is_simple else ["choice", "full-only"], visible=is_shown):
         yield {"info": TERMS[name].help, "elem_id": name.replace("_", "-")}
         gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
 

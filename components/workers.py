@@ -13,6 +13,7 @@ from liar.events import Event, Finished, Progress, SiteDone
 from liar.progress import relay
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
+from liar.tasks.registry import usual_tasks
 from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -91,7 +92,7 @@ def with_models(
     if variants is not None:
         return (yield from then(variants))
     # All of these load torch, which takes seconds.
-    from liar.evaluate.generate import check_answers
+    from liar.evaluate.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, restore_cost
     from liar.jobs.restore import restore_steps
     from liar.models.offload import is_offloaded
@@ -112,11 +113,12 @@ def with_models(
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """Prompts of a run; none if the model has no head to answer with."""
-    from liar.evaluate.generate import answers, fits  # torch takes seconds to load
+    from liar.evaluate.generate import fits  # torch takes seconds to load
+    from liar.evaluate.reply import answers
 
     if not answers(loaded):
         return []
-    presets = preset_prompts(spec.model, writes=loaded.is_language_model)
+    presets = preset_prompts(spec.model, loaded.kind)
     return [prompt for prompt in presets if fits(loaded, prompt)]
 
 
@@ -135,7 +137,7 @@ def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
 
     choices: dict[str, Any] = {}
     if not spec.evaluate and loaded.task is not None:
-        choices["evaluate"] = (loaded.task,)
+        choices["evaluate"] = usual_tasks(loaded.task)
     longest = longest_sequence(loaded.model.config, loaded.tokenizer)
     if spec.sequence_length > longest:
         choices["sequence_length"] = longest

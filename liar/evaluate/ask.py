@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
-from liar.evaluate.generate import MAX_NEW_TOKENS, EditedAnswer, Piece, edits_that_flip, generate_steps
+from liar.evaluate.generate import MAX_NEW_TOKENS, Piece, generate_steps
+from liar.evaluate.reply import EditedAnswer, edits_that_flip
 from liar.events import Progress
 from liar.models.environment import readable_failures
 from liar.models.variants import Variants

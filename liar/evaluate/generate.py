@@ -1,4 +1,4 @@
-"""Answers of a model: a continuation of the prompt token by token, or the probability of each label of a sentence.
+"""Answers of a model: a continuation of the prompt token by token, or the reply of a model that only reads.
 
 >>> from liar import load_model
 >>> from liar.evaluate.generate import generate
@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
 from liar.evaluate.decode import new_tokens
-from liar.evaluate.sentence_variants import perturbations
+from liar.evaluate.reply import check_answers, check_room, check_written, positions, reply, reply_length
 from liar.models.adapter import execution_device
-from liar.models.heads import class_names, is_classifier
 from liar.progress import finished
 from liar.results import Generation, Token, Variant
 
@@ -57,16 +55,6 @@ class Scores:
     perplexity: float
 
 
-@dataclass(frozen=True, slots=True)
-class EditedAnswer:
-    """The likeliest label of an edited sentence; ``flips`` if it differs from the label of the original sentence."""
-
-    edit: str
-    text: str
-    label: str
-    flips: bool
-
-
 def generate_steps(
     loaded: LoadedModel,
     prompt: str,
@@ -77,7 +65,7 @@ def generate_steps(
     seed: int = 0,
     dense: LoadedModel | None = None,
 ) -> Generator[Piece, None, Generation]:
-    """Continue ``prompt`` piece by piece (language models), or label it in one step without pieces (classifiers).
+    """Continue ``prompt`` piece by piece (language models), or reply in one step without pieces (other heads).
 
     Returns the :class:`Generation`. With a ``dense`` model it includes the answer's scores under that model, which take
     one more forward. ``variant`` only labels the result. For the other arguments see :func:`stream_tokens`.
@@ -95,25 +83,11 @@ def generate_steps(
                 dense,
             )
         )
-    check_answers(loaded)
-    return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
+    return reply(loaded, prompt, variant)
 
 
 generate = finished(generate_steps)
 """Run :func:`generate_steps` to its end and return the :class:`Generation`."""
-
-
-def answers(loaded: LoadedModel) -> bool:
-    """Whether the model has a head that continues prompts or labels sentences, for any task."""
-    return loaded.is_language_model or is_classifier(loaded.model)
-
-
-def check_answers(loaded: LoadedModel) -> None:
-    """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
-    if not answers(loaded):
-        raise InvalidSpecError(
-            f"{loaded.id} has neither a language model's head nor a classifier's, so it cannot answer; choose another model."
-        )
 
 
 def _write(
@@ -156,11 +130,11 @@ def stream_tokens(
     seeded with ``seed``. Sampling settings of the checkpoint are ignored. Raises :class:`InvalidSpecError` at the first
     step for an empty or too long prompt, a negative temperature or fewer than one new token.
     """
-    _check_written(prompt)
+    check_written(prompt)
     if not temperature >= 0 or max_new_tokens < 1:
         raise InvalidSpecError("A temperature is at least 0, and at least one new token is needed to see anything.")
     prompt_tokens = _prompt_tokens(loaded, prompt)
-    _check_length(loaded, prompt_tokens.shape[1], max_new_tokens)
+    check_room(loaded, prompt_tokens.shape[1], max_new_tokens)
     chosen = new_tokens(loaded.model, prompt_tokens, max_new_tokens, temperature, seed)
     yield from _pieces(loaded.tokenizer, chosen)
 
@@ -216,75 +190,21 @@ def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
     return tokens
 
 
-# -- classifiers --------------------------------------------------------------------------------------------------------
-
-
-def edits_that_flip(loaded: LoadedModel, sentence: str) -> list[EditedAnswer]:
-    """The labels of a classifier for ``sentence`` after each small edit, with edits that change the label marked.
-
-    Edits that make the sentence too long for the model are left out. Raises :class:`InvalidSpecError` for an empty or
-    too long sentence, and for a model that is not a classifier.
-    """
-    if not is_classifier(loaded.model):
-        raise InvalidSpecError(f"{loaded.id} is no classifier, so no edit can flip its answer; choose another model.")
-    before = _likeliest(_label(loaded, sentence))
-    answers: list[EditedAnswer] = []
-    for edit in perturbations(sentence):
-        if len(loaded.tokenizer(edit.text)["input_ids"]) <= _positions(loaded):
-            label = _likeliest(_label(loaded, edit.text))
-            answers.append(EditedAnswer(edit.name, edit.text, label, label != before))
-    return answers
-
-
-@torch.no_grad()
-def _label(loaded: LoadedModel, sentence: str) -> dict[str, float]:
-    _check_written(sentence)
-    encoded = loaded.tokenizer(sentence, return_tensors="pt")
-    _check_length(loaded, encoded["input_ids"].shape[1], 0)
-    device = execution_device(loaded.model)
-    logits = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
-    probabilities = logits.float().softmax(dim=0).tolist()
-    return dict(zip(class_names(loaded.model.config), probabilities, strict=True))
-
-
-def _likeliest(probabilities: dict[str, float]) -> str:
-    return max(probabilities, key=probabilities.__getitem__)
-
-
 # -- prompts ------------------------------------------------------------------------------------------------------------
 
 
 def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> None:
     """Raise :class:`InvalidSpecError` for a prompt that is empty or too long, and for a model that cannot answer it."""
     check_answers(loaded)
-    _check_written(prompt)
-    _check_length(loaded, _prompt_length(loaded, prompt), max_new_tokens if loaded.is_language_model else 0)
+    check_written(prompt)
+    check_room(loaded, _prompt_length(loaded, prompt), max_new_tokens if loaded.is_language_model else 0)
 
 
 def fits(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> bool:
     """Whether the model has positions for ``prompt`` and its answer."""
     new = max_new_tokens if loaded.is_language_model else 0
-    return _prompt_length(loaded, prompt) + new <= _positions(loaded)
+    return _prompt_length(loaded, prompt) + new <= positions(loaded)
 
 
 def _prompt_length(loaded: LoadedModel, prompt: str) -> int:
-    if loaded.is_language_model:
-        return _prompt_tokens(loaded, prompt).shape[1]
-    return len(loaded.tokenizer(prompt)["input_ids"])
-
-
-def _check_written(prompt: str) -> None:
-    if not prompt.strip():
-        raise InvalidSpecError("The prompt is empty; write a sentence.")
-
-
-def _check_length(loaded: LoadedModel, length: int, new: int) -> None:
-    limit = _positions(loaded)
-    if length + new > limit:
-        raise InvalidSpecError(
-            f"The prompt is {length} tokens long and the model has {limit} positions for prompt and answer; shorten it."
-        )
-
-
-def _positions(loaded: LoadedModel) -> int:
-    return longest_sequence(loaded.model.config, loaded.tokenizer)
+    return _prompt_tokens(loaded, prompt).shape[1] if loaded.is_language_model else reply_length(loaded, prompt)

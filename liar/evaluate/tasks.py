@@ -25,7 +25,7 @@ from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam, WindowsExam
 from liar.evaluate.label_order import settle_order
 from liar.evaluate.outcome import Steps
-from liar.models.heads import class_names, classes_of, number_of, serves
+from liar.models.heads import class_names, classes_of, kind_of, number_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
 from liar.results import MeasuredVariant
@@ -143,8 +143,7 @@ def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
             raise InvalidSpecError(
                 f"The task {task.name} needs your data; name a CSV or JSONL file, or a hub dataset, with --data."
             )
-        kinds: tuple[HeadKind, ...] = ("language-model", "sentence", "regression", "span")
-        kind = next((kind for kind in kinds if serves(loaded.head, loaded.model.config, kind)), None)
+        kind = kind_of(loaded.head, loaded.model.config)
         if kind is None:
             raise InvalidSpecError(f"{loaded.id} has no head that a task can measure; choose a model that has one.")
         return own_task(kind)

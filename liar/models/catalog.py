@@ -34,7 +34,7 @@ from liar.files import ASSETS
 from liar.models.adapter import Adapter, execution_device
 from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
-from liar.models.heads import Head, LabelOrder, architecture_for, head_of, task_for
+from liar.models.heads import Head, LabelOrder, architecture_for, head_of, kind_of, task_for
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.notices import fetch_notices
 from liar.models.offload import is_offloaded
@@ -44,7 +44,7 @@ from liar.models.source import Source, find_model, is_hub_id, read_config, weigh
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.presets import DEMO, PRESETS, Preset, preset_of
 from liar.results import ModelInfo
-from liar.tasks.record import Task
+from liar.tasks.record import HeadKind, Task
 from liar.tasks.registry import TASKS, task_named
 
 ADAPTERS = ASSETS / "adapters"
@@ -72,6 +72,12 @@ class LoadedModel:
     @property
     def is_language_model(self) -> bool:
         return self.head == "causal-lm"
+
+    @property
+    def kind(self) -> HeadKind | None:
+        """What the model can do: the kind of its task, else the first kind that its head serves."""
+        named = task_named(self.task) if self.task is not None else None
+        return named.head if named is not None else kind_of(self.head, self.model.config)
 
     @property
     def head(self) -> Head:

@@ -83,6 +83,11 @@ def serves(head: Head, config: PreTrainedConfig, kind: HeadKind) -> bool:
     return problem_of(config) == ("single-label" if kind in CLASSES else "regression")
 
 
+def kind_of(head: Head, config: PreTrainedConfig) -> HeadKind | None:
+    """The first kind of task that the model can do; None if there is none."""
+    return next((kind for kind in _SERVING if serves(head, config, kind)), None)
+
+
 def task_for(head: Head, config: PreTrainedConfig, tasks: Iterable[Task]) -> Task | None:
     """The first of ``tasks`` that the model can do and whose labels, if it has classes, are those of the model."""
     fitting = (task for task in tasks if task.head is not None and serves(head, config, task.head))

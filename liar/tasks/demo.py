@@ -130,6 +130,7 @@ PERPLEXITY = Task(
         "How do plants make their food?",
         "Who invented the steam engine?",
     ),
+    beside=("out-of-domain",),
 )
 """The task of a language model, if none is named."""
 

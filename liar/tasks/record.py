@@ -86,7 +86,8 @@ class Task:
     ``columns`` are the columns of its text or texts, ``label`` that of the label; the first of ``metrics`` is the main
     one. ``labels`` are the names of the classes in the order of their numbers in the data. ``chance`` is the value of the
     main metric for answers without knowledge. ``length``: default tokens of a window or most of a text, ``count``:
-    default number of windows or items. ``prompts`` suit its models. ``training``: its adapter is shipped.
+    default number of windows or items. ``prompts`` suit its models. ``beside``: tasks that are measured
+    with it unless others are asked for. ``training``: its adapter is shipped.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Task:
     length: int = 256
     count: int = 1_200
     prompts: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     training: Training | None = field(default=None, compare=False)
 
     @property

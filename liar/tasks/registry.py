@@ -47,6 +47,11 @@ def task_named(name: str) -> Task:
     raise InvalidSpecError(f"There is no task {name[:80]!r}; {hint} are {', '.join(names)} and {HARNESS}NAME.")
 
 
+def usual_tasks(name: str) -> tuple[str, ...]:
+    """The task of a model, and those that are measured beside it unless others are asked for."""
+    return (name, *task_named(name).beside)
+
+
 def own_task(head: HeadKind) -> Task:
     """The task of the user's own data for a model with this kind of head."""
     count = PERPLEXITY.count if head == "language-model" else OWN.count

@@ -13,7 +13,7 @@ from components.generations import MAX_SEED
 from components.panel import Updates
 from components.prompts import preset_prompts
 from liar.evaluate.ask import Edited, PartialAnswer
-from liar.evaluate.generate import EditedAnswer
+from liar.evaluate.reply import EditedAnswer
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
 from server.profile import LOCAL

@@ -1,0 +1,153 @@
+"""Replies of models that only read: the probability of each label, a number, or the part of a context that answers.
+
+A prompt of two parts is written in two lines: the two texts of a pair, or a question and then its context.
+
+>>> from liar import load_model
+>>> from liar.evaluate.reply import answers
+>>> answers(load_model("tiny"))
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from liar.data.packing import longest_sequence
+from liar.errors import InvalidSpecError
+from liar.evaluate.sentence_variants import perturbations
+from liar.evaluate.spans import span_steps
+from liar.models.adapter import execution_device
+from liar.models.heads import class_names, is_classifier, problem_of
+from liar.progress import finish
+from liar.results import Generation, Variant
+from liar.tasks.items import Sample
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class EditedAnswer:
+    """The likeliest label of an edited sentence; ``flips`` if it differs from the label of the original sentence."""
+
+    edit: str
+    text: str
+    label: str
+    flips: bool
+
+
+def answers(loaded: LoadedModel) -> bool:
+    """Whether the model has a head that answers a prompt."""
+    return loaded.head in ("causal-lm", "sequence-classification", "question-answering")
+
+
+def check_answers(loaded: LoadedModel) -> None:
+    """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
+    if not answers(loaded):
+        raise InvalidSpecError(
+            f"{loaded.id} has no head that writes, classifies or marks an answer, so it cannot answer; choose another model."
+        )
+
+
+def reply(loaded: LoadedModel, prompt: str, variant: Variant) -> Generation:
+    """Reply to one prompt; ``variant`` only labels it.
+
+    Raises :class:`InvalidSpecError` for a prompt that is empty or too long, a question without a context, and a model
+    without a head.
+    """
+    check_answers(loaded)
+    check_written(prompt)
+    if loaded.head == "question-answering":
+        return Generation(prompt=prompt, variant=variant, text=_marked(loaded, prompt))
+    if is_classifier(loaded.model) and problem_of(loaded.model.config) != "regression":
+        return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
+    numbers = ", ".join(f"{number:.2f}" for number in _logits(loaded, prompt).tolist())
+    return Generation(prompt=prompt, variant=variant, text=numbers)
+
+
+def edits_that_flip(loaded: LoadedModel, sentence: str) -> list[EditedAnswer]:
+    """The labels of a classifier for ``sentence`` after each small edit, with edits that change the label marked.
+
+    Edits that make the sentence too long for the model are left out. Raises :class:`InvalidSpecError` for an empty or
+    too long sentence, and for a model that is not a classifier.
+    """
+    if not is_classifier(loaded.model):
+        raise InvalidSpecError(f"{loaded.id} is no classifier, so no edit can flip its answer; choose another model.")
+    check_written(sentence)
+    before = _likeliest(_label(loaded, sentence))
+    found: list[EditedAnswer] = []
+    for edit in perturbations(sentence):
+        if reply_length(loaded, edit.text) <= positions(loaded):
+            label = _likeliest(_label(loaded, edit.text))
+            found.append(EditedAnswer(edit.name, edit.text, label, label != before))
+    return found
+
+
+def reply_length(loaded: LoadedModel, prompt: str) -> int:
+    """Tokens of a prompt that must fit the model at once: a context may take several windows, its question may not."""
+    text, pair = _parts(loaded, prompt)
+    if loaded.head == "question-answering":
+        pair = None
+    return len(loaded.tokenizer(text, pair, verbose=False)["input_ids"])
+
+
+def check_written(prompt: str) -> None:
+    """Raise :class:`InvalidSpecError` for a prompt without words."""
+    if not prompt.strip():
+        raise InvalidSpecError("The prompt is empty; write a sentence.")
+
+
+def check_room(loaded: LoadedModel, length: int, new: int) -> None:
+    """Raise :class:`InvalidSpecError` if a prompt of ``length`` tokens leaves no room for ``new`` ones."""
+    limit = positions(loaded)
+    if length + new > limit:
+        raise InvalidSpecError(
+            f"The prompt is {length} tokens long and the model has {limit} positions for prompt and answer; shorten it."
+        )
+
+
+def positions(loaded: LoadedModel) -> int:
+    """Tokens that the model can read at once."""
+    return longest_sequence(loaded.model.config, loaded.tokenizer)
+
+
+def _parts(loaded: LoadedModel, prompt: str) -> tuple[str, str | None]:
+    """The two parts of a prompt; models that are known to read one text take all lines as one."""
+    reads_one = loaded.task is not None and loaded.kind == "sentence"
+    first, line, rest = prompt.strip().partition("\n")
+    return (prompt, None) if reads_one or not line else (first.strip(), rest.strip())
+
+
+def _marked(loaded: LoadedModel, prompt: str) -> str:
+    question, context = _parts(loaded, prompt)
+    if not context:
+        raise InvalidSpecError("The question has no context; write the question in the first line and a text below it.")
+    length = min(384, positions(loaded))
+    (answer,) = finish(span_steps(loaded.model, loaded.tokenizer, [Sample(question, pair=context)], length))
+    return answer
+
+
+def _label(loaded: LoadedModel, sentence: str) -> dict[str, float]:
+    """Probability of each label; with independent outputs they do not add up to one."""
+    logits = _logits(loaded, sentence)
+    single = problem_of(loaded.model.config) == "single-label"
+    probabilities = (logits.softmax(dim=0) if single else logits.sigmoid()).tolist()
+    return dict(zip(class_names(loaded.model.config), probabilities, strict=True))
+
+
+@torch.no_grad()
+def _logits(loaded: LoadedModel, prompt: str) -> Tensor:
+    """Outputs of a text classifier, (outputs,) fp32 on the CPU."""
+    check_room(loaded, reply_length(loaded, prompt), 0)
+    encoded = loaded.tokenizer(*_parts(loaded, prompt), return_tensors="pt")
+    device = execution_device(loaded.model)
+    logits: Tensor = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
+    return logits.float().cpu()
+
+
+def _likeliest(probabilities: dict[str, float]) -> str:
+    return max(probabilities, key=probabilities.__getitem__)
