@@ -14,6 +14,7 @@ from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
+from liar.report.domain_sentences import domains
 from liar.report.plots import metric_bars
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import (
@@ -36,7 +37,7 @@ from liar.tasks.texts import Credit
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
-_NO_LABELS = "This task has no labels, so no single answer can turn from right to wrong."
+_NO_LABELS = "No answer to this task is simply right or wrong, so none can turn from one to the other."
 _NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
 _NO_CHANGES = "No changed text is stored with this run."
 
@@ -84,7 +85,7 @@ def _table(result: RunResult) -> str:
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in _baselines(result))
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in quantizations(result))
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in [domains(result), *quantizations(result)] if sentence)
     )
 
 
@@ -142,7 +143,9 @@ def _recovery(result: RunResult, task: str) -> str:
 
 
 def _changes(result: RunResult) -> str:
-    labelled = list(dict.fromkeys(item.task for item in result.evaluations if not METRICS[item.metric].of_windows))
+    labelled = list(
+        dict.fromkeys(item.task for item in result.evaluations if METRICS[item.metric].reads not in ("nll", "numbers"))
+    )
     if not result.evaluations:
         return _empty(_NOTHING_MEASURED)
     if not labelled:

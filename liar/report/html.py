@@ -1,6 +1,7 @@
 """One run as one self-contained HTML file that needs no network.
 
->>> from liar.report.html import html_report
+>>> from liar.report.domain_sentences import domains
+from liar.report.html import html_report
 >>> from liar.store import RunStore
 >>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
 '<!doctype html>'
@@ -96,7 +97,7 @@ def html_report(result: RunResult) -> str:
         answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),
-        quantizations=quantizations(result),
+        findings=[sentence for sentence in [domains(result), *quantizations(result)] if sentence],
         colours=VARIANT_COLOURS,
         plotly=Markup(get_plotlyjs()),
         figures={"heatmap": _as_data(error_heatmap(result.sites)), "metrics": _as_data(metric_bars(result))},

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from liar.models.source import is_hub_id
 from liar.presets import preset_of
 from liar.report.compare import in_metric
+from liar.report.domain_sentences import domains
 from liar.report.export import as_command
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
@@ -158,7 +159,7 @@ def _figures(result: RunResult) -> str:
             name = task if task == figure.metric else f"{task}, {METRICS[figure.metric].title}"
             values = [None if item is None else in_metric(item, figure.metric) for item in items]
             lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, values))} |")
-    sentences = "".join(f"\n{sentence}\n" for sentence in quantizations(result))
+    sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
     return (
         "\n".join(lines)
         + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{sentences}"
