@@ -29,6 +29,7 @@ from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
 from liar.results import EvaluationResult
 from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec
+from liar.tasks.metrics import METRICS
 
 
 def evaluate_command(
@@ -49,7 +50,7 @@ def evaluate_command(
     from liar.models.environment import describe, readable_failures
     from liar.models.memory import PlannedWork
     from liar.progress import finish, of_pair
-    from liar.report.sentences import sample
+    from liar.report.sentences import baseline, sample, stderr_words, value_words
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
@@ -64,9 +65,12 @@ def evaluate_command(
     result = EvaluationResult(
         model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
     )
-    console.print(
-        f"{task}: {evaluation.value:.4g} ± {evaluation.stderr:.2g} (n = {sample(evaluation)})", soft_wrap=True
-    )
+    for figure in evaluation.figures:
+        name = METRICS[figure.metric].title_of(task)
+        console.print(f"{name}: {value_words(figure)} ± {stderr_words(figure)} ({sample(figure)})", soft_wrap=True)
+    for sentence in (baseline(evaluation), evaluation.note):
+        if sentence is not None:
+            console.print(sentence, soft_wrap=True)
     write(json, result)
 
 

@@ -1,7 +1,6 @@
 """One run as one self-contained HTML file that needs no network.
 
->>> from liar.report.domain_sentences import domains
-from liar.report.html import html_report
+>>> from liar.report.html import html_report
 >>> from liar.store import RunStore
 >>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
 '<!doctype html>'
@@ -19,6 +18,7 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from liar.report.change_groups import group_extent
+from liar.report.domain_sentences import domains
 from liar.report.export import as_command, as_python
 from liar.report.plots import error_heatmap, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
@@ -70,6 +70,7 @@ SETTINGS = {
     "device": "Device",
     "dtype": "Number format",
     "evaluate": "Measured tasks",
+    "data": "Data of your own",
     "evaluate_limit": "Windows or items of each task",
     "evaluate_length": "Length of measured sequences",
     "edits": "Decided by hand",
