@@ -173,12 +173,13 @@ def source_words(source: str) -> str:
 
 
 def baseline(item: Evaluation) -> str | None:
-    """``chance 50 %, most frequent label 54 %``: what answers without knowledge reach; None if there is no such level."""
+    """``Without knowledge: chance 50 %, most frequent label 54 %.``: what answers without knowledge reach; None if there is no such level."""
     metric, task = METRICS[item.metric], task_named(item.task)
     if metric != task.metric and metric.reads != "scores":
         return None
     known = [("chance", task.chance), ("most frequent label", item.majority if metric.reads == "right" else None)]
-    return ", ".join(f"{name} {metric.words(value)}" for name, value in known if value is not None) or None
+    words = [f"{name} {metric.words(value)}" for name, value in known if value is not None]
+    return f"Without knowledge: {', '.join(words)}." if words else None
 
 
 def value_words(item: Evaluation) -> str:
@@ -219,7 +220,7 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
         return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
     if not found.paired or found.stderr is None or evaluation.variant == "dense":
         return _percent(share)
-    return f"{_percent(share)}, {100 * found.change:+.1f} ± {100 * found.stderr:.1f} points"
+    return f"{_percent(share)}, {METRICS[evaluation.metric].change_words(found.change, found.stderr)}"
 
 
 def recovery(result: RunResult, task: str) -> Recovery | None:

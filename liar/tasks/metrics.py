@@ -37,7 +37,7 @@ class Metric:
     """How a metric is read and written.
 
     ``by_ratio``: two values compare by their ratio, otherwise by their difference. A value in ``percent`` is displayed as
-    100 times what is stored.
+    100 times what is stored, with this number of ``decimals``.
     """
 
     name: MetricName
@@ -46,6 +46,7 @@ class Metric:
     lower_is_better: bool = False
     percent: bool = True
     by_ratio: bool = False
+    decimals: int = 1
 
     @property
     def better(self) -> str:
@@ -71,10 +72,15 @@ class Metric:
         return self.title if task == self.name else f"{task} {self.title}"
 
     def words(self, value: float) -> str:
-        """``86.1 %``; other metrics with one decimal, or none from 1,000 on."""
+        """``86.1 %``, ``16.2``, ``0.802``; no decimals from 1,000 on."""
         if self.percent:
-            return f"{100 * value:.1f} %"
-        return f"{value:.1f}" if value < 1_000 else f"{value:,.0f}"
+            return f"{100 * value:.{self.decimals}f} %"
+        return f"{value:.{self.decimals}f}" if value < 1_000 else f"{value:,.0f}"
+
+    def change_words(self, change: float, stderr: float) -> str:
+        """``-5.5 ± 0.7 points`` of a metric in percent, ``-0.012 ± 0.004`` of any other."""
+        words = f"{self.scale * change:+.{self.decimals}f} ± {self.scale * stderr:.{self.decimals}f}"
+        return f"{words} points" if self.percent else words
 
     def loss(self, before: float, after: float) -> float:
         """How much worse ``after`` is than ``before``; negative if it is better."""
@@ -93,9 +99,9 @@ METRICS: Mapping[MetricName, Metric] = {
         Metric("accuracy", "accuracy", "right"),
         Metric("normalized-accuracy", "accuracy by length", "scores"),
         Metric("f1", "F1", "classes"),
-        Metric("matthews", "Matthews correlation", "classes"),
-        Metric("spearman", "Spearman correlation", "numbers"),
-        Metric("pearson", "Pearson correlation", "numbers"),
+        Metric("matthews", "Matthews correlation", "classes", percent=False, decimals=3),
+        Metric("spearman", "Spearman correlation", "numbers", percent=False, decimals=3),
+        Metric("pearson", "Pearson correlation", "numbers", percent=False, decimals=3),
         Metric("exact-match", "exact match", "right"),
         Metric("answer-f1", "F1 of answers", "scores"),
     )

@@ -112,11 +112,11 @@ class Task:
 
     @property
     def chance(self) -> float | None:
-        """Main metric of a random answer; None if there is no such level (perplexity, spans, tasks of others)."""
+        """Main metric of a random answer; None if there is no such level, or zero in any case."""
         answers = self.choices or len(self.labels)
         if self.metric.reads == "right" and answers:
             return 1 / answers
-        return 0.0 if self.metric.reads in ("classes", "numbers") else None
+        return 0.0 if self.metric.reads == "classes" else None
 
     @property
     def texts(self) -> tuple[Text, ...]:
