@@ -38,6 +38,7 @@ PUBLIC = (
     "liar.data.packing",
     "liar.evaluate.tasks",
     "liar.evaluate.speed",
+    "liar.evaluate.choices",
     "liar.evaluate.generate",
     "liar.explore.atlas",
     "liar.explore.forecast",

@@ -100,7 +100,7 @@ class ItemsExam(Exam):
             items=outcome.items,
             source=self.source,
             split=self.split,
-            available=self.available,
+            available=outcome.available or self.available,
             cut=outcome.cut,
             further=further,
             majority=outcome.majority,

@@ -23,7 +23,8 @@ class Outcome:
     """Answers of one variant to ``samples``.
 
     ``answers`` are words for display, ``right`` which of them are right (None if answers are numbers). ``labels`` are the
-    right answers in words. ``cut``: items whose text was cut. ``metrics`` are set if the task does not name its own.
+    right answers in words. ``cut``: items whose text was cut. ``available``: number of
+    items in the source, None if it is known from elsewhere. ``metrics`` are set if the task does not name its own.
     """
 
     samples: Sequence[Sample]
@@ -32,6 +33,7 @@ class Outcome:
     labels: list[str]
     right: list[bool] | None
     cut: int = 0
+    available: int | None = None
     metrics: tuple[MetricName, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 

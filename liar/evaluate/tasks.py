@@ -19,7 +19,7 @@ from liar.data.joining import joining_of
 from liar.data.packing import evaluation_length
 from liar.data.texts import HIDDEN, Samples, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.answers import choose_steps, mark_steps
+from liar.evaluate.answers import choose_steps, harness_outcome_steps, mark_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam, WindowsExam
@@ -250,12 +250,12 @@ _PREPARE: Mapping[HeadKind, Callable[[Request], Exam]] = {
 
 
 def _of_the_harness(request: Request, data: HarnessData) -> Exam:
-    from liar.evaluate.harness import check_harness, harness_steps  # an extra, which not everybody installs
+    from liar.evaluate.harness import check_task  # an extra, which not everybody installs
 
-    check_harness(request.loaded, data.name, request.data)
+    check_task(request.loaded, data.name, request.data)
 
     def ask(model: LoadedModel) -> Steps:
-        return harness_steps(model, data.name, request.limit, request.data)
+        return harness_outcome_steps(model, data.name, request.limit, request.data)
 
     return ItemsExam(request.task, data.name, None, None, ask, ())
 

@@ -11,37 +11,17 @@ import torch
 from accelerate import disk_offload
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 
 from liar.errors import CalibrationError
 from liar.evaluate import branches
 from liar.evaluate.branches import Branches, score_steps
 from liar.evaluate.choices import answers_by_length, answers_of, choice_steps
-from liar.models.catalog import LoadedModel
-from liar.models.families import adapt
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.tasks.items import Sample
+from tests.subwords import POSITIONS, WORDS, loaded, network, subwords
 from tests.tiny import LETTERS, tokenizer
-
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "off", "to", "see", "what", "else", "was")
-POSITIONS = 96
-
-
-def subwords(*, begin: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE as in LLaMA 3: words with their leading space; with ``begin``, a token before each text."""
-    words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=340, special_tokens=["<end>", "<begin>"], initial_alphabet=alphabet)
-    words.train_from_iterator([" ".join(WORDS)] * 20, trainer)
-    if begin:
-        words.post_processor = processors.TemplateProcessing(single="<begin> $A", special_tokens=[("<begin>", 1)])
-    names = {"eos_token": "<end>"} | ({"bos_token": "<begin>"} if begin else {})
-    return PreTrainedTokenizerFast(tokenizer_object=words, **names)
-
 
 TOKENIZERS = {
     "begin and end around a text": lambda: tokenizer(POSITIONS),
@@ -49,21 +29,6 @@ TOKENIZERS = {
     "subwords": lambda: subwords(begin=False),
     "subwords after a begin": lambda: subwords(begin=True),
 }
-
-
-def model(dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=384,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=POSITIONS,
-        initializer_range=0.2,
-    )
-    return LlamaForCausalLM(config).eval().requires_grad_(False).to(dtype)
 
 
 def items(count: int = 12) -> list[Sample]:
@@ -110,7 +75,7 @@ def words(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 
 
 def test_likelihoods_and_answers_equal_the_harness(words: PreTrainedTokenizerBase) -> None:
-    check_equal(model(), words, items())
+    check_equal(network(), words, items())
 
 
 def test_an_empty_context_and_one_that_begins_with_the_begin_token(words: PreTrainedTokenizerBase) -> None:
@@ -121,7 +86,7 @@ def test_an_empty_context_and_one_that_begins_with_the_begin_token(words: PreTra
             ["", f"{begin}a b", ""], [(" a c", " b d e"), (" c", " d e"), (f"{begin} a", " b d")], strict=True
         )
     ]
-    check_equal(model(), words, choices)
+    check_equal(network(), words, choices)
 
 
 def test_what_exceeds_the_positions_is_cut_from_the_context(words: PreTrainedTokenizerBase) -> None:
@@ -130,15 +95,15 @@ def test_what_exceeds_the_positions_is_cut_from_the_context(words: PreTrainedTok
         Sample(text, endings=endings)
         for text, endings in zip([long, "a b", long], [(" a b c", " d"), (" e", " f g"), (" h i", " j k")], strict=True)
     ]
-    check_equal(model(), words, choices)
+    check_equal(network(), words, choices)
 
 
 def test_batches_do_not_change_the_likelihoods(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, words = model(), subwords(begin=True)
-    together = finish(choice_steps(network, words, items()))
+    tiny, words = network(), subwords(begin=True)
+    together = finish(choice_steps(tiny, words, items()))
     monkeypatch.setattr(branches, "_TOKENS", 40)
     progress: list[tuple[int, int]] = []
-    alone = finish(choice_steps(network, words, items()), progress.append)
+    alone = finish(choice_steps(tiny, words, items()), progress.append)
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
     done = [count for count, _ in progress]
     assert done == sorted(done)
@@ -147,39 +112,38 @@ def test_batches_do_not_change_the_likelihoods(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_head_sees_only_positions_before_a_token_of_an_ending() -> None:
-    network = model()
+    tiny = network()
     rows = []
-    network.get_output_embeddings().register_forward_hook(lambda module, read, out: rows.append(read[0].shape[0]))
-    finish(score_steps(network, [Branches(list(range(40)), [[1, 2, 3], [4]]), Branches([7], [[8, 9]])]))
+    tiny.get_output_embeddings().register_forward_hook(lambda module, read, out: rows.append(read[0].shape[0]))
+    finish(score_steps(tiny, [Branches(list(range(40)), [[1, 2, 3], [4]]), Branches([7], [[8, 9]])]))
     assert sum(rows) == 3 + 1 + 2
 
 
 def test_greedy_endings_are_those_of_the_highest_logits() -> None:
-    network, start = model(), [5, 6, 7]
+    tiny, start = network(), [5, 6, 7]
     tokens = list(start)
     for _ in range(3):
-        tokens.append(int(network(torch.tensor([tokens])).logits[0, -1].argmax()))
+        tokens.append(int(tiny(torch.tensor([tokens])).logits[0, -1].argmax()))
     best = tokens[3:]
     other = [*best[:2], (best[2] + 1) % 384]
-    ((greedy, not_greedy),) = finish(score_steps(network, [Branches(start, [best, other])]))
+    ((greedy, not_greedy),) = finish(score_steps(tiny, [Branches(start, [best, other])]))
     assert greedy[1]
     assert not not_greedy[1]
 
 
 def test_low_precision_int8_and_streamed_models(tmp_path: Path) -> None:
-    words, choices = subwords(begin=True), items(4)
-    network = model()
-    exact = finish(choice_steps(network, words, choices))
-    coarse = finish(choice_steps(model(torch.bfloat16), words, choices))
+    choices, words, tiny = items(4), subwords(begin=True), network()
+    exact = finish(choice_steps(tiny, words, choices))
+    coarse = finish(choice_steps(network(torch.bfloat16), words, choices))
     assert torch.isfinite(coarse).equal(torch.isfinite(exact))
-    int8 = quantized(LoadedModel("tiny", network, words, adapt(network), "perplexity")).model
+    int8 = quantized(loaded()).model
     check_equal(int8, words, choices)
-    disk_offload(network, str(tmp_path), execution_device=torch.device("cpu"))
-    assert finish(choice_steps(network, words, choices)).equal(exact)
+    disk_offload(tiny, str(tmp_path), execution_device=torch.device("cpu"))
+    assert finish(choice_steps(tiny, words, choices)).equal(exact)
 
 
 def test_an_evaluation_can_be_left() -> None:
-    steps = choice_steps(model(), subwords(begin=True), items())
+    steps = choice_steps(network(), subwords(begin=True), items())
     assert next(steps) == (12, 12)
     steps.close()
 
@@ -191,7 +155,7 @@ def test_an_ending_without_tokens_or_with_too_many_is_refused(ending: str) -> No
         for text, endings in zip(["a b", "c"], [(" a", " b"), (" d", ending)], strict=True)
     ]
     with pytest.raises(CalibrationError, match=r"has (0|97) tokens of its own"):
-        next(choice_steps(model(), subwords(begin=True), choices))
+        next(choice_steps(network(), subwords(begin=True), choices))
 
 
 def test_an_empty_context_needs_a_token_in_its_place() -> None:
@@ -200,8 +164,8 @@ def test_an_empty_context_needs_a_token_in_its_place() -> None:
     with pytest.raises(CalibrationError, match="context of ' a' is empty"):
         next(
             choice_steps(
-                model(),
+                network(),
                 words,
-                [Sample(text, endings=endings) for text, endings in zip([""], [(" a", " b")], strict=True)],
+                [Sample("", endings=(" a", " b"))],
             )
         )

@@ -1,0 +1,82 @@
+"""A model as lm-evaluation-harness sees it."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.models.huggingface import HFLM
+from transformers import PreTrainedModel
+
+from liar.evaluate.branches import Pair, Score, branched, check_ending, score_steps
+from liar.models.adapter import execution_device
+from liar.models.catalog import LoadedModel
+from liar.progress import finish
+
+_GENERATIONS = 8
+"""Texts that are generated together."""
+
+
+class HarnessModel(HFLM):
+    """The harness's own model class around a loaded model, which it neither moves nor changes.
+
+    Tokens, truncation and generation are the harness's. Its forward, one ending at a time with all logits in memory, is
+    replaced by :func:`liar.evaluate.branches.score_steps`, whose log likelihoods are the same up to rounding.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        tokenizer = copy.deepcopy(loaded.tokenizer)  # the harness sets its padding
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
+        with _weights_left(loaded.model):
+            super().__init__(pretrained=loaded.model, backend="causal", tokenizer=tokenizer, batch_size=_GENERATIONS)
+
+    @property
+    def device(self) -> torch.device:
+        return execution_device(self.model)
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[tuple[tuple[str, str] | None, list[int], list[int]]], *_: Any, **__: Any
+    ) -> list[Score]:
+        pairs: list[Pair] = []
+        for texts, context, ending in requests:
+            check_ending(texts[1] if texts else "", ending, self.max_length)
+            pairs.append((context, ending))
+        scores = finish(score_steps(self.model, branched(pairs, self.max_length)))
+        return [score for found in scores for score in found]
+
+
+class Answers(LM):
+    """A model that has answered before: it lets the harness compute its figures from stored answers.
+
+    ``found`` lists for each request, by its ``id``, one answer for each repetition.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[int, list[Any]] = defaultdict(list)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[Any]:
+        return [self.found[id(request)].pop(0) for request in requests]
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[Any]:
+        return self.loglikelihood(requests)
+
+    def generate_until(self, requests: list[Instance]) -> list[Any]:
+        return self.loglikelihood(requests)
+
+
+@contextmanager
+def _weights_left(model: PreTrainedModel) -> Iterator[None]:
+    """Without effect of ``tie_weights``, which the harness calls: it would change a model whose head has been untied."""
+    model.tie_weights = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        del model.tie_weights
