@@ -173,7 +173,7 @@ def source_words(source: str) -> str:
 
 
 def baseline(item: Evaluation) -> str | None:
-    """``Without knowledge: chance 50 %, most frequent label 54 %.``: what answers without knowledge reach; None if there is no such level."""
+    """``Without knowledge: chance 50 %, most frequent label 54 %.``; None if there is no such level."""
     metric, task = METRICS[item.metric], task_named(item.task)
     if metric != task.metric and metric.reads != "scores":
         return None
