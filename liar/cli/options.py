@@ -16,7 +16,12 @@ TaskName = Enum("TaskName", {name: name for name in TASKS})  # type: ignore[misc
 CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 
 DEFAULTS = PruneSpec()
-Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A demo model, a Hub id (owner/name or owner/name@revision), or a local folder.", show_default=False
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
 Calibration = Annotated[
     str, typer.Option(help="auto, wiki, sentiment, topic, a file, or a Hub dataset; #column chooses.")
