@@ -57,7 +57,7 @@ class Recipe:
         gr.HTML("<h2>Recipe</h2>")
         self.base = gr.State(spec)
         with _choice("model", is_simple=True) as shared:
-            shared["info"] += " Or type a hub id or a folder." if profile.any_model else ""
+            shared["info"] += " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
             models = [(preset.title, preset.id) for preset in PRESETS if preset.id in profile.models]
             self.model = gr.Dropdown(
                 models, value=spec.model, label="Model", allow_custom_value=profile.any_model, **shared

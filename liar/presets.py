@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.record import Task
@@ -20,6 +20,9 @@ DEMO = "demo/"
 """Prefix of the ids of the demo models."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+_AT_REVISION = re.compile(r"((?:\w[\w.-]*/)?\w[\w.-]*)@(?!.*\.\.)(\w[\w.+-]*(?:/\w[\w.+-]*)*)", flags=re.ASCII)
+"""A Hub id and a revision. No part of the revision is a step in a path, since the Hub's cache has a file of its name."""
 
 
 # -- models -------------------------------------------------------------------------------------------------------------
@@ -98,6 +101,26 @@ PRESETS: tuple[Preset, ...] = (
 )
 
 
+def split_revision(model: str) -> tuple[str, str | None]:
+    """Id and revision of ``owner/name@revision``; any other name, also a malformed one, is returned whole, with None.
+
+    Only the form counts: a folder may have such a name, see :func:`liar.models.source.local_folder`.
+
+    >>> from liar.presets import split_revision
+    >>> split_revision("owner/name@refs/pr/3")
+    ('owner/name', 'refs/pr/3')
+    """
+    found = _AT_REVISION.fullmatch(model)
+    return (found[1], found[2]) if found else (model, None)
+
+
 def preset_of(model: str) -> Preset | None:
-    """The preset with the id ``model``; None for any other model."""
-    return next((preset for preset in PRESETS if preset.id == model), None)
+    """The preset with the id ``model``; None for any other model.
+
+    For ``id@revision`` it is the preset of the Hub model with that revision; a demo model has no other revisions.
+    """
+    id, revision = split_revision(model)
+    found = next((preset for preset in PRESETS if preset.id == id), None)
+    if found is None or revision is None:
+        return found
+    return replace(found, revision=revision) if found.weights is None else None

@@ -1,4 +1,4 @@
-"""A small hub on loopback: as much of the Hub's HTTP interface as an upload without Xet uses, with real storage in memory.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a load and an upload without Xet use, stored in memory.
 
 ``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
 connection in the middle of the request.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import yaml
 
@@ -23,9 +24,21 @@ LARGE = (".safetensors",)
 
 @dataclass
 class Repository:
+    """``files`` are those of ``main``, ``revisions`` those of other branches; ``discussions`` as the Hub lists them."""
+
     private: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     commits: int = 0
+    revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    discussions: list[dict[str, Any]] = field(default_factory=list)
+
+    def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """Commit and files of a branch or commit."""
+        for name, files in {"main": self.files, **self.revisions}.items():
+            commit = hashlib.sha1(name.encode()).hexdigest()
+            if revision in (name, commit):
+                return commit, files
+        return None
 
 
 @dataclass
@@ -65,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
     hub: ClassVar[Hub]
 
     def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
         self._answer()
 
     def do_POST(self) -> None:
@@ -117,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(
                 200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]}
             )
+        elif "/resolve/" in path and path[1:].partition("/resolve/")[0] in hub.repositories:
+            repo, _, rest = path[1:].partition("/resolve/")
+            self._file(hub.repositories[repo], *map(unquote, rest.split("/", 1)))
         else:
             repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
             if repo in hub.repositories:
@@ -130,6 +149,15 @@ class _Handler(BaseHTTPRequestHandler):
         if item["oid"] in self.hub.objects:
             return known
         return known | {"actions": {"upload": {"href": f"{self.hub.address}/objects/{item['oid']}"}}}
+
+    def _file(self, stored: Repository, revision: str, name: str) -> None:
+        found = stored.at(revision)
+        if found is None:
+            self._send(404, {"error": "Invalid rev id"}, code="RevisionNotFound")
+        elif name not in found[1]:
+            self._send(404, {"error": "Entry not found"}, code="EntryNotFound", commit=found[0])
+        else:
+            self._send_bytes(200, found[1][name], {"X-Repo-Commit": found[0]})
 
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
@@ -149,14 +177,20 @@ class _Handler(BaseHTTPRequestHandler):
             stored.commits += 1
             oid = f"{stored.commits:040x}"
             self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
+        elif path.endswith("/discussions"):
+            self._send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
         elif "/tree/" in path:
             self._send(
                 200,
                 [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()],
             )
         else:
-            files = [{"rfilename": name} for name in stored.files]
-            self._send(200, {"id": repo, "sha": "0" * 40, "private": stored.private, "siblings": files})
+            found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
+            if found is None:
+                self._send(404, {"error": "Invalid rev id"}, code="RevisionNotFound")
+                return
+            siblings = [{"rfilename": name, "size": len(data)} for name, data in found[1].items()]
+            self._send(200, {"id": repo, "sha": found[0], "private": stored.private, "siblings": siblings})
 
     def _change(self, stored: Repository, key: str, value: dict[str, Any]) -> None:
         if key == "file":
@@ -180,14 +214,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _send(self, status: int, content: Any, *, code: str | None = None, retry: str | None = None) -> None:
-        payload = json.dumps(content).encode()
+    def _send(
+        self, status: int, content: Any, *, code: str | None = None, retry: str | None = None, commit: str | None = None
+    ) -> None:
+        headers = {"X-Error-Code": code, "Retry-After": retry, "X-Repo-Commit": commit}
+        self._send_bytes(
+            status,
+            json.dumps(content).encode(),
+            {"Content-Type": "application/json"} | {name: value for name, value in headers.items() if value},
+        )
+
+    def _send_bytes(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
-        if code is not None:
-            self.send_header("X-Error-Code", code)
-        if retry is not None:
-            self.send_header("Retry-After", retry)
+        self.send_header("ETag", f'"{hashlib.sha1(payload).hexdigest()}"')
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(payload)
+        if self.command != "HEAD":
+            self.wfile.write(payload)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from liar.files import ASSETS
-from liar.presets import DEMO, PRESETS, TEXTS, Preset, credits_of, preset_of, text_of
+from liar.presets import DEMO, PRESETS, TEXTS, Preset, credits_of, preset_of, split_revision, text_of
 from liar.spec import TASKS
 
 DEMOS = [preset for preset in PRESETS if preset.id.startswith(DEMO)]
@@ -34,6 +35,29 @@ def test_only_demo_models_come_from_the_bundle() -> None:
     assert [preset for preset in PRESETS if preset.weights is not None] == DEMOS
     assert all(preset.origin == preset.id for preset in PRESETS if preset not in DEMOS)
     assert preset_of("somebody/else") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a/b@refs/pr/3", ("a/b", "refs/pr/3")),
+        ("b@v1.0", ("b", "v1.0")),
+        ("a/b", ("a/b", None)),
+        ("a/b@", ("a/b@", None)),
+        ("a/b@x/../y", ("a/b@x/../y", None)),
+        ("/home/me@work/b", ("/home/me@work/b", None)),
+        ("./a@b", ("./a@b", None)),
+    ],
+)
+def test_a_revision_is_split_from_an_id_only(name: str, parts: tuple[str, str | None]) -> None:
+    assert split_revision(name) == parts
+
+
+def test_a_preset_at_another_revision_keeps_all_that_is_known_of_it() -> None:
+    preset = preset_of("Qwen/Qwen3-0.6B")
+    assert preset is not None
+    assert preset_of("Qwen/Qwen3-0.6B@refs/pr/3") == replace(preset, revision="refs/pr/3")
+    assert preset_of("demo/minilm@0.0.9") is None
 
 
 def test_every_task_has_one_text_whose_attribution_is_given_once() -> None:

@@ -75,7 +75,7 @@ def evaluate_command(
 
 
 def measure_command(
-    dense: Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)],
+    dense: Model,
     pruned: Annotated[
         str, typer.Argument(help="The pruned model: a folder that --save wrote, for example.", show_default=False)
     ],

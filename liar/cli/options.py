@@ -18,7 +18,12 @@ from liar.tasks.texts import TEXTS
 CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 
 DEFAULTS = PruneSpec()
-Model = Annotated[str, typer.Argument(help="A demo model, a Hub id, or a local folder.", show_default=False)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A demo model, a Hub id (owner/name or owner/name@revision), or a local folder.", show_default=False
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
 Calibration = Annotated[
     str,

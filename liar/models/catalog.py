@@ -1,4 +1,4 @@
-"""Loading a model by name: a demo model, a local folder, or any hub id of a supported family.
+"""Loading a model by name: a demo model, a local folder, or any hub id of a supported family, with or without @revision.
 
 >>> from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 >>> sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -40,7 +40,7 @@ from liar.models.notices import fetch_notices
 from liar.models.offload import is_offloaded
 from liar.models.placement import check_room, choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
-from liar.models.source import Source, find_model, is_hub_id, read_config, weight_bytes
+from liar.models.source import Source, find_model, hub_model, is_hub_id, local_folder, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.presets import DEMO, PRESETS, Preset, preset_of
 from liar.results import ModelInfo
@@ -95,6 +95,8 @@ def load_model(
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
     """Load ``model`` in evaluation mode; for a demo model fetch the demo bundle if it is missing.
+
+    A hub id may end in the name of a branch, tag, commit or pull request: ``owner/name@refs/pr/3``.
 
     If the model does not fit the accelerator's free memory, its weights stay on the host and are streamed; with
     ``offload_folder`` they stay on disk on any device (the small demo classifiers are never offloaded). Memory is left
@@ -153,7 +155,7 @@ def _tokenizer(source: Source, config: PreTrainedConfig) -> PreTrainedTokenizerB
 
 def _without_tokenizer(source: Source) -> ModelNotFoundError:
     return ModelNotFoundError(
-        f"{source.path!r} has no tokenizer; add the one that the model was trained with, by "
+        f"{source.name!r} has no tokenizer; add the one that the model was trained with, by "
         'AutoTokenizer.from_pretrained("ITS ID").save_pretrained("A FOLDER") of transformers, beside config and weights.'
     )
 
@@ -235,11 +237,12 @@ def folder_of(model: str) -> Path | None:
     if preset is not None and preset.weights is not None:
         folder = bundle_folder() / preset.weights.folder
         return folder if folder.is_dir() else None
-    if Path(model).expanduser().is_dir():
-        return Path(model).expanduser()
-    if not is_hub_id(model):
+    if (found := local_folder(model)) is not None:
+        return found
+    id, revision = hub_model(model)
+    if not is_hub_id(id):
         return None
-    config = try_to_load_from_cache(model, "config.json", revision=preset.revision if preset is not None else None)
+    config = try_to_load_from_cache(id, "config.json", revision=revision)
     return Path(config).parent if isinstance(config, str) else None
 
 

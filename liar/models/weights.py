@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,19 +25,21 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.models.heads import Head, check_gradients, head_of
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.placement import check_room, place
 from liar.models.ragged import PREFIX, ragged
-from liar.models.source import Source
+from liar.models.source import Source, conversion_of
 
 T = TypeVar("T")
 
 _ALIGNMENT = 64
 """Alignment in bytes of the tensors that torch allocates on a CPU."""
 
+_NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
@@ -146,24 +150,60 @@ def _read(
     source: Source, config: PreTrainedConfig, dtype: torch.dtype, may_lack: str = "pooler.", **options: Any
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
+    _refuse_adapter(source)
     loader = auto_class(config)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
-    network, report = explained(
-        source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
-    )
+    with _without_conversion():
+        network, report = explained(
+            source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
+        )
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
     if missing:
         raise UnsupportedModelError(
-            f"The checkpoint {source.path!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
+            f"The checkpoint {source.name!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
             "it again with save_pretrained."
         )
     if not config.architectures and (lost := sorted(filter(_is_of_a_head, report["unexpected_keys"]))):
         raise UnsupportedModelError(
-            f"The config of {source.path!r} names no architecture, so that {lost[0]} would be lost; add the name of its "
+            f"The config of {source.name!r} names no architecture, so that {lost[0]} would be lost; add the name of its "
             'model class, such as "architectures": ["BertForSequenceClassification"].'
         )
     return network
+
+
+def _refuse_adapter(source: Source) -> None:
+    """Raise :class:`UnsupportedModelError` for an adapter beside the weights.
+
+    transformers would add its layers, also from a pickle; on the Hub it would load another model than the one asked for.
+    """
+    found = explained(
+        source,
+        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
+    )
+    if found is not None:
+        raise UnsupportedModelError(
+            f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
+            "and tokenizer to a new folder with save_pretrained, and name that folder."
+        )
+
+
+@contextmanager
+def _without_conversion() -> Iterator[None]:
+    """Keep transformers from replacing pickled weights of the Hub by those of a pull request.
+
+    It would take the first one of the right title, or have one made by a service on the Hub and wait without a limit.
+    The variable is the only switch.
+    """
+    before = os.environ.get(_NO_CONVERSION)
+    os.environ[_NO_CONVERSION] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_NO_CONVERSION, None)
+        else:
+            os.environ[_NO_CONVERSION] = before
 
 
 def _align(network: PreTrainedModel) -> None:
@@ -194,24 +234,32 @@ def explained(source: Source, load: Callable[[], T]) -> T:
     """Run a loader of transformers and turn its failures into one-sentence errors.
 
     Raises :class:`ModelNotFoundError` for missing or damaged files, :class:`UnsupportedModelError` for pickled weights
-    and for a config that does not fit.
+    (with the pull request that offers converted ones, if the Hub has one) and for a config that does not fit.
     """
     try:
         return load()
     except SafetensorError as error:
-        raise ModelNotFoundError(f"The weights of {source.path!r} are damaged; download or save them again.") from error
+        raise ModelNotFoundError(f"The weights of {source.name!r} are damaged; download or save them again.") from error
     except OSError as error:
         if SAFE_WEIGHTS_NAME in str(error):  # a missing shard has a longer name
             raise UnsupportedModelError(
-                f"{source.path!r} has no safetensors weights, and pickled ones may run code; where you trust it, load it "
-                "with from_pretrained of transformers, save model and tokenizer to a new folder with save_pretrained, and "
-                "name that folder."
+                f"{source.name!r} has no safetensors weights, and pickled ones may run code; {_way_out(source)}"
             ) from error
         raise ModelNotFoundError(
-            f"The files of {source.path!r} are incomplete or out of reach; check the folder or the network."
+            f"The files of {source.name!r} are incomplete or out of reach; check the folder or the network."
         ) from error
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise UnsupportedModelError(
-            f"transformers cannot load {source.path!r} ({reason}); check that its config and weights belong together."
+            f"transformers cannot load {source.name!r} ({reason}); check that its config and weights belong together."
         ) from error
+
+
+def _way_out(source: Source) -> str:
+    """What to do about pickled weights."""
+    if (converted := conversion_of(source)) is not None:
+        return f"the Hub's conversion bot offers them as safetensors in a pull request, so load it as {converted}."
+    return (
+        "where you trust it, load it with from_pretrained of transformers, save model and tokenizer to a new folder with "
+        "save_pretrained, and name that folder."
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from liar.presets import split_revision
 from liar.results import MaskCell, MaskTable, RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
@@ -99,7 +100,8 @@ def mask_table_csv(table: MaskTable) -> str:
 
 def file_stem(spec: PruneSpec) -> str:
     """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``, and ``-seed-3`` with that seed."""
-    last = re.split(r"[/\\]", spec.model.rstrip("/\\"))[-1]
+    id, revision = split_revision(spec.model)
+    last = "-".join([re.split(r"[/\\]", id.rstrip("/\\"))[-1], *([revision] if revision else [])])
     model = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "model"
     seed = f"-seed-{spec.seed}" if spec.seed else ""
     return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}{seed}"

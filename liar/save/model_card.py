@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from liar.models.source import is_hub_id
-from liar.presets import preset_of
+from liar.models.source import is_hub_id, local_folder
+from liar.presets import preset_of, split_revision
 from liar.report.compare import in_metric
 from liar.report.domain_sentences import domains
 from liar.report.export import as_command
@@ -74,9 +73,11 @@ def model_card(
     """
     model = result.spec.model
     preset = preset_of(model)
-    base, licence = (preset.origin, preset.licence) if preset is not None else (model, None)
-    # The Hub refuses a card whose base model is a path, and a path is private.
-    is_public = is_hub_id(base) and not Path(base).exists()
+    is_folder = local_folder(model) is not None and (preset is None or preset.weights is None)
+    id, revision = (model, None) if is_folder else split_revision(model)
+    base, licence = (preset.origin, preset.licence) if preset is not None else (id, None)
+    # The Hub refuses a card whose base model is a path or has a revision, and a path is private.
+    is_public = is_hub_id(base) and not is_folder
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
@@ -100,10 +101,15 @@ def model_card(
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         command=as_command(result.spec),
-        licence=_licence(licence, notices),
+        licence=_of_base(base, revision) + _licence(licence, notices),
         credits=_credits(result),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
+
+
+def _of_base(base: str, revision: str | None) -> str:
+    """Sentence about the revision of the base model, since the metadata has no field for it; empty without one."""
+    return "" if revision is None else f"The base model is revision `{revision}` of `{base}`. "
 
 
 def _licence(licence: str | None, notices: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -53,6 +54,21 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     AutoTokenizer.from_pretrained(name).save_pretrained(way_out)
     loaded = load_model(str(way_out), device="cpu").model.state_dict()
     assert all(torch.equal(loaded[key], weight) for key, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_an_adapter_beside_the_weights_is_refused(
+    tmp_path: Path, pickled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the Hub, transformers would read a pickled one in spite of ``use_safetensors``."""
+    name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
+    lora = LoraConfig(r=1, target_modules=["q_proj"])
+    get_peft_model(LlamaForCausalLM(LlamaConfig(**LLAMA)), lora).save_pretrained(tmp_path)
+    if pickled:
+        (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("read a pickle"))
+    with pytest.raises(UnsupportedModelError, match="merge_and_unload"):
+        load_model(name, device="cpu")
 
 
 def test_remote_code_is_never_run(tmp_path: Path) -> None:

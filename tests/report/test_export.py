@@ -165,6 +165,7 @@ def test_json_is_read_back() -> None:
     ("model", "ratio", "stem"),
     [
         ("demo/smollm2-135m", 0.5, "liar-smollm2-135m-ffn-50"),
+        ("owner/name@refs/pr/3", 0.5, "liar-name-refs-pr-3-ffn-50"),
         ("C:\\models\\My Model\\", 0.07, "liar-my-model-ffn-7"),
         ("../../..", 0.125, "liar-model-ffn-12.5"),
     ],

@@ -34,13 +34,24 @@ def test_the_model_card_describes_the_model_and_how_to_load_it(trust: bool) -> N
     assert "| n |" not in card.text
 
 
-@pytest.mark.parametrize("model", ["/home/somebody/model", "here", "~/model", "a/b/c"])
+@pytest.mark.parametrize("model", ["somebody/model", "Qwen/Qwen3-0.6B"])
+def test_the_base_model_stands_without_its_revision(model: str) -> None:
+    card = ModelCard(model_card(language_run(model=f"{model}@refs/pr/3"), "AutoModelForCausalLM", trust=False))
+    assert card.data.base_model == model
+    assert card.data.model_name == f"{model.split('/')[1]}, pruned and repaired"
+    assert f"The base model is revision `refs/pr/3` of `{model}`." in card.text
+    assert f"liar prune {model}@refs/pr/3" in card.text
+
+
+@pytest.mark.parametrize("model", ["/home/somebody/model", "here", "here@main", "~/model", "a/b/c"])
 def test_a_folder_is_no_base_model_on_the_hub(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Hub refuses metadata with a path as base model; its own validation would need the network."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
+    (tmp_path / "here@main").mkdir()
     card = ModelCard(model_card(language_run(model=model), "AutoModelForCausalLM", trust=False))
     assert card.data.base_model is None
+    assert card.data.model_name == f"{Path(model).name}, pruned and repaired"
 
 
 def test_the_relation_to_the_base_model_is_one_that_the_hub_knows() -> None:

@@ -58,6 +58,7 @@ def test_the_command_prints_why_it_takes_public(
     [
         ({"model": "Qwen/Qwen2.5-0.5B"}, "does not offer"),
         ({"model": "demo/../model"}, "does not offer"),
+        ({"model": f"{PUBLIC.models[0]}@main"}, "does not offer"),
         ({"calibration": "/etc/passwd"}, "does not read"),
         ({"device": "cpu"}, "device"),
         ({"dtype": "bfloat16"}, "dtype"),
