@@ -1,7 +1,8 @@
-"""Tiny random models with a tokenizer of one-letter words, in the form that load_model returns."""
+"""Tiny random models with a tokenizer of one-letter words, in the form that load_model returns, and texts for them."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -17,9 +18,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar.data.corpora import held_out_windows
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.models.heads import task_of_labels
+from liar.models.heads import head_of, task_for
+from liar.spec import AUTO, Separator
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.items import Sample
+from liar.tasks.registry import TASKS
+from liar.tasks.splits import Split
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
@@ -56,7 +63,7 @@ def tokenizer(positions: int) -> PreTrainedTokenizerFast:
 def language_model(positions: int = 512) -> LoadedModel:
     torch.manual_seed(0)
     config = LlamaConfig(**_SIZES, num_key_value_heads=2, max_position_embeddings=positions, initializer_range=0.2)
-    return _loaded("tiny/llama", LlamaForCausalLM(config), positions, is_language_model=True)
+    return _loaded("tiny/llama", LlamaForCausalLM(config), positions)
 
 
 def classifier(labels: tuple[str, ...] = ("negative", "positive"), positions: int = 64) -> LoadedModel:
@@ -83,8 +90,40 @@ def encoder(positions: int = 64) -> LoadedModel:
     return _loaded("tiny/encoder", BertModel(BertConfig(**_SIZES, max_position_embeddings=positions)), positions)
 
 
-def _loaded(name: str, model: PreTrainedModel, positions: int, is_language_model: bool = False) -> LoadedModel:
+def _loaded(name: str, model: PreTrainedModel, positions: int) -> LoadedModel:
     model.eval().requires_grad_(False)
-    has_head = isinstance(model, BertForSequenceClassification)
-    task = task_of_labels(model.config.id2label.values()) if has_head else None
-    return LoadedModel(name, model, tokenizer(positions), adapt(model), "perplexity" if is_language_model else task)
+    bundled = [task for task in TASKS if task.is_bundled]
+    task = task_for(head_of([type(model).__name__]), model.config, bundled)
+    return LoadedModel(name, model, tokenizer(positions), adapt(model), None if task is None else task.name)
+
+
+def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("negative", "positive")) -> list[Sample]:
+    """Texts of ``length`` random letters with random labels, always the same ones."""
+    generator = torch.Generator().manual_seed(2)
+    texts = [
+        " ".join(LETTERS[int(letter)] for letter in torch.randint(0, 26, (length,), generator=generator))
+        for _ in range(count)
+    ]
+    drawn = torch.randint(0, len(labels), (count,), generator=generator).tolist()
+    return [Sample(text, labels[label]) for text, label in zip(texts, drawn, strict=True)]
+
+
+def replace_demo_samples(monkeypatch: pytest.MonkeyPatch, samples: list[Sample]) -> None:
+    """Let every demo task have ``samples``, in each of its parts."""
+    for module in ("liar.data.texts", "liar.jobs.estimates"):
+        monkeypatch.setattr(f"{module}.demo_samples", lambda *_: samples)
+
+
+def windows(
+    loaded: LoadedModel,
+    data: str | None = None,
+    limit: int = 20,
+    length: int = 256,
+    *,
+    split: Split = "test",
+    separator: Separator = AUTO,
+) -> torch.Tensor:
+    """Held-out windows for perplexity (windows, length), of ``data`` or else of Wikipedia leads."""
+    return held_out_windows(
+        loaded, PERPLEXITY, split, data=data, limit=limit, sequence_length=length, separator=separator
+    )[0]

@@ -16,18 +16,25 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
+from liar.data.bundle import rows_of
 from liar.data.corpora import calibration_batches, calibration_text, held_out_windows
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
+from liar.data.tasks import text_samples
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
+from liar.evaluate.tasks import prepare
 from liar.models.catalog import load_model
 from liar.results import CalibrationText
 from liar.spec import Separator
-from liar.tasks.splits import split_of
-from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer
+from liar.tasks.demo import OUT_OF_DOMAIN
+from liar.tasks.items import Article
+from liar.tasks.splits import Split, split_of
+from liar.tasks.texts import WIKI
+from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer, windows
 
 EOS = 3
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @pytest.fixture
@@ -74,9 +81,9 @@ def test_a_token_stands_between_texts_where_that_is_asked_for(tmp_path: Path) ->
     path = tmp_path / "own.txt"
     path.write_text("a b c\n\nd e\n\nf g h")
     loaded = language_model()
-    windows = held_out_windows(loaded, data=str(path), sequence_length=5, separator="end")[0]
+    found = windows(loaded, str(path), length=5, separator="end")
     letters = loaded.tokenizer("a b c d e f g h", add_special_tokens=False)["input_ids"]
-    assert windows.flatten().tolist() == [*letters[:3], EOS, *letters[3:5], EOS, *letters[5:]]
+    assert found.flatten().tolist() == [*letters[:3], EOS, *letters[3:5], EOS, *letters[5:]]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,7 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("liar.data.texts._open_hub", lambda *_: ("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
-    measured = held_out_windows(loaded, data="wikitext:wikitext-2-raw-v1", limit=6, sequence_length=32)[0]
+    measured = windows(loaded, "wikitext:wikitext-2-raw-v1", 6, 32)
     assert measured.flatten().tolist() == [loaded.tokenizer.bos_token_id, *whole][: 6 * 32]
     drawn = torch.cat([batch["input_ids"] for batch in calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)])
     cut = torch.tensor([loaded.tokenizer.bos_token_id, *whole][: len(whole) // 32 * 32]).view(-1, 32).tolist()
@@ -130,8 +137,8 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> None:
-    assert held_out_windows(language_model(positions=48), data=text)[0].shape[1] == 48
-    assert held_out_windows(language_model(positions=512), data=text)[0].shape[1] == 256
+    assert prepare(language_model(positions=48), "perplexity", data=text).length == 48
+    assert prepare(language_model(positions=512), "perplexity", data=text).length == 256
 
 
 def test_the_seed_decides_the_batches(text: str) -> None:
@@ -237,14 +244,14 @@ def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_pat
     with pytest.raises(CalibrationError, match="too short"):
         calibration_batches(str(short), language_model(), 32, 32, seed=0)
     with pytest.raises(CalibrationError, match="at least 2"):
-        held_out_windows(language_model(), data=str(short), sequence_length=3)[0]
+        windows(language_model(), str(short), length=3)
 
 
 def test_sequences_beyond_the_models_positions_are_refused(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="at most 64"):
         calibration_batches(text, encoder(), 600, 65, seed=0)
     with pytest.raises(InvalidSpecError, match="at most 128"):
-        held_out_windows(language_model(positions=128), data=text, sequence_length=129)[0]
+        prepare(language_model(positions=128), "perplexity", data=text, sequence_length=129)
 
 
 def test_roberta_has_fewer_positions_than_its_table() -> None:
@@ -257,7 +264,7 @@ def test_roberta_has_fewer_positions_than_its_table() -> None:
 @pytest.mark.demo
 def test_wikipedia_windows_of_the_parts_share_no_article() -> None:
     loaded = load_model("demo/smollm2-135m")
-    parts = {split: held_out_windows(loaded, split, limit=40)[0] for split in ("train", "validation", "test")}
+    parts = {split: windows(loaded, limit=40, split=split) for split in SPLITS}
     lines = {
         split: set(loaded.tokenizer.decode(part.flatten()).split("<|endoftext|>")) for split, part in parts.items()
     }
@@ -267,14 +274,13 @@ def test_wikipedia_windows_of_the_parts_share_no_article() -> None:
 
 @pytest.mark.demo
 def test_calibration_reads_the_training_part_only() -> None:
-    from liar.data.bundle import articles
-
     loaded = load_model("demo/smollm2-135m")
     batches = calibration_batches("wiki", loaded, 4096, 256, seed=0)
     assert [tuple(batch["input_ids"].shape) for batch in batches] == [(8, 256), (8, 256)]
     tokens = torch.cat([batch["input_ids"].flatten() for batch in batches])
     whole = loaded.tokenizer.decode(tokens).split("<|endoftext|>")[:-1]
-    split_of_text = {article.extract: split_of(article.title) for article in articles()}
+    articles = [row for row in rows_of(WIKI) if isinstance(row, Article)]
+    split_of_text = {article.extract: split_of(article.title) for article in articles}
     assert len(whole) > 10
     assert {split_of_text[each] for each in whole} == {"train"}
 
@@ -286,3 +292,18 @@ def test_auto_takes_the_text_of_the_models_task() -> None:
     assert all(torch.equal(one["input_ids"], two["input_ids"]) for one, two in zip(auto, named, strict=True))
     assert set(torch.cat([batch["labels"] for batch in auto]).tolist()) == {0, 1}
     assert "labels" not in calibration_batches("wiki", loaded, 500, 64, seed=0)[0]
+
+
+@pytest.mark.demo
+def test_windows_of_several_texts_are_taken_in_turn() -> None:
+    loaded = load_model("demo/smollm2-135m")
+    found, read = held_out_windows(
+        loaded, OUT_OF_DOMAIN, "test", data=None, limit=5, sequence_length=64, separator="auto"
+    )
+    assert len(found) == 5
+    assert read.source == "editorials, products, tweets"
+    for place, text in enumerate(OUT_OF_DOMAIN.texts):
+        documents = " ".join(sample.text for sample in text_samples(text, "test"))
+        for window in found[place :: len(OUT_OF_DOMAIN.texts)]:
+            pieces = loaded.tokenizer.decode(window).split("<|endoftext|>")
+            assert all(piece.strip() in documents for piece in pieces), text.id

@@ -7,6 +7,7 @@ from transformers import BertConfig
 
 from liar.errors import AmbiguousLabelsError
 from liar.models.heads import classes_of, is_classifier, named_classes
+from liar.tasks.demo import SENTIMENT
 from tests.tiny import classifier, encoder, language_model
 
 
@@ -19,15 +20,15 @@ def test_only_a_head_for_whole_texts_makes_a_classifier() -> None:
 
 def test_names_count_whatever_their_order_and_case() -> None:
     config = BertConfig(id2label={0: "POSITIVE", 1: "NEGATIVE"})
-    assert named_classes(config, "sentiment") == {"positive": 0, "negative": 1}
+    assert named_classes(config, SENTIMENT.labels) == {"positive": 0, "negative": 1}
     assert classes_of(["negative", "Positive"], config) == [1, 0]
     assert classes_of(["0", "1", "0"], config) == [0, 1, 0]
 
 
 def test_a_model_that_never_named_its_classes_has_those_of_the_task() -> None:
-    classes = named_classes(BertConfig(num_labels=2), "sentiment")
+    classes = named_classes(BertConfig(num_labels=2), SENTIMENT.labels)
     assert (classes["negative"], classes["positive"], classes["label_1"]) == (0, 1, 1)
-    assert "negative" not in named_classes(BertConfig(num_labels=3), "sentiment")
+    assert "negative" not in named_classes(BertConfig(num_labels=3), SENTIMENT.labels)
 
 
 STARS = BertConfig(id2label={index: str(index + 1) for index in range(5)})

@@ -15,7 +15,23 @@ from liar.evaluate.tasks import evaluate, evaluate_steps
 from liar.models.catalog import LoadedModel, load_model
 from liar.report.compare import right_answers
 from liar.results import Variant
-from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier
+from liar.tasks.items import Sample
+from tests.tiny import (
+    LETTERS,
+    classifier,
+    encoder,
+    labelled_letters,
+    language_model,
+    pair_classifier,
+    replace_demo_samples,
+)
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
+    samples = labelled_letters(12)
+    replace_demo_samples(monkeypatch, samples)
+    return samples
 
 
 @pytest.fixture(scope="module")
@@ -164,17 +180,42 @@ def test_labels_the_model_does_not_know_are_named(table: str, tmp_path: Path) ->
 
 
 def test_a_model_without_the_tasks_head_is_refused() -> None:
-    for loaded in (encoder(), language_model(), classifier(("good", "bad")), classifier(("a", "b", "c"))):
-        with pytest.raises(InvalidSpecError, match="demo/minilm-sentiment"):
+    for loaded in (encoder(), language_model(), classifier(("score",))):
+        with pytest.raises(InvalidSpecError, match="needs a classifier's head, .* such as demo/minilm-sentiment"):
             evaluate(loaded, "sentiment", sequence_length=64)
 
 
+def test_a_classifier_of_other_classes_is_refused() -> None:
+    with pytest.raises(InvalidSpecError, match="are good, bad, and those of sentiment are negative, positive"):
+        evaluate(classifier(("good", "bad")), "sentiment", sequence_length=64)
+    with pytest.raises(InvalidSpecError, match=r"has 3 classes \(a, b, c\), and sentiment has 2"):
+        evaluate(classifier(("a", "b", "c")), "sentiment", sequence_length=64)
+
+
 @pytest.mark.demo
-def test_classes_without_names_are_taken_in_the_tasks_order() -> None:
-    named, unnamed = classifier(), classifier(("LABEL_0", "LABEL_1"))
-    assert torch.equal(named.model.classifier.weight, unnamed.model.classifier.weight)
-    values = [evaluate(loaded, "sentiment", limit=40, sequence_length=64).value for loaded in (named, unnamed)]
-    assert values[0] == values[1]
+def test_classes_without_names_are_read_in_the_order_that_answers_training_texts_best() -> None:
+    """Negating the head exchanges the classes, so the same answers mean the same labels in the other order."""
+    plain, turned = classifier(("LABEL_0", "LABEL_1")), classifier(("LABEL_0", "LABEL_1"))
+    turned.model.classifier.weight.neg_()
+    turned.model.classifier.bias.neg_()
+    found = [evaluate(loaded, "sentiment", limit=40, sequence_length=64) for loaded in (plain, turned)]
+    orders = [loaded.label_orders["sentiment"].classes for loaded in (plain, turned)]
+    assert found[0].items == found[1].items
+    assert orders[0] == orders[1][::-1]
+    assert all("have no names" in (item.note or "") for item in found)
+    named = evaluate(classifier(), "sentiment", limit=40, sequence_length=64)
+    assert named.note is None
+    assert found[0].value in (named.value, pytest.approx(1 - named.value))
+
+
+def test_classes_are_matched_by_name_in_any_order(letters: list[Sample]) -> None:
+    named, turned = classifier(), classifier(("POSITIVE", "Negative"))
+    with torch.no_grad():
+        for parameter in turned.model.classifier.parameters():
+            parameter.copy_(parameter.flip(0))
+    found = [evaluate(loaded, "sentiment", sequence_length=64) for loaded in (named, turned)]
+    assert found[0] == found[1]
+    assert found[0].n == found[0].available == len(letters)
 
 
 @pytest.mark.demo

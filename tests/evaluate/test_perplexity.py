@@ -11,13 +11,12 @@ import torch
 from accelerate import disk_offload
 from torch.nn.functional import cross_entropy
 
-from liar.data.corpora import held_out_windows
 from liar.errors import InvalidSpecError
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.evaluate.tasks import evaluate, evaluate_steps
 from liar.models.catalog import LoadedModel, load_model
 from liar.progress import finish
-from tests.tiny import LETTERS, classifier, language_model
+from tests.tiny import LETTERS, classifier, language_model, windows
 
 LENGTH = 300  # more than the number of positions whose logits are computed at once
 
@@ -32,9 +31,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def _means(loaded: LoadedModel, text: str, count: int) -> list[float]:
     """Mean negative log likelihood of each window in nats a token, summed one token at a time."""
-    windows = held_out_windows(loaded, data=text, limit=count, sequence_length=LENGTH)[0]
     means = []
-    for window in windows:
+    for window in windows(loaded, text, count, LENGTH):
         scores = loaded.model(window[None]).logits[0].double().log_softmax(-1)
         means.append(-sum(float(scores[i, window[i + 1]]) for i in range(LENGTH - 1)) / (LENGTH - 1))
     return means
@@ -130,8 +128,8 @@ def test_the_demo_model_knows_english() -> None:
 
 def test_windows_of_one_text_do_not_see_each_other(text: str) -> None:
     loaded = language_model()
-    windows = held_out_windows(loaded, data=text, limit=4, sequence_length=LENGTH)[0]
-    forwards, backwards = (_drain(loaded, order) for order in (windows, windows.flip(0)))
+    found = windows(loaded, text, 4, LENGTH)
+    forwards, backwards = (_drain(loaded, order) for order in (found, found.flip(0)))
     assert forwards == pytest.approx(backwards, rel=1e-6)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from liar.data.tasks import LabelledText
 from liar.models.catalog import LoadedModel
+from liar.tasks.items import Sample
 from tests import tiny
 
 
@@ -30,13 +30,8 @@ def model() -> LoadedModel:
 
 
 @pytest.fixture
-def letters(monkeypatch: pytest.MonkeyPatch) -> LabelledText:
+def letters(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     """Replace the film reviews by labelled texts of random letters."""
-    generator = torch.Generator().manual_seed(2)
-    texts = [
-        " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (12,), generator=generator))
-        for _ in range(60)
-    ]
-    items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
-    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_: items)
-    return items
+    samples = tiny.labelled_letters(12)
+    tiny.replace_demo_samples(monkeypatch, samples)
+    return samples

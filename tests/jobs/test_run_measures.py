@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import run, stream
-from liar.data.tasks import LabelledText
 from liar.data.texts import read_samples
 from liar.errors import InsufficientMemoryError
 from liar.events import Evaluated, Finished
 from liar.models.catalog import LoadedModel
 from liar.report.sentences import verdict
 from liar.results import Evaluation
+from liar.tasks.items import Sample
 from tests import tiny
 from tests.jobs.recipe import spec
 
@@ -27,13 +27,14 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     seen: dict[str, torch.Tensor] = {}
     ids = torch.arange(4, 24).unsqueeze(0)
 
-    def measure(loaded: LoadedModel, task: str, variant: str, **_: object):
+    def measure(loaded: LoadedModel, variant: str, _: object):
         with torch.no_grad():
             seen[variant] = loaded.model(ids).logits
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
 
-    monkeypatch.setattr("liar.jobs.measures.evaluate_steps", measure)
+    exams = {"perplexity": SimpleNamespace(steps=measure)}
+    monkeypatch.setattr("liar.jobs.pipeline.prepare_all", lambda *_: exams)
     base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
     events = list(stream(spec(text, **base), model))
     assert sum(isinstance(event, Evaluated) for event in events) == 3
@@ -58,12 +59,12 @@ def test_a_run_measures_at_the_length_and_with_the_separator_of_its_spec(
     assert [(item.sequence_length, item.separator) for item in measured[1]] == [(24, "newline")] * 3
 
 
-def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters: LabelledText) -> None:
+def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters: list[Sample]) -> None:
     result = run(spec(text, evaluate=("sentiment",), evaluate_limit=20), tiny.classifier(positions=64))
     assert {item.sequence_length for item in result.evaluations} == {64}
 
 
-def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: LabelledText) -> None:
+def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: list[Sample]) -> None:
     """Given the evaluation of the dense model but not of its int8 copy, the run measures what is missing."""
     chosen = spec(
         text,
@@ -81,23 +82,23 @@ def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: L
     assert (whole.shared, partly.shared) == ([], ["dense"])
 
 
-def test_a_classifiers_run_keeps_the_items_whose_answers_changed(text: str, letters: LabelledText) -> None:
+def test_a_classifiers_run_keeps_the_items_whose_answers_changed(text: str, letters: list[Sample]) -> None:
     model = tiny.classifier(positions=256)
     chosen = spec(text, evaluate=("sentiment",), evaluate_limit=40, ratio=0.75, targets="ffn")
     result = run(chosen, model)
     assert result.changes
     assert run(chosen, model).changes == result.changes
     for change in result.changes:
-        position = letters.texts.index(change.text)
+        position = [sample.text for sample in letters].index(change.text)
         assert position < 40
-        assert change.label == letters.label_names[letters.labels[position]]
+        assert change.label == letters[position].label
         with torch.no_grad():
             logits = model.model(**model.tokenizer(change.text, return_tensors="pt")).logits
-        assert change.answers["dense"] == letters.label_names[int(logits.argmax())]
+        assert change.answers["dense"] == ("negative", "positive")[int(logits.argmax())]
         assert len(set(change.answers.values())) == 2
 
 
-def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: LabelledText) -> None:
+def test_a_measured_run_is_timed_and_another_is_not(text: str, letters: list[Sample]) -> None:
     model = tiny.classifier(positions=256)
     result = run(spec(text, evaluate=("sentiment",)), model)
     assert [item.variant for item in result.speeds] == ["dense", "reconstructed"]
@@ -121,7 +122,7 @@ class SlowingMachine:
 
 @pytest.mark.parametrize("is_given", [True, False])
 def test_a_machine_that_slows_down_during_a_run_slows_no_model(
-    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch, is_given: bool
+    text: str, letters: list[Sample], monkeypatch: pytest.MonkeyPatch, is_given: bool
 ) -> None:
     """If the models were timed one after the other, the smaller one would appear slower."""
     machine, loads = SlowingMachine(), []
@@ -148,7 +149,7 @@ def products(loaded: LoadedModel) -> int:
 
 
 def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
-    text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch
+    text: str, letters: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads = iter([tiny.classifier(positions=256)])
 
@@ -165,7 +166,7 @@ def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
     assert "times as fast" not in verdict(result)
 
 
-def test_a_streamed_model_is_not_timed(text: str, letters: LabelledText, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streamed_model_is_not_timed(text: str, letters: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its timing would measure how fast weights are loaded, not how fast the model computes."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
