@@ -78,7 +78,7 @@ def harness_outcome_steps(loaded: LoadedModel, name: str, limit: int | None, dat
     scores = {metric: [item.scores[given] for item in found.items] for metric, given in known.items()}
     exact = next((metric for metric in known if METRICS[metric].reads == "right"), None)
     graded = next((metric for metric in known if METRICS[metric].reads == "scores"), None)
-    judged: MetricName = exact or graded or next(iter(known))
+    judged = next(metric for metric in (exact, graded) if metric is not None)
     right = [score == 1 for score in scores[judged]]
     samples = [
         Sample(item.text, label=item.label, endings=tuple(item.choices) or (item.label,)) for item in found.items
