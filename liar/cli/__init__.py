@@ -22,6 +22,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "fetch-demo": models.fetch_demo,
     "models": models.models,
+    "tasks": models.tasks,
     "prune": prune.prune,
     "push": prune.push_command,
     "evaluate": measure.evaluate_command,

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from liar.cli.console import console, fraction, progress
 from liar.presets import PRESETS
+from liar.tasks.metrics import METRICS
 from liar.tasks.registry import TASKS
 
 _TRAINED = ", ".join(task.name for task in TASKS if task.training is not None)
@@ -29,6 +30,16 @@ def models() -> None:
     for preset in PRESETS:
         size = f"{preset.parameters:,.0f} M"
         table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
+    console.print(table)
+
+
+def tasks() -> None:
+    """List the tasks that a model can be measured on, and what each needs."""
+    table = Table("name", "what it is", "needs", "metrics", "chance", "data", box=None)
+    for task in TASKS:
+        chance = "-" if task.chance is None else task.metric.words(task.chance)
+        metrics = ", ".join(METRICS[name].title for name in task.metrics)
+        table.add_row(task.name, task.title, task.head or "any head", metrics, chance, task.origin)
     console.print(table)
 
 

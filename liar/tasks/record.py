@@ -124,6 +124,15 @@ class Task:
         return self.data.texts if isinstance(self.data, DemoData) else ()
 
     @property
+    def origin(self) -> str:
+        """Where its data come from: ``demo bundle``, a dataset of the hub, the harness, or the recipe."""
+        if isinstance(self.data, HubData):
+            return f"{self.data.dataset}, {self.data.config}" if self.data.config else self.data.dataset
+        return {DemoData: "demo bundle", HarnessData: "lm-evaluation-harness"}.get(
+            type(self.data), "named in the recipe"
+        )
+
+    @property
     def is_bundled(self) -> bool:
         """Whether its data are in the demo bundle."""
         return bool(self.texts)
