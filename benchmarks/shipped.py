@@ -24,14 +24,19 @@ from liar.events import Finished
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.pipeline import stream
+from liar.presets import PRESETS
 from liar.progress import finish
 from liar.report.sentences import verdict
 from liar.store import SHIPPED_RUNS, RunStore
+from liar.tasks.registry import usual_tasks
 
 SPECS = (
     default_spec(),
-    PruneSpec(model="demo/minilm-sentiment", targets="both", evaluate=("sentiment",)),
-    PruneSpec(model="demo/minilm-topic", targets="both", evaluate=("topic",)),
+    *(
+        PruneSpec(model=preset.id, targets="both", evaluate=usual_tasks(preset.task))
+        for preset in PRESETS
+        if preset.adapter is not None
+    ),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -25,7 +26,7 @@ from liar.spec import (
     is_custom,
     range_words,
 )
-from liar.tasks.registry import TASKS, usual_tasks
+from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
 _OPTIONAL = ("evaluate_length", "data")
@@ -42,8 +43,13 @@ def default_spec() -> PruneSpec:
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
-    """``spec`` with the task of its preset model, if it names none; another model must be loaded to know its task."""
+    """``spec`` with the user's own data as its task, else that of its preset model, if it names none.
+
+    Another model must be loaded to know its task.
+    """
     preset = preset_of(spec.model)
+    if not spec.evaluate and spec.data is not None and not Path(spec.data).expanduser().is_dir():
+        return spec.model_copy(update={"evaluate": (OWN.name,)})
     if spec.evaluate or preset is None or preset.task is None:
         return spec
     return spec.model_copy(update={"evaluate": usual_tasks(preset.task)})

@@ -28,7 +28,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     """Bars of every measured variant for every task, with one standard error to each side."""
     tasks: list[str] = list(dict.fromkeys(item.task for item in result.evaluations))
     if not tasks:
-        return empty("No metric was measured in this run.")
+        return empty("No metric was measured. Name a task that fits the model, or data of your own.")
     titles = [_title(result, task) for task in tasks]
     extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
     gap = 3 * _GAP + extra  # room for a title below the ticks and title of the axis above
