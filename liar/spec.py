@@ -29,7 +29,7 @@ from liar.errors import InvalidSpecError
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
-Reconstruction = Literal["none", "bias", "liar", "least-squares"]
+Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
@@ -42,8 +42,6 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 TASKS: tuple[Task, ...] = get_args(Task)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
-FITTED: frozenset[Reconstruction] = frozenset({"liar", "least-squares"})
-"""Reconstructions that solve a system of the moments, and so need enough tokens."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 CUSTOM = "custom:"

@@ -40,6 +40,7 @@ PUBLIC = (
     "liar.evaluate.speed",
     "liar.evaluate.generate",
     "liar.explore.atlas",
+    "liar.explore.reconstructions",
     "liar.explore.forecast",
     "liar.report.compare",
     "liar.report.sentences",
