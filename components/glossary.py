@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+from liar.explore.reconstructions import REPAIRS
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import TASKS
 
@@ -80,12 +81,7 @@ TERMS: Mapping[str, Term] = {
         "What is a reconstruction?",
         "The layer behind the removed units is solved anew in closed form, so that its output on the calibration text comes "
         "as near to the dense one as it can. Nothing is trained.",
-        {
-            "none": "The removed units simply go.",
-            "bias": "Their mean contribution is added to the bias.",
-            "liar": "The kept units predict the removed ones, as in the LIAR paper (arXiv 2407.13331).",
-            "least-squares": "The best linear repair for this mask, intercept included.",
-        },
+        {name: repair.meaning for name, repair in REPAIRS.items()},
     ),
     "schedule": Term(
         "Whose activations the repair looks at.",

@@ -17,11 +17,11 @@ from liar.errors import LiarError
 from liar.explore.allocation import check_edits
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.report.site_sentences import error_words, errors_of, formula, place
+from liar.report.site_sentences import error_words, errors_of, formula, place, reconstructions_of
 from liar.report.view import View
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import MAX_RATIO, RECONSTRUCTIONS, PruneSpec
+from liar.spec import MAX_RATIO, PruneSpec
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -256,6 +256,6 @@ def _predicted_and_measured(
             *(cell(error_words(errors.get(name))) for errors in columns.values()),
             class_="chosen" if name == spec.reconstruction else None,
         )
-        for name in RECONSTRUCTIONS
+        for name in reconstructions_of([site for site in found.values() if site])
     )
     return table(("Reconstruction", *columns), rows, caption=f"{error}, share of the output's energy")

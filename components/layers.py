@@ -22,10 +22,10 @@ from liar.explore.forecast import forecast
 from liar.report.export import file_stem
 from liar.report.plots import error_heatmap
 from liar.report.sentences import SiteOutcome, recipe
-from liar.report.site_sentences import compares, error_words, errors_of, stands_out
+from liar.report.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.report.view import DIFFERENCES, View
 from liar.results import RunResult, SiteReport
-from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
@@ -34,7 +34,7 @@ _LINE = 112
 """Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""
 
 SHOWN = [
-    ("all four", "all"),
+    ("all", "all"),
     *((name, name) for name in RECONSTRUCTIONS),
     *((f"difference of {first} and {second}", name) for name, (first, second) in DIFFERENCES.items()),
 ]
@@ -209,16 +209,17 @@ def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
 def _table(sites: Sequence[SiteReport], view: View) -> str:
     """Table of the heatmap's errors, for keyboards, screen readers and copying."""
     error = "Error" if view.weighting == "plain" else "Norm-aware error"
+    names = reconstructions_of(sites)
     return table(
-        ("Site", "Units kept", *RECONSTRUCTIONS),
-        (_row(site, view) for site in sites),
+        ("Site", "Units kept", *names),
+        (_row(site, view, names) for site in sites),
         label="Error of every site",
         caption=f"{error} of every site, share of the output's energy",
     )
 
 
-def _row(site: SiteReport, view: View) -> Markup:
+def _row(site: SiteReport, view: View, names: Sequence[Reconstruction]) -> Markup:
     errors, pressed = errors_of(site, view.weighting), "true" if site.name == view.site else "false"
     button = element("button", site.name, type="button", data_site=site.name, aria_pressed=pressed)
-    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in RECONSTRUCTIONS))
+    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in names))
     return row(button, *map(cell, words))

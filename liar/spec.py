@@ -30,7 +30,7 @@ from liar.tasks.registry import task_named
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
-Reconstruction = Literal["none", "bias", "liar", "least-squares"]
+Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
@@ -41,8 +41,6 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
-FITTED: frozenset[Reconstruction] = frozenset({"liar", "least-squares"})
-"""Reconstructions that solve a system of the moments, and so need enough tokens."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 
 CUSTOM = "custom:"

@@ -30,7 +30,8 @@ class Profile(BaseModel):
     ``any_model`` and ``any_text`` allow every id, folder and file in addition to ``models`` and :data:`TEXTS`,
     ``any_device`` every device and dtype in addition to ``auto``; ``may_name_folder`` lets a visitor save a model in any
     folder of the server. ``starts``: how often one client may start a job, in the notation of the library limits ("": no
-    limit). ``runs``: runs of one sweep. ``model_bytes``: models in memory (0: a quarter of the machine's).
+    limit). ``runs``: runs of one sweep; the page proposes four ratios of all reconstructions. ``model_bytes``: models in
+    memory (0: a quarter of the machine's).
     ``saved_bytes``: zips of saved models on disk, the one being written included. ``body_bytes``: size of a
     request. ``sessions``: visitors whose state is kept. ``unread``: answers that a visitor may leave unfetched.
     ``preload``: model to load as soon as the page is up.
@@ -49,7 +50,7 @@ class Profile(BaseModel):
     sequence_length: int = 512
     evaluate_limit: int = 400
     evaluate_length: int = 512
-    runs: int = 16
+    runs: int = 20
     prompt_characters: int = 500
     new_tokens: int = 96
     waiting_jobs: int = 16

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.explore.curves import RATIOS
 from liar.report.costs import Costs, CostsResult, SpeedComparison
 from liar.results import (
@@ -27,7 +27,10 @@ from liar.results import (
     Totals,
     Workload,
 )
-from liar.spec import CRITERIA, PruneSpec, Reconstruction, SiteKind
+from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, Reconstruction, SiteKind
+
+OLDER: tuple[Reconstruction, ...] = ("none", "bias", "liar", "least-squares")
+"""Reconstructions of results and atlases from before ``scale``."""
 
 _UNITS: dict[SiteKind, int] = {"attention": 9, "ffn": 1536}
 
@@ -36,6 +39,7 @@ def site(layer: int, kind: SiteKind, worst: float = 0.4) -> SiteReport:
     error: dict[Reconstruction, float] = {
         "none": worst,
         "bias": worst * 0.8,
+        "scale": worst * 0.6,
         "liar": worst * 0.3,
         "least-squares": worst * 0.25,
     }
@@ -50,6 +54,16 @@ def site(layer: int, kind: SiteKind, worst: float = 0.4) -> SiteReport:
         kept_units=list(range(kept)),
         error=error,
         norm_aware_error=error,
+    )
+
+
+def older(report: SiteReport) -> SiteReport:
+    """The report as it was before the reconstruction scale was added."""
+    return report.model_copy(
+        update={
+            kind: {name: value for name, value in getattr(report, kind).items() if name in OLDER}
+            for kind in ("error", "norm_aware_error")
+        }
     )
 
 
@@ -257,6 +271,8 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
         model=ModelInfo(id=spec.model, family="llama", layers=3, parameters=150_000),
         block_parameters=81_648,
         criteria=list(CRITERIA),
+        reconstructions=list(RECONSTRUCTIONS),
+        choice_reconstructions=[name for name in RECONSTRUCTIONS if name != "liar"],
         sensitive=True,
         kinds=_KINDS,
         tokens=spec.tokens,
@@ -268,7 +284,7 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
 
 def _tiny_choices(sites: int, bundles: int) -> Any:
     """Errors of every subset of fewer than five bundles, growing with the index of the subset; otherwise empty."""
-    shape = (sites, len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**bundles if bundles < 5 else 0)
+    shape = (sites, len(WEIGHTINGS), len(RECONSTRUCTIONS) - 1, 2**bundles if bundles < 5 else 0)
     return np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)
 
 
@@ -278,7 +294,7 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
     bundles, channels = facts.units // facts.group, facts.units * facts.unit_size
     removed = np.array([nearest_removed(bundles, ratio) / bundles for ratio in RATIOS])
     depth = 1 / (1 + np.arange(sites))
-    parts = np.array([1.0, 0.8, 0.3, 0.25])  # none, bias, liar, least-squares
+    parts = np.array([1.0, 0.8, 0.6, 0.3, 0.25])  # none, bias, scale, liar, least-squares
     weights = np.array([1.0, 0.9])  # plain, norm-aware
     error = np.einsum("s,c,w,r,i->scwri", depth, 1 - 0.05 * np.arange(criteria), weights, parts, removed**2)
     sample = np.linspace(0, channels - 1, 12).round().astype(np.int32)

@@ -41,6 +41,7 @@ PUBLIC = (
     "liar.evaluate.choices",
     "liar.evaluate.generate",
     "liar.explore.atlas",
+    "liar.explore.reconstructions",
     "liar.explore.forecast",
     "liar.report.compare",
     "liar.report.sentences",

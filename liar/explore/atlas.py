@@ -34,7 +34,6 @@ from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
     BASELINE,
-    RECONSTRUCTIONS,
     Criterion,
     PruneSpec,
     Reconstruction,
@@ -46,9 +45,6 @@ Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
 
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
-
-CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
-"""Reconstructions with errors for every choice of a few bundles; liar would need the row space of each choice."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -99,12 +95,18 @@ class KindFacts(BaseModel):
 
 
 class AtlasFacts(BaseModel):
-    """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed."""
+    """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed.
+
+    ``reconstructions`` have curves, ``choice_reconstructions`` have the error of every choice of a few bundles; older
+    files do not list them.
+    """
 
     key: AtlasKey
     model: ModelInfo
     block_parameters: int
     criteria: list[Criterion]
+    reconstructions: list[Reconstruction] = ["none", "bias", "liar", "least-squares"]
+    choice_reconstructions: list[Reconstruction] = ["none", "bias", "least-squares"]
     sensitive: bool
     kinds: dict[SiteKind, KindFacts]
     tokens: int
@@ -119,8 +121,8 @@ class KindArrays:
     ``order`` (sites, criteria, bundles): bundles, best first. ``scores`` (sites, criteria, bundles): in that order.
     ``deviation`` (sites, criteria): divisor of the scores in the allocation global.
     ``error`` (sites, criteria, weightings, reconstructions, 101): relative errors at :data:`RATIOS`.
-    ``choices`` (sites, weightings, 3, 2^bundles): relative error of every choice of bundles for
-    :data:`CHOICE_RECONSTRUCTIONS`; bit i of the last index is 1 if bundle i is removed. Empty if there are too many.
+    ``choices`` (sites, weightings, choice reconstructions, 2^bundles): relative error of every choice of bundles; bit i
+    of the last index is 1 if bundle i is removed. Empty if there are too many.
     ``energy`` (sites, weightings): factor that makes a relative error comparable between sites.
     ``sensitivity`` (sites,): factor from plain error x energy to the effect on the loss; zeros if there is no loss.
     ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
@@ -149,11 +151,13 @@ def removed_at(bundles: int) -> Integers:
 
 @dataclass(frozen=True, slots=True)
 class SiteAtlas:
-    """One site of an atlas."""
+    """One site of an atlas; ``with_choices`` names the reconstructions in :attr:`KindArrays.choices`."""
 
     site: Site
     facts: KindFacts
     criteria: Sequence[str]
+    reconstructions: Sequence[Reconstruction]
+    with_choices: Sequence[Reconstruction]
     arrays: KindArrays
     row: int
 
@@ -174,7 +178,7 @@ class SiteAtlas:
     def curve(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """Relative error (101,) at :data:`RATIOS`."""
         where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
-        curve: Floats = self.arrays.error[self.row, *where, RECONSTRUCTIONS.index(reconstruction)]
+        curve: Floats = self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)]
         return curve
 
     def error_at(
@@ -191,12 +195,12 @@ class SiteAtlas:
         else those in :attr:`KindArrays.choices`, if any.
         """
         if set(kept) == set(self.order(criterion)[: len(kept)].tolist()):
-            return {name: self.error_at(criterion, name, len(kept), weighting) for name in RECONSTRUCTIONS}
+            return {name: self.error_at(criterion, name, len(kept), weighting) for name in self.reconstructions}
         choices = self.arrays.choices[self.row, WEIGHTINGS.index(weighting)]
         if not choices.shape[-1]:
             return {}
         index = (1 << self.site.bundles) - 1 - sum(1 << bundle for bundle in kept)
-        return {name: float(choices[at, index]) for at, name in enumerate(CHOICE_RECONSTRUCTIONS)}
+        return {name: float(choices[at, index]) for at, name in enumerate(self.with_choices)}
 
     def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
@@ -253,7 +257,8 @@ class Atlas:
     def _site(self, kind: SiteKind, row: int) -> SiteAtlas:
         facts = self.facts.kinds[kind]
         site = Site(facts.layers[row], kind, facts.units, facts.unit_size, facts.group)
-        return SiteAtlas(site, facts, self.facts.criteria, self.arrays[kind], row)
+        named = (self.facts.criteria, self.facts.reconstructions, self.facts.choice_reconstructions)
+        return SiteAtlas(site, facts, *named, self.arrays[kind], row)
 
     def to_bytes(self) -> bytes:
         """Serialize as a compressed npz with the facts as JSON."""
@@ -303,4 +308,5 @@ def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> F
     """Stored ``choices``; empty for an older file."""
     if f"{kind}.choices" in file:
         return file[f"{kind}.choices"]
-    return np.empty((len(facts.kinds[kind].layers), len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 0), np.float16)
+    shape = (len(facts.kinds[kind].layers), len(WEIGHTINGS), len(facts.choice_reconstructions), 0)
+    return np.empty(shape, np.float16)

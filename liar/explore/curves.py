@@ -14,7 +14,7 @@ RATIOS = tuple(percent / 100 for percent in range(101))
 class SiteCurves(Record):
     """Error of one site over the ratio, for each reconstruction: entry i is for ``kept[i]`` units.
 
-    The curve of least-squares (and of liar inside the row space) bounds the true error from above, by about a percent.
+    The curves of scale, least-squares (and of liar inside the row space) bound the true error from above, by about a percent.
     """
 
     name: str

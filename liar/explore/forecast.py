@@ -26,6 +26,7 @@ from liar.edits import SiteEdit, merge
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_count
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
+from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals, Unrounded
 from liar.spec import Allocation, PruneSpec, is_custom
 
@@ -51,6 +52,8 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         )
     if spec.criterion not in atlas.facts.criteria:
         raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
+    if spec.reconstruction not in atlas.facts.reconstructions:
+        raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
     if spec.allocation == "loss-curve" and not atlas.facts.sensitive:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
     charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
@@ -69,7 +72,8 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         for chart in charts
     }
     # One repaired site gives biases to all modules of its kind; a kind that keeps all units gets none.
-    cut = {site.kind for site in sites if len(kept[site]) < site.bundles and spec.reconstruction != "none"}
+    shifts = REPAIRS[spec.reconstruction].changes_bias
+    cut = {site.kind for site in sites if len(kept[site]) < site.bundles and shifts}
     reports: list[SiteReport] = []
     change = 0
     for chart in charts:

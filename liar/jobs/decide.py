@@ -66,5 +66,7 @@ def solve(
 ) -> Decision:
     """:func:`decide` for ``bundles`` that are chosen already."""
     channels = kept_channels(site, bundles, weight.device)
-    solutions = reconstruct_all(moments, weight, channels, reconstructions, site=site.name)
+    solutions = reconstruct_all(
+        moments, weight, channels, reconstructions, bundle_size=site.bundle_size, site=site.name
+    )
     return Decision(site, weight, bundles, channels, solutions)

@@ -18,11 +18,11 @@ from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import CHOICE_RECONSTRUCTIONS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
+from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.explore.curves import RATIOS
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import atlas_parts
-from liar.maths.choice_errors import choice_errors, has_few_choices
+from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
@@ -79,6 +79,8 @@ def atlas_steps(
                 model=model_info(loaded),
                 block_parameters=parameter_count(adapter.layers),
                 criteria=list(criteria),
+                reconstructions=list(RECONSTRUCTIONS),
+                choice_reconstructions=list(CHOICE_RECONSTRUCTIONS),
                 sensitive=bool(gradients),
                 kinds=facts,
                 tokens=tokens,
@@ -143,7 +145,8 @@ def _rows(
     few = has_few_choices(site)
     choices = np.empty((len(WEIGHTINGS), len(CHOICE_RECONSTRUCTIONS), 2**site.bundles if few else 0), np.float16)
     for j, chosen in enumerate(weighted if few else ()):
-        choices[j] = choice_errors(chosen, weight, site.bundle_size).cpu().numpy()
+        errors = choice_errors(chosen, weight, site.bundle_size)
+        choices[j] = torch.stack([errors[name] for name in CHOICE_RECONSTRUCTIONS]).cpu().numpy()
     spectrum, condition = _spectrum(moments.plain)
     sample, correlation = _correlation(site, moments.plain)
     return {

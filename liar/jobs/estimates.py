@@ -185,7 +185,7 @@ def spectrum_cost(site: SiteShape) -> float:
 def repair_cost(site: SiteShape, ratio: float) -> float:
     """Cost of every reconstruction of a site and of its error, in fp64."""
     kept = (1 - ratio) * site.channels
-    solves = 2 * kept**3 / 3 + 4 * kept * (site.channels - kept) * site.outputs + 4 * kept**2 * site.outputs
+    solves = kept**3 + 4 * kept * (site.channels - kept) * site.outputs + 6 * kept**2 * site.outputs
     errors = 8 * 2 * site.channels**2 * site.outputs
     return (2 * solves + 2 * errors) / _FLOPS
 

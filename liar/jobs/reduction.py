@@ -14,6 +14,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate
+from liar.explore.reconstructions import REPAIRS
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.models.adapter import Batch
@@ -23,7 +24,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, Unrounded
 from liar.sites import Site
-from liar.spec import FITTED, PruneSpec
+from liar.spec import PruneSpec
 
 Events = Generator[Event, None, None]
 
@@ -154,7 +155,7 @@ class Reduction:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
         enough = TOKENS_PER_CHANNEL * widest.channels
-        fitted = self.spec.reconstruction in FITTED or self.spec.criterion == "obs"
+        fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.criterion == "obs"
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "

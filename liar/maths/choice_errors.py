@@ -1,20 +1,21 @@
 """Error of every choice of bundles at a site with few bundles; error curves follow one order of the bundles only.
 
-With u the kept and m the removed channels, A = C + r I and G = W W^T:
+With u the kept and m the removed channels, A = C + r I and K = W W^T:
 
-* bias: tr(C_mm G_mm), and none the same with C + mu mu^T: sums over pairs of removed bundles;
-* least-squares: the residual of regressing all outputs on X_u, tr(W^T A W) - tr(A_uu^-1 (A G A)_uu) - r tr(G_mm).
+* bias: tr(C_mm K_mm), and none the same with C + mu mu^T: sums over pairs of removed bundles;
+* scale: for G and R as in :mod:`liar.maths.error_curves`, 1^T G 1 + 1^T R_u - q_u^T (G + diag R)_uu^-1 q_u, q = G 1 + R;
+* least-squares: the residual of regressing all outputs on X_u, tr(W^T A W) - tr(A_uu^-1 (A K A)_uu) - r tr(K_mm).
 
 For the first bundles of an order the errors equal those of :mod:`liar.maths.error_curves`. One binary tree gives all
-traces: a kept bundle is swept out of A and A G A, a removed one is only dropped, so most of its matrices are small.
+traces: a kept bundle is swept out of A and A K A, a removed one is only dropped, so most of its matrices are small.
 The reconstruction liar is left out: it needs the row space of each W_u.
 
 >>> import torch
 >>> from liar.maths.choice_errors import choice_errors
 >>> from liar.maths.moments import Moments
 >>> moments = Moments.of(torch.randn(100, 4, dtype=torch.float64))
->>> none, bias, least_squares = choice_errors(moments, torch.randn(4, 2, dtype=torch.float64), bundle_size=2)
->>> none[0b00].item(), bool(least_squares[0b10] <= bias[0b10] <= none[0b10])  # nothing removed; bundle 1 removed
+>>> errors = choice_errors(moments, torch.randn(4, 2, dtype=torch.float64), bundle_size=2)
+>>> errors["none"][0b00].item(), bool(errors["scale"][0b10] <= errors["none"][0b10])  # nothing removed; bundle 1 removed
 (0.0, True)
 """
 
@@ -24,8 +25,11 @@ import torch
 from torch import Tensor
 
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import in_solver_precision, ridge_of
+from liar.maths.reconstruct import bundled, in_solver_precision, product_ridge, ridge_of
 from liar.sites import Site
+from liar.spec import Reconstruction
+
+CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "scale", "least-squares")
 
 _BUNDLE_LIMIT = 12
 _WORK_LIMIT = 5e8
@@ -40,30 +44,42 @@ def has_few_choices(site: Site) -> bool:
     return site.bundles <= _BUNDLE_LIMIT and 2**site.bundles * site.bundle_size**3 <= _WORK_LIMIT
 
 
-def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> Tensor:
-    """Errors E|Y'-Y|^2 / E|Y|^2, (3, 2^bundles), of a consumer of ``weight`` (d, d_out) for none, bias, least-squares.
+def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> dict[Reconstruction, Tensor]:
+    """Errors E|Y'-Y|^2 / E|Y|^2, (2^bundles,), of a consumer of ``weight`` (d, d_out), for :data:`CHOICE_RECONSTRUCTIONS`.
 
-    Bit i of the second index is 1 if bundle i is removed.
+    Bit i of the index is 1 if bundle i is removed.
     """
     W, mean, C = (in_solver_precision(tensor) for tensor in (weight, moments.mean, moments.covariance))
     dtype = W.dtype
-    G, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
+    K, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
     A = C + max(r, _LEAST) * torch.eye(len(C), dtype=dtype, device=C.device)
+    G, lengths = bundled(torch.addr(C, mean, mean) * K, bundle_size), bundled(K.diagonal(), bundle_size)
     bits = torch.arange(2**bundles, device=C.device).unsqueeze(1) >> torch.arange(bundles, device=C.device)
     removed = (bits & 1).to(dtype)  # (2^bundles, bundles)
 
-    def over_pairs(terms: Tensor) -> Tensor:
-        """Sums of ``terms`` (d, d) over the removed channels of each choice."""
-        pairs = terms.reshape(bundles, bundle_size, bundles, bundle_size).sum(dim=(1, 3))
+    def over_pairs(pairs: Tensor) -> Tensor:
+        """Sums of ``pairs`` (bundles, bundles) over the removed bundles of each choice."""
         return torch.einsum("ca,ab,cb->c", removed, pairs, removed)
 
-    bias = over_pairs(C * G)
-    none = bias + over_pairs(torch.outer(mean, mean) * G)
-    lengths = removed @ G.diagonal().reshape(bundles, bundle_size).sum(dim=1)
-    least_squares = (A * G).sum() - _explained(A, A @ G @ A, bundle_size, bundles) - r * lengths
-    least_squares[0] = 0.0  # exact: with every channel kept only floating-point error is left
-    energy = ((C + torch.outer(mean, mean)) * G).sum().clamp_min(torch.finfo(dtype).tiny)
-    return torch.stack([none, bias, least_squares]).clamp_min(0) / energy
+    least_squares = (A * K).sum() - _explained(A, A @ K @ A, bundle_size, bundles) - r * (removed @ lengths)
+    errors: dict[Reconstruction, Tensor] = {
+        "none": over_pairs(G),
+        "bias": over_pairs(bundled(C * K, bundle_size)),
+        "scale": G.sum() - _scaled(G, product_ridge(G, lengths, r), 1 - removed),
+        "least-squares": least_squares,
+    }
+    for name in ("scale", "least-squares"):
+        errors[name][0] = 0.0  # exact: with every channel kept only floating-point error is left
+    energy = G.sum().clamp_min(torch.finfo(dtype).tiny)
+    return {name: error.clamp_min(0) / energy for name, error in errors.items()}
+
+
+def _scaled(G: Tensor, R: Tensor, kept: Tensor) -> Tensor:
+    """q_u^T (G + diag R)_uu^-1 q_u - 1^T R_u, (choices,), for the choices ``kept`` (choices, bundles) of ones and zeros."""
+    A = kept.unsqueeze(2) * (G + R.diag()) * kept.unsqueeze(1) + (1 - kept).diag_embed()
+    q = kept * (G.sum(dim=1) + R)
+    explained: Tensor = (q * torch.linalg.solve(A, q)).sum(dim=1)
+    return explained - kept @ R
 
 
 def _explained(A: Tensor, K: Tensor, size: int, bundles: int) -> Tensor:

@@ -1,12 +1,15 @@
 """Error curves: the error for every number of kept units, for each reconstruction, from one factorisation.
 
-Sort channels best first and let C + r I = L L^T, Z = L^T W, y = L^-1 mu. With the first k channels kept, the error is
+Sort channels best first and let C + r I = L L^T, Z = L^T W, z = L^-1 mu. With the first k channels kept, the error is
 
 * least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less r sum_{j>=k} |W_j|^2 it bounds the true error from above
   and equals it without a ridge;
 * bias: tr(W_m^T C_mm W_m), a reverse cumulative sum of W * ((2 triu(C, 1) + diag C) W);
 * none: bias + |mu_m W_m|^2;
-* liar: least-squares plus the missing intercept |v_k|^2 / (1 + sum_{j<k} y_j^2), v_k = sum_{j<k} (y_j Z_j - mu_j W_j),
+* scale: sum_{j>=k} (y_j^2 - R_j) over bundles, the ridge objective, with R_j = r |W_j|^2, G + diag R = L L^T for the G of
+  :mod:`liar.maths.reconstruct`, and y = L^-1 (G 1 + R). For with factors s on the first k bundles it is
+  1^T G 1 - 2 s^T (G 1)_u + s^T G_uu s + (s - 1)^T R_u (s - 1), least where L_uu^T s = y_u, and 0 for k = all;
+* liar: least-squares plus the missing intercept |v_k|^2 / (1 + sum_{j<k} z_j^2), v_k = sum_{j<k} (z_j Z_j - mu_j W_j),
   if the kept rows span all outputs. Else the outputs are split by an orthonormal basis nested in k, from one QR of
   W_u^T over the sorted channels: inside the row space the error is this sum, outside it that of bias.
 
@@ -24,14 +27,26 @@ All curves together cost a few products of size d x d x d_out; every ratio is th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from liar.explore.reconstructions import REPAIRS
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE, cholesky, in_solver_precision, members, ridge_of
-from liar.spec import FITTED, RECONSTRUCTIONS, Reconstruction
+from liar.maths.reconstruct import (
+    RIDGE,
+    bundled,
+    cholesky,
+    factor_products,
+    in_solver_precision,
+    members,
+    output_products,
+    ridge_of,
+)
+from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +77,80 @@ def error_curves(
 
     Raises :class:`SingularSystemError` if the covariance cannot be factorised.
     """
-    channels = members(order.to(weight.device), bundle_size)
-    W = in_solver_precision(weight[channels])
-    mean = in_solver_precision(moments.mean[channels])
-    C = in_solver_precision(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
-
-    found: dict[Reconstruction, Tensor] = {}
-    UW = W
-    if {"none", "bias", "liar"}.intersection(reconstructions):
-        diagonal = C.diagonal().clone()
-        UW = (C.triu(1) @ W).mul_(2).addcmul_(diagonal.unsqueeze(1), W)  # (2 triu(C, 1) + diag C) W
-        found["bias"] = _from_end((W * UW).sum(dim=1))
-        found["none"] = found["bias"] + _from_end(mean.unsqueeze(1) * W).square().sum(dim=1)
-    if FITTED.intersection(reconstructions):
-        r = ridge_of(moments, ridge)
-        L = cholesky(C, r, site=site, tokens=moments.tokens)
-        Z = L.T @ W
-        found["least-squares"] = _from_end((Z.square() - r * W.square()).sum(dim=1))
-        if "liar" in reconstructions:
-            found["liar"] = _liar(L, Z, W, UW, mean, r, found["least-squares"])
-    # With nothing kept, the curves of bias and least-squares are both tr(W^T C W).
-    everything = found["bias" if "bias" in found else "least-squares"][0]
-    energy = (everything + (mean @ W).square().sum()).clamp_min(torch.finfo(W.dtype).tiny)
-    ends = slice(None, None, bundle_size)
-    relative = {name: (found[name].clamp_min(0)[ends] / energy).cpu() for name in reconstructions}
+    ranked = _Ranked(moments, weight, order, bundle_size, ridge, site)
+    found = {name: CURVES[name](ranked) for name in reconstructions}
+    # With nothing kept the error is E|Y|^2, or tr(W^T C W) if a new bias makes up for the mean.
+    first = reconstructions[0]
+    energy = found[first][0] + (ranked.mean @ ranked.W).square().sum() * REPAIRS[first].changes_bias
+    energy = energy.clamp_min(torch.finfo(energy.dtype).tiny)
+    relative = {name: (curve.clamp_min(0) / energy).cpu() for name, curve in found.items()}
     return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)
 
 
-def _liar(L: Tensor, Z: Tensor, W: Tensor, UW: Tensor, mean: Tensor, r: float, least_squares: Tensor) -> Tensor:
+class _Ranked:
+    """A consumer with its channels sorted best first; what curves share is computed on first use."""
+
+    def __init__(
+        self, moments: Moments, weight: Tensor, order: Tensor, bundle_size: int, ridge: float, site: str
+    ) -> None:
+        channels = members(order.to(weight.device), bundle_size)
+        self.bundle_size, self.site, self.tokens = bundle_size, site, moments.tokens
+        self.ridge = ridge_of(moments, ridge)
+        self.W = in_solver_precision(weight[channels])
+        self.mean = in_solver_precision(moments.mean[channels])
+        self.C = in_solver_precision(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
+
+    @cached_property
+    def upper_products(self) -> Tensor:
+        """(2 triu(C, 1) + diag C) W, (d, d_out)."""
+        return (self.C.triu(1) @ self.W).mul_(2).addcmul_(self.C.diagonal().unsqueeze(1), self.W)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """Lower factor of C + r I, (d, d)."""
+        variances = self.C.diagonal().clone()
+        factor = cholesky(self.C, self.ridge, site=self.site, tokens=self.tokens)
+        self.C.diagonal().copy_(variances)  # overwritten by the factorisation
+        return factor
+
+    @cached_property
+    def rotated(self) -> Tensor:
+        """L^T W, (d, d_out)."""
+        return self.factor.T @ self.W
+
+    def at_bundles(self, curve: Tensor) -> Tensor:
+        """The entries of a curve over channels (d + 1,) at whole bundles, (bundles + 1,)."""
+        return curve[:: self.bundle_size]
+
+
+def _none(ranked: _Ranked) -> Tensor:
+    lost = _from_end(ranked.mean.unsqueeze(1) * ranked.W).square().sum(dim=1)
+    return _bias(ranked) + ranked.at_bundles(lost)
+
+
+def _bias(ranked: _Ranked) -> Tensor:
+    return ranked.at_bundles(_from_end((ranked.W * ranked.upper_products).sum(dim=1)))
+
+
+def _scale(ranked: _Ranked) -> Tensor:
+    W, size = ranked.W, ranked.bundle_size
+    G = output_products(W, torch.addr(ranked.C, ranked.mean, ranked.mean), size)
+    sums = G.sum(dim=1)
+    L, R = factor_products(
+        G, bundled(W.square().sum(dim=1), size), ranked.ridge, site=ranked.site, tokens=ranked.tokens
+    )
+    y = torch.linalg.solve_triangular(L, (sums + R).unsqueeze(1), upper=False).squeeze(1)
+    return _from_end(y.square() - R)
+
+
+def _liar(ranked: _Ranked) -> Tensor:
+    L, Z, W, UW, r = ranked.factor, ranked.rotated, ranked.W, ranked.upper_products, ranked.ridge
     d, d_out = W.shape
-    y = torch.linalg.solve_triangular(L, mean.unsqueeze(1), upper=False)
-    V = y * Z - mean.unsqueeze(1) * W
-    leverage = 1 + _from_start(y.square().squeeze(1))
-    intercept = _from_start(V)
-    curve = least_squares + intercept.square().sum(dim=1) / leverage
+    mean = ranked.mean.unsqueeze(1)
+    z = torch.linalg.solve_triangular(L, mean, upper=False)
+    leverage = 1 + _from_start(z.square().squeeze(1))
+    intercept = _from_start(z * Z - mean * W)
+    curve = _from_end(_unexplained(ranked)) + intercept.square().sum(dim=1) / leverage
     curve[d] = 0.0  # exact: with every channel kept only floating-point error is left
 
     # With fewer kept channels than outputs, the output direction q_i is repaired only if i < k.
@@ -108,7 +163,25 @@ def _liar(L: Tensor, Z: Tensor, W: Tensor, UW: Tensor, mean: Tensor, r: float, l
     k = torch.arange(count, device=W.device).unsqueeze(1)
     i = torch.arange(count, device=W.device).unsqueeze(0)
     curve[:count] = torch.where(i < k, repaired, untouched).sum(dim=1)
-    return curve
+    return ranked.at_bundles(curve)
+
+
+def _least_squares(ranked: _Ranked) -> Tensor:
+    return ranked.at_bundles(_from_end(_unexplained(ranked)))
+
+
+def _unexplained(ranked: _Ranked) -> Tensor:
+    """What each channel, once removed, adds to the error of least-squares, (d,)."""
+    return (ranked.rotated.square() - ranked.ridge * ranked.W.square()).sum(dim=1)
+
+
+CURVES: Mapping[Reconstruction, Callable[[_Ranked], Tensor]] = {
+    "none": _none,
+    "bias": _bias,
+    "scale": _scale,
+    "liar": _liar,
+    "least-squares": _least_squares,
+}
 
 
 def _from_end(rows: Tensor) -> Tensor:

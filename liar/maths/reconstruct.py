@@ -8,12 +8,20 @@ reconstruction    new weight                                         new bias
 ================  =================================================  =========================
 none              W_u                                                b
 bias              W_u                                                b + mu_m W_m
+scale             diag(1 + t) W_u, G_uu t = G_um 1                   b
 liar              (I + Q P) W_u, Q = S_uu^-1 C_um, P = W_m W_u^+     b + mu_m W_m
 least-squares     W_u + Q W_m,   Q = C_uu^-1 C_um                    b + (mu_m - mu_u Q) W_m
 ================  =================================================  =========================
 
 ``bias`` is FLAP (arXiv 2312.11983), ``liar`` is arXiv 2407.13331, and ``least-squares`` the optimum for a given mask.
 P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi; neither Q nor P is ever formed.
+
+``scale`` is the mask tuning of Kwon et al. 2022 (arXiv 2204.09656) in closed form: one factor 1 + t for each kept bundle
+(all channels of a head, or one neuron). G, the mean products of what two bundles add to the output, is
+(W W^T) * S elementwise, summed over the channels of each pair of bundles.
+
+The ridge r adds r |W'_u - W_u|^2 to what a fitted reconstruction minimises: r I to S_uu and C_uu, and to the diagonal of
+G_uu r times the squared norms of the bundles' weights. So it draws the weight towards W_u, and a factor towards 1.
 
 If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
 
@@ -28,20 +36,24 @@ tensor([[3.]], dtype=torch.float64)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
 from liar.maths.moments import Moments
-from liar.spec import FITTED, RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 RIDGE = 1e-2
 """Share of the mean variance trace(C)/d that is added to the diagonal when solving for Q."""
 
 _JITTER_STEPS = 6
+
+_LEAST_RIDGE = 1e-12
+"""Share of the mean diagonal of G that is always added to it: a bundle without weights or activations gets the factor 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +108,15 @@ def reconstruct(
     kept: Tensor,
     method: Reconstruction = "least-squares",
     *,
+    bundle_size: int = 1,
     ridge: float = RIDGE,
     site: str = "the site",
 ) -> Solution:
     """Repair a consumer of ``weight`` (d, d_out) that keeps the channels ``kept`` (k,).
 
-    Raises the errors of :func:`reconstruct_all`.
+    Arguments and errors as in :func:`reconstruct_all`.
     """
-    return reconstruct_all(moments, weight, kept, (method,), ridge=ridge, site=site)[method]
+    return reconstruct_all(moments, weight, kept, (method,), bundle_size=bundle_size, ridge=ridge, site=site)[method]
 
 
 def reconstruct_all(
@@ -112,50 +125,132 @@ def reconstruct_all(
     kept: Tensor,
     methods: Iterable[Reconstruction] = RECONSTRUCTIONS,
     *,
+    bundle_size: int = 1,
     ridge: float = RIDGE,
     site: str = "the site",
 ) -> dict[Reconstruction, Solution]:
-    """Several reconstructions of one site from a single factorisation of C_uu.
+    """Several reconstructions of one site, which share what they have in common, such as the factorisation of C_uu.
 
-    S_uu differs from C_uu by mu_u mu_u^T only, so liar follows from the least-squares solve by Sherman-Morrison.
+    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other.
 
     Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
     """
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
-    W = in_solver_precision(weight)
-    kept = kept.to(W.device)
-    removed = complement(kept, W.shape[0])
-    W_u, W_m = W[kept], W[removed]
-    mean = in_solver_precision(moments.mean)
-    mu_u, mu_m = mean[kept], mean[removed]
-    mean_change = mu_m @ W_m
-
-    solutions: dict[Reconstruction, Solution] = {}
-    methods = tuple(methods)
-    if "none" in methods:
-        solutions["none"] = Solution(W_u, torch.zeros_like(mean_change))
-    if "bias" in methods:
-        solutions["bias"] = Solution(W_u, mean_change)
-    if not FITTED.intersection(methods):
-        return solutions
-
-    C_u = in_solver_precision(moments.covariance[kept])
-    factor = cholesky(C_u[:, kept].contiguous(), ridge_of(moments, ridge), site=site, tokens=moments.tokens)
-    target = C_u[:, removed] @ W_m
-    solved = torch.cholesky_solve(torch.cat([target, mu_u.unsqueeze(1)], dim=1), factor)
-    update, direction = solved[:, :-1], solved[:, -1]  # C_uu^-1 C_um W_m and C_uu^-1 mu_u
-    shift = mu_u @ update
-    if "least-squares" in methods:
-        solutions["least-squares"] = Solution(W_u + update, mean_change - shift)
-    if "liar" in methods:
-        raw = update - torch.outer(direction, shift / (1 + mu_u @ direction))  # S_uu^-1 C_um W_m
-        solutions["liar"] = Solution(W_u + project_on_rows(raw, W_u), mean_change)
+    masked = _Masked(moments, weight, kept, bundle_size, ridge, site)
+    solutions = {name: SOLVERS[name](masked) for name in methods}
     for name, solution in solutions.items():
-        if not torch.isfinite(solution.weight).all():
+        if solution.weight is not masked.W_u and not torch.isfinite(solution.weight).all():
             raise NonFiniteError(f"The {name} solution at {site} holds NaN or Inf; calibrate with more tokens.")
-    return {name: solutions[name] for name in methods}
+    return solutions
+
+
+class _Masked:
+    """A consumer with its kept channels u and removed channels m; what reconstructions share is computed on first use."""
+
+    def __init__(
+        self, moments: Moments, weight: Tensor, kept: Tensor, bundle_size: int, ridge: float, site: str
+    ) -> None:
+        W, mean = in_solver_precision(weight), in_solver_precision(moments.mean)
+        self.moments, self.bundle_size, self.site = moments, bundle_size, site
+        self.ridge = ridge_of(moments, ridge)
+        self.kept = kept.to(W.device)
+        self.removed = complement(self.kept, len(W))
+        self.W_u, self.W_m = W[self.kept], W[self.removed]
+        self.mu_u = mean[self.kept]
+        self.mean_change = mean[self.removed] @ self.W_m
+
+    @cached_property
+    def kept_rows(self) -> Tensor:
+        """Rows of C of the kept channels, (k, d)."""
+        return in_solver_precision(self.moments.covariance[self.kept])
+
+    @cached_property
+    def target(self) -> Tensor:
+        """C_um W_m, (k, d_out)."""
+        return self.kept_rows[:, self.removed] @ self.W_m
+
+    @cached_property
+    def solved(self) -> tuple[Tensor, Tensor]:
+        """C_uu^-1 C_um W_m, (k, d_out), and C_uu^-1 mu_u, (k,)."""
+        C_uu = self.kept_rows[:, self.kept].contiguous()
+        factor = cholesky(C_uu, self.ridge, site=self.site, tokens=self.moments.tokens)
+        solved = torch.cholesky_solve(torch.cat([self.target, self.mu_u.unsqueeze(1)], dim=1), factor)
+        return solved[:, :-1], solved[:, -1]
+
+
+def _none(masked: _Masked) -> Solution:
+    return Solution(masked.W_u, torch.zeros_like(masked.mean_change))
+
+
+def _bias(masked: _Masked) -> Solution:
+    return Solution(masked.W_u, masked.mean_change)
+
+
+def _scale(masked: _Masked) -> Solution:
+    W_u, size = masked.W_u, masked.bundle_size
+    S_uu = masked.kept_rows[:, masked.kept].addr_(masked.mu_u, masked.mu_u)
+    G = output_products(W_u, S_uu, size)
+    del S_uu  # as large as the factor
+    lengths = bundled(W_u.square().sum(dim=1), size)
+    L, _ = factor_products(G, lengths, masked.ridge, site=masked.site, tokens=masked.moments.tokens)
+    lost = masked.target + torch.outer(masked.mu_u, masked.mean_change)  # S_um W_m
+    t = torch.cholesky_solve(bundled((W_u * lost).sum(dim=1), size).unsqueeze(1), L)  # its right side is G_um 1
+    return Solution((1 + t).repeat_interleave(size, dim=0) * W_u, torch.zeros_like(masked.mean_change))
+
+
+def _liar(masked: _Masked) -> Solution:
+    """S_uu differs from C_uu by mu_u mu_u^T only, so this follows from the solve of least-squares by Sherman-Morrison."""
+    update, direction = masked.solved
+    shift = masked.mu_u @ update
+    raw = update - torch.outer(direction, shift / (1 + masked.mu_u @ direction))  # S_uu^-1 C_um W_m
+    return Solution(masked.W_u + project_on_rows(raw, masked.W_u), masked.mean_change)
+
+
+def _least_squares(masked: _Masked) -> Solution:
+    update, _ = masked.solved
+    return Solution(masked.W_u + update, masked.mean_change - masked.mu_u @ update)
+
+
+SOLVERS: Mapping[Reconstruction, Callable[[_Masked], Solution]] = {
+    "none": _none,
+    "bias": _bias,
+    "scale": _scale,
+    "liar": _liar,
+    "least-squares": _least_squares,
+}
+
+
+def output_products(W: Tensor, S: Tensor, bundle_size: int) -> Tensor:
+    """G: the mean over tokens of the products of what each two bundles add to the output, (bundles, bundles).
+
+    Its sum over all pairs is E|X W|^2.
+    """
+    return bundled((W @ W.T).mul_(S), bundle_size)
+
+
+def factor_products(G: Tensor, lengths: Tensor, ridge: float, *, site: str, tokens: int) -> tuple[Tensor, Tensor]:
+    """Lower factor of G + diag R, and R, the ridge of each bundle with any jitter; overwrites ``G``.
+
+    ``lengths`` are the squared norms of the bundles' weights. Raises the errors of :func:`cholesky`.
+    """
+    before = G.diagonal().clone()
+    G.diagonal().add_(product_ridge(G, lengths, ridge))
+    L = cholesky(G, 0.0, site=site, tokens=tokens)
+    return L, G.diagonal() - before
+
+
+def product_ridge(G: Tensor, lengths: Tensor, ridge: float) -> Tensor:
+    """R, (bundles,): ridge x lengths, and never zero."""
+    return ridge * lengths + (_LEAST_RIDGE * G.diagonal().mean()).clamp_min(1e-30)
+
+
+def bundled(terms: Tensor, size: int) -> Tensor:
+    """Sums of ``terms`` (d,) or (d, d) over the channels of each bundle, or of each pair of bundles."""
+    for axis in range(terms.ndim):
+        terms = terms.unflatten(axis, (-1, size)).sum(dim=axis + 1)
+    return terms
 
 
 def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
@@ -204,8 +299,8 @@ def relative_errors(
     for name, solution in solutions.items():
         error = removed_error
         mean_error = solution.bias_change - mean_removed
-        if name not in ("none", "bias"):
-            D_u = solution.weight - W_u
+        D_u = solution.weight - W_u
+        if D_u.any():
             error += float((D_u * (C_uu @ D_u)).sum() - 2 * (D_u * kept_CW_m).sum())
             mean_error = mean_error + mean[kept] @ D_u
         errors[name] = max(error + float(mean_error.square().sum()), 0.0) / energy

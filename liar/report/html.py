@@ -34,9 +34,10 @@ from liar.report.sentences import (
     variant_name,
     verdict,
 )
+from liar.report.site_sentences import reconstructions_of
 from liar.report.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
-from liar.spec import EVALUATION_LENGTH, RECONSTRUCTIONS, PruneSpec
+from liar.spec import EVALUATION_LENGTH, PruneSpec
 from liar.tasks.registry import credits_of
 
 _TEMPLATE = "report.html.j2"
@@ -90,7 +91,7 @@ def html_report(result: RunResult) -> str:
         recipe=recipe(result.spec),
         calibrated_on=calibrated_on(result),
         settings=_settings(result.spec),
-        reconstructions=RECONSTRUCTIONS,
+        reconstructions=reconstructions_of(result.sites),
         variants=VARIANTS,
         measurements=_measurements(result),
         extents=_extents(result),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liar.explore.atlas import SiteAtlas
-from liar.report.reconstructions import DISPLAYS
+from liar.explore.reconstructions import REPAIRS
 from liar.report.view import Reported
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import Reconstruction, SiteKind
+from liar.spec import RECONSTRUCTIONS, Reconstruction, SiteKind
 
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
@@ -25,6 +25,8 @@ def place(site: SiteReport | Site) -> str:
 
 def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:
     """Sentence on the worst site, and on the smallest number of sites with half of all error."""
+    if absent := _absent(sites, reconstruction):
+        return absent
     known = {place(site): errors_of(site, weighting).get(reconstruction) for site in sites}
     errors = {name: error for name, error in known.items() if error is not None}
     unknown = _unknown(len(known) - len(errors))
@@ -46,6 +48,8 @@ def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction:
 
 def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
     """Sentence on the largest change of error from the first to the second reconstruction, and the sites improved."""
+    if absent := _absent(sites, first, second):
+        return absent
     known = [(place(site), errors_of(site, weighting)) for site in sites]
     pairs = {name: (errors[first], errors[second]) for name, errors in known if {first, second} <= errors.keys()}
     unknown = _unknown(len(known) - len(pairs))
@@ -59,6 +63,18 @@ def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruc
         f"Largest change from {first} to {second}: {name}, {before:.2g} → {after:.2g} {_ENERGY[weighting]}; "
         f"lower at {lower} of {len(pairs)} sites.{unknown}"
     )
+
+
+def reconstructions_of(sites: Sequence[SiteReport]) -> tuple[Reconstruction, ...]:
+    """Reconstructions with an error at any of ``sites``, since an older result lacks newer ones; all if none has any."""
+    known = {name for site in sites for name in site.error}
+    return tuple(name for name in RECONSTRUCTIONS if name in known or not known)
+
+
+def _absent(sites: Sequence[SiteReport], *names: Reconstruction) -> str:
+    """Sentence on the first of ``names`` that has no error at any site; empty if all have one."""
+    known = reconstructions_of(sites)
+    return next((f"No error of {name} is known here." for name in names if name not in known), "")
 
 
 def _unknown(sites: int) -> str:
@@ -90,6 +106,8 @@ def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
     m = d - u
     if m == 0:
         return f"W: ({d} x {d_out}), nothing is removed\nb: {d_out}"
-    shapes = {"W_u": f"({u} x {d_out})", "W_m": f"({m} x {d_out})", "Q": f"({u} x {m})", "P": f"({m} x {u})"}
-    display = DISPLAYS[reconstruction]
-    return f"{display.weight}\n{display.bias}".format(**shapes, outputs=d_out)
+    repair = REPAIRS[reconstruction]
+    shapes = repair.shapes.format(
+        W_u=f"({u} x {d_out})", W_m=f"({m} x {d_out})", Q=f"({u} x {m})", P=f"({m} x {u})", s=f"{u}"
+    )
+    return f"{repair.weight}: {shapes}\n{repair.bias}: {d_out}"

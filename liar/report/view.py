@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
@@ -24,24 +25,22 @@ Colours = Literal["same", "fit"]
 Reported = Literal["plain", "norm-aware"]
 """Weighting of the tokens in errors: all alike, or by one over the squared norm of the residual stream."""
 
-Show = Literal[
-    "all",
-    "none",
-    "bias",
-    "liar",
-    "least-squares",
-    "none-bias",
-    "none-liar",
-    "none-least-squares",
-    "bias-liar",
-    "bias-least-squares",
-    "liar-least-squares",
-]
-"""All four strips, one of them, or the change of the error from one reconstruction to another."""
-
 DIFFERENCES: dict[str, tuple[Reconstruction, Reconstruction]] = {
     f"{first}-{second}": (first, second) for first, second in combinations(RECONSTRUCTIONS, 2)
 }
+
+SHOWS: tuple[str, ...] = ("all", *RECONSTRUCTIONS, *DIFFERENCES)
+"""All strips, one of them, or the change of the error from one reconstruction to another."""
+
+
+def _known(show: str) -> str:
+    if show not in SHOWS:
+        names = ", ".join(RECONSTRUCTIONS)
+        raise PydanticCustomError("show", "all, {names}, or two of them such as none-bias", {"names": names})
+    return show
+
+
+Show = Annotated[str, AfterValidator(_known)]
 
 SITE_PATTERN = r"^(layers\.\d{1,4}\.(ffn|attention))?$"
 

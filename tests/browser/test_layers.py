@@ -19,10 +19,12 @@ _CELL = """([layer, kind]) => {
 }"""
 
 _OUTLINED = """(layer) => {
-  const shapes = document.querySelector('#heatmap .js-plotly-plot')?.layout?.shapes ?? [];
-  return shapes.every(({ x0 }) => x0 === layer - 0.5) && new Set(shapes.map(({ yref }) => yref)).size === 4;
+  const { data, layout } = document.querySelector('#heatmap .js-plotly-plot') ?? {};
+  const shapes = layout?.shapes ?? [];
+  const outlined = new Set(shapes.map(({ yref }) => yref)).size;
+  return shapes.every(({ x0 }) => x0 === layer - 0.5) && outlined > 1 && outlined === data.length;
 }"""
-"""Script: whether each of the four strips outlines the layer."""
+"""Script: whether each of the strips outlines the layer."""
 
 _ENDS = """() => {
   const axis = document.querySelector('#heatmap .js-plotly-plot').layout.coloraxis;
@@ -58,7 +60,7 @@ def selects(page: Page, site: str, heading: str) -> None:
 
 def test_each_view_is_drawn_and_goes_into_the_address(layers: Page) -> None:
     before = drawn(layers, "#heatmap")
-    assert len(json.loads(before)["titles"]) == 4
+    assert len(json.loads(before)["titles"]) > 1
     dropdown(layers, "Show", "liar")
     before = redrawn(layers, "#heatmap", before)
     assert [title.split("  ")[0] for title in json.loads(before)["titles"]] == ["<b>liar</b>"]

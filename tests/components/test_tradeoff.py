@@ -19,7 +19,7 @@ from liar.errors import CalibrationError, StorageError
 from liar.events import Progress
 from liar.report.view import View
 from liar.results import RunResult
-from liar.spec import PruneSpec, SweepSpec
+from liar.spec import RECONSTRUCTIONS, PruneSpec, SweepSpec
 from liar.store import RunStore
 from server.job_queue import JobQueue
 from server.profile import LOCAL, PUBLIC
@@ -269,10 +269,10 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
 
 
 @pytest.mark.parametrize(
-    ("model", "number", "words"), [("demo/minilm", 5, "16 is the most"), ("somebody/model", 1, "does not offer")]
+    ("model", "number", "words"), [("demo/minilm", 5, "20 is the most"), ("somebody/model", 1, "does not offer")]
 )
 def test_a_public_page_bounds_what_it_sweeps(page: Page, model: str, number: int, words: str) -> None:
     page.panel.studio = SimpleNamespace(store=page.store, jobs=page.jobs, profile=PUBLIC)  # type: ignore[assignment]
-    names = ("reconstructions", ["none", "bias", "liar", "least-squares"], [])
+    names = ("reconstructions", list(RECONSTRUCTIONS), [])
     last = list(page.panel.sweep(PruneSpec(model=model), 0.1, 0.5, number, *names, REQUEST))[-1]
     assert words in last[page.panel.work.status]

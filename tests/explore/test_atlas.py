@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 from functools import cache
@@ -20,8 +21,9 @@ from liar.explore.atlas import Atlas, AtlasKey, KindArrays
 from liar.explore.atlas_store import AtlasStore
 from liar.explore.curves import RATIOS
 from liar.explore.forecast import forecast
+from liar.report.plots import site_errors
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
-from tests.fakes import tiny_atlas
+from tests.fakes import OLDER, older, tiny_atlas
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_any_choice_of_few_bundles_has_its_error_and_of_many_only_the_best() -> 
     best, *_, worst = heads.order("obs").tolist()
     assert heads.errors_of("obs", [best])["liar"] == heads.error_at("obs", "liar", 1)
     assert heads.errors_of("obs", [worst]) == pytest.approx(
-        dict.fromkeys(("none", "bias", "least-squares"), (7 - 2**worst) / 7)
+        dict.fromkeys(("none", "bias", "scale", "least-squares"), (7 - 2**worst) / 7)
     )
     best, *_, worst = neurons.order("obs").tolist()
     assert neurons.errors_of("obs", [best]).keys() == set(RECONSTRUCTIONS)
@@ -91,6 +93,30 @@ def test_a_file_from_before_choices_were_kept_is_still_an_atlas() -> None:
     heads = Atlas.from_bytes(buffer.getvalue()).site("layers.1.attention")
     assert heads is not None
     assert heads.errors_of("obs", heads.order("obs")[1:].tolist()) == {}
+
+
+def test_a_file_from_before_scale_has_all_the_other_errors() -> None:
+    fresh = tiny_atlas()
+    with np.load(io.BytesIO(written())) as file:
+        arrays = {name: file[name] for name in file.files}
+    facts = json.loads(arrays["facts"].tobytes())
+    del facts["reconstructions"], facts["choice_reconstructions"]
+    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    at = RECONSTRUCTIONS.index("scale")
+    for kind in ("ffn", "attention"):
+        arrays[f"{kind}.error"] = np.delete(arrays[f"{kind}.error"], at, axis=3)
+        arrays[f"{kind}.choices"] = np.delete(arrays[f"{kind}.choices"], at, axis=2)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    old = Atlas.from_bytes(buffer.getvalue())
+    spec = PruneSpec(targets="both", ratio=0.4, edits=("layers.1.attention:remove=0-2",))
+    assert forecast(spec, old).sites == [older(site) for site in forecast(spec, fresh).sites]
+    chart = old.site("layers.0.ffn")
+    assert chart is not None
+    report = forecast(spec, old).sites[1]
+    assert [trace.name for trace in site_errors(chart, "obs", report, "liar").data] == list(OLDER)
+    with pytest.raises(InvalidSpecError, match="No curves of scale are at hand"):
+        forecast(PruneSpec(reconstruction="scale"), old)
 
 
 # -- its file -----------------------------------------------------------------------------------------------------------

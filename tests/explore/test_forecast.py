@@ -27,7 +27,7 @@ from tests.fakes import tiny_atlas
 
 TEXT = {"tokens": 640, "sequence_length": 32}
 HIGHEST = 1.055
-"""The curves of liar and least-squares bound the error from above, and are never more than this much higher."""
+"""The curves of scale, liar and least-squares bound the error from above, and are never more than this much higher."""
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,9 @@ def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text
     expected, measured = at.compare(edits=edits, targets="heads", allocation="uniform", criterion="obs", ratio=0.5)
     site, twin = expected.sites[1], measured.sites[1]
     assert best not in twin.kept_units
-    assert site.error.keys() == {"none", "bias", "least-squares"}, "liar depends on the row space of what is kept"
+    assert site.error.keys() == {"none", "bias", "scale", "least-squares"}, (
+        "liar depends on the row space of what is kept"
+    )
     for name, error in site.error.items():
         assert twin.error[name] * (1 - 1e-3) <= error <= twin.error[name] * HIGHEST
     curve = chart.error_at("obs", "none", site.kept // chart.site.group)
@@ -208,7 +210,7 @@ def assert_errors(expected: Forecast, measured: RunResult) -> None:
     for site, twin in zip(expected.sites, measured.sites, strict=True):
         for name in ("none", "bias"):
             assert site.error[name] == pytest.approx(twin.error[name], rel=1e-5, abs=1e-9)
-        for name in ("liar", "least-squares"):
+        for name in ("scale", "liar", "least-squares"):
             assert twin.error[name] * (1 - 1e-5) - 1e-9 <= site.error[name] <= twin.error[name] * HIGHEST + 1e-9
         assert site.norm_aware_error["none"] == pytest.approx(twin.norm_aware_error["none"], rel=1e-5, abs=1e-9)
         for name in RECONSTRUCTIONS:  # the curve fits to norm-aware moments, the run to plain ones

@@ -60,6 +60,7 @@ def test_every_criterion_runs_and_reports_every_error(model: LoadedModel, text: 
         assert list(site.norm_aware_error) == list(RECONSTRUCTIONS)
         assert all(value >= 0 for value in site.error.values())
         assert site.error["bias"] <= site.error["none"] + 1e-9
+        assert site.error["scale"] <= site.error["none"] + 1e-9
         assert site.kept == len(site.kept_units)
         assert site.kept_units == sorted(set(site.kept_units))
         assert max(site.kept_units) < site.units
@@ -74,7 +75,7 @@ def test_totals_count_what_left(model: LoadedModel, text: str, reconstruction: s
         for site, report in zip(model.adapter.sites(), result.sites, strict=True)
     )
     added = totals.block_parameters_after - (totals.block_parameters_before - removed)
-    assert (added == 0) == (reconstruction == "none")  # a repair adds no parameters but biases
+    assert (added == 0) == (reconstruction in ("none", "scale"))  # a repair adds no parameters but biases
     assert totals.parameters_before - totals.parameters_after == (
         totals.block_parameters_before - totals.block_parameters_after
     )
@@ -103,7 +104,7 @@ def test_closing_between_events_leaves_nothing_behind(model: LoadedModel, text: 
 
 
 def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
-    """At the same mask, none and bias agree to rounding; curves of liar and least-squares are at most 20 % higher."""
+    """At the same mask, none and bias agree to rounding; curves of fitted repairs are at most 20 % higher."""
     chosen = spec(text, allocation="uniform", schedule="one-shot")
     calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both")
     found = {site.name: site for site in curves(model, calibration, [chosen.criterion])}
@@ -112,7 +113,7 @@ def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
         assert curve.kept[50] == report.kept
         for name in ("none", "bias"):
             assert curve.error[name][50] == pytest.approx(report.error[name], rel=1e-6)
-        for name in ("liar", "least-squares"):
+        for name in ("scale", "liar", "least-squares"):
             assert report.error[name] <= curve.error[name][50] * (1 + 1e-6) <= report.error[name] * 1.2
         assert curve.error["none"][0] == pytest.approx(0, abs=1e-12)
         assert curve.error["none"][100] == pytest.approx(1)

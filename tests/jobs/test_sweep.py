@@ -239,7 +239,7 @@ def test_what_could_not_be_measured_is_refused_before_the_calibration(
     [
         ({"ratios": ()}, "1 to 20 ratios"),
         ({"ratios": (0.5, 0.96)}, r"ratios\.1"),
-        ({"ratios": ratios_between(0.1, 0.9, 11), "reconstructions": RECONSTRUCTIONS}, "44 runs, and 40"),
+        ({"ratios": ratios_between(0.1, 0.9, 11), "reconstructions": RECONSTRUCTIONS}, "55 runs, and 40"),
         ({"ratios": (0.5,), "criteria": ("best",)}, "known names"),
     ],
 )

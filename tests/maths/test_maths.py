@@ -6,65 +6,29 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from liar.errors import CalibrationError, EmptySiteError, NonFiniteError, SingularSystemError
 from liar.explore.allocation import Candidate, allocate
-from liar.explore.atlas import CHOICE_RECONSTRUCTIONS
-from liar.maths.choice_errors import choice_errors
+from liar.explore.reconstructions import REPAIRS
+from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors
 from liar.maths.criteria import CRITERIA, Evidence, deviation, order_of, score
-from liar.maths.error_curves import error_curves
+from liar.maths.error_curves import CURVES, error_curves
 from liar.maths.moments import Moments, MomentsAccumulator, SiteMomentsAccumulator
-from liar.maths.reconstruct import RIDGE, cholesky, complement, reconstruct, reconstruct_all, relative_errors, ridge_of
-from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Criterion
-
-settings.register_profile("maths", max_examples=40, deadline=None, derandomize=True)
-settings.load_profile("maths")
-
-TOLERANCE = 1e-9
-
-
-class Problem:
-    """A consumer W (d, d_out) and correlated inputs X (40 d, d); if ``massive``, three rows are 1000 times as large."""
-
-    def __init__(self, seed: int, d: int, d_out: int, bundle: int, massive: bool = False) -> None:
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-        self.bundle = bundle
-        self.X = normal(40 * d, d) @ normal(d, d) / d**0.5 + normal(d)
-        if massive:
-            self.X[:3] *= 1000
-        self.W = normal(d, d_out)
-        self.moments = Moments.of(self.X)
-        self.order = torch.randperm(d // bundle, generator=generator)
-
-    @property
-    def bundles(self) -> int:
-        return len(self.order)
-
-    def kept(self, count: int) -> Tensor:
-        return (self.order[:count].unsqueeze(1) * self.bundle + torch.arange(self.bundle)).flatten().sort().values
-
-    def measured(self, kept: Tensor, weight: Tensor, bias_change: Tensor) -> float:
-        """E|Y' - Y|^2 / E|Y|^2, computed by applying both maps to every token."""
-        Y = self.X @ self.W
-        return float((self.X[:, kept] @ weight + bias_change - Y).square().sum() / Y.square().sum())
-
-
-problems = st.builds(
-    Problem,
-    seed=st.integers(0, 10_000),
-    d=st.sampled_from([6, 12, 24]),
-    d_out=st.sampled_from([3, 8, 16, 30]),
-    bundle=st.sampled_from([1, 2, 3]),
-    massive=st.booleans(),
+from liar.maths.reconstruct import (
+    RIDGE,
+    SOLVERS,
+    cholesky,
+    complement,
+    reconstruct,
+    reconstruct_all,
+    relative_errors,
+    ridge_of,
 )
+from liar.sites import Site
+from liar.spec import RECONSTRUCTIONS, Criterion, Reconstruction
+from tests.maths.problem import TOLERANCE, Problem, close, problems
 
 
 @given(problems, st.integers(1, 400), st.booleans())
@@ -118,7 +82,7 @@ def test_solutions_are_those_of_the_table(problem: Problem, ridge: float, data: 
     C, S, mu, W = problem.moments.covariance, problem.moments.second, problem.moments.mean, problem.W
     r = ridge * torch.eye(len(kept), dtype=torch.float64) * C.trace() / len(C)
     W_u, W_m, C_um = W[kept], W[removed], C[kept][:, removed]
-    solutions = reconstruct_all(problem.moments, W, kept, ridge=ridge)
+    solutions = problem.solutions(kept, ridge)
 
     Q = torch.linalg.solve(C[kept][:, kept] + r, C_um)
     close(solutions["least-squares"].weight, W_u + Q @ W_m)
@@ -130,12 +94,13 @@ def test_solutions_are_those_of_the_table(problem: Problem, ridge: float, data: 
     close(solutions["bias"].weight, W_u)
     close(solutions["bias"].bias_change, mu[removed] @ W_m)
     close(solutions["none"].bias_change, torch.zeros_like(W[0]))
+    close(solutions["scale"].bias_change, torch.zeros_like(W[0]))
 
 
 @given(problems, st.data())
 def test_closed_form_error_is_the_measured_one(problem: Problem, data: st.DataObject) -> None:
     kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
-    solutions = reconstruct_all(problem.moments, problem.W, kept)
+    solutions = problem.solutions(kept)
     errors = relative_errors(problem.moments, problem.W, kept, solutions)
     for name, solution in solutions.items():
         assert errors[name] == pytest.approx(
@@ -146,9 +111,10 @@ def test_closed_form_error_is_the_measured_one(problem: Problem, data: st.DataOb
 @given(problems, st.data())
 def test_each_reconstruction_is_at_least_as_good_as_the_one_before(problem: Problem, data: st.DataObject) -> None:
     kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
-    solutions = reconstruct_all(problem.moments, problem.W, kept, ridge=0.0)
+    solutions = problem.solutions(kept, ridge=0.0)
     error = relative_errors(problem.moments, problem.W, kept, solutions)
     assert error["bias"] <= error["none"] + TOLERANCE
+    assert error["least-squares"] <= error["scale"] + TOLERANCE
     assert error["liar"] <= error["bias"] + TOLERANCE
     assert error["least-squares"] <= error["liar"] + TOLERANCE
 
@@ -162,10 +128,14 @@ def test_least_squares_without_a_ridge_is_optimal(problem: Problem, seed: int) -
     assert problem.measured(kept, best.weight, best.bias_change) <= problem.measured(kept, other, best.bias_change)
 
 
+def test_every_reconstruction_has_a_solution_a_curve_and_a_record_in_one_order() -> None:
+    assert tuple(SOLVERS) == tuple(CURVES) == tuple(REPAIRS) == RECONSTRUCTIONS
+
+
 @given(problems)
 def test_keeping_every_unit_changes_nothing(problem: Problem) -> None:
     kept = torch.arange(len(problem.W))
-    for solution in reconstruct_all(problem.moments, problem.W, kept).values():
+    for solution in problem.solutions(kept).values():
         close(solution.weight, problem.W)
         close(solution.bias_change, torch.zeros_like(problem.W[0]))
 
@@ -216,7 +186,7 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
     assert curves.energy == pytest.approx(energy)
     for count in range(1, problem.bundles + 1):
         kept = problem.kept(count)
-        solutions = reconstruct_all(problem.moments, problem.W, kept, ridge=ridge)
+        solutions = problem.solutions(kept, ridge)
         errors = relative_errors(problem.moments, problem.W, kept, solutions)
         for name in RECONSTRUCTIONS:
             change = solutions[name].weight - problem.W[kept]
@@ -225,17 +195,25 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
             assert float(curves.error[name][count]) >= errors[name] - 1e-7
 
 
+@given(problems, st.sampled_from(RECONSTRUCTIONS))
+def test_a_curve_alone_is_the_same_as_with_the_others(problem: Problem, name: Reconstruction) -> None:
+    every = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle)
+    alone = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, reconstructions=(name,))
+    assert alone.energy == pytest.approx(every.energy)
+    close(alone.error[name], every.error[name])
+
+
 @given(problems)
 def test_every_choice_of_bundles_has_the_error_that_its_curve_has(problem: Problem) -> None:
     assume(problem.bundles <= 8)
     found = choice_errors(problem.moments, problem.W, problem.bundle)
-    assert found.shape == (3, 2**problem.bundles)
+    assert tuple(found) == CHOICE_RECONSTRUCTIONS
     for order in (problem.order, problem.order.flip(0), problem.order.roll(1)):
         curves = error_curves(problem.moments, problem.W, order, bundle_size=problem.bundle)
         for kept in range(problem.bundles + 1):
             index = sum(1 << bundle for bundle in order[kept:].tolist())
-            for name, row in zip(CHOICE_RECONSTRUCTIONS, found, strict=True):
-                assert float(row[index]) == pytest.approx(float(curves.error[name][kept]), abs=1e-7), (name, kept)
+            for name, errors in found.items():
+                assert float(errors[index]) == pytest.approx(float(curves.error[name][kept]), abs=1e-7), (name, kept)
 
 
 @given(problems)
@@ -333,8 +311,3 @@ def test_fewer_tokens_than_channels_still_solve_by_the_ridge() -> None:
     X, W = torch.randn(5, 12, dtype=torch.float64), torch.randn(12, 3, dtype=torch.float64)
     solution = reconstruct(Moments.of(X), W, torch.arange(8))
     assert torch.isfinite(solution.weight).all()
-
-
-def close(actual: Tensor, expected: Tensor) -> None:
-    scale = max(1.0, float(expected.abs().max()) if expected.numel() else 1.0)
-    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-7 * scale)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from liar.report.site_sentences import compares, formula, stands_out
+from liar.report.site_sentences import compares, formula, reconstructions_of, stands_out
 from liar.results import SiteReport
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-from tests.fakes import site, tiny_atlas
+from tests.fakes import OLDER, older, site, tiny_atlas
 
 
 def with_errors(*errors: float) -> list[SiteReport]:
     return [
         site(layer, "ffn").model_copy(
             update={
-                "error": {"none": error, "bias": error, "liar": error / 2, "least-squares": error / 4},
+                "error": {"none": error, "bias": error, "scale": error, "liar": error / 2, "least-squares": error / 4},
                 "norm_aware_error": dict.fromkeys(RECONSTRUCTIONS, 0.03),
             }
         )
@@ -58,6 +58,7 @@ def test_a_difference_names_the_site_that_changes_most() -> None:
     [
         ("none", "W_u: (24 x 36)", "b: 36"),
         ("bias", "W_u: (24 x 36)", "b + mu_m W_m: 36"),
+        ("scale", "diag(s) W_u: diag(24)(24 x 36), G_uu s = G_u 1", "b: 36"),
         ("liar", "(I + Q P) W_u: (I + (24 x 12)(12 x 24))(24 x 36)", "b + mu_m W_m: 36"),
         ("least-squares", "W_u + Q W_m: (24 x 36) + (24 x 12)(12 x 36)", "b + (mu_m - mu_u Q) W_m: 36"),
     ],
@@ -74,6 +75,13 @@ def test_a_whole_site_is_left_as_it_is() -> None:
     chart = tiny_atlas().site("layers.0.attention")
     assert chart is not None
     assert "nothing is removed" in formula(chart, 3, "liar")
+
+
+def test_a_reconstruction_that_an_older_result_lacks_is_said_to_be_missing() -> None:
+    sites = [older(item) for item in with_errors(0.4, 0.1)]
+    assert stands_out(sites, "plain", "scale") == "No error of scale is known here."
+    assert compares(sites, "norm-aware", "none", "scale") == "No error of scale is known here."
+    assert reconstructions_of(sites) == OLDER
 
 
 def test_what_a_forecast_does_not_know_has_a_note() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
 from urllib.parse import parse_qsl
 
 import pytest
 
-from liar.report.view import DIFFERENCES, HeatmapView, Show, View
-from liar.spec import PruneSpec
+from liar.report.view import DIFFERENCES, SHOWS, HeatmapView, View
+from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 
 def test_no_name_is_one_of_the_recipe() -> None:
@@ -57,8 +56,9 @@ def test_the_recipe_is_left_to_the_recipe() -> None:
     assert View.from_pairs([("ratio", "99"), ("nonsense", "1")]) == (View(), [])
 
 
-def test_every_name_of_a_view_is_four_strips_one_or_a_difference() -> None:
-    views = {show: HeatmapView(show) for show in get_args(Show)}
+def test_every_name_of_a_view_is_all_strips_one_or_a_difference() -> None:
+    views = {show: HeatmapView(show) for show in SHOWS}
     assert {show for show, view in views.items() if view.difference} == set(DIFFERENCES)
     assert all(bool(view.difference) != bool(view.strips) for view in views.values())
-    assert len(views["all"].strips) == 4
+    assert views["all"].strips == RECONSTRUCTIONS
+    assert all(View.from_pairs([("show", show)]) == (View(show=show), []) for show in SHOWS)

@@ -20,6 +20,7 @@ from liar.models.offload import is_offloaded, resident
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.save.checkpoint import RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
+from liar.spec import Reconstruction
 from tests import families, tiny
 from tests.cut_models import cut, elsewhere, loaded, logits
 
@@ -117,10 +118,13 @@ def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(
     assert torch.equal(logits(again), logits(finished.model))
 
 
-def test_a_run_is_saved_with_its_figures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reconstruction", ["least-squares", "scale"])
+def test_a_run_is_saved_with_its_figures(reconstruction: Reconstruction, tmp_path: Path) -> None:
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
-    chosen = PruneSpec(model="tiny/llama", calibration=str(text), tokens=256, sequence_length=16, schedule="one-shot")
+    chosen = PruneSpec(
+        model="tiny/llama", calibration=str(text), tokens=256, sequence_length=16, reconstruction=reconstruction
+    )
     finished = list(stream(chosen, tiny.language_model()))[-1]
     assert isinstance(finished, Finished)
     assert finished.model is not None

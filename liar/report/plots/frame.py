@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from liar.report.reconstructions import DISPLAYS
+from liar.explore.reconstructions import REPAIRS
 from liar.results import MeasuredVariant
 
 # Palette of Okabe and Ito, distinguishable with any colour vision. The variants have these colours in all figures;
@@ -17,8 +17,8 @@ from liar.results import MeasuredVariant
 VARIANT_COLOURS: dict[MeasuredVariant, str] = {
     "dense": "#7a8190",
     "dense-int8": "#b3b8c2",
-    "pruned": DISPLAYS["none"].colour,
-    "reconstructed": DISPLAYS["least-squares"].colour,
+    "pruned": REPAIRS["none"].colour,
+    "reconstructed": REPAIRS["least-squares"].colour,
     "reconstructed-int8": "#66a9d1",
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.report.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, drawing, title
-from liar.report.site_sentences import error_words, errors_of
+from liar.report.site_sentences import error_words, errors_of, reconstructions_of
 from liar.report.view import HeatmapView, Scale
 from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
@@ -25,7 +25,7 @@ SAME_DIFFERENCES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linea
 """Ends of the colour scale that is the same for all recipes. An error of 1 is all of a site's output for any model; a
 difference on the log scale is a ratio."""
 
-_NOT_KNOWN = "error not known for units chosen by hand"
+_BY_HAND = "error not known for units chosen by hand"
 
 DEFAULT_VIEW = HeatmapView()
 
@@ -147,7 +147,8 @@ def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float
 def _strips(sites: Sequence[SiteReport], view: HeatmapView) -> list[_Strip]:
     if view.difference:
         return [_difference(sites, view, *view.difference)]
-    return [_strip(sites, view, name) for name in view.strips]
+    known = reconstructions_of(sites)
+    return [_strip(sites, view, name) for name in view.strips if name in known or view.show != "all"]
 
 
 def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction) -> _Strip:
@@ -155,9 +156,16 @@ def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction)
         error = errors_of(site, view.weighting).get(name)
         return None if error is None else _colour(error, view)
 
+    missing = _missing(sites, name)
     known = [errors[name] for site in sites if name in (errors := errors_of(site, view.weighting))]
-    mean = f"mean {error_words(fmean(known))}{_of_known(len(known), len(sites))}" if known else _NOT_KNOWN
-    return _Strip(f"<b>{name}</b>  {mean}", value, lambda site: _site_words(site, name))
+    mean = f"mean {error_words(fmean(known))}{_of_known(len(known), len(sites))}" if known else missing
+    return _Strip(f"<b>{name}</b>  {mean}", value, lambda site: _site_words(site, name, missing))
+
+
+def _missing(sites: Sequence[SiteReport], *names: Reconstruction) -> str:
+    """Why a cell has no error of ``names``: an older result lacks newer ones, a forecast some of units chosen by hand."""
+    known = reconstructions_of(sites)
+    return next((f"no error of {name} is known" for name in names if name not in known), _BY_HAND)
 
 
 def _of_known(known: int, sites: int) -> str:
@@ -174,13 +182,13 @@ def _difference(
         return _colour(errors[first], view) - _colour(errors[second], view)
 
     known = [difference for site in sites if (difference := value(site)) is not None]
-    words = _NOT_KNOWN
+    words = missing = _missing(sites, first, second)
     if known and view.scale == "linear":
         words = f"mean {fmean(known):.3g}{_of_known(len(known), len(sites))}"
     elif known:
         words = f"geometric mean {10 ** fmean(known):.3g}{_of_known(len(known), len(sites))}"
     title = f"<b>{first} {'-' if view.scale == 'linear' else '÷'} {second}</b>  {words}"
-    return _Strip(title, value, lambda site: _difference_words(site, view, first, second))
+    return _Strip(title, value, lambda site: _difference_words(site, view, first, second, missing))
 
 
 def _colour(error: float, view: HeatmapView) -> float:
@@ -241,19 +249,21 @@ def _outlines(axis: str, layer: int, row: int) -> list[dict[str, Any]]:
     ]
 
 
-def _site_words(site: SiteReport, name: Reconstruction) -> str:
+def _site_words(site: SiteReport, name: Reconstruction, missing: str) -> str:
     if name not in site.error:
-        return f"<b>{site.name}</b>, {name}<br>{_NOT_KNOWN}<br>{_kept_words(site)}"
+        return f"<b>{site.name}</b>, {name}<br>{missing}<br>{_kept_words(site)}"
     return (
         f"<b>{site.name}</b>, {name}<br>error {error_words(site.error[name])} of the output's energy"
         f"<br>norm-aware error {error_words(site.norm_aware_error[name])}<br>{_kept_words(site)}"
     )
 
 
-def _difference_words(site: SiteReport, view: HeatmapView, first: Reconstruction, second: Reconstruction) -> str:
+def _difference_words(
+    site: SiteReport, view: HeatmapView, first: Reconstruction, second: Reconstruction, missing: str
+) -> str:
     errors = errors_of(site, view.weighting)
     if not {first, second} <= errors.keys():
-        return f"<b>{site.name}</b>, {first} to {second}<br>{_NOT_KNOWN}<br>{_kept_words(site)}"
+        return f"<b>{site.name}</b>, {first} to {second}<br>{missing}<br>{_kept_words(site)}"
     label = "error" if view.weighting == "plain" else "norm-aware error"
     ratio = max(errors[first], SMALLEST_ERROR) / max(errors[second], SMALLEST_ERROR)
     change = f"{ratio:.3g} times smaller" if ratio >= 1 else f"{1 / ratio:.3g} times larger"

@@ -10,10 +10,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from liar.explore.reconstructions import REPAIRS
 from liar.report.compare import differing
 from liar.report.labels import choice
 from liar.report.plots.frame import FONT, GRID, framed
-from liar.report.reconstructions import DISPLAYS
 from liar.report.sentences import beside_dense, sample, stderr_words, value_words
 from liar.results import Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
@@ -94,9 +94,8 @@ def lines_of(runs: Sequence[Run], task: str) -> list[Line]:
 def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, str, str]:
     """Colour, dash and mark of a line; a line for a reconstruction has the same ones in every figure."""
     if list(names) == ["reconstruction"]:
-        chosen = recipe.reconstruction
-        display = DISPLAYS[chosen]
-        return display.colour, display.dash, display.symbol
+        repair = REPAIRS[recipe.reconstruction]
+        return repair.colour, repair.dash, repair.symbol
     colour, symbol = _PALETTE[place]
     return colour, "solid", symbol
 

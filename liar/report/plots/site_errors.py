@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from liar.explore.atlas import SiteAtlas
 from liar.explore.curves import RATIOS
+from liar.explore.reconstructions import REPAIRS
 from liar.report.plots.frame import (
     FONT,
     MOST_POINTS,
@@ -22,11 +23,10 @@ from liar.report.plots.frame import (
     title,
     vertical,
 )
-from liar.report.reconstructions import DISPLAYS
 from liar.report.site_sentences import NO_ERROR, error_words, errors_of
 from liar.report.view import Reported, Scale
 from liar.results import SiteReport
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import Reconstruction
 
 _DECADES = 4
 """Length of a logarithmic error axis; smaller errors belong to ratios that remove almost nothing."""
@@ -56,13 +56,13 @@ def site_errors(
             "name": name,
             "marker": {"size": 5},
             "line": {
-                "color": DISPLAYS[name].colour,
-                "dash": DISPLAYS[name].dash,
+                "color": REPAIRS[name].colour,
+                "dash": REPAIRS[name].dash,
                 "width": 3 if name == reconstruction else 1.6,
             },
             "hovertemplate": f"{name}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
         }
-        for name in RECONSTRUCTIONS
+        for name in curves
     ]
     if measured is not None:
         lines += [
@@ -72,7 +72,7 @@ def site_errors(
                 "y": [error],
                 "mode": "markers",
                 "name": f"{name}, measured",
-                "marker": {"size": 10, "symbol": "diamond-open", "color": DISPLAYS[name].colour},
+                "marker": {"size": 10, "symbol": "diamond-open", "color": REPAIRS[name].colour},
                 "showlegend": False,
                 "hovertemplate": f"{name}, measured: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
             }
@@ -109,11 +109,11 @@ def _curves(
     """Ratios and their errors; only the possible ratios if there are few bundles. Removing all bundles is left out."""
     bundles = chart.site.bundles
     if bundles > MOST_POINTS:
-        curves = {name: rounded(chart.curve(criterion, name, weighting)[:-1]) for name in RECONSTRUCTIONS}
+        curves = {name: rounded(chart.curve(criterion, name, weighting)[:-1]) for name in chart.reconstructions}
         return list(RATIOS[:-1]), curves
     counts = range(bundles, 0, -1)
     return [1 - kept / bundles for kept in counts], {
-        name: [chart.error_at(criterion, name, kept, weighting) for kept in counts] for name in RECONSTRUCTIONS
+        name: [chart.error_at(criterion, name, kept, weighting) for kept in counts] for name in chart.reconstructions
     }
 
 

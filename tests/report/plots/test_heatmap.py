@@ -13,14 +13,12 @@ import pytest
 from liar.explore.forecast import forecast
 from liar.report.plots import error_heatmap
 from liar.report.plots.heatmap import DECADES
-from liar.report.view import Colours, HeatmapView, Reported, Scale, Show
+from liar.report.view import SHOWS, Colours, HeatmapView, Reported, Scale
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from tests.fakes import classifier_run, language_run, site, tiny_atlas
+from tests.fakes import OLDER, classifier_run, language_run, older, site, tiny_atlas
 
-VIEWS = [
-    HeatmapView(*choices) for choices in product(get_args(Show), get_args(Reported), get_args(Scale), get_args(Colours))
-]
+VIEWS = [HeatmapView(*choices) for choices in product(SHOWS, get_args(Reported), get_args(Scale), get_args(Colours))]
 
 
 def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
@@ -55,13 +53,13 @@ def test_plotly_takes_every_view(view: HeatmapView, sites: list[Any]) -> None:
     assert json.loads(figure.to_json())
 
 
-def test_one_strip_has_the_values_and_colours_it_has_among_four() -> None:
+def test_one_strip_has_the_values_and_colours_it_has_among_all() -> None:
     run = language_run()
-    four = error_heatmap(run.sites)
+    every = error_heatmap(run.sites)
     one = error_heatmap(run.sites, HeatmapView("liar"))
     assert len(heatmaps(one)) == 1
-    assert list(one.data[0].z[0]) == list(four.data[RECONSTRUCTIONS.index("liar")].z[0])
-    axes = [figure.layout.coloraxis for figure in (one, four)]
+    assert list(one.data[0].z[0]) == list(every.data[RECONSTRUCTIONS.index("liar")].z[0])
+    axes = [figure.layout.coloraxis for figure in (one, every)]
     assert (axes[0].cmin, axes[0].cmax) == (axes[1].cmin, axes[1].cmax)
 
 
@@ -80,7 +78,7 @@ def test_a_difference_is_centred_and_has_its_unit() -> None:
 def test_weighting_chooses_the_reported_error() -> None:
     aware = site(0, "ffn").model_copy(update={"norm_aware_error": dict.fromkeys(RECONSTRUCTIONS, 0.02)})
     figure = error_heatmap([aware], HeatmapView(weighting="norm-aware", scale="linear"))
-    assert drawn(figure)["layers.0.ffn"] == pytest.approx([0.02] * 4)
+    assert drawn(figure)["layers.0.ffn"] == pytest.approx([0.02] * len(RECONSTRUCTIONS))
     assert "norm-aware" in figure.layout.coloraxis.colorbar.title.text
 
 
@@ -117,7 +115,7 @@ def test_a_figure_knows_its_recipe() -> None:
 def test_the_selected_site_is_outlined_on_every_strip() -> None:
     run = classifier_run()
     outlined = error_heatmap(run.sites, selected="layers.2.attention").layout.shapes
-    assert {shape.yref for shape in outlined} == {"y", "y2", "y3", "y4"}
+    assert {shape.yref for shape in outlined} == {"y", "y2", "y3", "y4", "y5"}
     assert {(shape.x0, shape.x1, shape.y0, shape.y1) for shape in outlined} == {(1.5, 2.5, 0.5, 1.5)}
     assert not error_heatmap(run.sites, selected="layers.9.ffn").layout.shapes
 
@@ -149,6 +147,18 @@ def test_one_error_everywhere_has_a_finite_scale(error: float, view: HeatmapView
     sites = [item.model_copy(update={"error": same, "norm_aware_error": same}) for item in language_run(3).sites]
     axis = error_heatmap(sites, view).layout.coloraxis
     assert axis.cmin < axis.cmax
+
+
+def test_an_older_result_has_no_strip_of_a_newer_reconstruction() -> None:
+    sites = [older(item) for item in language_run(3).sites]
+    titles = [title.text for title in error_heatmap(sites).layout.annotations]
+    assert [title.split("</b>")[0] for title in titles] == [f"<b>{name}" for name in OLDER]
+    for show in ("scale", "none-scale"):
+        figure = error_heatmap(sites, HeatmapView(show))
+        assert set(drawn(figure)["layers.1.ffn"]) == {None}
+        assert "no error of scale is known" in figure.layout.annotations[0].text
+        assert "no error of scale is known" in figure.data[0].customdata[0][1][0]
+        assert go.Figure(figure.to_dict())
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)

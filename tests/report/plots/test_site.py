@@ -70,7 +70,7 @@ def test_the_chosen_ratio_is_marked_with_its_error() -> None:
     assert figure.layout.shapes[0].x0 == pytest.approx(0.75)
     assert f"75%: <b>{FFN.error_at('obs', 'least-squares', 15):.3g}</b>" in words(figure)
     assert [trace.name for trace in figure.data] == list(RECONSTRUCTIONS)
-    assert len({trace.line.color for trace in figure.data}) == len({trace.line.dash for trace in figure.data}) == 4
+    assert len({trace.line.color for trace in figure.data}) == len({trace.line.dash for trace in figure.data}) == 5
     assert max(figure.data, key=lambda trace: trace.line.width).name == "least-squares"
 
 
@@ -81,7 +81,7 @@ def test_few_bundles_have_only_the_ratios_that_exist() -> None:
 
 def test_what_a_run_measured_stands_at_its_own_ratio() -> None:
     measured: SiteReport = site(1, "ffn").model_copy(update={"units": 60, "kept": 45})
-    marks = site_errors(FFN, "obs", left(FFN, 15), "liar", measured=measured).data[4:]
+    marks = site_errors(FFN, "obs", left(FFN, 15), "liar", measured=measured).data[5:]
     assert {mark.x[0] for mark in marks} == {0.25}
     assert [mark.y[0] for mark in marks] == list(measured.error.values())
     assert "measured" in words(site_errors(FFN, "obs", left(FFN, 15), "liar", measured=measured))

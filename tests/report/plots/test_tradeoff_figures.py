@@ -9,11 +9,11 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from liar.explore.reconstructions import REPAIRS
 from liar.report.compare import compare
 from liar.report.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.report.plots.pareto import COSTS, pareto_front
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
-from liar.report.reconstructions import DISPLAYS
 from liar.report.sentences import beside_dense
 from liar.results import Items, MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
@@ -56,7 +56,7 @@ def test_a_line_for_each_reconstruction_from_left_to_right() -> None:
         assert list(found[name].x) == [0.2, 0.5, 0.8]
         assert list(found[name].y) == [40, 70, 100]
         assert list(found[name].error_y["array"]) == [1.5] * 3
-        assert found[name].line.color == DISPLAYS[name].colour
+        assert found[name].line.color == REPAIRS[name].colour
         wanted = {item.spec.ratio: item.spec.key for item in runs if item.spec.reconstruction == name}
         assert list(found[name].customdata) == [wanted[ratio] for ratio in (0.2, 0.5, 0.8)]
     assert set(found["dense 16.2"].y) == {16.2}

@@ -1,0 +1,87 @@
+"""What is known of each reconstruction without solving one: a record each, with its words, formulas and line.
+
+>>> from liar.explore.reconstructions import REPAIRS
+>>> [name for name, repair in REPAIRS.items() if repair.changes_bias]
+['bias', 'liar', 'least-squares']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from liar.spec import Reconstruction
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Meaning in one sentence, formulas of a consumer's new weight and bias, and the line in figures.
+
+    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. Fields of
+    ``shapes``, the formula of the weight with numbers, are ``W_u``, ``W_m``, ``Q``, ``P``, ``s``. ``fits_noise`` is
+    whether too few tokens do harm, because a weight for every kept channel and output is fitted.
+    """
+
+    meaning: str
+    weight: str
+    shapes: str
+    bias: str
+    colour: str
+    dash: str
+    symbol: str
+    fits_noise: bool = False
+
+    @property
+    def changes_bias(self) -> bool:
+        return self.bias != "b"
+
+
+REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distinguishable with any colour vision
+    "none": Repair(
+        meaning="The removed units simply go.",
+        weight="W_u",
+        shapes="{W_u}",
+        bias="b",
+        colour="#d55e00",
+        dash="dot",
+        symbol="x",
+    ),
+    "bias": Repair(
+        meaning="Their mean contribution is added to the bias.",
+        weight="W_u",
+        shapes="{W_u}",
+        bias="b + mu_m W_m",
+        colour="#cc79a7",
+        dash="dash",
+        symbol="triangle-up",
+    ),
+    "scale": Repair(
+        meaning="What each kept unit adds is multiplied by one factor (the mask tuning of Kwon et al., arXiv 2204.09656).",
+        weight="diag(s) W_u",
+        shapes="diag({s}){W_u}, G_uu s = G_u 1, G = (W W^T) * S",
+        bias="b",
+        colour="#56b4e9",
+        dash="longdash",
+        symbol="square",
+    ),
+    "liar": Repair(
+        meaning="The kept units predict the removed ones, as in the LIAR paper (arXiv 2407.13331).",
+        weight="(I + Q P) W_u",
+        shapes="(I + {Q}{P}){W_u}, Q = S_uu^-1 C_um, P = W_m pinv(W_u)",
+        bias="b + mu_m W_m",
+        colour="#009e73",
+        dash="dashdot",
+        symbol="diamond",
+        fits_noise=True,
+    ),
+    "least-squares": Repair(
+        meaning="The best linear repair for this mask, intercept included.",
+        weight="W_u + Q W_m",
+        shapes="{W_u} + {Q}{W_m}, Q = C_uu^-1 C_um",
+        bias="b + (mu_m - mu_u Q) W_m",
+        colour="#0072b2",
+        dash="solid",
+        symbol="circle",
+        fits_noise=True,
+    ),
+}
