@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".csv": ("csv", CSV),
 }
 _SHUFFLE_BUFFER = 10_000
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,22 +160,27 @@ def _open_file(path: Path) -> Part:
 
 
 def _rows(source: str, asked: Sequence[str], part: Part, task: Task | None) -> Iterator[Sample]:
-    rows = iter(part.dataset)
     columns: list[str] = []
-    while True:
-        try:
-            with _quiet_datasets():
-                row = next(rows, None)
-        except Exception as error:  # each parser raises its own
-            raise _unreadable(source, part) from error
-        if row is None:
-            return
+    for row in _read(source, part):
         if not columns:
             columns = text_columns(source, asked, row, part.dataset.features or {})
             label_of, answers_of = label_reader(source, part.dataset, row, task), answers_reader(row)
         texts = [str(row[column] or "") for column in columns]
         pair = texts[1] if len(texts) > 1 else None
         yield Sample(texts[0], label_of(row), pair, answers_of(row, pair))
+
+
+def _read(source: str, part: Part) -> Iterator[Mapping[str, Any]]:
+    rows = iter(part.dataset)
+    while True:
+        try:
+            with _quiet_datasets():  # a few rows at a time, since it takes longer than reading one
+                few = list(islice(rows, _AT_ONCE))
+        except Exception as error:  # each parser raises its own
+            raise _unreadable(source, part) from error
+        if not few:
+            return
+        yield from few
 
 
 def _unreadable(source: str, part: Part) -> CalibrationError:
