@@ -1,4 +1,4 @@
-"""Small random BERTs with each kind of head that reads whole texts, in the form that load_model returns."""
+"""Small random models with each kind of head, in the form that load_model returns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from transformers import (
     BertConfig,
     BertForQuestionAnswering,
     BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
 )
 
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.tasks.registry import task_named
 from tests.questions import SPECIAL, TOKENIZER, WORDS
 
 POSITIONS = 64
@@ -32,10 +35,23 @@ def marker() -> LoadedModel:
     return _loaded(BertForQuestionAnswering(_config(("LABEL_0", "LABEL_1"))))
 
 
+def reader() -> LoadedModel:
+    """A causal language model."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS,
+        pad_token_id=0,
+    )
+    return _loaded(LlamaForCausalLM(config))
+
+
 def head_for(task: str) -> LoadedModel:
     """A model for a task of GLUE or for SQuAD."""
-    from liar.tasks.registry import task_named
-
     record = task_named(task)
     if record.head == "span":
         return marker()
@@ -65,4 +81,4 @@ def _config(labels: tuple[str, ...]) -> BertConfig:
 
 def _loaded(model: PreTrainedModel) -> LoadedModel:
     model.eval().requires_grad_(False)
-    return LoadedModel("small/bert", model, TOKENIZER, adapt(model), None)
+    return LoadedModel(f"small/{model.config.model_type}", model, TOKENIZER, adapt(model), None)

@@ -25,7 +25,7 @@ from liar.evaluate.reading import READERS, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
-from liar.results import CalibrationText, MeasuredVariant
+from liar.results import MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
 from liar.tasks.registry import is_task, own_task, task_named
@@ -106,6 +106,8 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
         )
         for name in dict.fromkeys(spec.evaluate)
     }
+    named = selection(spec.calibration)[0].split(":")
+    check_apart(spec.calibration, named[2] if len(named) == 3 else None, exams)
     settle_calibration(loaded, spec)
     return exams
 
@@ -128,11 +130,14 @@ def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
     return [order.note for order in found if order is not None and order.note is not None]
 
 
-def check_apart(text: CalibrationText | None, exams: Mapping[str, Exam]) -> None:
-    """Raise :class:`CalibrationError` if an exam has the items that the model is calibrated on."""
+def check_apart(source: str, split: str | None, exams: Mapping[str, Exam]) -> None:
+    """Raise :class:`CalibrationError` if an exam has the items of part ``split`` of ``source``, a calibration text.
+
+    A file has no parts, so it cannot serve for both. Without a ``split`` nothing is known of a hub dataset.
+    """
     for exam in exams.values():
-        if text is not None and _place(text.source, text.split) == _place(exam.source, exam.split):
-            part = f"part {text.split!r} of {text.source!r}" if text.split else repr(text.source)
+        if _place(source, split) == _place(exam.source, exam.split):
+            part = f"part {split!r} of {source!r}" if split else repr(source)
             raise CalibrationError(
                 f"The model would be measured on the texts that it is calibrated on, {part}; name another file or part for one "
                 "of the two, or split the file in two."

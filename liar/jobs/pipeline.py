@@ -143,7 +143,8 @@ class _Run:
             yield Warned(note)
 
         batches = [] if is_calibrated(self.spec, self.calibration) else self._batches()
-        check_apart(self.text, self.measures.exams)
+        if self.text is not None:
+            check_apart(self.text.source, self.text.split, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None
