@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datasets import IterableDataset, IterableDatasetDict, load_dataset
+from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError
 
@@ -81,14 +82,13 @@ def _part_of(parts: IterableDatasetDict, name: str) -> Part:
     return Part(name, dataset, described.num_examples or None if described is not None else None)
 
 
-def _gated(dataset: str, error: BaseException | None) -> CalibrationError | None:
-    """An error that names the way in if ``error`` or one of its causes is that of a gated dataset."""
-    while error is not None:
-        if isinstance(error, GatedRepoError):
-            return CalibrationError(
-                f"The dataset {dataset} is gated; accept its terms on the hub, log in with `hf auth login`, and try again."
-            )
-        error = error.__cause__ or error.__context__
+def _gated(dataset: str, error: BaseException) -> CalibrationError | None:
+    """An error with the way in if ``error`` is that of a gated dataset."""
+    # The datasets library drops the cause of its error, and leaves it only in the message.
+    if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in str(error)):
+        return CalibrationError(
+            f"The dataset {dataset} is gated; accept its terms on the hub, log in with `hf auth login`, and try again."
+        )
     return None
 
 

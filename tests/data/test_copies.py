@@ -8,11 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, IterableDatasetDict, load_dataset
-from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError
+from datasets import Dataset
 
-from liar.data import hub
 from liar.data.texts import Samples, read_samples
 from liar.errors import CalibrationError
 from liar.tasks.items import Sample
@@ -142,54 +139,6 @@ def test_files_of_a_part_in_several_pieces_or_in_a_folder(tmp_path: Path) -> Non
 
 def _texts(samples: Samples | list[Sample]) -> list[str]:
     return [sample.text for sample in samples]
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str | None]]:
-    """A hub with GLUE and SQuAD; the list grows by what is asked of it."""
-    asked: list[tuple[str, str | None]] = []
-
-    def load(name: str, config: str | None, *, streaming: bool) -> IterableDatasetDict:
-        asked.append((name, config))
-        own = config or "squad"
-        place = tmp_path / own
-        if not place.exists():
-            write_copy(place, own)
-        files = {part: str(next(place.rglob(f"{part}-0*.parquet"))) for part in parts_of(own)}
-        return load_dataset("parquet", data_files=files, streaming=streaming)
-
-    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
-    monkeypatch.setattr(hub, "load_dataset", load)
-    return asked
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_without_a_folder_the_hub_is_read(served: list[tuple[str, str | None]], task: str) -> None:
-    read = read_samples(task, "test")
-    assert _texts(read) == _texts(_expected(task, MEASURED.get(task, "validation")))
-    assert served == [("rajpurkar/squad", None) if task == "squad" else ("nyu-mll/glue", _config(task))]
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (ConnectionError("no route"), "check the network, or name a folder with a copy of it with --data"),
-        (GatedRepoError.__new__(GatedRepoError), "is gated; accept its terms on the hub, log in"),
-    ],
-)
-def test_a_hub_that_gives_nothing_is_named_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
-    def load(*_: object, **__: object) -> None:
-        raise ValueError("as the datasets library wraps it") from error
-
-    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
-    monkeypatch.setattr(hub, "load_dataset", load)
-    with pytest.raises(CalibrationError, match=message):
-        read_samples("cola", "test")
-    if isinstance(error, GatedRepoError):
-        with pytest.raises(CalibrationError, match="The dataset some/texts is gated"):
-            read_samples("some/texts", "test")
 
 
 # -- copies that cannot be used ------------------------------------------------------------------------------------------
