@@ -129,7 +129,8 @@ class PruneSpec(BaseModel):
     evaluate_length: int | None = Field(None, ge=2, le=131_072)
     """Tokens of a window of perplexity, and the most that is read of an item."""
     data: str | None = Field(None, min_length=1, max_length=4096)
-    """Texts of the tasks measured, in place of the demo bundle's or the hub's: see :mod:`liar.data.sources`."""
+    """Texts in place of the demo bundle's, see :func:`liar.data.texts.read_samples`; for tasks of the hub and the harness
+    a folder with copies of their datasets, see :mod:`liar.data.copies`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
-from liar.data.corpora import calibration_text
+from liar.data.corpora import calibration_text, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.explore.allocation import Candidate, nearest_removed
@@ -149,14 +149,15 @@ def calibrate(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    data: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Run one forward of the calibration text, and backward passes for mask ``gradients`` or ``sensitivity``.
 
     The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
-    ``source`` is ``auto``, ``wiki``, ``sentiment``, ``topic``, a file or a hub dataset; ``separator`` is put between
-    two texts in one window of a language model. Raises :class:`CalibrationError` for unusable text and
-    :class:`NonFiniteError` for NaN or Inf in weights or activations.
+    ``source`` is ``auto``, ``wiki``, a task, a file or a hub dataset; ``data`` is a folder with copies of the datasets of
+    tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Raises
+    :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
     steps = calibration_steps(
         loaded,
@@ -168,6 +169,7 @@ def calibrate(
         targets=targets,
         gradients=gradients,
         sensitivity=sensitivity,
+        data=data,
     )
     return finish(steps, of_pair(on_progress))
 
@@ -184,13 +186,14 @@ def calibration_steps(
     gradients: bool = False,
     sensitivity: bool = False,
     norm_aware: bool = True,
+    data: str | None = None,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
 
     Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
     """
     with readable_failures():
-        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator)
+        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator, data=data)
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0
@@ -225,6 +228,7 @@ def steps_of(
         gradients=gradients,
         sensitivity=sensitivity,
         norm_aware=norm_aware,
+        data=copies_of(spec),
     )
 
 

@@ -22,7 +22,9 @@ PAIRS: tuple[tuple[str, str], ...] = (
 
 TEXTS: tuple[str, ...] = ("text", "sentence", "content", "document")
 LABELS: tuple[str, ...] = ("label", "labels")
+"""Names of columns of labels."""
 ANSWERS: tuple[str, ...] = ("answers", "answer")
+"""Names of columns of accepted answers."""
 
 _NO_TEXT = frozenset(
     {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}

@@ -1,56 +1,63 @@
-"""Datasets of the hub, and local copies of them in the hub's layout, opened by the datasets library.
+"""Local copies of datasets of the hub, in the hub's layout, opened by the datasets library.
 
-A copy of ``nyu-mll/glue`` lies in ``FOLDER/nyu-mll/glue``, ``FOLDER/glue`` or ``FOLDER`` itself, its configuration
-``cola`` in a folder of that name: files of one part begin with the part's name (``train-00000-of-00001.parquet``,
-``validation.jsonl``) or lie in a folder of that name, or all is as ``save_to_disk`` writes it.
+A copy of ``nyu-mll/glue`` is in ``FOLDER/nyu-mll/glue``, ``FOLDER/glue`` or ``FOLDER`` itself, its configuration
+``cola`` in a folder of that name, which FOLDER may also be. Files of one part begin with the part's name
+(``train-00000-of-00001.parquet``, ``validation.jsonl``) or are in a folder of that name, or everything is as
+``save_to_disk`` writes it. FOLDER may also be a cache of the hub (``datasets--nyu-mll--glue``) or of the datasets library
+(``nyu-mll___glue``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, load_dataset, load_from_disk
-from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.table import InMemoryTable
+from pyarrow import concat_tables
+from pyarrow.parquet import read_table
 
+from liar.data.hub import Part
 from liar.errors import CalibrationError
 from liar.tasks.record import HubData
 
-_BUILDERS: Mapping[str, str] = {
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".jsonl": "json",
-    ".json": "json",
-    ".csv": "csv",
+CSV: Mapping[str, Any] = {"keep_default_na": False}
+"""Options for reading CSV: a text such as "None" or "NA" is a text."""
+
+_BUILDERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    ".parquet": ("parquet", {}),
+    ".arrow": ("arrow", {}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".csv": ("csv", CSV),
 }
-_PROBE_SECONDS = 8.0
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 
 
-def open_copy(folder: str, data: HubData, part: str) -> IterableDataset:
-    """One part of the copy of a dataset below ``folder``, as a stream.
+def open_copy(folder: str, data: HubData, part: str) -> Part:
+    """One part of the copy of a dataset below ``folder``.
 
-    Raises :class:`CalibrationError` if the folder has no such dataset, configuration or part, or a damaged file.
+    Raises :class:`CalibrationError` if the folder has no such dataset, configuration or part, or damaged or missing files.
     """
     root = Path(folder).expanduser()
+    if root.is_file():
+        raise CalibrationError(
+            f"{folder} is a file, and {data.dataset} is read from a folder with a copy of it; name that folder, or measure the "
+            "file with the task own."
+        )
     if not root.is_dir():
         raise CalibrationError(
             f"There is no folder {folder}; name with --data the one that holds a copy of {data.dataset}, or leave it out to "
             "read from the hub."
         )
     for place in _places(root, data):
-        if (place / "dataset_dict.json").is_file():
-            return _of_parts(load_from_disk(str(place)), data, part, place)
-        if (place / part / "dataset_info.json").is_file():
-            return _stream(load_from_disk(str(place / part)))
-        if files := _files(place, part):
-            kind = _BUILDERS[files[0].suffix]
-            options: dict[str, Any] = {"data_files": {part: [str(file) for file in files]}}
-            try:
-                return load_dataset(kind, split=part, streaming=True, **options)
-            except Exception as error:  # each builder raises its own
-                raise _damaged(place, part) from error
+        if (saved := _saved(place, part)) is not None:
+            return _of_saved(saved, data, part)
+        if files := _files(place, data, part):
+            _check_shards(files, place, part)
+            return _of_files(files, place, part)
     name = data.dataset.rpartition("/")[2]
     inside = f"{name}/{data.config}" if data.config else name
     raise CalibrationError(
@@ -59,36 +66,46 @@ def open_copy(folder: str, data: HubData, part: str) -> IterableDataset:
     )
 
 
-def open_part(data: HubData, part: str) -> IterableDataset:
-    """One part of a dataset of the hub, as a stream; raises :class:`CalibrationError` if it is out of reach or gated."""
-    try:
-        # Probe with a short timeout first, because the datasets library retries for a long time.
-        HfApi().dataset_info(data.dataset, timeout=_PROBE_SECONDS)
-        parts: IterableDatasetDict = load_dataset(data.dataset, data.config, streaming=True)
-        return parts[part]
-    except GatedRepoError as error:
-        raise CalibrationError(
-            f"The dataset {data.dataset} is gated; accept its terms on the hub, log in with `hf auth login`, and try again."
-        ) from error
-    except Exception as error:  # the hub client, its HTTP library and every builder raise their own
-        raise CalibrationError(
-            f"The hub does not give part {part!r} of {data.dataset}; check the network, or name a folder with a copy of it "
-            "with --data."
-        ) from error
-
-
-def _places(root: Path, data: HubData) -> list[Path]:
-    name = data.dataset.rpartition("/")[2]
-    bases = [root / data.dataset, root / data.dataset.replace("/", "___"), root / name, root]
+def _places(root: Path, data: HubData) -> Iterator[Path]:
+    """Folders that may hold the files of the dataset."""
+    owner, _, name = data.dataset.rpartition("/")
     configs = [data.config] if data.config else ["plain_text", "default", ""]
-    return [base / config for base in bases for config in configs] + [base / "data" for base in bases[:3]]
+    snapshots = sorted((root / f"datasets--{owner}--{name}" / "snapshots").glob("*"))
+    bases = [root / data.dataset, root / name, *snapshots, root]
+    yield from (base / config for base in bases for config in configs)
+    yield from (base / "data" for base in bases if not data.config)
+    yield from (place for config in configs for place in sorted((root / f"{owner}___{name}" / config).glob("*/*")))
+    if data.config == root.name:
+        yield root
 
 
-def _files(place: Path, part: str) -> list[Path]:
+def _saved(place: Path, part: str) -> Path | None:
+    """The folder that ``save_to_disk`` wrote in ``place``, of all parts or of this one."""
+    if (place / "dataset_dict.json").is_file():
+        return place
+    return place / part if (place / part / "dataset_info.json").is_file() else None
+
+
+def _of_saved(saved: Path, data: HubData, part: str) -> Part:
+    try:
+        dataset = load_from_disk(str(saved))
+    except Exception as error:  # the datasets library and pyarrow raise their own
+        raise _damaged(saved, part) from error
+    if isinstance(dataset, DatasetDict):
+        if part not in dataset:
+            raise CalibrationError(
+                f"{saved} has no part {part!r} of {data.dataset} (it has {', '.join(dataset)}); save that part as well."
+            )
+        dataset = dataset[part]
+    return Part(part, dataset.to_iterable_dataset(), len(dataset))
+
+
+def _files(place: Path, data: HubData, part: str) -> list[Path]:
     """Files of one part, of one format: ``part.csv``, ``part-00000-of-00001.parquet`` or those in a folder ``part``."""
     if not place.is_dir():
         return []
-    named = [file for file in place.iterdir() if file.stem == part or file.stem.startswith((f"{part}-0", f"{part}."))]
+    stems = (part, f"{data.dataset.rpartition('/')[2]}-{part}")
+    named = [file for file in place.iterdir() if _SHARD.sub("", file.stem) in stems]
     inside = list((place / part).iterdir()) if (place / part).is_dir() else []
     for suffix in _BUILDERS:
         if found := sorted(file for file in [*named, *inside] if file.suffix == suffix and file.is_file()):
@@ -96,18 +113,24 @@ def _files(place: Path, part: str) -> list[Path]:
     return []
 
 
-def _of_parts(dataset: Dataset | DatasetDict, data: HubData, part: str, place: Path) -> IterableDataset:
-    if not isinstance(dataset, DatasetDict) or part not in dataset:
-        has = ", ".join(dataset) if isinstance(dataset, DatasetDict) else "one part without a name"
+def _check_shards(files: Sequence[Path], place: Path, part: str) -> None:
+    counts = {int(found.group(1)) for file in files if (found := _SHARD.search(file.stem))}
+    if counts and counts != {len(files)}:
         raise CalibrationError(
-            f"{place} has no part {part!r} of {data.dataset} (it has {has}); save that part as well."
+            f"Part {part!r} in {place} has {len(files)} of {max(counts)} files, so it is partly downloaded; copy it once more."
         )
-    return _stream(dataset[part])
 
 
-def _stream(dataset: Dataset | DatasetDict) -> IterableDataset:
-    assert isinstance(dataset, Dataset)
-    return dataset.to_iterable_dataset()
+def _of_files(files: Sequence[Path], place: Path, part: str) -> Part:
+    kind, options = _BUILDERS[files[0].suffix]
+    try:
+        if kind == "parquet":  # read whole, since a shuffled stream of it waits five seconds at its end (datasets 5)
+            dataset = Dataset(InMemoryTable(concat_tables(read_table(file) for file in files)))
+            return Part(part, dataset.to_iterable_dataset(), len(dataset))
+        arguments: dict[str, Any] = {"data_files": {part: [str(file) for file in files]}, **options}
+        return Part(part, load_dataset(kind, split=part, streaming=True, **arguments))
+    except Exception as error:  # as above
+        raise _damaged(place, part) from error
 
 
 def _damaged(place: Path, part: str) -> CalibrationError:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.joining import joining_of
+from liar.data.labels import check_answers
 from liar.data.packing import check_length, pack
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
@@ -60,8 +61,13 @@ def calibration_batches(
 def text_of(spec: PruneSpec, loaded: LoadedModel) -> tuple[list[Batch], CalibrationText]:
     """The calibration text of a recipe, see :func:`calibration_text`."""
     return calibration_text(
-        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=spec.data
+        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=copies_of(spec)
     )
+
+
+def copies_of(spec: PruneSpec) -> str | None:
+    """The folder of copies of datasets that a recipe names: its data, unless a task that it measures has them as texts."""
+    return None if any(task_named(name).takes_texts for name in spec.evaluate) else spec.data
 
 
 def calibration_text(
@@ -107,6 +113,8 @@ def calibration_text(
     total = sum(map(len, rows))
     _check_amount(source, total, tokens)
     labels = _labels(chosen, loaded, samples)
+    if loaded.head == _MARKING:
+        check_answers(chosen, source)
     batches = []
     targets = _marks(chosen, rows) if labels is None else {"labels": labels}
     side: Side | None = "right" if loaded.head == _MARKING else None
@@ -218,12 +226,13 @@ def _labels(samples: list[Sample], loaded: LoadedModel, read: Samples) -> Tensor
     if not is_classifier(loaded.model) or len(labels) < len(samples):
         return None
     if (order := loaded.label_orders.get(read.source)) is not None:
-        classes = dict(zip(task_named(read.source).labels, order.classes, strict=True))
-        return torch.tensor([classes[label] for label in labels])
-    try:
-        found = classes_of(labels, loaded.model.config, possible=read.label_names)
-    except AmbiguousLabelsError:
-        return None
+        classes: dict[str, int] = dict(zip(task_named(read.source).labels, order.classes, strict=True))
+        found = [classes.get(label) for label in labels]
+    else:
+        try:
+            found = classes_of(labels, loaded.model.config, possible=read.label_names)
+        except AmbiguousLabelsError:
+            return None
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None
 

@@ -54,24 +54,12 @@ def windows_of(
     them on the right, so that marks keep their positions. Raises :class:`CalibrationError` for a question that leaves no
     room for its context, and for a tokenizer that does not report characters.
     """
-    if not tokenizer.is_fast:
-        raise CalibrationError(
-            f"{type(tokenizer).__name__} does not report the characters of its tokens, which answers are read from; choose a "
-            "model with a fast tokenizer."
-        )
     typed = getattr(config, "type_vocab_size", 1) > 1
-    special = tokenizer.num_special_tokens_to_add(pair=True)
     found: list[Window] = []
     for item, sample in enumerate(samples):
-        question = sample.text.lstrip()  # as in run_qa of transformers
-        room = length - special - len(tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
-        if room < 1:
-            raise CalibrationError(
-                f"The question {question[:40]!r} leaves no room for its context in a window of {length} tokens; shorten the "
-                "question or choose a larger sequence length."
-            )
+        room = check_question(sample, tokenizer, length)
         encoded = tokenizer(
-            question,
+            _question(sample),
             sample.pair or "",
             truncation="only_second",
             max_length=length,
@@ -86,6 +74,28 @@ def windows_of(
             cut = len(encoded["input_ids"]) > 1
             found.append(Window(ids, None if types is None else types[part], cut, item=item, offsets=offsets))
     return found
+
+
+def check_question(sample: Sample, tokenizer: PreTrainedTokenizerBase, length: int) -> int:
+    """Tokens that the question leaves for its context in a window; raises what :func:`windows_of` raises."""
+    if not tokenizer.is_fast:
+        raise CalibrationError(
+            f"{type(tokenizer).__name__} does not report the characters of its tokens, which answers are read from; choose a "
+            "model with a fast tokenizer."
+        )
+    question = _question(sample)
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    room = length - special - len(tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
+    if room < 1:
+        raise CalibrationError(
+            f"The question {question[:40]!r} leaves no room for its context in a window of {length} tokens; shorten the "
+            "question or choose a larger sequence length."
+        )
+    return room
+
+
+def _question(sample: Sample) -> str:
+    return sample.text.lstrip()  # as in run_qa of transformers
 
 
 def marks_of(window: Window, sample: Sample) -> Marks:

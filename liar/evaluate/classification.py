@@ -18,8 +18,6 @@ from liar.results import Items
 from liar.tasks.items import Sample
 
 _BATCH_SIZE = 32
-_DIGITS = 5
-"""Decimals of a predicted number that are stored."""
 
 
 def rows_of(
@@ -89,7 +87,7 @@ def rate_steps(
     wanted = [sample.label or "" for sample in samples]
     items = Items(
         digest=digest_of_samples(samples, wanted),
-        predicted=[round(number, _DIGITS) for number in predicted.tolist()],
+        predicted=predicted.tolist(),
         wanted=[float(number) for number in wanted],
     )
     return Outcome(

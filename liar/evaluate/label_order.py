@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from liar.data.packing import evaluation_length
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import logits_of, rows_of
@@ -34,12 +35,27 @@ _MOST_CLASSES = 6
 def settle_order(loaded: LoadedModel, task: Task, data: str | None = None) -> LabelOrder:
     """The classes of the model for ``task.labels``; kept in ``loaded.label_orders``, for its pruned variants too.
 
-    Call it with the dense model. Raises :class:`InvalidSpecError` if the model has another number of classes, or names
-    that are not those of the task.
+    Call it with the dense model; training texts are read from the copy below the folder ``data`` if one is given. Raises
+    :class:`InvalidSpecError` if the model has another number of classes, or names that are not those of the task, and
+    :class:`CalibrationError` if the training texts are needed and cannot be read.
     """
     if task.name not in loaded.label_orders:
         loaded.label_orders[task.name] = _by_name(loaded, task) or _by_answers(loaded, task, data)
     return loaded.label_orders[task.name]
+
+
+def check_classes(loaded: LoadedModel, task: Task) -> None:
+    """Raise the :class:`InvalidSpecError` of :func:`settle_order`; needs no texts."""
+    _by_name(loaded, task)
+
+
+def fits(loaded: LoadedModel, task: Task) -> bool:
+    """Whether the classes of the model can be those of ``task``."""
+    try:
+        check_classes(loaded, task)
+    except InvalidSpecError:
+        return False
+    return True
 
 
 def _by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
@@ -47,18 +63,20 @@ def _by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
     names = class_names(loaded.model.config)
     position = {_plain(name): index for index, name in enumerate(names)}
     if all(_plain(label) in position for label in task.labels):
-        return LabelOrder(tuple(position[_plain(label)] for label in task.labels))
-    own, wanted = ", ".join(names[:12]), ", ".join(task.labels[:12])
+        classes = tuple(position[_plain(label)] for label in task.labels)
+        others = [name for index, name in enumerate(names) if index not in classes]
+        note = f"{loaded.id} has classes that {task.name} lacks, and they are ignored: {_listed(others)}."
+        return LabelOrder(classes, note if others else None)
     if len(names) != len(task.labels):
         raise InvalidSpecError(
-            f"{loaded.id} has {len(names)} classes ({own}), and {task.name} has {len(task.labels)} ({wanted}); choose "
-            "another task, or measure labelled texts of your own with the task own."
+            f"{loaded.id} has {len(names)} classes ({_listed(names)}), and {task.name} has {len(task.labels)} "
+            f"({_listed(task.labels)}); choose another task, or measure labelled texts of your own with the task own."
         )
-    if has_unnamed_classes(loaded.model.config):
+    if has_unnamed_classes(loaded.model.config) or all(name.isdecimal() for name in names):
         return None
     raise InvalidSpecError(
-        f"The classes of {loaded.id} are {own}, and those of {task.name} are {wanted}; choose another task, or give the "
-        "classes their names in id2label of the model's config."
+        f"The classes of {loaded.id} are {_listed(names)}, and those of {task.name} are {_listed(task.labels)}; choose another "
+        "task, or give the classes their names in id2label of the model's config."
     )
 
 
@@ -91,11 +109,15 @@ def _confusion(loaded: LoadedModel, task: Task, samples: Sequence[Sample]) -> Te
     """Number of samples with each label that the model gives each class, (labels, classes)."""
     labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
     counts = torch.zeros(len(task.labels), len(task.labels), dtype=torch.long)
-    length = min(task.length, int(loaded.model.config.max_position_embeddings))
+    length = evaluation_length(None, loaded.model.config, loaded.tokenizer, task.length)
     rows = rows_of(loaded.model, loaded.tokenizer, samples, length)
     for positions, logits in logits_of(loaded.model, loaded.tokenizer, rows):
         counts.index_put_((labels[positions], logits.argmax(dim=1)), torch.tensor(1), accumulate=True)
     return counts
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12])
 
 
 def _plain(name: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_f1_score, binary_matthews_corrcoef
-from torchmetrics.functional.regression import pearson_corrcoef, spearman_corrcoef
+from torchmetrics.functional.classification import binary_stat_scores
+from torchmetrics.functional.regression import pearson_corrcoef
 
-from liar.report.paired import bits, scores_of, stderr_of
+from liar.report.paired import bits, ranks, scores_of, stderr_of
 from liar.results import Figure, Items
 from liar.tasks.items import Sample
 from liar.tasks.metrics import MetricName
@@ -60,31 +62,59 @@ Steps = Generator[tuple[int, int], None, Outcome]
 def _value(metric: MetricName, items: Items, n: int) -> float:
     if (scores := scores_of(metric, items, n)) is not None:
         return fmean(scores)
-    return float(_TORCHMETRICS[metric](*_CLASSES_OR_NUMBERS[metric](items, n)))
+    return _NO_MEANS[metric](items, n)
 
 
-def _classes(items: Items, n: int) -> tuple[Tensor, Tensor]:
-    """Predicted and true classes (n,), the second of two being 1."""
+# -- metrics that are no means -----------------------------------------------------------------------------------------
+#
+# Counts and the correlation are those of torchmetrics; its F1 and Matthews correlation round to single precision, and its
+# Spearman correlation adds 1e-6 to the divisor. Zero if the divisor is, as in scikit-learn.
+
+
+def _f1(items: Items, n: int) -> float:
+    tp, fp, _, fn = _counts(items, n)
+    return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
+
+
+def _matthews(items: Items, n: int) -> float:
+    tp, fp, tn, fn = _counts(items, n)
+    squared = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return (tp * tn - fp * fn) / math.sqrt(squared) if squared else 0.0
+
+
+def _pearson(items: Items, n: int) -> float:
+    return _correlation(
+        torch.tensor(items.predicted, dtype=torch.double), torch.tensor(items.wanted, dtype=torch.double)
+    )
+
+
+def _spearman(items: Items, n: int) -> float:
+    once = np.ones((1, n))
+    predicted, wanted = (ranks(np.array(numbers), once)[0] for numbers in (items.predicted, items.wanted))
+    return _correlation(torch.from_numpy(predicted), torch.from_numpy(wanted))
+
+
+def _counts(items: Items, n: int) -> list[int]:
+    """True and false positives, true and false negatives; the second of two classes is the positive one."""
     assert items.right is not None
     assert items.positive is not None
     right, positive = torch.tensor(bits(items.right, n)), torch.tensor(bits(items.positive, n))
-    return (positive == right).long(), positive.long()
+    counts: list[int] = binary_stat_scores((positive == right).long(), positive.long()).tolist()
+    return counts[:4]
 
 
-def _numbers(items: Items, n: int) -> tuple[Tensor, Tensor]:
-    """Predicted and true numbers (n,), fp64."""
-    return torch.tensor(items.predicted).double(), torch.tensor(items.wanted).double()
+def _correlation(predicted: Tensor, wanted: Tensor) -> float:
+    centred = [numbers - numbers.mean() for numbers in (predicted, wanted)]
+    largest = [float(numbers.abs().max()) for numbers in centred]
+    if any((numbers == numbers[0]).all() for numbers in (predicted, wanted)) or not all(largest):
+        return 0.0
+    # Some versions of torchmetrics give NaN for small numbers.
+    return float(pearson_corrcoef(*(numbers / most for numbers, most in zip(centred, largest, strict=True))))
 
 
-_TORCHMETRICS: Mapping[MetricName, Callable[[Tensor, Tensor], Tensor]] = {
-    "f1": binary_f1_score,
-    "matthews": binary_matthews_corrcoef,
-    "spearman": spearman_corrcoef,
-    "pearson": pearson_corrcoef,
-}
-_CLASSES_OR_NUMBERS: Mapping[MetricName, Callable[[Items, int], tuple[Tensor, Tensor]]] = {
-    "f1": _classes,
-    "matthews": _classes,
-    "spearman": _numbers,
-    "pearson": _numbers,
+_NO_MEANS: Mapping[MetricName, Callable[[Items, int], float]] = {
+    "f1": _f1,
+    "matthews": _matthews,
+    "spearman": _spearman,
+    "pearson": _pearson,
 }

@@ -9,52 +9,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liar.data.corpora import held_out_windows
-from liar.data.joining import joining_of
+from liar.data.columns import selection
+from liar.data.corpora import copies_of
 from liar.data.packing import evaluation_length
-from liar.data.texts import HIDDEN, Samples, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.answers import choose_steps, harness_outcome_steps, mark_steps
+from liar.evaluate.answers import harness_outcome_steps
 from liar.evaluate.changes import Comparison
-from liar.evaluate.classification import classify_steps, rate_steps
-from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam, WindowsExam
-from liar.evaluate.label_order import settle_order
+from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam
+from liar.evaluate.label_order import fits, settle_order
 from liar.evaluate.outcome import Steps
-from liar.models.heads import class_names, classes_of, kind_of, number_of, serves
+from liar.evaluate.reading import READERS, Request
+from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
 from liar.results import MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
-from liar.tasks.items import Sample
-from liar.tasks.record import HarnessData, HeadKind, OwnData, Task
+from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
 from liar.tasks.registry import is_task, own_task, task_named
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be measured, and on which items: arguments of :func:`prepare`, with the length that the model allows."""
-
-    loaded: LoadedModel
-    task: Task
-    split: Split
-    limit: int
-    data: str | None
-    length: int
-    separator: Separator
-
-    @property
-    def source(self) -> str:
-        """Where the items come from: data of the user's own, else those of the task."""
-        return self.data if self.data is not None and self.task.takes_texts else self.task.name
 
 
 def prepare(
@@ -82,7 +61,7 @@ def prepare(
     request = Request(loaded, task, split, limit or task.count, data, length, separator)
     if isinstance(task.data, HarnessData):
         return _of_the_harness(request, task.data)
-    return _PREPARE[task.head](request)
+    return READERS[task.head](request)
 
 
 def evaluate_steps(
@@ -115,12 +94,9 @@ evaluate = finished(evaluate_steps)
 def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
     """The exams of a recipe by the name of their task; raises what :func:`prepare` raises, before the long work.
 
-    Also settles the order of the labels that its calibration text has.
+    Also settles the order of the labels that its calibration text has, see :func:`settle_calibration`.
     """
-    calibration = task_named(spec.calibration) if is_task(spec.calibration) else None
-    if calibration is not None and calibration.labels and serves(loaded.head, loaded.model.config, "sentence"):
-        settle_order(loaded, calibration, spec.data)
-    return {
+    exams = {
         name: prepare(
             loaded,
             name,
@@ -131,6 +107,50 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
         )
         for name in dict.fromkeys(spec.evaluate)
     }
+    named = selection(spec.calibration)[0].split(":")
+    check_apart(spec.calibration, named[2] if len(named) == 3 else None, exams)
+    settle_calibration(loaded, spec)
+    return exams
+
+
+def settle_calibration(loaded: LoadedModel, spec: PruneSpec) -> None:
+    """Settle the order of the labels of the calibration text, for the gradients, if it is a task that the model fits.
+
+    Other labels are not used. Raises what :func:`liar.evaluate.label_order.settle_order` raises.
+    """
+    task = task_named(spec.calibration) if is_task(spec.calibration) else None
+    if task is None or task.head not in CLASSES or not task.labels:
+        return
+    if serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
+        settle_order(loaded, task, copies_of(spec))
+
+
+def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
+    """Sentences on how the classes of the model are read in the tasks of a recipe, if not by their names."""
+    found = [loaded.label_orders.get(name) for name in dict.fromkeys((*spec.evaluate, spec.calibration))]
+    return [order.note for order in found if order is not None and order.note is not None]
+
+
+def check_apart(source: str, split: str | None, exams: Mapping[str, Exam]) -> None:
+    """Raise :class:`CalibrationError` if an exam has the items of part ``split`` of ``source``, a calibration text.
+
+    A file has no parts, so it cannot serve for both. Without a ``split`` nothing is known of a hub dataset.
+    """
+    for exam in exams.values():
+        if _place(source, split) == _place(exam.source, exam.split):
+            part = f"part {split!r} of {source!r}" if split else repr(source)
+            raise CalibrationError(
+                f"The model would be measured on the texts that it is calibrated on, {part}; name another file or part for one "
+                "of the two, or split the file in two."
+            )
+
+
+def _place(source: str, split: str | None) -> tuple[str, str | None]:
+    """What a source is, however it is written: the path of a file, or dataset and configuration with the part."""
+    name, _ = selection(source)
+    if split is None:
+        return str(Path(name).expanduser().resolve()), None
+    return ":".join(name.split(":")[:2]).rstrip(":"), split
 
 
 def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
@@ -167,88 +187,6 @@ _NEEDS: Mapping[HeadKind, str] = {
 }
 
 
-# -- one function for each kind of head ----------------------------------------------------------------------------------
-
-
-def _windows(request: Request) -> Exam:
-    windows, read = held_out_windows(
-        request.loaded,
-        request.task,
-        request.split,
-        data=request.data,
-        limit=request.limit,
-        sequence_length=request.length,
-        separator=request.separator,
-    )
-    separator = joining_of(request.source, request.separator).separator
-    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator)
-
-
-def _classes(request: Request) -> Exam:
-    loaded, task, length = request.loaded, request.task, request.length
-    read, samples, available = _items(request)
-    if request.source == task.name:
-        order = settle_order(loaded, task, request.data)
-        names, classes, note = task.labels, order.classes, order.note
-    else:
-        names = class_names(loaded.model.config)
-        samples, classes, note = _named(request, read, samples, names), tuple(range(len(names))), None
-
-    def ask(model: LoadedModel) -> Steps:
-        return classify_steps(model.model, model.tokenizer, samples, names, classes, length)
-
-    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note)
-
-
-def _numbers(request: Request) -> Exam:
-    read, samples, available = _items(request)
-    wrong = next((place for place, sample in enumerate(samples) if number_of(sample.label) is None), None)
-    if wrong is not None:
-        raise CalibrationError(
-            f"Item {wrong + 1} of {read.source!r} has the label {samples[wrong].label!r}, and a regression needs a number; "
-            "give one, or a model with classes."
-        )
-
-    def ask(model: LoadedModel) -> Steps:
-        return rate_steps(model.model, model.tokenizer, samples, request.length)
-
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
-
-
-def _spans(request: Request) -> Exam:
-    read, samples, available = _items(request, labelled=False)
-    wrong = next((place for place, sample in enumerate(samples) if not sample.answers or sample.pair is None), None)
-    if wrong is not None:
-        raise CalibrationError(
-            f"Item {wrong + 1} of {read.source!r} lacks a context or an answer; give columns named question, context and "
-            "answers, as SQuAD has them."
-        )
-
-    def ask(model: LoadedModel) -> Steps:
-        return mark_steps(model.model, model.tokenizer, samples, request.length)
-
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
-
-
-def _choices(request: Request) -> Exam:
-    read, samples, available = _items(request)
-
-    def ask(model: LoadedModel) -> Steps:
-        return choose_steps(model.model, model.tokenizer, samples)
-
-    return ItemsExam(request.task, read.source, read.split, None, ask, request.task.metrics, available)
-
-
-_PREPARE: Mapping[HeadKind, Callable[[Request], Exam]] = {
-    "language-model": _windows,
-    "sentence": _classes,
-    "pair": _classes,
-    "regression": _numbers,
-    "span": _spans,
-    "choice": _choices,
-}
-
-
 def _of_the_harness(request: Request, data: HarnessData) -> Exam:
     from liar.evaluate.harness import check_task  # an extra, which not everybody installs
 
@@ -258,40 +196,3 @@ def _of_the_harness(request: Request, data: HarnessData) -> Exam:
         return harness_outcome_steps(model, data.name, request.limit, request.data)
 
     return ItemsExam(request.task, data.name, None, None, ask, ())
-
-
-# -- items ---------------------------------------------------------------------------------------------------------------
-
-
-def _items(request: Request, *, labelled: bool = True) -> tuple[Samples, list[Sample], int | None]:
-    """The source, its first items, and the number of all of them if it is known."""
-    folder = None if request.task.takes_texts else request.data
-    read = read_samples(request.source, request.split, data=folder)
-    samples = list(islice(read, request.limit))
-    if not samples:
-        raise CalibrationError(
-            f"The text {read.source!r} is empty; give one with a column of text and one named 'label'."
-        )
-    if labelled and all(sample.label == HIDDEN for sample in samples):
-        part = f"part {read.split!r} of " if read.split else ""
-        raise CalibrationError(
-            f"The labels of {part}{read.source!r} are hidden (all are {HIDDEN}), so nothing can be measured on it; name "
-            "another part, as in id:config:validation, that the model was not calibrated on."
-        )
-    rest = read.number or (len(samples) if next(iter(read), None) is None else None)
-    return read, samples, rest
-
-
-def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[str, ...]) -> list[Sample]:
-    """``samples`` of the user's own data with the names of the model's classes as labels."""
-    given = [sample.label or "" for sample in samples]
-    expected = request.task.labels
-    classes = classes_of(given, request.loaded.model.config, expected, possible=read.label_names)
-    for place, (sample, label) in enumerate(zip(samples, classes, strict=True)):
-        if label is None:
-            has = f"has the label {sample.label!r}" if sample.label else "has no label"
-            raise CalibrationError(
-                f"Text number {place + 1} of {read.source!r} {has}, which is none that the model knows; name a column "
-                f"'label' and use {', '.join(names)}."
-            )
-    return [replace(sample, label=names[label or 0]) for sample, label in zip(samples, classes, strict=True)]

@@ -16,6 +16,7 @@ from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
+from liar.evaluate.tasks import settle_calibration
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
@@ -53,6 +54,7 @@ def atlas_steps(
     start = time.perf_counter()
     with readable_failures():
         adapter = loaded.adapter
+        settle_calibration(loaded, spec)
         batches, _ = text_of(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)

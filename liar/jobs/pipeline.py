@@ -21,7 +21,7 @@ from liar.data.corpora import text_of
 from liar.data.packing import check_length
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.tasks import prepare_all
+from liar.evaluate.tasks import check_apart, order_notes, prepare_all
 from liar.events import (
     Event,
     Finished,
@@ -138,12 +138,13 @@ class _Run:
         info = model_info(loaded)
         blocks_before = parameter_count(self.adapter.layers)
         yield Loaded(info)
-        for order in loaded.label_orders.values():
-            if order.note is not None:
-                self.measures.warnings.append(order.note)
-                yield Warned(order.note)
+        for note in order_notes(loaded, self.spec):
+            self.measures.warnings.append(note)
+            yield Warned(note)
 
         batches = [] if is_calibrated(self.spec, self.calibration) else self._batches()
+        if self.text is not None:
+            check_apart(self.text.source, self.text.split, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None

@@ -80,7 +80,9 @@ def serves(head: Head, config: PreTrainedConfig, kind: HeadKind) -> bool:
         return False
     if head != "sequence-classification":
         return True
-    return problem_of(config) == ("single-label" if kind in CLASSES else "regression")
+    if kind in CLASSES:
+        return problem_of(config) == "single-label"
+    return problem_of(config) == "regression" and config.num_labels == 1
 
 
 def kind_of(head: Head, config: PreTrainedConfig) -> HeadKind | None:
@@ -154,7 +156,7 @@ def number_of(label: str | None) -> float | None:
 def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
     """Names of the model's classes, in the order of its logits."""
     names = cast(Mapping[int, str], config.id2label or {})
-    return tuple(names[index] for index in range(len(names)))
+    return tuple(str(names[index]) for index in range(len(names)))  # some configs name them by numbers
 
 
 def has_unnamed_classes(config: PreTrainedConfig) -> bool:

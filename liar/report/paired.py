@@ -78,11 +78,6 @@ def stderr_of_sum(metric: MetricName, terms: Sequence[tuple[float, Items]], n: i
     return _bootstrap(metric, tuple((factor, items.model_dump_json()) for factor, items in terms), n)
 
 
-def value_of(metric: MetricName, items: Items, n: int) -> float:
-    """A metric that is no mean, from the stored items."""
-    return float(_VALUES[metric](items, n, np.ones((1, n)))[0])
-
-
 def _has(metric: MetricName, items: Items) -> bool:
     return items.positive is not None if METRICS[metric].reads == "classes" else items.predicted is not None
 
@@ -130,7 +125,7 @@ def _pearson(items: Items, n: int, weights: Numbers) -> Numbers:
 
 
 def _spearman(items: Items, n: int, weights: Numbers) -> Numbers:
-    return _correlation(weights, _ranks(np.array(items.predicted), weights), _ranks(np.array(items.wanted), weights))
+    return _correlation(weights, ranks(np.array(items.predicted), weights), ranks(np.array(items.wanted), weights))
 
 
 def _correlation(weights: Numbers, x: Numbers, y: Numbers) -> Numbers:
@@ -141,7 +136,7 @@ def _correlation(weights: Numbers, x: Numbers, y: Numbers) -> Numbers:
     return _divided((weights * x * y).sum(axis=1), spread)
 
 
-def _ranks(values: Numbers, weights: Numbers) -> Numbers:
+def ranks(values: Numbers, weights: Numbers) -> Numbers:
     """Mean rank of each item in each resample, in which an item occurs ``weights`` times: (resamples, items)."""
     _, group = np.unique(values, return_inverse=True)
     sizes = np.zeros((len(weights), group.max() + 1))

@@ -11,7 +11,8 @@ import pytest
 from datasets import ClassLabel, Features, IterableDataset, IterableDatasetDict, Value
 from huggingface_hub import HfApi
 
-from liar.data import texts
+from liar.data import hub
+from liar.data.labels import HIDDEN
 from liar.data.texts import Sample, read_samples
 from liar.errors import CalibrationError
 from liar.tasks.splits import Split
@@ -122,7 +123,7 @@ def test_a_dataset_without_network_fails_soon(monkeypatch: pytest.MonkeyPatch) -
         raise ConnectionError("no route")
 
     monkeypatch.setattr(HfApi, "dataset_info", unreachable)
-    monkeypatch.setattr(texts, "load_dataset", lambda *args, **options: pytest.fail("would retry for long"))
+    monkeypatch.setattr(hub, "load_dataset", lambda *args, **options: pytest.fail("would retry for long"))
     start = time.monotonic()
     with pytest.raises(CalibrationError, match="id:config:split"):
         _read("nobody/nothing")
@@ -145,7 +146,7 @@ def _hub(monkeypatch: pytest.MonkeyPatch, *parts: str, label: int = 0) -> list[t
         return IterableDatasetDict({name: part(name) for name in parts})
 
     monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
-    monkeypatch.setattr(texts, "load_dataset", load)
+    monkeypatch.setattr(hub, "load_dataset", load)
     return asked
 
 
@@ -188,4 +189,4 @@ def test_no_part_is_measured_on_that_calibration_reads(
 
 def test_hidden_labels_are_kept_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     _hub(monkeypatch, "test", label=-1)
-    assert _read("glue:sst2", "test") == [Sample("of test", texts.HIDDEN)]
+    assert _read("glue:sst2", "test") == [Sample("of test", HIDDEN)]

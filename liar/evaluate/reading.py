@@ -1,0 +1,169 @@
+"""Reading and checking the items of a task, with one function for each kind of head; no model answers anything here.
+
+The exception are classes without names, whose order the dense model's answers to training texts decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from liar.data.corpora import held_out_windows
+from liar.data.joining import joining_of
+from liar.data.labels import check_answers, check_labels
+from liar.data.texts import Samples, read_samples
+from liar.data.windows import check_question
+from liar.errors import CalibrationError, InvalidSpecError
+from liar.evaluate.answers import choose_steps, mark_steps
+from liar.evaluate.classification import classify_steps, rate_steps
+from liar.evaluate.exam import Exam, ItemsExam, WindowsExam
+from liar.evaluate.label_order import check_classes, settle_order
+from liar.evaluate.outcome import Steps
+from liar.models.heads import class_names, classes_of, number_of
+from liar.spec import Separator
+from liar.tasks.items import Sample
+from liar.tasks.record import HeadKind, Task
+from liar.tasks.splits import Split
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be measured, and on which items: arguments of :func:`liar.evaluate.tasks.prepare`, with their defaults."""
+
+    loaded: LoadedModel
+    task: Task
+    split: Split
+    limit: int
+    data: str | None
+    length: int
+    separator: Separator
+
+    @property
+    def source(self) -> str:
+        """Where the items come from: data of the user's own, else those of the task."""
+        return self.data if self.data is not None and self.task.takes_texts else self.task.name
+
+
+def _windows(request: Request) -> Exam:
+    windows, read = held_out_windows(
+        request.loaded,
+        request.task,
+        request.split,
+        data=request.data,
+        limit=request.limit,
+        sequence_length=request.length,
+        separator=request.separator,
+    )
+    separator = joining_of(request.source, request.separator).separator
+    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator)
+
+
+def _classes(request: Request) -> Exam:
+    loaded, task, length = request.loaded, request.task, request.length
+    is_own = request.source != task.name
+    if not is_own:
+        check_classes(loaded, task)
+    read, samples, available = _items(request)
+    check_labels(samples, read.source, read.split, numbers=False)
+    if is_own:
+        names = class_names(loaded.model.config)
+        samples, classes, note = _named(request, read, samples, names), tuple(range(len(names))), None
+    else:
+        order = settle_order(loaded, task, request.data)
+        names, classes, note = task.labels, order.classes, order.note
+
+    def ask(model: LoadedModel) -> Steps:
+        return classify_steps(model.model, model.tokenizer, samples, names, classes, length)
+
+    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note)
+
+
+def _numbers(request: Request) -> Exam:
+    read, samples, available = _items(request)
+    check_labels(samples, read.source, read.split, numbers=True)
+    wrong = next((place for place, sample in enumerate(samples) if number_of(sample.label) is None), None)
+    if wrong is not None:
+        has = f"the label {samples[wrong].label!r}" if samples[wrong].label else "no label"
+        raise CalibrationError(
+            f"Item {wrong + 1} of {read.source!r} has {has}, and a regression needs a number; give one in a column named "
+            "'label', or choose a model with classes."
+        )
+
+    def ask(model: LoadedModel) -> Steps:
+        return rate_steps(model.model, model.tokenizer, samples, request.length)
+
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+
+
+def _spans(request: Request) -> Exam:
+    read, samples, available = _items(request)
+    wrong = next((place for place, sample in enumerate(samples) if not sample.answers or not sample.pair), None)
+    if wrong is not None:
+        raise CalibrationError(
+            f"Item {wrong + 1} of {read.source!r} lacks a context or an answer; give columns named question, context and "
+            "answers, as SQuAD has them."
+        )
+    check_answers(samples, read.source)
+    for sample in samples:
+        check_question(sample, request.loaded.tokenizer, request.length)
+
+    def ask(model: LoadedModel) -> Steps:
+        return mark_steps(model.model, model.tokenizer, samples, request.length)
+
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+
+
+def _choices(request: Request) -> Exam:
+    if request.source != request.task.name:
+        raise InvalidSpecError(
+            f"{request.task.name} takes no data of your own; leave the data out, or measure the perplexity of your texts with "
+            "the task own."
+        )
+    read, samples, available = _items(request)
+
+    def ask(model: LoadedModel) -> Steps:
+        return choose_steps(model.model, model.tokenizer, samples)
+
+    return ItemsExam(request.task, read.source, read.split, None, ask, request.task.metrics, available)
+
+
+READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
+    "language-model": _windows,
+    "sentence": _classes,
+    "pair": _classes,
+    "regression": _numbers,
+    "span": _spans,
+    "choice": _choices,
+}
+"""For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.tasks.prepare` raises."""
+
+
+def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:
+    """The source, its first items, and the number of all of them if it is known."""
+    folder = None if request.task.takes_texts else request.data
+    read = read_samples(request.source, request.split, data=folder)
+    samples = list(islice(read, request.limit))
+    if not samples:
+        raise CalibrationError(
+            f"The text {read.source!r} is empty; give one with a column of text and one named 'label'."
+        )
+    is_all = next(iter(read), None) is None
+    return read, samples, len(samples) if is_all else read.number
+
+
+def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[str, ...]) -> list[Sample]:
+    """``samples`` of the user's own data with the names of the model's classes as labels."""
+    given = [sample.label or "" for sample in samples]
+    classes = classes_of(given, request.loaded.model.config, request.task.labels, possible=read.label_names)
+    for place, (sample, label) in enumerate(zip(samples, classes, strict=True)):
+        if label is None:
+            has = f"the label {sample.label!r}, which the model does not know" if sample.label else "no label"
+            raise CalibrationError(
+                f"Text number {place + 1} of {read.source!r} has {has}; name a column 'label' and use {', '.join(names[:12])}."
+            )
+    return [replace(sample, label=names[label or 0]) for sample, label in zip(samples, classes, strict=True)]

@@ -1,0 +1,108 @@
+"""Copies of GLUE and SQuAD in the hub's layout, with made-up texts of the words of :mod:`tests.questions`.
+
+Configurations, parts, columns, types and label names are those of ``nyu-mll/glue`` and ``rajpurkar/squad``. A text ends in
+the name of its part and its number, so that it shows where it is from.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+
+from tests.questions import WORDS
+
+Row = dict[str, Any]
+Relabel = Callable[[str, Row], Row]
+"""Replacement of a row of the part with this name."""
+
+ENTAILMENT = ("entailment", "not_entailment")
+CONFIGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
+    "cola": (("sentence",), ("unacceptable", "acceptable")),
+    "sst2": (("sentence",), ("negative", "positive")),
+    "mrpc": (("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
+    "stsb": (("sentence1", "sentence2"), None),
+    "qqp": (("question1", "question2"), ("not_duplicate", "duplicate")),
+    "mnli": (("premise", "hypothesis"), ("entailment", "neutral", "contradiction")),
+    "qnli": (("question", "sentence"), ENTAILMENT),
+    "rte": (("sentence1", "sentence2"), ENTAILMENT),
+}
+"""Columns of text and names of labels of each configuration of GLUE; None for numbers."""
+
+SIZES = {"train": 60, "validation": 30, "test": 8}
+_SQUAD = Features(
+    {
+        "id": Value("string"),
+        "title": Value("string"),
+        "context": Value("string"),
+        "question": Value("string"),
+        "answers": {"text": List(Value("string")), "answer_start": List(Value("int32"))},
+    }
+)
+
+
+def parts_of(config: str) -> list[str]:
+    """Names of the parts of a configuration of GLUE, or of SQuAD."""
+    if config == "mnli":
+        pairs = [f"{part}_{kind}" for part in ("validation", "test") for kind in ("matched", "mismatched")]
+        return ["train", *pairs]
+    return ["train", "validation"] if config == "squad" else ["train", "validation", "test"]
+
+
+def part_of(config: str, part: str, relabel: Relabel | None = None) -> Dataset:
+    """One part as the hub has it; labels of test parts are hidden."""
+    draw = random.Random(f"{config} {part}")
+    change = relabel or (lambda part, row: row)
+    size = SIZES[part.partition("_")[0]]
+    if config == "squad":
+        return Dataset.from_list([change(part, _question(draw, part, number)) for number in range(size)], _SQUAD)
+    columns, names = CONFIGS[config]
+    label = Value("float32") if names is None else ClassLabel(names=list(names))
+    features = Features({**{column: Value("string") for column in columns}, "label": label, "idx": Value("int32")})
+    rows: list[Row] = []
+    for number in range(size):
+        row: Row = {column: f"{_words(draw, 8)} {part}{number}" for column in columns}
+        drawn = round(draw.uniform(0, 5), 1) if names is None else draw.randrange(len(names))
+        row |= {"label": -1 if part.startswith("test") else drawn, "idx": number}
+        rows.append(change(part, row))
+    return Dataset.from_list(rows, features)
+
+
+def write_copy(folder: Path, config: str, layout: str = "parquet", relabel: Relabel | None = None) -> Path:
+    """Write all parts in one of the layouts parquet, arrow, jsonl and csv; return the folder to name with --data."""
+    place = folder / ("rajpurkar/squad/plain_text" if config == "squad" else f"nyu-mll/glue/{config}")
+    place.mkdir(parents=True)
+    parts = {part: part_of(config, part, relabel) for part in parts_of(config)}
+    if layout == "arrow":
+        DatasetDict(parts).save_to_disk(place)
+    for part, rows in parts.items():
+        if layout == "parquet":
+            rows.to_parquet(place / f"{part}-00000-of-00001.parquet")
+        elif layout == "jsonl":
+            rows.to_json(place / f"{part}.jsonl")
+        elif layout == "csv":
+            rows.to_csv(place / f"{part}.csv")
+    return folder
+
+
+def _words(draw: random.Random, most: int) -> str:
+    return " ".join(draw.choices(WORDS, k=draw.randint(2, most)))
+
+
+def _question(draw: random.Random, part: str, number: int) -> Row:
+    context = f"{_words(draw, 30)} {part}{number}"
+    words = context.split()
+    first = draw.randrange(len(words) - 1)
+    answer = " ".join(words[first : first + draw.randint(1, 3)])
+    start = len(" ".join([*words[:first], ""]))
+    answers = {"text": [answer, words[first]], "answer_start": [start, start]}
+    return {
+        "id": f"{part}{number}",
+        "title": "Words",
+        "context": context,
+        "question": f"{_words(draw, 3)} {part}{number}",
+        "answers": answers,
+    }

@@ -1,0 +1,138 @@
+"""Datasets of the hub, read through both libraries from a hub on loopback."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import pytest
+import yaml
+from datasets import Dataset
+
+from liar.data.texts import read_samples
+from liar.errors import CalibrationError
+from tests.copies import CONFIGS, SIZES, part_of, parts_of
+from tests.hub_of_data import DataHub, running
+
+MEASURED = {"mnli": "validation_matched", "mnli-mm": "validation_mismatched"}
+GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
+
+
+def _table(rows: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _repository(configs: Sequence[str], *, folder: str | None = None) -> dict[str, bytes]:
+    """Files and card of a dataset, with the numbers of rows that the card of GLUE has."""
+    files = {
+        f"{folder or config}/{part}-00000-of-00001.parquet": _table(part_of(config, part))
+        for config in configs
+        for part in parts_of(config)
+    }
+    named = [(config, folder or config) for config in configs]
+    card = {
+        "configs": [
+            {
+                "config_name": inside,
+                "data_files": [{"split": part, "path": f"{inside}/{part}-*"} for part in parts_of(config)],
+            }
+            for config, inside in named
+        ],
+        "dataset_info": [
+            {
+                "config_name": inside,
+                "features": part_of(config, "train").features._to_yaml_list(),
+                "splits": [
+                    {"name": part, "num_bytes": 1, "num_examples": SIZES[part.partition("_")[0]]}
+                    for part in parts_of(config)
+                ],
+            }
+            for config, inside in named
+        ],
+    }
+    return {"README.md": f"---\n{yaml.safe_dump(card)}---\n".encode(), **files}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[DataHub]:
+    glue = _repository(list(CONFIGS))
+    repositories = {
+        GLUE: glue,
+        SQUAD: _repository(["squad"], folder="plain_text"),
+        "some/gated": glue,
+        "some/broken": {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"},
+    }
+    with running(DataHub(repositories, gated={"some/gated"})) as hub:
+        yield hub
+
+
+@pytest.fixture(autouse=True)
+def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Both libraries with an empty cache and this hub, whose address they otherwise read when they are imported."""
+    template = f"{served.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", served.address)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", served.address)
+
+
+@pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
+def test_tasks_are_read_from_the_hub(task: str) -> None:
+    config, part = "mnli" if task == "mnli-mm" else task, MEASURED.get(task, "validation")
+    read = read_samples(task, "test")
+    assert (read.source, read.split, read.number) == (task, part, SIZES["validation"])
+    columns = ("question", "context") if task == "squad" else CONFIGS[config][0]
+    texts = [(sample.text, sample.pair)[: len(columns)] for sample in read]
+    assert texts == [tuple(row[column] for column in columns) for row in part_of(config, part)]
+
+
+def test_labels_are_named_and_the_training_part_is_for_calibration() -> None:
+    read = read_samples("rte", "train", 0)
+    assert read.split == "train"
+    names = CONFIGS["rte"][1]
+    assert names is not None
+    expected = [(row["sentence1"], names[row["label"]]) for row in part_of("rte", "train")]
+    assert sorted((sample.text, sample.label) for sample in read) == sorted(expected)
+
+
+def test_any_dataset_is_a_text() -> None:
+    read = read_samples(f"{GLUE}:rte", "test")  # its test part has no labels, but is not named
+    assert (read.split, read.label_names, read.number) == ("test", CONFIGS["rte"][1], SIZES["test"])
+    assert {sample.label for sample in read} == {"-1"}
+    assert read_samples(f"{GLUE}:rte:validation", "test").split == "validation"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("some/gated:rte", "The dataset some/gated is gated; accept its terms on the hub, log in with `hf auth login`"),
+        ("some/nothing", "neither a file nor a dataset that the hub gives; check the spelling"),
+        (f"{GLUE}:nothing", "neither a file nor a dataset that the hub gives; check the spelling"),
+        (f"{GLUE}:rte:nothing", "neither a file nor a dataset that the hub gives; check the spelling"),
+        (
+            "some/broken:rte:validation",
+            "Part 'validation' of 'some/broken:rte:validation' cannot be read to its end; check",
+        ),
+    ],
+)
+def test_datasets_that_cannot_be_read(source: str, message: str) -> None:
+    with pytest.raises(CalibrationError, match=message) as caught:
+        list(read_samples(source, "test"))
+    assert "\n" not in str(caught.value)
+
+
+def test_tasks_whose_dataset_is_gated_or_missing(served: DataHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "gated", {GLUE})
+    with pytest.raises(CalibrationError, match="The dataset nyu-mll/glue is gated"):
+        read_samples("cola", "test")
+    monkeypatch.setattr(served, "repositories", {})
+    with pytest.raises(CalibrationError, match=r"does not give part 'validation' of rajpurkar/squad; .* with --data"):
+        read_samples("squad", "test")
+
+
+def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(CalibrationError, match="check the network, or name a folder with a copy of it with --data"):
+        read_samples("cola", "test")

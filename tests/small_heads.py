@@ -1,0 +1,84 @@
+"""Small random models with each kind of head, in the form that load_model returns."""
+
+from __future__ import annotations
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+
+from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
+from liar.tasks.registry import task_named
+from tests.questions import SPECIAL, TOKENIZER, WORDS
+
+POSITIONS = 64
+
+
+def classifier(labels: tuple[str, ...]) -> LoadedModel:
+    """A classifier with these names of classes."""
+    return _loaded(BertForSequenceClassification(_config(labels)))
+
+
+def regressor() -> LoadedModel:
+    """A model of one output."""
+    return _loaded(BertForSequenceClassification(_config(("score",))))
+
+
+def marker() -> LoadedModel:
+    """A model that marks an answer."""
+    return _loaded(BertForQuestionAnswering(_config(("LABEL_0", "LABEL_1"))))
+
+
+def reader() -> LoadedModel:
+    """A causal language model."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS,
+        pad_token_id=0,
+    )
+    return _loaded(LlamaForCausalLM(config))
+
+
+def head_for(task: str) -> LoadedModel:
+    """A model for a task of GLUE or for SQuAD."""
+    record = task_named(task)
+    if record.head == "span":
+        return marker()
+    return regressor() if record.head == "regression" else classifier(record.labels)
+
+
+def predicted_class(loaded: LoadedModel, *texts: str) -> int:
+    """The model's class for one text or pair, read alone."""
+    return int(loaded.model(**loaded.tokenizer(*texts, return_tensors="pt")).logits[0].argmax())
+
+
+def _config(labels: tuple[str, ...]) -> BertConfig:
+    torch.manual_seed(0)
+    return BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS,
+        initializer_range=0.8,
+        pad_token_id=0,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+
+
+def _loaded(model: PreTrainedModel) -> LoadedModel:
+    model.eval().requires_grad_(False)
+    return LoadedModel(f"small/{model.config.model_type}", model, TOKENIZER, adapt(model), None)
