@@ -16,7 +16,6 @@ from accelerate.hooks import AlignDevicesHook
 
 from liar import Calibration, PruneSpec, RunResult, calibrate, curves, stream
 from liar.calibration.activations import walk
-from liar.data.tasks import LabelledText
 from liar.data.texts import Samples
 from liar.errors import UnsupportedModelError
 from liar.evaluate.ask import ask
@@ -32,6 +31,7 @@ from liar.models.quantize import quantized
 from liar.models.variants import Variants
 from liar.results import Generation
 from liar.spec import CRITERIA, SweepSpec
+from liar.tasks.items import Sample
 from tests import tiny
 from tests.families import batches, build, logits
 from tests.models.test_families import half, prune
@@ -124,9 +124,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     ]
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(words))
-    items = LabelledText(words, [index % 2 for index in range(len(words))], ("negative", "positive"))
+    samples = [Sample(text, ("negative", "positive")[index % 2]) for index, text in enumerate(words)]
     windows = torch.randint(4, 30, (6, 16), generator=generator)
-    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_, **__: items)
+    tiny.replace_demo_samples(monkeypatch, samples)
     source = Samples("letters", "test", iter(()))
     monkeypatch.setattr("liar.evaluate.tasks.held_out_windows", lambda *_, **__: (windows, source))
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from liar.files import ASSETS
-from liar.presets import DEMO, PRESETS, TEXTS, Preset, credits_of, preset_of, split_revision, text_of
-from liar.spec import TASKS
+from liar.presets import DEMO, MINILM, PRESETS, Preset, preset_of, split_revision
+from liar.tasks.registry import TASKS, credits_of, task_named
+from liar.tasks.texts import TEXTS
 
 DEMOS = [preset for preset in PRESETS if preset.id.startswith(DEMO)]
 PINS = dict(line.split(" ")[0].split("==") for line in (ASSETS / "demo-wheels.txt").read_text().splitlines() if line)
@@ -60,11 +61,20 @@ def test_a_preset_at_another_revision_keeps_all_that_is_known_of_it() -> None:
     assert preset_of("demo/minilm@0.0.9") is None
 
 
-def test_every_task_has_one_text_whose_attribution_is_given_once() -> None:
-    assert [text_of(task).task for task in TASKS] == list(TASKS)
-    found = credits_of(["topic", "sentiment", "perplexity"])
+def test_every_trained_task_has_a_demo_model_and_every_demo_model_its_task() -> None:
+    adapted = {preset.task for preset in DEMOS if preset.weights is MINILM}
+    assert adapted == {None, *(task.name for task in TASKS if task.training is not None)}
+    assert all(task_named(preset.task).is_bundled for preset in DEMOS if preset.task is not None)
+
+
+def test_an_attribution_is_given_once() -> None:
+    found = credits_of(["topic", "sentiment", "perplexity", "rating"])
     assert [credit.licence for credit in found] == ["CC BY-SA 4.0", "MIT"]
-    assert all(credit.sentence.endswith(credit.link) and credit.licence in credit.sentence for credit in found)
+    assert credits_of(["mnli", "piqa", "own"]) == []
+    for text in TEXTS:
+        credit = text.source.credit
+        assert credit.sentence.endswith(credit.link)
+        assert credit.licence in credit.sentence
 
 
 def test_the_list_of_third_parties_has_every_demo_model_and_text() -> None:

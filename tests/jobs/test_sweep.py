@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from liar import PruneSpec, calibrate, run
 from liar.calibration.calibrate import Calibration
-from liar.data.tasks import LabelledText
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
+from liar.evaluate.outcome import Outcome
 from liar.events import Evaluated, Progress
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.sweep import sweep_steps
 from liar.models.catalog import LoadedModel
-from liar.results import Evaluation, MaskCell, RunResult
+from liar.results import Evaluation, Items, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SweepSpec, ratios_between
 from liar.store import RunStore
+from liar.tasks.items import Sample
 from tests import tiny
 
 
@@ -48,21 +49,26 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the metric by the mean square logit of fixed tokens; return the variants in the order of measurement."""
     variants: list[str] = []
     ids = torch.arange(4, 24).unsqueeze(0)
-    items = LabelledText(["a b", "b a"], [0, 1], ("first", "second"))
+    labels = ["first", "second"]
+    samples = [Sample("a b", "first"), Sample("b a", "second")]
 
-    def measure(
-        loaded: LoadedModel, task: str, variant: str, *, comparison: Comparison | None = None, **_: Any
-    ) -> Iterator[tuple[int, int]]:
+    def measure(loaded: LoadedModel, variant: str, comparison: Comparison | None = None) -> Iterator[tuple[int, int]]:
         with torch.no_grad():
             value = float(loaded.model(ids).logits.square().mean())
         variants.append(variant)
         if comparison is not None:
-            comparison.note(task, variant, items, [0, 1] if variant == "dense" else [1, 1])  # type: ignore[arg-type]
+            answers = labels if variant == "dense" else ["second", "second"]
+            right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+            outcome = Outcome(samples, Items(digest=""), answers, labels, right)
+            comparison.note("perplexity", variant, outcome)  # type: ignore[arg-type]
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("liar.jobs.measures.evaluate_steps", measure)
-    monkeypatch.setattr("liar.jobs.mask_table.evaluate_steps", measure)
+    def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, SimpleNamespace]:
+        return {task: SimpleNamespace(steps=measure) for task in spec.evaluate}
+
+    for job in ("pipeline", "mask_table", "sweep"):
+        monkeypatch.setattr(f"liar.jobs.{job}.prepare_all", prepare_all)
     return variants
 
 

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
 
-from liar.data.tasks import LabelledText, task_items
+from liar.data.tasks import demo_samples
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.tasks import evaluate
 from liar.jobs import train_adapter as module
-from liar.jobs.train_adapter import BASE_MODEL, RECIPES, Hyperparameters, TrainingRecord, data_digest, train_adapter
+from liar.jobs.train_adapter import BASE_MODEL, Hyperparameters, TrainingRecord, data_digest, train_adapter
 from liar.models.catalog import ADAPTERS, load_model
-from liar.models.heads import LABELS
+from liar.tasks.items import Sample
+from liar.tasks.record import DemoData, Task
+from liar.tasks.registry import TASKS
 from liar.tasks.splits import Split
 
 QUICK = Hyperparameters(epochs=2, batch_size=8, sequence_length=16, rank=4, precision="float32")
+TRAINED = [task for task in TASKS if task.training is not None]
+OF_EACH_KIND = list({task.head: task for task in reversed(TRAINED)}.values())
 
 
 @pytest.fixture
 def few_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(task: str, split: Split) -> LabelledText:
-        return task_items(task, split).first(24)
+    def few(data: DemoData, split: Split) -> list[Sample]:
+        return demo_samples(data, split)[:24]
 
-    monkeypatch.setattr(module, "task_items", few)
+    monkeypatch.setattr(module, "demo_samples", few)
 
 
 @pytest.mark.demo
@@ -59,14 +65,19 @@ def test_equal_seeds_give_equal_adapters(tmp_path: Path) -> None:
 
 @pytest.mark.demo
 @pytest.mark.usefixtures("few_items")
-def test_the_best_epoch_on_validation_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = train_adapter("sentiment", hyperparameters=QUICK, folder=tmp_path / "sentiment")
+@pytest.mark.parametrize("task", OF_EACH_KIND, ids=lambda task: task.name)
+def test_the_best_epoch_on_validation_is_kept(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = QUICK.model_copy(update={"sequence_length": 64})
+    record = train_adapter(task.name, hyperparameters=quick, folder=tmp_path / task.name)
     assert len(record.validation_by_epoch) == 2
-    assert record.validation.accuracy == max(record.validation_by_epoch)
-    assert record.best_epoch == record.validation_by_epoch.index(record.validation.accuracy) + 1
+    assert record.validation.metric == record.test.metric == task.metric.name
+    assert record.validation.value == max(record.validation_by_epoch)
+    assert record.best_epoch == record.validation_by_epoch.index(record.validation.value) + 1
     monkeypatch.setattr("liar.models.catalog.ADAPTERS", tmp_path)
-    loaded = load_model("demo/minilm-sentiment", device="cpu", dtype="float32")
-    assert evaluate(loaded, "sentiment", limit=24, sequence_length=16).value == pytest.approx(record.test.accuracy)
+    loaded = load_model(f"demo/minilm-{task.name}", device="cpu", dtype="float32")
+    assert loaded.task == task.name
+    found = evaluate(loaded, task.name, limit=24, sequence_length=64)
+    assert (found.value, found.stderr) == pytest.approx((record.test.value, record.test.stderr), abs=1e-4)
 
 
 @pytest.mark.demo
@@ -88,28 +99,40 @@ def test_an_old_adapter_stays_where_a_new_one_cannot_be_written(
     assert [entry.name for entry in tmp_path.iterdir()] == ["sentiment"]
 
 
-def test_a_task_without_labels_is_refused() -> None:
-    with pytest.raises(InvalidSpecError):
-        train_adapter("perplexity")
+def test_a_task_without_an_adapter_is_refused() -> None:
+    for task in ("perplexity", "mnli"):
+        with pytest.raises(
+            InvalidSpecError, match=f"not trained for the task '{task}'; choose one of sentiment, topic"
+        ):
+            train_adapter(task)
+    with pytest.raises(InvalidSpecError, match="no task 'sentimant'; did you mean 'sentiment'"):
+        train_adapter("sentimant")
 
 
-@pytest.mark.parametrize("task", list(LABELS))
-def test_shipped_adapters_name_no_path_of_a_machine(task: str) -> None:
-    config = LoraConfig.from_pretrained(str(ADAPTERS / task))
+@pytest.mark.parametrize("task", TRAINED, ids=lambda task: task.name)
+def test_shipped_adapters_name_no_path_of_a_machine(task: Task) -> None:
+    config = LoraConfig.from_pretrained(str(ADAPTERS / task.name))
     assert config.base_model_name_or_path == BASE_MODEL
-    assert "/root" not in (ADAPTERS / task / "adapter_config.json").read_text()
-    assert (ADAPTERS / task / "adapter_model.safetensors").stat().st_size < 6e6
+    assert "/root" not in (ADAPTERS / task.name / "adapter_config.json").read_text()
+    assert (ADAPTERS / task.name / "adapter_model.safetensors").stat().st_size < 6e6
+
+
+def test_every_shipped_adapter_is_of_a_task() -> None:
+    assert {folder.name for folder in ADAPTERS.iterdir()} <= {task.name for task in TRAINED}
 
 
 @pytest.mark.demo
-@pytest.mark.parametrize("task", list(LABELS))
-def test_shipped_records_are_of_todays_data_and_recipe(task: str) -> None:
-    record = TrainingRecord.model_validate(json.loads((ADAPTERS / task / "training.json").read_text()))
-    parts: dict[Split, LabelledText] = {split: task_items(task, split) for split in ("train", "validation", "test")}
-    assert record.task == task
-    assert record.labels == LABELS[task]
+@pytest.mark.parametrize("task", TRAINED, ids=lambda task: task.name)
+def test_shipped_records_are_of_todays_data_and_recipe(task: Task) -> None:
+    record = TrainingRecord.model_validate(json.loads((ADAPTERS / task.name / "training.json").read_text()))
+    assert isinstance(task.data, DemoData)
+    assert task.training is not None
+    parts: dict[Split, list[Sample]] = {split: demo_samples(task.data, split) for split in get_args(Split)}
+    assert record.task == task.name
+    assert record.labels == task.labels
     assert record.data_sha256 == data_digest(parts)
     assert record.items == {split: len(items) for split, items in parts.items()}
-    assert record.hyperparameters == RECIPES[task]
+    assert record.hyperparameters == Hyperparameters(**asdict(task.training))
     assert record.test.n == len(parts["test"])
-    assert record.validation.accuracy == max(record.validation_by_epoch)
+    assert record.validation.metric == task.metric.name
+    assert record.validation.value == max(record.validation_by_epoch)

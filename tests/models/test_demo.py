@@ -22,7 +22,8 @@ import pytest
 
 from liar.errors import DownloadError, StorageError
 from liar.models import demo
-from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
+from liar.presets import MINILM, SMOLLM2
+from liar.tasks.texts import FILMS, TEXTS, WIKI
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -154,7 +155,6 @@ def test_two_fetches_at_once_download_once(shelf: Path, monkeypatch: pytest.Monk
 _SLOW_FETCH = """
 import pathlib, sys, time
 from liar.models import demo
-from liar.presets import FILM_REVIEWS, MINILM, SMOLLM2, WIKIPEDIA
 def unpack(archive, bundle):
     (bundle / "half").write_text("half")
     print("unpacking", flush=True)
@@ -196,8 +196,9 @@ def test_the_bundle_holds_plain_folders_and_texts() -> None:
     assert "quantization_config" not in config
     assert (bundle / SMOLLM2.folder / "model.safetensors").stat().st_size > 5e8
     assert json.loads((bundle / MINILM.folder / "config.json").read_text())["architectures"] == ["BertModel"]
-    assert len(json.loads((bundle / WIKIPEDIA.file).read_text(encoding="utf-8"))) == 10_033
-    assert len((bundle / FILM_REVIEWS.file).read_text(encoding="utf-8").splitlines()) == 10_605
+    assert len(json.loads((bundle / WIKI.file).read_text(encoding="utf-8"))) == 10_033
+    assert len((bundle / FILMS.file).read_text(encoding="utf-8").splitlines()) == 10_605
+    assert all((bundle / text.file).is_file() for text in TEXTS)
     assert not list(bundle.glob("*.gguf"))
     for weights in (SMOLLM2, MINILM):
         assert "Apache License" in (bundle / weights.folder / "LICENSE").read_text()

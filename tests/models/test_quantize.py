@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
-from liar.data.tasks import LabelledText
 from liar.data.texts import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.evaluate.size_and_speed import compare_steps
@@ -152,12 +151,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     text = tmp_path / "letters.txt"
     text.write_text(LETTERS)
     generator = torch.Generator().manual_seed(2)
-    texts = [
-        " ".join(tiny.LETTERS[int(at)] for at in torch.randint(0, 26, (9,), generator=generator)) for _ in range(60)
-    ]
-    items = LabelledText(texts, torch.randint(0, 2, (60,), generator=generator).tolist(), ("negative", "positive"))
     windows = torch.randint(4, 30, (6, 24), generator=generator)
-    monkeypatch.setattr("liar.evaluate.tasks.task_items", lambda *_: items)
+    tiny.replace_demo_samples(monkeypatch, tiny.labelled_letters(9))
     monkeypatch.setattr(
         "liar.evaluate.tasks.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
     )

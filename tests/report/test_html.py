@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from liar.presets import FILM_REVIEWS, WIKIPEDIA
 from liar.report.export import as_command
 from liar.report.html import html_report
 from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
+from liar.tasks.texts import FILMS, WIKI
 from tests.fakes import classifier_run, language_run, quantized_run
 
 NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
@@ -226,8 +226,8 @@ def test_quoted_texts_have_their_authors_and_licence() -> None:
     topic = [item.model_copy(update={"task": "topic"}) for item in run.changes]
     both = run.model_copy(update={"changes": [*run.changes, *topic]})
     text = Document(html_report(both)).text
-    for credit in (FILM_REVIEWS.credit, WIKIPEDIA.credit):
+    for credit in (FILMS.source.credit, WIKI.source.credit):
         assert f"{credit.words}; licence {credit.licence} ." in text
         assert links(both).count(credit.link) == 1
-    assert WIKIPEDIA.credit.link not in links(run)
-    assert FILM_REVIEWS.credit.link not in links(run.model_copy(update={"changes": []}))
+    assert WIKI.source.credit.link not in links(run)
+    assert FILMS.source.credit.link not in links(run.model_copy(update={"changes": []}))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import stdev
+from typing import Any
+
 import pytest
 
 from liar.report import change_groups
 from liar.report import sentences as words
+from liar.report.compare import Recovery
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, Items, RunResult
+from liar.tasks.metrics import METRICS
 from tests.fakes import change, classifier_run, gain, language_run, speed
 
 
@@ -57,10 +62,16 @@ def with_values(run: RunResult, *values: float) -> RunResult:
 
 
 def test_recovery_is_the_share_of_what_pruning_broke() -> None:
-    assert words.recovery(language_run(), "perplexity") == pytest.approx(100 * (110.7 - 42.4) / (110.7 - 16.2))
-    assert words.recovery(classifier_run(), "sentiment") == pytest.approx(100 * (0.847 - 0.808) / (0.863 - 0.808))
-    assert words.recovery(with_values(language_run(), 10, 50, 70), "perplexity") == pytest.approx(-50)
-    assert words.recovery(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(150)
+    assert recovered(language_run(), "perplexity") == pytest.approx((110.7 - 42.4) / (110.7 - 16.2))
+    assert recovered(classifier_run(), "sentiment") == pytest.approx((0.847 - 0.808) / (0.863 - 0.808))
+    assert recovered(with_values(language_run(), 10, 50, 70), "perplexity") == pytest.approx(-0.5)
+    assert recovered(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(1.5)
+
+
+def recovered(run: RunResult, task: str) -> float:
+    found = words.recovery(run, task)
+    assert found is not None
+    return found.share
 
 
 def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
@@ -93,8 +104,21 @@ def test_single_answers_settle_what_separate_errors_leave_open() -> None:
     """Of 1,200 texts, twelve change from right to wrong and back and none the other way: one percent, but not chance."""
     right = "1" * 1032 + "0" * 168
     run = with_answers(classifier_run(), right, "0" * 12 + right[12:], right)
-    assert words.recovery(run, "sentiment") == pytest.approx(100)
-    assert words.repair(run, "sentiment") == "the repair gave back 100 % of what pruning broke"
+    assert words.recovery(run, "sentiment") == Recovery(pytest.approx(1), pytest.approx(0))
+    assert words.repair(run, "sentiment") == "the repair gave back 100 ± 0 % of what pruning broke"
+
+
+def test_a_recovery_has_its_paired_standard_error() -> None:
+    """Of 100 texts pruning breaks 40 and the repair mends 20 of these: the others add nothing to the error."""
+    run = with_answers(classifier_run(), "1" * 100, "0" * 40 + "1" * 60, "1" * 20 + "0" * 20 + "1" * 60)
+    terms = [-0.5 / 0.4] * 20 + [0.5 / 0.4] * 20 + [0.0] * 60  # (1 - R) pruned - reconstructed + R dense
+    error = stdev(terms) / 10
+    assert words.recovery(run, "sentiment") == Recovery(pytest.approx(0.5), pytest.approx(error))
+    assert words.repair(run, "sentiment") == f"the repair gave back 50 ± {100 * error:.0f} % of what pruning broke"
+    worse = with_answers(classifier_run(), "1" * 100, "0" * 40 + "1" * 60, "0" * 60 + "1" * 40)
+    repair = words.repair(worse, "sentiment")
+    assert repair is not None
+    assert repair.startswith("the repair broke 50 ± ")
 
 
 def with_answers(run: RunResult, *right: str) -> RunResult:
@@ -124,7 +148,7 @@ def test_a_metric_stands_beside_the_dense_one() -> None:
         *("100 %", "75 %, -20.0 ± 13.3 points", "87 %, -10.0 ± 18.0 points"),
     ]
     read = [
-        item.model_copy(update={"items": Items(digest="windows", nll=[2.0, 3.0 + place, 4.0])})
+        item.model_copy(update={"n": 3, "items": Items(digest="windows", nll=[2.0, 3.0 + place, 4.0])})
         for place, item in enumerate(run.evaluations)
     ]
     read_run = run.model_copy(update={"evaluations": read})
@@ -199,8 +223,46 @@ def test_a_run_that_measured_nothing_still_has_a_verdict() -> None:
 
 
 def test_metrics_carry_n_and_length() -> None:
-    assert words.measurement(language_run(), "perplexity") == "perplexity, 20 windows of 256 tokens"
-    assert "1,200" in words.measurement(classifier_run(), "sentiment")
+    windows, texts = language_run().evaluations[0], classifier_run().evaluations[0]
+    assert words.measurement(windows) == "perplexity, 20 windows of 256 tokens"
+    assert words.measurement(texts) == "sentiment accuracy, 1,200 texts"
+    read = windows.model_copy(update={"source": "wiki", "separator": "document"})
+    assert words.measurement(read) == (
+        "perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts"
+    )
+    of_answers = texts.model_copy(update={"task": "span", "metric": "answer-f1"})
+    assert words.measurement(of_answers) == "span F1 of answers, 1,200 questions"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("films", "film reviews"),
+        ("editorials, products, tweets", "newspaper editorials, product reviews and tweets"),
+        ("own.txt", "own.txt"),
+        ("wiki, own.txt", "wiki, own.txt"),
+    ],
+)
+def test_texts_of_the_bundle_have_titles(source: str, expected: str) -> None:
+    assert words.source_words(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "chance 50.0 %"),
+        ({"majority": 0.54}, "chance 50.0 %, most frequent label 54.0 %"),
+        ({"task": "mnli"}, "chance 33.3 %"),
+        ({"task": "span", "metric": "answer-f1"}, None),
+        ({"task": "wiki-choice"}, "chance 25.0 %"),
+        ({"task": "wiki-choice", "metric": "normalized-accuracy"}, "chance 25.0 %"),
+        ({"task": "rating", "metric": "spearman"}, f"chance {METRICS['spearman'].words(0)}"),
+        ({"task": "rating", "metric": "pearson"}, None),
+        ({"task": "perplexity", "metric": "perplexity"}, None),
+    ],
+)
+def test_what_answers_without_knowledge_reach(facts: dict[str, Any], expected: str | None) -> None:
+    assert words.baseline(classifier_run().evaluations[0].model_copy(update=facts)) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 from huggingface_hub import ModelCard
 
 from liar.models import demo
-from liar.presets import FILM_REVIEWS, preset_of
+from liar.presets import preset_of
 from liar.save.checkpoint import CARD_FILE, save_model
 from liar.save.model_card import model_card
+from liar.tasks.texts import FILMS
 from tests import tiny
 from tests.fakes import classifier_run, language_run
 
@@ -111,7 +112,7 @@ def test_a_demo_model_has_its_licence_from_the_bundle(
 
 def test_texts_saved_with_the_card_have_their_authors_and_licence() -> None:
     run = classifier_run()
-    sentence = FILM_REVIEWS.credit.sentence
+    sentence = FILMS.source.credit.sentence
     assert sentence in model_card(run, "AutoModelForSequenceClassification", trust=False)
     silent = model_card(run.model_copy(update={"changes": []}), "AutoModelForSequenceClassification", trust=False)
     assert sentence not in silent

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.report.plots import error_heatmap, metric_bars
-from liar.spec import TASKS
+from liar.tasks.registry import TASKS
 from tests.fakes import classifier_run, language_run, quantized_run
 
 
@@ -30,7 +30,7 @@ def test_rounded_models_have_bars_beside_those_they_were_made_from() -> None:
 
 def test_a_run_that_measured_one_variant_of_many_tasks_has_bars() -> None:
     first = language_run().evaluations[0]
-    tasks = [first.model_copy(update={"task": task}) for task in TASKS]
+    tasks = [first.model_copy(update={"task": task.name}) for task in TASKS]
     bars = metric_bars(language_run().model_copy(update={"evaluations": tasks}))
     assert [list(bar.y) for bar in bars.data] == [["dense"]] * len(TASKS)
 
