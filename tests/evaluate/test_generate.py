@@ -15,7 +15,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.generate import edits_that_flip, generate, stream_tokens
+from liar.evaluate.generate import generate, stream_tokens
+from liar.evaluate.reply import edits_that_flip
 from liar.models.catalog import LoadedModel, load_model
 from tests.tiny import LETTERS, classifier, encoder, language_model
 
