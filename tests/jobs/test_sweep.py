@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -226,7 +227,7 @@ def test_a_ratio_that_no_run_can_reach_is_refused_before_the_first(model: Loaded
 
 @pytest.mark.parametrize(
     ("choices", "complaint"),
-    [({"evaluate_length": 100_000}, "above the"), ({"evaluate": ("topic",)}, "no head for topic")],
+    [({"evaluate_length": 100_000}, "above the"), ({"evaluate": ("topic",)}, "topic needs a classifier's head")],
 )
 def test_what_could_not_be_measured_is_refused_before_the_calibration(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], complaint: str
