@@ -181,8 +181,11 @@ def test_labels_the_model_does_not_know_are_named(table: str, tmp_path: Path) ->
 
 def test_a_model_without_the_tasks_head_is_refused() -> None:
     for loaded in (encoder(), language_model(), classifier(("score",))):
-        with pytest.raises(InvalidSpecError, match=r"needs a classifier's head, .* such as demo/minilm-sentiment"):
-            evaluate(loaded, "sentiment", sequence_length=64)
+        for task in ("sentiment", "topic"):
+            with pytest.raises(
+                InvalidSpecError, match=rf"{task} needs a classifier's head, .* such as demo/minilm-{task}"
+            ):
+                evaluate(loaded, task, sequence_length=64)
 
 
 def test_a_classifier_of_other_classes_is_refused() -> None:
