@@ -71,7 +71,9 @@ def test_no_test_text_is_read(defaults: ModuleType, monkeypatch: pytest.MonkeyPa
     assert set(measured[0].found) == {(ratio, recipe) for ratio in case.ratios for recipe in recipes}
     text = defaults.section(case, measured)
     assert text.startswith("Dense: ")
-    assert "(n = 3 windows of 256 tokens with document tokens between texts, validation part)" in text
+    assert (
+        "(n = 3 windows of 256 tokens of Wikipedia leads with document tokens between texts, validation part)" in text
+    )
     assert text.count("Best: ") == 2
     assert text.count("| best |") == 2
     half = [seed.found[0.5, defaults.DEFAULT] for seed in measured]

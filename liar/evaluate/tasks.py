@@ -170,9 +170,9 @@ def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
     if task.head is not None and serves(loaded.head, loaded.model.config, task.head):
         return task
     needed = _NEEDS[task.head] if task.head is not None else "a head"
-    example = next(
-        (preset.id for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head), None
-    )
+    presets = [preset for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head]
+    own = [preset for preset in presets if preset.task == task.name]
+    example = next((preset.id for preset in own + presets), None)
     hint = f"choose a model that has, such as {example}" if example else "choose another task"
     raise InvalidSpecError(f"{task.name} needs {needed}, and {loaded.id} has none; {hint}.")
 

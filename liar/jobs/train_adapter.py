@@ -208,7 +208,7 @@ def _fresh_model(task: Task, chosen: Hyperparameters) -> tuple[PeftModel, PreTra
     with quiet_transformers():
         base: PreTrainedModel = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **options)
     config = LoraConfig(
-        task_type=TaskType.QUESTION_ANS if is_span else TaskType.SEQ_CLS,
+        task_type=None if is_span else TaskType.SEQ_CLS,  # PEFT's wrapper for questions drops token_type_ids
         r=chosen.rank,
         lora_alpha=chosen.alpha,
         lora_dropout=chosen.dropout,

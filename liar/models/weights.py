@@ -139,7 +139,7 @@ def load_classifier(
     else:  # the adapter is merged on the host, the work is done on the device
         place(parameters, torch.float32, host, 0)
         check_room(parameters * dtype.itemsize + working, device)
-    network = _read(source, config, torch.float32, may_lack="classifier.")
+    network = _read(source, config, torch.float32, may_lack=("classifier.", "qa_outputs."))
     _align(network)
     merged: PreTrainedModel = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
     cast(nn.Module, merged).to(device=device, dtype=dtype)  # cast after merging, which is done in fp32
@@ -147,7 +147,11 @@ def load_classifier(
 
 
 def _read(
-    source: Source, config: PreTrainedConfig, dtype: torch.dtype, may_lack: str = "pooler.", **options: Any
+    source: Source,
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    may_lack: str | tuple[str, ...] = "pooler.",
+    **options: Any,
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
     _refuse_adapter(source)

@@ -50,7 +50,8 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         for name in (
             "jobs.pipeline.stream",
             "calibration.calibrate.score",
-            "jobs.measures.evaluate_steps",
+            "evaluate.exam.WindowsExam.steps",
+            "evaluate.exam.ItemsExam.steps",
             "jobs.measures.generate",
         ):
             monkeypatch.setattr(f"liar.{name}", fails)

@@ -236,7 +236,7 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
             (),
             "length of measured sequences 300 is above the 128",
         ),
-        ({"evaluate": ("sentiment",)}, (), "has no head for sentiment"),
+        ({"evaluate": ("sentiment",)}, (), "sentiment needs a classifier's head"),
         ({}, ("a " * 120,), "model has 128 positions for prompt and answer"),
         ({}, (" ",), "prompt is empty"),
     ],

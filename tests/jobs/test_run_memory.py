@@ -80,7 +80,9 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     monkeypatch.setattr("liar.models.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
-    with pytest.raises(InvalidSpecError, match="no head for topic"):  # the spec is checked before the memory
+    with pytest.raises(
+        InvalidSpecError, match="topic needs a classifier's head"
+    ):  # the spec is checked before the memory
         run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     monkeypatch.undo()
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)

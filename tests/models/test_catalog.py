@@ -53,7 +53,12 @@ def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "task"),
-    [(("negative", "positive"), "sentiment"), (("POSITIVE", "NEGATIVE"), "sentiment"), (("cat", "dog"), None)],
+    [
+        (("negative", "positive"), "sentiment"),
+        (("POSITIVE", "NEGATIVE"), "sentiment"),
+        (("cat", "dog"), None),
+        (("score",), None),
+    ],
 )
 def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple[str, ...], task: str | None) -> None:
     config = BertConfig(**BERT, id2label=dict(enumerate(labels)))
@@ -64,20 +69,20 @@ def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple
 
 
 @pytest.mark.parametrize(
-    ("kind", "head"),
+    ("kind", "head", "task"),
     [
-        (BertModel, "none"),
-        (BertForMaskedLM, "masked-lm"),
-        (BertForTokenClassification, "token-classification"),
-        (BertForQuestionAnswering, "question-answering"),
+        (BertModel, "none", None),
+        (BertForMaskedLM, "masked-lm", None),
+        (BertForTokenClassification, "token-classification", None),
+        (BertForQuestionAnswering, "question-answering", "span"),
     ],
 )
-def test_other_encoders_load_with_their_head_and_without_a_task(
-    tmp_path: Path, kind: type[PreTrainedModel], head: str
+def test_other_encoders_load_with_their_head_and_the_task_that_it_fits(
+    tmp_path: Path, kind: type[PreTrainedModel], head: str, task: str | None
 ) -> None:
     model = kind(BertConfig(**BERT)).eval()
     loaded = load_model(save(model, tmp_path), device="cpu")
-    assert (loaded.task, loaded.head) == (None, head)
+    assert (loaded.task, loaded.head) == (task, head)
     tokens = torch.tensor([[5, 6, 7]])
     torch.testing.assert_close(loaded.model(tokens)[0], model(tokens)[0])
 
