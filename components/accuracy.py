@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -111,14 +110,12 @@ def _rows(result: RunResult, task: str) -> Iterator[Markup]:
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
-    for is_main, figures in zip(
-        [True, *repeat(False)], zip(*(item.figures for item in items), strict=True), strict=False
-    ):
+    for place, figures in enumerate(zip(*(item.figures for item in items), strict=True)):
         name = METRICS[figures[0].metric].title_of(task)
         headers = [element("th", name, scope="rowgroup", rowspan=str(len(figures)))]
         for figure in figures:
             headers.append(element("th", variant_name(figure.variant), scope="row"))
-            yield element("tr", *headers, *map(cell, _figures(result, figure, is_main=is_main)))
+            yield element("tr", *headers, *map(cell, _figures(result, figure, is_main=place == 0)))
             headers = []
 
 
