@@ -149,6 +149,8 @@ def _is_file_name(source: str) -> bool:
 
 
 def _open_file(path: Path) -> Part:
+    if path.is_dir():
+        raise CalibrationError(f"{path} is a folder; name one of its files, which should end in {', '.join(_FORMATS)}.")
     if not path.is_file():
         raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI.id}.")
     if path.suffix not in _FORMATS:

@@ -108,7 +108,7 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
         for name in dict.fromkeys(spec.evaluate)
     }
     named = selection(spec.calibration)[0].split(":")
-    check_apart(spec.calibration, named[2] if len(named) == 3 else None, exams)
+    check_apart(spec, named[2] if len(named) == 3 else None, exams)
     settle_calibration(loaded, spec)
     return exams
 
@@ -131,18 +131,20 @@ def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
     return [order.note for order in found if order is not None and order.note is not None]
 
 
-def check_apart(source: str, split: str | None, exams: Mapping[str, Exam]) -> None:
-    """Raise :class:`CalibrationError` if an exam has the items of part ``split`` of ``source``, a calibration text.
+def check_apart(spec: PruneSpec, split: str | None, exams: Mapping[str, Exam]) -> None:
+    """Raise :class:`CalibrationError` if the user's data in an exam are part ``split`` of the calibration text.
 
     A file has no parts, so it cannot serve for both. Without a ``split`` nothing is known of a hub dataset.
     """
-    for exam in exams.values():
-        if _place(source, split) == _place(exam.source, exam.split):
-            part = f"part {split!r} of {source!r}" if split else repr(source)
-            raise CalibrationError(
-                f"The model would be measured on the texts that it is calibrated on, {part}; name another file or part for one "
-                "of the two, or split the file in two."
-            )
+    if spec.data is None:  # tasks never measure the part that is for calibration
+        return
+    source = spec.calibration
+    if any(_place(source, split) == _place(exam.source, exam.split) for exam in exams.values()):
+        part = f"part {split!r} of {source!r}" if split else repr(source)
+        raise CalibrationError(
+            f"The model would be measured on the texts that it is calibrated on, {part}; name another file or part for one of "
+            "the two, or split the file in two."
+        )
 
 
 def _place(source: str, split: str | None) -> tuple[str, str | None]:

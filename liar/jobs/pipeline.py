@@ -144,7 +144,7 @@ class _Run:
 
         batches = [] if is_calibrated(self.spec, self.calibration) else self._batches()
         if self.text is not None:
-            check_apart(self.text.source, self.text.split, self.measures.exams)
+            check_apart(self.spec, self.text.split, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None

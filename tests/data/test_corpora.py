@@ -18,6 +18,7 @@ from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from liar.data.bundle import rows_of
 from liar.data.corpora import calibration_batches, calibration_text, held_out_windows
+from liar.data.hub import Part
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
 from liar.data.tasks import text_samples
@@ -124,7 +125,7 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids are those of one long text of all rows as they are, including empty ones: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
-    monkeypatch.setattr("liar.data.texts._open_hub", lambda *_: ("test", Dataset.from_dict({"text": rows})))
+    monkeypatch.setattr("liar.data.texts.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
     measured = windows(loaded, "wikitext:wikitext-2-raw-v1", 6, 32)

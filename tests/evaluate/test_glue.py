@@ -18,7 +18,7 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.evaluate.tasks import evaluate, evaluate_steps, prepare
 from liar.jobs.pipeline import run
-from liar.models.catalog import LoadedModel
+from liar.models.catalog import LoadedModel, load_model
 from liar.progress import finish
 from liar.report.compare import right_answers
 from liar.results import Evaluation, RunResult
@@ -201,6 +201,17 @@ def test_a_run_on_a_task_of_the_hub_repeats_bit_for_bit(
     assert all(change.pair is not None for change in first.changes) == (task != "cola" or not first.changes)
     unlabelled = run(_spec(task, copies, criterion=criterion, calibration="mnli"), loaded)
     assert unlabelled.sites != first.sites
+
+
+@pytest.mark.parametrize("task", ["squad", "stsb", "mnli"])
+def test_a_checkpoint_of_each_head_is_loaded_and_run(copies: str, task: str, tmp_path: Path) -> None:
+    loaded = head_for(task)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    found, given = run(_spec(task, copies, model=str(tmp_path), criterion="fisher")), load_model(str(tmp_path), "cpu")
+    assert type(given.model) is type(loaded.model)
+    expected = run(_spec(task, copies, criterion="fisher"), loaded)
+    assert (found.sites, found.evaluations, found.changes) == (expected.sites, expected.evaluations, expected.changes)
 
 
 def test_labels_decide_the_gradients(copies: str, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_a_source_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         monkeypatch,
     )
     _refused(_spec(data="nowhere.csv"), loaded, "no text file nowhere.csv; check the path", monkeypatch)
-    _refused(_spec(data=str(tmp_path)), loaded, "no text file", monkeypatch)
+    _refused(_spec(data=str(tmp_path)), loaded, "is a folder; name one of its files", monkeypatch)
     empty = tmp_path / "empty.csv"
     empty.write_text("text,label\n")
     _refused(_spec(data=str(empty)), loaded, "empty.csv' is empty; give one with a column of text", monkeypatch)
