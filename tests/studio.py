@@ -38,4 +38,12 @@ def _load(model: str, *_: Any) -> Any:
     network: Any = torch.nn.Linear(1, 1)
     network.config = SimpleNamespace(model_type="llama", max_position_embeddings=8_192)
     tokenizer = tiny.tokenizer(8_192)
-    return SimpleNamespace(id=model, model=network, tokenizer=tokenizer, task=None, is_language_model=True)
+    return SimpleNamespace(
+        id=model,
+        model=network,
+        tokenizer=tokenizer,
+        task=None,
+        is_language_model=True,
+        head="causal-lm",
+        kind="language-model",
+    )

@@ -72,7 +72,7 @@ def test_a_panel_starts_as_it_would_be_filled(panel: AccuracyPanel) -> None:
 
 
 def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> None:
-    assert table(panel, classifier_run()).pieces[7:-1] == [
+    assert table(panel, classifier_run()).pieces[7:-2] == [
         "sentiment accuracy",
         *("dense", "86.3 %", "± 1.0 %", "1,200 texts", "100 %", "—"),
         *("pruned", "80.8 %", "± 1.0 %", "1,200 texts", "94 %", "—"),
@@ -92,7 +92,7 @@ def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
     pieces = table(panel, run.model_copy(update={"evaluations": close})).pieces
     assert "within the error" in pieces
     assert "33 %" not in pieces
-    assert "without single answers" in pieces[-1]
+    assert any("without single answers" in piece for piece in pieces)
 
 
 def test_quantized_models_follow_the_models_they_were_made_from(panel: AccuracyPanel) -> None:
@@ -159,7 +159,7 @@ def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
-        (language_run(), "This task has no labels"),
+        (language_run(), "No answer to this task is simply right or wrong"),
         (classifier_run().model_copy(update={"changes": []}), "No changed text is stored"),
         (classifier_run().model_copy(update={"evaluations": []}), "No task was measured"),
     ],

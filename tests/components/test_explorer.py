@@ -152,7 +152,7 @@ def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: 
     assert "86.3 %" in visitor.sees(page.generations.stored)
     assert visitor.sees(page.generations.prompt) == preset_prompts(own.spec.model)[0]
     visitor.sets(page.recipe.model, run.spec.model)
-    assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity",))
+    assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity", "out-of-domain"))
     assert visitor.sees(page.recipe.targets) == "ffn"
     assert visitor.sees(page.generations.prompt) == preset_prompts(run.spec.model)[0]
 

@@ -205,8 +205,8 @@ def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
         assert found["dense"]["value"] == 16.2
     else:
         head, *rows = path.read_text().splitlines()
-        assert head == "criterion,reconstruction,error,task,value,stderr,n"
-        assert rows == ["wanda,none,0.2,perplexity,40.0,2.0,20", "wanda,liar,0.2,perplexity,41.0,2.0,20"]
+        assert head == "criterion,reconstruction,error,task,metric,value,stderr,n"
+        assert rows == ["wanda,none,0.2,perplexity,,40.0,2.0,20", "wanda,liar,0.2,perplexity,,41.0,2.0,20"]
     gone = masks.file_of(ending, "0" * 64)
     assert "not kept here any more" in gone[masks.problem]
 

@@ -33,6 +33,7 @@ FULL = PruneSpec.create(
     sequence_length=128,
     evaluate=("topic", "sentiment"),
     evaluate_limit=5,
+    data="texts.csv",
     quantize="int8",
 )
 """Nothing in it is a default."""

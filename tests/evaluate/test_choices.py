@@ -20,6 +20,7 @@ from liar.evaluate.choices import answers_by_length, answers_of, choice_steps
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.tasks.items import Sample
+from tests.stand_in import device_that_refuses, moved
 from tests.subwords import POSITIONS, WORDS, loaded, network, subwords
 from tests.tiny import LETTERS, tokenizer
 
@@ -140,6 +141,15 @@ def test_low_precision_int8_and_streamed_models(tmp_path: Path) -> None:
     check_equal(int8, words, choices)
     disk_offload(tiny, str(tmp_path), execution_device=torch.device("cpu"))
     assert finish(choice_steps(tiny, words, choices)).equal(exact)
+
+
+def test_a_model_on_an_accelerator() -> None:
+    words, choices = subwords(begin=True), items(4)
+    expected = finish(choice_steps(network(), words, choices))
+    with device_that_refuses("mps") as device:
+        found = finish(choice_steps(moved(network(), device), words, choices))
+    assert found.device == torch.device("cpu")
+    torch.testing.assert_close(found, expected)
 
 
 def test_an_evaluation_can_be_left() -> None:

@@ -30,6 +30,7 @@ from liar.models.quantize import quantized
 from liar.progress import finish
 from tests import subwords, tiny
 from tests.cut_models import cut
+from tests.stand_in import device_that_refuses, moved
 
 WORDS = subwords.WORDS
 POSITIONS = 384
@@ -373,6 +374,15 @@ def test_int8_ragged_and_streamed_models(name: str, folder: Path) -> None:
     assert evaluated(ragged, name, folder, 3).digest == expected.digest
     cpu_offload(loaded.model, execution_device=torch.device("cpu"))
     assert evaluated(loaded, name, folder, 3) == expected
+
+
+def test_a_model_on_an_accelerator(folder: Path, loaded: LoadedModel) -> None:
+    expected = evaluated(loaded, "own_choices", folder, 3)
+    model = subwords.loaded(POSITIONS)
+    with device_that_refuses("mps") as device:
+        moved(model.model, device)
+        found = evaluated(model, "own_choices", folder, 3)
+    assert found == expected
 
 
 # -- datasets of the Hub from a local copy -------------------------------------------------------------------------------

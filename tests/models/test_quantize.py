@@ -154,7 +154,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     windows = torch.randint(4, 30, (6, 24), generator=generator)
     tiny.replace_demo_samples(monkeypatch, tiny.labelled_letters(9))
     monkeypatch.setattr(
-        "liar.evaluate.tasks.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
+        "liar.evaluate.reading.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
     )
     return PruneSpec(
         model="tiny", calibration=str(text), tokens=256, sequence_length=16, targets="both", ratio=0.5, quantize="int8"
