@@ -195,7 +195,7 @@ def _scale(masked: _Masked) -> Solution:
     del S_uu  # as large as the factor
     lengths = bundled(W_u.square().sum(dim=1), size)
     L, _ = factor_products(G, lengths, masked.ridge, site=masked.site, tokens=masked.moments.tokens)
-    lost = masked.target + torch.outer(masked.mu_u, masked.mean_change)  # S_um W_m
+    lost = masked.target + masked.mu_u.unsqueeze(1) * masked.mean_change  # S_um W_m
     t = torch.cholesky_solve(bundled((W_u * lost).sum(dim=1), size).unsqueeze(1), L)  # its right side is G_um 1
     return Solution((1 + t).repeat_interleave(size, dim=0) * W_u, torch.zeros_like(masked.mean_change))
 
