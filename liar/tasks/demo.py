@@ -29,7 +29,7 @@ TOPICS = (
 _CLEAR_RATING = 0.5  # sentences with a mean rating closer to zero are neutral and have no right label
 _ENDINGS = 4
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\"][.!?])\s+(?=[A-Z])")
-_SHORTEST_SENTENCE = 40  # characters; shorter ones are often cut at an abbreviation
+_SENTENCE = range(40, 161)  # characters; shorter ones are often cut at an abbreviation, longer ones take long to read
 
 
 def sentiment_items(rows: Rows) -> Iterator[Keyed]:
@@ -111,9 +111,9 @@ def _following(group: Sequence[Article], position: int) -> Iterator[Article]:
 
 
 def _two_of(article: Article) -> tuple[str, str] | None:
-    """The first two sentences of a lead; None if it has fewer, or if one is so short that it may be no sentence."""
+    """The first two sentences of a lead; None if it has fewer, or if one is too short or too long."""
     sentences = _SENTENCE_END.split(article.extract)[:2]
-    if len(sentences) < 2 or min(map(len, sentences)) < _SHORTEST_SENTENCE:
+    if len(sentences) < 2 or not all(len(sentence) in _SENTENCE for sentence in sentences):
         return None
     return sentences[0], sentences[1]
 
