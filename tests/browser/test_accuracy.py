@@ -37,7 +37,7 @@ def test_every_group_of_changes_opens_and_marks_what_is_wrong(page: Page) -> Non
 def test_a_language_model_has_no_changed_answers(page: Page) -> None:
     full(page, tab="accuracy")
     expect(page.locator("#measures")).to_contain_text("perplexity")
-    expect(page.locator("#changes")).to_contain_text("no labels")
+    expect(page.locator("#changes")).to_contain_text("simply right or wrong")
 
 
 def test_another_run_fills_the_panel_anew(page: Page) -> None:
