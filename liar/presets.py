@@ -79,8 +79,8 @@ class Preset:
 
 def _minilm(task: Task) -> Preset:
     """MiniLM with the adapter of a task."""
-    title = f"MiniLM, {task.title}"
-    return Preset(f"{DEMO}minilm-{task.name}", title, "bert", task.name, 22.7, "0.1.0", "Apache-2.0", MINILM)
+    title, size = f"MiniLM, {task.title}", 22.6 if task.head == "span" else 22.7  # that head needs no pooler
+    return Preset(f"{DEMO}minilm-{task.name}", title, "bert", task.name, size, "0.1.0", "Apache-2.0", MINILM)
 
 
 PRESETS: tuple[Preset, ...] = (

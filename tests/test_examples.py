@@ -43,6 +43,7 @@ PUBLIC = (
     "liar.evaluate.speed",
     "liar.evaluate.choices",
     "liar.evaluate.generate",
+    "liar.evaluate.reply",
     "liar.explore.atlas",
     "liar.explore.reconstructions",
     "liar.explore.forecast",

@@ -200,7 +200,7 @@ def test_a_prompt_beyond_the_models_positions_is_refused() -> None:
 
 
 def test_a_model_without_a_head_is_refused() -> None:
-    with pytest.raises(InvalidSpecError, match="neither"):
+    with pytest.raises(InvalidSpecError, match="no head that writes"):
         generate(encoder(), "a b c")
 
 
