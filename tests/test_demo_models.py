@@ -8,6 +8,7 @@ import pytest
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.models.catalog import parameter_count
+from liar.tasks.registry import task_named
 
 pytestmark = pytest.mark.demo
 
@@ -67,3 +68,18 @@ def test_minilm_keeps_its_accuracy_at_half_of_everything(task: str) -> None:
     for generation in result.generations:
         assert generation.probabilities is not None
         assert sum(generation.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("task", ["match", "rating", "span"])
+def test_the_default_recipe_keeps_what_a_stand_in_can_do(task: str) -> None:
+    """Pairs, numbers and answers in a text, with half of all heads and neurons gone."""
+    record = task_named(task)
+    spec = PruneSpec(model=f"demo/minilm-{task}", targets="both", evaluate=(task,))
+    result = run(spec, prompts=record.prompts[:1])
+    metric = values(result)
+    assert metric["dense"] >= {"match": 0.85, "rating": 0.60, "span": 0.75}[task]
+    assert metric["reconstructed"] >= 0.97 * metric["dense"]
+    assert {item.metric for item in result.evaluations} == {record.metrics[0]}
+    assert all([figure.metric for figure in item.further] == list(record.metrics[1:]) for item in result.evaluations)
+    assert [generation.variant for generation in result.generations] == ["dense", "pruned", "reconstructed"]
+    assert bool(result.changes) == (record.head != "regression")
