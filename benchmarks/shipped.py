@@ -33,7 +33,7 @@ from liar.tasks.registry import usual_tasks
 SPECS = (
     default_spec(),
     *(
-        PruneSpec(model=preset.id, targets="both", evaluate=usual_tasks(preset.task))
+        PruneSpec(model=preset.id, targets="both", evaluate=usual_tasks(preset.adapter))
         for preset in PRESETS
         if preset.adapter is not None
     ),
