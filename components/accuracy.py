@@ -93,7 +93,7 @@ def _baselines(result: RunResult) -> Iterator[str]:
     for task in _tasks(result):
         item = next(item for item in result.evaluations if item.task == task)
         if (words := baseline(item)) is not None:
-            yield f"{task[:1].upper()}{task[1:]}: {words[:1].lower()}{words[1:]}"
+            yield f"{task[:1].upper()}{task[1:]} {words[:1].lower()}{words[1:]}"
         if item.note is not None:
             yield item.note
 
