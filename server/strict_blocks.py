@@ -54,6 +54,8 @@ def _readable(block: Any, value: Any) -> bool:
         return not _names_file(value)
     if value is None:
         return not isinstance(block, _NEVER_EMPTY)
+    if isinstance(block, gr.Dropdown) and block.multiselect:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     if isinstance(block, gr.Checkbox):
         return isinstance(value, bool)
     if isinstance(block, gr.Textbox | gr.Button | gr.BrowserState):

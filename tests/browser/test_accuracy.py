@@ -13,7 +13,7 @@ FEW = 12
 
 def test_bars_and_table_agree(page: Page) -> None:
     full(page, MINILM, tab="accuracy")
-    expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
     rows = page.locator("#measures tbody tr")
     expect(rows).to_have_count(3)
     shown = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
@@ -42,7 +42,7 @@ def test_a_language_model_has_no_changed_answers(page: Page) -> None:
 
 def test_another_run_fills_the_panel_anew(page: Page) -> None:
     full(page, tab="accuracy")
-    expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
     before = drawn(page, "#metrics")
     to_tab(page, "Runs")
     page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").click()

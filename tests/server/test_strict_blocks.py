@@ -42,6 +42,7 @@ CHOICES = ["a", "b"]
     [
         (lambda: gr.Dropdown(CHOICES), "a"),
         (lambda: gr.Dropdown(CHOICES), None),
+        (lambda: gr.Dropdown(CHOICES, multiselect=True), ["a", "b"]),
         (lambda: gr.Radio(CHOICES), "b"),
         (lambda: gr.CheckboxGroup(CHOICES), ["a", "b"]),
         (gr.Checkbox, True),
@@ -58,6 +59,9 @@ def test_a_value_of_the_control_is_accepted(make: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "value"),
     [
+        (lambda: gr.Dropdown(CHOICES, multiselect=True), "a"),
+        (lambda: gr.Dropdown(CHOICES, multiselect=True), [["a"]]),
+        (lambda: gr.Dropdown(CHOICES, multiselect=True), [FILE]),
         (lambda: gr.Dropdown(CHOICES), ["a"]),
         (lambda: gr.Dropdown(CHOICES), "c"),
         (lambda: gr.Dropdown(CHOICES, allow_custom_value=True), FILE),
