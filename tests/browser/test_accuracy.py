@@ -13,7 +13,7 @@ FEW = 12
 
 def test_bars_and_table_agree(page: Page) -> None:
     full(page, MINILM, tab="accuracy")
-    expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
     rows = page.locator("#measures tbody tr")
     expect(rows).to_have_count(3)
     shown = [rows.nth(at).get_by_role("cell").first.inner_text() for at in range(3)]
