@@ -58,9 +58,8 @@ def _readable(block: Any, value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     if isinstance(block, gr.Checkbox):
         return isinstance(value, bool)
-    if isinstance(block, gr.Textbox | gr.Button | gr.BrowserState):
-        return isinstance(value, str)
-    return isinstance(value, str | int | float)
+    of_text = isinstance(block, gr.Textbox | gr.Button | gr.BrowserState)
+    return isinstance(value, str if of_text else str | int | float)
 
 
 def _outside(block: Any, value: Any) -> str | None:
