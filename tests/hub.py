@@ -12,12 +12,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import yaml
+
+from tests.loopback import serving
 
 LARGE = (".safetensors",)
 
@@ -59,18 +60,8 @@ class Hub:
 @contextmanager
 def running(hub: Hub) -> Iterator[Hub]:
     """Serve ``hub`` on a free port; ``hub.address`` is for HF_ENDPOINT."""
-    handler = type("Bound", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    hub.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(_Handler, hub=hub) as hub.address:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
