@@ -99,8 +99,8 @@ class PruneSpec(BaseModel):
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
     trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` use the best available;
-    ``evaluate_limit=None`` means each task's default number of items (20 windows, or at most 1,200 texts), and
-    ``evaluate_length=None`` means :data:`EVALUATION_LENGTH` tokens, or all positions of a smaller model.
+    ``evaluate_limit=None`` means each task's default number of windows or items, and ``evaluate_length=None`` the default
+    length of each task, or all positions of a smaller model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
