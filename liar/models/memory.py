@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from liar.spec import EVALUATION_LENGTH, PruneSpec
+from liar.tasks.registry import task_named
 
 BATCH = 8
 """Sequences that run through a block together in calibration."""
@@ -52,7 +53,8 @@ class PlannedWork:
             gradients=spec.needs_gradients,
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,
-            evaluate_length=spec.evaluate_length or EVALUATION_LENGTH,
+            evaluate_length=spec.evaluate_length
+            or max((task_named(name).length for name in spec.evaluate), default=EVALUATION_LENGTH),
         )
 
     @classmethod

@@ -37,7 +37,7 @@ from liar.report.sentences import (
 from liar.report.site_sentences import reconstructions_of
 from liar.report.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
-from liar.spec import EVALUATION_LENGTH, PruneSpec
+from liar.spec import PruneSpec
 from liar.tasks.registry import credits_of
 
 _TEMPLATE = "report.html.j2"
@@ -123,7 +123,7 @@ def _setting_words(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if value is None:
-        return f"at most {EVALUATION_LENGTH} tokens" if name == "evaluate_length" else "each task's default"
+        return "each task's default"
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
     return f"{value:,} tokens" if name in ("tokens", "sequence_length", "evaluate_length") else str(value)
