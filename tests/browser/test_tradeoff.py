@@ -95,7 +95,7 @@ def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
     full(page, f"{FAST}&seed=23", tab="trade-off")
     for name in ("magnitude", "wanda", "obs"):
         page.get_by_label(name, exact=True).last.uncheck()
-    for name in ("bias", "liar"):
+    for name in ("bias", "scale", "liar"):
         page.get_by_label(name, exact=True).last.uncheck()
     page.get_by_role("button", name="Compute the table").click()
     expect(page.locator("#tradeoff-masks-status")).to_contain_text("Done: 1 criteria", timeout=120_000)
