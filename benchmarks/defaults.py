@@ -31,7 +31,7 @@ from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.progress import finish
 from liar.report.compare import right_answers
-from liar.report.sentences import sample
+from liar.report.metric_sentences import sample
 from liar.results import Evaluation
 from liar.spec import Allocation, Criterion, Schedule, Targets
 from liar.tasks.splits import Split

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
@@ -21,12 +22,16 @@ quiet_libraries()
 from readme import table, write
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
-from liar.report.sentences import sample
+from liar.presets import PRESETS
+from liar.report.compare import Difference, difference
+from liar.report.metric_sentences import sample, stderr_words, value_words
 from liar.results import Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.metrics import METRICS
 
 SEEDS = (0, 1, 2)
-SMOLLM2, SENTIMENT, TOPIC = "demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-topic"
+SMOLLM2, SENTIMENT = "demo/smollm2-135m", "demo/minilm-sentiment"
 
 
 @cache
@@ -43,8 +48,9 @@ def value(result: RunResult, variant: Variant) -> Evaluation:
     return next(item for item in result.evaluations if item.variant == variant)
 
 
-def with_error(item: Evaluation, percent: bool = False) -> str:
-    return f"{100 * item.value:.1f} ± {100 * item.stderr:.1f}" if percent else f"{item.value:.1f} ± {item.stderr:.1f}"
+def with_error(item: Evaluation) -> str:
+    """A value and its standard error: ``86.1 % ± 1.0 %``."""
+    return f"{value_words(item)} ± {stderr_words(item)}"
 
 
 def share_of_parameters(result: RunResult) -> str:
@@ -155,42 +161,41 @@ def heads() -> str:
     return table(("model", "heads kept", *RECONSTRUCTIONS), rows)
 
 
+CLASSIFIERS = [(preset.id, preset.task) for preset in PRESETS if preset.adapter is not None and preset.task is not None]
+"""MiniLM with the adapter of each task, and that task."""
+
+
 def classifiers() -> str:
-    """Accuracy of MiniLM, heads and neurons, default criterion, by allocation and schedule."""
+    """Main metric of MiniLM on each task, heads and neurons, default criterion, by allocation and schedule."""
     rows = []
     samples: dict[str, str] = {}
-    tasks: list[tuple[str, str]] = [(SENTIMENT, "sentiment"), (TOPIC, "topic")]
-    for model, task in tasks:
-        for ratio in (0.25, 0.5, 0.7):
-            recipes = {
-                "uniform, one-shot": Recipe("uniform", "one-shot"),
-                "error-curve, one-shot": Recipe("error-curve", "one-shot"),
-                "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
-            }
-            for name, recipe in recipes.items():
-                spec = PruneSpec(
-                    model=model,
-                    targets="both",
-                    ratio=ratio,
-                    allocation=recipe.allocation,
-                    schedule=recipe.schedule,
-                    evaluate=(task,),
-                )
-                result = measured(spec)
-                dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
-                samples[task] = sample(dense)
-                rows.append(
-                    (
-                        task,
-                        f"{ratio:.0%}",
-                        share_of_parameters(result),
-                        name,
-                        with_error(dense, percent=True),
-                        with_error(pruned, percent=True),
-                        with_error(repaired, percent=True),
-                        f"{repaired.value / dense.value:.1%}",
-                    )
-                )
+    recipes = {
+        "uniform, one-shot": Recipe("uniform", "one-shot"),
+        "error-curve, one-shot": Recipe("error-curve", "one-shot"),
+        "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
+    }
+    for (model, task), ratio, (name, recipe) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
+        spec = PruneSpec(
+            model=model,
+            targets="both",
+            ratio=ratio,
+            allocation=recipe.allocation,
+            schedule=recipe.schedule,
+            evaluate=(task,),
+        )
+        result = measured(spec)
+        dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
+        samples[METRICS[dense.metric].title_of(task)] = sample(dense)
+        rows.append(
+            (
+                task,
+                f"{ratio:.0%}",
+                share_of_parameters(result),
+                name,
+                *map(with_error, (dense, pruned, repaired)),
+                f"{repaired.value / dense.value:.1%}",
+            )
+        )
     columns = (
         "task",
         "units removed",
@@ -201,11 +206,42 @@ def classifiers() -> str:
         "reconstructed",
         "of dense",
     )
+    read = "; ".join(f"{title}, {words}" for title, words in samples.items())
+    return f"Criterion {PruneSpec().criterion}; ± is one standard error. Measured: {read}.\n\n{table(columns, rows)}"
+
+
+def repairs() -> str:
+    """The default recipe at one half with each reconstruction, and the paired difference to least-squares."""
+    rows = []
+    others = [name for name in RECONSTRUCTIONS if name not in ("none", PruneSpec().reconstruction)]
+    for model, task in [*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)]:
+        base = PruneSpec(model=model, targets="ffn" if model == SMOLLM2 else "both", evaluate=(task,))
+        best = value(measured(base), "reconstructed")
+        cells = []
+        for name in others:
+            other = value(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
+            found = difference(best, other)
+            behind = METRICS[best.metric].loss(best.value, other.value)
+            mark = (
+                ""
+                if found.stderr is None or abs(found.change) <= found.stderr
+                else " behind"
+                if behind > 0
+                else " ahead"
+            )
+            cells.append(f"{value_words(other)} ({metric_difference(found, best)}{mark})")
+        rows.append((task, with_error(best), *cells))
     head = (
-        f"Criterion {PruneSpec().criterion}; accuracy in percent ± its standard error (n = "
-        f"{'; '.join(f'{task}: {read}' for task, read in samples.items())})."
+        f"Half of all heads and neurons (of SmolLM2: of the neurons), the default recipe with each reconstruction; in "
+        f"parentheses the difference to {PruneSpec().reconstruction}, ± its paired standard error, and ahead or behind if "
+        "it exceeds that."
     )
-    return f"{head}\n\n{table(columns, rows)}"
+    return f"{head}\n\n{table(('task', PruneSpec().reconstruction, *others), rows)}"
+
+
+def metric_difference(found: Difference, of: Evaluation) -> str:
+    words = METRICS[of.metric].words
+    return f"{'+' if found.change > 0 else ''}{words(found.change)} ± {words(found.stderr or 0.0)}"
 
 
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
@@ -214,6 +250,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "tokens": ("SmolLM2-135M, perplexity over calibration tokens", tokens),
     "heads": ("Half of the attention heads: mean error of the layers", heads),
     "minilm": ("MiniLM, heads and neurons", classifiers),
+    "repairs": ("Every repair of the same recipe", repairs),
 }
 
 

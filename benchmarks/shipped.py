@@ -1,4 +1,4 @@
-"""Make the results that ship with the page: the atlases of the demo models, and a finished run of each.
+"""Make the results that ship with the page: the atlases of the demo models, and finished runs of each.
 
 python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 15 minutes on two cores)
 python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes
@@ -28,7 +28,7 @@ from liar.presets import PRESETS
 from liar.progress import finish
 from liar.report.sentences import verdict
 from liar.store import SHIPPED_RUNS, RunStore
-from liar.tasks.registry import usual_tasks
+from liar.tasks.registry import TASKS, usual_tasks
 
 SPECS = (
     default_spec(),
@@ -38,6 +38,11 @@ SPECS = (
         if preset.adapter is not None
     ),
 )
+"""Recipe of each demo model with a task; an atlas of each is shipped."""
+
+QUESTIONS = tuple(task.name for task in TASKS if task.head == "choice" and task.is_bundled)
+ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *QUESTIONS)})
+"""The language model answers questions as well, which takes too long to be the default."""
 
 
 def draw_atlases() -> None:
@@ -54,7 +59,7 @@ def finish_runs() -> None:
     for old in SHIPPED_RUNS.glob("*.json"):
         old.unlink()
     store = RunStore(SHIPPED_RUNS)
-    for spec in SPECS:
+    for spec in (*SPECS, ASKED):
         start = time.perf_counter()
         for event in stream(spec, load_model(spec.model), prompts=preset_prompts(spec.model)):
             if isinstance(event, Finished):

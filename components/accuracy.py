@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
+from components.address import query_of
 from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
 from liar.report.domain_sentences import domains
-from liar.report.plots import metric_bars
-from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import (
+from liar.report.metric_sentences import (
     baseline,
     beside_dense,
     in_doubt,
+    measured_tasks,
     recovery,
     recovery_words,
     sample,
@@ -27,16 +27,19 @@ from liar.report.sentences import (
     value_words,
     variant_name,
 )
+from liar.report.plots import metric_bars
+from liar.report.quantized_sentences import quantizations
+from liar.report.view import View
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
-from liar.tasks.registry import credits_of
+from liar.tasks.registry import TASKS, credits_of
 from liar.tasks.texts import Credit
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
-_NO_LABELS = "No answer to this task is simply right or wrong, so none can turn from one to the other."
+_NO_LABELS = "Nothing measured here is simply right or wrong, so no answer can turn from one to the other."
 _NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
 _NO_CHANGES = "No changed text is stored with this run."
 
@@ -56,7 +59,8 @@ class AccuracyPanel:
             metric_bars(result) if result else None, show_label=False, container=False, elem_id="metrics"
         )
         self.table = gr.HTML(_table(result) if result else "", elem_id="measures")
-        self.changes = gr.HTML(_changes(result) if result else "", elem_id="changes")
+        self.store = studio.store
+        self.changes = gr.HTML(self._changes(result) if result else "", elem_id="changes")
         self.costs = CostsPanel(studio, bus)
 
     @property
@@ -64,13 +68,30 @@ class AccuracyPanel:
         return [self.plot, self.table, self.changes]
 
     def show(self, result: RunResult) -> Updates:
-        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: _changes(result)}
+        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: self._changes(result)}
 
     def blank(self, spec: PruneSpec) -> Updates:
         return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
 
     def wire(self) -> None:
         self.costs.wire()
+
+    def _changes(self, result: RunResult) -> str:
+        """The texts whose answers changed; for a run of text alone, where such answers are found."""
+        return _changes(result) or _empty(f"{_NO_LABELS} {self._questions(result.spec)}")
+
+    def _questions(self, spec: PruneSpec) -> str:
+        """Sentence about the tasks that ask a language model questions, with a link to a stored run of them."""
+        asked = [task for task in TASKS if task.head == "choice" and task.is_bundled]
+        names = " or ".join(f"{task.name} ({task.title})" for task in asked)
+        way = f"To ask a language model questions that have a right answer, choose {names} under “Measured on”."
+        run = self.store.load(
+            spec.model_copy(update={"evaluate": (*spec.evaluate, *(task.name for task in asked))}).key
+        )
+        if run is None:
+            return escape(way)
+        link = query_of(run.spec, View(tab="accuracy", layout="full"))
+        return f'{escape(way)} <a href="?{escape(link)}">Open the stored run of this recipe that asked them.</a>'
 
 
 # -- the table of figures ----------------------------------------------------------------------------------------------
@@ -79,7 +100,7 @@ class AccuracyPanel:
 def _table(result: RunResult) -> str:
     if not result.evaluations:
         return ""
-    groups = (_rows(result, task) for task in _tasks(result))
+    groups = (_rows(result, task) for task in measured_tasks(result))
     return (
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
@@ -90,7 +111,7 @@ def _table(result: RunResult) -> str:
 
 def _baselines(result: RunResult) -> Iterator[str]:
     """What answers without knowledge would reach, and how the classes of the model are read, for each task."""
-    for task in _tasks(result):
+    for task in measured_tasks(result):
         item = next(item for item in result.evaluations if item.task == task)
         if (words := baseline(item)) is not None:
             yield f"{task[:1].upper()}{task[1:]} {words[:1].lower()}{words[1:]}"
@@ -140,13 +161,14 @@ def _recovery(result: RunResult, task: str) -> str:
 
 
 def _changes(result: RunResult) -> str:
+    """Groups of changed texts for each task, or a sentence; empty if no task of the run has right and wrong answers."""
     labelled = list(
         dict.fromkeys(item.task for item in result.evaluations if METRICS[item.metric].reads not in ("nll", "numbers"))
     )
     if not result.evaluations:
         return _empty(_NOTHING_MEASURED)
     if not labelled:
-        return _empty(_NO_LABELS)
+        return ""
     if not result.changes:
         return _empty(_NO_CHANGES)
     return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
@@ -197,7 +219,3 @@ def _change(change: Change) -> str:
 def _answer(change: Change, variant: Variant) -> str:
     words = escape(change.answers[variant] or "no answer")
     return f"✓ {words}" if change.is_right(variant) else f'<span class="wrong">✗ {words}, wrong</span>'
-
-
-def _tasks(result: RunResult) -> list[str]:
-    return list(dict.fromkeys(item.task for item in result.evaluations))

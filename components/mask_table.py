@@ -27,8 +27,8 @@ from liar.report.compare import differing
 from liar.report.export import as_json, file_stem, mask_table_csv
 from liar.report.labels import choice
 from liar.report.mask_cells import cell_words
+from liar.report.metric_sentences import sample, stderr_words, value_words
 from liar.report.plots import mask_heatmap
-from liar.report.sentences import sample, stderr_words, value_words
 from liar.report.view import View
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table

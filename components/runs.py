@@ -20,8 +20,8 @@ from liar.files import write_atomically
 from liar.report.compare import RunComparison, compare
 from liar.report.export import as_json, file_stem
 from liar.report.labels import run_labels
+from liar.report.metric_sentences import metric_change, value_words
 from liar.report.plots import comparison_heatmap
-from liar.report.sentences import metric_change, value_words
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from components.markup import Markup, cell, element, row, table
 from liar.report.labels import run_labels
-from liar.report.sentences import count, value_words
+from liar.report.metric_sentences import value_words
+from liar.report.sentences import count
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS

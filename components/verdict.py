@@ -11,7 +11,8 @@ from gradio.blocks import Block
 from components.known import Known
 from components.panel import Updates
 from components.provenance import Origin, pill
-from liar.report.sentences import Outcome, measured_on, outlook, parameters, recipe, rounding, verdict
+from liar.report.metric_sentences import measured_on
+from liar.report.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
 from liar.results import RunResult
 from liar.spec import PruneSpec
 

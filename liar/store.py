@@ -94,9 +94,10 @@ class RunStore:
         return next((run for other in named if (run := self.load(other.key))), None)
 
     def shipped_of(self, model: str) -> RunResult | None:
-        """Shipped run of ``model``, else None."""
+        """Shipped run of ``model``, the one with the shortest link if there are several; else None."""
         runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
-        return next((run for run in runs if run is not None and run.spec.model == model), None)
+        of_model = [run for run in runs if run is not None and run.spec.model == model]
+        return min(of_model, key=lambda run: len(run.spec.to_query()), default=None)
 
     def runs(self) -> list[RunResult]:
         """All readable runs, newest first, the shipped ones last; each key once."""

@@ -17,6 +17,7 @@ from liar.results import (
     Change,
     Evaluation,
     Generation,
+    Items,
     MeasuredVariant,
     ModelInfo,
     Quartiles,
@@ -316,3 +317,18 @@ def _tiny_arrays(kind: SiteKind, facts: KindFacts) -> KindArrays:
         sample=np.tile(sample, (sites, 1)),
         correlation=covariance / (deviation[:, :, None] * deviation[:, None, :]),
     )
+
+
+def with_answers(run: RunResult, *right: str) -> RunResult:
+    """A copy of the run with the answers of its three models, 1 for a right one; accuracy and n follow from these."""
+    evaluations = [
+        item.model_copy(
+            update={
+                "value": bits.count("1") / len(bits),
+                "n": len(bits),
+                "items": Items(digest="texts", right=f"{int(bits, 2):x}"),
+            }
+        )
+        for item, bits in zip(run.evaluations, right, strict=True)
+    ]
+    return run.model_copy(update={"evaluations": evaluations})

@@ -49,6 +49,7 @@ PUBLIC = (
     "liar.explore.forecast",
     "liar.report.paired",
     "liar.report.compare",
+    "liar.report.metric_sentences",
     "liar.report.sentences",
     "liar.report.html",
     "liar.jobs.pipeline",

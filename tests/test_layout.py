@@ -38,7 +38,7 @@ LIGHT = ("liar.errors", "liar.tasks", "liar", "liar.explore", "liar.report", "li
 
 HEAVY_ROOMS = tuple(room for room in ROOMS if room not in LIGHT)
 HEAVY_LIBRARIES = frozenset(
-    {"torch", "transformers", "datasets", "accelerate", "peft", "torchmetrics", "torchao", "gguf"}
+    {"torch", "transformers", "datasets", "accelerate", "peft", "torchmetrics", "torchao", "gguf", "lm_eval"}
 )
 
 FACADES = frozenset({"liar", "liar.__main__", "liar.moments", "liar.reconstruct"})

@@ -36,6 +36,14 @@ def test_saving_again_replaces_and_leaves_no_litter(store: RunStore) -> None:
     assert [path.suffix for path in store.folder.iterdir()] == [".json"]
 
 
+def test_the_plainest_shipped_run_stands_for_its_model(store: RunStore) -> None:
+    plain, more = language_run(), language_run(evaluate=("perplexity", "wiki-choice"))
+    for run in (more, plain):
+        RunStore(store.shipped).save(run)
+    assert store.shipped_of(plain.spec.model) == plain
+    assert store.shipped_of("demo/minilm") is None
+
+
 @pytest.mark.parametrize("key", ["0" * 64, "", "../secret", "Z" * 64, "/etc/*", "**/*", "x" * 5000])
 def test_missing_or_impossible_keys_are_none(store: RunStore, key: str) -> None:
     assert store.load(key) is None

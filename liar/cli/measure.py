@@ -50,7 +50,7 @@ def evaluate_command(
     from liar.models.environment import describe, readable_failures
     from liar.models.memory import PlannedWork
     from liar.progress import finish, of_pair
-    from liar.report.sentences import baseline, sample, stderr_words, value_words
+    from liar.report.metric_sentences import baseline, sample, stderr_words, value_words
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()

@@ -140,8 +140,9 @@ def _run(spec: PruneSpec) -> Finished:
 
 def _print_result(result: RunResult) -> None:
     from liar.report.domain_sentences import domains
+    from liar.report.metric_sentences import beside_dense, sample
     from liar.report.quantized_sentences import quantizations
-    from liar.report.sentences import beside_dense, rounding, sample, verdict
+    from liar.report.sentences import rounding, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:

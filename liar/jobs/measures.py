@@ -15,7 +15,7 @@ from liar.models.environment import readable_failures
 from liar.models.offload import is_offloaded
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
-from liar.report.sentences import variant_name
+from liar.report.metric_sentences import variant_name
 from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
 from liar.spec import PruneSpec
 

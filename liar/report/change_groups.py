@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liar.report.compare import right_answers
-from liar.report.sentences import variants_of
+from liar.report.metric_sentences import variants_of
 from liar.results import MOST_CHANGES, VARIANTS, Change, ChangeGroup, RunResult, change_groups
 
 

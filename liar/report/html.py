@@ -20,20 +20,11 @@ from plotly.offline import get_plotlyjs
 from liar.report.change_groups import group_extent
 from liar.report.domain_sentences import domains
 from liar.report.export import as_command, as_python
+from liar.report.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.plots import error_heatmap, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import (
-    beside_dense,
-    calibrated_on,
-    measurement,
-    parameters,
-    recipe,
-    stderr_words,
-    value_words,
-    variant_name,
-    verdict,
-)
+from liar.report.sentences import calibrated_on, parameters, recipe, verdict
 from liar.report.site_sentences import reconstructions_of
 from liar.report.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liar.report.compare import is_chance
-from liar.report.sentences import recovery
+from liar.report.metric_sentences import recovery
 from liar.report.speed_sentences import is_faster, is_noisy, is_slower
 from liar.results import QUANTIZED, MeasuredVariant, Quartiles, RunResult
 from liar.tasks.metrics import METRICS

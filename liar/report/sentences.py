@@ -8,26 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Protocol
 
-from liar.report.compare import Recovery, difference, differing, in_metric, is_chance, recovery_of
+from liar.report.compare import differing
 from liar.report.labels import choice
+from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
 from liar.report.speed_sentences import speed_words
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, SiteReport, Totals
-from liar.spec import PruneSpec, Separator, SiteKind
+from liar.results import VARIANTS, RunResult, SiteReport, Totals
+from liar.spec import PruneSpec, SiteKind
 from liar.tasks.metrics import METRICS
-from liar.tasks.record import ITEM_WORDS
-from liar.tasks.registry import task_named
-from liar.tasks.texts import text_named
-
-_BETWEEN: Mapping[Separator | None, str] = {
-    "document": "document tokens",
-    "newline": "newlines",
-    "blank-line": "blank lines",
-    "end": "end tokens",
-}
 
 _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
@@ -55,28 +46,21 @@ class Outcome(SiteOutcome, Protocol):
     def totals(self) -> Totals: ...
 
 
-class Measurements(Protocol):
-    """Common part of a run and its summary."""
-
-    @property
-    def evaluations(self) -> Sequence[Evaluation]: ...
-
-
 def verdict(result: RunResult) -> str:
     """One sentence: share removed, effect of pruning and repair on each task, parameters saved, and speed."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing was removed: the model is as dense as before."
-    measured = [words for task in _tasks(result) if (words := _effect(result, task))]
+    measured = [words for task in measured_tasks(result) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
     speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
-    return "; ".join([sentence, f"{_percent(_saved(result))} fewer parameters", *speed]) + "."
+    return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
 
 
 def outlook(forecast: Outcome) -> str:
     """One sentence on the expected effect of a recipe that has not been applied."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
-    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {_percent(_saved(forecast))} fewer parameters."
+    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {percent(_saved(forecast))} fewer parameters."
 
 
 def _expected_errors(forecast: Outcome) -> str:
@@ -101,7 +85,7 @@ def parameters(result: Outcome) -> str:
     blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
     return (
         f"{count(totals.parameters_before)} → {count(totals.parameters_after)} parameters; "
-        f"{_percent(blocks)} of the blocks and {_percent(_saved(result))} of the whole model removed."
+        f"{percent(blocks)} of the blocks and {percent(_saved(result))} of the whole model removed."
     )
 
 
@@ -122,7 +106,7 @@ def recipe(spec: PruneSpec) -> str:
     """Sentence with the choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
-        f"{spec.model}: {_percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
+        f"{spec.model}: {percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
         f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
     )
@@ -136,139 +120,6 @@ def calibrated_on(result: RunResult) -> str | None:
     part = f"the {text.split} part of " if text.split else ""
     cut = f", {text.cut:,} of them cut" if text.cut else ""
     return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
-
-
-def measurement(item: Evaluation) -> str:
-    """Metric and items: ``perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts``."""
-    return f"{METRICS[item.metric].title_of(item.task)}, {sample(item)}"
-
-
-def measured_on(result: RunResult) -> str | None:
-    """``Perplexity: 20 windows of 256 tokens of Wikipedia leads.``; None if nothing was measured."""
-    firsts = {item.task: item for item in reversed(result.evaluations)}
-    words = "; ".join(measurement(firsts[task]).replace(", ", ": ", 1) for task in _tasks(result))
-    return f"{words[0].upper()}{words[1:]}." if words else None
-
-
-def sample(item: Evaluation) -> str:
-    """``20 windows of 256 tokens of Wikipedia leads``; ``1,200 of 1,590 texts of at most 256 tokens, 3 cut``."""
-    length = item.sequence_length
-    if METRICS[item.metric].of_windows:
-        between = f" with {_BETWEEN[item.separator]} between texts" if item.separator in _BETWEEN else ""
-        read = f" of {source_words(item.source)}" if item.source else ""
-        return f"{item.n:,} windows" + (f" of {length:,} tokens" if length else "") + read + between
-    read = f"{item.n:,}" if item.available in (None, item.n) else f"{item.n:,} of {item.available:,}"
-    cut = f", {item.cut:,} cut" if item.cut else ""
-    words = ITEM_WORDS.get(task_named(item.task).head, "texts")
-    return f"{read} {words}" + (f" of at most {length:,} tokens{cut}" if length else "")
-
-
-def source_words(source: str) -> str:
-    """Titles of the texts of the demo bundle that ``source`` lists; any other source as it is."""
-    texts = [text_named(name) for name in source.split(", ")]
-    titles = [text.title for text in texts if text is not None]
-    if len(titles) < len(texts):
-        return source
-    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
-
-
-def baseline(item: Evaluation) -> str | None:
-    """``Without knowledge: chance 50 %, most frequent label 54 %.``; None if there is no such level."""
-    metric, task = METRICS[item.metric], task_named(item.task)
-    if metric != task.metric and metric.reads != "scores":
-        return None
-    known = [("chance", task.chance), ("most frequent label", item.majority if metric.reads == "right" else None)]
-    words = [f"{name} {metric.words(value)}" for name, value in known if value is not None]
-    return f"Without knowledge: {', '.join(words)}." if words else None
-
-
-def value_words(item: Evaluation) -> str:
-    """The value of an evaluation: ``41.1`` or ``86.1 %``."""
-    return METRICS[item.metric].words(item.value)
-
-
-def stderr_words(item: Evaluation) -> str:
-    """Its standard error, in the same form."""
-    return METRICS[item.metric].words(item.stderr)
-
-
-def metric_change(a: Evaluation, b: Evaluation) -> str:
-    """Change from ``a`` to ``b``: ``+1.6 % (paired standard error 0.4 %)``; a perplexity also as a ratio."""
-    found, metric = difference(a, b), METRICS[a.metric]
-    change = f"{'+' if found.change > 0 else ''}{metric.words(found.change)}"
-    if found.stderr is None:
-        return f"{change} (no paired standard error is known)"
-    stderr = metric.words(found.stderr)
-    if not found.paired:
-        return f"{change} (standard error {stderr}; measured on different items)"
-    ratio = "" if found.ratio_stderr is None else f"; {found.ratio:.3f} ± {found.ratio_stderr:.3f} x"
-    return f"{change} (paired standard error {stderr}{ratio})"
-
-
-def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
-    """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error if it is not known.
-
-    None if the dense model was not measured or its metric is zero.
-    """
-    measured = _values(result, evaluation.task).get("dense")
-    dense = None if measured is None else in_metric(measured, evaluation.metric)
-    if dense is None or not dense.value:
-        return None
-    found, share = difference(dense, evaluation), evaluation.value / dense.value
-    if METRICS[evaluation.metric].by_ratio:
-        known = found.ratio_stderr is not None and evaluation.variant != "dense"
-        return f"{share:.2f} ± {found.ratio_stderr:.2f} x dense" if known else f"{share:.1f} x dense"
-    if not found.paired or found.stderr is None or evaluation.variant == "dense":
-        return _percent(share)
-    return f"{_percent(share)}, {METRICS[evaluation.metric].change_words(found.change, found.stderr)}"
-
-
-def recovery(result: RunResult, task: str) -> Recovery | None:
-    """Share of the damage of pruning that the repair gave back, by the main metric; negative if it added damage.
-
-    None if there was no repair, if pruning did no damage, if the task was not measured on all three variants, or if the
-    share would be chance: the change by pruning or by the repair lies within its paired standard error.
-    """
-    values = variants_of(result, task)
-    if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
-        return None
-    dense, pruned, reconstructed = (values[variant] for variant in VARIANTS)
-    if METRICS[dense.metric].loss(dense.value, pruned.value) <= 0:
-        return None
-    return recovery_of(dense, pruned, reconstructed)
-
-
-def recovery_words(found: Recovery) -> str:
-    """``72 ± 3 %``; without the standard error if it is not known."""
-    share = f"{100 * found.share:,.0f}"
-    return f"{share} %" if found.stderr is None else f"{share} ± {100 * found.stderr:,.0f} %"
-
-
-def in_doubt(result: RunResult, task: str) -> str | None:
-    """Reason why a :func:`recovery` would be chance, else None."""
-    values = variants_of(result, task)
-    if values is None or result.spec.reconstruction == "none":
-        return None
-    if is_chance(values["dense"], values["pruned"]):
-        return "what pruning broke lies within the standard error"
-    if is_chance(values["pruned"], values["reconstructed"]):
-        return "the repair changed no more than the standard error"
-    return None
-
-
-def repair(result: RunResult, task: str) -> str | None:
-    """The recovery in words, or the reason of :func:`in_doubt`; None if there is neither."""
-    found = recovery(result, task)
-    if found is None:
-        return in_doubt(result, task)
-    if found.share < 0:
-        return f"the repair broke {recovery_words(Recovery(-found.share, found.stderr))} more"
-    return f"the repair gave back {recovery_words(found)} of what pruning broke"
-
-
-def variant_name(variant: MeasuredVariant) -> str:
-    """Name for display: ``dense-int8`` -> ``dense int8``."""
-    return variant.replace("-", " ")
 
 
 def count(number: int) -> str:
@@ -327,20 +178,6 @@ def _effect(result: RunResult, task: str) -> str | None:
     return f"{METRICS[values['dense'].metric].title_of(task)} {dense} → {pruned}, {repair}"
 
 
-def _values(result: Measurements, task: str) -> dict[MeasuredVariant, Evaluation]:
-    return {item.variant: item for item in result.evaluations if item.task == task}
-
-
-def variants_of(result: RunResult, task: str) -> dict[MeasuredVariant, Evaluation] | None:
-    """The task's evaluation of each variant; None if one is missing."""
-    values = _values(result, task)
-    return values if values.keys() >= set(VARIANTS) else None
-
-
-def _tasks(result: RunResult) -> list[str]:
-    return list(dict.fromkeys(item.task for item in result.evaluations))
-
-
 def _saved(result: Outcome) -> float:
     return _share(result.totals.parameters_before, result.totals.parameters_after)
 
@@ -353,8 +190,4 @@ def _fraction(share: float) -> str:
     for value, words in _FRACTIONS:
         if abs(share - value) < 0.006:
             return words
-    return _percent(share)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return percent(share)

@@ -11,8 +11,9 @@ from liar.presets import preset_of, split_revision
 from liar.report.compare import in_metric
 from liar.report.domain_sentences import domains
 from liar.report.export import as_command
+from liar.report.metric_sentences import sample, stderr_words, value_words, variant_name
 from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import parameters, recipe, sample, stderr_words, value_words, variant_name, verdict
+from liar.report.sentences import parameters, recipe, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import HeadKind

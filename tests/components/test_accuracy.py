@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
 
 from components.accuracy import AccuracyPanel
+from components.address import read_address
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
 from tests.fakes import change, classifier_run, language_run, quantized_run
 
@@ -39,10 +43,11 @@ class Page(HTMLParser):
         self.pieces.append(data)
 
 
-def build(run: RunResult | None) -> AccuracyPanel:
-    absent: Any = SimpleNamespace(jobs=None)  # the panel uses neither services nor other panels
+def build(run: RunResult | None, *kept: RunResult) -> AccuracyPanel:
+    stored = {run.spec.key: run for run in kept}
+    services: Any = SimpleNamespace(jobs=None, store=SimpleNamespace(load=stored.get))
     with gr.Blocks():
-        return AccuracyPanel(absent, absent, run)
+        return AccuracyPanel(services, services, run)
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ def test_a_full_group_does_not_claim_to_be_all(panel: AccuracyPanel) -> None:
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
-        (language_run(), "No answer to this task is simply right or wrong"),
+        (language_run(), "Nothing measured here is simply right or wrong"),
         (classifier_run().model_copy(update={"changes": []}), "No changed text is stored"),
         (classifier_run().model_copy(update={"evaluations": []}), "No task was measured"),
     ],
@@ -169,6 +174,20 @@ def test_a_run_without_changes_gives_the_reason(panel: AccuracyPanel, run: RunRe
     page = changes(panel, run)
     assert any(piece.startswith(sentence) for piece in page.pieces)
     assert "li" not in page.tags
+
+
+def test_a_run_of_text_alone_leads_to_questions_and_to_the_run_that_asked_them(panel: AccuracyPanel) -> None:
+    run = language_run()
+    alone = changes(panel, run)
+    assert any("choose wiki-choice (second sentences of articles)" in piece for piece in alone.pieces)
+    assert "a" not in alone.tags
+    asked = run.model_copy(
+        update={"spec": run.spec.model_copy(update={"evaluate": (*run.spec.evaluate, "wiki-choice")})}
+    )
+    markup = build(None, asked).show(run)
+    [link] = re.findall(r'href="\?([^"]*)"', str(markup))
+    spec, view, complaint = read_address(parse_qsl(unescape(link)))
+    assert (spec, view.tab, complaint) == (asked.spec, "accuracy", None)
 
 
 def test_texts_and_labels_are_never_markup(panel: AccuracyPanel) -> None:

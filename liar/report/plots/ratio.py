@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from liar.report.metric_sentences import value_words
 from liar.report.plots.frame import FONT, VARIANT_COLOURS, empty
 from liar.report.plots.recipe_lines import (
     Line,
@@ -20,7 +21,7 @@ from liar.report.plots.recipe_lines import (
     metric_of,
     run_words,
 )
-from liar.report.sentences import count, value_words
+from liar.report.sentences import count
 from liar.results import Variant
 
 

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from liar.explore.reconstructions import REPAIRS
 from liar.report.compare import differing
 from liar.report.labels import choice
+from liar.report.metric_sentences import beside_dense, sample, stderr_words, value_words
 from liar.report.plots.frame import FONT, GRID, framed
-from liar.report.sentences import beside_dense, sample, stderr_words, value_words
 from liar.results import Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.store import RunSummary

@@ -1,0 +1,115 @@
+"""Tasks beyond sentences and running text: answers in a text, questions to a language model, texts of one's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from liar.results import VARIANTS, RunResult
+from liar.store import RunStore
+from tests.browser.conftest import FAST, OUT, Visit, apply, finished, full, kind, severe, to_tab, too_wide
+
+CSV = """text,label
+A warm and honest film with a wonderful cast.,positive
+Dull from the first minute to the last.,negative
+I laughed all the way home.,positive
+The plot falls apart in the second half.,negative
+"""
+
+
+def shipped(task: str) -> RunResult:
+    found = next(run for run in RunStore(OUT / "none").summaries() if task in run.spec.evaluate)
+    run = RunStore(OUT / "none").load(found.spec.key)
+    assert run is not None
+    return run
+
+
+def photographed(page: Page, name: str) -> None:
+    """Picture of the whole page in the folder that nobody commits, after the checks that any view has to pass."""
+    assert severe(page) == []
+    assert too_wide(page) <= 0
+    OUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUT / f"{name}.png", full_page=True)
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_question_its_context_and_three_answers(visit: Visit, width: int) -> None:
+    page = full(visit(width), shipped("span").spec.to_query(), tab="generations")
+    first = page.locator("#generations-stored section").first
+    question, context = first.locator("h5").inner_text().splitlines()
+    assert question.startswith("What is")
+    answers = first.locator(".variant")
+    expect(answers).to_have_count(len(VARIANTS))
+    given = shipped("span").generations[: len(VARIANTS)]
+    for answer in given:
+        assert answer.text in context, "an answer is a part of the context"
+        expect(first.locator(f".variant.{answer.variant}")).to_contain_text(answer.text)
+    photographed(page, f"span-generations-{width}")
+    if width < 1280:
+        return
+    page.get_by_label("Question, and its context in the next line").fill(
+        "What is Ada?\nAda is a programming language for large and long-lived systems."
+    )
+    page.get_by_role("button", name="Ask", exact=True).click()
+    live = page.locator("#generations-live section")
+    expect(live.locator(".variant")).to_have_count(len(VARIANTS), timeout=180_000)
+    expect(live.locator("h5")).to_contain_text("What is Ada?")
+    expect(live.locator(".variant.dense")).to_contain_text("programming language")
+    page.get_by_label("Question, and its context in the next line").fill("What is Ada?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#generations-status").get_by_role("alert")).to_contain_text("context")
+
+
+def test_every_metric_of_answers_in_a_text_has_its_row(page: Page) -> None:
+    run = shipped("span")
+    full(page, run.spec.to_query(), tab="accuracy")
+    rows = page.locator("#measures tbody tr")
+    expect(rows).to_have_count(2 * len(VARIANTS))
+    expect(rows.first).to_contain_text("F1 of answers")
+    expect(page.locator("#measures")).to_contain_text("exact match")
+    expect(page.locator("#changes h5")).to_have_count(3)
+    photographed(page, "span-accuracy")
+
+
+def test_two_perplexities_stand_side_by_side_and_lead_to_questions(page: Page) -> None:
+    full(page, tab="accuracy")
+    table, run = page.locator("#measures"), shipped("wiki-choice")
+    for title in ("Wikipedia leads", "newspaper editorials, product reviews and tweets"):
+        expect(table).to_contain_text(title)
+    expect(page.locator("#verdict h2")).to_contain_text("out-of-domain perplexity")
+    page.locator("#changes").get_by_role("link", name="Open the stored run").click()
+    expect(page.locator("#changes h4")).to_have_text("What changed: wiki-choice")
+    expect(kind(page)).to_have_text("Measured")
+    dense = next(item for item in run.evaluations if (item.task, item.variant) == ("wiki-choice", "dense"))
+    expect(table).to_contain_text(f"{100 * dense.value:.1f} %")
+    expect(table).to_contain_text("accuracy by length")
+    expect(table).to_contain_text("chance 25")
+    page.locator("#changes details").first.locator("summary").click()
+    expect(page.locator("#changes details li").first.locator(".dense")).to_contain_text("✓")
+    photographed(page, "questions-accuracy")
+
+
+@pytest.mark.demo
+def test_texts_of_my_own_with_labels(page: Page, tmp_path: Path) -> None:
+    mine = tmp_path / "films.csv"
+    mine.write_text(CSV)
+    full(page, re.sub("&?evaluate(_limit)?=[^&]*", "", FAST), tab="accuracy")
+    field = page.get_by_label("Data of your own")
+    field.fill(str(tmp_path / "nothing.csv"))
+    page.locator("#apply").click()
+    expect(page.locator("#status").get_by_role("alert")).to_contain_text("nothing.csv", timeout=60_000)
+    expect(field).to_have_value(str(tmp_path / "nothing.csv"))
+    field.fill(str(mine))
+    field.blur()
+    expect(page.locator("#evaluate")).to_contain_text("own")
+    apply(page)
+    finished(page)
+    to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("own accuracy")
+    expect(page.locator("#measures")).to_contain_text("4 texts")
+    expect(page).to_have_url(re.compile("data=.*films.csv"))
+    photographed(page, "own-accuracy")

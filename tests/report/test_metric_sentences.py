@@ -1,0 +1,166 @@
+"""Sentences and figures of one metric."""
+
+from __future__ import annotations
+
+from statistics import stdev
+from typing import Any
+
+import pytest
+
+from liar.report import metric_sentences as words
+from liar.report.compare import Recovery
+from liar.results import Items, RunResult
+from liar.tasks.metrics import METRICS
+from tests.fakes import classifier_run, language_run, with_answers
+
+
+def with_values(run: RunResult, *values: float) -> RunResult:
+    """A copy of the run with these metrics of the dense, the pruned and the reconstructed model."""
+    measured = zip(run.evaluations, values, strict=True)
+    return run.model_copy(
+        update={"evaluations": [item.model_copy(update={"value": value}) for item, value in measured]}
+    )
+
+
+def test_recovery_is_the_share_of_what_pruning_broke() -> None:
+    assert recovered(language_run(), "perplexity") == pytest.approx((110.7 - 42.4) / (110.7 - 16.2))
+    assert recovered(classifier_run(), "sentiment") == pytest.approx((0.847 - 0.808) / (0.863 - 0.808))
+    assert recovered(with_values(language_run(), 10, 50, 70), "perplexity") == pytest.approx(-0.5)
+    assert recovered(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(1.5)
+
+
+def recovered(run: RunResult, task: str) -> float:
+    found = words.recovery(run, task)
+    assert found is not None
+    return found.share
+
+
+def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
+    assert words.recovery(with_values(language_run(), 20, 20, 15), "perplexity") is None
+    assert words.recovery(with_values(language_run(), 20, 15, 25), "perplexity") is None
+    assert words.recovery(with_values(classifier_run(), 0.8, 0.85, 0.7), "sentiment") is None
+    assert words.recovery(language_run(), "topic") is None
+    run = language_run()
+    assert words.recovery(run.model_copy(update={"evaluations": run.evaluations[:2]}), "perplexity") is None
+
+
+def test_a_repair_is_described_by_what_it_changed() -> None:
+    assert words.repair(language_run(), "perplexity") == "the repair gave back 72 % of what pruning broke"
+    assert words.repair(with_values(language_run(), 10, 50, 70), "perplexity") == "the repair broke 50 % more"
+    assert words.repair(language_run(reconstruction="none"), "perplexity") is None
+
+
+def test_a_share_of_what_may_be_chance_is_not_stated() -> None:
+    """Each accuracy has a standard error of one percent, so a difference of one percent may be chance."""
+    broke_nothing = with_values(classifier_run(), 0.86, 0.85, 0.84)
+    assert words.recovery(broke_nothing, "sentiment") is None
+    assert words.repair(broke_nothing, "sentiment") == "what pruning broke lies within the standard error"
+    mended_nothing = with_values(classifier_run(), 0.86, 0.80, 0.81)
+    assert words.recovery(mended_nothing, "sentiment") is None
+    assert words.repair(mended_nothing, "sentiment") == "the repair changed no more than the standard error"
+    assert words.repair(with_values(classifier_run(reconstruction="none"), 0.86, 0.85, 0.85), "sentiment") is None
+
+
+def test_single_answers_settle_what_separate_errors_leave_open() -> None:
+    """Of 1,200 texts, twelve change from right to wrong and back and none the other way: one percent, but not chance."""
+    right = "1" * 1032 + "0" * 168
+    run = with_answers(classifier_run(), right, "0" * 12 + right[12:], right)
+    assert words.recovery(run, "sentiment") == Recovery(pytest.approx(1), pytest.approx(0))
+    assert words.repair(run, "sentiment") == "the repair gave back 100 ± 0 % of what pruning broke"
+
+
+def test_a_recovery_has_its_paired_standard_error() -> None:
+    """Of 100 texts pruning breaks 40 and the repair mends 20 of these: the others add nothing to the error."""
+    run = with_answers(classifier_run(), "1" * 100, "0" * 40 + "1" * 60, "1" * 20 + "0" * 20 + "1" * 60)
+    terms = [-0.5 / 0.4] * 20 + [0.5 / 0.4] * 20 + [0.0] * 60  # (1 - R) pruned - reconstructed + R dense
+    error = stdev(terms) / 10
+    assert words.recovery(run, "sentiment") == Recovery(pytest.approx(0.5), pytest.approx(error))
+    assert words.repair(run, "sentiment") == f"the repair gave back 50 ± {100 * error:.0f} % of what pruning broke"
+    worse = with_answers(classifier_run(), "1" * 100, "0" * 40 + "1" * 60, "0" * 60 + "1" * 40)
+    repair = words.repair(worse, "sentiment")
+    assert repair is not None
+    assert repair.startswith("the repair broke 50 ± ")
+
+
+def test_a_metric_stands_beside_the_dense_one() -> None:
+    run = language_run()
+    assert [words.beside_dense(run, item) for item in run.evaluations] == ["1.0 x dense", "6.8 x dense", "2.6 x dense"]
+    without = run.model_copy(update={"evaluations": run.evaluations[1:]})
+    assert words.beside_dense(without, run.evaluations[1]) is None
+    plain = classifier_run()
+    assert [words.beside_dense(plain, item) for item in plain.evaluations] == ["100 %", "94 %", "98 %"]
+    answered = with_answers(plain, "1111111100", "1111110000", "1111110001")
+    assert [words.beside_dense(answered, item) for item in answered.evaluations] == [
+        *("100 %", "75 %, -20.0 ± 13.3 points", "87 %, -10.0 ± 18.0 points"),
+    ]
+    read = [
+        item.model_copy(update={"n": 3, "items": Items(digest="windows", nll=[2.0, 3.0 + place, 4.0])})
+        for place, item in enumerate(run.evaluations)
+    ]
+    read_run = run.model_copy(update={"evaluations": read})
+    assert words.beside_dense(read_run, read[1]) == "6.83 ± 2.28 x dense"
+
+
+def test_a_change_names_its_standard_error() -> None:
+    plain, answered = classifier_run(), with_answers(classifier_run(), "1111111100", "1111110000", "1111110001")
+    assert words.metric_change(*plain.evaluations[1:]) == "+3.9 % (no paired standard error is known)"
+    dense, pruned, _ = answered.evaluations
+    assert words.metric_change(dense, pruned) == "-20.0 % (paired standard error 13.3 %)"
+    assert words.metric_change(dense, dense) == "0.0 % (paired standard error 0.0 %)"
+    other = pruned.model_copy(update={"items": Items(digest="other texts", right="f")})
+    assert words.metric_change(dense, other) == "-20.0 % (standard error 1.4 %; measured on different items)"
+
+
+def test_metrics_carry_n_and_length() -> None:
+    windows, texts = language_run().evaluations[0], classifier_run().evaluations[0]
+    assert words.measurement(windows) == "perplexity, 20 windows of 256 tokens"
+    assert words.measurement(texts) == "sentiment accuracy, 1,200 texts"
+    read = windows.model_copy(update={"source": "wiki", "separator": "document"})
+    assert words.measurement(read) == (
+        "perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts"
+    )
+    of_answers = texts.model_copy(update={"task": "span", "metric": "answer-f1"})
+    assert words.measurement(of_answers) == "span F1 of answers, 1,200 questions"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("films", "film reviews"),
+        ("editorials, products, tweets", "newspaper editorials, product reviews and tweets"),
+        ("own.txt", "own.txt"),
+        ("wiki, own.txt", "wiki, own.txt"),
+    ],
+)
+def test_texts_of_the_bundle_have_titles(source: str, expected: str) -> None:
+    assert words.source_words(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "Without knowledge: chance 50.0 %."),
+        ({"majority": 0.54}, "Without knowledge: chance 50.0 %, most frequent label 54.0 %."),
+        ({"task": "mnli"}, "Without knowledge: chance 33.3 %."),
+        ({"task": "span", "metric": "answer-f1"}, None),
+        ({"task": "wiki-choice"}, "Without knowledge: chance 25.0 %."),
+        ({"task": "wiki-choice", "metric": "normalized-accuracy"}, "Without knowledge: chance 25.0 %."),
+        ({"task": "cola", "metric": "matthews"}, f"Without knowledge: chance {METRICS['matthews'].words(0)}."),
+        ({"task": "rating", "metric": "pearson"}, None),
+        ({"task": "perplexity", "metric": "perplexity"}, None),
+    ],
+)
+def test_what_answers_without_knowledge_reach(facts: dict[str, Any], expected: str | None) -> None:
+    assert words.baseline(classifier_run().evaluations[0].model_copy(update=facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "1,200 texts"),
+        ({"available": 1_590, "sequence_length": 256, "cut": 3}, "1,200 of 1,590 texts of at most 256 tokens, 3 cut"),
+        ({"available": 1_200, "sequence_length": 256, "cut": 0}, "1,200 texts of at most 256 tokens"),
+    ],
+)
+def test_a_figure_states_how_much_of_the_texts_was_read(facts: dict[str, int], expected: str) -> None:
+    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == expected
