@@ -1,8 +1,8 @@
 """Figures of the README: this script measures all of them.
 
-python benchmarks/figures.py                 prints the tables (about half an hour on two cores)
-python benchmarks/figures.py --write         also puts them into the README, between their markers
-python benchmarks/figures.py --only minilm   one section
+python benchmarks/figures.py                        prints the tables (about an hour on two cores)
+python benchmarks/figures.py --write                also puts them into the README, between their markers
+python benchmarks/figures.py --only minilm repairs  some sections; equal runs are done once
 """
 
 from __future__ import annotations
@@ -256,11 +256,10 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS)
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS, metavar="SECTION")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    chosen = [arguments.only] if arguments.only else list(SECTIONS)
-    for name in chosen:
+    for name in arguments.only:
         title, build = SECTIONS[name]
         text = f"### {title}\n\n{build()}\n"
         print(text, flush=True)

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -58,9 +59,10 @@ MODULES = {
 }
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
+@cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """Every module or name that a file imports, and whether at module level; imports for type checking are left out."""
-    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), at_module_level=True)
+    return tuple(_imports(ast.parse(path.read_text(encoding="utf-8")), at_module_level=True))
 
 
 def _imports(node: ast.AST, *, at_module_level: bool) -> Iterator[tuple[str, bool]]:

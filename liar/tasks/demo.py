@@ -206,7 +206,7 @@ DEMO_TASKS: tuple[Task, ...] = (
         "span",
         DemoData((WIKI,), span_items),
         ("answer-f1", "exact-match"),
-        training=Training(epochs=4, sequence_length=256, rank=12),
+        training=Training(epochs=6, learning_rate=5e-4, sequence_length=256, rank=12),
         prompts=(
             "What is Paris?\nParis is the capital and largest city of France, on the river Seine.",
             "What is a violin?\nThe violin, sometimes called a fiddle, is a wooden string instrument with four strings.",

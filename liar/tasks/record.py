@@ -75,6 +75,7 @@ class Training:
     """Settings with which the adapter of a demo task is trained, where they differ from the defaults."""
 
     epochs: int = 4
+    learning_rate: float = 1e-3
     sequence_length: int = 64
     rank: int = 16
 
