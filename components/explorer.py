@@ -83,7 +83,10 @@ class Explorer:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        return self.draw(spec, view, shown) if spec.model == base.model else self.switch_model(spec, view)
+        if spec.model != base.model:
+            return self.switch_model(spec, view)
+        tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
+        return {**tasks, **self.draw(spec, view, shown)}
 
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.

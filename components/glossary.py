@@ -124,11 +124,11 @@ TERMS: Mapping[str, Term] = {
         {task.name: f"{task.title[:1].upper()}{task.title[1:]}; {METRICS[task.metrics[0]].title}." for task in TASKS},
     ),
     "data": Term(
-        "A file or a hub dataset for the task own.",
+        "A file or a hub dataset, for the task own.",
         "How do I measure my own texts?",
-        "Choose the task own and name a CSV or JSONL file with a column text (or a pair of columns, or question, context and "
-        "answers) and a column label. For the tasks of GLUE and SQuAD name a folder with copies of their datasets instead, "
-        "if the hub is out of reach.",
+        "Name a CSV or JSONL file with a column text (or a pair of columns, or question, context and answers) and a column "
+        "label; the task own then measures it, beside the tasks that are there. A language model needs only text. For the "
+        "tasks of GLUE and SQuAD name a folder with copies of their datasets instead, if the hub is out of reach.",
     ),
     "evaluate_length": Term(
         "0 takes the default of each task.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -43,16 +42,11 @@ def default_spec() -> PruneSpec:
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
-    """``spec`` with the user's own data as its task, else that of its preset model, if it names none.
-
-    Another model must be loaded to know its task.
-    """
+    """``spec`` with the usual tasks of its preset model, if it names none; another model must be loaded to know its task."""
     preset = preset_of(spec.model)
-    if not spec.evaluate and spec.data is not None and not Path(spec.data).expanduser().is_dir():
-        return spec.model_copy(update={"evaluate": (OWN.name,)})
     if spec.evaluate or preset is None or preset.task is None:
         return spec
-    return spec.model_copy(update={"evaluate": usual_tasks(preset.task)})
+    return spec.model_copy(update={"evaluate": usual_tasks(preset.task, spec.data)})
 
 
 class Recipe:
@@ -154,6 +148,11 @@ class Recipe:
                 choices["calibration"] = AUTO
             if choices["evaluate_length"] == base.evaluate_length:
                 choices["evaluate_length"] = None
+        elif (
+            choices["evaluate"] == base.evaluate and choices["data"] != base.data
+        ):  # new data are measured, old are not
+            tasks = [name for name in base.evaluate if name != OWN.name]
+            choices["evaluate"] = (*tasks, *usual_tasks(None, choices["data"])) if tasks else ()
         spec = measured_on_its_task(PruneSpec.create(**{**kept, **choices}))
         self.profile.check(spec)
         return spec

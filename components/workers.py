@@ -136,8 +136,8 @@ def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     from liar.data.packing import longest_sequence  # torch takes seconds to load
 
     choices: dict[str, Any] = {}
-    if not spec.evaluate and loaded.task is not None:
-        choices["evaluate"] = usual_tasks(loaded.task)
+    if not spec.evaluate:
+        choices["evaluate"] = usual_tasks(loaded.task, spec.data)
     longest = longest_sequence(loaded.model.config, loaded.tokenizer)
     if spec.sequence_length > longest:
         choices["sequence_length"] = longest

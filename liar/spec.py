@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
-from liar.tasks.registry import task_named
+from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
@@ -129,8 +129,9 @@ class PruneSpec(BaseModel):
     evaluate_length: int | None = Field(None, ge=2, le=131_072)
     """Tokens of a window of perplexity, and the most that is read of an item."""
     data: str | None = Field(None, min_length=1, max_length=4096)
-    """Texts in place of the demo bundle's, see :func:`liar.data.texts.read_samples`; for tasks of the hub and the harness
-    a folder with copies of their datasets, see :mod:`liar.data.copies`."""
+    """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
+    :func:`liar.data.texts.read_samples`; for tasks of the hub and the harness a folder with copies of their datasets, see
+    :mod:`liar.data.copies`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
@@ -164,6 +165,10 @@ class PruneSpec(BaseModel):
             return cls(**choices)
         except ValidationError as error:
             raise InvalidSpecError(_sentence(error)) from None
+
+    def data_of(self, task: str) -> str | None:
+        """Data for one task: those of the recipe, which belong to the task ``own`` alone if it is measured."""
+        return self.data if task == OWN.name or OWN.name not in self.evaluate else None
 
     @property
     def needs_mask_gradients(self) -> bool:

@@ -118,3 +118,10 @@ def test_specs_survive_json_and_query() -> None:
         PruneSpec.from_query("?colour=red")
     with pytest.raises(InvalidSpecError, match="There is no choice called 'cls'"):
         PruneSpec.create(**{"cls": 1})
+
+
+def test_data_belong_to_the_task_own_if_it_is_measured() -> None:
+    alone = PruneSpec(evaluate=("perplexity",), data="notes.txt")
+    beside = PruneSpec(evaluate=("perplexity", "own"), data="notes.txt")
+    assert (alone.data_of("perplexity"), alone.data_of("mnli")) == ("notes.txt", "notes.txt")
+    assert (beside.data_of("perplexity"), beside.data_of("own")) == (None, "notes.txt")

@@ -36,6 +36,7 @@ from liar.files import check_new_folder, check_writable
 from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import AUTO, Allocation, Criterion, PruneSpec, Quantize, Reconstruction, Schedule, Targets
+from liar.tasks.registry import usual_tasks
 
 if TYPE_CHECKING:
     from liar.save.push import Destination
@@ -93,7 +94,7 @@ def prune(
         seed=seed,
         device=device,
         dtype=dtype,
-        evaluate=tuple(evaluate or ()),
+        evaluate=tuple(evaluate or usual_tasks(None, data)),
         data=data,
         evaluate_limit=evaluate_limit,
         evaluate_length=evaluate_length,

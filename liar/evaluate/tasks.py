@@ -101,7 +101,7 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
             loaded,
             name,
             limit=spec.evaluate_limit,
-            data=spec.data,
+            data=spec.data_of(name),
             sequence_length=spec.evaluate_length,
             separator=spec.separator,
         )

@@ -135,7 +135,7 @@ def _text_of(name: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, fl
     count = spec.evaluate_limit or task.count
     if task.head == "language-model":
         return count * longest, longest
-    if not isinstance(task.data, DemoData) or spec.data is not None:
+    if not isinstance(task.data, DemoData) or spec.data_of(task.name) is not None:
         return count * longest / 2 * (task.choices or 1), longest / 2
     samples = demo_samples(task.data, "test")
     texts = [

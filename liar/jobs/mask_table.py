@@ -47,7 +47,9 @@ def mask_table_steps(
         sites = loaded.adapter.sites(spec.targets)
         check_choices(spec, sites)
         task = next(iter(spec.evaluate), loaded.task)
-        measured_by = spec.model_copy(update={"evaluate": (task,) if task is not None else ()})
+        measured_by = spec.model_copy(
+            update={"evaluate": (task,) if task is not None else (), "data": spec.data_of(task) if task else None}
+        )
         exam = next(iter(prepare_all(loaded, measured_by).values()), None)
         norm_aware = spec.allocation == "error-curve"
         if not fits(loaded, sites, norm_aware=norm_aware):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from liar.errors import InvalidSpecError
 from liar.tasks.demo import DEMO_TASKS, PERPLEXITY
@@ -48,9 +49,12 @@ def task_named(name: str) -> Task:
     raise InvalidSpecError(f"There is no task {name[:80]!r}; {hint} are {', '.join(names)} and {HARNESS}NAME.")
 
 
-def usual_tasks(name: str) -> tuple[str, ...]:
-    """The task of a model, and those that are measured beside it unless others are asked for."""
-    return (name, *task_named(name).beside)
+def usual_tasks(name: str | None, data: str | None = None) -> tuple[str, ...]:
+    """What is measured unless tasks are asked for: the task of a model, if it has one, and those beside it; and
+    :data:`OWN` if ``data`` names texts and not a folder with copies of datasets.
+    """
+    known = () if name is None else (name, *task_named(name).beside)
+    return known if data is None or Path(data).expanduser().is_dir() else (*known, OWN.name)
 
 
 def own_task(head: HeadKind) -> Task:

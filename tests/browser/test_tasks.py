@@ -44,7 +44,8 @@ def test_a_question_its_context_and_three_answers(visit: Visit, width: int) -> N
     assert question.startswith("What is")
     answers = first.locator(".variant")
     expect(answers).to_have_count(len(VARIANTS))
-    given = shipped("span").generations[: len(VARIANTS)]
+    given = [answer for answer in shipped("span").generations if answer.prompt.startswith(question)]
+    assert len(given) == len(VARIANTS)
     for answer in given:
         assert answer.text in context, "an answer is a part of the context"
         expect(first.locator(f".variant.{answer.variant}")).to_contain_text(answer.text)
@@ -109,6 +110,7 @@ def test_texts_of_my_own_with_labels(page: Page, tmp_path: Path) -> None:
     apply(page)
     finished(page)
     to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("sentiment accuracy")  # own data stand beside the model's task
     expect(page.locator("#measures")).to_contain_text("own accuracy")
     expect(page.locator("#measures")).to_contain_text("4 texts")
     expect(page).to_have_url(re.compile("data=.*films.csv"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -104,6 +105,28 @@ def test_the_task_of_an_unknown_model_is_known_once_it_is_loaded(rail: Recipe) -
     assert read(rail, default_spec(), model="somebody/else").evaluate == ()
     assert measured_on_its_task(PruneSpec(model="demo/minilm")).evaluate == ()
     assert measured_on_its_task(FULL) == FULL
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (default_spec(), ("perplexity", "out-of-domain", "own")),
+        (PruneSpec(model="demo/minilm-topic", evaluate=("topic",)), ("topic", "own")),
+        (PruneSpec(model="somebody/else"), ()),  # its tasks are known once it is loaded
+    ],
+    ids=["language model", "classifier", "unknown"],
+)
+def test_data_of_ones_own_are_measured_beside_the_rest(
+    rail: Recipe, before: PruneSpec, after: tuple[str, ...], tmp_path: Path
+) -> None:
+    with_data = read(rail, before, data="mine.csv")
+    assert with_data.evaluate == after
+    assert read(rail, with_data, data="other.csv").evaluate == after
+    assert read(rail, with_data, data=" ").evaluate == before.evaluate
+    assert read(rail, with_data, evaluate=["topic"]).evaluate == ("topic",), "a choice of the user's stays"
+    assert read(rail, before, data=str(tmp_path)).evaluate == before.evaluate, "a folder with copies of datasets"
+    link = PruneSpec(model=before.model, data="mine.csv")
+    assert measured_on_its_task(link).evaluate == after
 
 
 def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:

@@ -18,7 +18,7 @@ from liar.data.corpora import calibration_text
 from liar.errors import CalibrationError, InvalidSpecError, LiarError
 from liar.evaluate.generate import generate
 from liar.evaluate.spans import scores_of_answers, span_steps
-from liar.evaluate.tasks import evaluate, prepare
+from liar.evaluate.tasks import evaluate, prepare, prepare_all
 from liar.jobs.pipeline import run
 from liar.models.catalog import LoadedModel
 from liar.progress import finish
@@ -332,6 +332,16 @@ def test_data_of_ones_own_beside_a_calibration_task_of_the_hub(tmp_path: Path, m
     with pytest.raises(BaseException, match=r"no network|check the network"):
         run(_spec(calibration="cola", data=data), classifier(COLOURS))
     assert asked == ["nyu-mll/glue"]
+
+
+@pytest.mark.demo
+def test_own_texts_beside_a_task_are_those_of_own_alone(tmp_path: Path) -> None:
+    data = _written(tmp_path, "csv", _rows(text=[" ".join(TEXTS)] * 20))
+    choices = {"data": data, "evaluate_limit": 2, "evaluate_length": 32, "tokens": 20}
+    exams = prepare_all(reader(), _spec(evaluate=("perplexity", "own"), **choices))
+    assert [(name, exam.source) for name, exam in exams.items()] == [("perplexity", "wiki"), ("own", data)]
+    (alone,) = prepare_all(reader(), _spec(evaluate=("perplexity",), **choices)).values()
+    assert alone.source == data
 
 
 def test_choices_take_no_data(tmp_path: Path) -> None:
