@@ -40,7 +40,7 @@ test: lint
 	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile
 
 test-all: test
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo

@@ -24,13 +24,23 @@ from readme import table, write
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.presets import PRESETS
 from liar.report.compare import Difference, difference
-from liar.report.metric_sentences import sample, stderr_words, value_words
-from liar.results import Evaluation, Variant
+from liar.report.metric_sentences import (
+    beside_dense,
+    measured_on,
+    recovery,
+    recovery_words,
+    sample,
+    stderr_words,
+    value_words,
+)
+from liar.results import VARIANTS, Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS
+from liar.tasks.registry import usual_tasks
 
 SEEDS = (0, 1, 2)
+LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), "wiki-choice")
 SMOLLM2, SENTIMENT = "demo/smollm2-135m", "demo/minilm-sentiment"
 
 
@@ -46,6 +56,10 @@ def measured(spec: PruneSpec) -> RunResult:
 
 def value(result: RunResult, variant: Variant) -> Evaluation:
     return next(item for item in result.evaluations if item.variant == variant)
+
+
+def value_of(result: RunResult, task: str, variant: Variant) -> Evaluation:
+    return next(item for item in result.evaluations if (item.task, item.variant) == (task, variant))
 
 
 def with_error(item: Evaluation) -> str:
@@ -239,6 +253,31 @@ def repairs() -> str:
     return f"{head}\n\n{table(('task', PruneSpec().reconstruction, *others), rows)}"
 
 
+def language_tasks() -> str:
+    """Perplexity in and out of the domain of the calibration text, and questions, with the default recipe."""
+    rows, read = [], ""
+    for ratio in (0.2, 0.5):
+        result = measured(PruneSpec(model=SMOLLM2, ratio=ratio, evaluate=LANGUAGE_TASKS))
+        read = measured_on(result) or ""
+        for task in LANGUAGE_TASKS:
+            values = [value_of(result, task, variant) for variant in VARIANTS]
+            found = recovery(result, task)
+            for metric in (figure.metric for figure in values[0].figures):
+                figures = [figure for item in values for figure in item.figures if figure.metric == metric]
+                is_main = metric == values[0].metric
+                rows.append(
+                    (
+                        f"{ratio:.0%}",
+                        METRICS[metric].title_of(task),
+                        *map(with_error, figures),
+                        beside_dense(result, figures[-1]),
+                        recovery_words(found) if found is not None and is_main else "-",
+                    )
+                )
+    columns = ("neurons removed", "metric", "dense", "pruned", "reconstructed", "beside dense", "recovery")
+    return f"The default recipe. {read}\n\n{table(columns, rows)}"
+
+
 def metric_difference(found: Difference, of: Evaluation) -> str:
     words = METRICS[of.metric].words
     return f"{'+' if found.change > 0 else ''}{words(found.change)} ± {words(found.stderr or 0.0)}"
@@ -247,6 +286,7 @@ def metric_difference(found: Difference, of: Evaluation) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "smollm2": ("SmolLM2-135M, FFN neurons, criterion fluctuation, 12,288 calibration tokens", language_model),
     "default": ("SmolLM2-135M, FFN neurons, the default recipe", default_recipe),
+    "tasks": ("SmolLM2-135M, the default recipe on other text and on questions", language_tasks),
     "tokens": ("SmolLM2-135M, perplexity over calibration tokens", tokens),
     "heads": ("Half of the attention heads: mean error of the layers", heads),
     "minilm": ("MiniLM, heads and neurons", classifiers),

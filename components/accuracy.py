@@ -43,7 +43,7 @@ _NO_LABELS = "Nothing measured here is simply right or wrong, so no answer can t
 _NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
 _NO_CHANGES = "No changed text is stored with this run."
 
-_HEAD = ("Task", "Model", "Value", "Standard error", "Measured on", "Beside dense", "Recovery")
+_HEAD = ("Task", "Model", "Value", "Standard error", "Beside dense", "Recovery")
 
 
 class AccuracyPanel:
@@ -78,7 +78,10 @@ class AccuracyPanel:
 
     def _changes(self, result: RunResult) -> str:
         """The texts whose answers changed; for a run of text alone, where such answers are found."""
-        return _changes(result) or _empty(f"{_NO_LABELS} {self._questions(result.spec)}")
+        if changes := _changes(result):
+            return changes
+        writes = any(METRICS[item.metric].of_windows for item in result.evaluations)
+        return _empty(f"{_NO_LABELS} {self._questions(result.spec)}" if writes else _NO_LABELS)
 
     def _questions(self, spec: PruneSpec) -> str:
         """Sentence about the tasks that ask a language model questions, with a link to a stored run of them."""
@@ -127,13 +130,16 @@ def _errors(result: RunResult) -> str:
 
 
 def _rows(result: RunResult, task: str) -> Iterator[Markup]:
-    """A row for each model that was measured on ``task``; the header of all of them is in the first."""
+    """A row for each model that was measured on ``task``; the first of each metric has the header of all, with what was
+    read beneath the main one.
+    """
     items = [
         item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
     ]
     for place, figures in enumerate(zip(*(item.figures for item in items), strict=True)):
         name = METRICS[figures[0].metric].title_of(task)
-        headers = [element("th", name, scope="rowgroup", rowspan=str(len(figures)))]
+        read = [element("small", sample(figures[0]))] if place == 0 else []
+        headers = [element("th", name, *read, scope="rowgroup", rowspan=str(len(figures)))]
         for figure in figures:
             headers.append(element("th", variant_name(figure.variant), scope="row"))
             yield element("tr", *headers, *map(cell, _figures(result, figure, is_main=place == 0)))
@@ -144,7 +150,6 @@ def _figures(result: RunResult, item: Evaluation, *, is_main: bool) -> list[str]
     return [
         value_words(item),
         f"± {stderr_words(item)}",
-        sample(item),
         beside_dense(result, item) or "—",
         _recovery(result, item.task) if item.variant == "reconstructed" and is_main else "—",
     ]
