@@ -201,10 +201,10 @@ def drawn(page: Page, selector: str) -> str:
     return str(page.evaluate(_DRAWN, selector))
 
 
-def redrawn(page: Page, selector: str, before: str) -> str:
+def redrawn(page: Page, selector: str, before: str, seconds: float = 30) -> str:
     """Wait until a figure is no longer ``before``; return the new one."""
     changed = f"([selector, before]) => ![before, ''].includes(({_DRAWN})(selector))"
-    page.wait_for_function(changed, arg=[selector, before])
+    page.wait_for_function(changed, arg=[selector, before], timeout=seconds * 1000)
     return drawn(page, selector)
 
 

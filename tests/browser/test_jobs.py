@@ -56,8 +56,8 @@ def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server:
     before, verdict = drawn(page, "#heatmap"), page.locator("#verdict h2")
     apply(page)
     under_way(page)
-    redrawn(page, "#heatmap", before)  # the run's own errors replace the forecast before the metrics arrive
-    finished(page, seconds=150)
+    redrawn(page, "#heatmap", before, seconds=120)  # the run's own errors replace the forecast before the metrics
+    finished(page, seconds=240)
     expect(kind(page)).to_have_text("Measured")
     expect(verdict).to_contain_text("30 % of the neurons gone: perplexity")
     expect(verdict).to_contain_text(
