@@ -158,7 +158,8 @@ def calibrate(
     ``source`` is ``auto``, ``wiki``, a task, a file or a hub dataset; ``data`` is a folder with copies of the datasets of
     tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
     are read by the names that the model has for its classes, else in the order of the task; only a run finds out another
-    order first. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights or activations.
+    order first. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights
+    or activations.
     """
     steps = calibration_steps(
         loaded,
