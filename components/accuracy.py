@@ -60,7 +60,7 @@ class AccuracyPanel:
         )
         self.table = gr.HTML(_table(result) if result else "", elem_id="measures")
         self.store = studio.store
-        self.changes = gr.HTML(self._changes(result) if result else "", elem_id="changes")
+        self.changes = gr.HTML(self._what_changed(result) if result else "", elem_id="changes")
         self.costs = CostsPanel(studio, bus)
 
     @property
@@ -68,7 +68,7 @@ class AccuracyPanel:
         return [self.plot, self.table, self.changes]
 
     def show(self, result: RunResult) -> Updates:
-        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: self._changes(result)}
+        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: self._what_changed(result)}
 
     def blank(self, spec: PruneSpec) -> Updates:
         return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
@@ -76,7 +76,7 @@ class AccuracyPanel:
     def wire(self) -> None:
         self.costs.wire()
 
-    def _changes(self, result: RunResult) -> str:
+    def _what_changed(self, result: RunResult) -> str:
         """The texts whose answers changed; for a run of text alone, where such answers are found."""
         if changes := _changes(result):
             return changes

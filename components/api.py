@@ -91,9 +91,9 @@ class Api:
         """Spec of a recipe; raises :class:`InvalidSpecError` if it is invalid or this page does not allow it."""
         if not isinstance(recipe, dict):
             raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
-        spec = measured_on_its_task(PruneSpec.create(**recipe))
+        spec = PruneSpec.create(**recipe)
         self.studio.profile.check(spec)
-        return spec
+        return measured_on_its_task(spec)
 
 
 def _progress(title: str, snapshot: Snapshot) -> dict[str, Any]:

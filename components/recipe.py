@@ -148,14 +148,12 @@ class Recipe:
                 choices["calibration"] = AUTO
             if choices["evaluate_length"] == base.evaluate_length:
                 choices["evaluate_length"] = None
-        elif (
-            choices["evaluate"] == base.evaluate and choices["data"] != base.data
-        ):  # new data are measured, old are not
-            tasks = [name for name in base.evaluate if name != OWN.name]
-            choices["evaluate"] = (*tasks, *usual_tasks(None, choices["data"])) if tasks else ()
-        spec = measured_on_its_task(PruneSpec.create(**{**kept, **choices}))
+        spec = PruneSpec.create(**{**kept, **choices})
         self.profile.check(spec)
-        return spec
+        if spec.model == base.model and spec.evaluate == base.evaluate and spec.data != base.data:
+            tasks = [name for name in spec.evaluate if name != OWN.name]  # new data are measured, old ones are not
+            spec = spec.model_copy(update={"evaluate": (*tasks, *usual_tasks(None, spec.data)) if tasks else ()})
+        return measured_on_its_task(spec)
 
     def _check_ranges(self, choices: dict[str, Any]) -> None:
         """Raise :class:`InvalidSpecError` for a number outside its range, with field and range. Gradio's own limits

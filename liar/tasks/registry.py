@@ -54,7 +54,14 @@ def usual_tasks(name: str | None, data: str | None = None) -> tuple[str, ...]:
     :data:`OWN` if ``data`` names texts and not a folder with copies of datasets.
     """
     known = () if name is None else (name, *task_named(name).beside)
-    return known if data is None or Path(data).expanduser().is_dir() else (*known, OWN.name)
+    return known if data is None or _is_folder(data) else (*known, OWN.name)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):  # too long for a path, or the home of an unknown user
+        return False
 
 
 def own_task(head: HeadKind) -> Task:

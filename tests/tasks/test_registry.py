@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -22,7 +23,7 @@ from liar.tasks.record import (
     OwnData,
     Task,
 )
-from liar.tasks.registry import OWN, TASKS, credits_of, is_task, own_task, task_named
+from liar.tasks.registry import OWN, TASKS, credits_of, is_task, own_task, task_named, usual_tasks
 from liar.tasks.splits import Split
 from liar.tasks.texts import TEXTS, text_named
 
@@ -221,3 +222,13 @@ def test_a_sample_reads_as_running_text() -> None:
     assert Sample("Who?", pair="Ada.", answers=(Answer("Ada", 0),)).joined == "Who?\nAda."
     assert Sample("He", "1", endings=(" runs", " sits")).joined == "He sits"
     assert Sample("He", endings=(" runs", " sits")).joined == "He"
+
+
+def test_texts_of_ones_own_are_measured_beside_the_usual_tasks(tmp_path: Path) -> None:
+    assert usual_tasks("perplexity") == ("perplexity", "out-of-domain")
+    assert usual_tasks("topic", "mine.csv") == ("topic", OWN.name)
+    assert usual_tasks(None, "owner/texts") == (OWN.name,)
+    assert usual_tasks("mnli", str(tmp_path)) == ("mnli",), "a folder has copies of datasets"
+    assert usual_tasks(None, str(tmp_path)) == ()
+    for name in ("x" * 4096, "~nobody-of-this-name/texts.csv", "\0"):
+        assert usual_tasks(None, name) == (OWN.name,)
