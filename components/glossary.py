@@ -8,6 +8,7 @@ from html import escape
 
 from liar.explore.reconstructions import REPAIRS
 from liar.tasks.metrics import METRICS
+from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import TASKS
 
 
@@ -31,6 +32,8 @@ class Term:
             f"<p>{escape(self.answer)}</p>{listed}</details>"
         )
 
+
+_OF_LANGUAGE_MODELS = [task.name for task in TASKS if task.head in OF_LANGUAGE_MODELS and task.is_bundled]
 
 TERMS: Mapping[str, Term] = {
     "model": Term(
@@ -118,9 +121,9 @@ TERMS: Mapping[str, Term] = {
     "evaluate": Term(
         "Empty takes the task of the model.",
         "What can be measured?",
-        "Every task has a kind of model that it needs: perplexity and wiki-choice a language model, the others the head that "
-        "they are named for. Out-of-domain is perplexity on editorials, product reviews and tweets, which no default "
-        "calibrates on: a repair is worth more on text like the calibration text than elsewhere.",
+        f"Every task has a kind of model that it needs: {', '.join(_OF_LANGUAGE_MODELS)} and the tasks of the harness a "
+        "language model, the others the head that they are named for. Perplexity stands on two texts, since a repair is worth "
+        "more on text like the calibration text than elsewhere; no default calibrates on the second.",
         {task.name: f"{task.title[:1].upper()}{task.title[1:]}; {METRICS[task.metrics[0]].title}." for task in TASKS},
     ),
     "data": Term(
