@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
+from typing import Any
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
@@ -23,7 +24,7 @@ from readme import table, write
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.presets import PRESETS
-from liar.report.compare import Difference, difference
+from liar.report.compare import difference
 from liar.report.metric_sentences import (
     beside_dense,
     measured_on,
@@ -37,10 +38,10 @@ from liar.results import VARIANTS, Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS
-from liar.tasks.registry import usual_tasks
+from liar.tasks.registry import questions, usual_tasks
 
 SEEDS = (0, 1, 2)
-LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), "wiki-choice")
+LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), *(task.name for task in questions()))
 SMOLLM2, SENTIMENT = "demo/smollm2-135m", "demo/minilm-sentiment"
 
 
@@ -80,6 +81,10 @@ class Recipe:
     schedule: Schedule
     reconstruction: Reconstruction = "least-squares"
 
+    def spec(self, task: str, **others: Any) -> PruneSpec:
+        """The recipe measured on ``task``, with the ``others`` of its choices."""
+        return PruneSpec.create(**asdict(self), evaluate=(task,), **others)
+
 
 def language_model() -> str:
     """Perplexity of SmolLM2, FFN neurons, criterion fluctuation, by allocation, schedule and reconstruction."""
@@ -92,16 +97,7 @@ def language_model() -> str:
     rows = []
     for ratio in (0.2, 0.5):
         for recipe in recipes:
-            spec = PruneSpec(
-                model=SMOLLM2,
-                criterion="fluctuation",
-                ratio=ratio,
-                allocation=recipe.allocation,
-                schedule=recipe.schedule,
-                reconstruction=recipe.reconstruction,
-                evaluate=("perplexity",),
-            )
-            result = measured(spec)
+            result = measured(recipe.spec(PERPLEXITY.name, model=SMOLLM2, criterion="fluctuation", ratio=ratio))
             dense, pruned, repaired = (value(result, name) for name in ("dense", "pruned", "reconstructed"))
             rows.append(
                 (
@@ -189,15 +185,7 @@ def classifiers() -> str:
         "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
     }
     for (model, task), ratio, (name, recipe) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
-        spec = PruneSpec(
-            model=model,
-            targets="both",
-            ratio=ratio,
-            allocation=recipe.allocation,
-            schedule=recipe.schedule,
-            evaluate=(task,),
-        )
-        result = measured(spec)
+        result = measured(recipe.spec(task, model=model, targets="both", ratio=ratio))
         dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
         samples[METRICS[dense.metric].title_of(task)] = sample(dense)
         rows.append(
@@ -234,16 +222,7 @@ def repairs() -> str:
         cells = []
         for name in others:
             other = value(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
-            found = difference(best, other)
-            behind = METRICS[best.metric].loss(best.value, other.value)
-            mark = (
-                ""
-                if found.stderr is None or abs(found.change) <= found.stderr
-                else " behind"
-                if behind > 0
-                else " ahead"
-            )
-            cells.append(f"{value_words(other)} ({metric_difference(found, best)}{mark})")
+            cells.append(f"{value_words(other)} ({beside(best, other)})")
         rows.append((task, with_error(best), *cells))
     head = (
         f"Half of all heads and neurons (of SmolLM2: of the neurons), the default recipe with each reconstruction; in "
@@ -251,6 +230,15 @@ def repairs() -> str:
         "it exceeds that."
     )
     return f"{head}\n\n{table(('task', PruneSpec().reconstruction, *others), rows)}"
+
+
+def beside(best: Evaluation, other: Evaluation) -> str:
+    """Difference of ``other`` to ``best``: ``-1.1 % ± 0.5 % behind``."""
+    found, metric = difference(best, other), METRICS[best.metric]
+    words = f"{'+' if found.change > 0 else ''}{metric.words(found.change)} ± {metric.words(found.stderr or 0.0)}"
+    if abs(found.change) <= (found.stderr or 0.0):
+        return words
+    return f"{words} {'behind' if metric.loss(best.value, other.value) > 0 else 'ahead'}"
 
 
 def language_tasks() -> str:
@@ -276,11 +264,6 @@ def language_tasks() -> str:
                 )
     columns = ("neurons removed", "metric", "dense", "pruned", "reconstructed", "beside dense", "recovery")
     return f"The default recipe. {read}\n\n{table(columns, rows)}"
-
-
-def metric_difference(found: Difference, of: Evaluation) -> str:
-    words = METRICS[of.metric].words
-    return f"{'+' if found.change > 0 else ''}{words(found.change)} ± {words(found.stderr or 0.0)}"
 
 
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {

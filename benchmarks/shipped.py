@@ -1,6 +1,6 @@
 """Make the results that ship with the page: the atlases of the demo models, and finished runs of each.
 
-python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 15 minutes on two cores)
+python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 25 minutes on two cores)
 python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes
 """
 
@@ -28,7 +28,7 @@ from liar.presets import PRESETS
 from liar.progress import finish
 from liar.report.sentences import verdict
 from liar.store import SHIPPED_RUNS, RunStore
-from liar.tasks.registry import TASKS, usual_tasks
+from liar.tasks.registry import questions, usual_tasks
 
 SPECS = (
     default_spec(),
@@ -40,8 +40,7 @@ SPECS = (
 )
 """Recipe of each demo model with a task; an atlas of each is shipped."""
 
-QUESTIONS = tuple(task.name for task in TASKS if task.head == "choice" and task.is_bundled)
-ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *QUESTIONS)})
+ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
 

@@ -33,7 +33,7 @@ from liar.report.view import View
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
-from liar.tasks.registry import TASKS, credits_of
+from liar.tasks.registry import credits_of, questions
 from liar.tasks.texts import Credit
 
 if TYPE_CHECKING:
@@ -85,12 +85,10 @@ class AccuracyPanel:
 
     def _questions(self, spec: PruneSpec) -> str:
         """Sentence about the tasks that ask a language model questions, with a link to a stored run of them."""
-        asked = [task for task in TASKS if task.head == "choice" and task.is_bundled]
-        names = " or ".join(f"{task.name} ({task.title})" for task in asked)
+        asked = tuple(task.name for task in questions())
+        names = " or ".join(f"{task.name} ({task.title})" for task in questions())
         way = f"To ask a language model questions that have a right answer, choose {names} under “Measured on”."
-        run = self.store.load(
-            spec.model_copy(update={"evaluate": (*spec.evaluate, *(task.name for task in asked))}).key
-        )
+        run = self.store.load(spec.model_copy(update={"evaluate": (*spec.evaluate, *asked)}).key)
         if run is None:
             return escape(way)
         link = query_of(run.spec, View(tab="accuracy", layout="full"))

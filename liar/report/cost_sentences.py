@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from liar.report.costs import CostsResult, SpeedComparison
+from liar.report.metric_sentences import percent
 from liar.report.sentences import count
 from liar.report.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
 from liar.results import Quartiles, Workload
@@ -57,7 +58,7 @@ def _saved(result: CostsResult) -> str:
         "multiplications a token": _share(dense.macs_per_token, pruned.macs_per_token),
         "bytes in memory": _share(dense.bytes_in_memory, pruned.bytes_in_memory),
     }
-    fewer = [f"{name} ({_percent(share)})" for name, share in shares.items() if share >= NEGLIGIBLE]
+    fewer = [f"{name} ({percent(share)})" for name, share in shares.items() if share >= NEGLIGIBLE]
     return f"Fewer {', '.join(fewer)}." if fewer else "Nothing was saved: both models are of one size."
 
 
@@ -83,7 +84,7 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
         return "it multiplies hardly less than the dense one."
     if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
         return (
-            f"the turns differ by more than {_percent(fewer)} fewer multiplications can bring; repeat it more often, or "
+            f"the turns differ by more than {percent(fewer)} fewer multiplications can bring; repeat it more often, or "
             "on a machine that does nothing else."
         )
     odd = [width for width in result.pruned.widths if width % _MULTIPLE]
@@ -105,7 +106,7 @@ def _embeddings(result: CostsResult) -> list[str]:
     share = result.pruned.embedding_parameters / result.pruned.model.parameters
     if share <= 0.5:
         return []
-    return [f"Embeddings, which pruning leaves alone, are {_percent(share)} of what is left, so little more can go."]
+    return [f"Embeddings, which pruning leaves alone, are {percent(share)} of what is left, so little more can go."]
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -136,14 +137,10 @@ def _quartiles(rate: Quartiles, each: int) -> str:
 
 
 def _change(before: int, after: int) -> str:
-    percent = round(100 * (after / before - 1))
-    sign = "+" if percent > 0 else "\N{MINUS SIGN}" if percent < 0 else ""
-    return f"{sign}{abs(percent)} %"
+    change = round(100 * (after / before - 1))
+    sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else ""
+    return f"{sign}{abs(change)} %"
 
 
 def _share(before: int, after: int) -> float:
     return 1 - after / before
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

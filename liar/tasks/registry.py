@@ -64,6 +64,11 @@ def _is_folder(name: str) -> bool:
         return False
 
 
+def questions() -> list[Task]:
+    """The tasks of the demo bundle that ask a language model something with a right answer."""
+    return [task for task in TASKS if task.head == "choice" and task.is_bundled]
+
+
 def own_task(head: HeadKind) -> Task:
     """The task of the user's own data for a model with this kind of head."""
     count = PERPLEXITY.count if head == "language-model" else OWN.count
