@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from liar.cli.console import console, fraction, progress
 from liar.presets import PRESETS
@@ -26,7 +27,8 @@ def fetch_demo() -> None:
 
 def models() -> None:
     """List the named models; any other BERT or LLaMA id or folder works too."""
-    table = Table("id", "what it is", "family", "task", "parameters", "licence", box=None)
+    names = _whole("id", [preset.id for preset in PRESETS])
+    table = Table(names, "what it is", "family", "task", "parameters", "licence", box=None)
     for preset in PRESETS:
         size = f"{preset.parameters:,.0f} M"
         table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
@@ -35,12 +37,18 @@ def models() -> None:
 
 def tasks() -> None:
     """List the tasks that a model can be measured on, and what each needs."""
-    table = Table("name", "what it is", "needs", "metrics", "chance", "data", box=None)
+    names = _whole("name", [task.name for task in TASKS])
+    table = Table(names, "what it is", "needs", "metrics", "chance", Column("data", overflow="fold"), box=None)
     for task in TASKS:
         chance = "-" if task.chance is None else task.metric.words(task.chance)
         metrics = ", ".join(METRICS[name].title for name in task.metrics)
         table.add_row(task.name, task.title, task.head or "any head", metrics, chance, task.origin)
     console.print(table)
+
+
+def _whole(title: str, words: Iterable[str]) -> Column:
+    """Column of names to type, which are never cut, whatever the width of the terminal."""
+    return Column(title, no_wrap=True, min_width=max(map(len, words)))
 
 
 def train_adapter_command(

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from liar.explore.curves import CurvesResult
+from liar.presets import PRESETS
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
+from liar.tasks.registry import TASKS
 from tests.fakes import language_run
 from tests.tiny import classifier, language_model
 
@@ -47,6 +49,15 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     return found[1]
 
 
+def test_names_to_type_are_never_cut() -> None:
+    names = [task.name for task in TASKS]
+    listed = [line.split()[0] for line in liar("tasks", COLUMNS="60").stdout.splitlines() if line[1:2].strip()]
+    assert [name for name in listed if name in names] == names
+    ids = [preset.id for preset in PRESETS]
+    listed = [line.split()[0] for line in liar("models", COLUMNS="60").stdout.splitlines() if line[1:2].strip()]
+    assert [name for name in listed if name in ids] == ids
+
+
 def test_help_is_quick_and_names_every_command() -> None:
     start = time.perf_counter()
     done = liar("--help")
@@ -55,6 +66,7 @@ def test_help_is_quick_and_names_every_command() -> None:
     for command in (
         "fetch-demo",
         "models",
+        "tasks",
         "prune",
         "push",
         "evaluate",
