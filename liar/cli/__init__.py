@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from liar.cli import measure, models, prune, report
 from liar.cli.console import errors
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import quiet_libraries, repeat_lost_interrupts, settle_threads
 from liar.errors import LiarError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def main() -> None:
     """Console entry point."""
     settle_threads()
     quiet_libraries()
+    repeat_lost_interrupts()
     try:
         app()
     except LiarError as error:

@@ -1,12 +1,16 @@
-"""Settings of a program before it loads torch and transformers: how threads wait, and which libraries do not log.
+"""Settings of a program before it loads torch and transformers: how threads wait, which libraries do not log, and that
+an interrupt is never lost.
 
 A library should not change environment or logging, so nothing here runs on import.
 """
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
+import sys
+import threading
 
 SPINS = 10_000
 """Rounds that an idle thread spins before it sleeps, some tens of microseconds. If threads sleep after every loop,
@@ -25,3 +29,19 @@ def quiet_libraries() -> None:
     """Suppress messages that libraries log while they load and that no user of this program can act on."""
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def repeat_lost_interrupts() -> None:
+    """Interrupt again if Ctrl-C arrives in a destructor or another callback, where Python prints exceptions and goes on.
+
+    The second interrupt comes from a timer, because here it would be lost as well.
+    """
+    report = sys.unraisablehook
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            report(lost)
+
+    sys.unraisablehook = repeat
