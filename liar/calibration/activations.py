@@ -2,7 +2,8 @@
 
 Layers are the outer loop and batches the inner one, so only one block at a time needs to be on the accelerator. The
 same walk serves both schedules: one-shot passes the dense outputs on; sequential lets the caller prune the site first
-and then passes on the outputs of the pruned site.
+and then passes on the outputs of the pruned site. Norm-aware moments, which are reported or allocate, are of a sample of the
+tokens (:mod:`liar.calibration.sample`).
 
 >>> import torch
 >>> from liar import load_model
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from liar.calibration.sample import stride, tokens_of
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.offload import resident
@@ -68,6 +70,7 @@ def walk(
         wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
         last = max(layer for layer, _ in wanted)
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
+        tokens = tokens_of(batches)
         for layer in range(last + 1):
             with resident(adapter.layers[layer]):
                 for kind in kinds:
@@ -80,7 +83,7 @@ def walk(
                         [context[layer] for context in contexts],
                         visit=(layer, kind) in wanted,
                         sequential=sequential,
-                        norm_aware=norm_aware,
+                        norm_aware_stride=stride(tokens, site) if norm_aware else 0,
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
                         break  # no site after this one is visited
@@ -94,26 +97,36 @@ def _stage(
     *,
     visit: bool,
     sequential: bool,
-    norm_aware: bool,
+    norm_aware_stride: int,
 ) -> Iterator[Visit]:
-    """Run one half of a block on every batch; yield a visit if ``visit`` is true."""
+    """Run one half of a block on every batch; yield a visit if ``visit`` is true.
+
+    Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
+    """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
     if visit:
-        accumulator = SiteMomentsAccumulator(site.channels, weight.device, weight.dtype, norm_aware=norm_aware)
+        accumulator = SiteMomentsAccumulator(
+            site.channels, weight.device, weight.dtype, norm_aware=norm_aware_stride > 0
+        )
     inputs: list[Tensor] = []
-    advanced: list[Tensor] = []
+    every = max(1, norm_aware_stride)
     for stream, context in zip(streams, contexts, strict=True):
         with torch.no_grad():
             rows = adapter.consumer_input(site, stream.hidden, context)
-            total, following = _advance(adapter, site, rows, stream.hidden)
-            if accumulator is not None:
-                accumulator.update(stream.real(rows), stream.real(total))
-        if visit and sequential:
+        some, some_rows = stream.every(every), rows[::every]
+        total: Tensor | None = None
+        if visit and sequential:  # all rows pass the consumer once it is repaired
             inputs.append(rows)
-            advanced.append(following)
+            if norm_aware_stride:
+                total, _ = _advance(adapter, site, some_rows, some.hidden)
         else:
-            stream.hidden = following
+            sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
+            total = sums[::every]
+        if accumulator is not None:
+            accumulator.update(stream.real(rows))
+            if norm_aware_stride and total is not None:
+                accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
         return
     stop = Visit(site, accumulator.finish(site.name))
@@ -122,11 +135,9 @@ def _stage(
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one
     if not sequential:
         return
-    for stream, rows, following in zip(streams, inputs, advanced, strict=True):
-        if stop.kept is None:
-            stream.hidden = following
-        else:
-            stream.hidden = _advance(adapter, site, rows[..., stop.kept], stream.hidden)[1]
+    for stream, rows in zip(streams, inputs, strict=True):
+        kept_rows = rows if stop.kept is None else rows[..., stop.kept]
+        stream.hidden = _advance(adapter, site, kept_rows, stream.hidden)[1]
 
 
 @contextmanager

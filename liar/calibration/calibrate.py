@@ -23,6 +23,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.sample import divided, sample_tokens
 from liar.data.corpora import calibration_text, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
@@ -50,8 +51,9 @@ class Calibration:
     """Moments and gradients of the dense model; moments stay on the device that computed them.
 
     ``gradients``, by name of the site, hold mask gradients if ``masked`` and sensitivities if ``sensitive``.
-    ``norm_aware``: the moments include norm-aware ones. ``text`` describes the calibration text. Scores and candidates
-    are equal in all runs of a recipe, so they are cached at the first use.
+    ``norm_aware``: the moments include norm-aware ones. ``sampled``: the moments are of a sample of the text
+    (:mod:`liar.calibration.sample`), which allocates but repairs nothing. ``text`` describes the calibration text. Scores
+    and candidates are equal in all runs of a recipe, so they are cached at the first use.
     """
 
     moments: dict[Site, SiteMoments]
@@ -59,6 +61,7 @@ class Calibration:
     masked: bool = False
     sensitive: bool = False
     norm_aware: bool = True
+    sampled: bool = False
     text: CalibrationText | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -73,6 +76,8 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
+        if self.sampled and spec.schedule == "one-shot":
+            raise InvalidSpecError("A one-shot run repairs by all of its text; calibrate without sampled=True.")
         if spec.needs_mask_gradients and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
         if spec.allocation == "loss-curve" and not self.sensitive:
@@ -188,11 +193,13 @@ def calibration_steps(
     gradients: bool = False,
     sensitivity: bool = False,
     norm_aware: bool = True,
+    sampled: bool = False,
     data: str | None = None,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
 
     Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
+    ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
     """
     with readable_failures():
         batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator, data=data)
@@ -209,14 +216,29 @@ def calibration_steps(
             backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
-        for visit in walk(loaded.adapter, batches, targets, norm_aware=norm_aware):
+        read = divided(batches, sample_tokens(sites))[0] if sampled else batches
+        for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(moments, found, masked=gradients, sensitive=sensitivity, norm_aware=norm_aware, text=text)
+        return Calibration(
+            moments,
+            found,
+            masked=gradients,
+            sensitive=sensitivity,
+            norm_aware=norm_aware,
+            sampled=sampled,
+            text=text,
+        )
 
 
 def steps_of(
-    spec: PruneSpec, loaded: LoadedModel, *, gradients: bool = False, sensitivity: bool = False, norm_aware: bool = True
+    spec: PruneSpec,
+    loaded: LoadedModel,
+    *,
+    gradients: bool = False,
+    sensitivity: bool = False,
+    norm_aware: bool = True,
+    sampled: bool = False,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibration_steps` on the text and targets of ``spec``."""
     return calibration_steps(
@@ -230,6 +252,7 @@ def steps_of(
         gradients=gradients,
         sensitivity=sensitivity,
         norm_aware=norm_aware,
+        sampled=sampled,
         data=copies_of(spec),
     )
 
@@ -249,6 +272,7 @@ def shared_calibration(
         gradients=any(spec.needs_mask_gradients for spec in specs),
         sensitivity=base.allocation == "loss-curve",
         norm_aware=norm_aware,
+        sampled=base.schedule == "sequential",
     )
     words = "One calibration for all runs"
     calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)

@@ -8,8 +8,8 @@
   directions (Gauss-Newton). F nearly vanishes at confident predictions, even if pruning may change them, so for text
   classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). For
   heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end.
-  The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits. A mean
-  needs less text than a covariance, so a part suffices, drawn at random because batches are sorted by length.
+  The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits, of a
+  sample of the text (:mod:`liar.calibration.sample`).
 
 Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`.
 """
@@ -17,13 +17,13 @@ Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
+from liar.calibration.sample import divided, sample_tokens
 from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
@@ -33,9 +33,6 @@ from liar.models.memory import BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import Targets
-
-SENSITIVITY_SHARE = 1 / 4
-"""Share of the tokens used for sensitivities; pieces are taken in a random order until it is reached."""
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
@@ -62,9 +59,9 @@ def gradient_steps(
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    pieces, last = _pieces(batches)
-    if not masks:
-        pieces = pieces[:last]
+    sampled, others = divided(batches, sample_tokens(sites)) if sensitivity else ([], batches)
+    signed_pieces = _pieces(sampled)
+    pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0
     signs = torch.Generator().manual_seed(0)
     required = [parameter for parameter in adapter.model.parameters() if parameter.requires_grad]
@@ -74,7 +71,7 @@ def gradient_steps(
                 parameter.requires_grad_(False)
             for done, piece in enumerate(pieces, start=1):
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}
-                signed = sensitivity and done <= last
+                signed = done <= len(signed_pieces)
                 by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
                 for name, gradient in by_mask.items():
                     found[name].taylor += gradient.sum(dim=0)
@@ -101,21 +98,16 @@ def gradient_steps(
     }
 
 
-def _pieces(batches: Sequence[Batch]) -> tuple[list[Batch], int]:
-    """Pieces of a few sequences, in a random but fixed order, and the number of first pieces used for sensitivities.
+def _pieces(batches: Sequence[Batch]) -> list[Batch]:
+    """Pieces of a few sequences, as one backward pass takes them.
 
     The sequences of a piece are neighbours in a batch and so of similar length, which keeps padding small.
     """
-    pieces: list[Batch] = [
+    return [
         {name: tensor[start : start + BACKWARD_SEQUENCES] for name, tensor in batch.items()}
         for batch in batches
         for start in range(0, len(batch["input_ids"]), BACKWARD_SEQUENCES)
     ]
-    order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
-    pieces = [pieces[position] for position in order.tolist()]
-    tokens = [int(piece["attention_mask"].sum()) for piece in pieces]
-    enough = SENSITIVITY_SHARE * sum(tokens)
-    return pieces, next(count for count, read in enumerate(accumulate(tokens), start=1) if read >= enough)
 
 
 def _backward(

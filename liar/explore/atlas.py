@@ -1,7 +1,7 @@
 """Atlas: the results of one calibration of a dense model in one file, so that exploring needs no forward pass.
 
 For each site and criterion: order and scores of the bundles, and the error curves of every reconstruction under two
-weightings of the tokens. For each site: its sensitivity, the spectrum of its covariance and a sample of its
+weightings of the tokens. For each site: its sensitivity, the spectrum of its correlations and a sample of its
 correlations. Plain arrays: loading one takes milliseconds and no torch. :mod:`liar.jobs.draw_atlas` computes an atlas,
 :mod:`liar.explore.forecast` reads it.
 
@@ -125,8 +125,8 @@ class KindArrays:
     of the last index is 1 if bundle i is removed. Empty if there are too many.
     ``energy`` (sites, weightings): factor that makes a relative error comparable between sites.
     ``sensitivity`` (sites,): factor from plain error x energy to the effect on the loss; zeros if there is no loss.
-    ``spectrum`` (sites, n): eigenvalues of the covariance, evenly sampled by rank, largest first.
-    ``condition`` (sites,): condition number of the covariance with the ridge.
+    ``spectrum`` (sites, n): eigenvalues of the correlation matrix, evenly sampled by rank, largest first.
+    ``condition`` (sites,): condition number of the correlation matrix with the ridge.
     ``sample`` (sites, m): channels whose correlations (sites, m, m) are kept in ``correlation``.
     """
 

@@ -27,7 +27,7 @@ from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import in_solver_precision, ridge_of
+from liar.maths.reconstruct import RIDGE, in_solver_precision
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.environment import describe, readable_failures
@@ -167,10 +167,15 @@ def _rows(
 
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
-    """Eigenvalues of the covariance, largest first, evenly sampled by rank; and its condition number with the ridge."""
-    values = torch.linalg.eigvalsh(in_solver_precision(moments.covariance)).flip(0).clamp_min(0)
-    ridge = ridge_of(moments)
-    condition = float((values[0] + ridge) / (values[-1] + ridge)) if ridge > 0 else float("inf")
+    """Eigenvalues of the correlation matrix, largest first, evenly sampled by rank; and its condition number with the ridge.
+
+    The ridge is proportional to the channels' variances, so it is the same for all channels scaled to variance 1.
+    """
+    covariance = in_solver_precision(moments.covariance)
+    deviation = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).sqrt()
+    values = torch.linalg.eigvalsh(covariance / torch.outer(deviation, deviation)).flip(0).clamp_min(0)
+    ridge = RIDGE * len(values) / moments.tokens
+    condition = float((values[0] + ridge) / (values[-1] + ridge))
     ranks = _evenly(len(values), _SPECTRUM)
     return values[ranks].cpu().numpy().astype(np.float32), condition
 

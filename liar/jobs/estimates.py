@@ -7,10 +7,10 @@ measures the factor for this machine during the job.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.gradients import SENSITIVITY_SHARE
+from liar.calibration.sample import TOKENS_PER_CHANNEL
 from liar.data.batching import encode
 from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
@@ -152,18 +152,29 @@ _SAMPLE = 64
 """Number of texts from which the mean length of all is estimated."""
 
 
-def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
+def sample(shape: Shape, amounts: Amounts, targets: Targets) -> Amounts:
+    """The sample of the text that allocates, see :mod:`liar.calibration.sample`."""
+    enough = TOKENS_PER_CHANNEL * max(site.channels for site in shape.chosen(targets))
+    return replace(amounts, tokens=min(amounts.tokens, enough))
+
+
+def gradients_cost(shape: Shape, amounts: Amounts, targets: Targets, *, masks: bool, sensitivity: bool) -> float:
     """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
-    calls = amounts.tokens / max(amounts.length, 1) / 2
-    forward = shape.forward(amounts.tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
-    share = SENSITIVITY_SHARE if sensitivity else 0.0
-    return forward * (2 + share if masks else 2 * share)
+
+    def forward(tokens: int) -> float:
+        calls = tokens / max(amounts.length, 1) / 2
+        return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
+
+    signed = forward(sample(shape, amounts, targets).tokens) if sensitivity else 0.0
+    return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
 
 
 def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:
     """Cost of one forward pass through the blocks with the covariances of every targeted site."""
-    covariances = 1 + norm_aware
-    moments = sum(covariances * 1.1 * site.channels**2 * amounts.tokens for site in shape.chosen(targets)) / _FLOPS
+    moments = 0.0
+    for site in shape.chosen(targets):
+        aware = min(amounts.tokens, TOKENS_PER_CHANNEL * site.channels) if norm_aware else 0
+        moments += 1.1 * site.channels**2 * (amounts.tokens + aware) / _FLOPS
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
@@ -196,7 +207,8 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
         for site in shape.chosen(spec.targets)
     )
-    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
+    read = amounts if spec.schedule == "one-shot" else sample(shape, amounts, spec.targets)
+    return each + (0.0 if calibrated else walk_cost(shape, read, spec.targets, norm_aware=spec.surveys_norm_aware))
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:

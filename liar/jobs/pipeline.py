@@ -94,7 +94,8 @@ def stream(
     Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
     same text, tokens, sequence length, separator and seed (not checked), and evaluations of the ``dense`` model on the
     same items, with the ``comparison`` that recorded its answers (without it a classifier's ``changes`` stay empty).
-    With a calibration a one-shot run reads no text, and a sequential one saves its first walk. The stage times of an
+    With a calibration a one-shot run reads no text, and a sequential one saves its first walk, whose moments are of a
+    sample of the text: with a calibration of all of it, it allocates by all of it. The stage times of an
     ``earlier`` run of the same model on this machine improve the estimates of time left.
 
     Raises :class:`liar.errors.LiarError` for every expected failure.

@@ -1,10 +1,10 @@
 """Error of every choice of bundles at a site with few bundles; error curves follow one order of the bundles only.
 
-With u the kept and m the removed channels, A = C + r I and K = W W^T:
+With u the kept and m the removed channels, A = C + diag r and K = W W^T:
 
 * bias: tr(C_mm K_mm), and none the same with C + mu mu^T: sums over pairs of removed bundles;
 * scale: for G and R as in :mod:`liar.maths.error_curves`, 1^T G 1 + 1^T R_u - q_u^T (G + diag R)_uu^-1 q_u, q = G 1 + R;
-* least-squares: the residual of regressing all outputs on X_u, tr(W^T A W) - tr(A_uu^-1 (A K A)_uu) - r tr(K_mm).
+* least-squares: the residual of regressing all outputs on X_u, tr(W^T A W) - tr(A_uu^-1 (A K A)_uu) - sum_m r_j K_jj.
 
 For the first bundles of an order the errors equal those of :mod:`liar.maths.error_curves`. One binary tree gives all
 traces: a kept bundle is swept out of A and A K A, a removed one is only dropped, so most of its matrices are small.
@@ -52,8 +52,8 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> dict[Re
     W, mean, C = (in_solver_precision(tensor) for tensor in (weight, moments.mean, moments.covariance))
     dtype = W.dtype
     K, r, bundles = W @ W.T, ridge_of(moments), len(W) // bundle_size
-    A = C + max(r, _LEAST) * torch.eye(len(C), dtype=dtype, device=C.device)
-    G, lengths = bundled(torch.addr(C, mean, mean) * K, bundle_size), bundled(K.diagonal(), bundle_size)
+    A = C + r.clamp_min(_LEAST).diag()
+    G, penalty = bundled(torch.addr(C, mean, mean) * K, bundle_size), bundled(r * K.diagonal(), bundle_size)
     bits = torch.arange(2**bundles, device=C.device).unsqueeze(1) >> torch.arange(bundles, device=C.device)
     removed = (bits & 1).to(dtype)  # (2^bundles, bundles)
 
@@ -61,11 +61,11 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> dict[Re
         """Sums of ``pairs`` (bundles, bundles) over the removed bundles of each choice."""
         return torch.einsum("ca,ab,cb->c", removed, pairs, removed)
 
-    least_squares = (A * K).sum() - _explained(A, A @ K @ A, bundle_size, bundles) - r * (removed @ lengths)
+    least_squares = (A * K).sum() - _explained(A, A @ K @ A, bundle_size, bundles) - removed @ penalty
     errors: dict[Reconstruction, Tensor] = {
         "none": over_pairs(G),
         "bias": over_pairs(bundled(C * K, bundle_size)),
-        "scale": G.sum() - _scaled(G, product_ridge(G, lengths, r), 1 - removed),
+        "scale": G.sum() - _scaled(G, product_ridge(G, penalty), 1 - removed),
         "least-squares": least_squares,
     }
     for name in ("scale", "least-squares"):

@@ -110,8 +110,8 @@ def obs(evidence: Evidence) -> Tensor:
     In each of a few dozen steps remove the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B), then repair the rest
     in closed form. The score is the error accumulated at a bundle's removal, so one order serves every ratio.
 
-    Computed in the dtype of the moments: the ridge bounds the condition number by channels / RIDGE, so for an order
-    single precision is enough.
+    Computed in the dtype of the moments: with channels scaled to variance 1 the ridge bounds the condition number by
+    1 + tokens / RIDGE, so for an order single precision is enough.
     """
     site, moments = evidence.site, evidence.moments
     dtype = moments.covariance.dtype

@@ -1,13 +1,14 @@
 """Error curves: the error for every number of kept units, for each reconstruction, from one factorisation.
 
-Sort channels best first and let C + r I = L L^T, Z = L^T W, z = L^-1 mu. With the first k channels kept, the error is
+Sort channels best first and let C + diag r = L L^T, Z = L^T W, z = L^-1 mu. With the first k channels kept, the error is
 
-* least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less r sum_{j>=k} |W_j|^2 it bounds the true error from above
+* least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less sum_{j>=k} r_j |W_j|^2 it bounds the true error from above
   and equals it without a ridge;
 * bias: tr(W_m^T C_mm W_m), a reverse cumulative sum of W * ((2 triu(C, 1) + diag C) W);
 * none: bias + |mu_m W_m|^2;
-* scale: sum_{j>=k} (y_j^2 - R_j) over bundles, the ridge objective, with R_j = r |W_j|^2, G + diag R = L L^T for the G of
-  :mod:`liar.maths.reconstruct`, and y = L^-1 (G 1 + R). For with factors s on the first k bundles it is
+* scale: sum_{j>=k} (y_j^2 - R_j) over bundles, the ridge objective, with R_j the sum of r_i |W_i|^2 over a bundle's channels,
+  G + diag R = L L^T for the G of :mod:`liar.maths.reconstruct`, and y = L^-1 (G 1 + R). For with factors s on the first k
+  bundles it is
   1^T G 1 - 2 s^T (G 1)_u + s^T G_uu s + (s - 1)^T R_u (s - 1), least where L_uu^T s = y_u, and 0 for k = all;
 * liar: least-squares plus the missing intercept |v_k|^2 / (1 + sum_{j<k} z_j^2), v_k = sum_{j<k} (z_j Z_j - mu_j W_j),
   if the kept rows span all outputs. Else the outputs are split by an orthonormal basis nested in k, from one QR of
@@ -43,6 +44,7 @@ from liar.maths.reconstruct import (
     factor_products,
     in_solver_precision,
     members,
+    on_solver_device,
     output_products,
     ridge_of,
 )
@@ -95,7 +97,7 @@ class _Ranked:
     ) -> None:
         channels = members(order.to(weight.device), bundle_size)
         self.bundle_size, self.site, self.tokens = bundle_size, site, moments.tokens
-        self.ridge = ridge_of(moments, ridge)
+        self.ridge = ridge_of(moments, ridge)[on_solver_device(channels)]
         self.W = in_solver_precision(weight[channels])
         self.mean = in_solver_precision(moments.mean[channels])
         self.C = in_solver_precision(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
@@ -107,7 +109,7 @@ class _Ranked:
 
     @cached_property
     def factor(self) -> Tensor:
-        """Lower factor of C + r I, (d, d)."""
+        """Lower factor of C + diag r, (d, d)."""
         variances = self.C.diagonal().clone()
         factor = cholesky(self.C, self.ridge, site=self.site, tokens=self.tokens)
         self.C.diagonal().copy_(variances)  # overwritten by the factorisation
@@ -137,14 +139,14 @@ def _scale(ranked: _Ranked) -> Tensor:
     G = output_products(W, torch.addr(ranked.C, ranked.mean, ranked.mean), size)
     sums = G.sum(dim=1)
     L, R = factor_products(
-        G, bundled(W.square().sum(dim=1), size), ranked.ridge, site=ranked.site, tokens=ranked.tokens
+        G, bundled(ranked.ridge * W.square().sum(dim=1), size), site=ranked.site, tokens=ranked.tokens
     )
     y = torch.linalg.solve_triangular(L, (sums + R).unsqueeze(1), upper=False).squeeze(1)
     return _from_end(y.square() - R)
 
 
 def _liar(ranked: _Ranked) -> Tensor:
-    L, Z, W, UW, r = ranked.factor, ranked.rotated, ranked.W, ranked.upper_products, ranked.ridge
+    L, Z, W, UW, r = ranked.factor, ranked.rotated, ranked.W, ranked.upper_products, ranked.ridge.unsqueeze(1)
     d, d_out = W.shape
     mean = ranked.mean.unsqueeze(1)
     z = torch.linalg.solve_triangular(L, mean, upper=False)
@@ -172,7 +174,7 @@ def _least_squares(ranked: _Ranked) -> Tensor:
 
 def _unexplained(ranked: _Ranked) -> Tensor:
     """What each channel, once removed, adds to the error of least-squares, (d,)."""
-    return (ranked.rotated.square() - ranked.ridge * ranked.W.square()).sum(dim=1)
+    return (ranked.rotated.square() - ranked.ridge.unsqueeze(1) * ranked.W.square()).sum(dim=1)
 
 
 CURVES: Mapping[Reconstruction, Callable[[_Ranked], Tensor]] = {

@@ -52,7 +52,7 @@ class Moments:
 class SiteMoments:
     """Moments of a site: ``plain`` for solving; ``norm_aware``, with token weights 1/|h|^2, for reports and allocation.
 
-    ``norm_aware`` is None if not requested: it takes as long to compute as ``plain``.
+    ``norm_aware`` is None if not requested. It may be of a sample of the tokens.
     """
 
     plain: Moments
@@ -115,7 +115,7 @@ class MomentsAccumulator:
 
 
 class SiteMomentsAccumulator:
-    """Accumulators of one site, updated together; without ``norm_aware`` only the plain one."""
+    """Accumulators of one site; without ``norm_aware`` only the plain one."""
 
     def __init__(
         self,
@@ -128,12 +128,19 @@ class SiteMomentsAccumulator:
         self._plain = MomentsAccumulator(width, device, dtype)
         self._norm_aware = MomentsAccumulator(width, device, dtype) if norm_aware else None
 
-    def update(self, rows: Tensor, stream: Tensor) -> None:
-        """Merge the consumer's inputs ``rows`` (tokens, d), given the residual stream (tokens, width) after it."""
+    @property
+    def is_norm_aware(self) -> bool:
+        return self._norm_aware is not None
+
+    def update(self, rows: Tensor) -> None:
+        """Merge the consumer's inputs ``rows`` (tokens, d) into the plain moments."""
         self._plain.update(rows)
-        if self._norm_aware is not None:
-            squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
-            self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
+
+    def update_norm_aware(self, rows: Tensor, stream: Tensor) -> None:
+        """Merge the consumer's inputs ``rows`` (tokens, d), given the residual stream (tokens, width) after it."""
+        assert self._norm_aware is not None
+        squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
+        self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
 
     def finish(self, site: str) -> SiteMoments:
         norm_aware = None if self._norm_aware is None else self._norm_aware.finish(site)

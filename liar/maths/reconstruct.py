@@ -20,8 +20,9 @@ P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi;
 (all channels of a head, or one neuron). G, the mean products of what two bundles add to the output, is
 (W W^T) * S elementwise, summed over the channels of each pair of bundles.
 
-The ridge r adds r |W'_u - W_u|^2 to what a fitted reconstruction minimises: r I to S_uu and C_uu, and to the diagonal of
-G_uu r times the squared norms of the bundles' weights. So it draws the weight towards W_u, and a factor towards 1.
+The ridge r_j = c (d / tokens) C_jj, see :func:`ridge_of`, adds sum_j r_j |W'_j - W_j|^2 over the kept rows to what a
+fitted reconstruction minimises: r_j to the diagonals of S_uu and C_uu, and to that of G_uu the sum of r_j |W_j|^2 over the
+channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less text there is.
 
 If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
 
@@ -47,8 +48,14 @@ from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
 from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
-RIDGE = 1e-2
-"""Share of the mean variance trace(C)/d that is added to the diagonal when solving for Q."""
+RIDGE = 0.5
+"""c of the ridge: what is added to each channel's variance when solving for Q, with one token for each channel.
+
+Chosen by the error on tokens that no moment has seen, over seeds, amounts of text and both families
+(``benchmarks/ridge.py``)."""
+
+_LEAST_VARIANCE = 1e-6
+"""Share of the mean variance below which the ridge takes no variance to be, so that a constant channel has one too."""
 
 _JITTER_STEPS = 6
 
@@ -64,9 +71,15 @@ class Solution:
     bias_change: Tensor
 
 
-def ridge_of(moments: Moments, ridge: float = RIDGE) -> float:
-    """The ridge r = ridge x trace(C)/d of the whole site."""
-    return ridge * float(moments.covariance.diagonal().mean())
+def ridge_of(moments: Moments, ridge: float = RIDGE) -> Tensor:
+    """The ridge r_j = ridge x (d / tokens) x C_jj of each channel, (d,) fp64 on the solver's device.
+
+    Sampling errors of a covariance grow with d / tokens, and with the variances of its channels: a ridge in these units
+    is neither too small with little text nor, at a site with massive activations, too large for the other channels.
+    """
+    variances = in_solver_precision(moments.covariance.diagonal())
+    least = _LEAST_VARIANCE * variances.mean()
+    return variances.clamp_min(least) * (ridge * len(variances) / moments.tokens)
 
 
 def on_solver_device(tensor: Tensor) -> Tensor:
@@ -79,15 +92,16 @@ def in_solver_precision(tensor: Tensor) -> Tensor:
     return on_solver_device(tensor).double()
 
 
-def cholesky(matrix: Tensor, ridge: float, *, site: str, tokens: int) -> Tensor:
-    """Lower factor of ``matrix + ridge I``, with a jitter that grows until it succeeds; overwrites ``matrix``.
+def cholesky(matrix: Tensor, ridge: Tensor | None, *, site: str, tokens: int) -> Tensor:
+    """Lower factor of ``matrix + diag ridge``, with a jitter that grows until it succeeds; overwrites ``matrix``.
 
     Raises :class:`SingularSystemError` if it never succeeds, :class:`NonFiniteError` if ``matrix`` is not finite.
     """
     diagonal = matrix.diagonal()
     if not torch.isfinite(diagonal).all():
         raise NonFiniteError(f"The covariance at {site} holds NaN or Inf; calibrate in float32 or with other text.")
-    diagonal += ridge
+    if ridge is not None:
+        diagonal += ridge
     jitter = max(float(diagonal.mean()), 1e-30) * torch.finfo(matrix.dtype).eps * 10
     for _ in range(_JITTER_STEPS):
         result = torch.linalg.cholesky_ex(matrix)
@@ -175,7 +189,7 @@ class _Masked:
     def solved(self) -> tuple[Tensor, Tensor]:
         """C_uu^-1 C_um W_m, (k, d_out), and C_uu^-1 mu_u, (k,)."""
         C_uu = self.kept_rows[:, self.kept].contiguous()
-        factor = cholesky(C_uu, self.ridge, site=self.site, tokens=self.moments.tokens)
+        factor = cholesky(C_uu, self.ridge[self.kept], site=self.site, tokens=self.moments.tokens)
         solved = torch.cholesky_solve(torch.cat([self.target, self.mu_u.unsqueeze(1)], dim=1), factor)
         return solved[:, :-1], solved[:, -1]
 
@@ -193,8 +207,8 @@ def _scale(masked: _Masked) -> Solution:
     S_uu = masked.kept_rows[:, masked.kept].addr_(masked.mu_u, masked.mu_u)
     G = output_products(W_u, S_uu, size)
     del S_uu  # as large as the factor
-    lengths = bundled(W_u.square().sum(dim=1), size)
-    L, _ = factor_products(G, lengths, masked.ridge, site=masked.site, tokens=masked.moments.tokens)
+    penalty = bundled(masked.ridge[masked.kept] * W_u.square().sum(dim=1), size)
+    L, _ = factor_products(G, penalty, site=masked.site, tokens=masked.moments.tokens)
     lost = masked.target + masked.mu_u.unsqueeze(1) * masked.mean_change  # S_um W_m
     t = torch.cholesky_solve(bundled((W_u * lost).sum(dim=1), size).unsqueeze(1), L)  # its right side is G_um 1
     return Solution((1 + t).repeat_interleave(size, dim=0) * W_u, torch.zeros_like(masked.mean_change))
@@ -230,20 +244,19 @@ def output_products(W: Tensor, S: Tensor, bundle_size: int) -> Tensor:
     return bundled((W @ W.T).mul_(S), bundle_size)
 
 
-def factor_products(G: Tensor, lengths: Tensor, ridge: float, *, site: str, tokens: int) -> tuple[Tensor, Tensor]:
+def factor_products(G: Tensor, penalty: Tensor, *, site: str, tokens: int) -> tuple[Tensor, Tensor]:
     """Lower factor of G + diag R, and R, the ridge of each bundle with any jitter; overwrites ``G``.
 
-    ``lengths`` are the squared norms of the bundles' weights. Raises the errors of :func:`cholesky`.
+    ``penalty`` (bundles,) are the sums of r_j |W_j|^2 over each bundle. Raises the errors of :func:`cholesky`.
     """
     before = G.diagonal().clone()
-    G.diagonal().add_(product_ridge(G, lengths, ridge))
-    L = cholesky(G, 0.0, site=site, tokens=tokens)
+    L = cholesky(G, product_ridge(G, penalty), site=site, tokens=tokens)
     return L, G.diagonal() - before
 
 
-def product_ridge(G: Tensor, lengths: Tensor, ridge: float) -> Tensor:
-    """R, (bundles,): ridge x lengths, and never zero."""
-    return ridge * lengths + (_LEAST_RIDGE * G.diagonal().mean()).clamp_min(1e-30)
+def product_ridge(G: Tensor, penalty: Tensor) -> Tensor:
+    """R, (bundles,): the ``penalty`` of :func:`factor_products`, and never zero."""
+    return penalty + (_LEAST_RIDGE * G.diagonal().mean()).clamp_min(1e-30)
 
 
 def bundled(terms: Tensor, size: int) -> Tensor:

@@ -62,6 +62,10 @@ class Stream:
         """Rows of the real tokens: (sequences, length, d) -> (real tokens, d); a view if there is no padding."""
         return values.flatten(0, 1) if self.mask is None else values[self.mask]
 
+    def every(self, stride: int) -> Stream:
+        """Every ``stride``-th sequence, as views."""
+        return Stream(self.hidden[::stride], None if self.mask is None else self.mask[::stride])
+
 
 class Adapter(ABC):
     """Base class of the families: sites and blocks of one loaded model."""

@@ -68,7 +68,8 @@ def test_norm_aware_moments_weigh_tokens_by_their_residual_stream() -> None:
     X, stream = torch.randn(200, 5, dtype=torch.float64), torch.randn(200, 7, dtype=torch.float64) * 3
     accumulator = SiteMomentsAccumulator(5, "cpu", torch.float64)
     for part in (slice(0, 90), slice(90, 200)):
-        accumulator.update(X[part], stream[part])
+        accumulator.update(X[part])
+        accumulator.update_norm_aware(X[part], stream[part])
     norm_aware = accumulator.finish("a site").norm_aware
     assert norm_aware is not None
     expected = torch.cov(X.T, correction=0, aweights=1 / stream.square().sum(1))
@@ -80,7 +81,7 @@ def test_solutions_are_those_of_the_table(problem: Problem, ridge: float, data: 
     kept = problem.kept(data.draw(st.integers(1, problem.bundles)))
     removed = complement(kept, len(problem.W))
     C, S, mu, W = problem.moments.covariance, problem.moments.second, problem.moments.mean, problem.W
-    r = ridge * torch.eye(len(kept), dtype=torch.float64) * C.trace() / len(C)
+    r = (ridge * len(C) / len(problem.X) * C.diagonal()[kept]).diag()
     W_u, W_m, C_um = W[kept], W[removed], C[kept][:, removed]
     solutions = problem.solutions(kept, ridge)
 
@@ -182,7 +183,7 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
     """Each curve equals the error plus the ridge penalty of the weight change, which is zero for none and bias."""
     curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
     energy = float((problem.X @ problem.W).square().sum() / len(problem.X))
-    r = ridge * float(problem.moments.covariance.trace()) / len(problem.W)
+    r = ridge * len(problem.W) / len(problem.X) * problem.moments.covariance.diagonal()
     assert curves.energy == pytest.approx(energy)
     for count in range(1, problem.bundles + 1):
         kept = problem.kept(count)
@@ -190,7 +191,7 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
         errors = relative_errors(problem.moments, problem.W, kept, solutions)
         for name in RECONSTRUCTIONS:
             change = solutions[name].weight - problem.W[kept]
-            objective = errors[name] + r * float(change.square().sum()) / energy
+            objective = errors[name] + float(r[kept] @ change.square().sum(dim=1)) / energy
             assert float(curves.error[name][count]) == pytest.approx(objective, abs=1e-7), (name, count)
             assert float(curves.error[name][count]) >= errors[name] - 1e-7
 
@@ -294,9 +295,9 @@ def test_obs_removes_first_what_costs_least() -> None:
 
 def test_singular_and_broken_systems_are_named() -> None:
     with pytest.raises(SingularSystemError, match=r"layers\.3\.ffn.*1,234 tokens"):
-        cholesky(-torch.eye(4, dtype=torch.float64), 0.0, site="layers.3.ffn", tokens=1234)
+        cholesky(-torch.eye(4, dtype=torch.float64), None, site="layers.3.ffn", tokens=1234)
     with pytest.raises(NonFiniteError, match="NaN"):
-        cholesky(torch.full((2, 2), float("nan")), 0.0, site="layers.0.ffn", tokens=5)
+        cholesky(torch.full((2, 2), float("nan")), None, site="layers.0.ffn", tokens=5)
     with pytest.raises(EmptySiteError):
         reconstruct(Moments.of(torch.randn(9, 4)), torch.randn(4, 2), torch.tensor([], dtype=torch.long))
     with pytest.raises(CalibrationError):
@@ -305,6 +306,37 @@ def test_singular_and_broken_systems_are_named() -> None:
     accumulator.update(torch.tensor([[1.0, float("inf")], [2.0, 3.0]]))
     with pytest.raises(NonFiniteError, match=r"layers\.1\.ffn"):
         accumulator.finish("layers.1.ffn")
+
+
+@given(problems, st.integers(2, 6))
+def test_the_solution_tends_to_least_squares_as_tokens_grow(problem: Problem, decades: int) -> None:
+    """The same covariance from more tokens: the distance to the solution without a ridge falls as 1 / tokens."""
+    kept = problem.kept(max(1, problem.bundles // 2))
+    exact = reconstruct(problem.moments, problem.W, kept, ridge=0.0).weight
+
+    def distance(tokens: int) -> float:
+        more = replace(problem.moments, tokens=tokens)
+        return float((reconstruct(more, problem.W, kept).weight - exact).norm())
+
+    assert distance(len(problem.X) * 10**decades) <= distance(len(problem.X)) + TOLERANCE
+    assert distance(len(problem.X) * 10**9) <= 1e-5 * float(problem.W.norm())
+
+
+@given(problems, st.floats(1e-3, 1e3))
+def test_a_channel_and_its_ridge_scale_together(problem: Problem, factor: float) -> None:
+    """Channels in other units, with weights that undo it, give the same outputs from the repaired layer."""
+    units = torch.linspace(1, factor, len(problem.W), dtype=torch.float64)
+    kept = problem.kept(max(1, problem.bundles // 2))
+    scaled = reconstruct(Moments.of(problem.X * units), problem.W / units[:, None], kept)
+    close(scaled.weight * units[kept, None], reconstruct(problem.moments, problem.W, kept).weight)
+
+
+def test_a_constant_channel_has_a_ridge() -> None:
+    X = torch.randn(50, 4, dtype=torch.float64)
+    X[:, 1] = 3
+    ridge = ridge_of(Moments.of(X))
+    assert 0 < ridge[1] < 1e-5 * ridge.max()
+    assert torch.isfinite(reconstruct(Moments.of(X), torch.randn(4, 2), torch.tensor([0, 1])).weight).all()
 
 
 def test_fewer_tokens_than_channels_still_solve_by_the_ridge() -> None:

@@ -20,7 +20,7 @@ def test_factors_are_those_of_least_squares_on_the_tokens(problem: Problem, ridg
     W, bundles = problem.W, kept.reshape(-1, problem.bundle)
     r = ridge_of(problem.moments, ridge)
     parts = torch.stack([(problem.X[:, bundle] @ W[bundle]).flatten() for bundle in bundles], dim=1)
-    drawn = torch.stack([W[bundle].norm() for bundle in bundles]) * (r * len(problem.X)) ** 0.5
+    drawn = torch.stack([(r[bundle] @ W[bundle].square().sum(dim=1) * len(problem.X)).sqrt() for bundle in bundles])
     rows = torch.cat([parts, drawn.diag()])
     factors = torch.linalg.lstsq(rows, torch.cat([(problem.X @ W).flatten(), drawn]), driver="gelsd").solution
     close(problem.solutions(kept, ridge)["scale"].weight, factors.repeat_interleave(problem.bundle)[:, None] * W[kept])

@@ -1,4 +1,4 @@
-"""Moments of one site's channels: correlations, and the spectrum of the covariance."""
+"""Moments of one site's channels: correlations, and their spectrum."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
 
 
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
-    """Eigenvalues of the covariance by rank; a steep fall means that few directions carry all the channels."""
+    """Eigenvalues of the correlation matrix by rank; a steep fall means that few directions carry all the channels."""
     values = chart.spectrum.astype(np.float64)
     line = {
         "type": "scatter",
@@ -89,6 +89,6 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
     layout: dict[str, Any] = {
         "xaxis": axis("rank, largest first"),
         "yaxis": axis("eigenvalue", type="log", tickformat=POWERS),
-        "annotations": [title(f"<b>Covariance spectrum</b>  {words}")],
+        "annotations": [title(f"<b>Correlation spectrum</b>  {words}")],
     }
     return drawing([line], layout, drawn=SITE_HEIGHT, bottom=52, left=64, right=8)

@@ -1,0 +1,159 @@
+"""Choice of the ridge: the error of a repair on tokens that its moments have not seen, over amounts of text.
+
+    python benchmarks/ridge.py            prints the tables (about half an hour on two cores)
+    python benchmarks/ridge.py --write    also puts them into the README, between its markers
+
+Calibration text is drawn in two parts: moments of the first 1/2 to 8 tokens for each channel give the repair, moments of
+the second part, 8 tokens for each channel, measure it. A ridge is c (d / tokens) C_jj for channel j; beside it 1 % of the
+mean variance, the same for every channel and amount.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from liar.cli.startup import quiet_libraries, settle_threads
+
+settle_threads()
+quiet_libraries()
+
+import torch
+from readme import table, write
+from torch import Tensor
+
+from liar import LoadedModel, PruneSpec, load_model
+from liar.calibration.activations import walk
+from liar.data.corpora import calibration_batches
+from liar.maths.criteria import Evidence, order_of, score
+from liar.maths.moments import Moments, SiteMoments
+from liar.maths.reconstruct import complement, members
+from liar.models.adapter import Batch
+from liar.presets import PRESETS
+from liar.sites import Site
+from liar.spec import Targets
+
+TOKENS = (1 / 2, 1, 2, 4, 8)
+"""Tokens for each channel of the widest site."""
+KEPT = (0.8, 0.5, 0.3)
+"""Shares of the bundles kept, the best by fluctuation."""
+CONSTANTS = (0.125, 0.25, 0.5, 1.0, 2.0)
+
+Ridge = Callable[[Moments], Tensor]
+
+
+def proportional(constant: float) -> Ridge:
+    return lambda moments: moments.covariance.diagonal() * (constant * len(moments.mean) / moments.tokens)
+
+
+def of_the_mean(moments: Moments) -> Tensor:
+    variances = moments.covariance.diagonal()
+    return torch.full_like(variances, 1e-2 * float(variances.mean()))
+
+
+RIDGES: Mapping[str, Ridge] = {"1 % of the mean": of_the_mean, **{f"c = {c:g}": proportional(c) for c in CONSTANTS}}
+
+
+def held_out_error(fit: Moments, unseen: Moments, weight: Tensor, kept: Tensor, ridge: Tensor) -> float:
+    """E|Y'-Y|^2 / E|Y|^2 on the moments ``unseen`` of the least-squares repair by the moments ``fit``."""
+    removed = complement(kept, len(weight))
+    C, W = fit.covariance.double(), weight.double()
+    C_uu = C[kept][:, kept] + ridge[kept].double().diag()
+    Q = torch.linalg.solve(C_uu, C[kept][:, removed])
+    D = torch.cat([Q @ W[removed], -W[removed]])
+    channels = torch.cat([kept, removed])
+    shift = (fit.mean[removed].double() - fit.mean[kept].double() @ Q) @ W[removed]
+    mean = unseen.mean.double()
+    spread = float((D * (unseen.covariance.double()[channels][:, channels] @ D)).sum())
+    energy = float((W * (unseen.second.double() @ W)).sum())
+    return (spread + float((mean[channels] @ D + shift).square().sum())) / energy
+
+
+def moments_of(loaded: LoadedModel, batches: Sequence[Batch], targets: Targets) -> dict[Site, SiteMoments]:
+    return {visit.site: visit.moments for visit in walk(loaded.adapter, batches, targets)}
+
+
+@torch.no_grad()
+def errors_of(
+    loaded: LoadedModel, targets: Targets, seed: int, every: int
+) -> dict[tuple[float, str], list[tuple[float, float]]]:
+    """(plain, norm-aware) errors of every site and share, by amount of text and ridge."""
+    spec = PruneSpec(model=loaded.id)
+    sites = loaded.adapter.sites(targets)[::every]
+    most = max(site.channels for site in sites) * int(TOKENS[-1])
+    batches = calibration_batches(spec.calibration, loaded, 2 * most, spec.sequence_length, seed, spec.separator)
+    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed)).tolist()
+    shuffled = [batches[position] for position in order]
+    unseen = moments_of(loaded, taken(shuffled[::-1], most), targets)
+    found: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    for amount in TOKENS:
+        fits = moments_of(loaded, taken(shuffled, round(most * amount / TOKENS[-1])), targets)
+        for site in sites:
+            weight = loaded.adapter.consumer(site).weight.T.detach()
+            fit, new = fits[site].plain, unseen[site]
+            assert new.norm_aware is not None
+            best_first = order_of(score("fluctuation", Evidence(site, fit, weight)))
+            for share in KEPT:
+                kept = members(best_first[: max(1, round(share * site.bundles))], site.bundle_size).sort().values
+                for name, ridge in RIDGES.items():
+                    pair = [held_out_error(fit, seen, weight, kept, ridge(fit)) for seen in (new.plain, new.norm_aware)]
+                    found.setdefault((amount, name), []).append((pair[0], pair[1]))
+    return found
+
+
+def taken(batches: Sequence[Batch], tokens: int) -> list[Batch]:
+    """The first ``batches`` with at least so many ``tokens``, the last one cut to whole sequences."""
+    chosen: list[Batch] = []
+    for batch in batches:
+        lengths = batch["attention_mask"].sum(dim=1).cumsum(0)
+        rows = int((lengths < tokens).sum()) + 1
+        chosen.append({name: tensor[:rows] for name, tensor in batch.items()})
+        tokens -= int(lengths[min(rows, len(lengths)) - 1])
+        if tokens <= 0:
+            return chosen
+    raise SystemExit("the text is too short")
+
+
+def section(model: str, targets: Targets, seeds: int, every: int) -> str:
+    """Geometric means over seeds, sites and shares, by amount of text and ridge."""
+    loaded = load_model(model)
+    found: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    for seed in range(seeds):
+        for key, pairs in errors_of(loaded, targets, seed, every).items():
+            found.setdefault(key, []).extend(pairs)
+    rows = []
+    for amount in TOKENS:
+        cells = []
+        for name in RIDGES:
+            plain, aware = (
+                math.exp(
+                    sum(math.log(max(pair[which], 1e-12)) for pair in found[amount, name]) / len(found[amount, name])
+                )
+                for which in (0, 1)
+            )
+            cells.append(f"{plain:.4f} / {aware:.4f}")
+        rows.append((f"{amount:g}", *cells))
+    return table(("tokens a channel", *RIDGES), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--every", type=int, default=3, help="Every n-th site.")
+    parser.add_argument("--only", nargs="+", help="Models.")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    texts = []
+    for preset in PRESETS:
+        if arguments.only and preset.id not in arguments.only:
+            continue
+        targets: Targets = "both" if preset.adapter is not None else "ffn"
+        texts.append(f"#### {preset.id}\n\n{section(preset.id, targets, arguments.seeds, arguments.every)}")
+        print(texts[-1], flush=True)
+    if arguments.write:
+        write("ridge", "\n\n".join(texts))
+
+
+if __name__ == "__main__":
+    main()

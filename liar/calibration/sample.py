@@ -1,0 +1,63 @@
+"""The part of the calibration text that suffices where an estimate only steers or reports.
+
+A repair is fitted to all tokens. Error curves and sensitivities for an allocation, and norm-aware errors for a report,
+change little with more than a few tokens for each channel, because the ridge depends on how many there are. A one-shot run
+reads all tokens once and allocates by them; a sequential run reads the sample of the dense model first.
+
+>>> import torch
+>>> from liar.calibration.sample import divided
+>>> batch = {"input_ids": torch.arange(32).view(4, 8), "attention_mask": torch.ones(4, 8, dtype=torch.long)}
+>>> some, others = divided([batch], tokens=15)
+>>> some[0]["input_ids"].shape, others[0]["input_ids"].shape
+(torch.Size([2, 8]), torch.Size([2, 8]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from liar.models.adapter import Batch
+from liar.sites import Site
+
+TOKENS_PER_CHANNEL = 2
+"""Tokens of the sample for each channel of a site."""
+
+
+def sample_tokens(sites: Iterable[Site]) -> int:
+    """Number of tokens of the sample for ``sites``: enough for the widest."""
+    return TOKENS_PER_CHANNEL * max(site.channels for site in sites)
+
+
+def tokens_of(batches: Iterable[Batch]) -> int:
+    """Number of real tokens."""
+    return sum(int(batch["attention_mask"].sum()) for batch in batches)
+
+
+def divided(batches: Sequence[Batch], tokens: int) -> tuple[list[Batch], list[Batch]]:
+    """Whole sequences with at least so many real ``tokens``, all if there are fewer, and the other sequences.
+
+    They are drawn at random, because batches are sorted by length; equal batches are divided equally.
+    """
+    lengths = torch.cat([batch["attention_mask"].sum(dim=1) for batch in batches])
+    order = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(0))
+    enough = int((lengths[order].cumsum(0) < tokens).sum()) + 1
+    drawn = torch.zeros(len(lengths), dtype=torch.bool)
+    drawn[order[:enough]] = True
+    parts = drawn.split([len(batch["input_ids"]) for batch in batches])
+    return _rows(batches, parts), _rows(batches, [~part for part in parts])
+
+
+def stride(tokens: int, site: Site) -> int:
+    """n such that every n-th sequence of each batch makes up a sample of ``tokens`` for a site; batches have equal lengths."""
+    return max(1, tokens // (TOKENS_PER_CHANNEL * site.channels))
+
+
+def _rows(batches: Sequence[Batch], parts: Sequence[Tensor]) -> list[Batch]:
+    return [
+        {name: tensor[part] for name, tensor in batch.items()}
+        for batch, part in zip(batches, parts, strict=True)
+        if part.any()
+    ]

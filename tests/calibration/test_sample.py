@@ -1,0 +1,98 @@
+"""The part of the calibration text that allocates: whole sequences, drawn evenly, the same each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liar import PruneSpec, run
+from liar.calibration.activations import walk
+from liar.calibration.calibrate import calibrate, calibration_steps
+from liar.calibration.sample import divided, sample_tokens, stride, tokens_of
+from liar.errors import InvalidSpecError
+from liar.models.adapter import Batch
+from liar.progress import finish
+from tests import tiny
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    path = tmp_path / "letters.txt"
+    path.write_text("\n\n".join(" ".join(tiny.LETTERS[start % 26 :: 1 + start % 3]) for start in range(400)))
+    return str(path)
+
+
+def batches_of(lengths: list[list[int]]) -> list[Batch]:
+    """Padded batches whose sequences have these lengths and a token of their own each."""
+    found: list[Batch] = []
+    for number, batch in enumerate(lengths):
+        mask = torch.arange(max(batch)) < torch.tensor(batch).unsqueeze(1)
+        ids = torch.arange(len(batch)).unsqueeze(1) + 100 * number
+        found.append({"input_ids": ids.expand_as(mask) * mask, "attention_mask": mask.long()})
+    return found
+
+
+@given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 200))
+def test_a_text_is_divided_into_whole_sequences(lengths: list[list[int]], tokens: int) -> None:
+    batches = batches_of(lengths)
+    some, others = divided(batches, tokens)
+    assert tokens_of(some) + tokens_of(others) == tokens_of(batches)
+    assert tokens_of(some) >= min(tokens, tokens_of(batches))
+    assert tokens_of(some) < tokens + 9
+
+    def first_tokens(part: list[Batch]) -> list[int]:
+        return [int(token) for batch in part for token in batch["input_ids"][:, 0]]
+
+    assert sorted(first_tokens(some) + first_tokens(others)) == sorted(first_tokens(batches))
+    assert first_tokens(divided(batches, tokens)[0]) == first_tokens(some)
+
+
+def test_short_and_long_sequences_are_drawn_alike() -> None:
+    """Batches are sorted by length, so a sample of the first ones would hold the shortest texts only."""
+    batches = batches_of([[length] * 8 for length in range(1, 41)])
+    some, _ = divided(batches, tokens_of(batches) // 4)
+    mean = tokens_of(some) / sum(len(batch["input_ids"]) for batch in some)
+    assert 17 < mean < 24
+
+
+def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> None:
+    loaded = tiny.language_model()
+    site = loaded.adapter.sites("ffn")[0]
+    tokens = 16 * site.channels
+    ids = torch.randint(4, 30, (tokens // 16, 16))
+    batches: list[Batch] = [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in ids.split(8)]
+    assert stride(tokens, site) == 8
+    visit = next(iter(walk(loaded.adapter, batches, "ffn")))
+    assert visit.moments.plain.tokens == tokens
+    assert visit.moments.norm_aware is not None
+    assert visit.moments.norm_aware.tokens == tokens // 8
+    alone = next(iter(walk(loaded.adapter, [{n: t[:1] for n, t in batch.items()} for batch in batches], "ffn")))
+    assert alone.moments.norm_aware is not None
+    torch.testing.assert_close(visit.moments.norm_aware.covariance, alone.moments.norm_aware.covariance)
+
+
+def test_a_sequential_run_allocates_by_the_sample_and_repairs_by_all_of_the_text(text: str) -> None:
+    loaded = tiny.language_model()
+    choices = {"calibration": text, "tokens": 2048, "sequence_length": 32}
+    spec = PruneSpec(model=loaded.id, schedule="sequential", **choices)
+    sampled = finish(calibration_steps(loaded, text, tokens=2048, sequence_length=32, sensitivity=True, sampled=True))
+    enough = sample_tokens(loaded.adapter.sites())
+    assert enough <= sampled.tokens < 2048
+    alone, shared = run(spec, loaded), run(spec, loaded, calibration=sampled)
+    assert [site.kept_units for site in alone.sites] == [site.kept_units for site in shared.sites]
+    assert [site.error for site in alone.sites] == [site.error for site in shared.sites]
+    assert alone.calibration is not None
+    assert alone.calibration.tokens == 2048
+
+
+def test_a_one_shot_run_refuses_the_sample(text: str) -> None:
+    loaded = tiny.language_model()
+    steps = calibration_steps(loaded, text, tokens=2048, sequence_length=32, sensitivity=True, sampled=True)
+    spec = PruneSpec(model=loaded.id, schedule="one-shot", calibration=text, tokens=2048, sequence_length=32)
+    with pytest.raises(InvalidSpecError, match="all of its text"):
+        run(spec, loaded, calibration=finish(steps))
+    assert calibrate(loaded, text, tokens=2048, sequence_length=32).tokens == 2048
