@@ -18,6 +18,7 @@ from liar.spec import (
     AUTO,
     CRITERIA,
     MAX_RATIO,
+    MIXED,
     RECONSTRUCTIONS,
     SEPARATORS,
     PruneSpec,
@@ -73,8 +74,9 @@ class Recipe:
             shared["info"] += " Or type a file or a hub dataset." if profile.any_text else ""
             self.calibration = gr.Dropdown(
                 list(TEXTS),
-                value=spec.calibration,
+                value=list(spec.sources),
                 label="Calibration text",
+                multiselect=True,
                 allow_custom_value=profile.any_text,
                 **shared,
             )
@@ -130,6 +132,7 @@ class Recipe:
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["data"] = (choices["data"] or "").strip() or None
         choices["evaluate"] = tuple(choices["evaluate"] or ())
+        choices["calibration"] = MIXED.join(choices["calibration"] or [AUTO])
         empty = next((name for name, value in choices.items() if value is None and name not in _OPTIONAL), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
@@ -174,6 +177,7 @@ class Recipe:
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
         values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
+        values |= {self.calibration: list(spec.sources)}
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 

@@ -52,10 +52,18 @@ class ModelInfo(Record):
     parameters: int
 
 
+class CalibrationPart(Record):
+    """One text of a mix: part ``split`` of ``source``; a file has no parts."""
+
+    source: str
+    split: str | None
+
+
 class CalibrationText(Record):
     """Calibration text of a run: ``tokens`` in ``sequences`` of part ``split`` of ``source``; a file has no parts.
 
-    ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed.
+    ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed. ``mixed``
+    are the texts of a mix, of equal shares; empty for a single one.
     """
 
     source: str
@@ -63,6 +71,12 @@ class CalibrationText(Record):
     tokens: int
     sequences: int
     cut: int | None = None
+    mixed: list[CalibrationPart] = []
+
+    @property
+    def parts(self) -> list[CalibrationPart]:
+        """Every text that was read."""
+        return self.mixed or [CalibrationPart(source=self.source, split=self.split)]
 
 
 class Unrounded(Record):

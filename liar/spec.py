@@ -53,6 +53,11 @@ MAX_TASKS = 16
 EVALUATION_LENGTH = 256
 """Tokens of one sequence of an evaluation, if the spec sets no length and the model has enough positions."""
 AUTO: Final = "auto"
+MIXED: Final = " + "
+"""Separator between several calibration sources in one name: ``wiki + films``."""
+OWN_TEXT: Final = "self"
+"""Calibration source: text that the dense language model writes itself, see :mod:`liar.data.own_text`."""
+MAX_SOURCES = 8
 
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
@@ -114,6 +119,7 @@ class PruneSpec(BaseModel):
     reconstruction: Reconstruction = "least-squares"
     schedule: Schedule = "sequential"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
+    """One source of text, or several with :data:`MIXED` between them: an equal mix of their tokens."""
     tokens: int = Field(12_288, ge=1, le=10_000_000)
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
@@ -145,6 +151,22 @@ class PruneSpec(BaseModel):
             raise ValueError(f"criterion should be {', '.join(names)} or {last}, not {criterion[:80]!r}.")
         return criterion
 
+    @field_validator("calibration")
+    @classmethod
+    def _canonical_sources(cls, calibration: str) -> str:
+        sources = sources_of(calibration)
+        if not all(sources):
+            raise ValueError(
+                "A mix of calibration texts names them all, as in 'wiki + films'; name one on each side of '+'."
+            )
+        if len(set(sources)) < len(sources):
+            raise ValueError(f"The calibration text {calibration[:80]!r} names a text twice; name each once.")
+        if len(sources) > MAX_SOURCES:
+            raise ValueError(
+                f"{len(sources)} calibration texts are more than {MAX_SOURCES}, the most at once; name fewer."
+            )
+        return MIXED.join(sources)
+
     @field_validator("evaluate")
     @classmethod
     def _known_tasks(cls, evaluate: tuple[str, ...]) -> tuple[str, ...]:
@@ -165,6 +187,11 @@ class PruneSpec(BaseModel):
             return cls(**choices)
         except ValidationError as error:
             raise InvalidSpecError(_sentence(error)) from None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Calibration sources, see :func:`sources_of`."""
+        return sources_of(self.calibration)
 
     def data_of(self, task: str) -> str | None:
         """Data for one task: those of the recipe, which belong to the task ``own`` alone if it is measured."""
@@ -296,6 +323,11 @@ def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
         return (round(first, 2),)
     step = (last - first) / (number - 1)
     return tuple(dict.fromkeys(round(first + step * index, 2) for index in range(number)))
+
+
+def sources_of(calibration: str) -> tuple[str, ...]:
+    """Names of the calibration texts in one name: ``("wiki", "films")`` of ``wiki + films``."""
+    return tuple(source.strip() for source in calibration.split(MIXED))
 
 
 def is_custom(criterion: str) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
 from liar.presets import DEMO, PRESETS
-from liar.spec import AUTO, PruneSpec
+from liar.spec import AUTO, OWN_TEXT, PruneSpec
 from liar.tasks.registry import TASKS, task_named
 from liar.tasks.texts import TEXTS as DEMO_TEXTS
 
@@ -17,6 +17,7 @@ ProfileName = Literal["local", "public"]
 
 TEXTS = (
     AUTO,
+    OWN_TEXT,
     *(text.id for text in DEMO_TEXTS),
     *(task.name for task in TASKS if task.is_bundled and not task.is_running),
 )
@@ -76,8 +77,8 @@ class Profile(BaseModel):
         elsewhere = "run LIAR at home for that."
         if not self.any_model and spec.model not in self.models:
             raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {elsewhere}")
-        if not self.any_text and spec.calibration not in TEXTS:
-            raise InvalidSpecError(f"This page does not read the text {spec.calibration[:80]!r}; {elsewhere}")
+        if not self.any_text and (other := next((text for text in spec.sources if text not in TEXTS), None)):
+            raise InvalidSpecError(f"This page does not read the text {other[:80]!r}; {elsewhere}")
         if not self.any_text and (
             spec.data is not None or not all(task_named(name).is_bundled for name in spec.evaluate)
         ):

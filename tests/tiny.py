@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from liar.data.corpora import held_out_windows
+from liar.data.running import held_out_windows
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for

@@ -24,7 +24,7 @@ from torch import Tensor
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import divided, sample_tokens
-from liar.data.corpora import calibration_text, copies_of
+from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.explore.allocation import Candidate, nearest_removed
@@ -202,7 +202,9 @@ def calibration_steps(
     ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
     """
     with readable_failures():
-        batches, text = calibration_text(source, loaded, tokens, sequence_length, seed, separator, data=data)
+        batches, text = yield from calibration_text_steps(
+            source, loaded, tokens, sequence_length, seed, separator, data=data
+        )
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0

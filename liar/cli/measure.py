@@ -24,6 +24,7 @@ from liar.cli.options import (
     SequenceLength,
     TaskName,
     Tokens,
+    mixed,
 )
 from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
@@ -121,7 +122,7 @@ def measure_command(
 def curves_command(
     model: Model,
     criterion: Annotated[list[CriterionName] | None, typer.Option(help="Repeat for more.")] = None,
-    calibration: Calibration = AUTO,
+    calibration: Calibration = None,
     tokens: Tokens = DEFAULTS.tokens,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
@@ -137,7 +138,7 @@ def curves_command(
     spec = PruneSpec.create(
         model=model,
         targets="both",
-        calibration=calibration,
+        calibration=mixed(calibration),
         tokens=tokens,
         sequence_length=sequence_length,
         separator=separator,

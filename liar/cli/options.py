@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import CRITERIA, PruneSpec, Separator
+from liar.spec import AUTO, CRITERIA, MIXED, OWN_TEXT, PruneSpec, Separator
 from liar.tasks.harness import HARNESS
 from liar.tasks.registry import TASKS
 from liar.tasks.texts import TEXTS
@@ -25,10 +25,12 @@ Model = Annotated[
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")]
+_TEXT_NAMES = f"auto, {', '.join(text.id for text in TEXTS)}, {OWN_TEXT} (what a language model writes)"
 Calibration = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
-        help=f"auto, {', '.join(text.id for text in TEXTS)}, a task, a file, or a Hub dataset; #column chooses."
+        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses. Repeat for an equal mix.",
+        show_default=AUTO,
     ),
 ]
 _TASK_NAMES = f"{', '.join(task.name for task in TASKS)}, or {HARNESS}NAME"
@@ -56,6 +58,11 @@ DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 DType = Annotated[DTypeName, typer.Option()]
 Private = Annotated[bool, typer.Option("--private", help="Only you may see a repository that is made for it.")]
 PUSH_HELP = "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN."
+
+
+def mixed(sources: list[str] | None) -> str:
+    """Several calibration sources as one choice of a spec."""
+    return MIXED.join(sources or [AUTO])
 
 
 def _size(text: str) -> int:

@@ -29,6 +29,7 @@ from liar.cli.options import (
     ShardSize,
     TaskNames,
     Tokens,
+    mixed,
 )
 from liar.errors import InvalidSpecError
 from liar.events import Finished
@@ -50,7 +51,7 @@ def prune(
     allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
     reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
     schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
-    calibration: Calibration = AUTO,
+    calibration: Calibration = None,
     tokens: Tokens = DEFAULTS.tokens,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
@@ -86,7 +87,7 @@ def prune(
         allocation=allocation,
         reconstruction=reconstruction,
         schedule=schedule,
-        calibration=calibration,
+        calibration=mixed(calibration),
         tokens=tokens,
         sequence_length=sequence_length,
         separator=separator,

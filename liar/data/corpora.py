@@ -1,44 +1,98 @@
-"""Token batches for calibration, and token windows of held-out text for perplexity."""
+"""Batches of calibration text: windows of running text for language models, single texts or pairs for other models."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import zip_longest
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from liar.data.batching import Row, Side, by_length, encode, pad
-from liar.data.joining import joining_of
 from liar.data.labels import check_answers
-from liar.data.packing import check_length, pack
+from liar.data.packing import check_length
+from liar.data.running import calibration_windows_steps, check_amount
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
-from liar.errors import AmbiguousLabelsError, CalibrationError
+from liar.errors import AmbiguousLabelsError, InvalidSpecError
 from liar.models.adapter import Batch
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.models.memory import BATCH
-from liar.results import CalibrationText
-from liar.spec import AUTO, PruneSpec, Separator
+from liar.progress import finish, finished
+from liar.results import CalibrationPart, CalibrationText
+from liar.spec import AUTO, MIXED, OWN_TEXT, PruneSpec, Separator, sources_of
 from liar.tasks.items import Sample
-from liar.tasks.record import Task
 from liar.tasks.registry import task_named
-from liar.tasks.splits import Split
 from liar.tasks.texts import WIKI
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
 
-_MIN_WINDOWS = 2  # a single window has no standard error
-
-_DRAWN_FROM = 1_000_000
-"""Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
-
 _MARKING = "question-answering"
+
+
+TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], CalibrationText]]
+"""Generator of (done, total) that returns batches and their description; most texts are read in one step."""
+
+
+def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
+    """The calibration text of a recipe, see :func:`calibration_text_steps`."""
+    return calibration_text_steps(
+        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=copies_of(spec)
+    )
+
+
+def copies_of(spec: PruneSpec) -> str | None:
+    """The folder of copies of datasets that a recipe names: its data, unless a task that it measures has them as texts."""
+    return None if any(task_named(name).takes_texts for name in spec.evaluate) else spec.data
+
+
+def calibration_text_steps(
+    source: str,
+    loaded: LoadedModel,
+    tokens: int,
+    sequence_length: int,
+    seed: int,
+    separator: Separator = AUTO,
+    *,
+    batch_size: int = BATCH,
+    data: str | None = None,
+) -> TextSteps:
+    """Batches with at least ``tokens`` real tokens of the training part of ``source``, on the CPU, and a description.
+
+    Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
+    ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
+    drawn from a running text (:mod:`liar.data.joining`). Other models: single texts or pairs with their special tokens,
+    cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
+    or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
+    Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
+    (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
+
+    ``source`` is "auto" (the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language
+    models only) or as in :func:`liar.data.texts.read_samples`; or several of them with " + " between two: equal shares
+    of the tokens. Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens,
+    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
+    """
+    check_length(sequence_length, loaded.model.config, loaded.tokenizer)
+    sources = list(dict.fromkeys(_automatic(loaded) if name == AUTO else name for name in sources_of(source)))
+    if loaded.is_language_model:
+        windows, splits = yield from calibration_windows_steps(
+            sources, loaded, tokens, sequence_length, seed, separator, data
+        )
+        batches: list[Batch] = [
+            {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
+        ]
+        return batches, _description(sources, splits, tokens=windows.numel(), sequences=len(windows))
+    if OWN_TEXT in sources:
+        raise InvalidSpecError(
+            f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
+        )
+    return _texts(sources, loaded, tokens, sequence_length, seed, batch_size, data)
+
+
+calibration_text = finished(calibration_text_steps)
+"""Run :func:`calibration_text_steps` to its end."""
 
 
 def calibration_batches(
@@ -53,130 +107,65 @@ def calibration_batches(
     data: str | None = None,
 ) -> list[Batch]:
     """The batches of :func:`calibration_text`."""
-    return calibration_text(source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data)[
-        0
-    ]
-
-
-def text_of(spec: PruneSpec, loaded: LoadedModel) -> tuple[list[Batch], CalibrationText]:
-    """The calibration text of a recipe, see :func:`calibration_text`."""
-    return calibration_text(
-        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=copies_of(spec)
+    steps = calibration_text_steps(
+        source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data
     )
+    return finish(steps)[0]
 
 
-def copies_of(spec: PruneSpec) -> str | None:
-    """The folder of copies of datasets that a recipe names: its data, unless a task that it measures has them as texts."""
-    return None if any(task_named(name).takes_texts for name in spec.evaluate) else spec.data
+def _automatic(loaded: LoadedModel) -> str:
+    named = task_named(loaded.task) if loaded.task is not None else None
+    return WIKI.id if named is None or named.is_running else named.name
 
 
-def calibration_text(
-    source: str,
+def _texts(
+    sources: Sequence[str],
     loaded: LoadedModel,
     tokens: int,
     sequence_length: int,
     seed: int,
-    separator: Separator = AUTO,
-    *,
-    batch_size: int = BATCH,
-    data: str | None = None,
+    batch_size: int,
+    data: str | None,
 ) -> tuple[list[Batch], CalibrationText]:
-    """Batches with at least ``tokens`` real tokens of the training part of ``source``, on the CPU, and a description.
-
-    Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
-    ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
-    drawn from a running text (:mod:`liar.data.joining`). Other models: single texts or pairs with their special tokens,
-    cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
-    or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
-    Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
-    (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
-
-    ``source`` is "auto" (the task of the model's head, else Wikipedia) or as in :func:`liar.data.texts.read_samples`.
-    Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens,
-    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions.
-    """
-    check_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    if source == AUTO:
-        named = task_named(loaded.task) if loaded.task is not None else None
-        source = WIKI.id if named is None or named.is_running else named.name
-    if loaded.is_language_model:
-        count = math.ceil(tokens / sequence_length)
-        windows, split = _windows(source, loaded, sequence_length, count, seed, separator, data)
-        _check_amount(source, windows.numel(), tokens)
-        batches: list[Batch] = [
-            {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
-        ]
-        used = CalibrationText(source=source, split=split, tokens=windows.numel(), sequences=len(windows))
-        return batches, used
-    samples = read_samples(source, "train", seed, data=data)
-    chosen, rows = _texts_of(samples, loaded, tokens, sequence_length)
-    total = sum(map(len, rows))
-    _check_amount(source, total, tokens)
-    labels = _labels(chosen, loaded, samples)
-    if loaded.head == _MARKING:
-        check_answers(chosen, source)
-    batches = []
-    targets = _marks(chosen, rows) if labels is None else {"labels": labels}
+    """Batches of single texts or pairs, and their description."""
+    chosen: list[Sample] = []
+    rows: list[Row] = []
+    labels: list[Tensor | None] = []
+    splits: list[str | None] = []
+    share = math.ceil(tokens / len(sources))
+    for source in sources:
+        samples = read_samples(source, "train", seed, data=data)
+        its_samples, its_rows = _texts_of(samples, loaded, share, sequence_length)
+        check_amount(source, sum(map(len, its_rows)), share, len(sources))
+        if loaded.head == _MARKING:
+            check_answers(its_samples, source)
+        labels.append(_labels(its_samples, loaded, samples))
+        splits.append(samples.split)
+        chosen += its_samples
+        rows += its_rows
+    known = [part for part in labels if part is not None]
+    targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
     side: Side | None = "right" if loaded.head == _MARKING else None
+    batches: list[Batch] = []
     for positions in by_length(rows, batch_size):
         batch = pad([rows[position] for position in positions], loaded.tokenizer, side)
         batches.append({**batch, **{name: values[positions] for name, values in targets.items()}})
     cut = sum(row.cut for row in rows)
-    return batches, CalibrationText(source=source, split=samples.split, tokens=total, sequences=len(rows), cut=cut)
+    return batches, _description(sources, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
 
 
-def held_out_windows(
-    loaded: LoadedModel,
-    task: Task,
-    split: Split,
-    *,
-    data: str | None,
-    limit: int,
-    sequence_length: int,
-    separator: Separator,
-) -> tuple[Tensor, Samples]:
-    """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
-
-    The text is ``data`` (see :func:`liar.data.texts.read_samples`), else those of the task; of several texts windows are
-    taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
-    :class:`CalibrationError` for text of fewer than two windows.
-    """
-    sources = [data] if data is not None else [text.id for text in task.texts]
-    count = max(limit, _MIN_WINDOWS)
-    found: list[Tensor] = []
-    for source in sources:
-        joining = joining_of(source, separator)
-        samples = read_samples(source, split, raw=joining.is_running)
-        texts = (sample.joined for sample in samples)
-        found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
-    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
-    if len(in_turn) < _MIN_WINDOWS:
-        raise CalibrationError(
-            f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
-            f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
-        )
-    source = samples.source if len(sources) == 1 else ", ".join(sources)
-    return torch.stack(in_turn), replace(samples, source=source)
-
-
-def _windows(
-    source: str,
-    loaded: LoadedModel,
-    sequence_length: int,
-    count: int,
-    seed: int,
-    separator: Separator,
-    data: str | None,
-) -> tuple[Tensor, str | None]:
-    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, and the name of that part."""
-    joining = joining_of(source, separator)
-    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
-    pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
-    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
-    if not joining.is_running:
-        return windows, samples.split
-    drawn = random.Random(seed).sample(range(len(windows)), min(count, len(windows)))
-    return windows[sorted(drawn)], samples.split
+def _description(
+    sources: Sequence[str], splits: Sequence[str | None], *, tokens: int, sequences: int, cut: int | None = None
+) -> CalibrationText:
+    parts = [CalibrationPart(source=source, split=split) for source, split in zip(sources, splits, strict=True)]
+    return CalibrationText(
+        source=MIXED.join(sources),
+        split=splits[0] if len(parts) == 1 else None,
+        tokens=tokens,
+        sequences=sequences,
+        cut=cut,
+        mixed=parts if len(parts) > 1 else [],
+    )
 
 
 def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
@@ -235,15 +224,3 @@ def _labels(samples: list[Sample], loaded: LoadedModel, read: Samples) -> Tensor
             return None
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None
-
-
-def _check_amount(source: str, found: int, wanted: int) -> None:
-    if found == 0:
-        raise CalibrationError(
-            f"The calibration text {source!r} is empty or too short to use; give more text, or a smaller sequence length."
-        )
-    if found < wanted:
-        raise CalibrationError(
-            f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for; give more text "
-            f"or ask for at most {found:,} tokens."
-        )

@@ -20,9 +20,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.decode import new_tokens
 from liar.evaluate.reply import check_answers, check_room, check_written, positions, reply, reply_length
 from liar.models.adapter import execution_device
+from liar.models.decode import new_tokens
 from liar.progress import finished
 from liar.results import Generation, Token, Variant
 

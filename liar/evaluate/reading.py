@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from liar.data.corpora import held_out_windows
 from liar.data.joining import joining_of
 from liar.data.labels import check_answers, check_labels
+from liar.data.running import held_out_windows
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import check_question
 from liar.errors import CalibrationError, InvalidSpecError

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from liar.evaluate.reading import READERS, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
-from liar.results import MeasuredVariant
+from liar.results import CalibrationPart, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
 from liar.tasks.registry import is_task, own_task, task_named
@@ -107,8 +107,7 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
         )
         for name in dict.fromkeys(spec.evaluate)
     }
-    named = selection(spec.calibration)[0].split(":")
-    check_apart(spec, named[2] if len(named) == 3 else None, exams)
+    check_apart(spec, [_named_part(source) for source in spec.sources], exams)
     settle_calibration(loaded, spec)
     return exams
 
@@ -118,29 +117,37 @@ def settle_calibration(loaded: LoadedModel, spec: PruneSpec) -> None:
 
     Other labels are not used. Raises what :func:`liar.evaluate.label_order.settle_order` raises.
     """
-    task = task_named(spec.calibration) if is_task(spec.calibration) else None
-    if task is None or task.head not in CLASSES or not task.labels:
-        return
-    if serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
-        settle_order(loaded, task, copies_of(spec))
+    for task in (task_named(source) for source in spec.sources if is_task(source)):
+        if task.head not in CLASSES or not task.labels:
+            continue
+        if serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
+            settle_order(loaded, task, copies_of(spec))
 
 
 def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
     """Sentences on how the classes of the model are read in the tasks of a recipe, if not by their names."""
-    found = [loaded.label_orders.get(name) for name in dict.fromkeys((*spec.evaluate, spec.calibration))]
+    found = [loaded.label_orders.get(name) for name in dict.fromkeys((*spec.evaluate, *spec.sources))]
     return [order.note for order in found if order is not None and order.note is not None]
 
 
-def check_apart(spec: PruneSpec, split: str | None, exams: Mapping[str, Exam]) -> None:
-    """Raise :class:`CalibrationError` if the user's data in an exam are part ``split`` of the calibration text.
+def _named_part(source: str) -> CalibrationPart:
+    """The part of a hub dataset that ``source`` names, before it is read."""
+    named = selection(source)[0].split(":")
+    return CalibrationPart(source=source, split=named[2] if len(named) == 3 else None)
 
-    A file has no parts, so it cannot serve for both. Without a ``split`` nothing is known of a hub dataset.
+
+def check_apart(spec: PruneSpec, read: Iterable[CalibrationPart], exams: Mapping[str, Exam]) -> None:
+    """Raise :class:`CalibrationError` if the user's data in an exam are one of the ``read`` calibration texts.
+
+    A file has no parts, so it cannot serve for both. Without a split nothing is known of a hub dataset.
     """
     if spec.data is None:  # tasks never measure the part that is for calibration
         return
-    source = spec.calibration
-    if any(_place(source, split) == _place(exam.source, exam.split) for exam in exams.values()):
-        part = f"part {split!r} of {source!r}" if split else repr(source)
+    measured = {_place(exam.source, exam.split) for exam in exams.values()}
+    for text in read:
+        if _place(text.source, text.split) not in measured:
+            continue
+        part = f"part {text.split!r} of {text.source!r}" if text.split else repr(text.source)
         raise CalibrationError(
             f"The model would be measured on the texts that it is calibrated on, {part}; name another file or part for one of "
             "the two, or split the file in two."

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
-from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import settle_calibration
 from liar.events import Event
@@ -23,6 +22,7 @@ from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArra
 from liar.explore.curves import RATIOS
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import atlas_parts
+from liar.jobs.read_text import read_text
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
@@ -55,7 +55,7 @@ def atlas_steps(
     with readable_failures():
         adapter = loaded.adapter
         settle_calibration(loaded, spec)
-        batches, _ = text_of(spec, loaded)
+        batches, _ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:

@@ -17,7 +17,6 @@ from collections.abc import Generator, Sequence
 from functools import partial
 
 from liar.calibration.calibrate import Calibration
-from liar.data.corpora import text_of
 from liar.data.packing import check_length
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
@@ -33,6 +32,7 @@ from liar.explore.allocation import check_choices
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
+from liar.jobs.read_text import read_text
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
 from liar.models.adapter import Batch
@@ -143,9 +143,9 @@ class _Run:
             self.measures.warnings.append(note)
             yield Warned(note)
 
-        batches = [] if is_calibrated(self.spec, self.calibration) else self._batches()
+        batches = [] if is_calibrated(self.spec, self.calibration) else (yield from self._batches())
         if self.text is not None:
-            check_apart(self.spec, self.text.split, self.measures.exams)
+            check_apart(self.spec, self.text.parts, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None
@@ -220,9 +220,9 @@ class _Run:
         calibration: list[Shared] = ["calibration"] if self.calibration is not None else []
         return [*calibration, "dense"] if self.measures.known else calibration
 
-    def _batches(self) -> list[Batch]:
+    def _batches(self) -> Generator[Event, None, list[Batch]]:
         with self.watch.stage("data"):
-            batches, self.text = text_of(self.spec, self.loaded)
+            batches, self.text = yield from read_text(self.spec, self.loaded)
             return batches
 
     def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.data.corpora import text_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.jobs.decide import solve
+from liar.jobs.read_text import read_text
 from liar.maths.criteria import units_of
 from liar.models.catalog import LoadedModel, working_copy
 from liar.models.environment import readable_failures
@@ -40,7 +40,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         sites = working.adapter.sites(spec.targets)
         masks = _masks(result.sites, sites)
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
-        batches, _ = text_of(spec, working)
+        batches, _ = yield from read_text(spec, working)
         variants = Variants(working, loaded)
         pace = Pace([Part("restore", 1.0)])
         sequential = spec.schedule == "sequential"

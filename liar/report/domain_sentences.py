@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liar.report.metric_sentences import beside_dense, source_words
 from liar.results import Evaluation, RunResult
+from liar.spec import sources_of
 from liar.tasks.metrics import METRICS
 
 
@@ -29,7 +30,7 @@ def domains(result: RunResult) -> str | None:
 
 
 def _domain(item: Evaluation, calibration: str) -> str:
-    """``in-domain`` if all of its texts are the calibration text, other parts of them; else out of it, or partly."""
+    """``in-domain`` if all of its texts are calibration texts, other parts of them; else out of it, or partly."""
     sources = (item.source or "").split(", ")
-    inside = sum(source == calibration for source in sources)
+    inside = sum(source in sources_of(calibration) for source in sources)
     return "in-domain" if inside == len(sources) else "partly in-domain" if inside else "out-of-domain"

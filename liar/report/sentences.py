@@ -117,9 +117,10 @@ def calibrated_on(result: RunResult) -> str | None:
     text = result.calibration
     if text is None:
         return None
-    part = f"the {text.split} part of " if text.split else ""
+    read = [(f"the {part.split} part of " if part.split else "") + part.source for part in text.parts]
+    words = read[0] if len(read) == 1 else f"equal shares of {', '.join(read[:-1])} and {read[-1]}"
     cut = f", {text.cut:,} of them cut" if text.cut else ""
-    return f"Calibrated on {part}{text.source}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
+    return f"Calibrated on {words}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
 
 
 def count(number: int) -> str:

@@ -17,10 +17,11 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from liar.data.bundle import rows_of
-from liar.data.corpora import calibration_batches, calibration_text, held_out_windows
+from liar.data.corpora import calibration_batches, calibration_text
 from liar.data.hub import Part
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
+from liar.data.running import held_out_windows
 from liar.data.tasks import text_samples
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError

@@ -1,0 +1,121 @@
+"""Text that a language model writes itself, to calibrate it on everything it knows instead of one kind of text.
+
+Windows are sampled at temperature 1, so they follow the model's own distribution (Williams et al., arXiv 2410.17170). Half
+of them begin as a document; if the tokenizer has a chat template, the others begin as a user's turn, so that the model
+writes question and answer (Xu et al., arXiv 2406.08464). An end token ends nothing: the model begins a new text.
+
+A model writes equal windows for an equal seed; they are kept in the cache, under a fingerprint of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from liar.data.joining import DOCUMENTS, token_between
+from liar.errors import StorageError
+from liar.files import ASSETS, cache_folder, keep_in
+from liar.models.adapter import execution_device
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+SHIPPED_TEXT = ASSETS / "own_text"
+"""Windows of the demo model, so that its default calibration samples nothing."""
+
+_AT_ONCE = 32
+"""Windows that are written together: each step reads all weights once for all of them."""
+
+_VALUES = 16
+"""Values of each tensor that enter the fingerprint of the weights."""
+
+_TURN = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands for the user's words in the chat template."""
+
+Steps = Generator[tuple[int, int], None, Tensor]
+"""Generator of (tokens written, tokens in all) that returns windows (count, length) int64."""
+
+
+def own_text_steps(loaded: LoadedModel, count: int, length: int, seed: int) -> Steps:
+    """Sample ``count`` windows of ``length`` tokens, or read them from the cache."""
+    name = f"{_fingerprint(loaded)}-{count}x{length}-{seed}.npy"
+    if (kept := _kept(name, (count, length))) is not None:
+        return kept
+    generator = torch.Generator().manual_seed(seed)
+    beginnings = _beginnings(loaded.tokenizer)
+    found: list[Tensor] = []
+    for number, beginning in enumerate(beginnings):
+        rows = len(range(number, count, len(beginnings)))
+        for start in range(0, rows, _AT_ONCE):
+            done = length * sum(map(len, found))
+            for written in _written(loaded.model, beginning, min(_AT_ONCE, rows - start), length, generator):
+                yield done + written.numel(), count * length
+            found.append(written)
+    windows = torch.cat(found)
+    with suppress(StorageError):  # a full disk costs the cache, not the run
+        file = io.BytesIO()
+        np.save(file, windows.numpy().astype(np.int32))
+        keep_in(_cache(), name, file.getvalue())
+    return windows
+
+
+def _cache() -> Path:
+    return cache_folder() / "own_text"
+
+
+def _kept(name: str, shape: tuple[int, int]) -> Tensor | None:
+    """Windows from the package or the cache; None if there are none of this ``shape``."""
+    for folder in (SHIPPED_TEXT, _cache()):
+        with suppress(OSError, ValueError, EOFError):
+            if (windows := np.load(folder / name)).shape == shape:
+                return torch.from_numpy(windows).long()
+    return None
+
+
+@torch.no_grad()
+def _written(
+    model: PreTrainedModel, beginning: list[int], rows: int, length: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield the windows so far, (rows, tokens), after each token."""
+    device = execution_device(model)
+    cache = DynamicCache(config=model.config)
+    written = torch.tensor([beginning[: length - 1]] * rows)
+    unread = written
+    while written.shape[1] < length:
+        # The cache is a positional argument, because transformers 5 renames it from one release to another.
+        logits = model(unread.to(device), None, None, cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        unread = torch.multinomial(logits.float().softmax(dim=-1).cpu(), 1, generator=generator)
+        written = torch.cat([written, unread], dim=1)
+        yield written
+
+
+def _beginnings(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Tokens before a document, and before the words of a user's turn if the tokenizer has a chat template."""
+    document = token_between(DOCUMENTS, tokenizer)
+    if not document:
+        document = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else [0]
+    if not tokenizer.chat_template:
+        return [document]
+    turn = str(tokenizer.apply_chat_template([{"role": "user", "content": _TURN}], tokenize=False))
+    before = turn.partition(_TURN)[0]
+    return [document, tokenizer(before, add_special_tokens=False)["input_ids"] or document]
+
+
+def _fingerprint(loaded: LoadedModel) -> str:
+    """Name of the weights: a hash of the id and of a few values of each tensor, which any training changes."""
+    found = hashlib.sha256(loaded.id.encode())
+    for name, weight in loaded.model.state_dict().items():
+        if not weight.is_meta:
+            flat = weight.detach().flatten()
+            found.update(name.encode())
+            found.update(flat[:: max(1, flat.numel() // _VALUES)][:_VALUES].float().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]

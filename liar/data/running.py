@@ -1,0 +1,132 @@
+"""Windows of text for a language model: of calibration text, also of several sources at once, and held-out ones."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from liar.data.joining import joining_of
+from liar.data.own_text import own_text_steps
+from liar.data.packing import pack
+from liar.data.texts import Samples, read_samples
+from liar.errors import CalibrationError
+from liar.spec import OWN_TEXT, Separator
+from liar.tasks.record import Task
+from liar.tasks.splits import Split
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
+
+_MIN_WINDOWS = 2  # a single window has no standard error
+
+_DRAWN_FROM = 1_000_000
+"""Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
+
+
+def calibration_windows_steps(
+    sources: Sequence[str],
+    loaded: LoadedModel,
+    tokens: int,
+    sequence_length: int,
+    seed: int,
+    separator: Separator,
+    data: str | None,
+) -> Generator[tuple[int, int], None, tuple[Tensor, list[str | None]]]:
+    """ceil(tokens / sequence_length) windows of the training parts of ``sources``, in turn, and the names of those parts.
+
+    Yields (tokens written, tokens in all) while the model writes text of its own. Raises :class:`CalibrationError` if a
+    source holds less than its share.
+    """
+    count = math.ceil(tokens / sequence_length)
+    each = math.ceil(count / len(sources))
+    found: list[Tensor] = []
+    splits: list[str | None] = []
+    for source in sources:
+        if source == OWN_TEXT:
+            windows, split = (yield from own_text_steps(loaded, each, sequence_length, seed)), None
+        else:
+            windows, split = _windows(source, loaded, sequence_length, each, seed, separator, data)
+        check_amount(source, windows.numel(), math.ceil(tokens / len(sources)), len(sources))
+        found.append(windows)
+        splits.append(split)
+    return torch.stack(_in_turn(found)[:count]), splits
+
+
+def check_amount(source: str, found: int, wanted: int, sources: int = 1) -> None:
+    """Raise :class:`CalibrationError` if ``source``, one of so many ``sources``, holds fewer tokens than ``wanted``."""
+    if found == 0:
+        raise CalibrationError(
+            f"The calibration text {source!r} is empty or too short to use; give more text, or a smaller sequence length."
+        )
+    if found < wanted:
+        mixed = f", its share of the mix of {sources}" if sources > 1 else ""
+        raise CalibrationError(
+            f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for{mixed}; give more "
+            f"text or ask for at most {found * sources:,} tokens."
+        )
+
+
+def held_out_windows(
+    loaded: LoadedModel,
+    task: Task,
+    split: Split,
+    *,
+    data: str | None,
+    limit: int,
+    sequence_length: int,
+    separator: Separator,
+) -> tuple[Tensor, Samples]:
+    """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
+
+    The text is ``data`` (see :func:`liar.data.texts.read_samples`), else those of the task; of several texts windows are
+    taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
+    :class:`CalibrationError` for text of fewer than two windows.
+    """
+    sources = [data] if data is not None else [text.id for text in task.texts]
+    count = max(limit, _MIN_WINDOWS)
+    found: list[Tensor] = []
+    for source in sources:
+        joining = joining_of(source, separator)
+        samples = read_samples(source, split, raw=joining.is_running)
+        texts = (sample.joined for sample in samples)
+        found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
+    in_turn = _in_turn(found)[:count]
+    if len(in_turn) < _MIN_WINDOWS:
+        raise CalibrationError(
+            f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
+            f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
+        )
+    source = samples.source if len(sources) == 1 else ", ".join(sources)
+    return torch.stack(in_turn), replace(samples, source=source)
+
+
+def _in_turn(found: Iterable[Tensor]) -> list[Tensor]:
+    """The windows of several texts in turn."""
+    return [window for windows in zip_longest(*found) for window in windows if window is not None]
+
+
+def _windows(
+    source: str,
+    loaded: LoadedModel,
+    sequence_length: int,
+    count: int,
+    seed: int,
+    separator: Separator,
+    data: str | None,
+) -> tuple[Tensor, str | None]:
+    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, and the name of that part."""
+    joining = joining_of(source, separator)
+    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
+    pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
+    if not joining.is_running:
+        return windows, samples.split
+    drawn = random.Random(seed).sample(range(len(windows)), min(count, len(windows)))
+    return windows[sorted(drawn)], samples.split
