@@ -100,10 +100,11 @@ TERMS: Mapping[str, Term] = {
         "texts make an equal mix; self is what a language model writes of its own. Nothing is ever measured on it.",
     ),
     "tokens": Term(
-        "How much of it; more is steadier.",
+        "How much of it; 0 takes eight for each channel.",
         "How much text?",
-        "A covariance has as many unknowns as the layer has channels, squared. With fewer than three tokens for each channel "
-        "the repair fits the noise and may do more harm than good; eight are a good start: 12,288 for 1,536 channels.",
+        "A covariance has as many unknowns as the layer has channels, squared, so wider layers need more text: eight tokens "
+        "for each channel are a good start, 12,288 for 1,536 channels. The less there is, the more the ridge holds the "
+        "repair back.",
     ),
     "separator": Term(
         "What stands between two texts.",

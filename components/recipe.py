@@ -29,7 +29,7 @@ from liar.spec import (
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
-_OPTIONAL = ("evaluate_length", "data")
+_OPTIONAL = ("evaluate_length", "data", "tokens")
 """Choices whose field may be empty."""
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
@@ -80,7 +80,7 @@ class Recipe:
                 allow_custom_value=profile.any_text,
                 **shared,
             )
-        self.tokens = _number("tokens", "Calibration tokens", spec.tokens)
+        self.tokens = _number("tokens", "Calibration tokens", _typed(spec.tokens))
         self.separator = _menu("separator", "Separator", SEPARATORS, spec.separator)
         with _choice("evaluate") as shared:
             shared["info"] += " Or type harness:NAME." if profile.any_text else ""
@@ -130,6 +130,7 @@ class Recipe:
         """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
+        choices["tokens"] = choices["tokens"] or AUTO
         choices["data"] = (choices["data"] or "").strip() or None
         choices["evaluate"] = tuple(choices["evaluate"] or ())
         choices["calibration"] = MIXED.join(choices["calibration"] or [AUTO])
@@ -177,7 +178,7 @@ class Recipe:
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
         values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
-        values |= {self.calibration: list(spec.sources)}
+        values |= {self.calibration: list(spec.sources), self.tokens: _typed(spec.tokens)}
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
@@ -200,6 +201,11 @@ def _menu(name: str, label: str, choices: Sequence[str], value: str) -> gr.Dropd
 def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
     with _choice(name) as shared:
         return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def _typed(tokens: int | str) -> int:
+    """Number in the field for ``tokens``: 0 for "auto"."""
+    return 0 if isinstance(tokens, str) else tokens
 
 
 def _number(name: str, label: str, value: int) -> gr.Number:

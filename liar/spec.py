@@ -59,6 +59,10 @@ OWN_TEXT: Final = "self"
 """Calibration source: text that the dense language model writes itself, see :mod:`liar.data.own_text`."""
 MAX_SOURCES = 8
 
+AUTO_TOKENS = 8
+"""Calibration tokens for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M, 88,064 for
+LLaMA-7B. Most of a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
+
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
 
@@ -103,9 +107,9 @@ class PruneSpec(BaseModel):
     """Everything that decides the outcome of a run.
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
-    trained on, else Wikipedia leads; ``device`` and ``dtype`` ``"auto"`` use the best available;
-    ``evaluate_limit=None`` means each task's default number of windows or items, and ``evaluate_length=None`` the default
-    length of each task, or all positions of a smaller model.
+    trained on, else Wikipedia leads, ``tokens="auto"`` as many as its channels need; ``device`` and ``dtype`` ``"auto"``
+    use the best available; ``evaluate_limit=None`` means each task's default number of windows or items, and
+    ``evaluate_length=None`` the default length of each task, or all positions of a smaller model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,7 +124,8 @@ class PruneSpec(BaseModel):
     schedule: Schedule = "sequential"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
     """One source of text, or several with :data:`MIXED` between them: an equal mix of their tokens."""
-    tokens: int = Field(12_288, ge=1, le=10_000_000)
+    tokens: Annotated[int, Ge(1), Le(10_000_000)] | Literal["auto"] = AUTO
+    """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site."""
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
     """Text or token between two texts in one window, see :mod:`liar.data.joining`; only for language models."""
@@ -337,7 +342,13 @@ def is_custom(criterion: str) -> bool:
 
 def bounds_of(name: str) -> tuple[float, float] | None:
     """Least and greatest value of the numeric choice ``name``; None for any other name."""
-    rules = PruneSpec.model_fields[name].metadata if name in PruneSpec.model_fields else []
+    if name not in PruneSpec.model_fields:
+        return None
+    field = PruneSpec.model_fields[name]
+    rules = [
+        *field.metadata,
+        *(rule for kind in get_args(field.annotation) for rule in getattr(kind, "__metadata__", ())),
+    ]
     least = [rule.ge for rule in rules if isinstance(rule, Ge)]
     most = [rule.le for rule in rules if isinstance(rule, Le)]
     return (least[0], most[0]) if least and most else None  # type: ignore[return-value]
@@ -348,14 +359,17 @@ def range_words(name: str) -> str:
     bounds = bounds_of(name)
     if bounds is None:
         raise KeyError(name)
-    kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
-    return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
+    annotation = PruneSpec.model_fields[name].annotation
+    kind = "a number" if annotation is float else "a whole number"
+    automatic = f" or {AUTO!r}" if Literal[AUTO] in get_args(annotation) else ""
+    return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}{automatic}"
 
 
 def _sentence(error: ValidationError) -> str:
     """First error of pydantic's report as one sentence."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"]) or "spec"
+    name = str(first["loc"][0]) if first["loc"] and bounds_of(str(first["loc"][0])) else name  # the kinds of a union
     if bounds_of(name) is not None:
         return (
             f"{'The ratio' if name == 'ratio' else name} must be {range_words(name)}, not {str(first['input'])[:80]!r}."

@@ -87,7 +87,7 @@ class Profile(BaseModel):
             raise InvalidSpecError(f"This page chooses device and dtype itself; leave them out, or {elsewhere}")
         for name in ("tokens", "sequence_length", "evaluate_limit", "evaluate_length"):
             asked, most = getattr(spec, name), getattr(self, name)
-            if asked is not None and asked > most:
+            if asked not in (None, AUTO) and asked > most:
                 raise InvalidSpecError(
                     f"This page takes at most {most:,} for {name}, not {asked:,}; take fewer, or {elsewhere}"
                 )

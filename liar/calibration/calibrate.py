@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ def calibrate(
     loaded: LoadedModel,
     source: str = AUTO,
     *,
-    tokens: int = 12_288,
+    tokens: int | Literal["auto"] = AUTO,
     sequence_length: int = 256,
     seed: int = 0,
     separator: Separator = AUTO,
@@ -185,7 +185,7 @@ def calibration_steps(
     loaded: LoadedModel,
     source: str = AUTO,
     *,
-    tokens: int = 12_288,
+    tokens: int | Literal["auto"] = AUTO,
     sequence_length: int = 256,
     seed: int = 0,
     separator: Separator = AUTO,

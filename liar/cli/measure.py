@@ -123,7 +123,7 @@ def curves_command(
     model: Model,
     criterion: Annotated[list[CriterionName] | None, typer.Option(help="Repeat for more.")] = None,
     calibration: Calibration = None,
-    tokens: Tokens = DEFAULTS.tokens,
+    tokens: Tokens = AUTO,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
     seed: Seed = DEFAULTS.seed,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import AUTO, CRITERIA, MIXED, OWN_TEXT, PruneSpec, Separator
+from liar.spec import AUTO, AUTO_TOKENS, CRITERIA, MIXED, OWN_TEXT, PruneSpec, Separator
 from liar.tasks.harness import HARNESS
 from liar.tasks.registry import TASKS
 from liar.tasks.texts import TEXTS
@@ -44,7 +44,9 @@ Data = Annotated[
         help="A file or Hub dataset in place of the demo text, or a folder with copies of the Hub's datasets."
     ),
 ]
-Tokens = Annotated[int, typer.Option(help="Calibration tokens.")]
+Tokens = Annotated[
+    str, typer.Option(help=f"Calibration tokens; auto takes {AUTO_TOKENS} for each channel of the widest layer.")
+]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
 EvaluateLength = Annotated[
     int | None, typer.Option(min=2, help="Tokens of one measured sequence; 256, or all positions of a smaller model.")

@@ -52,7 +52,7 @@ def prune(
     reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
     schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
     calibration: Calibration = None,
-    tokens: Tokens = DEFAULTS.tokens,
+    tokens: Tokens = AUTO,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
     multiple: Annotated[int, typer.Option(help="Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,

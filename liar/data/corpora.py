@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.models.memory import BATCH
 from liar.progress import finish, finished
 from liar.results import CalibrationPart, CalibrationText
-from liar.spec import AUTO, MIXED, OWN_TEXT, PruneSpec, Separator, sources_of
+from liar.spec import AUTO, AUTO_TOKENS, MIXED, OWN_TEXT, PruneSpec, Separator, sources_of
 from liar.tasks.items import Sample
 from liar.tasks.registry import task_named
 from liar.tasks.texts import WIKI
@@ -51,7 +51,7 @@ def copies_of(spec: PruneSpec) -> str | None:
 def calibration_text_steps(
     source: str,
     loaded: LoadedModel,
-    tokens: int,
+    tokens: int | Literal["auto"],
     sequence_length: int,
     seed: int,
     separator: Separator = AUTO,
@@ -75,6 +75,7 @@ def calibration_text_steps(
     :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
+    tokens = settled_tokens(tokens, loaded)
     sources = list(dict.fromkeys(_automatic(loaded) if name == AUTO else name for name in sources_of(source)))
     if loaded.is_language_model:
         windows, splits = yield from calibration_windows_steps(
@@ -98,7 +99,7 @@ calibration_text = finished(calibration_text_steps)
 def calibration_batches(
     source: str,
     loaded: LoadedModel,
-    tokens: int,
+    tokens: int | Literal["auto"],
     sequence_length: int,
     seed: int,
     separator: Separator = AUTO,
@@ -111,6 +112,11 @@ def calibration_batches(
         source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data
     )
     return finish(steps)[0]
+
+
+def settled_tokens(tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
+    """``tokens``, or for "auto" :data:`liar.spec.AUTO_TOKENS` for each channel of the widest site."""
+    return AUTO_TOKENS * loaded.adapter.widest if tokens == AUTO else tokens
 
 
 def _automatic(loaded: LoadedModel) -> str:

@@ -61,7 +61,7 @@ class AtlasKey(BaseModel):
 
     model: str
     calibration: str
-    tokens: int
+    tokens: int | Literal["auto"]
     sequence_length: int
     seed: int
     separator: Separator = Field(BASELINE["separator"])

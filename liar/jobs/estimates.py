@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from liar.calibration.sample import TOKENS_PER_CHANNEL
 from liar.data.batching import encode
+from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
@@ -121,7 +122,7 @@ class Amounts:
         rows = sum(len(batch["input_ids"]) for batch in batches)
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         return cls(
-            tokens=tokens or spec.tokens,
+            tokens=tokens or settled_tokens(spec.tokens, loaded),
             length=tokens / rows if rows else spec.sequence_length,
             tasks={task: _text_of(task, spec, loaded) for task in dict.fromkeys(spec.evaluate)},
             prompts=prompts,

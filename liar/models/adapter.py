@@ -123,6 +123,11 @@ class Adapter(ABC):
             kinds.append("ffn")
         return [self.site(layer, kind) for layer in range(len(self.layers)) for kind in kinds]
 
+    @property
+    def widest(self) -> int:
+        """Channels of the widest site."""
+        return max(site.channels for site in self.layout())
+
     def bundle_parameters(self, site: Site) -> int:
         """Number of parameters of one bundle: its columns of the consumer and its rows of the producers."""
         count = site.bundle_size * self.consumer(site).out_features

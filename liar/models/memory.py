@@ -8,11 +8,12 @@ and the logits of an evaluation. Factors count the tensors alive at the peak; a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from transformers import PreTrainedConfig
 
-from liar.spec import EVALUATION_LENGTH, PruneSpec
+from liar.spec import AUTO, AUTO_TOKENS, EVALUATION_LENGTH, PruneSpec
 from liar.tasks.registry import task_named
 
 BATCH = 8
@@ -42,7 +43,7 @@ class PlannedWork:
 
     gradients: bool = False
     prunes: bool = True
-    tokens: int = 12_288
+    tokens: int | Literal["auto"] = AUTO
     sequence_length: int = 256
     evaluate_length: int = EVALUATION_LENGTH
 
@@ -79,7 +80,8 @@ def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWor
 def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a sequential pass over the widest site, which keeps every token's states and consumer input."""
     width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
-    waiting = work.tokens * (2 * width + channels) * size
+    tokens = AUTO_TOKENS * channels if work.tokens == AUTO else work.tokens
+    waiting = tokens * (2 * width + channels) * size
     # The feed-forward layer makes three tensors of all channels; moments need the rows in fp32 and centred.
     batch = BATCH * work.sequence_length
     activations = batch * (channels * (size + max(2 * size, 2 * _SINGLE)) + 4 * width * max(size, _SINGLE))

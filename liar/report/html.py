@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 from liar.report.change_groups import group_extent
 from liar.report.domain_sentences import domains
 from liar.report.export import as_command, as_python
+from liar.report.labels import token_words
 from liar.report.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.plots import error_heatmap, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
@@ -110,14 +111,16 @@ def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
     ]
 
 
-def _setting_words(name: str, value: object) -> str:
+def _setting_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if value is None:
         return "each task's default"
+    if name == "tokens":
+        return token_words(value)
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
-    return f"{value:,} tokens" if name in ("tokens", "sequence_length", "evaluate_length") else str(value)
+    return f"{value:,} tokens" if name in ("sequence_length", "evaluate_length") else str(value)
 
 
 def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:

@@ -7,15 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liar.report.compare import differing
-from liar.spec import AUTO, PruneSpec
+from liar.spec import AUTO, AUTO_TOKENS, PruneSpec
 
 _TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}
+
+
+def token_words(tokens: int | str, unit: str = "tokens") -> str:
+    """``12,288 tokens``; ``8 tokens for each channel`` if the spec sets none."""
+    return f"{AUTO_TOKENS} {unit} for each channel" if tokens == AUTO else f"{tokens:,} {unit}"
+
 
 _FORMS: Mapping[str, Callable[[Any], str]] = {
     "targets": _TARGETS.__getitem__,
     "ratio": "ratio {:g}".format,
     "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
-    "tokens": "{:,} tokens".format,
+    "tokens": token_words,
     "sequence_length": "{:,} a sequence".format,
     "evaluate": lambda tasks: f"measured: {', '.join(tasks)}" if tasks else "its model's task measured",
     "evaluate_length": lambda length: f"measured at {f'{length:,} tokens' if length else 'the default length'}",

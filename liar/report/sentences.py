@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Protocol
 
 from liar.report.compare import differing
-from liar.report.labels import choice
+from liar.report.labels import choice, token_words
 from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
 from liar.report.speed_sentences import speed_words
 from liar.results import VARIANTS, RunResult, SiteReport, Totals
@@ -108,7 +108,7 @@ def recipe(spec: PruneSpec) -> str:
     return (
         f"{spec.model}: {percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
         f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
-        f"{spec.tokens:,} calibration tokens, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
+        f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
     )
 
 
