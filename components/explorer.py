@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.address import query_of
 from components.job_button import JobButton
-from components.known import Known, run_of, what_is_known
+from components.known import NO_ATLAS, Known, run_of, what_is_known
 from components.layers import LayersPanel
 from components.panel import QUEUED, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
@@ -19,9 +19,10 @@ from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel
 from components.workers import loaded_for
-from liar.errors import LiarError
+from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey
+from liar.explore.need import Need, predicted_loss, ratio_for
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -58,6 +59,7 @@ class Explorer:
         self.bus.view.change(self.redraw, self.seen, self.outputs, trigger_mode="always_last", **QUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
+        self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
         self.work.wire()
@@ -111,6 +113,24 @@ class Explorer:
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
+
+    def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Set the ratio that meets a need typed in words, as the curves have it, and draw the recipe."""
+        try:
+            spec = self.recipe.read(base, *values)
+            atlas = self.studio.atlases.find(spec)
+            if atlas is None:
+                raise InvalidSpecError(NO_ATLAS)
+            asked = Need.read(need)
+            spec = spec.model_copy(update={"ratio": ratio_for(asked, spec, atlas)})
+        except LiarError as error:
+            return {self.line: status.problem(str(error))}
+        words = f"A ratio of {spec.ratio:g} meets that."
+        if asked.kind == "loss":
+            words = (
+                f"At a ratio of {spec.ratio:g} the curves predict {predicted_loss(spec, atlas):.2f} x the dense loss."
+            )
+        return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.line: status.note(words)}
 
     def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""

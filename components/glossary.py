@@ -54,6 +54,12 @@ TERMS: Mapping[str, Term] = {
         "Of all units of the chosen kind. How many parameters that removes, of the blocks and of the whole model, always "
         "stands beside it: embeddings are never pruned.",
     ),
+    "need": Term(
+        "70 %, 60 MB or 1.5 x; sets the ratio.",
+        "What can I ask for?",
+        "A share of all parameters that may stay, a size of the weights, or a loss beside the dense model's. Parameters and "
+        "size are counted. The loss is what the curves predict, mostly too much of it; Apply measures it.",
+    ),
     "criterion": Term(
         "Tells which units matter least.",
         "What is a criterion?",

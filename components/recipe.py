@@ -66,6 +66,8 @@ class Recipe:
         self.targets = _radio("targets", "Remove", TARGETS, spec.targets)
         with _choice("ratio", is_simple=True) as shared:
             self.ratio = gr.Slider(0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", **shared)
+        with _choice("need") as shared:
+            self.need = gr.Textbox("", label="Or what you need", lines=1, max_lines=1, max_length=40, **shared)
         self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion)
         self.allocation = _menu("allocation", "Allocation", ALLOCATIONS, spec.allocation)
         self.reconstruction = _menu("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec.reconstruction)

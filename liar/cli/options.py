@@ -75,5 +75,11 @@ def _size(text: str) -> int:
 
 
 ShardSize = Annotated[int, typer.Option(parser=_size, metavar="SIZE", help="Largest file of saved weights.")]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        parser=_size, metavar="SIZE", help="Instead of a ratio: the most that the weights may take, such as 60MB."
+    ),
+]
 EDIT_HELP = "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more."
 QUANTIZE_HELP = "Measure the dense and the repaired model with weights of 8 bits as well, and save that one."

@@ -27,12 +27,14 @@ from liar.cli.options import (
     SeparatorOption,
     SequenceLength,
     ShardSize,
+    Size,
     TaskNames,
     Tokens,
     mixed,
 )
 from liar.errors import InvalidSpecError
 from liar.events import Finished
+from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
 from liar.progress import finish
 from liar.results import RunResult
@@ -48,6 +50,13 @@ def prune(
     targets: Annotated[Targets, typer.Option(help="What is removed.")] = DEFAULTS.targets,
     criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,  # type: ignore[assignment]
     ratio: Annotated[float, typer.Option(help="Share of the targeted units removed, 0 to 0.95.")] = DEFAULTS.ratio,
+    parameters: Annotated[
+        float | None, typer.Option(help="Instead of a ratio: the share of all parameters left, such as 0.7.")
+    ] = None,
+    size: Size = None,
+    loss: Annotated[
+        float | None, typer.Option(help="Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
+    ] = None,
     allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
     reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
     schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
@@ -103,6 +112,8 @@ def prune(
         quantize=quantize,
     )
     destination = None if push is None else _destination(push, private)
+    if (need := _need(parameters, size, loss)) is not None:
+        spec = spec.model_copy(update={"ratio": _met(need, spec)})
     finished = _run(spec)
     _print_result(finished.result)
     write(json, finished.result)
@@ -122,6 +133,32 @@ def push_command(
 
     check_checkpoint(folder)
     _push(folder, _destination(repo, private))
+
+
+def _need(parameters: float | None, size: int | None, loss: float | None) -> Need | None:
+    """What is asked for instead of a ratio; raises :class:`InvalidSpecError` for more than one need."""
+    needs: dict[NeedKind, float | None] = {"parameters": parameters, "size": size, "loss": loss}
+    asked = {kind: amount for kind, amount in needs.items() if amount is not None}
+    if len(asked) > 1:
+        raise InvalidSpecError(f"--{' and --'.join(asked)} ask for two ratios; keep one of them.")
+    return next((Need.of(kind, amount) for kind, amount in asked.items()), None)
+
+
+def _met(need: Need, spec: PruneSpec) -> float:
+    """The ratio for ``need``, printed with what was tried for it."""
+    from liar.jobs.meet_need import meet_steps
+    from liar.models.catalog import load_model
+
+    with progress() as bar:
+        met = finish(meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)), whole(bar))
+    for trial in met.trials:
+        console.print(
+            f"Ratio {trial.ratio:g}: {trial.predicted:.3g} x the dense perplexity predicted, {trial.measured:.3g} x measured "
+            "on validation text",
+            soft_wrap=True,
+        )
+    console.print(f"A ratio of {met.ratio:g} meets that.")
+    return met.ratio
 
 
 def _run(spec: PruneSpec) -> Finished:

@@ -110,6 +110,24 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     return Forecast(spec, reports, totals)
 
 
+def divergence(expected: Forecast, atlas: Atlas) -> float:
+    """Nats of KL(dense || pruned) that the curves predict: half the sum over sites of sensitivity x E|error|^2.
+
+    Raises :class:`InvalidSpecError` if the atlas has no sensitivities.
+    """
+    if not atlas.facts.sensitive:
+        raise InvalidSpecError(
+            "The curves at hand predict no loss, because this model has none; ask by parameters or size."
+        )
+    spec, total = expected.spec, 0.0
+    for report in expected.sites:
+        chart = atlas.site(report.name)
+        assert chart is not None, "a forecast is of the sites of its atlas"
+        damage = chart.damage(spec.criterion, spec.reconstruction, "plain")
+        total += float(damage[report.kept // chart.site.group]) * chart.sensitivity
+    return total / 2
+
+
 def _unrounded(chart: SiteAtlas, spec: PruneSpec, allocated: int, edit: SiteEdit | None) -> Unrounded:
     count = settled_count(chart.site, allocated, edit=edit)
     error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")

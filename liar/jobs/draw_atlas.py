@@ -65,7 +65,7 @@ def atlas_steps(
             pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
-        facts = {kind: _facts(adapter, kind) for kind in kinds}
+        facts = {kind: kind_facts(adapter, kind) for kind in kinds}
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
@@ -93,7 +93,8 @@ def atlas_steps(
         )
 
 
-def _facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
+def kind_facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
+    """What all sites of one ``kind`` have in common."""
     sites = [site for site in adapter.sites("both") if site.kind == kind]
     site = sites[0]
     consumer, producers = adapter.consumer(site), adapter.producers(site)

@@ -48,7 +48,7 @@ from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
 from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
-RIDGE = 0.5
+RIDGE = 1.0
 """c of the ridge: what is added to each channel's variance when solving for Q, with one token for each channel.
 
 Chosen by the error on tokens that no moment has seen, over seeds, amounts of text and both families

@@ -1,0 +1,165 @@
+"""The ratio for a need: a share of the parameters, a size of the weights, or a loss beside the dense model's.
+
+Parameters and bytes are linear in the ratio, so their ratio is exact up to whole units. A loss is predicted by the error
+curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
+(:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it.
+
+>>> from liar.explore.need import Need
+>>> Need.read("70 %"), Need.read("60 MB"), Need.read("1.5 x")
+(Need(kind='parameters', amount=0.7), Need(kind='size', amount=60000000.0), Need(kind='loss', amount=1.5))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil, exp
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from liar.errors import InvalidSpecError
+from liar.explore.forecast import divergence, forecast
+from liar.explore.reconstructions import REPAIRS
+from liar.spec import MAX_RATIO, PruneSpec, SiteKind
+
+if TYPE_CHECKING:
+    from liar.explore.atlas import Atlas, KindFacts
+
+NeedKind = Literal["parameters", "size", "loss"]
+
+BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a parameter by its type."""
+
+_STEP = 100
+"""Ratios are whole percent, so that slider, links and stored runs can have the same ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, or times the dense loss."""
+
+    kind: NeedKind
+    amount: float
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """A need in words: ``70 %``, ``60 MB`` or ``1.5 x``; raises :class:`InvalidSpecError` for other words."""
+        words = text.strip().lower().replace(",", "")
+        if share := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", words):
+            return cls.of("parameters", float(share[1]) / 100)
+        if loss := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:x|times)", words):
+            return cls.of("loss", float(loss[1]))
+        try:
+            size = TypeAdapter(ByteSize).validate_python(words.replace(" ", ""))
+        except ValidationError:
+            size = ByteSize(0)
+        if size < _LEAST_SIZE:
+            raise InvalidSpecError(
+                f"{text.strip()[:40]!r} is no need that is known; write a share of the parameters like 70 %, a size like "
+                "60 MB, or a loss like 1.5 x."
+            )
+        return cls.of("size", float(size))
+
+    @classmethod
+    def of(cls, kind: NeedKind, amount: float) -> Self:
+        """Raises :class:`InvalidSpecError` for an amount that no model can have."""
+        if kind == "parameters" and not 0 < amount <= 1:
+            raise InvalidSpecError(
+                f"A share of the parameters is above 0 and at most 1, not {amount:g}; 0.7 leaves 70 %."
+            )
+        if kind == "loss" and not amount > 1:
+            raise InvalidSpecError(f"A smaller model loses, so ask for more than 1 x the dense loss, not {amount:g}.")
+        return cls(kind, amount)
+
+
+_LEAST_SIZE = 1_000
+"""Fewest bytes that are a size; a bare small number is more likely a ratio or a share without its unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Parameters left as a linear function of the ratio: ``before``, of which ``targeted`` belong to targeted units.
+
+    A repair with biases adds ``biases`` parameters, less ``biases_removed`` of them for each unit of ratio.
+    """
+
+    before: int
+    targeted: int
+    biases: int
+    biases_removed: int
+
+    @classmethod
+    def of(cls, spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts]) -> Self:
+        targeted = biases = removed = 0
+        for kind, facts in kinds.items():
+            if spec.targets not in ("both", "ffn" if kind == "ffn" else "heads"):
+                continue
+            bundles = len(facts.layers) * (facts.units // facts.group)
+            targeted += bundles * facts.bundle_parameters
+            if REPAIRS[spec.reconstruction].changes_bias:
+                biases += len(facts.layers) * facts.bias_fixed + bundles * facts.bias_per_bundle
+                removed += bundles * facts.bias_per_bundle
+        return cls(before, targeted, biases, removed)
+
+    def left(self, ratio: float) -> float:
+        """Parameters left, up to whole units."""
+        return self.before - ratio * (self.targeted + self.biases_removed) + (self.biases if ratio > 0 else 0)
+
+    def ratio(self, left: float, words: Callable[[float], str]) -> float:
+        """The least ratio, in whole percent, that leaves at most so many parameters; ``words`` describe a number of them.
+
+        Raises :class:`InvalidSpecError` if none does, or if all of them do.
+        """
+        if left >= self.before:
+            raise InvalidSpecError(f"The whole model is no larger: {words(self.before)}; ask for less.")
+        found = ceil(_STEP * (self.before + self.biases - left) / (self.targeted + self.biases_removed) - 1e-9) / _STEP
+        if found > MAX_RATIO:
+            raise InvalidSpecError(
+                f"Even a ratio of {MAX_RATIO:g} of these units leaves {words(self.left(MAX_RATIO))}; ask for at least that, or "
+                "remove both heads and neurons."
+            )
+        return found
+
+
+def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
+    """The loss beside the dense one that the curves predict, as a factor of perplexity; raises the errors of a forecast."""
+    return exp(divergence(forecast(spec, atlas), atlas))
+
+
+def ratio_of_loss(most: float, predicted: Callable[[float], float]) -> float:
+    """The greatest ratio, in whole percent, at which ``predicted(ratio)`` is at most ``most``.
+
+    Raises :class:`InvalidSpecError` if none is.
+    """
+    low, high = 0, round(MAX_RATIO * _STEP)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if predicted(middle / _STEP) <= most else (low, middle - 1)
+    if low == 0:
+        raise InvalidSpecError(
+            f"The least cut already loses more: {predicted(1 / _STEP):.3g} x at a ratio of {1 / _STEP:g}; ask for more than "
+            "that."
+        )
+    return low / _STEP
+
+
+def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
+    """The ratio at which ``spec`` meets ``need``, as the curves of ``atlas`` have it; raises :class:`InvalidSpecError`."""
+    facts = atlas.facts
+    if need.kind == "loss":
+        return ratio_of_loss(need.amount, lambda ratio: predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas))
+    before = facts.model.parameters
+    return ratio_of_parameters(
+        need, Counts.of(spec, before, facts.kinds), BYTES.get(facts.environment.get("dtype", ""), 4)
+    )
+
+
+def ratio_of_parameters(need: Need, counts: Counts, parameter_bytes: float) -> float:
+    """The ratio for a share of the parameters, or for a size at so many bytes a parameter."""
+    if need.kind == "size":
+        return counts.ratio(need.amount / parameter_bytes, lambda left: f"{left * parameter_bytes / 1e6:.1f} MB")
+    return counts.ratio(
+        need.amount * counts.before, lambda left: f"{100 * left / counts.before:.1f} % of the parameters"
+    )

@@ -1,0 +1,141 @@
+"""The ratio for a need, from a model alone: counted for parameters and sizes, tried and measured for a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from math import exp, log
+
+import torch
+
+from liar.calibration.calibrate import Calibration, steps_of
+from liar.errors import InvalidSpecError
+from liar.evaluate.tasks import evaluate_steps
+from liar.events import Event, Finished, Progress
+from liar.explore.allocation import allocate
+from liar.explore.need import BYTES, Counts, Need, ratio_of_loss, ratio_of_parameters
+from liar.jobs.draw_atlas import kind_facts
+from liar.jobs.pipeline import stream
+from liar.models.catalog import LoadedModel, parameter_count
+from liar.models.environment import readable_failures
+from liar.progress import relay
+from liar.spec import PruneSpec, SiteKind
+from liar.tasks.demo import PERPLEXITY
+
+TRIES = 4
+"""Most ratios that are tried for a loss."""
+
+CLOSE = 0.97
+"""A measured loss is close enough from this share of the asked one on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A ratio that was tried for a loss: perplexity beside the dense one, as predicted and as measured."""
+
+    ratio: float
+    predicted: float
+    measured: float
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The ratio for a need, and what was tried on the way; ``trials`` are empty if it was counted."""
+
+    ratio: float
+    trials: list[Trial]
+
+
+def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
+    """Find the greatest ratio of ``spec`` that meets ``need``.
+
+    A loss is measured on validation text, which neither calibrates nor is reported. Raises :class:`InvalidSpecError` if
+    no ratio meets the need, with the nearest that one does, and the errors of a run.
+    """
+    with readable_failures():
+        adapter = loaded.adapter
+        if need.kind != "loss":
+            kinds: tuple[SiteKind, ...] = ("attention", "ffn")
+            facts = {kind: kind_facts(adapter, kind) for kind in kinds}
+            counts = Counts.of(spec, parameter_count(loaded.model), facts)
+            dtype = str(next(loaded.model.parameters()).dtype).removeprefix("torch.")
+            return Met(ratio_of_parameters(need, counts, BYTES.get(dtype, 4)), [])
+        if not loaded.is_language_model:
+            raise InvalidSpecError(
+                f"A loss is the perplexity beside the dense one, and {loaded.id} has none; ask by parameters or size."
+            )
+        return (yield from _tried(need.amount, spec, loaded))
+
+
+def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
+    spec = spec.model_copy(update={"evaluate": (), "quantize": "none"})
+    steps = steps_of(
+        spec,
+        loaded,
+        gradients=spec.needs_mask_gradients,
+        sensitivity=True,
+        norm_aware=spec.surveys_norm_aware,
+        sampled=spec.schedule == "sequential",
+    )
+    calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
+    dense = yield from _perplexity(spec, loaded, "Measuring the dense model")
+    nats = {ratio / 100: _predicted(spec, ratio / 100, calibration, loaded) for ratio in range(1, 96)}
+    trials: list[Trial] = []
+    factor = 1.0  # of the prediction, corrected by each measurement
+    for _ in range(TRIES):
+        expected = {ratio: exp(factor * each) for ratio, each in nats.items()}
+        ratio = ratio_of_loss(most, lambda at, expected=expected: expected[round(at, 2)])  # type: ignore[misc]
+        if ratio in {trial.ratio for trial in trials}:
+            break
+        words = f"Trying a ratio of {ratio:g}"
+        pruned = yield from _pruned(spec.model_copy(update={"ratio": ratio}), loaded, calibration, words)
+        measured = (yield from _perplexity(spec, pruned, f"{words}: measuring")) / dense
+        trials.append(Trial(ratio, expected[ratio], measured))
+        if CLOSE * most <= measured <= most:
+            break
+        factor = log(max(measured, 1 + 1e-6)) / nats[ratio]
+    met = [trial.ratio for trial in trials if trial.measured <= most]
+    if not met:
+        nearest = min(trials, key=lambda trial: trial.measured)
+        raise InvalidSpecError(
+            f"No ratio tried keeps the loss at {most:g} x; the nearest is {nearest.measured:.3g} x at a ratio of "
+            f"{nearest.ratio:g}. Ask for that, or for a smaller cut."
+        )
+    return Met(max(met), trials)
+
+
+@torch.no_grad()
+def _predicted(spec: PruneSpec, ratio: float, calibration: Calibration, loaded: LoadedModel) -> float:
+    """Divergence in nats at ``ratio``, see :func:`liar.explore.forecast.divergence`."""
+    adapter = loaded.adapter
+    sites = adapter.sites(spec.targets)
+    by_loss = spec.model_copy(update={"allocation": "loss-curve"})
+    chosen = [calibration.candidate(spec, site, adapter) for site in sites]
+    damages = [calibration.candidate(by_loss, site, adapter).damage for site in sites]
+    kept = allocate(spec.allocation, chosen, ratio)
+    return sum(float(each[kept[site.name]]) for each, site in zip(damages, sites, strict=True) if each is not None) / 2
+
+
+def _perplexity(spec: PruneSpec, loaded: LoadedModel, words: str) -> Generator[Progress, None, float]:
+    steps = evaluate_steps(
+        loaded,
+        PERPLEXITY.name,
+        split="validation",
+        limit=spec.evaluate_limit,
+        sequence_length=spec.evaluate_length,
+        separator=spec.separator,
+    )
+    evaluation = yield from relay(steps, lambda step: Progress("evaluate", *step, words))
+    return evaluation.value
+
+
+def _pruned(
+    spec: PruneSpec, loaded: LoadedModel, calibration: Calibration, words: str
+) -> Generator[Progress, None, LoadedModel]:
+    events: Generator[Event, None, None] = stream(spec, loaded, calibration=calibration)
+    for event in events:
+        if isinstance(event, Progress):
+            yield Progress(event.stage, event.done, event.total, f"{words}: {event.message}")
+        elif isinstance(event, Finished) and event.model is not None:
+            return event.model
+    raise AssertionError("a run ends with Finished or with an error")

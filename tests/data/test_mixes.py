@@ -1,0 +1,201 @@
+"""Several calibration texts at once, and text that the model writes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liar import PruneSpec, load_model, run
+from liar.data import own_text
+from liar.data.corpora import calibration_batches, calibration_text, calibration_text_steps
+from liar.data.own_text import own_text_steps
+from liar.errors import CalibrationError, InvalidSpecError
+from liar.progress import finish
+from liar.results import CalibrationPart
+from liar.spec import MIXED, sources_of
+from tests.tiny import classifier, language_model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(own_text, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def file_of(tmp_path: Path, letter: str, texts: int = 60) -> str:
+    path = tmp_path / f"{letter}.txt"
+    path.write_text("\n\n".join(" ".join(letter * 12) for _ in range(texts)))
+    return str(path)
+
+
+def letters_in(batches: list[dict[str, torch.Tensor]]) -> list[set[int]]:
+    return [set(row.tolist()) for batch in batches for row in batch["input_ids"]]
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["wiki", "films", "self", "a+b.txt", "owner/name:part"]), min_size=1, unique=True))
+def test_a_mix_is_one_name(sources: list[str]) -> None:
+    spec = PruneSpec.create(calibration=MIXED.join(sources))
+    assert list(spec.sources) == sources
+    assert PruneSpec.from_query(spec.to_query()) == spec
+    assert PruneSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("wiki + wiki", "twice"), ("wiki + ", "each side"), (" + ".join("abcdefghi"), "fewer")]
+)
+def test_a_mix_that_is_none_is_one_sentence(name: str, words: str) -> None:
+    with pytest.raises(InvalidSpecError, match=words):
+        PruneSpec.create(calibration=name)
+
+
+def test_spaces_around_names_do_not_matter() -> None:
+    assert PruneSpec(calibration="wiki  +  films").calibration == "wiki + films"
+    assert sources_of("a+b") == ("a+b",)
+
+
+# -- mixes --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mix_has_as_many_windows_of_each_text(tmp_path: Path) -> None:
+    mix = MIXED.join(file_of(tmp_path, letter) for letter in "abc")
+    batches, text = calibration_text(mix, language_model(), 12 * 16, 16, seed=0, separator="end")
+    rows = letters_in(batches)
+    assert len(rows) == 12
+    assert len({frozenset(row - {3}) for row in rows}) == 3
+    assert [sum(row == other for other in rows) for row in rows[:3]] == [4, 4, 4]
+    assert [part.source for part in text.parts] == list(sources_of(mix))
+    assert (text.source, text.split, text.tokens) == (mix, None, 12 * 16)
+
+
+def test_a_mix_of_single_texts_keeps_the_labels_if_all_have_them(tmp_path: Path) -> None:
+    names = []
+    for number, letter in enumerate("ab"):
+        path = tmp_path / f"{letter}.csv"
+        path.write_text(
+            "text,label\n" + "\n".join(f"{' '.join(letter * 6)},{['negative', 'positive'][number]}" for _ in range(30))
+        )
+        names.append(str(path))
+    model = classifier()
+    batches, text = calibration_text(MIXED.join(names), model, 120, 16, seed=0)
+    labels = torch.cat([batch["labels"] for batch in batches])
+    assert 0.4 < labels.float().mean() < 0.6
+    first = {
+        int(row[1]): int(label)
+        for batch in batches
+        for row, label in zip(batch["input_ids"], batch["labels"], strict=True)
+    }
+    assert len(set(first.values())) == 2, "the label went with its text"
+    assert text.tokens >= 120
+    plain = file_of(tmp_path, "c")
+    assert all("labels" not in batch for batch in calibration_batches(MIXED.join([names[0], plain]), model, 120, 16, 0))
+
+
+def test_a_text_of_a_mix_that_is_too_short_is_named(tmp_path: Path) -> None:
+    long, short = file_of(tmp_path, "a"), file_of(tmp_path, "b", texts=4)
+    for model in (language_model(), classifier()):
+        with pytest.raises(CalibrationError, match=r"b\.txt.*its share of the mix of 2"):
+            calibration_batches(MIXED.join([long, short]), model, 640, 16, seed=0)
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(CalibrationError, match=r"empty\.txt is empty"):
+        calibration_batches(MIXED.join([long, str(tmp_path / "empty.txt")]), language_model(), 64, 16, seed=0)
+
+
+def test_a_model_is_not_measured_on_a_text_of_its_mix(tmp_path: Path) -> None:
+    mine, other = file_of(tmp_path, "a"), file_of(tmp_path, "b")
+    spec = PruneSpec(
+        calibration=MIXED.join([other, mine]), data=mine, evaluate=("perplexity",), tokens=64, sequence_length=16
+    )
+    with pytest.raises(CalibrationError, match=r"a\.txt"):
+        run(spec, language_model())
+
+
+# -- own text -----------------------------------------------------------------------------------------------------------
+
+
+def test_own_text_is_written_once_and_the_same_each_time(cache: Path) -> None:
+    steps = list(own_text_steps(language_model(), 5, 12, seed=3))
+    assert steps[-1] == (60, 60)
+    first = finish(own_text_steps(language_model(), 5, 12, seed=3))
+    assert list(own_text_steps(language_model(), 5, 12, seed=3)) == [], "the cache has it"
+    (kept,) = cache.rglob("*.npy")
+    kept.unlink()
+    assert torch.equal(finish(own_text_steps(language_model(), 5, 12, seed=3)), first)
+    assert not torch.equal(finish(own_text_steps(language_model(), 5, 12, seed=4)), first)
+    assert first.shape == (5, 12)
+    assert first.dtype == torch.int64
+
+
+def test_other_weights_write_another_text() -> None:
+    model = language_model()
+    first = finish(own_text_steps(model, 2, 12, seed=0))
+    with torch.no_grad():
+        model.model.lm_head.weight.mul_(3)
+    assert not torch.equal(finish(own_text_steps(model, 2, 12, seed=0)), first)
+
+
+def test_own_text_follows_the_models_distribution() -> None:
+    """A model that always repeats the last letter but one place further writes the alphabet."""
+    model = language_model()
+    logits = torch.full((30, 30), -1e9)
+    logits[torch.arange(30), (torch.arange(30) + 1) % 30] = 0
+
+    def forward(ids: torch.Tensor, *_: object, **__: object) -> object:
+        return type("Output", (), {"logits": logits[ids]})()
+
+    model.model.forward = forward  # type: ignore[method-assign]
+    (window,) = finish(own_text_steps(model, 1, 8, seed=0))
+    assert window.diff().remainder(30).eq(1).all()
+
+
+def test_a_damaged_or_missing_cache_costs_only_time(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = finish(own_text_steps(language_model(), 2, 8, seed=0))
+    (kept,) = cache.rglob("*.npy")
+    kept.write_bytes(b"no array")
+    assert torch.equal(finish(own_text_steps(language_model(), 2, 8, seed=0)), first)
+    np.save(kept, np.zeros((1, 1)))
+    assert torch.equal(finish(own_text_steps(language_model(), 2, 8, seed=0)), first)
+    blocked = cache.parent / "file"
+    blocked.write_text("")
+    monkeypatch.setattr(own_text, "cache_folder", lambda: blocked)
+    assert torch.equal(finish(own_text_steps(language_model(), 2, 8, seed=0)), first)
+
+
+def test_own_text_counts_its_tokens_while_it_is_written(tmp_path: Path) -> None:
+    steps = calibration_text_steps(MIXED.join(["self", file_of(tmp_path, "a")]), language_model(), 64, 16, seed=0)
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as end:
+            batches, text = end.value
+            break
+    assert seen[-1] == (32, 32)
+    assert sum(batch["input_ids"].numel() for batch in batches) == 64
+    assert text.parts[0] == CalibrationPart(source="self", split=None)
+
+
+def test_a_model_that_writes_nothing_has_no_own_text() -> None:
+    with pytest.raises(InvalidSpecError, match="writes none"):
+        calibration_batches("self", classifier(), 64, 16, seed=0)
+
+
+def test_a_run_on_own_text_says_so() -> None:
+    result = run(PruneSpec(calibration="self", tokens=128, sequence_length=16), language_model())
+    assert result.calibration is not None
+    assert (result.calibration.source, result.calibration.tokens) == ("self", 128)
+
+
+@pytest.mark.demo
+def test_half_of_the_own_text_begins_as_a_users_turn() -> None:
+    loaded = load_model("demo/smollm2-135m")
+    document, turn = own_text._beginnings(loaded.tokenizer)
+    assert loaded.tokenizer.decode(document) == "<|endoftext|>"
+    assert loaded.tokenizer.decode(turn).endswith("<|im_start|>user\n")

@@ -1,0 +1,108 @@
+"""Asking by what is needed: words, counts and curves become a ratio, and impossible needs one sentence."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liar import PruneSpec
+from liar.errors import InvalidSpecError
+from liar.explore.atlas import Atlas
+from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
+from liar.explore.forecast import forecast
+from liar.explore.need import Counts, Need, predicted_loss, ratio_for, ratio_of_loss
+from liar.presets import DEMO, PRESETS
+from liar.spec import MAX_RATIO
+
+MODELS = [preset.id for preset in PRESETS if preset.id.startswith(DEMO) and preset.task is not None]
+
+
+@pytest.mark.parametrize(
+    ("words", "need"),
+    [
+        ("70 %", Need("parameters", 0.7)),
+        ("70%", Need("parameters", 0.7)),
+        ("60 MB", Need("size", 60e6)),
+        ("0.5gib", Need("size", 2.0**29)),
+        ("1.5 x", Need("loss", 1.5)),
+        ("2 times", Need("loss", 2.0)),
+    ],
+)
+def test_needs_in_words(words: str, need: Need) -> None:
+    assert Need.read(words) == need
+
+
+@pytest.mark.parametrize("words", ["", "much", "0.5", "120 %", "0 %", "1 x", "0.2x", "-3 MB", "12", "MB", "1e3 y"])
+def test_what_is_no_need_is_one_sentence(words: str) -> None:
+    with pytest.raises(InvalidSpecError) as caught:
+        Need.read(words)
+    assert str(caught.value).endswith((".", "%."))
+
+
+def atlas_of(model: str) -> tuple[PruneSpec, Atlas]:
+    spec = PruneSpec(model=model, targets="both")
+    atlas = AtlasStore(SHIPPED_ATLASES).find(spec)
+    assert atlas is not None
+    return spec, atlas
+
+
+@pytest.mark.parametrize("targets", ["ffn", "heads", "both"])
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters_are_those_of_the_forecast(model: str, targets: str) -> None:
+    spec, atlas = atlas_of(model)
+    spec = spec.model_copy(update={"targets": targets, "allocation": "uniform"})
+    before = atlas.facts.model.parameters
+    counts = Counts.of(spec, before, atlas.facts.kinds)
+    for ratio in (0.25, 0.5):
+        left = forecast(spec.model_copy(update={"ratio": ratio}), atlas).totals.parameters_after
+        assert counts.left(ratio) == pytest.approx(left, abs=0.03 * (before - left))
+    share = counts.left(0.4) / before
+    found = ratio_for(Need("parameters", share), spec, atlas)
+    assert found == pytest.approx(0.4, abs=0.0101)
+    assert counts.left(found) <= share * before + 1
+    assert ratio_for(Need("size", 4 * share * before), spec, atlas) == found
+
+
+@given(st.floats(0.01, 0.99))
+def test_a_share_that_can_be_had_is_met_and_others_name_the_nearest(share: float) -> None:
+    counts = Counts(before=1000, targeted=600, biases=0, biases_removed=0)
+    words = "{:.0f}".format
+    if share * 1000 < counts.left(MAX_RATIO):
+        with pytest.raises(InvalidSpecError, match="leaves 430"):
+            counts.ratio(share * 1000, words)
+        return
+    found = counts.ratio(share * 1000, words)
+    assert counts.left(found) <= share * 1000 + 1e-6
+    assert found == round(found, 2)
+    assert counts.left(max(found - 0.01, 0)) > share * 1000 - 1e-6
+
+
+def test_the_whole_model_is_no_need() -> None:
+    with pytest.raises(InvalidSpecError, match="no larger"):
+        Counts(1000, 600, 0, 0).ratio(1000, str)
+
+
+@given(st.floats(1.01, 50), st.floats(0.1, 5))
+def test_the_greatest_ratio_within_a_loss(most: float, steep: float) -> None:
+    def predicted(ratio: float) -> float:
+        return math.exp(steep * ratio)
+
+    if predicted(0.01) > most:
+        with pytest.raises(InvalidSpecError, match="loses more"):
+            ratio_of_loss(most, predicted)
+        return
+    found = ratio_of_loss(most, predicted)
+    assert predicted(found) <= most
+    assert found == MAX_RATIO or predicted(found + 0.01) > most
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_predicted_loss_grows_with_the_ratio(model: str) -> None:
+    spec, atlas = atlas_of(model)
+    losses = [predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas) for ratio in (0.1, 0.3, 0.5, 0.7)]
+    assert 1 < losses[0] < losses[1] < losses[2] < losses[3]
+    ratio = ratio_for(Need("loss", losses[1] * (1 + 1e-9)), spec, atlas)
+    assert 0.3 <= ratio < 0.35
