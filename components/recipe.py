@@ -135,7 +135,8 @@ class Recipe:
         choices["tokens"] = choices["tokens"] or AUTO
         choices["data"] = (choices["data"] or "").strip() or None
         choices["evaluate"] = tuple(choices["evaluate"] or ())
-        choices["calibration"] = MIXED.join(choices["calibration"] or [AUTO])
+        chosen = choices["calibration"] or [AUTO]
+        choices["calibration"] = chosen if isinstance(chosen, str) else MIXED.join(chosen)
         empty = next((name for name, value in choices.items() if value is None and name not in _OPTIONAL), None)
         if empty:
             raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")

@@ -359,10 +359,8 @@ def range_words(name: str) -> str:
     bounds = bounds_of(name)
     if bounds is None:
         raise KeyError(name)
-    annotation = PruneSpec.model_fields[name].annotation
-    kind = "a number" if annotation is float else "a whole number"
-    automatic = f" or {AUTO!r}" if Literal[AUTO] in get_args(annotation) else ""
-    return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}{automatic}"
+    kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
+    return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -276,7 +276,7 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
         choice_reconstructions=[name for name in RECONSTRUCTIONS if name != "liar"],
         sensitive=True,
         kinds=_KINDS,
-        tokens=spec.tokens,
+        tokens=12_288,
         seconds=1.5,
         environment={},
     )

@@ -53,13 +53,11 @@ def own_text_steps(loaded: LoadedModel, count: int, length: int, seed: int) -> S
     generator = torch.Generator().manual_seed(seed)
     beginnings = _beginnings(loaded.tokenizer)
     found: list[Tensor] = []
-    for number, beginning in enumerate(beginnings):
-        rows = len(range(number, count, len(beginnings)))
-        for start in range(0, rows, _AT_ONCE):
-            done = length * sum(map(len, found))
-            for written in _written(loaded.model, beginning, min(_AT_ONCE, rows - start), length, generator):
-                yield done + written.numel(), count * length
-            found.append(written)
+    for start in range(0, count, _AT_ONCE):
+        rows = [beginnings[row % len(beginnings)] for row in range(start, min(start + _AT_ONCE, count))]
+        for written in _written(loaded.model, rows, length, generator):
+            yield start * length + written.numel(), count * length
+        found.append(written)
     windows = torch.cat(found)
     with suppress(StorageError):  # a full disk costs the cache, not the run
         file = io.BytesIO()
@@ -83,17 +81,19 @@ def _kept(name: str, shape: tuple[int, int]) -> Tensor | None:
 
 @torch.no_grad()
 def _written(
-    model: PreTrainedModel, beginning: list[int], rows: int, length: int, generator: torch.Generator
+    model: PreTrainedModel, beginnings: list[list[int]], length: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Yield the windows so far, (rows, tokens), after each token."""
+    """Yield the windows so far, (rows, tokens), after each token; each row continues its own beginning."""
     device = execution_device(model)
     cache = DynamicCache(config=model.config)
-    written = torch.tensor([beginning[: length - 1]] * rows)
-    unread = written
+    written = unread = torch.tensor([beginning[:1] for beginning in beginnings])
     while written.shape[1] < length:
         # The cache is a positional argument, because transformers 5 renames it from one release to another.
         logits = model(unread.to(device), None, None, cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         unread = torch.multinomial(logits.float().softmax(dim=-1).cpu(), 1, generator=generator)
+        for row, beginning in enumerate(beginnings):
+            if written.shape[1] < len(beginning):
+                unread[row] = beginning[written.shape[1]]
         written = torch.cat([written, unread], dim=1)
         yield written
 

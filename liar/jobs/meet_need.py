@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
+import numpy as np
 import torch
 
 from liar.calibration.calibrate import Calibration, steps_of
@@ -22,11 +23,11 @@ from liar.progress import relay
 from liar.spec import PruneSpec, SiteKind
 from liar.tasks.demo import PERPLEXITY
 
-TRIES = 4
+TRIES = 5
 """Most ratios that are tried for a loss."""
 
 CLOSE = 0.97
-"""A measured loss is close enough from this share of the asked one on."""
+"""A measured loss is close enough from this share of the asked one on, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +82,20 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")
     nats = {ratio / 100: _predicted(spec, ratio / 100, calibration, loaded) for ratio in range(1, 96)}
     trials: list[Trial] = []
-    factor = 1.0  # of the prediction, corrected by each measurement
     for _ in range(TRIES):
-        expected = {ratio: exp(factor * each) for ratio, each in nats.items()}
-        ratio = ratio_of_loss(most, lambda at, expected=expected: expected[round(at, 2)])  # type: ignore[misc]
-        if ratio in {trial.ratio for trial in trials}:
+        expected = _expected(nats, trials)
+        missed = sum(trial.measured > most for trial in trials)
+        aim = most ** (1 - (1 + 4 * missed) * (1 - CLOSE))  # the more careful, the more often it was too much
+        ratio = ratio_of_loss(aim, lambda at, expected=expected: expected[round(at, 2)])  # type: ignore[misc]
+        ratio = min([ratio, *(round(trial.ratio - 0.01, 2) for trial in trials if trial.measured > most)])
+        if ratio <= max((trial.ratio for trial in trials if trial.measured <= most), default=0.0):
             break
         words = f"Trying a ratio of {ratio:g}"
         pruned = yield from _pruned(spec.model_copy(update={"ratio": ratio}), loaded, calibration, words)
         measured = (yield from _perplexity(spec, pruned, f"{words}: measuring")) / dense
         trials.append(Trial(ratio, expected[ratio], measured))
-        if CLOSE * most <= measured <= most:
+        if most**CLOSE <= measured <= most:
             break
-        factor = log(max(measured, 1 + 1e-6)) / nats[ratio]
     met = [trial.ratio for trial in trials if trial.measured <= most]
     if not met:
         nearest = min(trials, key=lambda trial: trial.measured)
@@ -102,6 +104,17 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
             f"{nearest.ratio:g}. Ask for that, or for a smaller cut."
         )
     return Met(max(met), trials)
+
+
+def _expected(nats: Mapping[float, float], trials: Sequence[Trial]) -> dict[float, float]:
+    """The loss at each ratio: what the curves predict in ``nats``, made to agree with every trial."""
+    points = sorted((nats[trial.ratio], log(trial.measured)) for trial in trials)
+    known, found = zip((0.0, 0.0), *points, strict=True)
+    steepness = points[-1][1] / points[-1][0] if points else 1.0  # beyond the last trial
+    return {
+        ratio: exp(float(np.interp(each, known, found)) + steepness * max(each - known[-1], 0.0))
+        for ratio, each in nats.items()
+    }
 
 
 @torch.no_grad()

@@ -77,8 +77,8 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     [
         ("edits", "layers.0.ffn:ratio=2", "blur", "from 0 to 0.95"),
         ("edits", "<img src=x onerror=alert(1)>", "submit", "&lt;img"),
-        ("tokens", None, "blur", "The field for tokens is empty"),
-        ("calibration", "x" * 5000, "input", "calibration should"),
+        ("seed", None, "blur", "The field for seed is empty"),
+        ("calibration", ["x" * 5000], "input", "calibration should"),
     ],
 )
 def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
@@ -109,14 +109,14 @@ def test_a_recipe_without_a_forecast_gives_the_reason(studio: Studio, run: RunRe
 
 def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
-    visitor.sets(page.recipe.calibration, "wiki")
+    visitor.sets(page.recipe.calibration, ["wiki"])
     visitor.sets(page.recipe.edits, "layers.0.ffn:ratio=0.2\n\nlayers.1.ffn:keep=1", "blur")
     assert len(visitor.state(page.bus.spec).edits) == 2
     visitor.sets(page.recipe.model, "demo/minilm-topic")
     spec = visitor.state(page.bus.spec)
     assert (spec.model, spec.edits, spec.calibration, spec.evaluate) == ("demo/minilm-topic", (), "auto", ("topic",))
     assert visitor.sees(page.recipe.edits) == ""
-    assert visitor.sees(page.recipe.calibration) == "auto"
+    assert visitor.sees(page.recipe.calibration) == ["auto"]
     assert visitor.state(page.layers.edits) == []
 
 
@@ -305,3 +305,18 @@ def test_an_explorer_fills_only_what_it_declares(studio: Studio, run: RunResult)
     explorer: Explorer = page.explorer
     for spec in (run.spec, PruneSpec(ratio=0.25), PruneSpec(model="somebody/else")):
         assert set(explorer.draw(spec, View(site="layers.1.ffn"), "")) <= set(explorer.outputs)
+
+
+def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.need, "95 %", "submit")
+    ratio = visitor.state(page.bus.spec).ratio
+    assert 0 < ratio < 1
+    assert visitor.sees(page.recipe.ratio) == ratio
+    assert f"A ratio of {ratio:g} meets that." in visitor.sees(page.line)
+    assert "Predicted" in visitor.sees(page.verdict.text)
+    visitor.sets(page.recipe.need, "a lot", "submit")
+    assert "is no need that is known" in visitor.sees(page.line)
+    assert visitor.state(page.bus.spec).ratio == ratio, "nothing is lost"
+    visitor.sets(page.recipe.need, "1.4 x", "submit")
+    assert "the curves predict" in visitor.sees(page.line)

@@ -129,6 +129,18 @@ def test_data_of_ones_own_are_measured_beside_the_rest(
     assert measured_on_its_task(link).evaluate == after
 
 
+def test_no_number_of_tokens_takes_as_many_as_the_model_needs(rail: Recipe) -> None:
+    assert rail.fill(default_spec())[rail.tokens] == 0
+    assert read(rail, FULL, tokens=0).tokens == read(rail, FULL, tokens=None).tokens == "auto"
+
+
+def test_several_calibration_texts_are_one_mix(rail: Recipe) -> None:
+    mixed = read(rail, FULL, calibration=["wiki", "films"])
+    assert mixed.calibration == "wiki + films"
+    assert rail.fill(mixed)[rail.calibration] == ["wiki", "films"]
+    assert read(rail, FULL, calibration=[]).calibration == "auto"
+
+
 def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
     with pytest.raises(InvalidSpecError, match="The field for seed is empty"):
         read(rail, default_spec(), seed=None)
@@ -138,7 +150,7 @@ def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
     ("name", "value"),
     [
         ("ratio", 99),
-        ("tokens", 0),
+        ("tokens", -1),
         ("seed", -1),
         ("multiple", 0),
         ("criterion", "luck"),
@@ -154,7 +166,7 @@ def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: st
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("tokens", 0, "Calibration tokens: set a whole number from 1 to 10,000,000, not 0;"),
+        ("tokens", -1, "Calibration tokens: set a whole number from 1 to 10,000,000, not -1;"),
         ("multiple", 7777, "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777;"),
         ("seed", -1, "Seed: set a whole number from 0 to 2,147,483,647, not -1;"),
         ("evaluate_length", 1, "Length measured at: set a whole number from 2 to 131,072, not 1;"),
@@ -194,7 +206,7 @@ def test_a_public_page_offers_only_what_it_takes() -> None:
 
 
 def test_every_control_is_explained(rail: Recipe) -> None:
-    assert set(rail.controls) == set(TERMS)
+    assert {*rail.controls, "need"} == set(TERMS)
     for name, control in rail.controls.items():
         assert control.info.startswith(TERMS[name].help)
 
