@@ -369,9 +369,9 @@ def _sentence(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"]) or "spec"
     name = str(first["loc"][0]) if first["loc"] and bounds_of(str(first["loc"][0])) else name  # the kinds of a union
     if bounds_of(name) is not None:
-        return (
-            f"{'The ratio' if name == 'ratio' else name} must be {range_words(name)}, not {str(first['input'])[:80]!r}."
-        )
+        automatic = f" or {AUTO!r}" if PruneSpec.model_fields[name].default == AUTO else ""
+        named = "The ratio" if name == "ratio" else name
+        return f"{named} must be {range_words(name)}{automatic}, not {str(first['input'])[:80]!r}."
     if first["type"] == "extra_forbidden":
         return f"There is no choice called {name[:80]!r}; the choices are {', '.join(PruneSpec.model_fields)}."
     if first["type"] == "value_error":

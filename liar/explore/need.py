@@ -118,7 +118,7 @@ class Counts:
         if found > MAX_RATIO:
             raise InvalidSpecError(
                 f"Even a ratio of {MAX_RATIO:g} of these units leaves {words(self.left(MAX_RATIO))}; ask for at least that, or "
-                "remove both heads and neurons."
+                "choose other targets."
             )
         return found
 

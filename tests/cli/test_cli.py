@@ -309,3 +309,22 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     assert len(commands) >= 4
     for command in commands:
         run_elsewhere(tmp_path, "-m", *shlex.split(command))
+
+
+@pytest.mark.demo
+def test_a_need_takes_the_place_of_the_ratio(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    recipe = ("demo/minilm-sentiment", "--targets", "both", "--tokens", "512", "--evaluate-limit", "20")
+    done = liar("prune", *recipe, "--parameters", "0.85", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    result = RunResult.model_validate_json(path.read_text())
+    assert f"A ratio of {result.spec.ratio:g} meets that." in done.stdout
+    assert result.totals.parameters_after / result.totals.parameters_before == pytest.approx(0.85, abs=0.01)
+    assert "--parameters and --size ask for two ratios" in sentence(
+        liar("prune", *recipe, "--parameters", "0.8", "--size", "60MB")
+    )
+    assert "leaves 50.5 MB; ask for at least that" in sentence(liar("prune", *recipe, "--size", "20MB"))
+    assert "by parameters or size" in sentence(liar("prune", *recipe, "--loss", "1.5"))
+    assert "a whole number from 1 to 10,000,000 or 'auto'" in sentence(
+        liar("prune", "demo/minilm-sentiment", "--tokens", "many")
+    )
