@@ -40,6 +40,7 @@ from liar.maths.reconstruct import RIDGE
 from liar.models.adapter import Batch
 from liar.models.catalog import bytes_in_memory
 from liar.models.memory import BACKWARD_SEQUENCES
+from liar.report.labels import token_words
 from liar.spec import Schedule
 
 SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)
@@ -90,9 +91,7 @@ def compare(repeat: int) -> tuple[str, bool]:
     best = {part: min(found[part] for found in floors) for part in parts}
     least = sum(best[part] for part in ("forward", "covariance", "solves"))
     own = sum(best.values()) - best["covariance"] / 2
-    title = (
-        f"{SPEC.model}, {SPEC.tokens:,} tokens, FFN {SPEC.ratio:.0%}, uniform, fp32, {torch.get_num_threads()} threads"
-    )
+    title = f"{SPEC.model}, {token_words(SPEC.tokens)}, FFN {SPEC.ratio:.0%}, uniform, fp32, {torch.get_num_threads()} threads"
     table = Table("part", "seconds", "x floor", "limit", "peak memory", "limit", box=None)
     for part, seconds in best.items():
         table.add_row(part, f"{seconds:.2f}", f"{seconds / least:.2f}")

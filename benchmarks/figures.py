@@ -25,6 +25,7 @@ from readme import table, write
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.presets import PRESETS
 from liar.report.compare import difference
+from liar.report.labels import token_words
 from liar.report.metric_sentences import (
     beside_dense,
     measured_on,
@@ -139,7 +140,7 @@ def default_recipe() -> str:
     defaults = PruneSpec()
     head = (
         f"Criterion {defaults.criterion}, allocation {defaults.allocation}, schedule {defaults.schedule}, "
-        f"{defaults.tokens:,} tokens: perplexity over dense for three seeds, mean and standard deviation "
+        f"{token_words(defaults.tokens)}: perplexity over dense for three seeds, mean and standard deviation "
         f"(n = {sample(dense)})."
     )
     return f"{head}\n\n{table(('neurons removed', *(f'seed {seed}' for seed in SEEDS), 'mean'), rows)}"

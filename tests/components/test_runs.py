@@ -63,7 +63,8 @@ def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: Ru
     assert any("seed 5" in label for label in labels)
     for menu in (built.a, built.b):
         labels_shown = {
-            str(label)[: len("50 % of neurons, the default text, 12,288 tokens, seed 5")] for label, _ in menu.choices
+            str(label)[: len("50 % of neurons, the default text, 8 tokens for each channel, seed 5")]
+            for label, _ in menu.choices
         }
         assert len(labels_shown) == len(runs), "by what a closed menu still shows"
 

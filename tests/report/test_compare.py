@@ -29,7 +29,7 @@ def test_settings_stand_in_the_order_of_the_recipe() -> None:
     assert settings == [
         ("ratio", "0.5", "0.25"),
         ("reconstruction", "bias", "least-squares"),
-        ("tokens", "4,096", "12,288"),
+        ("tokens", "4,096", "auto"),
         ("evaluate limit", "default", "40"),
         ("edits", "none", "layers.3.ffn:ratio=0.2"),
     ]

@@ -108,7 +108,15 @@ def test_a_run_that_measured_nothing_still_has_a_verdict() -> None:
 def test_the_recipe_names_every_choice() -> None:
     spec = language_run(criterion="wanda", seed=7).spec
     sentence = words.recipe(language_run(criterion="wanda", seed=7).spec)
-    for choice in (spec.model, spec.criterion, spec.allocation, spec.reconstruction, spec.schedule, "seed 7", "12,288"):
+    for choice in (
+        spec.model,
+        spec.criterion,
+        spec.allocation,
+        spec.reconstruction,
+        spec.schedule,
+        "seed 7",
+        "8 calibration",
+    ):
         assert str(choice) in sentence
 
 
