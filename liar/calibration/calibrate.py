@@ -202,9 +202,8 @@ def calibration_steps(
     ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
     """
     with readable_failures():
-        batches, text = yield from calibration_text_steps(
-            source, loaded, tokens, sequence_length, seed, separator, data=data
-        )
+        reading = calibration_text_steps(source, loaded, tokens, sequence_length, seed, separator, data=data)
+        batches, text = yield from relay(reading, lambda _written: (0, 1))  # no step of the calibration is done yet
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0

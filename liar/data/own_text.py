@@ -35,6 +35,9 @@ SHIPPED_TEXT = ASSETS / "own_text"
 _AT_ONCE = 32
 """Windows that are written together: each step reads all weights once for all of them."""
 
+_MOST_KEPT = 64
+"""Texts in the cache; visitors of a public page choose seeds and lengths."""
+
 _VALUES = 16
 """Values of each tensor that enter the fingerprint of the weights."""
 
@@ -59,10 +62,12 @@ def own_text_steps(loaded: LoadedModel, count: int, length: int, seed: int) -> S
             yield start * length + written.numel(), count * length
         found.append(written)
     windows = torch.cat(found)
-    with suppress(StorageError):  # a full disk costs the cache, not the run
-        file = io.BytesIO()
-        np.save(file, windows.numpy().astype(np.int32))
+    file = io.BytesIO()
+    np.save(file, windows.numpy().astype(np.int32))
+    with suppress(StorageError, OSError):  # a full disk costs the cache, not the run
         keep_in(_cache(), name, file.getvalue())
+        for old in sorted(_cache().glob("*.npy"), key=lambda path: path.stat().st_mtime)[:-_MOST_KEPT]:
+            old.unlink(missing_ok=True)
     return windows
 
 

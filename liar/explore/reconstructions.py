@@ -19,7 +19,7 @@ class Repair:
 
     The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. Fields of
     ``shapes``, the formula of the weight with numbers, are ``W_u``, ``W_m``, ``Q``, ``P``, ``s``. ``fits_noise`` is
-    whether too few tokens do harm, because a weight for every kept channel and output is fitted.
+    whether few tokens give back less, because a weight for every kept channel and output is fitted.
     """
 
     meaning: str

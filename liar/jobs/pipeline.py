@@ -51,9 +51,6 @@ from liar.store import RunSummary
 
 Events = Generator[Event, None, None]
 
-TOKENS_PER_CHANNEL = 3
-"""Fewest tokens per channel; with fewer a fitted repair gains little or does harm (README, table of tokens)."""
-
 
 def run(
     spec: PruneSpec,

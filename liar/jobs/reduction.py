@@ -29,8 +29,8 @@ from liar.spec import PruneSpec
 
 Events = Generator[Event, None, None]
 
-TOKENS_PER_CHANNEL = 3
-"""Fewest tokens per channel; with fewer a fitted repair gains little or does harm (README, table of tokens)."""
+FEWEST_PER_CHANNEL = 3
+"""Tokens for each channel below which a fitted repair gives back clearly less (README, table of tokens)."""
 
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
@@ -156,12 +156,12 @@ class Reduction:
     def _check_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
-        enough = TOKENS_PER_CHANNEL * widest.channels
+        enough = FEWEST_PER_CHANNEL * widest.channels
         fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.criterion == "obs"
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
-                f"{TOKENS_PER_CHANNEL} for each a repair fits the noise of the text and may do harm; take {enough:,} or more."
+                f"{FEWEST_PER_CHANNEL} for each a repair gives back less than it could; take {enough:,} or more."
             )
             self.warnings.append(message)
             yield Warned(message)

@@ -168,6 +168,13 @@ def test_a_damaged_or_missing_cache_costs_only_time(cache: Path, monkeypatch: py
     assert torch.equal(finish(own_text_steps(language_model(), 2, 8, seed=0)), first)
 
 
+def test_the_cache_keeps_the_latest_texts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_text, "_MOST_KEPT", 2)
+    for seed in range(4):
+        finish(own_text_steps(language_model(), 1, 4, seed=seed))
+    assert sorted(path.stem.rsplit("-", 1)[1] for path in cache.rglob("*.npy")) == ["2", "3"]
+
+
 def test_own_text_counts_its_tokens_while_it_is_written(tmp_path: Path) -> None:
     steps = calibration_text_steps(MIXED.join(["self", file_of(tmp_path, "a")]), language_model(), 64, 16, seed=0)
     seen = []
