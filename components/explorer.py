@@ -130,7 +130,8 @@ class Explorer:
             words = (
                 f"At a ratio of {spec.ratio:g} the curves predict {predicted_loss(spec, atlas):.2f} x the dense loss."
             )
-        return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.line: status.note(words)}
+        drawn = self.draw(spec, view, shown)
+        return {**self.recipe.fill(spec), **drawn, self.line: drawn[self.line] or status.note(words)}
 
     def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""

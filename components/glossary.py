@@ -102,8 +102,8 @@ TERMS: Mapping[str, Term] = {
         "Text that the repair is fitted on.",
         "What is calibration?",
         "One pass over a little text yields the mean and covariance of what each layer reads: all that scores and repairs "
-        "need. Auto takes the text of the model's own task, else encyclopaedia leads. Several "
-        "texts make an equal mix; self is what a language model writes of its own. Nothing is ever measured on it.",
+        "need. Auto takes the text of the model's own task, else encyclopaedia leads; self is what a language model writes of "
+        "its own. Several texts make an equal mix. Nothing is ever measured on it.",
     ),
     "tokens": Term(
         "How much of it; 0 takes eight for each channel.",
