@@ -154,12 +154,14 @@ def calibrate(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    sampled: bool = False,
     data: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Run one forward of the calibration text, and backward passes for mask ``gradients`` or ``sensitivity``.
 
     The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
+    ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
     ``source`` is ``auto``, ``wiki``, a task, a file or a hub dataset; ``data`` is a folder with copies of the datasets of
     tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
     are read by the names that the model has for its classes, else in the order of the task; only a run finds out another
@@ -176,6 +178,7 @@ def calibrate(
         targets=targets,
         gradients=gradients,
         sensitivity=sensitivity,
+        sampled=sampled,
         data=data,
     )
     return finish(steps, of_pair(on_progress))
@@ -217,7 +220,7 @@ def calibration_steps(
             backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
-        read = divided(batches, sample_tokens(sites))[0] if sampled else batches
+        read = divided(batches, sample_tokens(loaded.adapter))[0] if sampled else batches
         for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)

@@ -59,7 +59,7 @@ def gradient_steps(
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    sampled, others = divided(batches, sample_tokens(sites)) if sensitivity else ([], batches)
+    sampled, others = divided(batches, sample_tokens(adapter)) if sensitivity else ([], batches)
     signed_pieces = _pieces(sampled)
     pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0

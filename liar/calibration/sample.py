@@ -19,16 +19,16 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from liar.models.adapter import Batch
+from liar.models.adapter import Adapter, Batch
 from liar.sites import Site
 
 TOKENS_PER_CHANNEL = 2
 """Tokens of the sample for each channel of a site."""
 
 
-def sample_tokens(sites: Iterable[Site]) -> int:
-    """Number of tokens of the sample for ``sites``: enough for the widest."""
-    return TOKENS_PER_CHANNEL * max(site.channels for site in sites)
+def sample_tokens(adapter: Adapter) -> int:
+    """Number of tokens of the sample: enough for the widest site, whatever the targets."""
+    return TOKENS_PER_CHANNEL * adapter.widest
 
 
 def tokens_of(batches: Iterable[Batch]) -> int:

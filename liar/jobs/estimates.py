@@ -153,20 +153,20 @@ _SAMPLE = 64
 """Number of texts from which the mean length of all is estimated."""
 
 
-def sample(shape: Shape, amounts: Amounts, targets: Targets) -> Amounts:
+def sample(shape: Shape, amounts: Amounts) -> Amounts:
     """The sample of the text that allocates, see :mod:`liar.calibration.sample`."""
-    enough = TOKENS_PER_CHANNEL * max(site.channels for site in shape.chosen(targets))
+    enough = TOKENS_PER_CHANNEL * max(site.channels for site in shape.sites)
     return replace(amounts, tokens=min(amounts.tokens, enough))
 
 
-def gradients_cost(shape: Shape, amounts: Amounts, targets: Targets, *, masks: bool, sensitivity: bool) -> float:
+def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
     """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
 
     def forward(tokens: int) -> float:
         calls = tokens / max(amounts.length, 1) / 2
         return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
-    signed = forward(sample(shape, amounts, targets).tokens) if sensitivity else 0.0
+    signed = forward(sample(shape, amounts).tokens) if sensitivity else 0.0
     return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
 
 
@@ -208,7 +208,7 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
         for site in shape.chosen(spec.targets)
     )
-    read = amounts if spec.schedule == "one-shot" else sample(shape, amounts, spec.targets)
+    read = amounts if spec.schedule == "one-shot" else sample(shape, amounts)
     return each + (0.0 if calibrated else walk_cost(shape, read, spec.targets, norm_aware=spec.surveys_norm_aware))
 
 

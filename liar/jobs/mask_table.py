@@ -41,6 +41,7 @@ def mask_table_steps(
     Raises :class:`InsufficientMemoryError` if the moments of all sites do not fit, and the errors of a run.
     """
     with readable_failures():
+        spec = spec.model_copy(update={"schedule": "one-shot"})
         rows = {criterion: spec.model_copy(update={"criterion": criterion}) for criterion in criteria}
         specs = list(rows.values())
         columns = tuple(dict.fromkeys(reconstructions))

@@ -52,7 +52,7 @@ def run_parts(
         masks, sensitivity = spec.needs_mask_gradients, spec.allocation == "loss-curve"
         parts = [
             *parts,
-            Part("gradients", gradients_cost(shape, amounts, spec.targets, masks=masks, sensitivity=sensitivity)),
+            Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity)),
         ]
     one_shot = calibrated and spec.schedule == "one-shot"
     surveyed = spec.allocation != "uniform" or one_shot
@@ -94,8 +94,8 @@ def measure_parts(
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
-    cost = gradients_cost(shape, amounts, base.targets, masks=masks, sensitivity=base.allocation == "loss-curve")
-    read = amounts if base.schedule == "one-shot" else sample(shape, amounts, base.targets)
+    cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
+    read = amounts if base.schedule == "one-shot" else sample(shape, amounts)
     walk = walk_cost(shape, read, base.targets, norm_aware=base.surveys_norm_aware)
     return Part("calibrate", cost + walk)
 
@@ -126,9 +126,7 @@ def table_parts(
 
 def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *, gradients: bool) -> list[Part]:
     """Parts of an atlas: a backward pass if ``gradients``, then the curves of every criterion at every site."""
-    parts = (
-        [Part("gradients", gradients_cost(shape, amounts, "both", masks=True, sensitivity=True))] if gradients else []
-    )
+    parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, sensitivity=True))] if gradients else []
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
         + sum(scores_cost(site, criterion) for criterion in criteria)

@@ -122,7 +122,7 @@ class Reduction:
             return
         keeps = self.spec.schedule == "one-shot" and keeps_moments(self.spec, self.loaded, sites, self.given)
         norm_aware = keeps or self.spec.allocation == "error-curve"
-        read = batches if self.spec.schedule == "one-shot" else divided(batches, sample_tokens(sites))[0]
+        read = batches if self.spec.schedule == "one-shot" else divided(batches, sample_tokens(self.adapter))[0]
         for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
             yield visit.site

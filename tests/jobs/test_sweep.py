@@ -13,6 +13,7 @@ import torch
 
 from liar import PruneSpec, calibrate, run
 from liar.calibration.calibrate import Calibration
+from liar.calibration.sample import sample_tokens
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.outcome import Outcome
@@ -98,11 +99,12 @@ def same(first: RunResult, second: RunResult) -> bool:
 def test_a_run_from_a_calibration_is_that_run(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
-    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True)
-    for targets in ("both", "ffn"):
+    sampled = schedule == "sequential"
+    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True, sampled=sampled)
+    for targets, edits in (("both", _EDITS), ("ffn", _EDITS), ("heads", ())):
         for criterion in ("fisher", "obs"):
             chosen = spec(
-                text, allocation=allocation, schedule=schedule, criterion=criterion, targets=targets, edits=_EDITS
+                text, allocation=allocation, schedule=schedule, criterion=criterion, targets=targets, edits=edits
             )
             assert same(run(chosen, model, calibration=shared), run(chosen, model))
 
@@ -120,7 +122,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("reduction.walk", "pipeline.text_of", "reduction.gradient_steps"):
+    for name in ("reduction.walk", "pipeline.read_text", "reduction.gradient_steps"):
         monkeypatch.setattr(f"liar.jobs.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 
@@ -310,3 +312,14 @@ def test_nothing_of_a_calibration_is_used_up(model: LoadedModel, text: str, meas
     chosen = spec(text, allocation="error-curve")
     assert same(run(chosen, model, calibration=shared), run(chosen, model, calibration=shared))
     assert all(moments.plain.covariance.isfinite().all() for moments in shared.moments.values())
+
+
+def test_a_table_of_masks_repairs_by_all_of_the_text(text: str, model: LoadedModel) -> None:
+    """Also of a sequential recipe, whose runs allocate by a sample: the table is one-shot."""
+    base = spec(text, allocation="error-curve", tokens=1024, schedule="sequential")
+    assert sample_tokens(model.adapter) < 1024
+    tables = [
+        [step for step in mask_table_steps(chosen, ("wanda",), ("least-squares",), model) if isinstance(step, MaskCell)]
+        for chosen in (base, base.model_copy(update={"schedule": "one-shot"}))
+    ]
+    assert tables[0] == tables[1]
