@@ -97,9 +97,10 @@ Defaults may change; a line here never does, so that keys and files keep their m
 with the behaviour of earlier runs. Lists are empty and optional values are None: a query can express neither.
 """
 
-LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO})
+LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO, "tokens": AUTO})
 """Values of the choices that a link omits; they never change either. Links are also written by hand, so one without a
-separator uses that of the source, even if it is older than the choice of separators.
+separator or tokens uses those of the source and the model, even if it is older than these choices. (For the demo models
+``"auto"`` is the number of :data:`BASELINE`.)
 """
 
 

@@ -37,7 +37,7 @@ def test_every_choice_has_a_baseline_in_its_json_form() -> None:
     assert all(not value for name, value in BASELINE.items() if name in ("evaluate", "edits"))
     optional = [name for name, field in PruneSpec.model_fields.items() if "None" in str(field.annotation)]
     assert all(BASELINE[name] is None for name in optional)
-    assert LINKED == {**BASELINE, "separator": "auto"}
+    assert LINKED == {**BASELINE, "separator": "auto", "tokens": "auto"}
 
 
 def test_keys_have_not_changed() -> None:
@@ -46,7 +46,7 @@ def test_keys_have_not_changed() -> None:
     assert baseline.key == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     chosen = baseline.model_copy(update={"ratio": 0.3, "evaluate": ("perplexity",)})
     assert chosen.key == "870d137c33352f11a5efdafb17de55f1f2613ca71e21e03eafb27460ec82df0e"
-    assert chosen.to_query() == "ratio=0.3&separator=end&evaluate=perplexity"
+    assert chosen.to_query() == "ratio=0.3&tokens=12288&separator=end&evaluate=perplexity"
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED_RUNS.glob("*.json")), ids=lambda path: path.stem[:8])
