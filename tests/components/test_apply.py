@@ -259,9 +259,9 @@ def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeli
 
 def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
-    visitor.sets(page.recipe.tokens, None, "blur")
+    visitor.sets(page.recipe.seed, None, "blur")
     visitor.does(page.apply.work.button, "click")
-    assert "The field for tokens is empty" in visitor.sees(page.line)
+    assert "The field for seed is empty" in visitor.sees(page.line)
     assert is_idle(page, visitor)
     assert pipeline.asked == []
 

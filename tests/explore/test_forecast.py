@@ -26,8 +26,9 @@ from tests import families, tiny
 from tests.fakes import tiny_atlas
 
 TEXT = {"tokens": 640, "sequence_length": 32}
-HIGHEST = 1.055
-"""The curves of scale, liar and least-squares bound the error from above, and are never more than this much higher."""
+HIGHEST = 1.15
+"""The curves of scale, liar and least-squares bound the error from above. On real sites, with eight tokens for each channel,
+they are 7 % higher on average and 12.5 % at most: what the ridge takes for its penalty."""
 
 
 @pytest.fixture(scope="module")
