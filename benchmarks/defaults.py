@@ -126,14 +126,17 @@ def _stderr(values: Sequence[float]) -> float | None:
 
 
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
-    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, all with one calibration."""
+    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, with one calibration of each schedule."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
-    shared = finish(steps_of(base, loaded, sensitivity=True))
+    shared = {
+        schedule: finish(steps_of(base, loaded, sensitivity=True, sampled=schedule == "sequential"))
+        for schedule in {recipe.schedule for recipe in candidates}
+    }
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
         spec = base.model_copy(update={"ratio": ratio, **choices})
-        *_, last = stream(spec, loaded, calibration=shared)
+        *_, last = stream(spec, loaded, calibration=shared[recipe.schedule])
         assert isinstance(last, Finished)
         assert last.model is not None
         found[ratio, recipe] = evaluate(last.model, case.task, "reconstructed", split=SPLIT, limit=limit)

@@ -149,7 +149,7 @@ def test_a_model_on_an_accelerator() -> None:
     with device_that_refuses("mps") as device:
         found = finish(choice_steps(moved(network(), device), words, choices))
     assert found.device == torch.device("cpu")
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # sums of fp32, in another order
 
 
 def test_an_evaluation_can_be_left() -> None:
