@@ -54,7 +54,7 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
 @pytest.mark.parametrize(
     ("field", "typed", "sentence"),
     [
-        ("tokens", "0", "Calibration tokens: set a whole number from 1 to 10,000,000, not 0"),
+        ("tokens", "-1", "Calibration tokens: set a whole number from 1 to 10,000,000, not -1"),
         ("multiple", "7777", "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777"),
         ("seed", "-1", "Seed: set a whole number from 0 to 2,147,483,647, not -1"),
     ],
@@ -133,11 +133,32 @@ def test_the_focus_ring_of_the_slider_is_not_cut(still: Page) -> None:
 
 
 def test_an_empty_field_is_one_sentence(still: Page) -> None:
-    tokens = still.locator("#tokens input")
-    tokens.fill("")
-    tokens.blur()
+    seed = still.locator("#seed input")
+    seed.fill("")
+    seed.blur()
     expect(still.locator("#status [role=alert]")).to_contain_text("empty")
     expect(kind(still)).to_have_text("Measured")
+
+
+def test_a_need_sets_the_ratio_without_a_model(still: Page, still_server: Server) -> None:
+    need = still.locator("#need").get_by_role("textbox")
+    need.fill("90 %")
+    need.press("Enter")
+    expect(still.locator("#status")).to_contain_text(re.compile(r"A ratio of 0\.\d+ meets that"))
+    expect(still).to_have_url(re.compile(r"ratio=0\.\d+"))
+    expect(kind(still)).to_have_text("Predicted")
+    need.fill("nothing")
+    need.press("Enter")
+    expect(still.locator("#status [role=alert]")).to_contain_text("is no need that is known")
+    no_model_is_loaded(still_server)
+
+
+def test_several_calibration_texts_are_a_mix_in_the_address(still: Page) -> None:
+    texts = still.get_by_label("Calibration text", exact=True)
+    texts.click()
+    still.get_by_role("option", name="films", exact=True).click()
+    expect(still).to_have_url(re.compile(r"calibration=auto\+%2B\+films"))
+    expect(still.locator("#verdict")).to_contain_text("Nothing is known of this recipe yet")
 
 
 @pytest.mark.demo
