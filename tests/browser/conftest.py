@@ -93,9 +93,10 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def still_run() -> RunResult:
-    """The only run of the still page, with the separator of the shipped run, so that the shipped atlases apply to it."""
+    """The only run of the still page, with separator and tokens of the shipped run, so that the shipped atlases apply."""
     run = RunResult.model_validate_json((DATA / "run.json").read_text())
-    return run.model_copy(update={"spec": run.spec.model_copy(update={"separator": SHIPPED.separator})})
+    chosen = {"separator": SHIPPED.separator, "tokens": SHIPPED.tokens}
+    return run.model_copy(update={"spec": run.spec.model_copy(update=chosen)})
 
 
 @pytest.fixture(scope="session")
