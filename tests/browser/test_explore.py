@@ -168,7 +168,7 @@ def test_a_recipe_without_an_atlas_is_calibrated_once_and_then_answers(page: Pag
     before = drawn(page, "#heatmap")
     page.get_by_role("button", name="Calibrate").click()
     expect(page.locator("#status progress")).to_be_visible()
-    expect(page.get_by_role("button", name="Calibrate")).to_be_hidden(timeout=120_000)
+    expect(page.get_by_role("button", name="Calibrate")).to_be_hidden(timeout=300_000)
     redrawn(page, "#heatmap", before)
     expect(kind(page)).to_have_text("Predicted")
     slide(page, "#ratio", 0.3)
