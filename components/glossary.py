@@ -58,7 +58,7 @@ TERMS: Mapping[str, Term] = {
         "70 %, 60 MB or 1.5 x; sets the ratio.",
         "What can I ask for?",
         "A share of all parameters that may stay, a size of the weights, or a loss beside the dense model's. Parameters and "
-        "size are counted. The loss is what the curves predict, mostly too much of it; Apply measures it.",
+        "size are counted. The loss is what the curves predict, which is mostly too high; Apply measures it.",
     ),
     "criterion": Term(
         "Tells which units matter least.",

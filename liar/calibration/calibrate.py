@@ -23,7 +23,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import divided, sample_tokens
+from liar.calibration.sample import sample_of
 from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
@@ -162,7 +162,8 @@ def calibrate(
 
     The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
     ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
-    ``source`` is ``auto``, ``wiki``, a task, a file or a hub dataset; ``data`` is a folder with copies of the datasets of
+    ``source`` is ``auto``, ``wiki``, ``self``, a task, a file or a hub dataset, or several with " + " between two;
+    ``tokens="auto"`` takes as many as the widest site needs; ``data`` is a folder with copies of the datasets of
     tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
     are read by the names that the model has for its classes, else in the order of the task; only a run finds out another
     order first. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights
@@ -220,7 +221,7 @@ def calibration_steps(
             backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
-        read = divided(batches, sample_tokens(loaded.adapter))[0] if sampled else batches
+        read = sample_of(batches, loaded.adapter) if sampled else batches
         for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)

@@ -50,6 +50,11 @@ def divided(batches: Sequence[Batch], tokens: int) -> tuple[list[Batch], list[Ba
     return _rows(batches, parts), _rows(batches, [~part for part in parts])
 
 
+def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
+    """The sample of the text."""
+    return divided(batches, sample_tokens(adapter))[0]
+
+
 def stride(tokens: int, site: Site) -> int:
     """n such that every n-th sequence of each batch makes up a sample of ``tokens`` for a site; batches have equal lengths."""
     return max(1, tokens // (TOKENS_PER_CHANNEL * site.channels))

@@ -1,7 +1,7 @@
 """Text that a language model writes itself, to calibrate it on everything it knows instead of one kind of text.
 
-Windows are sampled at temperature 1, so they follow the model's own distribution (Williams et al., arXiv 2410.17170). Half
-of them begin as a document; if the tokenizer has a chat template, the others begin as a user's turn, so that the model
+Windows are sampled at temperature 1, so they follow the model's own distribution (Williams et al., arXiv 2410.17170). They
+begin as a document; if the tokenizer has a chat template, every second one as a user's turn instead, so that the model
 writes question and answer (Xu et al., arXiv 2406.08464). An end token ends nothing: the model begins a new text.
 
 A model writes equal windows for an equal seed; they are kept in the cache, under a fingerprint of the weights.
@@ -23,14 +23,11 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from liar.data.joining import DOCUMENTS, token_between
 from liar.errors import StorageError
-from liar.files import ASSETS, cache_folder, keep_in
+from liar.files import cache_folder, keep_in
 from liar.models.adapter import execution_device
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
-
-SHIPPED_TEXT = ASSETS / "own_text"
-"""Windows of the demo model, so that its default calibration samples nothing."""
 
 _AT_ONCE = 32
 """Windows that are written together: each step reads all weights once for all of them."""
@@ -76,11 +73,10 @@ def _cache() -> Path:
 
 
 def _kept(name: str, shape: tuple[int, int]) -> Tensor | None:
-    """Windows from the package or the cache; None if there are none of this ``shape``."""
-    for folder in (SHIPPED_TEXT, _cache()):
-        with suppress(OSError, ValueError, EOFError):
-            if (windows := np.load(folder / name)).shape == shape:
-                return torch.from_numpy(windows).long()
+    """Windows from the cache; None if there are none of this ``shape``."""
+    with suppress(OSError, ValueError, EOFError):
+        if (windows := np.load(_cache() / name)).shape == shape:
+            return torch.from_numpy(windows).long()
     return None
 
 

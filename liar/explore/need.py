@@ -1,6 +1,7 @@
 """The ratio for a need: a share of the parameters, a size of the weights, or a loss beside the dense model's.
 
-Parameters and bytes are linear in the ratio, so their ratio is exact up to whole units. A loss is predicted by the error
+Parameters and bytes are counted: to the unit for uniform, for other allocations to the bundle that ends their budget; edits,
+rounded widths and int8 weights are not considered. A loss is predicted by the error
 curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
 (:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it.
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 NeedKind = Literal["parameters", "size", "loss"]
 
-BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+_BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a parameter by its type."""
 
 _STEP = 100
@@ -158,9 +159,8 @@ def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
     if need.kind == "loss":
         return ratio_of_loss(need.amount, lambda ratio: predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas))
     before = facts.model.parameters
-    return ratio_of_parameters(
-        need, Counts.of(spec, before, facts.kinds), BYTES.get(facts.environment.get("dtype", ""), 4)
-    )
+    counts = Counts.of(spec, before, facts.kinds)
+    return ratio_of_parameters(need, counts, _BYTES[facts.environment.get("dtype", "float32")])
 
 
 def ratio_of_parameters(need: Need, counts: Counts, parameter_bytes: float) -> float:

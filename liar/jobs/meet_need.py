@@ -14,7 +14,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import evaluate_steps
 from liar.events import Event, Finished, Progress
 from liar.explore.allocation import allocate
-from liar.explore.need import BYTES, Counts, Need, ratio_of_loss, ratio_of_parameters
+from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
 from liar.models.catalog import LoadedModel, parameter_count
@@ -59,8 +59,7 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
             kinds: tuple[SiteKind, ...] = ("attention", "ffn")
             facts = {kind: kind_facts(adapter, kind) for kind in kinds}
             counts = Counts.of(spec, parameter_count(loaded.model), facts)
-            dtype = str(next(loaded.model.parameters()).dtype).removeprefix("torch.")
-            return Met(ratio_of_parameters(need, counts, BYTES.get(dtype, 4)), [])
+            return Met(ratio_of_parameters(need, counts, next(loaded.model.parameters()).element_size()), [])
         if not loaded.is_language_model:
             raise InvalidSpecError(
                 f"A loss is the perplexity beside the dense one, and {loaded.id} has none; ask by parameters or size."

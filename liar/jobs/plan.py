@@ -50,10 +50,7 @@ def run_parts(
     parts = dense if dense_first else []
     if spec.needs_gradients and not calibrated:
         masks, sensitivity = spec.needs_mask_gradients, spec.allocation == "loss-curve"
-        parts = [
-            *parts,
-            Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity)),
-        ]
+        parts = [*parts, Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity))]
     one_shot = calibrated and spec.schedule == "one-shot"
     surveyed = spec.allocation != "uniform" or one_shot
     if surveyed:

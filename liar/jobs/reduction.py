@@ -11,7 +11,7 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import divided, sample_tokens
+from liar.calibration.sample import sample_of
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate
@@ -122,7 +122,7 @@ class Reduction:
             return
         keeps = self.spec.schedule == "one-shot" and keeps_moments(self.spec, self.loaded, sites, self.given)
         norm_aware = keeps or self.spec.allocation == "error-curve"
-        read = batches if self.spec.schedule == "one-shot" else divided(batches, sample_tokens(self.adapter))[0]
+        read = batches if self.spec.schedule == "one-shot" else sample_of(batches, self.adapter)
         for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
             yield visit.site
