@@ -311,6 +311,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
         run_elsewhere(tmp_path, "-m", *shlex.split(command))
 
 
+@pytest.mark.long
 @pytest.mark.demo
 def test_a_need_takes_the_place_of_the_ratio(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
