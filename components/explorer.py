@@ -39,6 +39,7 @@ class Explorer:
         self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", line=line)
         self.work.row.visible = False
         self.calibrated = gr.State("")
+        self.drawn = gr.State(bus.view.value)
 
     def wire(
         self,
@@ -54,9 +55,9 @@ class Explorer:
         self.verdict, self.layers, self.panels = verdict, layers, panels
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        moves = [*self.recipe.moves, self.calibrated.change]
-        gr.on(moves, self.explore, inputs, self.outputs, trigger_mode="always_last", **QUEUED)
-        self.bus.view.change(self.redraw, self.seen, self.outputs, trigger_mode="always_last", **QUEUED)
+        # One listener for moves and views: of two, the answer to the earlier event could arrive last and stay.
+        moves = [*self.recipe.moves, self.calibrated.change, self.bus.view.change]
+        gr.on(moves, self.explore, [self.drawn, *inputs], self.outputs, trigger_mode="always_last", **QUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
@@ -72,19 +73,22 @@ class Explorer:
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.work.row]
+        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.work.row, self.drawn]
         lines = [provenance.line for provenance in self.provenances]
         pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
         return [*hidden, *lines, *pictures, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(self, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Draw the recipe of the controls after one was moved."""
+    def explore(self, drawn: View, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Draw the recipe of the controls after one was moved, or after the view changed from ``drawn`` to ``view``."""
+        turned = view != drawn
         try:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
-            return {self.line: status.problem(str(error))}
+            return {**(self.redraw(view, shown, base) if turned else {}), self.line: status.problem(str(error))}
+        if turned and spec == base:
+            return self.redraw(view, shown, base)  # the status line of a job stays
         if spec.model != base.model:
             return self.switch_model(spec, view)
         tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
@@ -179,7 +183,7 @@ class Explorer:
         If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
-        updates = self.verdict.show(known)
+        updates = {**self.verdict.show(known), self.drawn: view}
         updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)

@@ -111,3 +111,34 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
     visitor.does(inspector.keep_whole, "click")
     assert "60 of 60" in visitor.sees(page.layers.table)
     assert visitor.sees(page.address).count("edits=") == 2
+
+
+def test_a_move_and_a_view_are_never_answered_side_by_side(studio: Studio, run: RunResult) -> None:
+    """The client has one request of a listener under way; two listeners could answer in the wrong order."""
+    page, visitor = opened(studio)
+    view = (page.bus.view._id, "change")
+    drawing = [fn for fn in visitor.blocks.fns.values() if page.verdict.text in fn.outputs and view in fn.targets]
+    assert len(drawing) == 1
+    assert drawing[0].trigger_mode == "always_last"
+    assert (page.recipe.ratio._id, "input") in drawing[0].targets
+
+
+def test_a_view_and_a_move_at_once_are_both_drawn(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    view = View(site="layers.1.ffn")
+    moved = run.spec.model_copy(update={"ratio": 0.25})
+    controls = page.recipe.fill(moved)
+    values = [controls[control] for control in page.recipe.controls.values()]
+    updates = page.explorer.explore(View(), view, run.spec.key, run.spec, *values)
+    assert updates[page.bus.spec] == moved
+    assert "site=layers.1.ffn" in updates[page.address] and "ratio=0.25" in updates[page.address]
+    assert updates[page.explorer.drawn] == view
+
+
+def test_a_view_is_drawn_beside_a_choice_that_is_out_of_range(studio: Studio, run: RunResult) -> None:
+    page, _ = opened(studio)
+    controls = page.recipe.fill(run.spec)
+    values = [-1 if control is page.recipe.seed else controls[control] for control in page.recipe.controls.values()]
+    updates = page.explorer.explore(View(), View(site="layers.1.ffn"), run.spec.key, run.spec, *values)
+    assert "site=layers.1.ffn" in updates[page.address]
+    assert "Seed" in updates[page.line]
