@@ -131,7 +131,8 @@ def test_a_view_and_a_move_at_once_are_both_drawn(studio: Studio, run: RunResult
     values = [controls[control] for control in page.recipe.controls.values()]
     updates = page.explorer.explore(View(), view, run.spec.key, run.spec, *values)
     assert updates[page.bus.spec] == moved
-    assert "site=layers.1.ffn" in updates[page.address] and "ratio=0.25" in updates[page.address]
+    assert "site=layers.1.ffn" in updates[page.address]
+    assert "ratio=0.25" in updates[page.address]
     assert updates[page.explorer.drawn] == view
 
 
