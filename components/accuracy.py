@@ -14,7 +14,7 @@ from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
-from liar.report.domain_sentences import domains
+from liar.report.findings import findings
 from liar.report.metric_sentences import (
     baseline,
     beside_dense,
@@ -28,7 +28,6 @@ from liar.report.metric_sentences import (
     variant_name,
 )
 from liar.report.plots import metric_bars
-from liar.report.quantized_sentences import quantizations
 from liar.report.view import View
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
@@ -106,7 +105,7 @@ def _table(result: RunResult) -> str:
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in _baselines(result))
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in [domains(result), *quantizations(result)] if sentence)
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in findings(result))
     )
 
 

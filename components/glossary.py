@@ -83,6 +83,8 @@ TERMS: Mapping[str, Term] = {
             "global": "One threshold over all scores, standardised within each site (FLAP).",
             "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
             "loss-curve": "Takes from where the model's answer feels the error least. Needs a backward pass.",
+            "checked": "Builds uniform, both curves and their blend, and keeps the one whose answers stay nearest to the dense "
+            "model's on text held back for it. A forecast shows the loss-curve.",
         },
     ),
     "reconstruction": Term(

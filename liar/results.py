@@ -79,6 +79,17 @@ class CalibrationText(Record):
         return self.mixed or [CalibrationPart(source=self.source, split=self.split)]
 
 
+class CheckedAllocation(Record):
+    """A candidate of the allocation ``checked``: its divergence from the dense model in nats per token, text or answer.
+
+    ``predicted`` by the error curves, ``measured`` on text that no moment of the choice has seen.
+    """
+
+    name: str
+    predicted: float
+    measured: float
+
+
 class Unrounded(Record):
     """Units that a site would keep without ``PruneSpec.multiple``, and the error of the spec's reconstruction then."""
 
@@ -338,6 +349,8 @@ class RunResult(StoredRun, Record):
     speeds: list[Speed] = []
     gains: list[SpeedGain] = []
     weight_bytes: dict[MeasuredVariant, int] = {}
+    checked: list[CheckedAllocation] = []
+    """Candidates of the allocation ``checked``; the one that diverges least was taken."""
     warnings: list[str] = []
     timings: dict[str, float] = {}
     shared: list[Shared] = []

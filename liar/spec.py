@@ -29,7 +29,7 @@ from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
-Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
+Allocation = Literal["uniform", "global", "error-curve", "loss-curve", "checked"]
 Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential"]
 Quantize = Literal["none", "int8"]
@@ -42,6 +42,8 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
+SENSITIVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"loss-curve", "checked"})
+"""Allocations that read what the loss feels of an error, which takes a backward pass."""
 
 CUSTOM = "custom:"
 CUSTOM_WITH_GRADIENTS = "custom-gradients:"
@@ -211,12 +213,27 @@ class PruneSpec(BaseModel):
     @property
     def needs_gradients(self) -> bool:
         """Whether the run needs a backward pass, which is impossible for a streamed model."""
-        return self.needs_mask_gradients or self.allocation == "loss-curve"
+        return self.needs_mask_gradients or self.needs_sensitivity
+
+    @property
+    def needs_sensitivity(self) -> bool:
+        """Whether the allocation reads what the loss feels of an error at each site."""
+        return self.allocation in SENSITIVE_ALLOCATIONS
+
+    @property
+    def surveys_sample(self) -> bool:
+        """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`; ``checked`` holds back the rest."""
+        return self.schedule == "sequential" or self.allocation == "checked"
+
+    @property
+    def keeps_sample(self) -> bool:
+        """Whether the moments of the sample are needed at all sites at once: ``checked`` repairs its candidates by them."""
+        return self.allocation == "checked" and self.schedule == "one-shot"
 
     @property
     def surveys_norm_aware(self) -> bool:
         """Whether the run needs norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
-        return self.allocation == "error-curve" or self.schedule == "one-shot"
+        return self.allocation in ("error-curve", "checked") or self.schedule == "one-shot"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""

@@ -76,12 +76,12 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if self.sampled and spec.schedule == "one-shot":
+        if self.sampled and not spec.surveys_sample:
             raise InvalidSpecError("A one-shot run repairs by all of its text; calibrate without sampled=True.")
         if spec.needs_mask_gradients and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
-        if spec.allocation == "loss-curve" and not self.sensitive:
-            raise InvalidSpecError("loss-curve needs sensitivities; calibrate with sensitivity=True.")
+        if spec.needs_sensitivity and not self.sensitive:
+            raise InvalidSpecError(f"{spec.allocation} needs sensitivities; calibrate with sensitivity=True.")
         if spec.surveys_norm_aware and not self.norm_aware:
             raise InvalidSpecError(
                 f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
@@ -275,9 +275,9 @@ def shared_calibration(
         base,
         loaded,
         gradients=any(spec.needs_mask_gradients for spec in specs),
-        sensitivity=base.allocation == "loss-curve",
+        sensitivity=base.needs_sensitivity,
         norm_aware=norm_aware,
-        sampled=base.schedule == "sequential",
+        sampled=base.surveys_sample,
     )
     words = "One calibration for all runs"
     calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)

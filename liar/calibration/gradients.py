@@ -88,9 +88,9 @@ def gradient_steps(
         sensitivity and not any(sums.sensitivity > 0 for sums in found.values())
     ):
         raise InvalidSpecError(
-            "No gradient of the loss at any site is above zero, so taylor, fisher and loss-curve have nothing to go by; check "
-            "the weights of the model's head, take float32, or choose the criterion fluctuation or obs with the allocation "
-            "error-curve."
+            "No gradient of the loss at any site is above zero, so taylor, fisher, loss-curve and checked have nothing to go "
+            "by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with the "
+            "allocation error-curve."
         )
     return {
         name: SiteGradients(sums.taylor.abs() / sequences, sums.fisher / sequences, sums.sensitivity / max(tokens, 1))

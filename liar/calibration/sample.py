@@ -26,6 +26,10 @@ TOKENS_PER_CHANNEL = 2
 """Tokens of the sample for each channel of a site."""
 
 
+CHECK_TOKENS = 2_048
+"""Tokens beside the sample on which the allocation ``checked`` compares its candidates."""
+
+
 def sample_tokens(adapter: Adapter) -> int:
     """Number of tokens of the sample: enough for the widest site, whatever the targets."""
     return TOKENS_PER_CHANNEL * adapter.widest

@@ -178,9 +178,8 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.report.domain_sentences import domains
+    from liar.report.findings import findings
     from liar.report.metric_sentences import beside_dense, sample
-    from liar.report.quantized_sentences import quantizations
     from liar.report.sentences import rounding, verdict
 
     table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
@@ -193,7 +192,7 @@ def _print_result(result: RunResult) -> None:
             figures = (f"{item.value:.4g}", f"{item.stderr:.2g}", beside_dense(result, item) or "-")
             measures.add_row(f"{item.task} ({item.metric})", item.variant, *figures, sample(item))
         console.print(measures)
-    console.print(verdict(result), *filter(None, [domains(result)]), *quantizations(result), sep="\n")
+    console.print(verdict(result), *findings(result), sep="\n")
     if cost := rounding(result):
         console.print(cost)
 

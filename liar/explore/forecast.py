@@ -2,7 +2,8 @@
 
 The forecast is that of a one-shot run on the moments of the atlas. A measured run may differ (sequential moments, a
 curve interpolated between two points); the page shows both side by side. If units chosen by hand are not the best ones,
-a site has only the errors that the atlas stores for every choice, often none. Norm-aware errors are those of a repair
+a site has only the errors that the atlas stores for every choice, often none. The allocation ``checked`` is forecast as
+the candidate ``loss-curve``. Norm-aware errors are those of a repair
 fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
 
 >>> from pathlib import Path
@@ -30,7 +31,7 @@ from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals, Unrounded
 from liar.spec import Allocation, PruneSpec, is_custom
 
-_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
+_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain", "checked": "plain"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
     if spec.reconstruction not in atlas.facts.reconstructions:
         raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
-    if spec.allocation == "loss-curve" and not atlas.facts.sensitive:
+    if spec.needs_sensitivity and not atlas.facts.sensitive:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
     charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
     sites = [chart.site for chart in charts]
@@ -144,7 +145,7 @@ def _candidate(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
     damage = None
     if weighting := _ALLOCATING.get(spec.allocation):
         damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
-        if spec.allocation == "loss-curve":
+        if spec.needs_sensitivity:
             damage = damage * chart.sensitivity
     deviation = chart.deviation(spec.criterion)
     if spec.allocation == "global" and isnan(deviation):

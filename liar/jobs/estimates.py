@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import TOKENS_PER_CHANNEL
+from liar.calibration.sample import CHECK_TOKENS, TOKENS_PER_CHANNEL
 from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, Allocation, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -205,11 +205,31 @@ def repair_cost(site: SiteShape, ratio: float) -> float:
 def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
     """Cost of scores and curves at every targeted site of the dense model, and of the walk unless ``calibrated``."""
     each = sum(
-        scores_cost(site, spec.criterion) + (curve_cost(site) if spec.allocation in CURVE_ALLOCATIONS else 0.0)
+        scores_cost(site, spec.criterion) + _curves(spec.allocation) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
-    read = amounts if spec.schedule == "one-shot" else sample(shape, amounts)
+    read = sample(shape, amounts) if spec.surveys_sample else amounts
     return each + (0.0 if calibrated else walk_cost(shape, read, spec.targets, norm_aware=spec.surveys_norm_aware))
+
+
+def _curves(allocation: Allocation) -> int:
+    """Curves of each site that an allocation draws."""
+    return 2 if allocation == "checked" else int(allocation in CURVE_ALLOCATIONS)
+
+
+def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
+    """Cost of building the candidates of ``checked`` and of their answers, and the dense model's, to the held-back text."""
+    sites = shape.chosen(spec.targets)
+    built = sum(repair_cost(site, spec.ratio) for site in sites) / 3  # one of the repairs, and no errors
+    if not spec.keeps_sample:
+        built += sum(scores_cost(site, spec.criterion) for site in sites)
+        built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
+    read = CHECK_TOKENS if shape.writes else amounts.tokens - sample(shape, amounts).tokens
+    return _CANDIDATES * built + (_CANDIDATES + 1) * shape.forward(read, amounts.length)
+
+
+_CANDIDATES = 4
+"""Different allocations that ``checked`` compares, at most."""
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:

@@ -16,8 +16,9 @@ import dataclasses
 from collections.abc import Generator, Sequence
 from functools import partial
 
-from liar.calibration.calibrate import Calibration
+from liar.calibration.calibrate import Calibration, fits
 from liar.data.packing import check_length
+from liar.errors import InsufficientMemoryError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.tasks import check_apart, order_notes, prepare_all
@@ -29,6 +30,7 @@ from liar.events import (
     Warned,
 )
 from liar.explore.allocation import check_choices
+from liar.jobs.checked import held_back
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
@@ -144,6 +146,8 @@ class _Run:
         if self.text is not None:
             check_apart(self.spec, self.text.parts, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
+        if self.spec.allocation == "checked":
+            held_back(batches, self.adapter)  # raises for too little text, before the long work
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None
         reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, park)
@@ -177,6 +181,7 @@ class _Run:
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
+                checked=reduction.checked,
                 warnings=reduction.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 shared=self._shared,
@@ -206,6 +211,11 @@ class _Run:
         check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
+        elif self.spec.keeps_sample and not fits(loaded, sites, norm_aware=True):
+            raise InsufficientMemoryError(
+                "A one-shot run keeps the moments of all sites for checked, and they do not fit into memory; choose the "
+                "schedule sequential, or the allocation loss-curve."
+            )
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded.model.config, loaded.tokenizer)
         self.measures.exams = prepare_all(loaded, self.spec)

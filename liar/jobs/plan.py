@@ -10,6 +10,7 @@ from liar.jobs.estimates import (
     Amounts,
     Shape,
     answer_cost,
+    check_cost,
     curve_cost,
     gradients_cost,
     prune_cost,
@@ -49,13 +50,15 @@ def run_parts(
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
     if spec.needs_gradients and not calibrated:
-        masks, sensitivity = spec.needs_mask_gradients, spec.allocation == "loss-curve"
+        masks, sensitivity = spec.needs_mask_gradients, spec.needs_sensitivity
         parts = [*parts, Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity))]
     one_shot = calibrated and spec.schedule == "one-shot"
     surveyed = spec.allocation != "uniform" or one_shot
     if surveyed:
         parts = [*parts, Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk")]
-    kept = surveyed and keeps and spec.schedule == "one-shot"
+    if spec.allocation == "checked":
+        parts = [*parts, Part("check", check_cost(spec, shape, amounts), "check")]
+    kept = surveyed and keeps and not spec.surveys_sample
     parts = [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
     parts += [] if dense_first else dense
     for variant in VARIANTS[1:]:
@@ -91,8 +94,8 @@ def measure_parts(
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
-    cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.allocation == "loss-curve")
-    read = amounts if base.schedule == "one-shot" else sample(shape, amounts)
+    cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.needs_sensitivity)
+    read = sample(shape, amounts) if base.surveys_sample else amounts
     walk = walk_cost(shape, read, base.targets, norm_aware=base.surveys_norm_aware)
     return Part("calibrate", cost + walk)
 

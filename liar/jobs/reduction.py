@@ -16,6 +16,7 @@ from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate
 from liar.explore.reconstructions import REPAIRS
+from liar.jobs.checked import checked_steps, curves_of, held_back
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.models.adapter import Batch
@@ -23,7 +24,7 @@ from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import Pace, Stopwatch
-from liar.results import SiteReport, Unrounded
+from liar.results import CheckedAllocation, SiteReport, Unrounded
 from liar.sites import Site
 from liar.spec import PruneSpec
 
@@ -34,8 +35,8 @@ FEWEST_PER_CHANNEL = 3
 
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
-    """Whether a run of ``spec`` reads no calibration text: one-shot, with a ``calibration`` passed in."""
-    return calibration is not None and spec.schedule == "one-shot"
+    """Whether a run of ``spec`` reads no calibration text: it repairs by the moments that allocate, which are passed in."""
+    return calibration is not None and not spec.surveys_sample
 
 
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
@@ -65,6 +66,7 @@ class Reduction:
         self.edits = merge(spec.edits)
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
+        self.checked: list[CheckedAllocation] = []
 
     def events(self, batches: Sequence[Batch], sites: Sequence[Site], given: Calibration | None) -> Events:
         """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
@@ -83,7 +85,7 @@ class Reduction:
 
     def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
         with self.watch.stage("gradients"):
-            masks, sensitivity = self.spec.needs_mask_gradients, self.spec.allocation == "loss-curve"
+            masks, sensitivity = self.spec.needs_mask_gradients, self.spec.needs_sensitivity
             steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
             words = "Computing gradients of the loss"
             gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
@@ -103,10 +105,18 @@ class Reduction:
         candidates: list[Candidate] = []
         with self.watch.stage("calibrate"):
             for done, site in enumerate(self._dense_sites(batches, sites, calibration), start=1):
-                candidates.append(calibration.candidate(spec, site, self.adapter, self.criterion))
+                for drawn in curves_of(spec):
+                    candidates.append(calibration.candidate(drawn, site, self.adapter, self.criterion))
                 yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {site.name}")
         with self.watch.stage("allocate"):
-            return allocate(spec.allocation, candidates, spec.ratio)
+            if spec.allocation != "checked":
+                return allocate(spec.allocation, candidates, spec.ratio)
+            sample, held = sample_of(batches, self.adapter), held_back(batches, self.adapter)
+            steps = checked_steps(spec, self.adapter, self.criterion, calibration, sample, held, self.edits)
+            kept, self.checked = yield from self.pace.along("check", steps, "allocate", "Comparing allocations")
+            if self.given is None:
+                calibration.moments.clear()
+            return kept
 
     @property
     def _surveys(self) -> bool:
@@ -120,9 +130,10 @@ class Reduction:
                 with resident(self.adapter.layers[site.layer]):
                     yield site
             return
-        keeps = self.spec.schedule == "one-shot" and keeps_moments(self.spec, self.loaded, sites, self.given)
-        norm_aware = keeps or self.spec.allocation == "error-curve"
-        read = batches if self.spec.schedule == "one-shot" else sample_of(batches, self.adapter)
+        spec = self.spec
+        keeps = spec.keeps_sample or (not spec.surveys_sample and keeps_moments(spec, self.loaded, sites, self.given))
+        norm_aware = keeps or spec.allocation in ("error-curve", "checked")
+        read = sample_of(batches, self.adapter) if spec.surveys_sample else batches
         for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
             yield visit.site
@@ -135,7 +146,7 @@ class Reduction:
         self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
     ) -> Events:
         sequential = self.spec.schedule == "sequential"
-        if not sequential and calibration.moments:
+        if not self.spec.surveys_sample and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
             visits = walk(self.adapter, batches, self.spec.targets, sequential=sequential)
@@ -167,8 +178,8 @@ class Reduction:
             yield Warned(message)
 
     def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
-        """Those of the survey; a sequential run scores by the moments of the model pruned so far."""
-        if self.spec.schedule == "sequential" or not self._surveys:
+        """Those of the survey, unless it read a sample: by the moments of all tokens, of the model pruned so far."""
+        if self.spec.surveys_sample or not self._surveys:
             calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
         weight = self.adapter.consumer(visit.site).weight.T
         return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)

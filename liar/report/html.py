@@ -18,13 +18,12 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from liar.report.change_groups import group_extent
-from liar.report.domain_sentences import domains
 from liar.report.export import as_command, as_python
+from liar.report.findings import findings
 from liar.report.labels import token_words
 from liar.report.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.plots import error_heatmap, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
-from liar.report.quantized_sentences import quantizations
 from liar.report.sentences import calibrated_on, parameters, recipe, verdict
 from liar.report.site_sentences import reconstructions_of
 from liar.report.speed_sentences import speed_words
@@ -91,7 +90,7 @@ def html_report(result: RunResult) -> str:
         answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),
-        findings=[sentence for sentence in [domains(result), *quantizations(result)] if sentence],
+        findings=findings(result),
         colours=VARIANT_COLOURS,
         plotly=Markup(get_plotlyjs()),
         figures={"heatmap": _as_data(error_heatmap(result.sites)), "metrics": _as_data(metric_bars(result))},

@@ -24,6 +24,12 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def few_tokens_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of these tests are short."""
+    monkeypatch.setattr("liar.jobs.checked.CHECK_TOKENS", 256)
+
+
 @pytest.fixture
 def model() -> LoadedModel:
     return tiny.language_model()

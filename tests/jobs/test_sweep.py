@@ -99,7 +99,7 @@ def same(first: RunResult, second: RunResult) -> bool:
 def test_a_run_from_a_calibration_is_that_run(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
-    sampled = schedule == "sequential"
+    sampled = spec(text, allocation=allocation, schedule=schedule).surveys_sample
     shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True, sampled=sampled)
     for targets, edits in (("both", _EDITS), ("ffn", _EDITS), ("heads", ())):
         for criterion in ("fisher", "obs"):

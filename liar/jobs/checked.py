@@ -1,0 +1,183 @@
+"""The allocation ``checked``: candidates built with their repairs, and compared with the dense model on text of their own.
+
+Error curves rank allocations well, but errors summed over sites are not the loss (EvoPress, arXiv 2410.14649), and no curve
+is the best everywhere. So each candidate is built from the sample that drew the curves, and the one whose answers diverge
+least from the dense model's, on tokens that the sample does not have, stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from math import inf, isfinite
+
+import numpy as np
+
+from liar.calibration.activations import walk
+from liar.calibration.calibrate import Calibration
+from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored, writes
+from liar.calibration.sample import CHECK_TOKENS, divided, sample_tokens, tokens_of
+from liar.edits import SiteEdit
+from liar.errors import InvalidSpecError
+from liar.explore.allocation import Candidate, allocate
+from liar.jobs.decide import decide
+from liar.maths.criteria import ScoreFunction
+from liar.maths.moments import SiteMoments
+from liar.models.adapter import Adapter, Batch
+from liar.models.surgery import ConsumerParameters, install
+from liar.progress import relay
+from liar.results import CheckedAllocation
+from liar.sites import Site
+from liar.spec import Allocation, PruneSpec
+
+Kept = dict[str, int]
+"""Kept bundles of each site, by name."""
+
+Steps = Generator[tuple[int, int], None, tuple[Kept, list[CheckedAllocation]]]
+
+
+def held_back(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
+    """Sequences with at least :data:`CHECK_TOKENS` tokens outside the sample that allocates, and all of them for a model
+    that answers each text once, not at every token.
+
+    Raises :class:`InvalidSpecError` if the text is too short to hold them back.
+    """
+    sample = sample_tokens(adapter)
+    _, others = divided(batches, sample)
+    if tokens_of(others) < CHECK_TOKENS:
+        raise InvalidSpecError(
+            f"checked compares its candidates on {CHECK_TOKENS:,} tokens beside the {sample:,} that allocate, and the text has "
+            f"{tokens_of(batches):,}; take {sample + CHECK_TOKENS:,} tokens or more, or the allocation loss-curve."
+        )
+    return divided(others, CHECK_TOKENS)[0] if writes(adapter) else others
+
+
+def checked_steps(
+    spec: PruneSpec,
+    adapter: Adapter,
+    criterion: ScoreFunction,
+    calibration: Calibration,
+    sample: Sequence[Batch],
+    held: Sequence[Batch],
+    edits: Mapping[str, SiteEdit],
+) -> Steps:
+    """The best of the candidates on the text ``held`` back, and all of them; yields (done, total) steps.
+
+    ``calibration`` of the ``sample`` has the curves of every site, and its moments too for a one-shot run.
+    """
+    sites = adapter.sites(spec.targets)
+    damages = _damages(spec, adapter, criterion, calibration, sites)
+    allocations = _allocations(spec, adapter, sites, damages)
+    pieces = pieces_of(adapter, held)
+    total = len(pieces) + len(allocations) * (len(sites) + len(pieces))
+    done = count(1)
+
+    def measured() -> Generator[object, None, list[float]]:
+        dense = yield from answers_steps(adapter, pieces)
+        found = []
+        for kept in allocations.values():
+            with restored(adapter, sites):
+                yield from _built(spec, adapter, criterion, calibration, sample, kept, edits)
+                found.append((yield from divergence_steps(adapter, pieces, dense)))
+        return found
+
+    divergences = yield from relay(measured(), lambda _: (next(done), total))
+    tried = [
+        CheckedAllocation(name=name, predicted=_predicted(kept, damages["loss-curve"]), measured=divergence)
+        for (name, kept), divergence in zip(allocations.items(), divergences, strict=True)
+    ]
+    best = min(tried, key=lambda each: each.measured if isfinite(each.measured) else inf)
+    return allocations[best.name], tried
+
+
+Damages = dict[str, dict[str, np.ndarray]]
+"""Damage of each kept count, by allocation and name of the site."""
+
+
+def curves_of(spec: PruneSpec) -> list[PruneSpec]:
+    """The recipes whose curves an allocation reads: both kinds for ``checked``, else its own."""
+    if spec.allocation != "checked":
+        return [spec]
+    curves: tuple[Allocation, ...] = ("error-curve", "loss-curve")
+    return [spec.model_copy(update={"allocation": allocation}) for allocation in curves]
+
+
+def _damages(
+    spec: PruneSpec, adapter: Adapter, criterion: ScoreFunction, calibration: Calibration, sites: Sequence[Site]
+) -> Damages:
+    found: Damages = {}
+    for by in curves_of(spec):
+        found[by.allocation] = {}
+        for site in sites:
+            damage = calibration.candidate(by, site, adapter, criterion).damage
+            assert damage is not None, "allocations by curves have damages"
+            found[by.allocation][site.name] = damage
+    return found
+
+
+def _allocations(spec: PruneSpec, adapter: Adapter, sites: Sequence[Site], damages: Damages) -> dict[str, Kept]:
+    """Different allocations at the ratio of ``spec``, by name."""
+    plain = [Candidate(site, adapter.bundle_parameters(site)) for site in sites]
+    uniform = allocate("uniform", plain, spec.ratio)
+    found: dict[str, Kept] = {"uniform": uniform}
+    # In units of the damage of uniform, so that both curves count equally in their blend.
+    shares = {name: sum(each[uniform[site]] for site, each in curves.items()) for name, curves in damages.items()}
+    blend = {
+        site.name: sum(damages[name][site.name] / max(share, np.finfo(float).tiny) for name, share in shares.items())
+        for site in sites
+    }
+    for name, curves in {**damages, "blend": blend}.items():
+        by_curve = [
+            Candidate(site, adapter.bundle_parameters(site), damage=np.asarray(curves[site.name])) for site in sites
+        ]
+        kept = allocate("loss-curve", by_curve, spec.ratio)
+        if kept not in found.values():
+            found[name] = kept
+    return found
+
+
+def _built(
+    spec: PruneSpec,
+    adapter: Adapter,
+    criterion: ScoreFunction,
+    calibration: Calibration,
+    sample: Sequence[Batch],
+    kept: Kept,
+    edits: Mapping[str, SiteEdit],
+) -> Iterator[Site]:
+    """Give each site the repaired consumer of a candidate, in the order of the forward.
+
+    In a sequential run a site is repaired for what the sites before it now give out, as it will be in the end: errors of
+    a candidate can grow from site to site, and not even their order is that of a one-shot repair.
+    """
+    if spec.schedule == "one-shot":
+        visits: Iterable[tuple[Site, SiteMoments]] = (
+            (site, calibration.moments[site]) for site in adapter.sites(spec.targets)
+        )
+    else:
+        walked = walk(adapter, sample, spec.targets, sequential=True, norm_aware=False)
+        visits = ((visit.site, visit.moments) for visit in walked)
+    for site, moments in visits:
+        consumer = adapter.consumer(site)
+        weight = consumer.weight.T
+        seen = dataclasses.replace(calibration, moments={site: moments})
+        scores = seen.scores(criterion, site, weight, spec.seed)
+        decision = decide(
+            site,
+            scores,
+            kept[site.name],
+            moments.plain,
+            weight,
+            multiple=spec.multiple,
+            edit=edits.get(site.name),
+            reconstructions=(spec.reconstruction,),
+        )
+        parameters = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
+        install(adapter, site, masked(consumer.weight, decision.channels, parameters))
+        yield site
+
+
+def _predicted(kept: Kept, damage: Mapping[str, np.ndarray]) -> float:
+    """Divergence in nats by the curves, see :func:`liar.explore.forecast.divergence`."""
+    return sum(float(each[kept[name]]) for name, each in damage.items()) / 2
