@@ -1,0 +1,248 @@
+"""Side by side with other tools: SmolLM2 with the same share of its FFN neurons removed, nothing retrained.
+
+All read the same calibration text and are measured on the same windows, of Wikipedia and of product reviews. A tool that is
+not installed is named below the table; ``pip install --requirement requirements-peers.txt`` installs all of them. FLAP
+(arXiv 2312.11983), Wanda-sp (the structured baseline of that paper) and the recipe of GRAIL (a least-squares repair of
+FLAP's masks) have no package on the index, and are choices of this library, with its ridge and its mean bias.
+
+    python benchmarks/peers.py            prints the table (about an hour on two cores)
+    python benchmarks/peers.py --write    also puts it into the README, between its markers
+    python benchmarks/peers.py --list     names the tools, and those that are not installed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from liar.cli.startup import quiet_libraries, settle_threads
+
+settle_threads()
+quiet_libraries()
+
+import torch
+from readme import table, write
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from liar import LoadedModel, PruneSpec, load_model, save_model, stream
+from liar.data.corpora import text_steps
+from liar.evaluate.tasks import evaluate
+from liar.events import Finished
+from liar.models.adapter import Batch
+from liar.progress import finish
+from liar.report.labels import token_words
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.registry import usual_tasks
+
+SPEC = PruneSpec(model="demo/smollm2-135m", targets="ffn", evaluate=usual_tasks(PERPLEXITY.name))
+RATIOS = (0.2, 0.5)
+SEQUENCES = 4
+"""Sequences of one backward pass, and of one batch of text that a tool reads."""
+
+Tool = Callable[[PreTrainedModel, Sequence[Batch], float], None]
+"""Removes a share of the FFN neurons of a model in place; it may read the batches, of equal length without padding."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """``module`` is what its package imports as, None for choices of this library (``settings``)."""
+
+    name: str
+    package: str | None = None
+    module: str | None = None
+    tool: Tool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_installed(self) -> bool:
+        return self.module is None or find_spec(self.module) is not None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``parameters`` is the share of all parameters that is left, ``loads`` whether plain transformers loads it unchanged."""
+
+    parameters: float
+    seconds: float
+    loads: bool
+    perplexity: dict[str, float]
+
+
+def peaks_of_weights(model: PreTrainedModel, _batches: Sequence[Batch], ratio: float) -> None:
+    from optipfair import prune_model_mlp_glu
+
+    prune_model_mlp_glu(model, "MAW", 100 * ratio, show_progress=False)
+
+
+def peaks_and_activations(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> None:
+    from optipfair import prune_model_mlp_glu
+
+    prune_model_mlp_glu(model, "MAW", 100 * ratio, dataloader=list(batches), show_progress=False)
+
+
+def taylor(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> None:
+    """Torch-Pruning by the first-order change of the loss, the same share of every layer."""
+    import torch_pruning
+
+    mlps = [layer.mlp for layer in model.model.layers]
+    widened = {id(linear) for mlp in mlps for linear in (mlp.gate_proj, mlp.up_proj)}
+    others = [module for module in model.modules() if isinstance(module, nn.Linear) and id(module) not in widened]
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    pruner = torch_pruning.pruner.BasePruner(
+        model,
+        batches[0]["input_ids"][:1],
+        importance=torch_pruning.importance.GroupTaylorImportance(),
+        pruning_ratio=ratio,
+        root_module_types=[nn.Linear],
+        ignored_layers=[*others, model.get_input_embeddings()],
+        output_transform=lambda output: output.logits,
+    )
+    for batch in batches:
+        (model(**batch, labels=batch["input_ids"], use_cache=False).loss / len(batches)).backward()
+    pruner.step()
+    model.zero_grad()
+    model.config.intermediate_size = mlps[0].gate_proj.out_features
+
+
+ONE_SHOT = {"schedule": "one-shot"}
+PEERS = (
+    Peer("optipfair, weights", "optipfair", "optipfair", peaks_of_weights),
+    Peer("optipfair, weights and activations", "optipfair", "optipfair", peaks_and_activations),
+    Peer("Torch-Pruning, Taylor", "torch-pruning", "torch_pruning", taylor),
+    Peer("Wanda-sp", settings={"criterion": "wanda", "allocation": "uniform", "reconstruction": "none", **ONE_SHOT}),
+    Peer("FLAP", settings={"criterion": "fluctuation", "allocation": "global", "reconstruction": "bias", **ONE_SHOT}),
+    Peer("GRAIL on FLAP's masks", settings={"criterion": "fluctuation", "allocation": "global", **ONE_SHOT}),
+    Peer("GRAIL on uniform masks", settings={"criterion": "fluctuation", "allocation": "uniform", **ONE_SHOT}),
+    Peer("default recipe, uniform", settings={"allocation": "uniform"}),
+    Peer("default recipe"),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--peer", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ratio", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(peer.name for peer in PEERS))
+    print(missing(PEERS), end="", file=sys.stderr)  # before the long work
+    if arguments.list:
+        return 0
+    if arguments.peer is not None:
+        print(json.dumps(asdict(measure(PEERS[arguments.peer], arguments.ratio))))
+        return 0
+    text = compare()
+    print(text)
+    if arguments.write:
+        write("peers", text)
+    return 0
+
+
+def missing(peers: Iterable[Peer]) -> str:
+    """One sentence about the tools that are not installed, empty if all are."""
+    packages = sorted({str(peer.package) for peer in peers if not peer.is_installed})
+    if not packages:
+        return ""
+    names = " and ".join(packages)
+    return f"Not measured, because not installed: {names}; `pip install --requirement requirements-peers.txt`.\n"
+
+
+def compare() -> str:
+    dense = perplexities(load_model(SPEC.model))
+    rows = []
+    for ratio in RATIOS:
+        for place, peer in enumerate(PEERS):
+            if not peer.is_installed:
+                continue
+            found = in_own_process(place, ratio)
+            losses = (f"{value:.1f} ({value / dense[task]:.2f} x)" for task, value in found.perplexity.items())
+            loads = "yes" if found.loads else "no"
+            rows.append(
+                (f"{ratio:.0%}", peer.name, f"{found.parameters:.1%}", *losses, f"{found.seconds:.0f} s", loads)
+            )
+            print(*rows[-1], file=sys.stderr, flush=True)
+    head = (
+        f"{SPEC.model}, calibrated on Wikipedia, {token_words(SPEC.tokens)}. Dense: "
+        + ", ".join(f"{value:.1f} {title}" for title, value in zip(TITLES, dense.values(), strict=True))
+        + "."
+    )
+    header = ("neurons removed", "tool", "parameters left", *TITLES, "seconds", "loads in plain transformers")
+    return "\n\n".join(part for part in (head, table(header, rows), missing(PEERS)) if part)
+
+
+TITLES = ("in domain", "out of domain")
+
+
+def in_own_process(place: int, ratio: float) -> Measured:
+    command = [sys.executable, __file__, "--peer", str(place), "--ratio", str(ratio)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(peer: Peer, ratio: float) -> Measured:
+    """Prune, measure and reload; loading the dense model and reading text are not counted."""
+    spec = PruneSpec.create(**{**SPEC.model_dump(), **peer.settings, "ratio": ratio, "evaluate": ()})
+    loaded = load_model(spec.model)
+    before = loaded.model.num_parameters()
+    if peer.tool is None:
+        *_, last = stream(spec, loaded)
+        assert isinstance(last, Finished)
+        seconds = sum(value for stage, value in last.result.timings.items() if stage not in ("load", "data"))
+        assert last.model is not None
+        loaded = last.model
+        save: Callable[[Path], object] = partial(save_model, loaded)
+    else:
+        batches = texts_of(spec, loaded)
+        start = time.perf_counter()
+        peer.tool(loaded.model, batches, ratio)
+        seconds = time.perf_counter() - start
+        save = loaded.model.save_pretrained
+    loaded.model.eval()
+    left = loaded.model.num_parameters() / before
+    return Measured(left, seconds, loads_in_transformers(loaded, save), perplexities(loaded))
+
+
+def texts_of(spec: PruneSpec, loaded: LoadedModel) -> list[Batch]:
+    batches, _ = finish(text_steps(spec, loaded))
+    return [
+        {name: tensor[start : start + SEQUENCES] for name, tensor in batch.items()}
+        for batch in batches
+        for start in range(0, len(batch["input_ids"]), SEQUENCES)
+    ]
+
+
+def perplexities(loaded: LoadedModel) -> dict[str, float]:
+    return {task: evaluate(loaded, task, "reconstructed").value for task in SPEC.evaluate}
+
+
+@torch.no_grad()
+def loads_in_transformers(loaded: LoadedModel, save: Callable[[Path], object]) -> bool:
+    """Whether ``AutoModelForCausalLM`` loads what was saved, without code of its own, and answers the same."""
+    ids = torch.arange(64).unsqueeze(0)
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "model"
+        try:
+            save(folder)
+            again = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, dtype=loaded.model.dtype)
+        except Exception as error:  # whatever it is, a visitor of the result would meet it
+            print(f"Not loaded: {str(error).splitlines()[0]}", file=sys.stderr)
+            return False
+        return torch.allclose(again(ids).logits, loaded.model(ids).logits, rtol=1e-3, atol=1e-3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
