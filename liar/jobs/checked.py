@@ -56,7 +56,7 @@ def held_back(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
 def checked_steps(
     spec: PruneSpec,
     adapter: Adapter,
-    criterion: ScoreFunction,
+    criterion: str | ScoreFunction,
     calibration: Calibration,
     sample: Sequence[Batch],
     held: Sequence[Batch],
@@ -67,8 +67,8 @@ def checked_steps(
     ``calibration`` of the ``sample`` has the curves of every site, and its moments too for a one-shot run.
     """
     sites = adapter.sites(spec.targets)
-    damages = _damages(spec, adapter, criterion, calibration, sites)
-    allocations = _allocations(spec, adapter, sites, damages)
+    damages = damages_of(spec, adapter, criterion, calibration, sites)
+    allocations = allocations_of(spec, adapter, sites, damages)
     pieces = pieces_of(adapter, held)
     total = len(pieces) + len(allocations) * (len(sites) + len(pieces))
     done = count(1)
@@ -78,7 +78,7 @@ def checked_steps(
         found = []
         for kept in allocations.values():
             with restored(adapter, sites):
-                yield from _built(spec, adapter, criterion, calibration, sample, kept, edits)
+                yield from built(spec, adapter, criterion, calibration, sample, kept, edits)
                 found.append((yield from divergence_steps(adapter, pieces, dense)))
         return found
 
@@ -103,9 +103,10 @@ def curves_of(spec: PruneSpec) -> list[PruneSpec]:
     return [spec.model_copy(update={"allocation": allocation}) for allocation in curves]
 
 
-def _damages(
-    spec: PruneSpec, adapter: Adapter, criterion: ScoreFunction, calibration: Calibration, sites: Sequence[Site]
+def damages_of(
+    spec: PruneSpec, adapter: Adapter, criterion: str | ScoreFunction, calibration: Calibration, sites: Sequence[Site]
 ) -> Damages:
+    """The curves that ``checked`` reads, from a calibration that has drawn them or has the moments to."""
     found: Damages = {}
     for by in curves_of(spec):
         found[by.allocation] = {}
@@ -116,7 +117,7 @@ def _damages(
     return found
 
 
-def _allocations(spec: PruneSpec, adapter: Adapter, sites: Sequence[Site], damages: Damages) -> dict[str, Kept]:
+def allocations_of(spec: PruneSpec, adapter: Adapter, sites: Sequence[Site], damages: Damages) -> dict[str, Kept]:
     """Different allocations at the ratio of ``spec``, by name."""
     plain = [Candidate(site, adapter.bundle_parameters(site)) for site in sites]
     uniform = allocate("uniform", plain, spec.ratio)
@@ -137,10 +138,10 @@ def _allocations(spec: PruneSpec, adapter: Adapter, sites: Sequence[Site], damag
     return found
 
 
-def _built(
+def built(
     spec: PruneSpec,
     adapter: Adapter,
-    criterion: ScoreFunction,
+    criterion: str | ScoreFunction,
     calibration: Calibration,
     sample: Sequence[Batch],
     kept: Kept,

@@ -157,7 +157,7 @@ def test_any_candidate_can_be_the_best(
     text: str, model: LoadedModel, best: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    real = checked._allocations
+    real = checked.allocations_of
 
     def allocations(*arguments: object) -> dict[str, dict[str, int]]:
         found = real(*arguments)  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def test_any_candidate_can_be_the_best(
         return 0.0 if tried[-1] == best else 1.0
 
     tried: list[str] = []
-    monkeypatch.setattr(checked, "_allocations", allocations)
+    monkeypatch.setattr(checked, "allocations_of", allocations)
     monkeypatch.setattr(checked, "divergence_steps", measured)
     result = run(spec(text), model)
     if best not in seen:
@@ -183,7 +183,7 @@ def test_any_candidate_can_be_the_best(
 
 def test_candidates_remove_as_much(text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     budgets: list[float] = []
-    real = checked._allocations
+    real = checked.allocations_of
 
     def allocations(
         chosen: PruneSpec, adapter: object, sites: list[object], damages: object
@@ -197,7 +197,7 @@ def test_candidates_remove_as_much(text: str, model: LoadedModel, monkeypatch: p
             budgets.append(gone)
         return found
 
-    monkeypatch.setattr(checked, "_allocations", allocations)
+    monkeypatch.setattr(checked, "allocations_of", allocations)
     run(spec(text), model)
     largest = max(model.adapter.bundle_parameters(site) for site in model.adapter.sites())
     assert max(budgets) - min(budgets) <= largest
