@@ -37,10 +37,10 @@ lint: $(VENV)/installed-dev
 
 test: lint
 	$(BIN)/liar fetch-demo
-	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile --durations 15
 
 test-all: test
-	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile --durations 15
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo

@@ -145,3 +145,12 @@ def test_an_outlook_counts_only_what_is_known() -> None:
     nothing = run.model_copy(update={"sites": [site.model_copy(update={"error": {}}) for site in run.sites]})
     assert "its error is not known for units chosen by hand" in words.outlook(nothing)
     assert "not known" not in words.outlook(run)
+
+
+def test_an_outlook_of_checked_names_the_candidate_that_it_shows() -> None:
+    run = language_run()
+    checked = run.model_copy(update={"spec": run.spec.model_copy(update={"allocation": "checked"})})
+    assert words.outlook(checked).endswith(
+        "This is its candidate loss-curve; which one stays is measured when it is applied."
+    )
+    assert "candidate" not in words.outlook(run)
