@@ -14,6 +14,7 @@ from liar.results import VARIANTS
 from tests.browser.conftest import OUT, ROOT, Server, Visit, full, kind, opened, severe, to_tab, too_wide
 
 SCREENS = [(width, theme) for width in (1280, 390) for theme in ("light", "dark")]
+OTHER_SCREENS = [pytest.param(*screen, marks=pytest.mark.long) for screen in SCREENS[1:-1]]
 TABS = ("Layers", "Accuracy", "Generations", "Trade-off", "Runs", "Take away")
 
 
