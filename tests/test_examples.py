@@ -29,6 +29,7 @@ PUBLIC = (
     "liar.maths.reconstruct",
     "liar.maths.error_curves",
     "liar.maths.choice_errors",
+    "liar.maths.divergence",
     "liar.maths.criteria",
     "liar.calibration.activations",
     "liar.calibration.calibrate",

@@ -147,6 +147,7 @@ def zips(page: Page) -> dict[str, int]:
     return {path.parent.name.split("-")[-1]: path.stat().st_size for path in page.files.rglob("*.zip")}
 
 
+@pytest.mark.long
 def test_older_zips_make_room_before_a_new_one_is_written(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components.save_model, "_BESIDE_WEIGHTS", 25_000)
     page.save()
