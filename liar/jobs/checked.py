@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from math import inf, isfinite
+from math import isfinite
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from liar.calibration.calibrate import Calibration
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored, writes
 from liar.calibration.sample import CHECK_TOKENS, divided, sample_tokens, tokens_of
 from liar.edits import SiteEdit
-from liar.errors import InvalidSpecError
+from liar.errors import InvalidSpecError, NonFiniteError
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
@@ -64,7 +64,8 @@ def checked_steps(
 ) -> Steps:
     """The best of the candidates on the text ``held`` back, and all of them; yields (done, total) steps.
 
-    ``calibration`` of the ``sample`` has the curves of every site, and its moments too for a one-shot run.
+    ``calibration`` of the ``sample`` has the curves of every site, and its moments too for a one-shot run. Raises
+    :class:`NonFiniteError` if no candidate gives finite answers.
     """
     sites = adapter.sites(spec.targets)
     damages = damages_of(spec, adapter, criterion, calibration, sites)
@@ -86,8 +87,11 @@ def checked_steps(
     tried = [
         CheckedAllocation(name=name, predicted=_predicted(kept, damages["loss-curve"]), measured=divergence)
         for (name, kept), divergence in zip(allocations.items(), divergences, strict=True)
+        if isfinite(divergence)
     ]
-    best = min(tried, key=lambda each: each.measured if isfinite(each.measured) else inf)
+    if not tried:
+        raise NonFiniteError("No candidate of checked gives finite answers; lower the ratio, or calibrate in float32.")
+    best = min(tried, key=lambda each: each.measured)
     return allocations[best.name], tried
 
 

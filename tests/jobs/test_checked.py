@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import log, nan
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from liar.calibration.calibrate import calibrate
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
 from liar.calibration.sample import divided, sample_of, sample_tokens, tokens_of
 from liar.data.corpora import calibration_batches
-from liar.errors import InsufficientMemoryError, InvalidSpecError
+from liar.errors import InsufficientMemoryError, InvalidSpecError, NonFiniteError
 from liar.events import Finished
 from liar.jobs import checked
 from liar.jobs.checked import held_back
@@ -179,6 +179,27 @@ def test_any_candidate_can_be_the_best(
         alone = run(spec(text, allocation=best), model)
         assert [site.kept for site in result.sites] == [site.kept for site in alone.sites]
         assert [site.error for site in result.sites] == [site.error for site in alone.sites]
+
+
+@pytest.mark.parametrize("finite", [0, 1])
+def test_a_candidate_without_finite_answers_is_none(
+    text: str, model: LoadedModel, finite: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+
+    def measured(*_: object) -> object:
+        found.append(1.0 if len(found) == finite else nan)
+        yield 1
+        return found[-1] if finite else nan
+
+    monkeypatch.setattr(checked, "divergence_steps", measured)
+    if not finite:
+        with pytest.raises(NonFiniteError, match="No candidate of checked"):
+            run(spec(text), model)
+        return
+    result = run(spec(text), model)
+    assert [each.measured for each in result.checked] == [1.0]
+    assert RunResult.model_validate_json(result.model_dump_json()) == result
 
 
 def test_candidates_remove_as_much(text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
