@@ -17,7 +17,7 @@ from components.panel import QUEUED, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
-from components.verdict import VerdictPanel
+from components.verdict import VerdictPanel, is_of_another
 from components.workers import loaded_for
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
@@ -57,7 +57,8 @@ class Explorer:
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
         # One listener for moves and views: of two, the answer to the earlier event could arrive last and stay.
         moves = [*self.recipe.moves, self.calibrated.change, self.bus.view.change]
-        gr.on(moves, self.explore, [self.drawn, *inputs], self.outputs, trigger_mode="always_last", **QUEUED)
+        seen: list[Block] = [verdict.text, self.drawn, *inputs]
+        gr.on(moves, self.explore, seen, self.outputs, trigger_mode="always_last", **QUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
@@ -80,9 +81,15 @@ class Explorer:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(self, drawn: View, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Draw the recipe of the controls after one was moved, or after the view changed from ``drawn`` to ``view``."""
+    def explore(self, headline: str, drawn: View, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Draw the recipe of the controls after one was moved, or after the view changed from ``drawn`` to ``view``.
+
+        A ``headline`` of another recipe than ``base`` was sent before the answer to another event arrived, which set both
+        ``base`` and the controls: the controls sent with it are those from before, and are not read.
+        """
         turned = view != drawn
+        if is_of_another(headline, base):
+            return self.redraw(view, shown, base)
         try:
             spec = self.recipe.read(base, *values)
         except LiarError as error:

@@ -79,7 +79,19 @@ def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str]
 
 
 def _of(spec: PruneSpec, markup: str) -> str:
-    return f'<div data-recipe="{spec.key}">{markup}</div>'
+    return f"<div {_mark(spec)}>{markup}</div>"
+
+
+def _mark(spec: PruneSpec) -> str:
+    return f'{_MARK}="{spec.key}"'
+
+
+_MARK = "data-recipe"
+
+
+def is_of_another(headline: str, spec: PruneSpec) -> bool:
+    """Whether a headline names another recipe than ``spec``."""
+    return _MARK in headline and _mark(spec) not in headline
 
 
 def _unbroken(sentence: str) -> str:

@@ -124,12 +124,12 @@ def test_a_move_and_a_view_are_never_answered_side_by_side(studio: Studio, run: 
 
 
 def test_a_view_and_a_move_at_once_are_both_drawn(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
-    view = View(site="layers.1.ffn")
+    page, visitor = opened(studio)
+    headline, view = visitor.sees(page.verdict.text), View(site="layers.1.ffn")
     moved = run.spec.model_copy(update={"ratio": 0.25})
     controls = page.recipe.fill(moved)
     values = [controls[control] for control in page.recipe.controls.values()]
-    updates = page.explorer.explore(View(), view, run.spec.key, run.spec, *values)
+    updates = page.explorer.explore(headline, View(), view, run.spec.key, run.spec, *values)
     assert updates[page.bus.spec] == moved
     assert "site=layers.1.ffn" in updates[page.address]
     assert "ratio=0.25" in updates[page.address]
@@ -137,9 +137,22 @@ def test_a_view_and_a_move_at_once_are_both_drawn(studio: Studio, run: RunResult
 
 
 def test_a_view_is_drawn_beside_a_choice_that_is_out_of_range(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
+    page, visitor = opened(studio)
+    headline = visitor.sees(page.verdict.text)
     controls = page.recipe.fill(run.spec)
     values = [-1 if control is page.recipe.seed else controls[control] for control in page.recipe.controls.values()]
-    updates = page.explorer.explore(View(), View(site="layers.1.ffn"), run.spec.key, run.spec, *values)
+    updates = page.explorer.explore(headline, View(), View(site="layers.1.ffn"), run.spec.key, run.spec, *values)
     assert "site=layers.1.ffn" in updates[page.address]
     assert "Seed" in updates[page.line]
+
+
+def test_controls_from_before_another_answer_are_not_read(studio: Studio, run: RunResult) -> None:
+    """A tab is changed while the answer that opens another run is on its way: the run opened stays."""
+    page, visitor = opened(studio)
+    headline, controls = visitor.sees(page.verdict.text), page.recipe.fill(run.spec)
+    values = [controls[control] for control in page.recipe.controls.values()]
+    other = PruneSpec(model="somebody/else")
+    updates = page.explorer.explore(headline, View(), View(tab="accuracy"), "", other, *values)
+    assert f'data-recipe="{other.key}"' in updates[page.verdict.text]
+    assert page.bus.spec not in updates
+    assert page.recipe.model not in updates
