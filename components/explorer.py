@@ -13,7 +13,7 @@ from components.address import query_of
 from components.job_button import JobButton
 from components.known import NO_ATLAS, Known, run_of, what_is_known
 from components.layers import LayersPanel
-from components.panel import QUEUED, Panel, Updates, blank_all, over, show_all
+from components.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
 from components.recipe import Recipe, measured_on_its_task
 from components.studio import Bus, Studio
@@ -55,10 +55,13 @@ class Explorer:
         self.verdict, self.layers, self.panels = verdict, layers, panels
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        # One listener for moves and views: of two, the answer to the earlier event could arrive last and stay.
-        moves = [*self.recipe.moves, self.calibrated.change, self.bus.view.change]
-        seen: list[Block] = [verdict.text, self.drawn, *inputs]
-        gr.on(moves, self.explore, seen, self.outputs, trigger_mode="always_last", **QUEUED)
+        moves = [*self.recipe.moves, self.calibrated.change]
+        drawing = gr.on(
+            moves, self.explore, [verdict.text, *inputs], self.outputs, trigger_mode="always_last", **QUEUED
+        )
+        looking = self.bus.view.change(self.redraw, self.seen, self.outputs, trigger_mode="always_last", **QUEUED)
+        for event in (drawing, looking):
+            event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.outputs, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
@@ -81,21 +84,18 @@ class Explorer:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(self, headline: str, drawn: View, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Draw the recipe of the controls after one was moved, or after the view changed from ``drawn`` to ``view``.
+    def explore(self, headline: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Draw the recipe of the controls after one was moved.
 
-        A ``headline`` of another recipe than ``base`` was sent before the answer to another event arrived, which set both
-        ``base`` and the controls: the controls sent with it are those from before, and are not read.
+        If the ``headline`` is of another recipe than ``base``, another event has set ``base`` and the controls, and its
+        answer was still on its way when this one was sent: its controls are those from before, so they are filled anew.
         """
-        turned = view != drawn
         if is_of_another(headline, base):
-            return self.redraw(view, shown, base)
+            return {**self.recipe.fill(base), **self.redraw(view, shown, base)}
         try:
             spec = self.recipe.read(base, *values)
         except LiarError as error:
-            return {**(self.redraw(view, shown, base) if turned else {}), self.line: status.problem(str(error))}
-        if turned and spec == base:
-            return self.redraw(view, shown, base)  # the status line of a job stays
+            return {self.line: status.problem(str(error))}
         if spec.model != base.model:
             return self.switch_model(spec, view)
         tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
@@ -147,6 +147,15 @@ class Explorer:
     def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""
         return {self.address: query_of(spec, view), **self._picture(what_is_known(self.studio, spec), view, shown)}
+
+    def settle(self, headline: str, drawn: View, view: View, shown: str, spec: PruneSpec) -> Updates:
+        """Redraw if the answer that arrived last is of an earlier recipe or view.
+
+        Moves and views are answered side by side, so the answer to the earlier of two events may be the last one.
+        """
+        if is_of_another(headline, spec) or drawn != view:
+            return self.redraw(view, shown, spec)
+        return {self.line: gr.skip()}
 
     def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """Show a stored run that another panel has opened."""

@@ -9,7 +9,7 @@ from components.studio import Studio
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from tests.components.visitor import opened
+from tests.components.visitor import Page, opened
 from tests.fakes import language_run, tiny_atlas
 
 
@@ -113,46 +113,43 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
     assert visitor.sees(page.address).count("edits=") == 2
 
 
-def test_a_move_and_a_view_are_never_answered_side_by_side(studio: Studio, run: RunResult) -> None:
-    """The client has one request of a listener under way; two listeners could answer in the wrong order."""
-    page, visitor = opened(studio)
-    view = (page.bus.view._id, "change")
-    drawing = [fn for fn in visitor.blocks.fns.values() if page.verdict.text in fn.outputs and view in fn.targets]
-    assert len(drawing) == 1
-    assert drawing[0].trigger_mode == "always_last"
-    assert (page.recipe.ratio._id, "input") in drawing[0].targets
+def controls_of(page: Page, spec: PruneSpec) -> list[object]:
+    filled = page.recipe.fill(spec)
+    return [filled[control] for control in page.recipe.controls.values()]
 
 
-def test_a_view_and_a_move_at_once_are_both_drawn(studio: Studio, run: RunResult) -> None:
+@pytest.mark.parametrize("late", ["recipe", "view", "none"])
+def test_the_answer_that_arrives_last_is_never_of_an_earlier_event(studio: Studio, run: RunResult, late: str) -> None:
+    """A move and a change of view are answered side by side, in any order."""
     page, visitor = opened(studio)
     headline, view = visitor.sees(page.verdict.text), View(site="layers.1.ffn")
     moved = run.spec.model_copy(update={"ratio": 0.25})
-    controls = page.recipe.fill(moved)
-    values = [controls[control] for control in page.recipe.controls.values()]
-    updates = page.explorer.explore(headline, View(), view, run.spec.key, run.spec, *values)
-    assert updates[page.bus.spec] == moved
+    spec, drawn = (moved if late == "recipe" else run.spec), (View() if late == "view" else view)
+    updates = page.explorer.settle(headline, drawn, view, run.spec.key, spec)
+    if late == "none":
+        assert page.verdict.text not in updates
+        return
+    assert f'data-recipe="{spec.key}"' in updates[page.verdict.text]
     assert "site=layers.1.ffn" in updates[page.address]
-    assert "ratio=0.25" in updates[page.address]
+    assert ("ratio=0.25" in updates[page.address]) == (late == "recipe")
     assert updates[page.explorer.drawn] == view
 
 
-def test_a_view_is_drawn_beside_a_choice_that_is_out_of_range(studio: Studio, run: RunResult) -> None:
+def test_moves_and_views_are_followed_by_a_settling(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
-    headline = visitor.sees(page.verdict.text)
-    controls = page.recipe.fill(run.spec)
-    values = [-1 if control is page.recipe.seed else controls[control] for control in page.recipe.controls.values()]
-    updates = page.explorer.explore(headline, View(), View(site="layers.1.ffn"), run.spec.key, run.spec, *values)
-    assert "site=layers.1.ffn" in updates[page.address]
-    assert "Seed" in updates[page.line]
+    fns = visitor.blocks.fns.values()
+    moves = {fn._id for fn in fns if fn.fn in (page.explorer.explore, page.explorer.redraw) and page.line in fn.outputs}
+    settling = {fn.trigger_after for fn in fns if fn.fn == page.explorer.settle}
+    assert settling == moves
+    assert len(moves) == 2
 
 
 def test_controls_from_before_another_answer_are_not_read(studio: Studio, run: RunResult) -> None:
-    """A tab is changed while the answer that opens another run is on its way: the run opened stays."""
+    """A control is moved while the answer that opens another run is on its way: the run opened stays."""
     page, visitor = opened(studio)
-    headline, controls = visitor.sees(page.verdict.text), page.recipe.fill(run.spec)
-    values = [controls[control] for control in page.recipe.controls.values()]
     other = PruneSpec(model="somebody/else")
-    updates = page.explorer.explore(headline, View(), View(tab="accuracy"), "", other, *values)
+    headline, values = visitor.sees(page.verdict.text), controls_of(page, run.spec)
+    updates = page.explorer.explore(headline, View(), "", other, *values)
     assert f'data-recipe="{other.key}"' in updates[page.verdict.text]
     assert page.bus.spec not in updates
-    assert page.recipe.model not in updates
+    assert updates[page.recipe.model] == other.model
