@@ -59,9 +59,9 @@ class Explorer:
         drawing = gr.on(
             moves, self.explore, [verdict.text, *inputs], self.outputs, trigger_mode="always_last", **QUEUED
         )
-        looking = self.bus.view.change(self.redraw, self.seen, self.outputs, trigger_mode="always_last", **QUEUED)
+        looking = self.bus.view.change(self.redraw, self.seen, self.pictures, trigger_mode="always_last", **QUEUED)
         for event in (drawing, looking):
-            event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.outputs, **UNQUEUED)
+            event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.pictures, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
@@ -75,12 +75,16 @@ class Explorer:
         return [self.bus.view, self.bus.shown, self.bus.spec]
 
     @property
+    def pictures(self) -> list[Block]:
+        """Outputs of :meth:`redraw`."""
+        lines = [provenance.line for provenance in self.provenances]
+        return [self.address, self.drawn, *lines, *self.verdict.outputs, *self.layers.outputs]
+
+    @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.line, self.address, self.work.row, self.drawn]
-        lines = [provenance.line for provenance in self.provenances]
-        pictures = [*self.verdict.outputs, *self.layers.outputs, self.layers.edits]
-        return [*hidden, *lines, *pictures, *self.recipe.outputs, *shown]
+        hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row, self.layers.edits]
+        return [*hidden, *self.pictures, *self.recipe.outputs, *shown]
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -155,7 +159,7 @@ class Explorer:
         """
         if is_of_another(headline, spec) or drawn != view:
             return self.redraw(view, shown, spec)
-        return {self.line: gr.skip()}
+        return {self.address: gr.skip()}
 
     def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
         """Show a stored run that another panel has opened."""
