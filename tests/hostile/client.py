@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +21,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def first_traceback(log: Path) -> str:
+    """First traceback in a server's log, down to the line of the exception; empty if there is none."""
+    found = re.search(r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*.*", log.read_text())
+    return found[0] if found else ""
 
 
 SMALL: dict[str, Any] = {
