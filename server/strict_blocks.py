@@ -16,7 +16,7 @@ from gradio.state_holder import SessionState
 _REFUSED = "The page itself never sends this; set the value again, or reload the page."
 _GROUPS = (gr.CheckboxGroup, Api)
 """Components whose value is a list or an object; every other control has a text, a number, a truth value or nothing."""
-_NEVER_EMPTY = (gr.Radio, gr.Slider, gr.Checkbox)
+_NEVER_EMPTY = (gr.Radio, gr.Slider, gr.Checkbox, gr.HTML)
 
 
 class Page(gr.Blocks):
@@ -58,7 +58,7 @@ def _readable(block: Any, value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     if isinstance(block, gr.Checkbox):
         return isinstance(value, bool)
-    of_text = isinstance(block, gr.Textbox | gr.Button | gr.BrowserState)
+    of_text = isinstance(block, gr.Textbox | gr.Button | gr.BrowserState | gr.HTML)
     return isinstance(value, str if of_text else str | int | float)
 
 

@@ -49,6 +49,7 @@ CHOICES = ["a", "b"]
         (lambda: gr.Slider(0, 1), 0.5),
         (gr.Number, None),
         (gr.Textbox, "x"),
+        (gr.HTML, "<p>x</p>"),
         (lambda: gr.BrowserState(""), "x"),
     ],
 )
@@ -74,6 +75,8 @@ def test_a_value_of_the_control_is_accepted(make: Any, value: Any) -> None:
         (lambda: gr.Number(precision=0), float("nan")),
         (gr.Textbox, FILE),
         (gr.Textbox, 1),
+        (gr.HTML, None),
+        (gr.HTML, 1),
         (lambda: gr.BrowserState(""), ["x"]),
     ],
 )
