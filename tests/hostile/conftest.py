@@ -88,7 +88,7 @@ def _plant(folder: Path) -> None:
         os.utime(path, (1_000_000_000, path.stat().st_mtime))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trap() -> Iterator[tuple[str, list[str]]]:
     """A server on the loopback address that must get no request: its address and the requested paths."""
     calls: list[str] = []
@@ -111,7 +111,7 @@ def trap() -> Iterator[tuple[str, list[str]]]:
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``python -m app --profile public`` in its own process, after its model is loaded."""
     fetch_demo()
