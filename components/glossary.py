@@ -105,14 +105,15 @@ TERMS: Mapping[str, Term] = {
         "What is calibration?",
         "One pass over a little text yields the mean and covariance of what each layer reads: all that scores and repairs "
         "need. Auto takes the text of the model's own task, else encyclopaedia leads; self is what a language model writes of "
-        "its own. Several texts make an equal mix. Nothing is ever measured on it.",
+        "its own. Several texts make a mix, in equal parts unless a number before a text gives its parts: 2 wiki. Nothing is "
+        "ever measured on it.",
     ),
     "tokens": Term(
-        "How much of it; 0 takes eight for each channel.",
+        "How much of it; 0 takes what the model's width asks for.",
         "How much text?",
         "A covariance has as many unknowns as the layer has channels, squared, so wider layers need more text: eight tokens "
-        "for each channel are a good start, 12,288 for 1,536 channels. The less there is, the more the ridge holds the "
-        "repair back.",
+        "for each channel are a good start, 12,288 for 1,536 channels, and twelve of a mix of texts. The less there is, the "
+        "more the ridge holds the repair back.",
     ),
     "separator": Term(
         "What stands between two texts.",

@@ -18,7 +18,6 @@ from liar.spec import (
     AUTO,
     CRITERIA,
     MAX_RATIO,
-    MIXED,
     RECONSTRUCTIONS,
     SEPARATORS,
     PruneSpec,
@@ -26,6 +25,7 @@ from liar.spec import (
     is_custom,
     range_words,
 )
+from liar.tasks.mixes import MIXED
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
@@ -75,8 +75,8 @@ class Recipe:
         with _choice("calibration") as shared:
             shared["info"] += " Or type a file or a hub dataset." if profile.any_text else ""
             self.calibration = gr.Dropdown(
-                list(TEXTS),
-                value=list(spec.sources),
+                _texts(spec),
+                value=_mix(spec),
                 label="Calibration text",
                 multiselect=True,
                 allow_custom_value=profile.any_text,
@@ -181,7 +181,10 @@ class Recipe:
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
         values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
-        values |= {self.calibration: list(spec.sources), self.tokens: _typed(spec.tokens)}
+        values |= {
+            self.calibration: gr.update(value=_mix(spec), choices=_texts(spec)),
+            self.tokens: _typed(spec.tokens),
+        }
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
@@ -204,6 +207,16 @@ def _menu(name: str, label: str, choices: Sequence[str], value: str) -> gr.Dropd
 def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
     with _choice(name) as shared:
         return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def _mix(spec: PruneSpec) -> list[str]:
+    """The calibration texts, each with its share if the mix is uneven."""
+    return spec.calibration.split(MIXED)
+
+
+def _texts(spec: PruneSpec) -> list[str]:
+    """The calibration texts to choose from: those offered, and those of ``spec``."""
+    return list(dict.fromkeys([*TEXTS, *_mix(spec)]))
 
 
 def _typed(tokens: int | str) -> int:

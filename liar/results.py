@@ -63,7 +63,7 @@ class CalibrationText(Record):
     """Calibration text of a run: ``tokens`` in ``sequences`` of part ``split`` of ``source``; a file has no parts.
 
     ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed. ``mixed``
-    are the texts of a mix, of equal shares; empty for a single one.
+    are the texts of a mix, whose shares are in ``source``; empty for a single one.
     """
 
     source: str

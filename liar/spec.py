@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
+from liar.tasks.mixes import canonical as canonical_mix
+from liar.tasks.mixes import sources_of
 from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both"]
@@ -55,15 +57,12 @@ MAX_TASKS = 16
 EVALUATION_LENGTH = 256
 """Tokens of one sequence of an evaluation, if the spec sets no length and the model has enough positions."""
 AUTO: Final = "auto"
-MIXED: Final = " + "
-"""Separator between several calibration sources in one name: ``wiki + films``."""
-OWN_TEXT: Final = "self"
-"""Calibration source: text that the dense language model writes itself, see :mod:`liar.data.own_text`."""
-MAX_SOURCES = 8
 
 AUTO_TOKENS = 8
 """Calibration tokens for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M, 88,064 for
 LLaMA-7B. Most of a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
+AUTO_TOKENS_OF_A_MIX = 12
+"""The same for several texts at once, which have more to describe."""
 
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
@@ -126,9 +125,10 @@ class PruneSpec(BaseModel):
     reconstruction: Reconstruction = "least-squares"
     schedule: Schedule = "sequential"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
-    """One source of text, or several with :data:`MIXED` between them: an equal mix of their tokens."""
+    """A text, or several and the share of each, see :mod:`liar.tasks.mixes`."""
     tokens: Annotated[int, Ge(1), Le(10_000_000)] | Literal["auto"] = AUTO
-    """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site."""
+    """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site, for a mix
+    :data:`AUTO_TOKENS_OF_A_MIX`."""
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
     """Text or token between two texts in one window, see :mod:`liar.data.joining`; only for language models."""
@@ -162,18 +162,7 @@ class PruneSpec(BaseModel):
     @field_validator("calibration")
     @classmethod
     def _canonical_sources(cls, calibration: str) -> str:
-        sources = sources_of(calibration)
-        if not all(sources):
-            raise ValueError(
-                "A mix of calibration texts names them all, as in 'wiki + films'; name one on each side of '+'."
-            )
-        if len(set(sources)) < len(sources):
-            raise ValueError(f"The calibration text {calibration[:80]!r} names a text twice; name each once.")
-        if len(sources) > MAX_SOURCES:
-            raise ValueError(
-                f"{len(sources)} calibration texts are more than {MAX_SOURCES}, the most at once; name fewer."
-            )
-        return MIXED.join(sources)
+        return canonical_mix(calibration)
 
     @field_validator("evaluate")
     @classmethod
@@ -198,7 +187,7 @@ class PruneSpec(BaseModel):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Calibration sources, see :func:`sources_of`."""
+        """Names of the calibration texts, without their shares."""
         return sources_of(self.calibration)
 
     def data_of(self, task: str) -> str | None:
@@ -346,11 +335,6 @@ def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:
         return (round(first, 2),)
     step = (last - first) / (number - 1)
     return tuple(dict.fromkeys(round(first + step * index, 2) for index in range(number)))
-
-
-def sources_of(calibration: str) -> tuple[str, ...]:
-    """Names of the calibration texts in one name: ``("wiki", "films")`` of ``wiki + films``."""
-    return tuple(source.strip() for source in calibration.split(MIXED))
 
 
 def is_custom(criterion: str) -> bool:

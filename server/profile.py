@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from liar.errors import InvalidSpecError
 from liar.presets import DEMO, PRESETS
-from liar.spec import AUTO, OWN_TEXT, PruneSpec
+from liar.spec import AUTO, PruneSpec
+from liar.tasks.mixes import OWN_TEXT
 from liar.tasks.registry import TASKS, task_named
 from liar.tasks.texts import TEXTS as DEMO_TEXTS
 

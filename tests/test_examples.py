@@ -22,6 +22,7 @@ PUBLIC = (
     "liar.store",
     "liar.sites",
     "liar.presets",
+    "liar.tasks.mixes",
     "liar.tasks.record",
     "liar.tasks.metrics",
     "liar.tasks.registry",

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import AUTO, AUTO_TOKENS, CRITERIA, MIXED, OWN_TEXT, PruneSpec, Separator
+from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, CRITERIA, PruneSpec, Separator
 from liar.tasks.harness import HARNESS
+from liar.tasks.mixes import MIXED, OWN_TEXT
 from liar.tasks.registry import TASKS
 from liar.tasks.texts import TEXTS
 
@@ -29,7 +30,8 @@ _TEXT_NAMES = f"auto, {', '.join(text.id for text in TEXTS)}, {OWN_TEXT} (what a
 Calibration = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses. Repeat for an equal mix.",
+        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses. "
+        "Repeat for a mix; '2 wiki' has two parts.",
         show_default=AUTO,
     ),
 ]
@@ -45,7 +47,10 @@ Data = Annotated[
     ),
 ]
 Tokens = Annotated[
-    str, typer.Option(help=f"Calibration tokens; auto takes {AUTO_TOKENS} for each channel of the widest layer.")
+    str,
+    typer.Option(
+        help=f"Calibration tokens; auto: {AUTO_TOKENS} for each channel of the widest layer, {AUTO_TOKENS_OF_A_MIX} of a mix."
+    ),
 ]
 SequenceLength = Annotated[int, typer.Option(help="Tokens of one calibration sequence.")]
 EvaluateLength = Annotated[

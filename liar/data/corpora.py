@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.labels import check_answers
 from liar.data.packing import check_length
-from liar.data.running import calibration_windows_steps, check_amount
+from liar.data.running import calibration_windows_steps, check_amount, divided
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
@@ -21,8 +20,9 @@ from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.models.memory import BATCH
 from liar.progress import finish, finished
 from liar.results import CalibrationPart, CalibrationText
-from liar.spec import AUTO, AUTO_TOKENS, MIXED, OWN_TEXT, PruneSpec, Separator, sources_of
+from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
 from liar.tasks.items import Sample
+from liar.tasks.mixes import OWN_TEXT, Share, name_of, replaced, shares_of
 from liar.tasks.registry import task_named
 from liar.tasks.texts import WIKI
 
@@ -70,26 +70,26 @@ def calibration_text_steps(
     (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
 
     ``source`` is "auto" (the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language
-    models only) or as in :func:`liar.data.texts.read_samples`; or several of them with " + " between two: equal shares
-    of the tokens. Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens,
-    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
+    models only) or as in :func:`liar.data.texts.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
+    :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens, :class:`InvalidSpecError` if
+    ``sequence_length`` exceeds the model's positions or the model cannot write.
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    tokens = settled_tokens(tokens, loaded)
-    sources = list(dict.fromkeys(_automatic(loaded) if name == AUTO else name for name in sources_of(source)))
+    shares = _settled(source, loaded)
+    tokens = settled_tokens(source, tokens, loaded)
     if loaded.is_language_model:
         windows, splits = yield from calibration_windows_steps(
-            sources, loaded, tokens, sequence_length, seed, separator, data
+            shares, loaded, tokens, sequence_length, seed, separator, data
         )
         batches: list[Batch] = [
             {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
         ]
-        return batches, _description(sources, splits, tokens=windows.numel(), sequences=len(windows))
-    if OWN_TEXT in sources:
+        return batches, _description(shares, splits, tokens=windows.numel(), sequences=len(windows))
+    if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(sources, loaded, tokens, sequence_length, seed, batch_size, data)
+    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data)
 
 
 calibration_text = finished(calibration_text_steps)
@@ -114,9 +114,15 @@ def calibration_batches(
     return finish(steps)[0]
 
 
-def settled_tokens(tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
-    """``tokens``, or for "auto" :data:`liar.spec.AUTO_TOKENS` for each channel of the widest site."""
-    return AUTO_TOKENS * loaded.adapter.widest if tokens == AUTO else tokens
+def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
+    """``tokens`` of the text ``source``; for "auto" as many for each channel of the widest site as one text or a mix needs."""
+    if tokens != AUTO:
+        return tokens
+    return (AUTO_TOKENS_OF_A_MIX if len(_settled(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
+
+
+def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
+    return replaced(shares_of(source), AUTO, _automatic(loaded))
 
 
 def _automatic(loaded: LoadedModel) -> str:
@@ -125,7 +131,7 @@ def _automatic(loaded: LoadedModel) -> str:
 
 
 def _texts(
-    sources: Sequence[str],
+    shares: Sequence[Share],
     loaded: LoadedModel,
     tokens: int,
     sequence_length: int,
@@ -138,13 +144,12 @@ def _texts(
     rows: list[Row] = []
     labels: list[Tensor | None] = []
     splits: list[str | None] = []
-    share = math.ceil(tokens / len(sources))
-    for source in sources:
-        samples = read_samples(source, "train", seed, data=data)
-        its_samples, its_rows = _texts_of(samples, loaded, share, sequence_length)
-        check_amount(source, sum(map(len, its_rows)), share, len(sources))
+    for share, number in zip(shares, divided(tokens, shares), strict=True):
+        samples = read_samples(share.source, "train", seed, data=data)
+        its_samples, its_rows = _texts_of(samples, loaded, number, sequence_length)
+        check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
         if loaded.head == _MARKING:
-            check_answers(its_samples, source)
+            check_answers(its_samples, share.source)
         labels.append(_labels(its_samples, loaded, samples))
         splits.append(samples.split)
         chosen += its_samples
@@ -157,15 +162,15 @@ def _texts(
         batch = pad([rows[position] for position in positions], loaded.tokenizer, side)
         batches.append({**batch, **{name: values[positions] for name, values in targets.items()}})
     cut = sum(row.cut for row in rows)
-    return batches, _description(sources, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
+    return batches, _description(shares, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
 
 
 def _description(
-    sources: Sequence[str], splits: Sequence[str | None], *, tokens: int, sequences: int, cut: int | None = None
+    shares: Sequence[Share], splits: Sequence[str | None], *, tokens: int, sequences: int, cut: int | None = None
 ) -> CalibrationText:
-    parts = [CalibrationPart(source=source, split=split) for source, split in zip(sources, splits, strict=True)]
+    parts = [CalibrationPart(source=share.source, split=split) for share, split in zip(shares, splits, strict=True)]
     return CalibrationText(
-        source=MIXED.join(sources),
+        source=name_of(shares),
         split=splits[0] if len(parts) == 1 else None,
         tokens=tokens,
         sequences=sequences,

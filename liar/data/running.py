@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import accumulate, pairwise, zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +17,8 @@ from liar.data.own_text import own_text_steps
 from liar.data.packing import pack
 from liar.data.texts import Samples, read_samples
 from liar.errors import CalibrationError
-from liar.spec import OWN_TEXT, Separator
+from liar.spec import Separator
+from liar.tasks.mixes import OWN_TEXT, Share
 from liar.tasks.record import Task
 from liar.tasks.splits import Split
 
@@ -31,7 +32,7 @@ _DRAWN_FROM = 1_000_000
 
 
 def calibration_windows_steps(
-    sources: Sequence[str],
+    shares: Sequence[Share],
     loaded: LoadedModel,
     tokens: int,
     sequence_length: int,
@@ -39,37 +40,52 @@ def calibration_windows_steps(
     separator: Separator,
     data: str | None,
 ) -> Generator[tuple[int, int], None, tuple[Tensor, list[str | None]]]:
-    """ceil(tokens / sequence_length) windows of the training parts of ``sources``, in turn, and the names of those parts.
+    """ceil(tokens / sequence_length) windows of the training parts of the texts in ``shares``, and the names of those parts.
 
-    Yields (tokens written, tokens in all) while the model writes text of its own. Raises :class:`CalibrationError` if a
-    source holds less than its share.
+    Those of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all) while
+    the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
     """
     count = math.ceil(tokens / sequence_length)
-    each = math.ceil(count / len(sources))
+    numbers = divided(count, shares)
+    if not all(numbers):
+        raise CalibrationError(
+            f"{tokens:,} tokens are {count} sequences, too few for a mix of {len(shares)} texts; take more tokens or shorter "
+            "sequences."
+        )
     found: list[Tensor] = []
     splits: list[str | None] = []
-    for source in sources:
-        if source == OWN_TEXT:
-            windows, split = (yield from own_text_steps(loaded, each, sequence_length, seed)), None
+    for share, number in zip(shares, numbers, strict=True):
+        if share.source == OWN_TEXT:
+            windows, split = (yield from own_text_steps(loaded, number, sequence_length, seed)), None
         else:
-            windows, split = _windows(source, loaded, sequence_length, each, seed, separator, data)
-        check_amount(source, windows.numel(), math.ceil(tokens / len(sources)), len(sources))
+            windows, split = _windows(share.source, loaded, sequence_length, number, seed, separator, data)
+        wanted = min(number * sequence_length, tokens)
+        check_amount(share.source, windows.numel(), wanted, whole=tokens)
         found.append(windows)
         splits.append(split)
-    return torch.stack(_in_turn(found)[:count]), splits
+    windows = torch.cat(found)
+    if len(shares) > 1:
+        windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
+    return windows, splits
 
 
-def check_amount(source: str, found: int, wanted: int, sources: int = 1) -> None:
-    """Raise :class:`CalibrationError` if ``source``, one of so many ``sources``, holds fewer tokens than ``wanted``."""
+def divided(count: int, shares: Sequence[Share]) -> list[int]:
+    """``count`` divided by ``shares``: whole numbers with this sum, each less than one off its share."""
+    so_far = [0, *accumulate(share.parts for share in shares)]
+    return [end - start for start, end in pairwise(math.ceil(count * parts / so_far[-1]) for parts in so_far)]
+
+
+def check_amount(source: str, found: int, wanted: int, *, whole: int) -> None:
+    """Raise :class:`CalibrationError` if ``source`` holds fewer tokens than ``wanted``, its share of ``whole``."""
     if found == 0:
         raise CalibrationError(
             f"The calibration text {source!r} is empty or too short to use; give more text, or a smaller sequence length."
         )
     if found < wanted:
-        mixed = f", its share of the mix of {sources}" if sources > 1 else ""
+        mixed = ", its share of the mix" if wanted < whole else ""
         raise CalibrationError(
             f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for{mixed}; give more "
-            f"text or ask for at most {found * sources:,} tokens."
+            f"text or ask for at most {found * whole // wanted:,} tokens."
         )
 
 

@@ -122,7 +122,7 @@ class Amounts:
         rows = sum(len(batch["input_ids"]) for batch in batches)
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         return cls(
-            tokens=tokens or settled_tokens(spec.tokens, loaded),
+            tokens=tokens or settled_tokens(spec.calibration, spec.tokens, loaded),
             length=tokens / rows if rows else spec.sequence_length,
             tasks={task: _text_of(task, spec, loaded) for task in dict.fromkeys(spec.evaluate)},
             prompts=prompts,

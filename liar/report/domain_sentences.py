@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from liar.report.metric_sentences import beside_dense, source_words
 from liar.results import Evaluation, RunResult
-from liar.spec import sources_of
 from liar.tasks.metrics import METRICS
+from liar.tasks.mixes import sources_of
 
 
 def domains(result: RunResult) -> str | None:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liar.report.compare import differing
-from liar.spec import AUTO, AUTO_TOKENS, PruneSpec
+from liar.spec import AUTO, PruneSpec
 
 _TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}
 
 
 def token_words(tokens: int | str, unit: str = "tokens") -> str:
-    """``12,288 tokens``; ``8 tokens for each channel`` if the spec sets none."""
-    return f"{AUTO_TOKENS} {unit} for each channel" if tokens == AUTO else f"{tokens:,} {unit}"
+    """``12,288 tokens``; ``tokens by model width`` if the spec sets none."""
+    return f"{unit} by model width" if tokens == AUTO else f"{tokens:,} {unit}"
 
 
 _FORMS: Mapping[str, Callable[[Any], str]] = {

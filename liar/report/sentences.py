@@ -19,6 +19,7 @@ from liar.report.speed_sentences import speed_words
 from liar.results import VARIANTS, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, SiteKind
 from liar.tasks.metrics import METRICS
+from liar.tasks.mixes import shares_of
 
 _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
@@ -121,7 +122,11 @@ def calibrated_on(result: RunResult) -> str | None:
     if text is None:
         return None
     read = [(f"the {part.split} part of " if part.split else "") + part.source for part in text.parts]
-    words = read[0] if len(read) == 1 else f"equal shares of {', '.join(read[:-1])} and {read[-1]}"
+    parts = [share.parts for share in shares_of(text.source)]
+    if len(set(parts)) > 1:
+        read = [f"{words} ({percent(number / sum(parts))})" for words, number in zip(read, parts, strict=True)]
+    equal = "" if len(read) == 1 or len(set(parts)) > 1 else "equal shares of "
+    words = read[0] if len(read) == 1 else f"{equal}{', '.join(read[:-1])} and {read[-1]}"
     cut = f", {text.cut:,} of them cut" if text.cut else ""
     return f"Calibrated on {words}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
 

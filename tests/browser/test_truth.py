@@ -133,7 +133,7 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         tokens.fill("2000")
         tokens.blur()
         expect(headline).to_have_text("Nothing is known of this recipe yet.")
-        expect(still.locator("#heatmap-heading .stale")).to_contain_text("8 calibration tokens for each channel")
+        expect(still.locator("#heatmap-heading .stale")).to_contain_text("calibration tokens by model width")
     assert len(recipes(moments)) == 5
 
 

@@ -63,7 +63,7 @@ def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: Ru
     assert any("seed 5" in label for label in labels)
     for menu in (built.a, built.b):
         labels_shown = {
-            str(label)[: len("50 % of neurons, the default text, 8 tokens for each channel, seed 5")]
+            str(label)[: len("50 % of neurons, the default text, tokens by model width, seed 5")]
             for label, _ in menu.choices
         }
         assert len(labels_shown) == len(runs), "by what a closed menu still shows"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,11 @@ from liar import PruneSpec, load_model, run
 from liar.data import own_text
 from liar.data.corpora import calibration_batches, calibration_text, calibration_text_steps
 from liar.data.own_text import own_text_steps
+from liar.data.running import divided
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.progress import finish
 from liar.results import CalibrationPart
-from liar.spec import MIXED, sources_of
+from liar.tasks.mixes import MIXED, Share, name_of, replaced, shares_of, sources_of
 from tests.tiny import classifier, language_model
 
 
@@ -58,7 +62,48 @@ def test_a_mix_that_is_none_is_one_sentence(name: str, words: str) -> None:
 
 def test_spaces_around_names_do_not_matter() -> None:
     assert PruneSpec(calibration="wiki  +  films").calibration == "wiki + films"
+    assert PruneSpec(calibration=" 3  wiki + films").calibration == "3 wiki + films"
     assert sources_of("a+b") == ("a+b",)
+
+
+SHARES = st.builds(Share, st.sampled_from(["wiki", "films", "self", "./2 notes.txt", "2.txt"]), st.integers(1, 99))
+MIXES = st.lists(SHARES, min_size=1, max_size=5, unique_by=lambda share: share.source)
+
+
+@given(MIXES)
+def test_a_name_gives_the_shares(shares: list[Share]) -> None:
+    assert shares_of(name_of(shares)) == tuple(shares)
+    spec = PruneSpec.create(calibration=name_of(shares))
+    reduced = shares_of(spec.calibration)
+    assert [share.source for share in reduced] == [share.source for share in shares]
+    assert len({Fraction(before.parts, after.parts) for before, after in zip(shares, reduced, strict=True)}) == 1
+    assert PruneSpec.create(calibration=spec.calibration) == spec
+
+
+def test_shares_without_a_common_divisor_have_one_spelling() -> None:
+    assert PruneSpec(calibration="4 wiki + 2 films").calibration == "2 wiki + films"
+    assert PruneSpec(calibration="3 wiki").calibration == "wiki"
+
+
+@given(st.integers(1, 10_000), MIXES)
+def test_a_number_is_divided_by_the_shares(count: int, shares: list[Share]) -> None:
+    numbers, whole = divided(count, shares), sum(share.parts for share in shares)
+    assert sum(numbers) == count
+    assert all(
+        abs(number - Fraction(count * share.parts, whole)) < 1 for number, share in zip(numbers, shares, strict=True)
+    )
+
+
+@given(MIXES, MIXES)
+def test_a_mix_in_the_place_of_a_text_has_its_share(shares: list[Share], inner: list[Share]) -> None:
+    def parts(mix: Iterable[Share]) -> dict[str, Fraction]:
+        mix = list(mix)
+        return {share.source: Fraction(share.parts, sum(each.parts for each in mix)) for share in mix}
+
+    found, before, inside = parts(replaced(shares, "wiki", name_of(inner))), parts(shares), parts(inner)
+    own = before.pop("wiki", Fraction(0))
+    expected = {source: before.get(source, 0) + own * inside.get(source, 0) for source in {*before, *inside}}
+    assert found == {source: part for source, part in expected.items() if part}
 
 
 # -- mixes --------------------------------------------------------------------------------------------------------------
@@ -70,9 +115,40 @@ def test_a_mix_has_as_many_windows_of_each_text(tmp_path: Path) -> None:
     rows = letters_in(batches)
     assert len(rows) == 12
     assert len({frozenset(row - {3}) for row in rows}) == 3
-    assert [sum(row == other for other in rows) for row in rows[:3]] == [4, 4, 4]
+    assert {sum(row == other for other in rows) for row in rows} == {4}
     assert [part.source for part in text.parts] == list(sources_of(mix))
     assert (text.source, text.split, text.tokens) == (mix, None, 12 * 16)
+
+
+def test_shares_are_of_windows_and_of_texts(tmp_path: Path) -> None:
+    mix = f"3 {file_of(tmp_path, 'a')} + {file_of(tmp_path, 'b')}"
+    model = language_model()
+
+    def kinds() -> list[frozenset[int]]:
+        return [frozenset(row - {3}) for row in letters_in(calibration_batches(mix, model, 12 * 16, 16, seed=0))]
+
+    rows = kinds()
+    assert sorted(Counter(rows).values()) == [3, 9]
+    assert len(set(rows[:9])) == 2, "they are shuffled"
+    assert rows == kinds()
+    batches, text = calibration_text(mix, classifier(), 400, 16, seed=0)
+    tokens = Counter(torch.cat([batch["input_ids"].flatten() for batch in batches]).tolist())
+    letters = [number for token, number in tokens.items() if token not in classifier().tokenizer.all_special_ids]
+    assert len(letters) == 2
+    assert 2.5 < max(letters) / min(letters) < 3.5
+    assert text.source == mix
+
+
+def test_auto_takes_more_tokens_of_a_mix(tmp_path: Path) -> None:
+    model, texts = language_model(), [file_of(tmp_path, letter, texts=2_000) for letter in "ab"]
+    one, two = (calibration_text(name, model, "auto", 16, seed=0)[1] for name in (texts[0], MIXED.join(texts)))
+    assert two.tokens == 1.5 * one.tokens == 12 * model.adapter.widest
+
+
+def test_a_mix_of_more_texts_than_sequences_is_one_sentence(tmp_path: Path) -> None:
+    mix = MIXED.join(file_of(tmp_path, letter) for letter in "abc")
+    with pytest.raises(CalibrationError, match="too few for a mix of 3 texts"):
+        calibration_batches(mix, language_model(), 32, 16, seed=0)
 
 
 def test_a_mix_of_single_texts_keeps_the_labels_if_all_have_them(tmp_path: Path) -> None:
@@ -101,7 +177,7 @@ def test_a_mix_of_single_texts_keeps_the_labels_if_all_have_them(tmp_path: Path)
 def test_a_text_of_a_mix_that_is_too_short_is_named(tmp_path: Path) -> None:
     long, short = file_of(tmp_path, "a"), file_of(tmp_path, "b", texts=4)
     for model in (language_model(), classifier()):
-        with pytest.raises(CalibrationError, match=r"b\.txt.*its share of the mix of 2"):
+        with pytest.raises(CalibrationError, match=r"b\.txt.*its share of the mix"):
             calibration_batches(MIXED.join([long, short]), model, 640, 16, seed=0)
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(CalibrationError, match=r"empty\.txt is empty"):

@@ -85,7 +85,7 @@ def test_everything_of_the_run_is_in_it() -> None:
         *(
             "2.99.0",
             "abacus",
-            "8 tokens for each channel",
+            "tokens by model width",
             "layers.0.ffn:ratio=0",
             "25 %",
             "residual stream after the block",

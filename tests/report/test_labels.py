@@ -22,7 +22,7 @@ def test_runs_are_labelled_by_what_distinguishes_them() -> None:
     choices = "obs, loss-curve, least-squares, sequential"
     assert short == f"50 % of neurons: {choices}"
     assert run_labels(specs) == [
-        f"50 % of neurons, the default text, 8 tokens for each channel, seed 3: {choices}",
+        f"50 % of neurons, the default text, tokens by model width, seed 3: {choices}",
         f"50 % of neurons, the default text, 4,096 tokens, seed 0: {choices}",
         f"50 % of neurons, text letters.txt, 4,096 tokens, seed 0: {choices}",
         short_recipe(PruneSpec(ratio=0.2)),

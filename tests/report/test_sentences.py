@@ -6,7 +6,7 @@ import pytest
 
 from liar.report import change_groups
 from liar.report import sentences as words
-from liar.results import CHANGE_GROUPS, MOST_CHANGES, RunResult
+from liar.results import CHANGE_GROUPS, MOST_CHANGES, CalibrationPart, CalibrationText, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed, with_answers
 
 
@@ -115,7 +115,7 @@ def test_the_recipe_names_every_choice() -> None:
         spec.reconstruction,
         spec.schedule,
         "seed 7",
-        "8 calibration",
+        "calibration tokens by model width",
     ):
         assert str(choice) in sentence
 
@@ -154,3 +154,19 @@ def test_an_outlook_of_checked_names_the_candidate_that_it_shows() -> None:
         "This is its candidate loss-curve; which one stays is measured when it is applied."
     )
     assert "candidate" not in words.outlook(run)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("wiki", "the train part of wiki"),
+        ("wiki + notes.txt", "equal shares of the train part of wiki and notes.txt"),
+        ("2 wiki + notes.txt", "the train part of wiki (67 %) and notes.txt (33 %)"),
+    ],
+)
+def test_the_texts_of_a_mix_have_their_shares(source: str, expected: str) -> None:
+    parts = [CalibrationPart(source="wiki", split="train"), CalibrationPart(source="notes.txt", split=None)]
+    mixed = parts if "+" in source else []
+    text = CalibrationText(source=source, split=None if mixed else "train", tokens=512, sequences=2, mixed=mixed)
+    run = language_run().model_copy(update={"calibration": text})
+    assert words.calibrated_on(run) == f"Calibrated on {expected}: 512 tokens in 2 sequences."

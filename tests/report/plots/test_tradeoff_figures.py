@@ -70,7 +70,7 @@ def test_a_single_recipe_shows_what_was_left_without_its_repair() -> None:
 
 def test_a_line_is_named_by_what_differs() -> None:
     runs = [run(0.5, criterion="obs", tokens=4096), run(0.5, criterion="wanda"), run(0.2, criterion="wanda")]
-    assert {"obs, 4,096 tokens", "wanda, 8 tokens for each channel"} < set(lines(ratio_figure(runs, "perplexity")))
+    assert {"obs, 4,096 tokens", "wanda, tokens by model width"} < set(lines(ratio_figure(runs, "perplexity")))
 
 
 def test_many_recipes_share_the_last_line() -> None:
