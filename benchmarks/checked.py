@@ -31,6 +31,10 @@ SINGLE: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
 
 
+WORK = ("gradients", "calibrate", "allocate", "prune")
+"""Stages of a run without loading, reading and measuring."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """Runs of one model at one ratio by their allocation."""
@@ -104,9 +108,6 @@ def gains(found: list[Compared]) -> str:
         "the comparison took",
     )
     return f"{head}\n\n{table(columns, rows)}"
-
-
-WORK = ("gradients", "calibrate", "allocate", "prune")
 
 
 def candidates(found: list[Compared]) -> str:

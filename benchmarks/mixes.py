@@ -1,0 +1,145 @@
+"""SmolLM2 on four kinds of text: the calibration texts compared on validation windows, and the default on test windows.
+
+python benchmarks/mixes.py            prints the tables (an hour and a half on two cores)
+python benchmarks/mixes.py --write    also puts them into the README, between their markers
+python benchmarks/mixes.py --only default    one of the two
+
+Editorials and product reviews are never in a default calibration text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from liar.cli.startup import quiet_libraries, settle_threads
+
+settle_threads()
+quiet_libraries()
+
+from checked import WORK
+from figures import SMOLLM2, loaded
+from readme import table, write
+
+from liar import LoadedModel, PruneSpec, stream
+from liar.evaluate.tasks import evaluate
+from liar.events import Finished
+from liar.report.sentences import calibrated_on
+from liar.spec import AUTO, EVALUATION_LENGTH
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.splits import Split
+from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, WIKI
+
+TEXTS = (WIKI, FILMS, EDITORIALS, PRODUCTS)
+RATIOS = (0.2, 0.5)
+SEEDS = (0, 1, 2)
+MIXES = (
+    AUTO,
+    "wiki",
+    "3 wiki + films",
+    "2 wiki + films",
+    "wiki + films",
+    "4 wiki + films + self",
+    "wiki + films + self",
+    "self",
+)
+HEAD = (
+    f"Perplexity over dense of {PERPLEXITY.count} windows of {EVALUATION_LENGTH} tokens of each text, "
+    f"{PruneSpec().criterion}, {PruneSpec().allocation}, {PruneSpec().schedule}."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Perplexity over dense on each of :data:`TEXTS`; ``read`` says what was calibrated on, in ``seconds`` of pruning."""
+
+    losses: tuple[float, ...]
+    read: str
+    tokens: int
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean over the texts."""
+        return statistics.geometric_mean(self.losses)
+
+
+def perplexities(model: LoadedModel, split: Split) -> tuple[float, ...]:
+    return tuple(
+        evaluate(model, PERPLEXITY.name, split=split, data=text.id, sequence_length=EVALUATION_LENGTH).value
+        for text in TEXTS
+    )
+
+
+def outcome(spec: PruneSpec, dense: tuple[float, ...], split: Split) -> Outcome:
+    *_, last = stream(spec, loaded(SMOLLM2))
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    text = last.result.calibration
+    assert text is not None
+    pruned = perplexities(last.model, split)
+    losses = tuple(after / before for after, before in zip(pruned, dense, strict=True))
+    seconds = sum(seconds for stage, seconds in last.result.timings.items() if stage in WORK)
+    found = Outcome(losses, calibrated_on(last.result) or "", text.tokens, seconds)
+    print(spec.calibration, spec.ratio, spec.seed, found, file=sys.stderr, flush=True)
+    return found
+
+
+def mixes() -> str:
+    """Every calibration text on validation windows, one seed."""
+    dense = perplexities(loaded(SMOLLM2), "validation")
+    rows = []
+    for ratio in RATIOS:
+        for name in MIXES:
+            found = outcome(PruneSpec(model=SMOLLM2, ratio=ratio, calibration=name), dense, "validation")
+            losses = (f"{loss:.2f} x" for loss in (*found.losses, found.mean))
+            rows.append((f"{ratio:.0%}", name, f"{found.tokens:,}", *losses, f"{found.seconds:.0f} s"))
+    columns = ("neurons removed", "calibration text", "tokens", *TITLES, "geometric mean", "took")
+    return f"{HEAD} Validation windows, one seed.\n\n{table(columns, rows)}"
+
+
+TITLES = tuple(text.title for text in TEXTS)
+
+
+def default() -> str:
+    """The default on test windows, three seeds."""
+    dense = perplexities(loaded(SMOLLM2), "test")
+    rows: list[tuple[str, ...]] = []
+    read = ""
+    for ratio in RATIOS:
+        found = [outcome(PruneSpec(model=SMOLLM2, ratio=ratio, seed=seed), dense, "test") for seed in SEEDS]
+        read = found[0].read
+        lines = list(
+            zip(TITLES, map("{:.1f}".format, dense), zip(*(each.losses for each in found), strict=True), strict=True)
+        )
+        for title, before, losses in [*lines, ("geometric mean", "", tuple(each.mean for each in found))]:
+            mean = f"{statistics.mean(losses):.2f} ± {statistics.stdev(losses):.2f} x"
+            rows.append((f"{ratio:.0%}", title, before, *(f"{loss:.2f} x" for loss in losses), mean))
+    columns = ("neurons removed", "text", "dense", *(f"seed {seed}" for seed in SEEDS), "mean")
+    return f"{HEAD} {read} Test windows; mean and standard deviation over seeds of the text.\n\n{table(columns, rows)}"
+
+
+SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "default": ("SmolLM2-135M, FFN neurons, the default recipe", default),
+    "mixes": ("SmolLM2-135M, the calibration text", mixes),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS, metavar="SECTION")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        title, build = SECTIONS[name]
+        text = f"### {title}\n\n{build()}\n"
+        print(text, flush=True)
+        if arguments.write:
+            write(name, text)
+
+
+if __name__ == "__main__":
+    main()
