@@ -175,16 +175,15 @@ class Recipe:
                 )
 
     def fill(self, spec: PruneSpec) -> Updates:
-        """Values of the controls for ``spec``. A run with a function of its user's own adds its name to the criteria."""
+        """Values of the controls for ``spec``. The names of a custom criterion and of other texts join the choices."""
         values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
-        if is_custom(spec.criterion):
-            values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         length = spec.evaluate_length or 0
         values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
-        values |= {
-            self.calibration: gr.update(value=_mix(spec), choices=_texts(spec)),
-            self.tokens: _typed(spec.tokens),
-        }
+        values |= {self.calibration: _mix(spec), self.tokens: _typed(spec.tokens)}
+        if is_custom(spec.criterion):
+            values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
+        if not set(_mix(spec)) <= set(TEXTS):
+            values[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
         return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
