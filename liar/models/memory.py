@@ -80,6 +80,7 @@ def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWor
 def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a sequential pass over the widest site, which keeps every token's states and consumer input."""
     width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
+    # The most that "auto" takes: what is read is not known yet.
     tokens = AUTO_TOKENS_OF_A_MIX * channels if work.tokens == AUTO else work.tokens
     waiting = tokens * (2 * width + channels) * size
     # The feed-forward layer makes three tensors of all channels; moments need the rows in fp32 and centred.

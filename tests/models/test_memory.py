@@ -102,7 +102,7 @@ def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_stil
     work = PlannedWork(tokens=12_288)
     half, full = (working_bytes(seven, dtype, work) for dtype in (torch.bfloat16, torch.float32))
     assert 5e9 < half < full < 10e9
-    assert full < working_bytes(seven, torch.float32, PlannedWork()) < 2 * full, "as many tokens as its channels need"
+    assert full < working_bytes(seven, torch.float32, PlannedWork()) < 3 * full, "as many tokens as its channels need"
     assert working_bytes(seven, torch.float32, PlannedWork(gradients=True, sequence_length=512)) > 1.5 * full
     assert working_bytes(seven, torch.bfloat16, PlannedWork.of_evaluation()) < 0.1 * half, (
         "nothing is calibrated or solved"
