@@ -41,7 +41,6 @@ from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.models.adapter import Batch
 from liar.progress import finish
-from liar.report.labels import token_words
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks
 
@@ -162,7 +161,8 @@ def missing(peers: Iterable[Peer]) -> str:
 
 
 def compare() -> str:
-    dense = perplexities(load_model(SPEC.model))
+    loaded = load_model(SPEC.model)
+    dense, (_, text) = perplexities(loaded), finish(text_steps(SPEC, loaded))
     rows = []
     for ratio in RATIOS:
         for place, peer in enumerate(PEERS):
@@ -176,7 +176,7 @@ def compare() -> str:
             )
             print(*rows[-1], file=sys.stderr, flush=True)
     head = (
-        f"{SPEC.model}, calibrated on Wikipedia, {token_words(SPEC.tokens)}. Dense: "
+        f"{SPEC.model}, calibrated on {text.source}, {text.tokens:,} tokens. Dense: "
         + ", ".join(f"{value:.1f} {title}" for title, value in zip(TITLES, dense.values(), strict=True))
         + "."
     )
