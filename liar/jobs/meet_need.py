@@ -84,7 +84,9 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
     for _ in range(TRIES):
         expected = _expected(nats, trials)
         missed = sum(trial.measured > most for trial in trials)
-        aim = most ** (1 - (1 + 4 * missed) * (1 - CLOSE))  # the more careful, the more often it was too much
+        # The more careful, the more often it was too much, until a trial met it: between the two the loss is known well.
+        careful = 0.5 if missed < len(trials) else 1 + 4 * missed
+        aim = most ** (1 - careful * (1 - CLOSE))
         ratio = ratio_of_loss(aim, lambda at, expected=expected: expected[round(at, 2)])  # type: ignore[misc]
         ratio = min([ratio, *(round(trial.ratio - 0.01, 2) for trial in trials if trial.measured > most)])
         if ratio <= max((trial.ratio for trial in trials if trial.measured <= most), default=0.0):
