@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,21 @@ _EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look int
 _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What the fields were filled from: the site and its ``edits``, and the ``share`` of it that the recipe removes."""
+
+    edits: tuple[str, ...] = ()
+    share: float = 0.0
+
+
 class Inspector:
     """The selected site: its formula, its errors, five figures, and a form for edits by hand."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
         self.edits = gr.State([])
-        self.filled = gr.State(())
+        self.filled = gr.State(Filled())
         self.hint = gr.HTML(f"<p>{_EMPTY}</p>", elem_id="site-hint")
         with gr.Column(visible=False, elem_id="site") as self.body:
             self.words = gr.HTML("", elem_id="site-words")
@@ -92,7 +101,7 @@ class Inspector:
             self.follow,
             [*where, self.filled, self.own_ratio],
             [*self._fields, self.filled, self.message],
-            **QUEUED,
+            **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
         )
         self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
         decided: list[Block] = [self.edits, *self._fields, self.filled, self.message]
@@ -153,11 +162,17 @@ class Inspector:
 
     # -- edits by hand ------------------------------------------------------------------------------------------
 
-    def follow(self, spec: PruneSpec, view: View, filled: tuple[str, ...], own_ratio: bool) -> Updates:
-        """Refill the fields if the site or its edits have changed; otherwise keep what the visitor is typing."""
-        if filled != _edits_of(spec, view.site):
+    def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
+        """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
+
+        Everything else stays, since the visitor may be typing.
+        """
+        if filled.edits != _edits_of(spec, view.site):
             return self.fill(spec, view.site)
-        return {self.message: gr.skip()} if own_ratio else {self.ratio: self._share_lost(spec, view.site)}
+        share = self._share_lost(spec, view.site)
+        if own_ratio or filled.share == share:
+            return {self.message: gr.skip()}
+        return {self.ratio: share, self.filled: Filled(filled.edits, share)}
 
     def fill(self, spec: PruneSpec, site: str) -> Updates:
         """Fill the fields from the recipe's edits."""
@@ -165,12 +180,13 @@ class Inspector:
             edit = merge(spec.edits).get(site, SiteEdit())
         except LiarError as error:  # a link may keep and remove the same unit
             return {self.message: status.problem(str(error))}
+        share = self._share_lost(spec, site)
         return {
             self.own_ratio: edit.ratio is not None,
-            self.ratio: self._share_lost(spec, site) if edit.ratio is None else edit.ratio,
+            self.ratio: share if edit.ratio is None else edit.ratio,
             self.keep: spans(edit.keep),
             self.remove: spans(edit.remove),
-            self.filled: _edits_of(spec, site),
+            self.filled: Filled(_edits_of(spec, site), share),
             self.message: "",
         }
 

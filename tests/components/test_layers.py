@@ -155,7 +155,10 @@ def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(p
     inspector, less = page.panel.inspector, SPEC.model_copy(update={"ratio": 0.2})
     filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
     followed = inspector.follow(less, View(site="layers.0.ffn"), filled, False)
-    assert followed == {inspector.ratio: share_lost(less, "layers.0.ffn")}, "what is typed in the other fields stays"
+    share = share_lost(less, "layers.0.ffn")
+    assert followed.keys() == {inspector.ratio, inspector.filled}, "what is typed in the other fields stays"
+    assert followed[inspector.ratio] == share
+    assert inspector.ratio not in inspector.follow(less, View(site="layers.0.ffn"), followed[inspector.filled], False)
     assert inspector.ratio not in inspector.follow(less, View(site="layers.0.ffn"), filled, True)
     unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
     assert inspector.fill(unknown, "layers.0.attention")[inspector.ratio] == 0.9
