@@ -29,8 +29,6 @@ from liar.tasks.metrics import METRICS
 
 SINGLE: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
-
-
 WORK = ("gradients", "calibrate", "allocate", "prune")
 """Stages of a run without loading, reading and measuring."""
 

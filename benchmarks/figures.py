@@ -1,13 +1,12 @@
 """Figures of the README: this script measures all of them.
 
-python benchmarks/figures.py                        prints the tables (about an hour on two cores)
+python benchmarks/figures.py                        prints the tables (about an hour and a half on two cores)
 python benchmarks/figures.py --write                also puts them into the README, between their markers
 python benchmarks/figures.py --only minilm repairs  some sections; equal runs are done once
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from liar.cli.startup import quiet_libraries, settle_threads
 settle_threads()
 quiet_libraries()
 
-from readme import table, write
+from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.presets import PRESETS
@@ -34,6 +33,7 @@ from liar.report.metric_sentences import (
     stderr_words,
     value_words,
 )
+from liar.report.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
 from liar.tasks.demo import PERPLEXITY
@@ -110,7 +110,7 @@ def language_model() -> str:
                     f"{repaired.value / dense.value:.2f} x",
                 )
             )
-    head = f"Dense: {with_error(dense)} (n = {sample(dense)}, Wikipedia leads)."
+    head = f"Dense: {with_error(dense)} (n = {sample(dense)}, Wikipedia leads). {calibrated_on(result)}"
     columns = (
         "neurons removed",
         "parameters removed, blocks / all",
@@ -253,7 +253,7 @@ def language_tasks() -> str:
 
 
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
-    "smollm2": ("SmolLM2-135M, FFN neurons, criterion fluctuation, 12,288 calibration tokens", language_model),
+    "smollm2": ("SmolLM2-135M, FFN neurons, criterion fluctuation", language_model),
     "tasks": ("SmolLM2-135M, the default recipe on other text and on questions", language_tasks),
     "tokens": ("SmolLM2-135M, perplexity over calibration tokens", tokens),
     "heads": ("Half of the attention heads: mean error of the layers", heads),
@@ -262,18 +262,5 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS, metavar="SECTION")
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    for name in arguments.only:
-        title, build = SECTIONS[name]
-        text = f"### {title}\n\n{build()}\n"
-        print(text, flush=True)
-        if arguments.write:
-            write(name, text)
-
-
 if __name__ == "__main__":
-    main()
+    sections(__doc__, SECTIONS)

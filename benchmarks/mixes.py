@@ -1,6 +1,6 @@
 """SmolLM2 on four kinds of text: the calibration texts compared on validation windows, and the default on test windows.
 
-python benchmarks/mixes.py            prints the tables (an hour and a half on two cores)
+python benchmarks/mixes.py            prints the tables (about an hour on two cores)
 python benchmarks/mixes.py --write    also puts them into the README, between their markers
 python benchmarks/mixes.py --only default    one of the two
 
@@ -9,7 +9,6 @@ Editorials and product reviews are never in a default calibration text.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
@@ -22,14 +21,15 @@ quiet_libraries()
 
 from checked import WORK
 from figures import SMOLLM2, loaded
-from readme import table, write
+from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, stream
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.report.sentences import calibrated_on
-from liar.spec import AUTO, EVALUATION_LENGTH
+from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
+from liar.tasks.mixes import RUNNING_TEXT
 from liar.tasks.splits import Split
 from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, WIKI
 
@@ -37,7 +37,6 @@ TEXTS = (WIKI, FILMS, EDITORIALS, PRODUCTS)
 RATIOS = (0.2, 0.5)
 SEEDS = (0, 1, 2)
 MIXES = (
-    AUTO,
     "wiki",
     "3 wiki + films",
     "2 wiki + films",
@@ -92,13 +91,14 @@ def mixes() -> str:
     """Every calibration text on validation windows, one seed."""
     dense = perplexities(loaded(SMOLLM2), "validation")
     rows = []
-    for ratio in RATIOS:
-        for name in MIXES:
-            found = outcome(PruneSpec(model=SMOLLM2, ratio=ratio, calibration=name), dense, "validation")
-            losses = (f"{loss:.2f} x" for loss in (*found.losses, found.mean))
-            rows.append((f"{ratio:.0%}", name, f"{found.tokens:,}", *losses, f"{found.seconds:.0f} s"))
-    columns = ("neurons removed", "calibration text", "tokens", *TITLES, "geometric mean", "took")
-    return f"{HEAD} Validation windows, one seed.\n\n{table(columns, rows)}"
+    for name in MIXES:
+        found = outcome(PruneSpec(model=SMOLLM2, calibration=name), dense, "validation")
+        losses = (f"{loss:.2f} x" for loss in (*found.losses, found.mean))
+        title = f"**{name}**" if name == RUNNING_TEXT else name
+        rows.append((title, f"{found.tokens:,}", *losses, f"{found.seconds:.0f} s"))
+    columns = ("calibration text", "tokens", *TITLES, "geometric mean", "took")
+    head = f"{HEAD} Half of the neurons removed, validation windows, one seed; the default in bold."
+    return f"{head}\n\n{table(columns, rows)}"
 
 
 TITLES = tuple(text.title for text in TEXTS)
@@ -128,18 +128,5 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS, metavar="SECTION")
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    for name in arguments.only:
-        title, build = SECTIONS[name]
-        text = f"### {title}\n\n{build()}\n"
-        print(text, flush=True)
-        if arguments.write:
-            write(name, text)
-
-
 if __name__ == "__main__":
-    main()
+    sections(__doc__, SECTIONS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def plain(found: Table, *lines: str) -> str:
     file = StringIO()
     Console(file=file, width=120).print(found)
     return "\n".join(["```", *lines, *(line.rstrip() for line in file.getvalue().splitlines()), "```"])
+
+
+def sections(description: str | None, found: Mapping[str, tuple[str, Callable[[], str]]]) -> None:
+    """Command line of a script that builds sections of the README: the title and the text of each, by name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=found, nargs="+", default=found, metavar="SECTION")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        title, build = found[name]
+        text = f"### {title}\n\n{build()}\n"
+        print(text, flush=True)
+        if arguments.write:
+            write(name, text)
 
 
 def write(name: str, text: str) -> None:

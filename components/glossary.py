@@ -104,16 +104,16 @@ TERMS: Mapping[str, Term] = {
         "Text that the repair is fitted on.",
         "What is calibration?",
         "One pass over a little text yields the mean and covariance of what each layer reads: all that scores and repairs "
-        "need. Auto takes the text of the model's own task, else encyclopaedia leads; self is what a language model writes of "
-        "its own. Several texts make a mix, in equal parts unless a number before a text gives its parts: 2 wiki. Nothing is "
-        "ever measured on it.",
+        "need. Auto takes the text of the model's own task, for a language model two parts of encyclopaedia leads and one "
+        "of film reviews; self is what a language model writes of its own. Several texts make a mix, in equal parts unless "
+        "a number before a text gives its parts: 2 wiki. Nothing is ever measured on it.",
     ),
     "tokens": Term(
         "How much of it; 0 takes what the model's width asks for.",
         "How much text?",
         "A covariance has as many unknowns as the layer has channels, squared, so wider layers need more text: eight tokens "
-        "for each channel are a good start, 12,288 for 1,536 channels, and twelve of a mix of texts. The less there is, the "
-        "more the ridge holds the repair back.",
+        "of one text for each channel are a good start, and twelve of a mix of texts, 18,432 for 1,536 channels. The less "
+        "there is, the more the ridge holds the repair back.",
     ),
     "separator": Term(
         "What stands between two texts.",

@@ -59,10 +59,10 @@ EVALUATION_LENGTH = 256
 AUTO: Final = "auto"
 
 AUTO_TOKENS = 8
-"""Calibration tokens for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M, 88,064 for
-LLaMA-7B. Most of a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
+"""Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. Most of
+a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
 AUTO_TOKENS_OF_A_MIX = 12
-"""The same for several texts at once, which have more to describe."""
+"""The same for several texts at once, which have more to describe: 18,432 for SmolLM2-135M, 132,096 for LLaMA-7B."""
 
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
@@ -100,8 +100,7 @@ with the behaviour of earlier runs. Lists are empty and optional values are None
 
 LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO, "tokens": AUTO})
 """Values of the choices that a link omits; they never change either. Links are also written by hand, so one without a
-separator or tokens uses those of the source and the model, even if it is older than these choices. (For the demo models
-``"auto"`` is the number of :data:`BASELINE`.)
+separator or tokens uses those of the source and the model, even if it is older than these choices.
 """
 
 
@@ -109,7 +108,8 @@ class PruneSpec(BaseModel):
     """Everything that decides the outcome of a run.
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
-    trained on, else Wikipedia leads, ``tokens="auto"`` as many as its channels need; ``device`` and ``dtype`` ``"auto"``
+    trained on, for a language model two parts of Wikipedia leads and one of film reviews; ``tokens="auto"`` as many as its
+    channels need; ``device`` and ``dtype`` ``"auto"``
     use the best available; ``evaluate_limit=None`` means each task's default number of windows or items, and
     ``evaluate_length=None`` the default length of each task, or all positions of a smaller model.
     """

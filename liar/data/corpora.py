@@ -11,7 +11,7 @@ from torch import Tensor
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.labels import check_answers
 from liar.data.packing import check_length
-from liar.data.running import calibration_windows_steps, check_amount, divided
+from liar.data.running import calibration_windows_steps, check_amount, divided, sequences_of
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
@@ -22,7 +22,7 @@ from liar.progress import finish, finished
 from liar.results import CalibrationPart, CalibrationText
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
 from liar.tasks.items import Sample
-from liar.tasks.mixes import OWN_TEXT, Share, name_of, replaced, shares_of
+from liar.tasks.mixes import OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
 from liar.tasks.registry import task_named
 from liar.tasks.texts import WIKI
 
@@ -69,15 +69,19 @@ def calibration_text_steps(
     Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
     (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
 
-    ``source`` is "auto" (the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language
-    models only) or as in :func:`liar.data.texts.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
+    ``source`` is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
+    half a sequence; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
+    only) or as in :func:`liar.data.texts.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
     :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens, :class:`InvalidSpecError` if
     ``sequence_length`` exceeds the model's positions or the model cannot write.
     """
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
-    shares = _settled(source, loaded)
+    shares: Sequence[Share] = _settled(source, loaded)
     tokens = settled_tokens(source, tokens, loaded)
     if loaded.is_language_model:
+        if source == AUTO:
+            count = sequences_of(tokens, sequence_length)
+            shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
         windows, splits = yield from calibration_windows_steps(
             shares, loaded, tokens, sequence_length, seed, separator, data
         )
@@ -126,8 +130,9 @@ def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
 
 
 def _automatic(loaded: LoadedModel) -> str:
-    named = task_named(loaded.task) if loaded.task is not None else None
-    return WIKI.id if named is None or named.is_running else named.name
+    if loaded.is_language_model:
+        return RUNNING_TEXT
+    return WIKI.id if loaded.task is None else task_named(loaded.task).name
 
 
 def _texts(

@@ -40,12 +40,12 @@ def calibration_windows_steps(
     separator: Separator,
     data: str | None,
 ) -> Generator[tuple[int, int], None, tuple[Tensor, list[str | None]]]:
-    """ceil(tokens / sequence_length) windows of the training parts of the texts in ``shares``, and the names of those parts.
+    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, and the names of those parts.
 
     Those of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all) while
     the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
     """
-    count = math.ceil(tokens / sequence_length)
+    count = sequences_of(tokens, sequence_length)
     numbers = divided(count, shares)
     if not all(numbers):
         raise CalibrationError(
@@ -69,10 +69,16 @@ def calibration_windows_steps(
     return windows, splits
 
 
+def sequences_of(tokens: int, sequence_length: int) -> int:
+    """Number of whole sequences that hold at least ``tokens``."""
+    return math.ceil(tokens / sequence_length)
+
+
 def divided(count: int, shares: Sequence[Share]) -> list[int]:
     """``count`` divided by ``shares``: whole numbers with this sum, each less than one off its share."""
     so_far = [0, *accumulate(share.parts for share in shares)]
-    return [end - start for start, end in pairwise(math.ceil(count * parts / so_far[-1]) for parts in so_far)]
+    whole = so_far[-1]
+    return [end - start for start, end in pairwise((2 * count * parts + whole) // (2 * whole) for parts in so_far)]
 
 
 def check_amount(source: str, found: int, wanted: int, *, whole: int) -> None:

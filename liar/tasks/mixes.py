@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Final
 
+from liar.tasks.texts import FILMS, WIKI
+
 OWN_TEXT: Final = "self"
 """Text that the dense language model writes itself, see :mod:`liar.data.own_text`."""
 MIXED: Final = " + "
 """Separator between the texts of a mix: ``wiki + films``. A number before a text gives its parts: ``2 wiki + films``."""
+RUNNING_TEXT: Final = f"2 {WIKI.id}{MIXED}{FILMS.id}"
+"""Text of a recipe for a language model that names none: of those compared on validation windows, the one that loses least on
+other text for what it gives up on Wikipedia (README, table of calibration texts)."""
 MAX_SOURCES = 8
 
 _PARTS = re.compile(r"([1-9][0-9]?)\s+(\S.*)", re.DOTALL)
@@ -62,7 +67,7 @@ def canonical(calibration: str) -> str:
         )
     if len(shares) > MAX_SOURCES:
         raise ValueError(f"{len(shares)} calibration texts are more than {MAX_SOURCES}, the most at once; name fewer.")
-    return name_of(_reduced(shares))
+    return name_of(reduced(shares))
 
 
 def replaced(shares: Iterable[Share], source: str, mix: str) -> tuple[Share, ...]:
@@ -77,15 +82,16 @@ def replaced(shares: Iterable[Share], source: str, mix: str) -> tuple[Share, ...
     for share in shares:
         for each in inner if share.source == source else [Share(share.source, whole)]:
             parts[each.source] += share.parts * each.parts
-    return _reduced(Share(name, number) for name, number in parts.items())
+    return reduced(Share(name, number) for name, number in parts.items())
+
+
+def reduced(shares: Iterable[Share]) -> tuple[Share, ...]:
+    """The same mix in the smallest numbers of parts."""
+    shares = tuple(shares)
+    common = gcd(*(share.parts for share in shares))
+    return tuple(Share(share.source, share.parts // common) for share in shares)
 
 
 def _share(text: str) -> Share:
     found = _PARTS.fullmatch(text)
     return Share(found[2], int(found[1])) if found else Share(text)
-
-
-def _reduced(shares: Iterable[Share]) -> tuple[Share, ...]:
-    shares = tuple(shares)
-    common = gcd(*(share.parts for share in shares))
-    return tuple(Share(share.source, share.parts // common) for share in shares)

@@ -21,7 +21,7 @@ from liar.data.running import divided
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.progress import finish
 from liar.results import CalibrationPart
-from liar.tasks.mixes import MIXED, Share, name_of, replaced, shares_of, sources_of
+from liar.tasks.mixes import MIXED, RUNNING_TEXT, Share, name_of, replaced, shares_of, sources_of
 from tests.tiny import classifier, language_model
 
 
@@ -35,6 +35,10 @@ def file_of(tmp_path: Path, letter: str, texts: int = 60) -> str:
     path = tmp_path / f"{letter}.txt"
     path.write_text("\n\n".join(" ".join(letter * 12) for _ in range(texts)))
     return str(path)
+
+
+def rows_in(batches: list[dict[str, torch.Tensor]]) -> list[tuple[int, ...]]:
+    return [tuple(row.tolist()) for batch in batches for row in batch["input_ids"]]
 
 
 def letters_in(batches: list[dict[str, torch.Tensor]]) -> list[set[int]]:
@@ -80,7 +84,7 @@ def test_a_name_gives_the_shares(shares: list[Share]) -> None:
     assert PruneSpec.create(calibration=spec.calibration) == spec
 
 
-def test_shares_without_a_common_divisor_have_one_spelling() -> None:
+def test_equal_mixes_have_one_spelling() -> None:
     assert PruneSpec(calibration="4 wiki + 2 films").calibration == "2 wiki + films"
     assert PruneSpec(calibration="3 wiki").calibration == "wiki"
 
@@ -143,6 +147,17 @@ def test_auto_takes_more_tokens_of_a_mix(tmp_path: Path) -> None:
     model, texts = language_model(), [file_of(tmp_path, letter, texts=2_000) for letter in "ab"]
     one, two = (calibration_text(name, model, "auto", 16, seed=0)[1] for name in (texts[0], MIXED.join(texts)))
     assert two.tokens == 1.5 * one.tokens == 12 * model.adapter.widest
+
+
+@pytest.mark.parametrize(("sequences", "wiki"), [(1, 1), (2, 1), (3, 2), (9, 6)])
+def test_a_language_model_reads_the_default_mix(sequences: int, wiki: int) -> None:
+    """Of few sequences a text may have none; then the description leaves it out."""
+    model, tokens = language_model(), 16 * sequences
+    batches, text = calibration_text("auto", model, tokens, 16, seed=0)
+    assert text.source == (RUNNING_TEXT if sequences > 1 else "wiki")
+    assert text.tokens == tokens
+    own = set(rows_in(calibration_batches("wiki", model, tokens, 16, seed=0)))
+    assert sum(row in own for row in rows_in(batches)) == wiki
 
 
 def test_a_mix_of_more_texts_than_sequences_is_one_sentence(tmp_path: Path) -> None:
