@@ -66,6 +66,14 @@ def test_a_run_with_a_function_of_its_own_is_filled_in_by_name(rail: Recipe) -> 
     assert read(rail, custom, criterion="custom:mine") == custom
 
 
+def test_the_texts_of_a_mix_join_the_choices(rail: Recipe) -> None:
+    mixed = FULL.model_copy(update={"calibration": "2 wiki + films"})
+    filled = rail.fill(mixed)[rail.calibration]
+    assert filled["value"] == ["2 wiki", "films"]
+    assert "2 wiki" in filled["choices"]
+    assert read(rail, mixed, calibration=filled["value"]) == mixed
+
+
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
         rail = Recipe(FULL, LOCAL)
