@@ -31,7 +31,7 @@ from readme import plain, write
 from rich.table import Table
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.calibration.sample import sample_of, stride
+from liar.calibration.sample import divided, sensitivity_tokens, stride
 from liar.data.corpora import calibration_batches
 from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
@@ -160,7 +160,7 @@ def floor() -> dict[str, float]:
     forward = time.perf_counter() - start
 
     tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
-    backward = backward_seconds(loaded, sample_of(batches, loaded.adapter))
+    backward = backward_seconds(loaded, divided(batches, sensitivity_tokens(loaded.adapter))[0])
     seconds = {"covariance": 0.0, "solves": 0.0, "orders": 0.0}
     for site in sites:
         d, kept = site.channels, site.channels // 2

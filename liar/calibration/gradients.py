@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
-from liar.calibration.sample import divided, sample_tokens
+from liar.calibration.sample import divided, sensitivity_tokens
 from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
@@ -59,7 +59,7 @@ def gradient_steps(
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    sampled, others = divided(batches, sample_tokens(adapter)) if sensitivity else ([], batches)
+    sampled, others = divided(batches, sensitivity_tokens(adapter)) if sensitivity else ([], batches)
     signed_pieces = _pieces(sampled)
     pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0

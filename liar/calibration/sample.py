@@ -1,8 +1,8 @@
 """The part of the calibration text that suffices where an estimate only steers or reports.
 
-A repair is fitted to all tokens. Error curves and sensitivities for an allocation, and norm-aware errors for a report,
-change little with more than a few tokens for each channel, because the ridge depends on how many there are. A one-shot run
-reads all tokens once and allocates by them; a sequential run reads the sample of the dense model first.
+A repair is fitted to all tokens. Error curves for an allocation change little beyond a few tokens for each channel, since the
+ridge depends on how many there are; sensitivities for an allocation and norm-aware errors for a report are means, which need
+fewer. A one-shot run reads all tokens once and allocates by them; a sequential run reads the sample of the dense model first.
 
 >>> import torch
 >>> from liar.calibration.sample import divided
@@ -22,17 +22,22 @@ from torch import Tensor
 from liar.models.adapter import Adapter, Batch
 from liar.sites import Site
 
-TOKENS_PER_CHANNEL = 2
-"""Tokens of the sample for each channel of a site."""
-
-
+CURVE_TOKENS = 6
+"""Tokens of the sample for each channel of the widest site."""
+MEAN_TOKENS = 2
+"""Tokens for each channel that suffice for a mean over tokens."""
 CHECK_TOKENS = 2_048
 """Tokens beside the sample on which the allocation ``checked`` compares its candidates."""
 
 
 def sample_tokens(adapter: Adapter) -> int:
     """Number of tokens of the sample: enough for the widest site, whatever the targets."""
-    return TOKENS_PER_CHANNEL * adapter.widest
+    return CURVE_TOKENS * adapter.widest
+
+
+def sensitivity_tokens(adapter: Adapter) -> int:
+    """Number of tokens that the sensitivities are means of."""
+    return MEAN_TOKENS * adapter.widest
 
 
 def tokens_of(batches: Iterable[Batch]) -> int:
@@ -60,8 +65,8 @@ def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
 
 
 def stride(tokens: int, site: Site) -> int:
-    """n such that every n-th sequence of each batch makes up a sample of ``tokens`` for a site; batches have equal lengths."""
-    return max(1, tokens // (TOKENS_PER_CHANNEL * site.channels))
+    """n such that every n-th sequence of each batch suffices for norm-aware errors of a site; batches have equal lengths."""
+    return max(1, tokens // (MEAN_TOKENS * site.channels))
 
 
 def _rows(batches: Sequence[Batch], parts: Sequence[Tensor]) -> list[Batch]:

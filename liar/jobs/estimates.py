@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import CHECK_TOKENS, TOKENS_PER_CHANNEL
+from liar.calibration.sample import CHECK_TOKENS, CURVE_TOKENS, MEAN_TOKENS
 from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
@@ -153,9 +153,9 @@ _SAMPLE = 64
 """Number of texts from which the mean length of all is estimated."""
 
 
-def sample(shape: Shape, amounts: Amounts) -> Amounts:
-    """The sample of the text that allocates, see :mod:`liar.calibration.sample`."""
-    enough = TOKENS_PER_CHANNEL * max(site.channels for site in shape.sites)
+def sample(shape: Shape, amounts: Amounts, tokens: int = CURVE_TOKENS) -> Amounts:
+    """The part of the text with ``tokens`` for each channel, see :mod:`liar.calibration.sample`."""
+    enough = tokens * max(site.channels for site in shape.sites)
     return replace(amounts, tokens=min(amounts.tokens, enough))
 
 
@@ -166,7 +166,7 @@ def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: 
         calls = tokens / max(amounts.length, 1) / 2
         return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
-    signed = forward(sample(shape, amounts).tokens) if sensitivity else 0.0
+    signed = forward(sample(shape, amounts, MEAN_TOKENS).tokens) if sensitivity else 0.0
     return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
 
 
@@ -174,7 +174,7 @@ def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: b
     """Cost of one forward pass through the blocks with the covariances of every targeted site."""
     moments = 0.0
     for site in shape.chosen(targets):
-        aware = min(amounts.tokens, TOKENS_PER_CHANNEL * site.channels) if norm_aware else 0
+        aware = min(amounts.tokens, MEAN_TOKENS * site.channels) if norm_aware else 0
         moments += 1.1 * site.channels**2 * (amounts.tokens + aware) / _FLOPS
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
