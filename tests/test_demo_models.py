@@ -18,17 +18,13 @@ def smollm2() -> LoadedModel:
     return load_model("demo/smollm2-135m")
 
 
-TOKENS = 6_144
-"""A third of what a recipe takes of itself, and most of its effect; ``benchmarks`` has the figures of all."""
-
-
 def values(result: RunResult) -> dict[str, float]:
     return {item.variant: item.value for item in result.evaluations}
 
 
 def test_half_of_the_neurons_of_smollm2_in_one_shot(smollm2: LoadedModel) -> None:
     spec = PruneSpec(
-        criterion="fluctuation", allocation="uniform", schedule="one-shot", tokens=TOKENS, evaluate=("perplexity",)
+        criterion="fluctuation", allocation="uniform", schedule="one-shot", calibration="wiki", evaluate=("perplexity",)
     )
     result = run(spec, smollm2, prompts=["What is a river?"])
     perplexity = values(result)
@@ -48,7 +44,8 @@ def test_half_of_the_neurons_of_smollm2_in_one_shot(smollm2: LoadedModel) -> Non
 
 
 def test_the_default_recipe_at_half(smollm2: LoadedModel) -> None:
-    perplexity = values(run(PruneSpec(tokens=TOKENS, evaluate=("perplexity",)), smollm2))
+    """With a third of the text that it takes of itself."""
+    perplexity = values(run(PruneSpec(tokens=6_144, evaluate=("perplexity",)), smollm2))
     assert perplexity["reconstructed"] <= 2.85 * perplexity["dense"]
 
 
