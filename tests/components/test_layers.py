@@ -126,7 +126,7 @@ def test_the_form_follows_the_view(page: Page) -> None:
     filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
     updates = page.fire(page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, False, into=inspector.filled)
     assert updates == inspector.fill(SPEC, "layers.1.ffn")
-    assert updates[inspector.filled] == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
+    assert updates[inspector.filled].edits == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
     unchanged = page.fire(page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, True, into=inspector.filled)
     assert inspector.filled not in unchanged
 
