@@ -109,9 +109,9 @@ class PruneSpec(BaseModel):
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
     trained on, for a language model two parts of Wikipedia leads and one of film reviews; ``tokens="auto"`` as many as its
-    channels need; ``device`` and ``dtype`` ``"auto"``
-    use the best available; ``evaluate_limit=None`` means each task's default number of windows or items, and
-    ``evaluate_length=None`` the default length of each task, or all positions of a smaller model.
+    channels need; ``device`` and ``dtype`` ``"auto"`` use the best available; ``evaluate_limit=None`` means each task's
+    default number of windows or items, and ``evaluate_length=None`` the default length of each task, or all positions of a
+    smaller model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
