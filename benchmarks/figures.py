@@ -110,7 +110,7 @@ def language_model() -> str:
                     f"{repaired.value / dense.value:.2f} x",
                 )
             )
-    head = f"Dense: {with_error(dense)} (n = {sample(dense)}, Wikipedia leads). {calibrated_on(result)}"
+    head = f"Dense: {with_error(dense)} (n = {sample(dense)}). {calibrated_on(result)}"
     columns = (
         "neurons removed",
         "parameters removed, blocks / all",
