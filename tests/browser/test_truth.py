@@ -7,6 +7,7 @@ recipe stored in the drawn figure.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ def still(visit_still: Visit) -> Page:
 def test_moves_of_the_slider_and_back(still: Page) -> None:
     to_tab(still, "Accuracy")  # a panel is built when it is first shown
     expect(still.locator("#measures table")).to_be_visible()
+    expect(still).to_have_url(re.compile("tab=accuracy"))  # later answers are those to moves alone
     with watched(still) as moments:
         for percent in (30, 31, 60, 50):
             slide(still, "#ratio", percent / 100)
