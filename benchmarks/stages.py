@@ -31,12 +31,12 @@ from liar import PruneSpec, load_model, stream
 from liar.calibration.calibrate import steps_of
 from liar.calibration.divergences import answers_steps, divergence_steps, pieces_of, restored
 from liar.calibration.sample import sample_of
-from liar.data.corpora import text_steps
+from liar.data.corpora import held_text_steps
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs import checked
-from liar.jobs.checked import Kept, held_back
+from liar.jobs.checked import Kept
 from liar.progress import finish
 from liar.spec import Schedule
 from liar.tasks.demo import PERPLEXITY
@@ -84,10 +84,10 @@ class Bench:
         self.spec, self.loaded = spec, load_model(spec.model)
         self.adapter = self.loaded.adapter
         self.sites = self.adapter.sites(spec.targets)
-        batches, _ = finish(text_steps(spec, self.loaded))
+        batches, held, _ = finish(held_text_steps(spec, self.loaded))
         self.sample = sample_of(batches, self.adapter)
         self.calibration = finish(steps_of(spec, self.loaded, sensitivity=True, sampled=True))
-        self.pieces = pieces_of(self.adapter, held_back(batches, self.adapter))
+        self.pieces = pieces_of(self.adapter, held)
         self.dense = finish(answers_steps(self.adapter, self.pieces))
         self.damages = checked.damages_of(spec, self.adapter, spec.criterion, self.calibration, self.sites)
         self.allocations = checked.allocations_of(spec, self.adapter, self.sites, self.damages)

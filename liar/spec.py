@@ -211,12 +211,12 @@ class PruneSpec(BaseModel):
 
     @property
     def surveys_sample(self) -> bool:
-        """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`; ``checked`` holds back the rest."""
-        return self.schedule == "sequential" or self.allocation == "checked"
+        """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`."""
+        return self.schedule == "sequential"
 
     @property
-    def keeps_sample(self) -> bool:
-        """Whether the moments of the sample are needed at all sites at once: ``checked`` repairs its candidates by them."""
+    def needs_all_moments(self) -> bool:
+        """Whether the moments of all sites are needed at once: one-shot ``checked`` repairs its candidates by them."""
         return self.allocation == "checked" and self.schedule == "one-shot"
 
     @property

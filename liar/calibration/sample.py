@@ -26,8 +26,6 @@ CURVE_TOKENS = 6
 """Tokens of the sample for each channel of the widest site."""
 MEAN_TOKENS = 2
 """Tokens for each channel that suffice for a mean over tokens."""
-CHECK_TOKENS = 2_048
-"""Tokens beside the sample on which the allocation ``checked`` compares its candidates."""
 
 
 def sample_tokens(adapter: Adapter) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.labels import check_answers
 from liar.data.packing import check_length
-from liar.data.running import calibration_windows_steps, check_amount, divided, sequences_of
+from liar.data.running import calibration_windows_steps, check_amount, check_held, divided, sequences_of
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
@@ -32,14 +33,38 @@ if TYPE_CHECKING:
 _MARKING = "question-answering"
 
 
+HELD_TOKENS = 2_048
+"""Tokens on which the allocation ``checked`` compares its candidates, of a model that answers at every token."""
+HELD_TEXTS = 256
+"""Texts on which it compares them, of a model that answers each text once."""
+
 TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], CalibrationText]]
 """Generator of (done, total) that returns batches and their description; most texts are read in one step."""
+
+HeldTextSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], CalibrationText]]
+"""The same; it returns batches held back too."""
 
 
 def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
     """The calibration text of a recipe, see :func:`calibration_text_steps`."""
     return calibration_text_steps(
         spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=copies_of(spec)
+    )
+
+
+def held_text_steps(spec: PruneSpec, loaded: LoadedModel) -> HeldTextSteps:
+    """The calibration text of a recipe, and :data:`HELD_TOKENS` or :data:`HELD_TEXTS` of the same training parts that it does
+    not have. Raises :class:`CalibrationError` if there are none left.
+    """
+    return _steps(
+        spec.calibration,
+        loaded,
+        spec.tokens,
+        spec.sequence_length,
+        spec.seed,
+        spec.separator,
+        data=copies_of(spec),
+        held=HELD_TOKENS if loaded.is_language_model else HELD_TEXTS,
     )
 
 
@@ -75,6 +100,29 @@ def calibration_text_steps(
     :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens, :class:`InvalidSpecError` if
     ``sequence_length`` exceeds the model's positions or the model cannot write.
     """
+    batches, _, text = yield from _steps(
+        source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data
+    )
+    return batches, text
+
+
+calibration_text = finished(calibration_text_steps)
+"""Run :func:`calibration_text_steps` to its end."""
+
+
+def _steps(
+    source: str,
+    loaded: LoadedModel,
+    tokens: int | Literal["auto"],
+    sequence_length: int,
+    seed: int,
+    separator: Separator,
+    *,
+    batch_size: int = BATCH,
+    data: str | None,
+    held: int = 0,
+) -> HeldTextSteps:
+    """:func:`calibration_text_steps`, and ``held`` tokens or texts beside."""
     check_length(sequence_length, loaded.model.config, loaded.tokenizer)
     shares: Sequence[Share] = _settled(source, loaded)
     tokens = settled_tokens(source, tokens, loaded)
@@ -82,22 +130,16 @@ def calibration_text_steps(
         if source == AUTO:
             count = sequences_of(tokens, sequence_length)
             shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
-        windows, splits = yield from calibration_windows_steps(
-            shares, loaded, tokens, sequence_length, seed, separator, data
+        windows, others, splits = yield from calibration_windows_steps(
+            shares, loaded, tokens, sequence_length, seed, separator, data, held
         )
-        batches: list[Batch] = [
-            {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(batch_size)
-        ]
-        return batches, _description(shares, splits, tokens=windows.numel(), sequences=len(windows))
+        text = _description(shares, splits, tokens=windows.numel(), sequences=len(windows))
+        return _unpadded(windows, batch_size), _unpadded(others, batch_size), text
     if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data)
-
-
-calibration_text = finished(calibration_text_steps)
-"""Run :func:`calibration_text_steps` to its end."""
+    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data, held)
 
 
 def calibration_batches(
@@ -135,6 +177,15 @@ def _automatic(loaded: LoadedModel) -> str:
     return WIKI.id if loaded.task is None else task_named(loaded.task).name
 
 
+def _unpadded(windows: Tensor, batch_size: int) -> list[Batch]:
+    """Batches of windows (windows, length) of a language model."""
+    return [
+        {"input_ids": part, "attention_mask": torch.ones_like(part)}
+        for part in windows.split(batch_size)
+        if len(part) > 0
+    ]
+
+
 def _texts(
     shares: Sequence[Share],
     loaded: LoadedModel,
@@ -143,13 +194,15 @@ def _texts(
     seed: int,
     batch_size: int,
     data: str | None,
-) -> tuple[list[Batch], CalibrationText]:
-    """Batches of single texts or pairs, and their description."""
+    held: int,
+) -> tuple[list[Batch], list[Batch], CalibrationText]:
+    """Batches of single texts or pairs, those of ``held`` texts beside, and the description."""
     chosen: list[Sample] = []
     rows: list[Row] = []
+    others: list[Row] = []
     labels: list[Tensor | None] = []
     splits: list[str | None] = []
-    for share, number in zip(shares, divided(tokens, shares), strict=True):
+    for share, number, more in zip(shares, divided(tokens, shares), divided(held, shares), strict=True):
         samples = read_samples(share.source, "train", seed, data=data)
         its_samples, its_rows = _texts_of(samples, loaded, number, sequence_length)
         check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
@@ -159,15 +212,27 @@ def _texts(
         splits.append(samples.split)
         chosen += its_samples
         rows += its_rows
+        beside = list(islice(samples, more))
+        check_held(share.source, len(beside), more, "texts")
+        others += [row for sample in beside for row in _rows_of(sample, loaded, sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
-    side: Side | None = "right" if loaded.head == _MARKING else None
-    batches: list[Batch] = []
-    for positions in by_length(rows, batch_size):
-        batch = pad([rows[position] for position in positions], loaded.tokenizer, side)
-        batches.append({**batch, **{name: values[positions] for name, values in targets.items()}})
+    batches = _batches(rows, targets, loaded, batch_size)
     cut = sum(row.cut for row in rows)
-    return batches, _description(shares, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
+    text = _description(shares, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
+    return batches, _batches(others, {}, loaded, batch_size), text
+
+
+def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel, batch_size: int) -> list[Batch]:
+    """Padded batches of ``rows`` by their length, with what each row is to answer."""
+    side: Side | None = "right" if loaded.head == _MARKING else None
+    return [
+        {
+            **pad([rows[position] for position in positions], loaded.tokenizer, side),
+            **{name: values[positions] for name, values in targets.items()},
+        }
+        for positions in by_length(rows, batch_size)
+    ]
 
 
 def _description(

@@ -39,11 +39,13 @@ def calibration_windows_steps(
     seed: int,
     separator: Separator,
     data: str | None,
-) -> Generator[tuple[int, int], None, tuple[Tensor, list[str | None]]]:
-    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, and the names of those parts.
+    held: int = 0,
+) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None]]]:
+    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, as many ``held`` tokens' windows
+    of the same mix that are none of those, and the names of the parts.
 
-    Those of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all) while
-    the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
+    The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
+    while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
     """
     count = sequences_of(tokens, sequence_length)
     numbers = divided(count, shares)
@@ -53,20 +55,26 @@ def calibration_windows_steps(
             "sequences."
         )
     found: list[Tensor] = []
+    others: list[Tensor] = []
     splits: list[str | None] = []
-    for share, number in zip(shares, numbers, strict=True):
+    for share, number, more in zip(shares, numbers, divided(sequences_of(held, sequence_length), shares), strict=True):
         if share.source == OWN_TEXT:
             windows, split = (yield from own_text_steps(loaded, number, sequence_length, seed)), None
+            beside = (yield from own_text_steps(loaded, more, sequence_length, -1 - seed)) if more else windows[:0]
         else:
-            windows, split = _windows(share.source, loaded, sequence_length, number, seed, separator, data)
+            windows, beside, split = _windows(
+                share.source, loaded, sequence_length, number, more, seed, separator, data
+            )
         wanted = min(number * sequence_length, tokens)
         check_amount(share.source, windows.numel(), wanted, whole=tokens)
+        check_held(share.source, beside.numel(), more * sequence_length, "tokens")
         found.append(windows)
+        others.append(beside)
         splits.append(split)
     windows = torch.cat(found)
     if len(shares) > 1:
         windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
-    return windows, splits
+    return windows, torch.cat(others), splits
 
 
 def sequences_of(tokens: int, sequence_length: int) -> int:
@@ -92,6 +100,15 @@ def check_amount(source: str, found: int, wanted: int, *, whole: int) -> None:
         raise CalibrationError(
             f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for{mixed}; give more "
             f"text or ask for at most {found * whole // wanted:,} tokens."
+        )
+
+
+def check_held(source: str, found: int, wanted: int, unit: str) -> None:
+    """Raise :class:`CalibrationError` if ``source`` holds fewer than ``wanted`` texts or tokens beside the calibration's."""
+    if found < wanted:
+        raise CalibrationError(
+            f"checked compares its candidates on {wanted:,} {unit} of {source!r} that the calibration does not have, and there "
+            f"are {found:,}; give more text, take fewer calibration tokens, or the allocation loss-curve."
         )
 
 
@@ -139,16 +156,22 @@ def _windows(
     loaded: LoadedModel,
     sequence_length: int,
     count: int,
+    more: int,
     seed: int,
     separator: Separator,
     data: str | None,
-) -> tuple[Tensor, str | None]:
-    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, and the name of that part."""
+) -> tuple[Tensor, Tensor, str | None]:
+    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, at most ``more`` others, and the
+    name of that part. The ``count`` do not depend on ``more``.
+    """
     joining = joining_of(source, separator)
     samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
     pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
-    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool, joining)
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool + more, joining)
     if not joining.is_running:
-        return windows, samples.split
-    drawn = random.Random(seed).sample(range(len(windows)), min(count, len(windows)))
-    return windows[sorted(drawn)], samples.split
+        return windows[:count], windows[count:], samples.split
+    among = range(min(pool, len(windows)))
+    drawn = random.Random(seed).sample(among, min(count, len(among)))
+    left = sorted({*range(len(windows))}.difference(drawn))
+    others = random.Random(seed).sample(left, min(more, len(left)))
+    return windows[sorted(drawn)], windows[sorted(others)], samples.split

@@ -1,8 +1,8 @@
 """The allocation ``checked``: candidates built with their repairs, and compared with the dense model on text of their own.
 
 Error curves rank allocations well, but errors summed over sites are not the loss (EvoPress, arXiv 2410.14649), and no curve
-is the best everywhere. So each candidate is built from the sample that drew the curves, and the one whose answers diverge
-least from the dense model's, on tokens that the sample does not have, stays.
+is the best everywhere. So each candidate is built from the text that drew the curves, and the one whose answers diverge
+least from the dense model's, on text that the calibration does not have, stays.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import numpy as np
 
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import Calibration
-from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored, writes
-from liar.calibration.sample import CHECK_TOKENS, divided, sample_tokens, tokens_of
+from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
 from liar.edits import SiteEdit
-from liar.errors import InvalidSpecError, NonFiniteError
+from liar.errors import NonFiniteError
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
-from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter, Batch
 from liar.models.surgery import ConsumerParameters, install
 from liar.progress import relay
@@ -37,22 +35,6 @@ Kept = dict[str, int]
 Steps = Generator[tuple[int, int], None, tuple[Kept, list[CheckedAllocation]]]
 
 
-def held_back(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
-    """Sequences with at least :data:`CHECK_TOKENS` tokens outside the sample that allocates, and all of them for a model
-    that answers each text once, not at every token.
-
-    Raises :class:`InvalidSpecError` if the text is too short to hold them back.
-    """
-    sample = sample_tokens(adapter)
-    _, others = divided(batches, sample)
-    if tokens_of(others) < CHECK_TOKENS:
-        raise InvalidSpecError(
-            f"checked compares its candidates on {CHECK_TOKENS:,} tokens beside the {sample:,} that allocate, and the text has "
-            f"{tokens_of(batches):,}; take {sample + CHECK_TOKENS:,} tokens or more, or the allocation loss-curve."
-        )
-    return divided(others, CHECK_TOKENS)[0] if writes(adapter) else others
-
-
 def checked_steps(
     spec: PruneSpec,
     adapter: Adapter,
@@ -64,8 +46,8 @@ def checked_steps(
 ) -> Steps:
     """The best of the candidates on the text ``held`` back, and all of them; yields (done, total) steps.
 
-    ``calibration`` of the ``sample`` has the curves of every site, and its moments too for a one-shot run. Raises
-    :class:`NonFiniteError` if no candidate gives finite answers.
+    ``calibration`` has the curves of every site, and for a one-shot run the moments too; a sequential run builds each
+    candidate from the ``sample``. Raises :class:`NonFiniteError` if no candidate gives finite answers.
     """
     sites = adapter.sites(spec.targets)
     damages = damages_of(spec, adapter, criterion, calibration, sites)
@@ -157,22 +139,20 @@ def built(
     a candidate can grow from site to site, and not even their order is that of a one-shot repair.
     """
     if spec.schedule == "one-shot":
-        visits: Iterable[tuple[Site, SiteMoments]] = (
-            (site, calibration.moments[site]) for site in adapter.sites(spec.targets)
-        )
+        visits: Iterable[tuple[Site, Calibration]] = ((site, calibration) for site in adapter.sites(spec.targets))
     else:
         walked = walk(adapter, sample, spec.targets, sequential=True, norm_aware=False)
-        visits = ((visit.site, visit.moments) for visit in walked)
-    for site, moments in visits:
+        visits = (
+            (visit.site, dataclasses.replace(calibration, moments={visit.site: visit.moments})) for visit in walked
+        )
+    for site, seen in visits:
         consumer = adapter.consumer(site)
         weight = consumer.weight.T
-        seen = dataclasses.replace(calibration, moments={site: moments})
-        scores = seen.scores(criterion, site, weight, spec.seed)
         decision = decide(
             site,
-            scores,
+            seen.scores(criterion, site, weight, spec.seed),
             kept[site.name],
-            moments.plain,
+            seen.moments[site].plain,
             weight,
             multiple=spec.multiple,
             edit=edits.get(site.name),

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import CHECK_TOKENS, CURVE_TOKENS, MEAN_TOKENS
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.batching import encode
-from liar.data.corpora import settled_tokens
+from liar.data.corpora import HELD_TEXTS, HELD_TOKENS, settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
@@ -221,10 +221,10 @@ def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     """Cost of building the candidates of ``checked`` and of their answers, and the dense model's, to the held-back text."""
     sites = shape.chosen(spec.targets)
     built = sum(repair_cost(site, spec.ratio) for site in sites) / 3  # one of the repairs, and no errors
-    if not spec.keeps_sample:
+    if not spec.needs_all_moments:
         built += sum(scores_cost(site, spec.criterion) for site in sites)
         built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
-    read = CHECK_TOKENS if shape.writes else amounts.tokens - sample(shape, amounts).tokens
+    read = HELD_TOKENS if shape.writes else HELD_TEXTS * amounts.length
     return _CANDIDATES * built + (_CANDIDATES + 1) * shape.forward(read, amounts.length)
 
 

@@ -30,11 +30,10 @@ from liar.events import (
     Warned,
 )
 from liar.explore.allocation import check_choices
-from liar.jobs.checked import held_back
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
-from liar.jobs.read_text import read_text
+from liar.jobs.read_text import read_held_text, read_text
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
 from liar.models.adapter import Batch
@@ -142,18 +141,16 @@ class _Run:
             self.measures.warnings.append(note)
             yield Warned(note)
 
-        batches = [] if is_calibrated(self.spec, self.calibration) else (yield from self._batches())
+        batches, held = yield from self._batches()
         if self.text is not None:
             check_apart(self.spec, self.text.parts, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
-        if self.spec.allocation == "checked":
-            held_back(batches, self.adapter)  # raises for too little text, before the long work
         self.pace = self._paced(batches, sites)
         park = self.variants.park if self.measures.is_wanted else None
         reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, park)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
-        yield from reduction.events(batches, sites, self.calibration)
+        yield from reduction.events(batches, held, sites, self.calibration)
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),
@@ -211,7 +208,7 @@ class _Run:
         check_choices(self.spec, sites)
         if self.calibration is not None:
             self.calibration.check(self.spec, sites)
-        elif self.spec.keeps_sample and not fits(loaded, sites, norm_aware=True):
+        elif self.spec.needs_all_moments and not fits(loaded, sites, norm_aware=True):
             raise InsufficientMemoryError(
                 "A one-shot run keeps the moments of all sites for checked, and they do not fit into memory; choose the "
                 "schedule sequential, or the allocation loss-curve."
@@ -227,10 +224,19 @@ class _Run:
         calibration: list[Shared] = ["calibration"] if self.calibration is not None else []
         return [*calibration, "dense"] if self.measures.known else calibration
 
-    def _batches(self) -> Generator[Event, None, list[Batch]]:
+    def _batches(self) -> Generator[Event, None, tuple[list[Batch], list[Batch]]]:
+        """The calibration text, if the run reads it, and the text held back, if there is anything to compare on it."""
+        reads = not is_calibrated(self.spec, self.calibration)
+        held: list[Batch] = []
         with self.watch.stage("data"):
-            batches, self.text = yield from read_text(self.spec, self.loaded)
-            return batches
+            if self.spec.allocation == "checked":
+                batches, held, text = yield from read_held_text(self.spec, self.loaded)
+            elif reads:
+                batches, text = yield from read_text(self.spec, self.loaded)
+            if not reads:
+                return [], held
+            self.text = text
+            return batches, held
 
     def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
         """Estimate of all work that follows the reading of the text."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import TypeVar
 
-from liar.data.corpora import text_steps
+from liar.data.corpora import held_text_steps, text_steps
 from liar.events import Progress
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
@@ -13,9 +14,23 @@ from liar.progress import relay
 from liar.results import CalibrationText
 from liar.spec import PruneSpec
 
+T = TypeVar("T")
+
 
 def read_text(spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, tuple[list[Batch], CalibrationText]]:
     """:func:`liar.data.corpora.text_steps` with progress of its own: the plan of the job is made of what it returns."""
+    return _with_progress(text_steps(spec, loaded))
+
+
+def read_held_text(
+    spec: PruneSpec, loaded: LoadedModel
+) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
+    """:func:`liar.data.corpora.held_text_steps` in the same way."""
+    return _with_progress(held_text_steps(spec, loaded))
+
+
+def _with_progress(steps: Generator[tuple[int, int], None, T]) -> Generator[Progress, None, T]:
+    """The result of ``steps``, with the time left in words."""
     start = time.perf_counter()
 
     def progress(step: tuple[int, int]) -> Progress:
@@ -25,4 +40,4 @@ def read_text(spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None,
             "calibrate", done, total, f"The model writes its calibration text, about {left:.0f} s more of it"
         )
 
-    return (yield from relay(text_steps(spec, loaded), progress))
+    return (yield from relay(steps, progress))

@@ -16,7 +16,7 @@ from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate
 from liar.explore.reconstructions import REPAIRS
-from liar.jobs.checked import checked_steps, curves_of, held_back
+from liar.jobs.checked import checked_steps, curves_of
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.models.adapter import Batch
@@ -68,16 +68,19 @@ class Reduction:
         self.warnings: list[str] = []
         self.checked: list[CheckedAllocation] = []
 
-    def events(self, batches: Sequence[Batch], sites: Sequence[Site], given: Calibration | None) -> Events:
+    def events(
+        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
+    ) -> Events:
         """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
 
-        All moments of its own calibration are freed at the end.
+        The allocation ``checked`` compares its candidates on the text ``held`` back. All moments of its own calibration are
+        freed at the end.
         """
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
             calibration = Calibration({}, gradients, masked=self.spec.needs_mask_gradients)
-        kept = yield from self._survey(batches, sites, calibration)
+        kept = yield from self._survey(batches, held, sites, calibration)
         yield from self._prune(batches, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
 
@@ -92,7 +95,7 @@ class Reduction:
             return gradients
 
     def _survey(
-        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
+        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
     ) -> Generator[Event, None, dict[str, int]]:
         """Allocate by the dense model, which uniform allocation does not read: the kept bundles of each site, by name.
 
@@ -111,11 +114,9 @@ class Reduction:
         with self.watch.stage("allocate"):
             if spec.allocation != "checked":
                 return allocate(spec.allocation, candidates, spec.ratio)
-            sample, held = sample_of(batches, self.adapter), held_back(batches, self.adapter)
+            sample = sample_of(batches, self.adapter) if spec.surveys_sample else []
             steps = checked_steps(spec, self.adapter, self.criterion, calibration, sample, held, self.edits)
             kept, self.checked = yield from self.pace.along("check", steps, "allocate", "Comparing allocations")
-            if self.given is None:
-                calibration.moments.clear()
             return kept
 
     @property
@@ -131,7 +132,9 @@ class Reduction:
                     yield site
             return
         spec = self.spec
-        keeps = spec.keeps_sample or (not spec.surveys_sample and keeps_moments(spec, self.loaded, sites, self.given))
+        keeps = not spec.surveys_sample and (
+            spec.needs_all_moments or keeps_moments(spec, self.loaded, sites, self.given)
+        )
         norm_aware = keeps or spec.allocation in ("error-curve", "checked")
         read = sample_of(batches, self.adapter) if spec.surveys_sample else batches
         for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware):

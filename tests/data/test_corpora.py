@@ -17,7 +17,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from liar.data.bundle import rows_of
-from liar.data.corpora import calibration_batches, calibration_text
+from liar.data.corpora import calibration_batches, calibration_text, held_text_steps
 from liar.data.hub import Part
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
@@ -27,8 +27,9 @@ from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.tasks import prepare
 from liar.models.catalog import load_model
+from liar.progress import finish
 from liar.results import CalibrationText
-from liar.spec import Separator
+from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
 from liar.tasks.items import Article
 from liar.tasks.splits import Split, split_of
@@ -136,6 +137,21 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
     places = [cut.index(window) for window in drawn.tolist()]
     assert len(set(places)) == 6
     assert places != list(range(6)), "windows of the whole text, not of its beginning"
+
+
+def test_windows_held_back_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(0)
+    rows = ["".join(draw.choices("acdeghilnorstuvw ", k=40)) + "\n" for _ in range(200)]
+    monkeypatch.setattr("liar.data.texts.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
+    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 7 * 32)
+    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    spec = PruneSpec(model=loaded.id, calibration="wikitext", tokens=6 * 32, sequence_length=32, seed=1)
+    batches, held, _ = finish(held_text_steps(spec, loaded))
+    alone = calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)
+    assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(batches, alone, strict=True))
+    found = [{tuple(row) for batch in part for row in batch["input_ids"].tolist()} for part in (batches, held)]
+    assert [len(windows) for windows in found] == [6, 7]
+    assert not found[0] & found[1]
 
 
 def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> None:

@@ -27,7 +27,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def few_tokens_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The texts of these tests are short."""
-    monkeypatch.setattr("liar.jobs.checked.CHECK_TOKENS", 256)
+    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 256)
+    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 8)
 
 
 @pytest.fixture

@@ -13,12 +13,11 @@ from torch import Tensor
 from liar import PruneSpec, RunResult, run, stream
 from liar.calibration.calibrate import calibrate
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
-from liar.calibration.sample import divided, sample_of, sample_tokens, tokens_of
-from liar.data.corpora import calibration_batches
-from liar.errors import InsufficientMemoryError, InvalidSpecError, NonFiniteError
+from liar.calibration.sample import sample_of, tokens_of
+from liar.data.corpora import HELD_TEXTS, calibration_batches, held_text_steps
+from liar.errors import CalibrationError, InsufficientMemoryError, NonFiniteError
 from liar.events import Finished
 from liar.jobs import checked
-from liar.jobs.checked import held_back
 from liar.jobs.decide import decide
 from liar.maths.criteria import Evidence, score
 from liar.maths.divergence import of_distributions, of_numbers, of_yes_or_no
@@ -224,25 +223,48 @@ def test_candidates_remove_as_much(text: str, model: LoadedModel, monkeypatch: p
     assert max(budgets) - min(budgets) <= largest
 
 
-def test_held_back_text_is_not_that_of_the_sample(text: str, model: LoadedModel) -> None:
-    batches = calibration_batches(text, model, TOKENS, 32, 0)
-    held = held_back(batches, model.adapter)
-    sample, _ = divided(batches, sample_tokens(model.adapter))
+def rows(batches: list[Batch]) -> set[tuple[int, ...]]:
+    """Token ids of the texts, without padding."""
+    return {
+        tuple(ids[mask.bool()].tolist())
+        for batch in batches
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    }
 
-    def rows(part: list[Batch]) -> set[tuple[int, ...]]:
-        return {tuple(row) for batch in part for row in batch["input_ids"].tolist()}
 
-    assert 256 <= tokens_of(held) < 256 + 32
-    assert not rows(held) & rows(sample)
-    assert rows(held) < rows(batches)
+@pytest.mark.parametrize("tokens", [64, TOKENS])
+def test_text_held_back_is_not_that_of_the_calibration(text: str, model: LoadedModel, tokens: int) -> None:
+    batches, held, used = finish(held_text_steps(spec(text, tokens=tokens), model))
+    assert tokens_of(held) == 256
+    assert tokens_of(batches) == used.tokens == tokens
+    assert not rows(held) & rows(batches)
+    assert rows(batches) == rows(calibration_batches(text, model, tokens, 32, 0)), "the same with and without"
+
+
+def test_texts_of_a_model_that_answers_once_are_counted(text: str) -> None:
+    model = tiny.classifier()
+    batches, held, used = finish(held_text_steps(spec(text, model=model.id, tokens=256), model))
+    assert sum(len(batch["input_ids"]) for batch in held) == len(rows(held)) == 8
+    assert not rows(held) & rows(batches)
+    alone = calibration_batches(text, model, 256, 32, 0)
+    assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(batches, alone, strict=True))
+    assert used.tokens == tokens_of(alone)
+    assert HELD_TEXTS >= 200, "fewer choose by chance"
 
 
 def test_too_little_text_to_hold_some_back_is_refused_before_the_work(
     text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("liar.jobs.reduction.walk", lambda *_, **__: pytest.fail("began to work"))
-    with pytest.raises(InvalidSpecError, match=r"take \d+ tokens or more, or the allocation loss-curve"):
+    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 1 << 20)
+    with pytest.raises(
+        CalibrationError, match=r"on 1,048,576 tokens of .* give more text, take fewer calibration tokens"
+    ):
         run(spec(text, tokens=256), model)
+    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 1 << 20)
+    with pytest.raises(CalibrationError, match=r"on 1,048,576 texts of .* or the allocation loss-curve"):
+        run(spec(text, model="tiny/bert", tokens=256), tiny.classifier())
+    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 256)
     monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
     with pytest.raises(InsufficientMemoryError, match="choose the schedule sequential, or the allocation loss-curve"):
         run(spec(text, schedule="one-shot"), model)
@@ -251,7 +273,8 @@ def test_too_little_text_to_hold_some_back_is_refused_before_the_work(
 @pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
 def test_a_shared_calibration_changes_nothing(text: str, model: LoadedModel, schedule: str) -> None:
     chosen = spec(text, schedule=schedule)
-    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=True)
+    sampled = schedule == "sequential"
+    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=sampled)
     assert outcome(run(chosen, model, calibration=shared)) == outcome(run(chosen, model))
 
 
@@ -259,8 +282,7 @@ def test_a_shared_calibration_changes_nothing(text: str, model: LoadedModel, sch
 def test_candidates_are_built_as_the_run_builds_them(
     text: str, model: LoadedModel, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all text in the sample, the candidate that stays has the consumers of the result."""
-    monkeypatch.setattr(checked, "divided", lambda batches, tokens: (batches, batches))
+    """If the sample is all of the text, the candidate that stays has the consumers of the result."""
     monkeypatch.setattr("liar.jobs.reduction.sample_of", lambda batches, adapter: batches)
     built: list[Tensor] = []
     real = checked.install
@@ -284,11 +306,9 @@ def test_candidates_are_built_as_the_run_builds_them(
 def test_a_stop_leaves_the_consumers_as_they_were(text: str, model: LoadedModel) -> None:
     before = [model.adapter.consumer(site).weight for site in model.adapter.sites()]
     loaded = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=True)
-    batches = calibration_batches(text, model, TOKENS, 32, 0)
     chosen = spec(text)
-    steps = checked.checked_steps(
-        chosen, model.adapter, "obs", loaded, sample_of(batches, model.adapter), held_back(batches, model.adapter), {}
-    )
+    batches, held, _ = finish(held_text_steps(chosen, model))
+    steps = checked.checked_steps(chosen, model.adapter, "obs", loaded, sample_of(batches, model.adapter), held, {})
     for _ in range(12):
         next(steps)
     assert any(
