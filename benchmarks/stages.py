@@ -44,8 +44,8 @@ from liar.tasks.demo import PERPLEXITY
 LEVELS = 48
 OFFSPRING = 24
 CASES = (
-    PruneSpec(model="demo/smollm2-135m", ratio=0.5, evaluate=(PERPLEXITY.name,)),
-    PruneSpec(model="demo/minilm-match", ratio=0.7, targets="both", evaluate=("match",)),
+    PruneSpec(model="demo/smollm2-135m", ratio=0.5, allocation="checked", evaluate=(PERPLEXITY.name,)),
+    PruneSpec(model="demo/minilm-match", ratio=0.7, targets="both", allocation="checked", evaluate=("match",)),
 )
 
 
