@@ -19,6 +19,7 @@ from liar.spec import (
     CRITERIA,
     MAX_RATIO,
     RECONSTRUCTIONS,
+    SCHEDULES,
     SEPARATORS,
     PruneSpec,
     bounds_of,
@@ -71,7 +72,7 @@ class Recipe:
         self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion)
         self.allocation = _menu("allocation", "Allocation", ALLOCATIONS, spec.allocation)
         self.reconstruction = _menu("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec.reconstruction)
-        self.schedule = _radio("schedule", "Schedule", ["one-shot", "sequential"], spec.schedule)
+        self.schedule = _radio("schedule", "Schedule", list(SCHEDULES), spec.schedule)
         with _choice("calibration") as shared:
             shared["info"] += " Or type a file or a hub dataset." if profile.any_text else ""
             self.calibration = gr.Dropdown(

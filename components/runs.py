@@ -231,7 +231,7 @@ def _comparison(found: RunComparison) -> str:
     )
     sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>" if found.sites else ""
     if found.a.spec.schedule != found.b.spec.schedule:
-        sites += "<p>A sequential run's errors are measured on inputs that earlier sites changed.</p>"
+        sites += "<p>Errors of a run that is not one-shot are measured on inputs that earlier sites changed.</p>"
     return chosen + measured + sites
 
 

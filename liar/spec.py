@@ -33,7 +33,7 @@ Targets = Literal["ffn", "heads", "both"]
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve", "checked"]
 Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
-Schedule = Literal["one-shot", "sequential"]
+Schedule = Literal["one-shot", "sequential", "corrective"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
 SiteKind = Literal["ffn", "attention"]
@@ -42,6 +42,7 @@ SEPARATORS: tuple[Separator, ...] = get_args(Separator)
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 SENSITIVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"loss-curve", "checked"})
@@ -177,6 +178,11 @@ class PruneSpec(BaseModel):
         """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
         return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
+    @model_validator(mode="after")
+    def _corrects_by_its_repair(self) -> Self:
+        _check_corrects(self.schedule, self.reconstruction)
+        return self
+
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
         """Validate ``choices``; raises :class:`InvalidSpecError` with one sentence instead of pydantic's report."""
@@ -212,7 +218,7 @@ class PruneSpec(BaseModel):
     @property
     def surveys_sample(self) -> bool:
         """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`."""
-        return self.schedule == "sequential"
+        return self.schedule != "one-shot"
 
     @property
     def needs_all_moments(self) -> bool:
@@ -292,6 +298,12 @@ class SweepSpec(BaseModel):
         return tuple(dict.fromkeys(values))
 
     @model_validator(mode="after")
+    def _corrects_by_its_repairs(self) -> Self:
+        for reconstruction in self.reconstructions:
+            _check_corrects(self.base.schedule, reconstruction)
+        return self
+
+    @model_validator(mode="after")
     def _not_too_many(self) -> Self:
         number = prod(len(values) or 1 for values in (self.ratios, self.reconstructions, self.criteria))
         if number > MAX_RUNS:
@@ -327,6 +339,14 @@ class SweepSpec(BaseModel):
             self.base.model_copy(update={"ratio": ratio, "criterion": criterion, "reconstruction": reconstruction})
             for ratio, criterion, reconstruction in choices
         ]
+
+
+def _check_corrects(schedule: Schedule, reconstruction: Reconstruction) -> None:
+    if schedule == "corrective" and reconstruction != "least-squares":
+        raise ValueError(
+            f"The schedule corrective corrects by the reconstruction least-squares, not by {reconstruction}; take "
+            "least-squares, or the schedule sequential."
+        )
 
 
 def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:

@@ -1,9 +1,10 @@
 """The walk: one forward of the calibration text, block by block and site by site, that yields the moments of each site.
 
 Layers are the outer loop and batches the inner one, so only one block at a time needs to be on the accelerator. The
-same walk serves both schedules: one-shot passes the dense outputs on; sequential lets the caller prune the site first
-and then passes on the outputs of the pruned site. Norm-aware moments, which are reported or allocate, are of a sample of the
-tokens (:mod:`liar.calibration.sample`).
+same walk serves every schedule: one-shot passes the dense outputs on; sequential lets the caller prune the site first
+and then passes on the outputs of the pruned site; corrective does so too, and runs each block before it is pruned on the
+dense stream as well, which gives the drift of the sites pruned so far (:mod:`liar.maths.drift`). Norm-aware moments, which are
+reported or allocate, are of a sample of the tokens (:mod:`liar.calibration.sample`).
 
 >>> import torch
 >>> from liar import load_model
@@ -24,22 +25,25 @@ import torch
 from torch import Tensor, nn
 
 from liar.calibration.sample import stride, tokens_of
+from liar.maths.drift import Drift, DriftAccumulator, ordinary
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.offload import resident
 from liar.sites import Site
-from liar.spec import SiteKind, Targets
+from liar.spec import Schedule, SiteKind, Targets
 
 
 @dataclass(slots=True)
 class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
-    In a sequential walk, set ``kept`` to the kept channels after shrinking the site.
+    A corrective walk gives the ``drift`` of the stream behind the site. Unless the walk is one-shot, set ``kept`` to the kept
+    channels after shrinking the site.
     """
 
     site: Site
     moments: SiteMoments
+    drift: Drift | None = None
     kept: Tensor | None = field(default=None)
 
 
@@ -53,7 +57,7 @@ def walk(
     batches: Sequence[Batch],
     targets: Targets,
     *,
-    sequential: bool = False,
+    schedule: Schedule = "one-shot",
     norm_aware: bool = True,
 ) -> Iterator[Visit]:
     """Visit every targeted site in the order of the forward; without ``norm_aware`` only plain moments are computed.
@@ -71,8 +75,11 @@ def walk(
         last = max(layer for layer, _ in wanted)
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         tokens = tokens_of(batches)
+        dense = [stream.hidden for stream in streams] if schedule == "corrective" else []
         for layer in range(last + 1):
             with resident(adapter.layers[layer]):
+                its_contexts = [context[layer] for context in contexts]
+                ahead = _ahead(adapter, layer, dense, its_contexts) if dense else {}
                 for kind in kinds:
                     site = adapter.site(layer, kind)
                     adapter.check_finite(site)
@@ -80,13 +87,29 @@ def walk(
                         adapter,
                         site,
                         streams,
-                        [context[layer] for context in contexts],
+                        its_contexts,
                         visit=(layer, kind) in wanted,
-                        sequential=sequential,
+                        sequential=schedule != "one-shot",
+                        dense=ahead.pop(kind, None),
                         norm_aware_stride=stride(tokens, site) if norm_aware else 0,
                     )
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
                         break  # no site after this one is visited
+
+
+@torch.no_grad()
+def _ahead(
+    adapter: Adapter, layer: int, dense: list[Tensor], contexts: list[dict[str, Any]]
+) -> dict[SiteKind, list[Tensor]]:
+    """Run a block that nothing is pruned of on the ``dense`` streams; the residual stream behind each site, by batch."""
+    found: dict[SiteKind, list[Tensor]] = {"attention": [], "ffn": []}
+    for place, context in enumerate(contexts):
+        for kind, behind in found.items():
+            site = adapter.site(layer, kind)
+            rows = adapter.consumer_input(site, dense[place], context)
+            total, dense[place] = _advance(adapter, site, rows, dense[place])
+            behind.append(total)
+    return found
 
 
 def _stage(
@@ -97,28 +120,40 @@ def _stage(
     *,
     visit: bool,
     sequential: bool,
+    dense: list[Tensor] | None,
     norm_aware_stride: int,
 ) -> Iterator[Visit]:
     """Run one half of a block on every batch; yield a visit if ``visit`` is true.
 
-    Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
+    The visit has the drift from ``dense``, the residual stream of each batch behind the site in the dense model. Norm-aware
+    moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
     """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
+    drift: DriftAccumulator | None = None
     if visit:
         accumulator = SiteMomentsAccumulator(
             site.channels, weight.device, weight.dtype, norm_aware=norm_aware_stride > 0
         )
+    if visit and dense is not None:
+        drift = DriftAccumulator(site.channels, weight.shape[0], weight.device, weight.dtype)
+        before = [stream.real(total) for stream, total in zip(streams, dense, strict=True)]
+        ordinaries = ordinary(before)
     inputs: list[Tensor] = []
     every = max(1, norm_aware_stride)
-    for stream, context in zip(streams, contexts, strict=True):
+    for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
         with torch.no_grad():
             rows = adapter.consumer_input(site, stream.hidden, context)
         some, some_rows = stream.every(every), rows[::every]
         total: Tensor | None = None
         if visit and sequential:  # all rows pass the consumer once it is repaired
             inputs.append(rows)
-            if norm_aware_stride:
+            if drift is not None:
+                whole, _ = _advance(adapter, site, rows, stream.hidden)
+                lost = before[place].to(drift.dtype) - stream.real(whole)
+                drift.update(stream.real(rows), lost * ordinaries[place])
+                total = whole[::every]
+            elif norm_aware_stride:
                 total, _ = _advance(adapter, site, some_rows, some.hidden)
         else:
             sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
@@ -129,10 +164,11 @@ def _stage(
                 accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
         return
-    stop = Visit(site, accumulator.finish(site.name))
-    del accumulator
+    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish())
+    del accumulator, drift
     yield stop
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one
+    stop.drift = None
     if not sequential:
         return
     for stream, rows in zip(streams, inputs, strict=True):

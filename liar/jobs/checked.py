@@ -14,7 +14,7 @@ from math import isfinite
 
 import numpy as np
 
-from liar.calibration.activations import walk
+from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
 from liar.edits import SiteEdit
@@ -139,24 +139,25 @@ def built(
     a candidate can grow from site to site, and not even their order is that of a one-shot repair.
     """
     if spec.schedule == "one-shot":
-        visits: Iterable[tuple[Site, Calibration]] = ((site, calibration) for site in adapter.sites(spec.targets))
+        visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))
     else:
-        walked = walk(adapter, sample, spec.targets, sequential=True, norm_aware=False)
-        visits = (
-            (visit.site, dataclasses.replace(calibration, moments={visit.site: visit.moments})) for visit in walked
-        )
-    for site, seen in visits:
+        visits = walk(adapter, sample, spec.targets, schedule=spec.schedule, norm_aware=False)
+    for visit in visits:
+        site, seen = visit.site, calibration
+        if spec.surveys_sample:
+            seen = dataclasses.replace(calibration, moments={site: visit.moments})
         consumer = adapter.consumer(site)
         weight = consumer.weight.T
         decision = decide(
             site,
             seen.scores(criterion, site, weight, spec.seed),
             kept[site.name],
-            seen.moments[site].plain,
+            visit.moments.plain,
             weight,
             multiple=spec.multiple,
             edit=edits.get(site.name),
             reconstructions=(spec.reconstruction,),
+            drift=visit.drift,
         )
         parameters = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
         install(adapter, site, masked(consumer.weight, decision.channels, parameters))

@@ -11,6 +11,7 @@ from torch import Tensor
 from liar.edits import SiteEdit
 from liar.explore.allocation import best_bundles
 from liar.maths.criteria import units_of
+from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution, reconstruct_all, relative_errors
 from liar.models.surgery import kept_channels
@@ -50,23 +51,30 @@ def decide(
     multiple: int = 1,
     edit: SiteEdit | None = None,
     reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
+    drift: Drift | None = None,
 ) -> Decision:
     """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    The number of bundles is ``count`` after rounding and edits, see :func:`liar.explore.allocation.settled_count`.
+    Least-squares makes up for a share of the ``drift``. The number of bundles is ``count`` after rounding and edits, see
+    :func:`liar.explore.allocation.settled_count`.
     Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """
     bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, multiple, edit))
-    return solve(site, bundles, moments, weight, reconstructions)
+    return solve(site, bundles, moments, weight, reconstructions, drift)
 
 
 @torch.no_grad()
 def solve(
-    site: Site, bundles: Tensor, moments: Moments, weight: Tensor, reconstructions: Iterable[Reconstruction]
+    site: Site,
+    bundles: Tensor,
+    moments: Moments,
+    weight: Tensor,
+    reconstructions: Iterable[Reconstruction],
+    drift: Drift | None = None,
 ) -> Decision:
     """:func:`decide` for ``bundles`` that are chosen already."""
     channels = kept_channels(site, bundles, weight.device)
     solutions = reconstruct_all(
-        moments, weight, channels, reconstructions, bundle_size=site.bundle_size, site=site.name
+        moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name
     )
     return Decision(site, weight, bundles, channels, solutions)

@@ -224,6 +224,8 @@ def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     if not spec.needs_all_moments:
         built += sum(scores_cost(site, spec.criterion) for site in sites)
         built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
+        if spec.schedule == "corrective":
+            built += drift_cost(shape, sample(shape, amounts), spec.targets)
     read = HELD_TOKENS if shape.writes else HELD_TEXTS * amounts.length
     return _CANDIDATES * built + (_CANDIDATES + 1) * shape.forward(read, amounts.length)
 
@@ -238,7 +240,15 @@ def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -
     cost = sum(repair_cost(site, spec.ratio) for site in chosen)
     if not kept:
         cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
+    if spec.schedule == "corrective":
+        cost += drift_cost(shape, amounts, spec.targets)
     return cost
+
+
+def drift_cost(shape: Shape, amounts: Amounts, targets: Targets) -> float:
+    """Cost of the dense stream beside the pruned one, and of the drift at every targeted site."""
+    products = sum(4 * site.channels * site.outputs for site in shape.chosen(targets))
+    return shape.forward(amounts.tokens, amounts.length, head=False) + products * amounts.tokens / _FLOPS
 
 
 def removed_by(spec: PruneSpec, shape: Shape) -> float:

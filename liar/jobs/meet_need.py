@@ -75,7 +75,7 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
         gradients=spec.needs_mask_gradients,
         sensitivity=True,
         norm_aware=spec.surveys_norm_aware,
-        sampled=spec.schedule == "sequential",
+        sampled=spec.surveys_sample,
     )
     calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")

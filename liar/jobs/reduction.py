@@ -148,11 +148,10 @@ class Reduction:
     def _prune(
         self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
     ) -> Events:
-        sequential = self.spec.schedule == "sequential"
         if not self.spec.surveys_sample and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
-            visits = walk(self.adapter, batches, self.spec.targets, sequential=sequential)
+            visits = walk(self.adapter, batches, self.spec.targets, schedule=self.spec.schedule)
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
                 if done == 1:
@@ -191,7 +190,16 @@ class Reduction:
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
         consumer, spec = self.adapter.consumer(site), self.spec
-        choose = partial(decide, site, scores, count, moments.plain, consumer.weight.T, edit=self.edits.get(site.name))
+        choose = partial(
+            decide,
+            site,
+            scores,
+            count,
+            moments.plain,
+            consumer.weight.T,
+            edit=self.edits.get(site.name),
+            drift=visit.drift,
+        )
         decision = choose(multiple=spec.multiple)
         unrounded: Unrounded | None = None
         if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds

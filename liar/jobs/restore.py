@@ -43,8 +43,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         batches, _ = yield from read_text(spec, working)
         variants = Variants(working, loaded)
         pace = Pace([Part("restore", 1.0)])
-        sequential = spec.schedule == "sequential"
-        visits = walk(working.adapter, batches, spec.targets, sequential=sequential, norm_aware=False)
+        visits = walk(working.adapter, batches, spec.targets, schedule=spec.schedule, norm_aware=False)
         for done, visit in enumerate(visits, start=1):
             _prune(result, working, variants, visit, masks[visit.site])
             yield pace.at("restore", "prune", done, len(sites), f"Pruned {visit.site.name} to its stored mask")
@@ -76,7 +75,7 @@ def _same(first: Tensor, second: Tensor) -> bool:
 def _prune(result: RunResult, working: LoadedModel, variants: Variants, visit: Visit, bundles: Tensor) -> None:
     """Prune and repair the site of ``visit`` as the run did, and park its unrepaired consumer in ``variants``."""
     consumer, method = working.adapter.consumer(visit.site), result.spec.reconstruction
-    decision = solve(visit.site, bundles, visit.moments.plain, consumer.weight.T, ("none", method))
+    decision = solve(visit.site, bundles, visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
     variants.park(visit.site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
     shrink(working.adapter, visit.site, bundles, ConsumerParameters.install_of(consumer, decision.solutions[method]))
     visit.kept = decision.channels

@@ -24,6 +24,9 @@ The ridge r_j = c (d / tokens) C_jj, see :func:`ridge_of`, adds sum_j r_j |W'_j 
 fitted reconstruction minimises: r_j to the diagonals of S_uu and C_uu, and to that of G_uu the sum of r_j |W_j|^2 over the
 channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less text there is.
 
+With a :class:`liar.maths.drift.Drift` least-squares makes up for a share s of it too: Q W_m becomes C_uu^-1 (C_um W_m +
+s cov(x_u, drift)), and the bias has s times the mean of the drift.
+
 If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
 
 >>> import torch
@@ -45,6 +48,7 @@ import torch
 from torch import Tensor
 
 from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
+from liar.maths.drift import SHARE, Drift
 from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
@@ -141,18 +145,20 @@ def reconstruct_all(
     *,
     bundle_size: int = 1,
     ridge: float = RIDGE,
+    drift: Drift | None = None,
     site: str = "the site",
 ) -> dict[Reconstruction, Solution]:
     """Several reconstructions of one site, which share what they have in common, such as the factorisation of C_uu.
 
-    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other.
+    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares makes up for a share of
+    the ``drift`` as well; the others do not read it.
 
     Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
     """
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
-    masked = _Masked(moments, weight, kept, bundle_size, ridge, site)
+    masked = _Masked(moments, weight, kept, bundle_size, ridge, drift, site)
     solutions = {name: SOLVERS[name](masked) for name in methods}
     for name, solution in solutions.items():
         if solution.weight is not masked.W_u and not torch.isfinite(solution.weight).all():
@@ -164,10 +170,17 @@ class _Masked:
     """A consumer with its kept channels u and removed channels m; what reconstructions share is computed on first use."""
 
     def __init__(
-        self, moments: Moments, weight: Tensor, kept: Tensor, bundle_size: int, ridge: float, site: str
+        self,
+        moments: Moments,
+        weight: Tensor,
+        kept: Tensor,
+        bundle_size: int,
+        ridge: float,
+        drift: Drift | None,
+        site: str,
     ) -> None:
         W, mean = in_solver_precision(weight), in_solver_precision(moments.mean)
-        self.moments, self.bundle_size, self.site = moments, bundle_size, site
+        self.moments, self.bundle_size, self.drift, self.site = moments, bundle_size, drift, site
         self.ridge = ridge_of(moments, ridge)
         self.kept = kept.to(W.device)
         self.removed = complement(self.kept, len(W))
@@ -186,11 +199,15 @@ class _Masked:
         return self.kept_rows[:, self.removed] @ self.W_m
 
     @cached_property
+    def factor(self) -> Tensor:
+        """Lower factor of C_uu, (k, k)."""
+        C_uu = self.kept_rows[:, self.kept].contiguous()
+        return cholesky(C_uu, self.ridge[self.kept], site=self.site, tokens=self.moments.tokens)
+
+    @cached_property
     def solved(self) -> tuple[Tensor, Tensor]:
         """C_uu^-1 C_um W_m, (k, d_out), and C_uu^-1 mu_u, (k,)."""
-        C_uu = self.kept_rows[:, self.kept].contiguous()
-        factor = cholesky(C_uu, self.ridge[self.kept], site=self.site, tokens=self.moments.tokens)
-        solved = torch.cholesky_solve(torch.cat([self.target, self.mu_u.unsqueeze(1)], dim=1), factor)
+        solved = torch.cholesky_solve(torch.cat([self.target, self.mu_u.unsqueeze(1)], dim=1), self.factor)
         return solved[:, :-1], solved[:, -1]
 
 
@@ -224,7 +241,12 @@ def _liar(masked: _Masked) -> Solution:
 
 def _least_squares(masked: _Masked) -> Solution:
     update, _ = masked.solved
-    return Solution(masked.W_u + update, masked.mean_change - masked.mu_u @ update)
+    mean_change = masked.mean_change
+    if masked.drift is not None:
+        cross = SHARE * in_solver_precision(masked.drift.cross[masked.kept.to(masked.drift.cross.device)])
+        update = update + torch.cholesky_solve(cross, masked.factor)
+        mean_change = mean_change + SHARE * in_solver_precision(masked.drift.mean)
+    return Solution(masked.W_u + update, mean_change - masked.mu_u @ update)
 
 
 SOLVERS: Mapping[Reconstruction, Callable[[_Masked], Solution]] = {

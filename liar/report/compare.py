@@ -128,7 +128,7 @@ class MetricDifference:
 class SiteDifference:
     """A site that both runs pruned, with the error of the reconstruction that each run chose.
 
-    Errors are shares of the output's energy on the run's own moments, which a sequential run takes on pruned inputs.
+    Errors are shares of the output's energy on the run's own moments, which are of pruned inputs unless the run is one-shot.
     """
 
     name: str

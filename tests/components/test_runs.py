@@ -125,7 +125,7 @@ def test_two_runs_side_by_side(store: RunStore) -> None:
     built = panel(store)
     updates = built.compare(first.spec.key, second.spec.key)
     markup = updates[built.comparison]
-    for words in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "A sequential run's errors"):
+    for words in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "a run that is not one-shot"):
         assert words in markup
     assert "criterion" not in markup, "only what differs"
     assert updates[built.heatmap]["visible"]

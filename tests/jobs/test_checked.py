@@ -27,7 +27,7 @@ from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import finish
 from liar.sites import Site
-from liar.spec import Targets
+from liar.spec import SCHEDULES, Targets
 from tests import tiny
 
 TOKENS = 1024
@@ -136,7 +136,7 @@ def outcome(result: RunResult) -> object:
     return result.sites, result.checked, result.totals
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_best_candidate_stays(text: str, model: LoadedModel, schedule: str) -> None:
     chosen = spec(text, schedule=schedule)
     result = run(chosen, model)
@@ -270,15 +270,15 @@ def test_too_little_text_to_hold_some_back_is_refused_before_the_work(
         run(spec(text, schedule="one-shot"), model)
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_shared_calibration_changes_nothing(text: str, model: LoadedModel, schedule: str) -> None:
     chosen = spec(text, schedule=schedule)
-    sampled = schedule == "sequential"
+    sampled = chosen.surveys_sample
     shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=sampled)
     assert outcome(run(chosen, model, calibration=shared)) == outcome(run(chosen, model))
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_candidates_are_built_as_the_run_builds_them(
     text: str, model: LoadedModel, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryErro
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.models.catalog import LoadedModel
 from liar.results import SiteReport
-from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny
 from tests.jobs.recipe import spec
 
@@ -37,7 +37,7 @@ def test_events_come_in_order_and_end_with_the_result(model: LoadedModel, text: 
     assert all(event.seconds_left is not None for event in progress)
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_a_passed_model_is_never_changed_and_equal_specs_give_equal_results(
     model: LoadedModel, text: str, schedule: str, allocation: str
@@ -152,7 +152,7 @@ def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, ch
 # -- edits by hand ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("allocation", ["uniform", "loss-curve"])
 def test_a_run_honours_edits(model: LoadedModel, text: str, schedule: str, allocation: str) -> None:
     """Each pair of query heads shares keys and values, so both heads of a pair are kept or removed."""
@@ -250,7 +250,7 @@ def test_what_a_small_model_cannot_do_is_refused_before_the_work(
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_what_was_calibrated_on_is_in_the_result(model: LoadedModel, text: str, schedule: str) -> None:
     chosen = spec(text, schedule=schedule, criterion="fluctuation", allocation="uniform")
     result = run(chosen, model)

@@ -24,6 +24,7 @@ RECIPES: list[dict[str, Any]] = [
     {"schedule": "one-shot", "allocation": "error-curve", "reconstruction": "liar"},
     {"reconstruction": "scale", "allocation": "error-curve"},
     {"separator": "end", "seed": 3},
+    {"schedule": "corrective", "allocation": "loss-curve"},
     {"reconstruction": "none", "targets": "heads", "edits": ("layers.0.attention:keep=0",)},
 ]
 
@@ -63,7 +64,9 @@ def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
         return {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("choices", RECIPES, ids=["sequential", "obs", "one-shot", "scale", "separator", "heads"])
+@pytest.mark.parametrize(
+    "choices", RECIPES, ids=["sequential", "obs", "one-shot", "scale", "separator", "corrective", "heads"]
+)
 @pytest.mark.parametrize("make", [tiny.language_model, tiny.classifier], ids=["llama", "bert"])
 def test_the_restored_models_are_those_of_the_run(
     make: Callable[[], LoadedModel], choices: dict[str, Any], tmp_path: Path

@@ -15,6 +15,7 @@ from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.memory import PlannedWork, working_bytes
+from liar.spec import SCHEDULES
 from tests.jobs.recipe import spec
 
 
@@ -89,7 +90,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     run(spec(text, sequence_length=256, allocation="uniform"), model)
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("allocation", ["global", "error-curve", "loss-curve"])
 def test_norm_aware_moments_are_taken_where_something_reads_them(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, allocation: str, schedule: str

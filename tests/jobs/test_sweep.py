@@ -22,7 +22,7 @@ from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.sweep import sweep_steps
 from liar.models.catalog import LoadedModel
 from liar.results import Evaluation, Items, MaskCell, RunResult
-from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SweepSpec, ratios_between
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSpec, ratios_between
 from liar.store import RunStore
 from liar.tasks.items import Sample
 from tests import tiny
@@ -94,7 +94,7 @@ def same(first: RunResult, second: RunResult) -> bool:
 # -- one calibration for many runs --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_a_run_from_a_calibration_is_that_run(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
@@ -148,17 +148,18 @@ def test_a_calibration_that_lacks_something_is_refused(
 
 
 @pytest.mark.parametrize("allocation", ["uniform", "error-curve", "loss-curve"])
-@pytest.mark.parametrize("schedule", ["one-shot", "sequential"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_point_equals_a_run_by_itself(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
     base = spec(text, allocation=allocation, schedule=schedule)
-    sweep = SweepSpec.create(base=base, ratios=(0.2, 0.5), reconstructions=("bias", "least-squares"))
+    repairs = ("least-squares",) if schedule == "corrective" else ("bias", "least-squares")
+    sweep = SweepSpec.create(base=base, ratios=(0.2, 0.5), reconstructions=repairs)
     found = points(sweep_steps(sweep, model))
     assert [result.spec for result in found] == sweep.specs
     assert measured.count("dense") == 1
-    calibrated = ["calibration"] if (schedule, allocation) != ("sequential", "uniform") else []
-    assert [result.shared for result in found] == [calibrated, *([[*calibrated, "dense"]] * 3)]
+    calibrated = ["calibration"] if schedule == "one-shot" or allocation != "uniform" else []
+    assert [result.shared for result in found] == [calibrated, *([[*calibrated, "dense"]] * (len(found) - 1))]
     for result in found:
         assert result.changes
         assert same(result, run(result.spec, model))

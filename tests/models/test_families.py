@@ -21,7 +21,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.sites import Site
@@ -37,7 +37,7 @@ def prune(
     """Keep the last bundles of each site; returns the kept channels of each site."""
     kept: dict[Site, Tensor] = {}
     data = batches()
-    for visit in walk(adapter, data, "both", sequential=sequential):
+    for visit in walk(adapter, data, "both", schedule="sequential" if sequential else "one-shot"):
         site = visit.site
         consumer = adapter.consumer(site)
         bundles = torch.arange(site.bundles)[-keep[site] :]
@@ -171,7 +171,7 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
     keep = half(adapter)
     last = adapter.sites()[-1]
     seen: Moments | None = None
-    for visit in walk(adapter, batches(), "both", sequential=True):
+    for visit in walk(adapter, batches(), "both", schedule="sequential"):
         site = visit.site
         if site == last:
             seen = visit.moments.plain
@@ -188,6 +188,56 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
         logits(model, batch)
     assert seen is not None
     torch.testing.assert_close(seen.covariance, Moments.of(torch.cat(rows)).covariance, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the last site equals the difference of two plain forwards: of the dense model, and of the model so far."""
+    model = build(name)
+    adapter, dense = adapt(model), adapt(copy.deepcopy(model))
+    data, keep = batches(padded=padded), half(adapter)
+    monkeypatch.setattr("liar.calibration.activations.ordinary", lambda streams: [torch.ones(1)] * len(streams))
+    last = adapter.sites()[-1]
+    for visit in walk(adapter, data, "both", schedule="corrective"):
+        site = visit.site
+        assert visit.drift is not None
+        assert bool(visit.drift.cross.any()) == (site != adapter.sites()[0]), "nothing is lost before the first site"
+        if site == last:
+            drift = visit.drift
+            break
+        consumer = adapter.consumer(site)
+        bundles = torch.arange(site.bundles)[-keep[site] :]
+        channels = kept_channels(site, bundles, consumer.weight.device)
+        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels)
+        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
+        visit.kept = channels
+    (rows, now), (_, before) = behind(adapter, last, data), behind(dense, last, data)
+    lost = before - now
+    torch.testing.assert_close(drift.mean, lost.mean(dim=0), rtol=1e-8, atol=1e-10)
+    expected = (rows - rows.mean(dim=0)).T @ (lost - lost.mean(dim=0)) / len(rows)
+    torch.testing.assert_close(drift.cross, expected, rtol=1e-8, atol=1e-10)
+
+
+def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Input of the consumer of a site of the last block and the residual stream behind it, (real tokens, width) each."""
+    rows: list[Tensor] = []
+    streams: list[Tensor] = []
+    block = adapter.layers[site.layer]
+    norm = getattr(getattr(block, "output", None), "LayerNorm", None)  # of a post-norm family, it reads the stream
+    hooks = [
+        adapter.consumer(site).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0])),
+        norm.register_forward_pre_hook(lambda _module, inputs: streams.append(inputs[0]))
+        if norm is not None
+        else block.register_forward_hook(lambda _module, _inputs, output: streams.append(output)),
+    ]
+    for batch in data:
+        logits(adapter.model, batch)
+    for hook in hooks:
+        hook.remove()
+    real = [batch["attention_mask"].bool() for batch in data]
+    found = [torch.cat([part[mask] for part, mask in zip(parts, real, strict=True)]) for parts in (rows, streams)]
+    return found[0], found[1]
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -230,7 +280,7 @@ def test_closing_the_walk_leaves_the_model_as_it_was() -> None:
     model = build("llama")
     names = [name for name, _ in model.named_modules()]
     model.train()
-    visits = walk(adapt(model), batches(), "both", sequential=True)
+    visits = walk(adapt(model), batches(), "both", schedule="sequential")
     next(visits)
     visits.close()  # type: ignore[attr-defined]
     assert [name for name, _ in model.named_modules()] == names

@@ -1,0 +1,76 @@
+"""Drift: what the residual stream of a model has lost by the sites pruned so far, as a moment with the next consumer's input.
+
+A consumer can make up for drift that is linear in its own input x: the least-squares map to it is C_uu^-1 cov(x_u, drift).
+A repair makes up for a share of it only, because earlier repairs were fitted to this very text, so that its drift is not
+quite that of other text; the sites that follow make up for a share of what is left. For weights that are rounded, GPTAQ
+(arXiv 2504.02692) corrects what is already lost in the output of each layer; here the target is the residual stream.
+
+>>> import torch
+>>> from liar.maths.drift import DriftAccumulator
+>>> accumulator = DriftAccumulator(2, 1)
+>>> accumulator.update(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[0.0], [4.0]]))
+>>> drift = accumulator.finish()
+>>> drift.mean.tolist(), drift.cross.tolist()
+([2.0], [[2.0], [0.0]])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SHARE = 0.25
+"""Share of the drift that a repair makes up for. On validation windows of SmolLM2 at 50 % the loss is least from 0.2 to 0.3,
+and at 1 it is greater than without."""
+
+MASSIVE = 10
+"""A token whose residual stream has more than so many times the median norm counts as one without drift: the few with massive
+activations have thousands of times the drift of others, and the least-squares map would serve them alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """``mean`` (d_out,) of the drift, and ``cross`` (d, d_out), the covariance of a consumer's input with it."""
+
+    mean: Tensor
+    cross: Tensor
+
+
+class DriftAccumulator:
+    """Accumulator over chunks of rows, by the update of :mod:`liar.maths.moments`."""
+
+    def __init__(
+        self, width: int, outputs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.dtype = torch.promote_types(dtype, torch.float32)
+        self._tokens = 0
+        self._input = torch.zeros(width, device=device, dtype=self.dtype)
+        self._mean = torch.zeros(outputs, device=device, dtype=self.dtype)
+        self._cross = torch.zeros(width, outputs, device=device, dtype=self.dtype)
+
+    def update(self, rows: Tensor, drift: Tensor) -> None:
+        """Merge a chunk: a consumer's input ``rows`` (tokens, d), and the ``drift`` (tokens, d_out) of the same tokens."""
+        if rows.shape[0] == 0:
+            return
+        rows, drift = rows.to(self.dtype), drift.to(self.dtype)
+        mean, drift_mean = rows.mean(dim=0), drift.mean(dim=0)
+        total = self._tokens + rows.shape[0]
+        shift, drift_shift = mean - self._input, drift_mean - self._mean
+        self._cross.addmm_((rows - mean).T, drift - drift_mean)
+        self._cross.addr_(shift, drift_shift, alpha=self._tokens * rows.shape[0] / total)
+        self._input.add_(shift, alpha=rows.shape[0] / total)
+        self._mean.add_(drift_shift, alpha=rows.shape[0] / total)
+        self._tokens = total
+
+    def finish(self) -> Drift:
+        """The drift of all rows so far. It reuses the memory of the accumulator, which must not be used again."""
+        return Drift(self._mean, self._cross.div_(max(self._tokens, 1)))
+
+
+def ordinary(streams: list[Tensor]) -> list[Tensor]:
+    """For each of ``streams`` (tokens, width) a mask (tokens, 1), 0 for tokens with massive activations and 1 for others."""
+    norms = [stream.float().norm(dim=-1, keepdim=True) for stream in streams]
+    limit = MASSIVE * torch.cat(norms).median()
+    return [(norm <= limit).to(stream.dtype) for norm, stream in zip(norms, streams, strict=True)]

@@ -1,0 +1,78 @@
+"""Drift: a streamed covariance of two things, and the share of it that a repair makes up for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from liar.maths.drift import MASSIVE, SHARE, Drift, DriftAccumulator, ordinary
+from liar.maths.moments import Moments
+from liar.maths.reconstruct import reconstruct_all
+from liar.spec import RECONSTRUCTIONS
+
+
+def drift_of(rows: Tensor, lost: Tensor, *cuts: int) -> Drift:
+    accumulator = DriftAccumulator(rows.shape[1], lost.shape[1], dtype=rows.dtype)
+    for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        accumulator.update(rows[start:end], lost[start:end])
+    return accumulator.finish()
+
+
+def drawn(seed: int, tokens: int = 200) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs (tokens, 6), a weight (6, 4), and a drift (tokens, 4) that is in part linear in the inputs."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    rows = random(tokens, 6) @ random(6, 6) + 3 * random(6)
+    return rows, random(6, 4), rows @ random(6, 4) + random(tokens, 4) + random(4)
+
+
+@given(st.integers(0, 100), st.integers(0, 200), st.integers(0, 200))
+def test_chunks_do_not_matter(seed: int, first: int, second: int) -> None:
+    rows, _, lost = drawn(seed)
+    found = drift_of(rows, lost, *sorted([first, second]))
+    torch.testing.assert_close(found.mean, lost.mean(dim=0))
+    torch.testing.assert_close(found.cross, (rows - rows.mean(dim=0)).T @ (lost - lost.mean(dim=0)) / len(rows))
+
+
+@given(st.integers(0, 100))
+def test_the_repair_is_the_least_squares_map_to_output_and_share_of_the_drift(seed: int) -> None:
+    rows, weight, lost = drawn(seed)
+    kept = torch.tensor([0, 2, 3])
+    solutions = reconstruct_all(Moments.of(rows), weight, kept, ridge=0.0, drift=drift_of(rows, lost))
+    ones = torch.ones(len(rows), 1, dtype=torch.float64)
+    direct = torch.linalg.lstsq(torch.cat([rows[:, kept], ones], dim=1), rows @ weight + SHARE * lost).solution
+    torch.testing.assert_close(solutions["least-squares"].weight, direct[:-1])
+    torch.testing.assert_close(solutions["least-squares"].bias_change, direct[-1])
+
+
+@given(st.integers(0, 100))
+def test_only_least_squares_reads_the_drift(seed: int) -> None:
+    rows, weight, lost = drawn(seed)
+    kept = torch.tensor([1, 4])
+    without = reconstruct_all(Moments.of(rows), weight, kept)
+    corrected = reconstruct_all(Moments.of(rows), weight, kept, drift=drift_of(rows, lost))
+    unmoved = reconstruct_all(Moments.of(rows), weight, kept, drift=drift_of(rows, torch.zeros_like(lost)))
+    for name in RECONSTRUCTIONS:
+        for other, equal in ((corrected, name != "least-squares"), (unmoved, True)):
+            assert torch.equal(without[name].weight, other[name].weight) == equal
+            assert torch.equal(without[name].bias_change, other[name].bias_change) == equal
+
+
+def test_tokens_with_massive_activations_have_none() -> None:
+    streams = [torch.ones(5, 3), torch.ones(4, 3)]
+    streams[1][2] *= MASSIVE * 1.01
+    streams[1][3] *= MASSIVE * 0.99
+    assert [mask.flatten().tolist() for mask in ordinary(streams)] == [[1] * 5, [1, 1, 0, 1]]
+
+
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_few_tokens_have_no_covariance(tokens: int) -> None:
+    found = drift_of(torch.ones(tokens, 6), torch.ones(tokens, 4))
+    assert not found.cross.any()
+    assert found.mean.tolist() == [tokens] * 4
