@@ -26,6 +26,7 @@ PUBLIC = (
     "liar.tasks.record",
     "liar.tasks.metrics",
     "liar.tasks.registry",
+    "liar.maths.drift",
     "liar.maths.moments",
     "liar.maths.reconstruct",
     "liar.maths.error_curves",

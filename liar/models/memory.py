@@ -38,11 +38,13 @@ _SINGLE, _DOUBLE = torch.float32.itemsize, torch.float64.itemsize
 class PlannedWork:
     """Kind and size of the work on a model, to estimate its memory; the defaults are those of a run.
 
-    ``gradients``: a backward pass. ``prunes``: calibration and solves, else only an evaluation. Lengths are in tokens.
+    ``gradients``: a backward pass. ``prunes``: calibration and solves, else only an evaluation. ``corrects``: the dense
+    residual stream is kept beside the pruned one. Lengths are in tokens.
     """
 
     gradients: bool = False
     prunes: bool = True
+    corrects: bool = False
     tokens: int | Literal["auto"] = AUTO
     sequence_length: int = 256
     evaluate_length: int = EVALUATION_LENGTH
@@ -52,6 +54,7 @@ class PlannedWork:
         """The work of a run of ``spec``."""
         return cls(
             gradients=spec.needs_gradients,
+            corrects=spec.schedule == "corrective",
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,
             evaluate_length=spec.evaluate_length
@@ -82,13 +85,15 @@ def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> in
     width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
     # The most that "auto" takes: what is read is not known yet.
     tokens = AUTO_TOKENS_OF_A_MIX * channels if work.tokens == AUTO else work.tokens
-    waiting = tokens * (2 * width + channels) * size
+    streams = 5 if work.corrects else 2
+    waiting = tokens * (streams * width + channels) * size
     # The feed-forward layer makes three tensors of all channels; moments need the rows in fp32 and centred.
     batch = BATCH * work.sequence_length
     activations = batch * (channels * (size + max(2 * size, 2 * _SINGLE)) + 4 * width * max(size, _SINGLE))
     # Five fp32 copies of a covariance (or nearly three in fp64); with most units kept, twelve of the weight in fp64.
     solve = 5 * channels**2 * _SINGLE + 12 * channels * width * _DOUBLE
-    return waiting + moment_bytes(channels, dtype) + max(activations + channels**2 * _SINGLE, solve)
+    cross = channels * width * _SINGLE if work.corrects else 0
+    return waiting + cross + moment_bytes(channels, dtype) + max(activations + channels**2 * _SINGLE, solve)
 
 
 def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:

@@ -69,6 +69,7 @@ def allocated(steps: Iterator[object]) -> int:
         ((32, 512, 2), 512, {"allocation": "error-curve", "criterion": "fluctuation", "reconstruction": "liar"}),
         ((256, 256, 2), 512, {"allocation": "uniform", "ratio": 0.1}),  # as many outputs as channels
         ((64, 64, 2), 8192, {"allocation": "uniform"}),  # long inputs and outputs of a site
+        ((64, 64, 2), 8192, {"allocation": "uniform", "schedule": "corrective"}),  # and the dense stream
         ((64, 128, 12), 512, {"allocation": "loss-curve"}),  # the activations of all blocks
         ((64, 256, 8), 512, {"allocation": "uniform", "criterion": "fisher"}),
     ],
