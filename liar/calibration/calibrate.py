@@ -161,7 +161,7 @@ def calibrate(
     """Run one forward of the calibration text, and backward passes for mask ``gradients`` or ``sensitivity``.
 
     The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
-    ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
+    ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     ``source`` is ``auto``, ``wiki``, ``self``, a task, a file or a hub dataset, or several with " + " between two;
     ``tokens="auto"`` takes as many as the widest site needs; ``data`` is a folder with copies of the datasets of
     tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
@@ -203,7 +203,7 @@ def calibration_steps(
     """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
 
     Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
-    ``sampled`` moments are those by which a sequential run allocates; a one-shot run refuses them.
+    ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     """
     with readable_failures():
         reading = calibration_text_steps(source, loaded, tokens, sequence_length, seed, separator, data=data)

@@ -2,7 +2,7 @@
 
 A repair is fitted to all tokens. Error curves for an allocation change little beyond a few tokens for each channel, since the
 ridge depends on how many there are; sensitivities for an allocation and norm-aware errors for a report are means, which need
-fewer. A one-shot run reads all tokens once and allocates by them; a sequential run reads the sample of the dense model first.
+fewer. A one-shot run reads all tokens once and allocates by them; any other reads the sample of the dense model first.
 
 >>> import torch
 >>> from liar.calibration.sample import divided

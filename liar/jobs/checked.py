@@ -46,8 +46,8 @@ def checked_steps(
 ) -> Steps:
     """The best of the candidates on the text ``held`` back, and all of them; yields (done, total) steps.
 
-    ``calibration`` has the curves of every site, and for a one-shot run the moments too; a sequential run builds each
-    candidate from the ``sample``. Raises :class:`NonFiniteError` if no candidate gives finite answers.
+    ``calibration`` has the curves of every site, and for a one-shot run the moments too; any other builds each candidate
+    from the ``sample``. Raises :class:`NonFiniteError` if no candidate gives finite answers.
     """
     sites = adapter.sites(spec.targets)
     damages = damages_of(spec, adapter, criterion, calibration, sites)
@@ -135,8 +135,8 @@ def built(
 ) -> Iterator[Site]:
     """Give each site the repaired consumer of a candidate, in the order of the forward.
 
-    In a sequential run a site is repaired for what the sites before it now give out, as it will be in the end: errors of
-    a candidate can grow from site to site, and not even their order is that of a one-shot repair.
+    Unless the run is one-shot, a site is repaired for what the sites before it now give out, as it will be in the end:
+    errors of a candidate can grow from site to site, and not even their order is that of a one-shot repair.
     """
     if spec.schedule == "one-shot":
         visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))

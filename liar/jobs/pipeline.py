@@ -90,7 +90,7 @@ def stream(
     returns scores (bundles,) or (channels,). The spec of the result names it, so that it is not taken for another's.
 
     Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
-    same text, tokens, sequence length, separator and seed (not checked), ``sampled`` for a sequential run, and
+    same text, tokens, sequence length, separator and seed (not checked), ``sampled`` unless one-shot, and
     evaluations of the ``dense`` model on the same items, with the ``comparison`` that recorded its answers (without it a
     classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and a sequential one saves its
     first walk; by one that is not sampled it allocates by all of the text, which may keep other units. The stage times of

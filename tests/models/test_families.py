@@ -16,7 +16,7 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from liar.calibration.activations import walk
+from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths.moments import Moments
@@ -38,16 +38,20 @@ def prune(
     kept: dict[Site, Tensor] = {}
     data = batches()
     for visit in walk(adapter, data, "both", schedule="sequential" if sequential else "one-shot"):
-        site = visit.site
-        consumer = adapter.consumer(site)
-        bundles = torch.arange(site.bundles)[-keep[site] :]
-        channels = kept_channels(site, bundles, consumer.weight.device)
-        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels, method, site=site.name)
-        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
-        visit.kept = channels
-        kept[site] = channels
+        kept[visit.site] = cut(adapter, visit, keep[visit.site], method)
     adapter.after_surgery(list(keep))
     return kept
+
+
+def cut(adapter: Adapter, visit: Visit, count: int, method: Reconstruction = "least-squares") -> Tensor:
+    """Keep the last ``count`` bundles of a visited site; returns its kept channels."""
+    site, consumer = visit.site, adapter.consumer(visit.site)
+    bundles = torch.arange(site.bundles)[-count:]
+    channels = kept_channels(site, bundles, consumer.weight.device)
+    solution = reconstruct(visit.moments.plain, consumer.weight.T, channels, method, site=site.name)
+    shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
+    visit.kept = channels
+    return channels
 
 
 def half(adapter: Adapter) -> dict[Site, int]:
@@ -176,12 +180,7 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
         if site == last:
             seen = visit.moments.plain
             break
-        consumer = adapter.consumer(site)
-        bundles = torch.arange(site.bundles)[-keep[site] :]
-        channels = kept_channels(site, bundles, consumer.weight.device)
-        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels)
-        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
-        visit.kept = channels
+        cut(adapter, visit, keep[site])
     rows: list[Tensor] = []
     adapter.consumer(last).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0].flatten(0, 1)))
     for batch in batches():
@@ -206,12 +205,7 @@ def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch:
         if site == last:
             drift = visit.drift
             break
-        consumer = adapter.consumer(site)
-        bundles = torch.arange(site.bundles)[-keep[site] :]
-        channels = kept_channels(site, bundles, consumer.weight.device)
-        solution = reconstruct(visit.moments.plain, consumer.weight.T, channels)
-        shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
-        visit.kept = channels
+        cut(adapter, visit, keep[site])
     (rows, now), (_, before) = behind(adapter, last, data), behind(dense, last, data)
     lost = before - now
     torch.testing.assert_close(drift.mean, lost.mean(dim=0), rtol=1e-8, atol=1e-10)
