@@ -72,6 +72,7 @@ TERMS: Mapping[str, Term] = {
             "taylor": "How far the loss of all texts together would move, to first order (SNIP). Takes a backward pass.",
             "fisher": "The squared gradient of a mask, averaged over texts (Kwon et al.). Takes a backward pass.",
             "obs": "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
+            "kfac": "The same, but by what the model's answer feels of it (LLM Surgeon). Takes a backward pass.",
         },
     ),
     "allocation": Term(

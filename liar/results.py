@@ -351,6 +351,8 @@ class RunResult(StoredRun, Record):
     weight_bytes: dict[MeasuredVariant, int] = {}
     checked: list[CheckedAllocation] = []
     """Candidates of the allocation ``checked``; the one that diverges least was taken."""
+    attenuation: float | None = None
+    """Factor of the last norm's gain in the reconstructed model, see :mod:`liar.maths.drift`; None for other schedules."""
     warnings: list[str] = []
     timings: dict[str, float] = {}
     shared: list[Shared] = []

@@ -30,7 +30,7 @@ from liar.tasks.mixes import sources_of
 from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both"]
-Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs"]
+Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve", "checked"]
 Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential", "corrective"]
@@ -43,7 +43,12 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
-GRADIENT_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+MASK_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
+"""Criteria that read gradients of masks on the bundles."""
+GRADIENT_CRITERIA: frozenset[Criterion] = MASK_CRITERIA | {"kfac"}
+"""Criteria that take a backward pass."""
+SOLVED_CRITERIA: frozenset[Criterion] = frozenset({"obs", "kfac"})
+"""Criteria that solve a system at each site, which takes time, and text."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 SENSITIVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"loss-curve", "checked"})
 """Allocations that read what the loss feels of an error, which takes a backward pass."""
@@ -203,17 +208,27 @@ class PruneSpec(BaseModel):
     @property
     def needs_mask_gradients(self) -> bool:
         """Whether the criterion reads the gradients of masks on the bundles."""
-        return self.criterion in GRADIENT_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+        return self.criterion in MASK_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+
+    @property
+    def needs_output_gradients(self) -> bool:
+        """Whether the criterion reads how the gradients at the outputs of a site go together."""
+        return self.criterion == "kfac"
 
     @property
     def needs_gradients(self) -> bool:
         """Whether the run needs a backward pass, which is impossible for a streamed model."""
-        return self.needs_mask_gradients or self.needs_sensitivity
+        return self.needs_mask_gradients or self.needs_output_gradients or self.needs_sensitivity
 
     @property
     def needs_sensitivity(self) -> bool:
         """Whether the allocation reads what the loss feels of an error at each site."""
         return self.allocation in SENSITIVE_ALLOCATIONS
+
+    @property
+    def needs_signs(self) -> bool:
+        """Whether the run needs the backward pass of random signs, see :mod:`liar.calibration.gradients`."""
+        return self.needs_sensitivity or self.needs_output_gradients
 
     @property
     def surveys_sample(self) -> bool:

@@ -30,13 +30,20 @@ from liar.models.placement import free_bytes
 from liar.models.quantize import quantized
 from liar.models.variants import Variants
 from liar.results import Generation
-from liar.spec import CRITERIA, SweepSpec
+from liar.spec import CRITERIA, SCHEDULES, Schedule, SweepSpec
 from liar.tasks.items import Sample
 from tests import tiny
 from tests.families import batches, build, logits
 from tests.models.test_families import half, prune
 from tests.stand_in import device_that_refuses, moved
 from tests.tiny import tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU that a device is compared with multiplies in the same precision."""
+    monkeypatch.setattr("liar.models.precision.has_fast_half", lambda: False)
+
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -57,12 +64,12 @@ def test_half_precision_models_have_fp32_moments_and_keep_their_dtype(name: str,
 
 @needs_cuda
 @pytest.mark.parametrize("name", ["llama", "bert"])
-@pytest.mark.parametrize("sequential", [False, True])
-def test_cuda_prunes_like_the_cpu(name: str, sequential: bool) -> None:
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_cuda_prunes_like_the_cpu(name: str, schedule: Schedule) -> None:
     expected = build(name)
     model = copy.deepcopy(expected).cuda()
-    prune(adapt(expected), half(adapt(expected)), sequential=sequential)
-    prune(adapt(model), half(adapt(model)), sequential=sequential)
+    prune(adapt(expected), half(adapt(expected)), schedule=schedule)
+    prune(adapt(model), half(adapt(model)), schedule=schedule)
     batch = batches(1)[0]
     found = logits(model, {key: tensor.cuda() for key, tensor in batch.items()}).cpu()
     torch.testing.assert_close(found, logits(expected, batch), rtol=1e-6, atol=1e-6)
@@ -99,7 +106,7 @@ def test_a_streamed_model_needs_one_block_of_device_memory() -> None:
     cpu_offload(model, execution_device=torch.device("cuda"))
     torch.cuda.reset_peak_memory_stats()
     adapter = adapt(model)
-    prune(adapter, half(adapter), sequential=True)
+    prune(adapter, half(adapter), schedule="sequential")
     assert all(parameter.is_meta for parameter in adapter.layers.parameters())
     assert torch.cuda.memory_allocated() < 50_000_000
 
@@ -166,6 +173,7 @@ def calibrated(loaded: LoadedModel, spec: PruneSpec) -> Calibration:
         sequence_length=spec.sequence_length,
         gradients=True,
         sensitivity=True,
+        outputs=True,
     )
 
 

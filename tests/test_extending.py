@@ -179,7 +179,7 @@ def test_no_forecast_of_a_function_asks_to_apply_it() -> None:
 
 @pytest.mark.parametrize("name", ["mine", "custom:", "custom:a b", "custom:<script>", "custom:" + "a" * 200])
 def test_other_names_are_no_criteria(name: str) -> None:
-    with pytest.raises(InvalidSpecError, match=r"criterion should be 'random', .* or 'obs', not"):
+    with pytest.raises(InvalidSpecError, match=r"criterion should be 'random', .* or 'kfac', not"):
         PruneSpec.create(criterion=name)
 
 

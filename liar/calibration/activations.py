@@ -3,8 +3,9 @@
 Layers are the outer loop and batches the inner one, so only one block at a time needs to be on the accelerator. The
 same walk serves every schedule: one-shot passes the dense outputs on; sequential lets the caller prune the site first
 and then passes on the outputs of the pruned site; corrective does so too, and runs each block before it is pruned on the
-dense stream as well, which gives the drift of the sites pruned so far (:mod:`liar.maths.drift`). Norm-aware moments, which are
-reported or allocate, are of a sample of the tokens (:mod:`liar.calibration.sample`).
+dense stream as well, which gives the drift of the sites pruned so far, and at the end the attenuation
+(:mod:`liar.maths.drift`). Norm-aware moments, which are reported or allocate, are of a sample of the tokens
+(:mod:`liar.calibration.sample`).
 
 >>> import torch
 >>> from liar import load_model
@@ -16,19 +17,21 @@ reported or allocate, are of a sample of the tokens (:mod:`liar.calibration.samp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from liar.calibration.sample import stride, tokens_of
-from liar.maths.drift import Drift, DriftAccumulator, ordinary
+from liar.calibration.sample import sensitivity_tokens, stride, tokens_of
+from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.offload import resident
+from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Schedule, SiteKind, Targets
 
@@ -37,8 +40,8 @@ from liar.spec import Schedule, SiteKind, Targets
 class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
-    A corrective walk gives the ``drift`` of the stream behind the site. Unless the walk is one-shot, set ``kept`` to the kept
-    channels after shrinking the site.
+    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for. Unless the walk is
+    one-shot, set ``kept`` to the kept channels after shrinking the site.
     """
 
     site: Site
@@ -59,9 +62,13 @@ def walk(
     *,
     schedule: Schedule = "one-shot",
     norm_aware: bool = True,
+    fast: bool = False,
+    on_attenuation: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Visit]:
     """Visit every targeted site in the order of the forward; without ``norm_aware`` only plain moments are computed.
 
+    ``fast``: moments for curves that allocate, not for repairs, see :mod:`liar.models.precision`.
+    A corrective walk of a model with a last norm ends by calling ``on_attenuation`` with the factor of that norm's gain.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
     streams: list[Stream] = []
@@ -91,10 +98,25 @@ def walk(
                         visit=(layer, kind) in wanted,
                         sequential=schedule != "one-shot",
                         dense=ahead.pop(kind, None),
+                        share=share_of(layer, len(adapter.layers)),
                         norm_aware_stride=stride(tokens, site) if norm_aware else 0,
+                        fast=fast,
                     )
-                    if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted:
+                    if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
                         break  # no site after this one is visited
+        norm = adapter.last_norm()
+        if dense and norm is not None:
+            every = max(1, tokens // sensitivity_tokens(adapter))
+            on_attenuation(_attenuation(norm, dense, streams, every))
+
+
+@torch.no_grad()
+def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], every: int) -> float:
+    """The attenuation by every ``every``-th sequence of each batch: a mean over tokens, for which some suffice."""
+    pairs = [(stream.every(every), whole[::every]) for stream, whole in zip(streams, dense, strict=True)]
+    with resident(norm):
+        before = [some.real(norm(whole)) for some, whole in pairs]
+        return attenuation(before, [some.real(norm(some.hidden)) for some, _ in pairs])
 
 
 @torch.no_grad()
@@ -103,12 +125,13 @@ def _ahead(
 ) -> dict[SiteKind, list[Tensor]]:
     """Run a block that nothing is pruned of on the ``dense`` streams; the residual stream behind each site, by batch."""
     found: dict[SiteKind, list[Tensor]] = {"attention": [], "ffn": []}
-    for place, context in enumerate(contexts):
-        for kind, behind in found.items():
-            site = adapter.site(layer, kind)
-            rows = adapter.consumer_input(site, dense[place], context)
-            total, dense[place] = _advance(adapter, site, rows, dense[place])
-            behind.append(total)
+    with fast_products(adapter.model):
+        for place, context in enumerate(contexts):
+            for kind, behind in found.items():
+                site = adapter.site(layer, kind)
+                rows = adapter.consumer_input(site, dense[place], context)
+                total, dense[place] = _advance(adapter, site, rows, dense[place])
+                behind.append(total)
     return found
 
 
@@ -121,12 +144,14 @@ def _stage(
     visit: bool,
     sequential: bool,
     dense: list[Tensor] | None,
+    share: float,
     norm_aware_stride: int,
+    fast: bool,
 ) -> Iterator[Visit]:
     """Run one half of a block on every batch; yield a visit if ``visit`` is true.
 
-    The visit has the drift from ``dense``, the residual stream of each batch behind the site in the dense model. Norm-aware
-    moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
+    The visit has a ``share`` of the drift from ``dense``, the residual stream of each batch behind the site in the dense
+    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
     """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
@@ -141,22 +166,27 @@ def _stage(
         ordinaries = ordinary(before)
     inputs: list[Tensor] = []
     every = max(1, norm_aware_stride)
+    products: Callable[[], AbstractContextManager[object]] = (
+        partial(fast_products, adapter.model) if fast else nullcontext
+    )
     for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
-        with torch.no_grad():
+        with torch.no_grad(), products():
             rows = adapter.consumer_input(site, stream.hidden, context)
         some, some_rows = stream.every(every), rows[::every]
         total: Tensor | None = None
         if visit and sequential:  # all rows pass the consumer once it is repaired
             inputs.append(rows)
             if drift is not None:
-                whole, _ = _advance(adapter, site, rows, stream.hidden)
+                with fast_products(adapter.model):
+                    whole, _ = _advance(adapter, site, rows, stream.hidden)
                 lost = before[place].to(drift.dtype) - stream.real(whole)
                 drift.update(stream.real(rows), lost * ordinaries[place])
                 total = whole[::every]
             elif norm_aware_stride:
                 total, _ = _advance(adapter, site, some_rows, some.hidden)
         else:
-            sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
+            with products():
+                sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
             total = sums[::every]
         if accumulator is not None:
             accumulator.update(stream.real(rows))
@@ -164,7 +194,7 @@ def _stage(
                 accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
         return
-    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish())
+    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(share))
     del accumulator, drift
     yield stop
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one

@@ -41,7 +41,7 @@ from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, GRADIENT_CRITERIA, Criterion, PruneSpec, Separator, Targets
+from liar.spec import AUTO, CURVE_ALLOCATIONS, MASK_CRITERIA, Criterion, PruneSpec, Separator, Targets
 
 T = TypeVar("T")
 
@@ -50,7 +50,8 @@ T = TypeVar("T")
 class Calibration:
     """Moments and gradients of the dense model; moments stay on the device that computed them.
 
-    ``gradients``, by name of the site, hold mask gradients if ``masked`` and sensitivities if ``sensitive``.
+    ``gradients``, by name of the site, hold mask gradients if ``masked``, sensitivities if ``sensitive``, and second moments
+    of the gradients at outputs if ``outputs``.
     ``norm_aware``: the moments include norm-aware ones. ``sampled``: the moments are of a sample of the text
     (:mod:`liar.calibration.sample`), which allocates but repairs nothing. ``text`` describes the calibration text. Scores
     and candidates are equal in all runs of a recipe, so they are cached at the first use.
@@ -60,6 +61,7 @@ class Calibration:
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
     masked: bool = False
     sensitive: bool = False
+    outputs: bool = False
     norm_aware: bool = True
     sampled: bool = False
     text: CalibrationText | None = None
@@ -80,6 +82,8 @@ class Calibration:
             raise InvalidSpecError("A one-shot run repairs by all of its text; calibrate without sampled=True.")
         if spec.needs_mask_gradients and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
+        if spec.needs_output_gradients and not self.outputs:
+            raise InvalidSpecError(f"{spec.criterion} needs gradients at outputs; calibrate with outputs=True.")
         if spec.needs_sensitivity and not self.sensitive:
             raise InvalidSpecError(f"{spec.allocation} needs sensitivities; calibrate with sensitivity=True.")
         if spec.surveys_norm_aware and not self.norm_aware:
@@ -89,7 +93,7 @@ class Calibration:
 
     def evidence(self, site: Site, weight: Tensor, seed: int) -> Evidence:
         """Input of a criterion for a site whose consumer has ``weight`` (channels, d_out)."""
-        gradients = self.gradients.get(site.name) if self.masked else None
+        gradients = self.gradients.get(site.name) if self.masked or self.outputs else None
         return Evidence(site, self.moments[site].plain, weight, seed, gradients)
 
     @torch.no_grad()
@@ -154,13 +158,15 @@ def calibrate(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    outputs: bool = False,
     sampled: bool = False,
     data: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """Run one forward of the calibration text, and backward passes for mask ``gradients`` or ``sensitivity``.
+    """Run one forward of the calibration text, and backward passes for ``gradients``, ``sensitivity`` or ``outputs``.
 
-    The criteria taylor and fisher need mask ``gradients``, the allocation loss-curve the ``sensitivity`` of the sites.
+    The criteria taylor and fisher need mask ``gradients``, kfac the gradients at ``outputs``, the allocation loss-curve the
+    ``sensitivity`` of the sites.
     ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     ``source`` is ``auto``, ``wiki``, ``self``, a task, a file or a hub dataset, or several with " + " between two;
     ``tokens="auto"`` takes as many as the widest site needs; ``data`` is a folder with copies of the datasets of
@@ -179,6 +185,7 @@ def calibrate(
         targets=targets,
         gradients=gradients,
         sensitivity=sensitivity,
+        outputs=outputs,
         sampled=sampled,
         data=data,
     )
@@ -196,6 +203,7 @@ def calibration_steps(
     targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
+    outputs: bool = False,
     norm_aware: bool = True,
     sampled: bool = False,
     data: str | None = None,
@@ -211,18 +219,20 @@ def calibration_steps(
         sites = loaded.adapter.sites(targets)
         found: dict[str, SiteGradients] = {}
         before = 0
-        if gradients or sensitivity:
+        if gradients or sensitivity or outputs:
 
             def step(done_of: tuple[int, int]) -> tuple[int, int]:
                 nonlocal before
                 before, pieces = done_of
                 return before, pieces + len(sites)
 
-            backward = gradient_steps(loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity)
+            backward = gradient_steps(
+                loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity, outputs=outputs
+            )
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
         read = sample_of(batches, loaded.adapter) if sampled else batches
-        for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware):
+        for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware, fast=sampled):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(
@@ -230,6 +240,7 @@ def calibration_steps(
             found,
             masked=gradients,
             sensitive=sensitivity,
+            outputs=outputs,
             norm_aware=norm_aware,
             sampled=sampled,
             text=text,
@@ -242,6 +253,7 @@ def steps_of(
     *,
     gradients: bool = False,
     sensitivity: bool = False,
+    outputs: bool = False,
     norm_aware: bool = True,
     sampled: bool = False,
 ) -> Generator[tuple[int, int], None, Calibration]:
@@ -256,6 +268,7 @@ def steps_of(
         targets=spec.targets,
         gradients=gradients,
         sensitivity=sensitivity,
+        outputs=outputs,
         norm_aware=norm_aware,
         sampled=sampled,
         data=copies_of(spec),
@@ -276,6 +289,7 @@ def shared_calibration(
         loaded,
         gradients=any(spec.needs_mask_gradients for spec in specs),
         sensitivity=base.needs_sensitivity,
+        outputs=any(spec.needs_output_gradients for spec in specs),
         norm_aware=norm_aware,
         sampled=base.surveys_sample,
     )
@@ -307,10 +321,12 @@ def curves(
 ) -> list[SiteCurves]:
     """Error of every site at :data:`RATIOS`, for each criterion and reconstruction.
 
-    Raises :class:`InvalidSpecError` for taylor or fisher if the calibration has no mask gradients.
+    Raises :class:`InvalidSpecError` for taylor, fisher or kfac if the calibration lacks the gradients.
     """
-    if GRADIENT_CRITERIA.intersection(criteria) and not calibration.masked:
+    if MASK_CRITERIA.intersection(criteria) and not calibration.masked:
         raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")
+    if "kfac" in criteria and not calibration.outputs:
+        raise InvalidSpecError("kfac needs gradients at outputs; calibrate with outputs=True.")
     found: list[SiteCurves] = []
     for done, (site, moments) in enumerate(calibration.moments.items(), start=1):
         with resident(loaded.adapter.layers[site.layer]):

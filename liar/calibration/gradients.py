@@ -10,6 +10,7 @@
   heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end.
   The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits, of a
   sample of the text (:mod:`liar.calibration.sample`).
+* Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
 
 Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`.
 """
@@ -31,6 +32,7 @@ from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import check_gradients, head_of
 from liar.models.memory import BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
+from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Targets
 
@@ -39,18 +41,24 @@ Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 
 
 def gradient_steps(
-    adapter: Adapter, batches: Sequence[Batch], targets: Targets, *, masks: bool = True, sensitivity: bool = True
+    adapter: Adapter,
+    batches: Sequence[Batch],
+    targets: Targets,
+    *,
+    masks: bool = True,
+    sensitivity: bool = True,
+    outputs: bool = False,
 ) -> Steps:
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
-    ``masks`` and ``sensitivity`` select the results; each takes one backward pass. The loss of a language model is
-    next-token cross entropy. The loss of a text classifier depends on :func:`liar.models.heads.problem_of`: cross
-    entropy, binary cross entropy or squared error against the labels of the batch, else against the model's own
-    prediction. For a regression without labels that error is zero, so the mean of its outputs replaces the loss. The
-    loss of a head that marks an answer is the mean of the cross entropies of its start and its end among the real
-    positions, against ``start_positions`` and ``end_positions`` of the batch, else the model's own. Raises
-    :class:`InvalidSpecError` for a model without a usable loss, see :func:`liar.models.heads.check_gradients`, and if
-    all gradients are zero.
+    ``masks``, ``sensitivity`` and ``outputs`` select the results; the first takes one backward pass, the others share
+    one. The loss of a language model is next-token cross entropy. The loss of a text classifier depends on
+    :func:`liar.models.heads.problem_of`: cross entropy, binary cross entropy or squared error against the labels of the
+    batch, else against the model's own prediction. For a regression without labels that error is zero, so the mean of
+    its outputs replaces the loss. The loss of a head that marks an answer is the mean of the cross entropies of its
+    start and its end among the real positions, against ``start_positions`` and ``end_positions`` of the batch, else the
+    model's own. Raises :class:`InvalidSpecError` for a model without a usable loss, see
+    :func:`liar.models.heads.check_gradients`, and if all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
@@ -59,7 +67,8 @@ def gradient_steps(
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    sampled, others = divided(batches, sensitivity_tokens(adapter)) if sensitivity else ([], batches)
+    signs_wanted = sensitivity or outputs
+    sampled, others = divided(batches, sensitivity_tokens(adapter)) if signs_wanted else ([], batches)
     signed_pieces = _pieces(sampled)
     pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0
@@ -72,12 +81,18 @@ def gradient_steps(
             for done, piece in enumerate(pieces, start=1):
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 signed = done <= len(signed_pieces)
-                by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
+                with fast_products(adapter.model):
+                    by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
                 for name, gradient in by_mask.items():
                     found[name].taylor += gradient.sum(dim=0)
                     found[name].fisher += gradient.square().sum(dim=0)
-                for name, trace in by_site.items():
-                    found[name].sensitivity += trace
+                for name, rows in by_site.items():
+                    # The consumer's output is added to the residual stream, so both have the same gradient.
+                    found[name].sensitivity += float(rows.square().sum())
+                    if outputs:
+                        product = rows.T @ rows
+                        former = found[name].outputs
+                        found[name].outputs = product if former is None else former.add_(product)
                 sequences += len(inputs["input_ids"])
                 tokens += int(inputs["attention_mask"].sum()) if signed else 0
                 yield done, len(pieces)
@@ -85,15 +100,21 @@ def gradient_steps(
             for parameter in required:
                 parameter.requires_grad_(True)
     if (masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
-        sensitivity and not any(sums.sensitivity > 0 for sums in found.values())
+        signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
         raise InvalidSpecError(
-            "No gradient of the loss at any site is above zero, so taylor, fisher, loss-curve and checked have nothing to go "
-            "by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with the "
-            "allocation error-curve."
+            "No gradient of the loss at any site is above zero, so taylor, fisher, kfac, loss-curve and checked have nothing "
+            "to go by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with "
+            "the allocation error-curve."
         )
+    tokens = max(tokens, 1)
     return {
-        name: SiteGradients(sums.taylor.abs() / sequences, sums.fisher / sequences, sums.sensitivity / max(tokens, 1))
+        name: SiteGradients(
+            sums.taylor.abs() / sequences,
+            sums.fisher / sequences,
+            sums.sensitivity / tokens,
+            None if sums.outputs is None else sums.outputs.div_(tokens),
+        )
         for name, sums in found.items()
     }
 
@@ -112,8 +133,8 @@ def _pieces(batches: Sequence[Batch]) -> list[Batch]:
 
 def _backward(
     adapter: Adapter, sites: list[Site], inputs: dict[str, Tensor], signs: torch.Generator | None, with_masks: bool
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and traces summed over all tokens."""
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and gradients at outputs (tokens, d_out)."""
     masks: dict[str, GradientEdge] = {}
     outputs: dict[str, GradientEdge] = {}
     handles = []
@@ -132,9 +153,8 @@ def _backward(
     finally:
         for handle in handles:
             handle.remove()
-    # The consumer's output is added to the residual stream, so both have the same gradient.
-    traces = {name: float(gradient.float().square().sum()) for name, gradient in by_output.items()}
-    return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, traces
+    rows = {name: gradient.float().flatten(0, -2) for name, gradient in by_output.items()}
+    return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, rows
 
 
 def _pulled(

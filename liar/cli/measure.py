@@ -29,7 +29,7 @@ from liar.cli.options import (
 from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
 from liar.results import EvaluationResult
-from liar.spec import AUTO, GRADIENT_CRITERIA, Criterion, PruneSpec
+from liar.spec import AUTO, MASK_CRITERIA, Criterion, PruneSpec
 from liar.tasks.metrics import METRICS
 
 
@@ -154,7 +154,8 @@ def curves_command(
         start = time.perf_counter()
         loaded = load_model(spec.model, device, dtype, on_progress=fraction(bar))
         ready = time.perf_counter()
-        steps = steps_of(spec, loaded, gradients=bool(GRADIENT_CRITERIA.intersection(criteria)))
+        masks = bool(MASK_CRITERIA.intersection(criteria))
+        steps = steps_of(spec, loaded, gradients=masks, outputs="kfac" in criteria)
         calibrated = finish(steps, of_pair(counted(bar, "Reading sites")))
         read = time.perf_counter()
         sites = curves(loaded, calibrated, criteria, seed=seed, on_progress=counted(bar, "Drawing curves"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from math import isfinite
 
@@ -23,7 +24,7 @@ from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
 from liar.models.adapter import Adapter, Batch
-from liar.models.surgery import ConsumerParameters, install
+from liar.models.surgery import ConsumerParameters, attenuate, install
 from liar.progress import relay
 from liar.results import CheckedAllocation
 from liar.sites import Site
@@ -141,7 +142,10 @@ def built(
     if spec.schedule == "one-shot":
         visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))
     else:
-        visits = walk(adapter, sample, spec.targets, schedule=spec.schedule, norm_aware=False)
+        attenuated = partial(attenuate, adapter)
+        visits = walk(
+            adapter, sample, spec.targets, schedule=spec.schedule, norm_aware=False, on_attenuation=attenuated
+        )
     for visit in visits:
         site, seen = visit.site, calibration
         if spec.surveys_sample:

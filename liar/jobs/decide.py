@@ -55,7 +55,7 @@ def decide(
 ) -> Decision:
     """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    Least-squares makes up for a share of the ``drift``. The number of bundles is ``count`` after rounding and edits, see
+    Least-squares makes up for the ``drift`` too. The number of bundles is ``count`` after rounding and edits, see
     :func:`liar.explore.allocation.settled_count`.
     Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """

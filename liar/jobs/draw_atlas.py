@@ -59,7 +59,7 @@ def atlas_steps(
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
-            steps = gradient_steps(adapter, batches, "both")
+            steps = gradient_steps(adapter, batches, "both", outputs=True)
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             pace = _paced(spec, loaded, batches, criteria, gradients=False)

@@ -17,7 +17,7 @@ from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, Allocation, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, SOLVED_CRITERIA, Allocation, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -159,14 +159,14 @@ def sample(shape: Shape, amounts: Amounts, tokens: int = CURVE_TOKENS) -> Amount
     return replace(amounts, tokens=min(amounts.tokens, enough))
 
 
-def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, sensitivity: bool) -> float:
+def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, signs: bool) -> float:
     """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
 
     def forward(tokens: int) -> float:
         calls = tokens / max(amounts.length, 1) / 2
         return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
-    signed = forward(sample(shape, amounts, MEAN_TOKENS).tokens) if sensitivity else 0.0
+    signed = forward(sample(shape, amounts, MEAN_TOKENS).tokens) if signs else 0.0
     return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
 
 
@@ -180,8 +180,10 @@ def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: b
 
 
 def scores_cost(site: SiteShape, criterion: str) -> float:
-    """Cost of the scores of a site; only the criterion obs solves a system."""
-    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS if criterion == "obs" else 0.0
+    """Cost of the scores of a site, if the criterion solves a system."""
+    if criterion not in SOLVED_CRITERIA:
+        return 0.0
+    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS
 
 
 def curve_cost(site: SiteShape) -> float:

@@ -74,6 +74,7 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
         loaded,
         gradients=spec.needs_mask_gradients,
         sensitivity=True,
+        outputs=spec.needs_output_gradients,
         norm_aware=spec.surveys_norm_aware,
         sampled=spec.surveys_sample,
     )

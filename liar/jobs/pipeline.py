@@ -146,8 +146,8 @@ class _Run:
             check_apart(self.spec, self.text.parts, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
-        park = self.variants.park if self.measures.is_wanted else None
-        reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, park)
+        variants = self.variants if self.measures.is_wanted else None
+        reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, variants)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         yield from reduction.events(batches, held, sites, self.calibration)
@@ -179,6 +179,7 @@ class _Run:
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
                 checked=reduction.checked,
+                attenuation=reduction.attenuation,
                 warnings=reduction.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
                 shared=self._shared,

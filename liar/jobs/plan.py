@@ -50,8 +50,8 @@ def run_parts(
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
     if spec.needs_gradients and not calibrated:
-        masks, sensitivity = spec.needs_mask_gradients, spec.needs_sensitivity
-        parts = [*parts, Part("gradients", gradients_cost(shape, amounts, masks=masks, sensitivity=sensitivity))]
+        cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+        parts = [*parts, Part("gradients", cost)]
     one_shot = calibrated and spec.schedule == "one-shot"
     surveyed = spec.allocation != "uniform" or one_shot
     if surveyed:
@@ -94,7 +94,7 @@ def measure_parts(
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
-    cost = gradients_cost(shape, amounts, masks=masks, sensitivity=base.needs_sensitivity)
+    cost = gradients_cost(shape, amounts, masks=masks, signs=any(spec.needs_signs for spec in specs))
     read = sample(shape, amounts) if base.surveys_sample else amounts
     walk = walk_cost(shape, read, base.targets, norm_aware=base.surveys_norm_aware)
     return Part("calibrate", cost + walk)
@@ -126,7 +126,7 @@ def table_parts(
 
 def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *, gradients: bool) -> list[Part]:
     """Parts of an atlas: a backward pass if ``gradients``, then the curves of every criterion at every site."""
-    parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, sensitivity=True))] if gradients else []
+    parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, signs=True))] if gradients else []
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
         + sum(scores_cost(site, criterion) for criterion in criteria)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 
 from torch import Tensor
@@ -22,11 +22,12 @@ from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
-from liar.models.surgery import ConsumerParameters, shrink
+from liar.models.surgery import ConsumerParameters, attenuate, shrink
+from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import CheckedAllocation, SiteReport, Unrounded
 from liar.sites import Site
-from liar.spec import PruneSpec
+from liar.spec import SOLVED_CRITERIA, PruneSpec
 
 Events = Generator[Event, None, None]
 
@@ -47,8 +48,8 @@ def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], c
 class Reduction:
     """Calibration, allocation, surgery and repair of ``loaded``, whose sites become smaller.
 
-    ``park`` receives the unrepaired consumer of each site, if the pruned variant is measured later. ``reports`` and
-    ``warnings`` are complete when :meth:`events` has ended.
+    ``variants`` receive what is not repaired, if the pruned variant is measured later. ``reports``,
+    ``warnings`` and ``attenuation`` are complete when :meth:`events` has ended.
     """
 
     def __init__(
@@ -58,15 +59,16 @@ class Reduction:
         loaded: LoadedModel,
         pace: Pace,
         watch: Stopwatch,
-        park: Callable[[Site, ConsumerParameters], None] | None,
+        variants: Variants | None,
     ) -> None:
         self.spec, self.criterion, self.loaded, self.adapter = spec, criterion, loaded, loaded.adapter
-        self.pace, self.watch, self.park = pace, watch, park
+        self.pace, self.watch, self.variants = pace, watch, variants
         self.given: Calibration | None = None
         self.edits = merge(spec.edits)
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
         self.checked: list[CheckedAllocation] = []
+        self.attenuation: float | None = None
 
     def events(
         self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
@@ -79,7 +81,8 @@ class Reduction:
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
-            calibration = Calibration({}, gradients, masked=self.spec.needs_mask_gradients)
+            masked, outputs = self.spec.needs_mask_gradients, self.spec.needs_output_gradients
+            calibration = Calibration({}, gradients, masked=masked, outputs=outputs)
         kept = yield from self._survey(batches, held, sites, calibration)
         yield from self._prune(batches, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
@@ -88,8 +91,14 @@ class Reduction:
 
     def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
         with self.watch.stage("gradients"):
-            masks, sensitivity = self.spec.needs_mask_gradients, self.spec.needs_sensitivity
-            steps = gradient_steps(self.adapter, batches, self.spec.targets, masks=masks, sensitivity=sensitivity)
+            steps = gradient_steps(
+                self.adapter,
+                batches,
+                self.spec.targets,
+                masks=self.spec.needs_mask_gradients,
+                sensitivity=self.spec.needs_sensitivity,
+                outputs=self.spec.needs_output_gradients,
+            )
             words = "Computing gradients of the loss"
             gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
             return gradients
@@ -137,7 +146,8 @@ class Reduction:
         )
         norm_aware = keeps or spec.allocation in ("error-curve", "checked")
         read = sample_of(batches, self.adapter) if spec.surveys_sample else batches
-        for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware):
+        fast = spec.surveys_sample
+        for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware, fast=fast):
             calibration.moments[visit.site] = visit.moments
             yield visit.site
             if not keeps:
@@ -151,7 +161,9 @@ class Reduction:
         if not self.spec.surveys_sample and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
-            visits = walk(self.adapter, batches, self.spec.targets, schedule=self.spec.schedule)
+            visits = walk(
+                self.adapter, batches, self.spec.targets, schedule=self.spec.schedule, on_attenuation=self._attenuate
+            )
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
                 if done == 1:
@@ -160,6 +172,12 @@ class Reduction:
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
                 yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
+
+    def _attenuate(self, factor: float) -> None:
+        self.attenuation = factor
+        if self.variants is not None:
+            self.variants.park_norm()
+        attenuate(self.adapter, factor)
 
     def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
         for site in sites:
@@ -170,7 +188,7 @@ class Reduction:
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
         enough = FEWEST_PER_CHANNEL * widest.channels
-        fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.criterion == "obs"
+        fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.criterion in SOLVED_CRITERIA
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
@@ -216,8 +234,8 @@ class Reduction:
             norm_aware_error=decision.errors(moments.norm_aware),
             unrounded=unrounded,
         )
-        if self.park is not None:
-            self.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
+        if self.variants is not None:
+            self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
         shrink(self.adapter, site, decision.bundles, repaired)
         visit.kept = decision.channels

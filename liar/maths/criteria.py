@@ -32,22 +32,29 @@ from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
 
 _OBS_STEPS = 32
 
+_DAMPING = 0.1
+"""Share of the identity in the metric of kfac. On validation windows of SmolLM2 0.02 to 0.4 give the same loss."""
+
 
 @dataclass(slots=True)
 class SiteGradients:
-    """Results of backward passes: ``taylor`` and ``fisher`` are (bundles,) in fp64; what was not requested is zero."""
+    """Results of backward passes: ``taylor`` and ``fisher`` are (bundles,) in fp64; what was not requested is zero or None.
+
+    ``outputs`` (d_out, d_out) is the second moment of the gradient at the site's output; ``sensitivity`` is its trace.
+    """
 
     taylor: Tensor
     fisher: Tensor
     sensitivity: float = 0.0
+    outputs: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Input of every criterion. ``weight`` is the consumer's, (channels, d_out).
 
-    ``gradients`` are None unless the criterion needs them: ``taylor``, ``fisher``, and a function of your own whose
-    attribute ``needs_gradients`` is true.
+    ``gradients`` are None unless the criterion needs them: ``taylor``, ``fisher``, ``kfac``, and a function of your own
+    whose attribute ``needs_gradients`` is true.
     """
 
     site: Site
@@ -113,9 +120,34 @@ def obs(evidence: Evidence) -> Tensor:
     Computed in the dtype of the moments: with channels scaled to variance 1 the ridge bounds the condition number by
     1 + tokens / RIDGE, so for an order single precision is enough.
     """
+    return _surgeon(evidence, evidence.weight)
+
+
+def kfac(evidence: Evidence) -> Tensor:
+    """:func:`obs` with the errors of the outputs in the metric of the loss, as the LLM Surgeon (arXiv 2312.17244).
+
+    K-FAC (Martens & Grosse, arXiv 1503.05671) takes the Fisher information of a layer as the product of the covariance of
+    its inputs and of the second moment G of the gradients at its outputs. With G = L L^T an error E of the outputs costs
+    |E L|^2. The repair that costs least is that of obs, but the order is not: L weighs the outputs. G is scaled to the
+    trace of the identity, and damped by a share of it.
+    """
+    metric = _gradients(evidence).outputs
+    assert metric is not None, "the pipeline computes gradients at outputs for kfac"
+    metric = on_solver_device(metric).double()
+    trace = float(metric.diagonal().sum())
+    if trace == 0:  # no output of this site changes the answer
+        return obs(evidence)
+    metric = metric * ((1 - _DAMPING) * len(metric) / trace)
+    metric.diagonal().add_(_DAMPING)
+    factor = cholesky(metric, None, site=evidence.site.name, tokens=evidence.moments.tokens)
+    return _surgeon(evidence, on_solver_device(evidence.weight) @ factor.to(evidence.weight.dtype))
+
+
+def _surgeon(evidence: Evidence, weight: Tensor) -> Tensor:
+    """The scores of :func:`obs` for a consumer of ``weight`` (channels, any number of outputs)."""
     site, moments = evidence.site, evidence.moments
     dtype = moments.covariance.dtype
-    W = on_solver_device(evidence.weight).to(dtype)
+    W = on_solver_device(weight).to(dtype)
     covariance = on_solver_device(moments.covariance).clone()
     factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
     inverse = torch.cholesky_inverse(factor)
@@ -154,7 +186,7 @@ def _block_saliency(inverse: Tensor, W: Tensor, size: int) -> Tensor:
 
 
 def _gradients(evidence: Evidence) -> SiteGradients:
-    assert evidence.gradients is not None, "the pipeline computes mask gradients for the criteria that need them"
+    assert evidence.gradients is not None, "the pipeline computes gradients for the criteria that need them"
     return evidence.gradients
 
 
@@ -166,6 +198,7 @@ CRITERIA: Mapping[Criterion, ScoreFunction] = {
     "taylor": taylor,
     "fisher": fisher,
     "obs": obs,
+    "kfac": kfac,
 }
 
 

@@ -2,8 +2,12 @@
 
 A consumer can make up for drift that is linear in its own input x: the least-squares map to it is C_uu^-1 cov(x_u, drift).
 A repair makes up for a share of it only, because earlier repairs were fitted to this very text, so that its drift is not
-quite that of other text; the sites that follow make up for a share of what is left. For weights that are rounded, GPTAQ
+quite that of other text; the sites that follow make up for a share of what is left. Early sites take the larger shares:
+nothing follows the last ones that would make up for what they overfit. For weights that are rounded, GPTAQ
 (arXiv 2504.02692) corrects what is already lost in the output of each layer; here the target is the residual stream.
+
+What is left of the drift behind the last block is not known to the head, which reads a state that is noisy but as large as
+ever, and answers too surely. The least-squares slope on a noisy regressor is below 1: :func:`attenuation`.
 
 >>> import torch
 >>> from liar.maths.drift import DriftAccumulator
@@ -16,14 +20,18 @@ quite that of other text; the sites that follow make up for a share of what is l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
 
-SHARE = 0.25
-"""Share of the drift that a repair makes up for. On validation windows of SmolLM2 at 50 % the loss is least from 0.2 to 0.3,
-and at 1 it is greater than without."""
+from liar.errors import NonFiniteError
+
+SHARES = (0.4, 0.1)
+"""Shares of the drift that the repairs of the first and of the last block make up for. On validation windows of SmolLM2 at
+50 % a share of 0.25 everywhere has more loss, one that rises to the end more yet, and 1 more than none."""
 
 MASSIVE = 10
 """A token whose residual stream has more than so many times the median norm counts as one without drift: the few with massive
@@ -36,6 +44,16 @@ class Drift:
 
     mean: Tensor
     cross: Tensor
+
+    def times(self, share: float) -> Drift:
+        """This share of the drift."""
+        return Drift(self.mean * share, self.cross * share)
+
+
+def share_of(layer: int, layers: int) -> float:
+    """Share of the drift that the repairs of block ``layer`` of so many make up for, on a line from first to last."""
+    first, last = SHARES
+    return first + (last - first) * layer / max(layers - 1, 1)
 
 
 class DriftAccumulator:
@@ -74,3 +92,18 @@ def ordinary(streams: list[Tensor]) -> list[Tensor]:
     norms = [stream.float().norm(dim=-1, keepdim=True) for stream in streams]
     limit = MASSIVE * torch.cat(norms).median()
     return [(norm <= limit).to(stream.dtype) for norm, stream in zip(norms, streams, strict=True)]
+
+
+def attenuation(dense: Sequence[Tensor], pruned: Sequence[Tensor]) -> float:
+    """Slope of the regression, with an intercept, of the last hidden states ``dense`` on ``pruned``, (tokens, width) each.
+
+    1 for states that are equal, and if those of the pruned model are constant; never below 0. Raises
+    :class:`NonFiniteError`.
+    """
+    first, second = (torch.cat([rows.double() for rows in states]) for states in (dense, pruned))
+    first, second = first - first.mean(dim=0), second - second.mean(dim=0)
+    energy = float(second.square().sum())
+    slope = float((first * second).sum()) / energy if energy != 0 else 1.0
+    if not isfinite(slope):
+        raise NonFiniteError("The last hidden states hold NaN or Inf; calibrate in float32.")
+    return max(slope, 0.0)

@@ -48,7 +48,7 @@ import torch
 from torch import Tensor
 
 from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
-from liar.maths.drift import SHARE, Drift
+from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
@@ -150,8 +150,8 @@ def reconstruct_all(
 ) -> dict[Reconstruction, Solution]:
     """Several reconstructions of one site, which share what they have in common, such as the factorisation of C_uu.
 
-    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares makes up for a share of
-    the ``drift`` as well; the others do not read it.
+    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares makes up for the
+    ``drift`` as well; the others do not read it.
 
     Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
@@ -243,9 +243,9 @@ def _least_squares(masked: _Masked) -> Solution:
     update, _ = masked.solved
     mean_change = masked.mean_change
     if masked.drift is not None:
-        cross = SHARE * in_solver_precision(masked.drift.cross[masked.kept.to(masked.drift.cross.device)])
+        cross = in_solver_precision(masked.drift.cross[masked.kept.to(masked.drift.cross.device)])
         update = update + torch.cholesky_solve(cross, masked.factor)
-        mean_change = mean_change + SHARE * in_solver_precision(masked.drift.mean)
+        mean_change = mean_change + in_solver_precision(masked.drift.mean)
     return Solution(masked.W_u + update, mean_change - masked.mu_u @ update)
 
 

@@ -139,6 +139,10 @@ class Adapter(ABC):
         """Linear layers that read only one token of each text; none by default."""
         return []
 
+    def last_norm(self) -> nn.RMSNorm | None:
+        """The norm between the last block and the head, with a ``weight`` that scales what the head reads; none by default."""
+        return None
+
     # -- one forward, block by block ----------------------------------------------------------------------------
 
     @abstractmethod

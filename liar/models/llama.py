@@ -53,6 +53,9 @@ class LlamaAdapter(Adapter):
         stream = hidden + output
         return stream, stream
 
+    def last_norm(self) -> nn.RMSNorm | None:
+        return cast(nn.RMSNorm, self.base.norm)
+
     def after_surgery(self, sites: list[Site]) -> None:
         """Write uniform sizes to the plain config fields, so that the result is an ordinary checkpoint of its family.
 

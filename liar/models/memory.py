@@ -38,11 +38,13 @@ _SINGLE, _DOUBLE = torch.float32.itemsize, torch.float64.itemsize
 class PlannedWork:
     """Kind and size of the work on a model, to estimate its memory; the defaults are those of a run.
 
-    ``gradients``: a backward pass. ``prunes``: calibration and solves, else only an evaluation. ``corrects``: the dense
-    residual stream is kept beside the pruned one. Lengths are in tokens.
+    ``gradients``: a backward pass. ``outputs``: second moments of the gradients at every site. ``prunes``: calibration and
+    solves, else only an evaluation. ``corrects``: the dense residual stream is kept beside the pruned one. Lengths are in
+    tokens.
     """
 
     gradients: bool = False
+    outputs: bool = False
     prunes: bool = True
     corrects: bool = False
     tokens: int | Literal["auto"] = AUTO
@@ -54,6 +56,7 @@ class PlannedWork:
         """The work of a run of ``spec``."""
         return cls(
             gradients=spec.needs_gradients,
+            outputs=spec.needs_output_gradients,
             corrects=spec.schedule == "corrective",
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,
@@ -77,7 +80,7 @@ def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWor
     parts = [_evaluation(config, dtype, work)]
     parts += [_walk(config, dtype, work)] if work.prunes else []
     parts += [_backward(config, dtype, work)] if work.gradients else []
-    return max(parts)
+    return max(parts) + (_outputs(config) if work.outputs else 0)
 
 
 def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
@@ -94,6 +97,11 @@ def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> in
     solve = 5 * channels**2 * _SINGLE + 12 * channels * width * _DOUBLE
     cross = channels * width * _SINGLE if work.corrects else 0
     return waiting + cross + moment_bytes(channels, dtype) + max(activations + channels**2 * _SINGLE, solve)
+
+
+def _outputs(config: PreTrainedConfig) -> int:
+    """What is kept of the gradients at the outputs of both sites of every block."""
+    return 2 * int(config.num_hidden_layers) * int(config.hidden_size) ** 2 * _SINGLE
 
 
 def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:

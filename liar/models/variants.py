@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
-from torch import nn
+from torch import Tensor, nn
 
 from liar.errors import InvalidSpecError
 from liar.models.catalog import LoadedModel, bytes_in_memory
@@ -28,19 +28,26 @@ class _Parked:
 class Variants:
     """The dense model, if there is one, and a pruned model that is either "reconstructed" or "pruned".
 
-    The two pruned variants differ only in their consumers, so one model serves for both: the consumers not in use are
-    kept on the host and exchanged when needed. The dense model is never changed.
+    The two pruned variants differ only in their consumers and the gain of the last norm, so one model serves for both:
+    the consumers not in use are kept on the host and exchanged when needed. The dense model is never changed.
     """
 
     def __init__(self, pruned: LoadedModel, dense: LoadedModel | None = None) -> None:
         self.dense = dense
         self._pruned = pruned
         self._parked: dict[Site, _Parked] = {}
+        self._norm: tuple[Variant, Tensor] | None = None
         self._lock = Lock()
 
     def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
         """Store the parameters of the site's consumer without a reconstruction."""
         self._parked[site] = _Parked("pruned", _on_host(unrepaired))
+
+    def park_norm(self) -> None:
+        """Store the gain of the last norm as that of the pruned model, before a reconstruction changes it."""
+        norm = self._last_norm
+        with resident(norm):
+            self._norm = ("pruned", norm.weight.detach().cpu())
 
     @property
     def has_pruned(self) -> bool:
@@ -82,7 +89,23 @@ class Variants:
             with resident(self._pruned.adapter.layers[site.layer]):
                 taken = _parameters_of(self._pruned.adapter.consumer(site))
                 install(self._pruned.adapter, site, parked.parameters)
-            self._parked[site] = _Parked("pruned" if variant == "reconstructed" else "reconstructed", taken)
+            self._parked[site] = _Parked(_other(variant), taken)
+        if self._norm is not None and self._norm[0] == variant:
+            norm = self._last_norm
+            with resident(norm):
+                taken_gain = norm.weight.detach().cpu()
+                norm.weight = nn.Parameter(self._norm[1].to(norm.weight.device), requires_grad=False)
+            self._norm = (_other(variant), taken_gain)
+
+    @property
+    def _last_norm(self) -> nn.RMSNorm:
+        norm = self._pruned.adapter.last_norm()
+        assert norm is not None, "only a family with a last norm has a gain"
+        return norm
+
+
+def _other(variant: Variant) -> Variant:
+    return "pruned" if variant == "reconstructed" else "reconstructed"
 
 
 def _parameters_of(consumer: nn.Linear) -> ConsumerParameters:

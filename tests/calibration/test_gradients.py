@@ -156,7 +156,26 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
 
 
-@pytest.mark.parametrize("wanted", ["masks", "sensitivity"])
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
+def test_second_moments_of_outputs_have_the_sensitivities_as_traces(name: str) -> None:
+    adapter, text = adapt(headed(name)), batches(3, padded=True)
+    found = gradients(gradient_steps(adapter, text, "both", masks=False, outputs=True))
+    alone = gradients(gradient_steps(adapter, text, "both", masks=False, sensitivity=False, outputs=True))
+    plain = gradients(gradient_steps(adapter, text, "both", masks=False))
+    for site in adapter.sites():
+        moment = found[site.name].outputs
+        assert moment is not None
+        width = adapter.consumer(site).out_features
+        assert moment.shape == (width, width)
+        assert float(moment.trace()) == pytest.approx(found[site.name].sensitivity)
+        torch.testing.assert_close(moment, moment.T)
+        assert torch.linalg.eigvalsh(moment.double()).min() >= -1e-6 * float(moment.trace())
+        assert torch.equal(moment, alone[site.name].outputs)  # type: ignore[arg-type]
+        assert plain[site.name].outputs is None
+        assert plain[site.name].sensitivity == found[site.name].sensitivity
+
+
+@pytest.mark.parametrize("wanted", ["masks", "sensitivity", "outputs"])
 def test_a_loss_that_feels_no_site_is_an_error(wanted: str) -> None:
     """Else every site would look alike to an allocation."""
     model = headed("regression")

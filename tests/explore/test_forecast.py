@@ -73,7 +73,7 @@ def bench(name: str, text: str) -> Bench:
     loaded = MAKERS[name]()
     base = PruneSpec.create(model=loaded.id, calibration=text, targets="both", schedule="one-shot", **TEXT)
     atlas, _ = drawn(atlas_steps(loaded, base))
-    return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, sensitivity=True, **TEXT))
+    return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, sensitivity=True, outputs=True, **TEXT))
 
 
 def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:

@@ -201,6 +201,27 @@ def test_a_candidate_without_finite_answers_is_none(
     assert RunResult.model_validate_json(result.model_dump_json()) == result
 
 
+def test_candidates_leave_the_dense_model_as_it_was(
+    text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each candidate of a corrective run has a last norm of its own."""
+    norm = model.adapter.last_norm()
+    assert norm is not None
+    changed: list[float] = []
+    real = checked.attenuate
+
+    def noted(adapter: Adapter, factor: float) -> None:
+        assert torch.equal(adapter.last_norm().weight, norm.weight)  # type: ignore[union-attr]
+        changed.append(factor)
+        real(adapter, factor)
+
+    monkeypatch.setattr(checked, "attenuate", noted)
+    result = run(spec(text, schedule="corrective"), model)
+    assert len(changed) == len(result.checked)
+    assert all(0 < factor != 1 for factor in changed)
+    assert result.attenuation not in (None, 1.0)
+
+
 def test_candidates_remove_as_much(text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     budgets: list[float] = []
     real = checked.allocations_of

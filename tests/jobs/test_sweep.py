@@ -132,6 +132,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     [
         ({"criterion": "taylor"}, {}, "gradients=True"),
         ({"allocation": "loss-curve"}, {"gradients": True}, "sensitivity=True"),
+        ({"criterion": "kfac"}, {"gradients": True, "sensitivity": True}, "outputs=True"),
         ({"targets": "both"}, {"targets": "ffn"}, r"layers\.0\.attention"),
     ],
 )
@@ -174,7 +175,7 @@ def test_the_rounded_dense_model_is_measured_once_too(model: LoadedModel, text: 
 
 
 def test_criteria_with_gradients_share_them(model: LoadedModel, text: str, measured: list[str]) -> None:
-    sweep = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda"))
+    sweep = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda", "kfac"))
     for result in points(sweep_steps(sweep, model)):
         assert same(result, run(result.spec, model))
 
@@ -272,7 +273,7 @@ def test_ratios_meet_those_of_the_slider() -> None:
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
 def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str], allocation: str) -> None:
     base = spec(text, allocation=allocation, edits=_EDITS)
-    criteria = ("random", "taylor", "obs")
+    criteria = ("random", "taylor", "kfac")
     steps = list(mask_table_steps(base, criteria, RECONSTRUCTIONS, model))
     cells = [step for step in steps if isinstance(step, MaskCell)]
     assert [(cell.criterion, cell.reconstruction) for cell in cells] == [

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from liar.maths.drift import MASSIVE, SHARE, Drift, DriftAccumulator, ordinary
+from liar.errors import NonFiniteError
+from liar.maths.drift import MASSIVE, SHARES, Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.spec import RECONSTRUCTIONS
@@ -44,9 +45,9 @@ def test_chunks_do_not_matter(seed: int, first: int, second: int) -> None:
 def test_the_repair_is_the_least_squares_map_to_output_and_share_of_the_drift(seed: int) -> None:
     rows, weight, lost = drawn(seed)
     kept = torch.tensor([0, 2, 3])
-    solutions = reconstruct_all(Moments.of(rows), weight, kept, ridge=0.0, drift=drift_of(rows, lost))
+    solutions = reconstruct_all(Moments.of(rows), weight, kept, ridge=0.0, drift=drift_of(rows, lost).times(0.3))
     ones = torch.ones(len(rows), 1, dtype=torch.float64)
-    direct = torch.linalg.lstsq(torch.cat([rows[:, kept], ones], dim=1), rows @ weight + SHARE * lost).solution
+    direct = torch.linalg.lstsq(torch.cat([rows[:, kept], ones], dim=1), rows @ weight + 0.3 * lost).solution
     torch.testing.assert_close(solutions["least-squares"].weight, direct[:-1])
     torch.testing.assert_close(solutions["least-squares"].bias_change, direct[-1])
 
@@ -76,3 +77,35 @@ def test_few_tokens_have_no_covariance(tokens: int) -> None:
     found = drift_of(torch.ones(tokens, 6), torch.ones(tokens, 4))
     assert not found.cross.any()
     assert found.mean.tolist() == [tokens] * 4
+
+
+def test_shares_go_from_first_to_last_block() -> None:
+    assert [share_of(layer, 4) for layer in range(4)] == pytest.approx([SHARES[0], 0.3, 0.2, SHARES[1]])
+    assert share_of(0, 1) == SHARES[0]
+
+
+@given(st.integers(0, 100))
+def test_attenuation_is_a_slope_beside_an_intercept(seed: int) -> None:
+    rows, _, lost = drawn(seed)
+    states, dense = rows[:, :4], lost
+    centred = torch.cat([torch.eye(4, dtype=torch.float64).repeat(len(rows), 1), states.reshape(-1, 1)], dim=1)
+    slope = float(torch.linalg.lstsq(centred, dense.reshape(-1, 1)).solution[-1])
+    assert attenuation([dense[:50], dense[50:]], [states[:50], states[50:]]) == pytest.approx(max(slope, 0), abs=1e-9)
+
+
+@given(st.integers(0, 100), st.floats(0, 10))
+def test_noise_attenuates(seed: int, noise: float) -> None:
+    """States with added noise call for a factor of energy / (energy + noise^2)."""
+    generator = torch.Generator().manual_seed(seed)
+    states = torch.randn(5000, 4, generator=generator)
+    noisy = states + noise * torch.randn(5000, 4, generator=generator)
+    assert attenuation([states], [noisy]) == pytest.approx(1 / (1 + noise**2), abs=0.05)
+
+
+def test_attenuation_of_equal_constant_opposite_and_broken_states() -> None:
+    states = torch.randn(20, 4)
+    assert attenuation([states], [states]) == pytest.approx(1)
+    assert attenuation([states], [torch.ones(20, 4)]) == 1
+    assert attenuation([states], [-states]) == 0
+    with pytest.raises(NonFiniteError, match="last hidden states"):
+        attenuation([states], [states / 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -19,25 +20,29 @@ from transformers import (
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.maths.drift import share_of
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import reconstruct
+from liar.maths.reconstruct import reconstruct_all
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, attenuate, kept_channels, shrink
 from liar.sites import Site
-from liar.spec import Reconstruction
+from liar.spec import Reconstruction, Schedule, Targets
 from tests.families import BUILDERS, DECODERS, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)
 
 
 def prune(
-    adapter: Adapter, keep: dict[Site, int], method: Reconstruction = "least-squares", *, sequential: bool = False
+    adapter: Adapter,
+    keep: dict[Site, int],
+    method: Reconstruction = "least-squares",
+    *,
+    schedule: Schedule = "one-shot",
 ):
     """Keep the last bundles of each site; returns the kept channels of each site."""
     kept: dict[Site, Tensor] = {}
-    data = batches()
-    for visit in walk(adapter, data, "both", schedule="sequential" if sequential else "one-shot"):
+    for visit in walk(adapter, batches(), "both", schedule=schedule, on_attenuation=partial(attenuate, adapter)):
         kept[visit.site] = cut(adapter, visit, keep[visit.site], method)
     adapter.after_surgery(list(keep))
     return kept
@@ -48,8 +53,10 @@ def cut(adapter: Adapter, visit: Visit, count: int, method: Reconstruction = "le
     site, consumer = visit.site, adapter.consumer(visit.site)
     bundles = torch.arange(site.bundles)[-count:]
     channels = kept_channels(site, bundles, consumer.weight.device)
-    solution = reconstruct(visit.moments.plain, consumer.weight.T, channels, method, site=site.name)
-    shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solution))
+    solutions = reconstruct_all(
+        visit.moments.plain, consumer.weight.T, channels, (method,), drift=visit.drift, site=site.name
+    )
+    shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solutions[method]))
     visit.kept = channels
     return channels
 
@@ -162,7 +169,7 @@ def test_repair_helps_on_the_calibration_text(name: str) -> None:
     for method in ("none", "least-squares"):
         model = copy.deepcopy(dense)
         adapter = adapt(model)
-        prune(adapter, half(adapter), method, sequential=True)  # type: ignore[arg-type]
+        prune(adapter, half(adapter), method, schedule="sequential")  # type: ignore[arg-type]
         errors[method] = sum(float((logits(model, b) - logits(dense, b)).square().sum()) for b in batches())
     assert errors["least-squares"] < errors["none"]
 
@@ -208,9 +215,43 @@ def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch:
         cut(adapter, visit, keep[site])
     (rows, now), (_, before) = behind(adapter, last, data), behind(dense, last, data)
     lost = before - now
+    lost = lost * share_of(last.layer, len(adapter.layers))
     torch.testing.assert_close(drift.mean, lost.mean(dim=0), rtol=1e-8, atol=1e-10)
     expected = (rows - rows.mean(dim=0)).T @ (lost - lost.mean(dim=0)) / len(rows)
     torch.testing.assert_close(drift.cross, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("targets", ["ffn", "heads", "both"])
+def test_attenuation_is_the_slope_between_the_last_states(
+    name: str, targets: Targets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two plain forwards, of the dense and of the pruned model. A model without a last norm has none."""
+    monkeypatch.setattr("liar.calibration.sample.MEAN_TOKENS", 10**9)
+    model = build(name)
+    adapter, dense, keep = adapt(model), copy.deepcopy(model), half(adapt(model))
+    found: list[float] = []
+    for visit in walk(adapter, batches(padded=True), targets, schedule="corrective", on_attenuation=found.append):
+        cut(adapter, visit, keep[visit.site])
+    if adapter.last_norm() is None:
+        assert not found
+        return
+    states = []
+    for each in (dense, model):
+        with torch.no_grad():
+            outputs = [
+                each.base_model(**batch).last_hidden_state[batch["attention_mask"].bool()]
+                for batch in batches(padded=True)
+            ]
+        rows = torch.cat(outputs)
+        states.append(rows - rows.mean(dim=0))
+    slope = float((states[0] * states[1]).sum() / states[1].square().sum())
+    assert found == [pytest.approx(slope, rel=1e-8)]
+    assert 0 < slope < 1
+    before = [logits(model, batch) for batch in batches()]
+    attenuate(adapter, slope)
+    for batch, expected in zip(batches(), before, strict=True):
+        torch.testing.assert_close(logits(model, batch), slope * expected)
 
 
 def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:

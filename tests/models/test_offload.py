@@ -16,18 +16,19 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
+from liar.spec import SCHEDULES, Schedule
 from tests.families import VOCABULARY, batches, build, logits
 from tests.models.test_families import half, prune
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
 @pytest.mark.parametrize("where", ["disk", "host"])
-@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_streamed_model_is_pruned_like_a_resident_one(
-    name: str, where: str, sequential: bool, tmp_path: Path
+    name: str, where: str, schedule: Schedule, tmp_path: Path
 ) -> None:
     expected = build(name)
-    prune(adapt(expected), half(adapt(expected)), sequential=sequential)
+    prune(adapt(expected), half(adapt(expected)), schedule=schedule)
     streamed = build(name)
     if where == "disk":
         disk_offload(streamed, str(tmp_path / "weights"), execution_device=torch.device("cpu"))
@@ -35,7 +36,7 @@ def test_a_streamed_model_is_pruned_like_a_resident_one(
         cpu_offload(streamed, execution_device=torch.device("cpu"))
     adapter = adapt(streamed)
     assert is_offloaded(streamed)
-    prune(adapter, half(adapter), sequential=sequential)
+    prune(adapter, half(adapter), schedule=schedule)
     assert is_offloaded(streamed)
     assert all(parameter.is_meta for parameter in adapter.layers.parameters())
     batch = batches(1)[0]
@@ -80,7 +81,7 @@ def test_the_peak_stays_far_below_the_model(tmp_path: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "disk"}, offload_folder=offload)
         adapter = adapt(model)
         keep = half(adapter)
-        prune(adapter, keep, sequential=True)
+        prune(adapter, keep, schedule="sequential")
         print(json.dumps({"growth": peak() - before, "units": [site.units for site in adapter.sites("ffn")]}))
         """
     )

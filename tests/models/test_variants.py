@@ -56,6 +56,23 @@ def variants(dense: LoadedModel, tmp_path: Path) -> Variants:
     return found
 
 
+def test_only_the_reconstructed_model_is_attenuated(dense: LoadedModel, tmp_path: Path) -> None:
+    last = finished(spec(tmp_path, schedule="corrective"), dense, ["a b c"])
+    found, factor = last.variants, last.result.attenuation
+    assert found is not None
+    assert factor is not None
+    gains = {}
+    for variant in ("reconstructed", "pruned", "dense", "pruned", "reconstructed"):
+        with found.using(variant) as loaded:  # type: ignore[arg-type]
+            norm = loaded.adapter.last_norm()
+            assert norm is not None
+            assert torch.equal(norm.weight, gains.setdefault(variant, norm.weight.clone()))
+    assert torch.equal(gains["pruned"], gains["dense"])
+    assert torch.equal(gains["reconstructed"], gains["dense"] * factor)
+    assert factor != 1
+    assert finished(spec(tmp_path), dense, []).result.attenuation is None
+
+
 def test_every_variant_is_available_and_swaps_back(dense: LoadedModel, tmp_path: Path) -> None:
     same_mask = {"schedule": "one-shot"}
     unrepaired = finished(spec(tmp_path, reconstruction="none", **same_mask), dense, ["a"]).variants

@@ -1,0 +1,26 @@
+"""Products in half precision: where they may be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from liar.models import precision
+from liar.models.precision import fast_products
+from tests.families import batches, build
+
+
+@pytest.mark.parametrize(("dtype", "fast"), [(torch.float32, True), (torch.float64, False), (torch.float16, False)])
+@pytest.mark.parametrize("able", [True, False])
+def test_only_products_of_fp32_models_are_fast(
+    dtype: torch.dtype, fast: bool, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_fast_half", lambda: able)
+    model = build("llama").to(dtype)
+    with torch.no_grad(), fast_products(model):
+        found = model(**batches(1)[0]).logits
+    assert found.dtype == (torch.bfloat16 if fast and able else dtype)
+
+
+def test_the_processor_is_asked_once() -> None:
+    assert precision.has_fast_half() in (True, False)
