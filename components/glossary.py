@@ -100,8 +100,8 @@ TERMS: Mapping[str, Term] = {
         "One-shot or sequential?",
         "One-shot reads all sites of the dense model at once. Sequential prunes site after site, and each sees what the "
         "ones before it now hand over: better at high ratios, at about the same cost. Corrective also lets each repair make up "
-        "for a quarter of what the sites before it have lost: mostly better still, for up to half more time; only with "
-        "least-squares.",
+        "for a share of what the sites before it have lost, and makes the answers of a LLaMA as much less sure as the noise "
+        "that remains asks for: mostly better still, for up to half more time; only with least-squares.",
     ),
     "calibration": Term(
         "Text that the repair is fitted on.",

@@ -9,5 +9,16 @@ from liar.results import RunResult
 
 
 def findings(result: RunResult) -> list[str]:
-    """Text in and out of the domain of the calibration text, allocations compared, and int8 weights."""
-    return [sentence for sentence in (domains(result), checked(result), *quantizations(result)) if sentence]
+    """Text in and out of the domain of the calibration text, allocations compared, the last norm, and int8 weights."""
+    found = (domains(result), checked(result), attenuated(result), *quantizations(result))
+    return [sentence for sentence in found if sentence]
+
+
+def attenuated(result: RunResult) -> str | None:
+    """``The gain of the last norm is 0.93 times the dense one ...``; None if the run left it as it was."""
+    if result.attenuation is None:
+        return None
+    return (
+        f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much less "
+        "sure as the noise that remains asks for."
+    )
