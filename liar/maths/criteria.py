@@ -140,7 +140,8 @@ def kfac(evidence: Evidence) -> Tensor:
     metric = metric * ((1 - _DAMPING) * len(metric) / trace)
     metric.diagonal().add_(_DAMPING)
     factor = cholesky(metric, None, site=evidence.site.name, tokens=evidence.moments.tokens)
-    return _surgeon(evidence, on_solver_device(evidence.weight) @ factor.to(evidence.weight.dtype))
+    dtype = evidence.moments.covariance.dtype
+    return _surgeon(evidence, on_solver_device(evidence.weight).to(dtype) @ factor.to(dtype))
 
 
 def _surgeon(evidence: Evidence, weight: Tensor) -> Tensor:
