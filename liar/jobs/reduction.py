@@ -176,8 +176,9 @@ class Reduction:
     def _attenuate(self, factor: float) -> None:
         self.attenuation = factor
         if self.variants is not None:
-            self.variants.park_norm()
-        attenuate(self.adapter, factor)
+            self.variants.attenuate(factor)
+        else:
+            attenuate(self.adapter, factor)
 
     def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
         for site in sites:

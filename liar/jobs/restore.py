@@ -20,7 +20,7 @@ from liar.maths.criteria import units_of
 from liar.models.catalog import LoadedModel, working_copy
 from liar.models.environment import readable_failures
 from liar.models.memory import PlannedWork
-from liar.models.surgery import ConsumerParameters, attenuate, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part
 from liar.results import RunResult, SiteReport
@@ -43,13 +43,13 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         batches, _ = yield from read_text(spec, working)
         variants = Variants(working, loaded)
         pace = Pace([Part("restore", 1.0)])
-
-        def attenuated(factor: float) -> None:
-            variants.park_norm()
-            attenuate(working.adapter, factor)
-
         visits = walk(
-            working.adapter, batches, spec.targets, schedule=spec.schedule, norm_aware=False, on_attenuation=attenuated
+            working.adapter,
+            batches,
+            spec.targets,
+            schedule=spec.schedule,
+            norm_aware=False,
+            on_attenuation=variants.attenuate,
         )
         for done, visit in enumerate(visits, start=1):
             _prune(result, working, variants, visit, masks[visit.site])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from liar.errors import InvalidSpecError
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import resident
-from liar.models.surgery import ConsumerParameters, install
+from liar.models.surgery import ConsumerParameters, attenuate, install
 from liar.results import Variant
 from liar.sites import Site
 
@@ -43,11 +43,12 @@ class Variants:
         """Store the parameters of the site's consumer without a reconstruction."""
         self._parked[site] = _Parked("pruned", _on_host(unrepaired))
 
-    def park_norm(self) -> None:
-        """Store the gain of the last norm as that of the pruned model, before a reconstruction changes it."""
+    def attenuate(self, factor: float) -> None:
+        """:func:`liar.models.surgery.attenuate` the reconstructed model; the pruned one keeps its gain."""
         norm = self._last_norm
         with resident(norm):
             self._norm = ("pruned", norm.weight.detach().cpu())
+        attenuate(self._pruned.adapter, factor)
 
     @property
     def has_pruned(self) -> bool:

@@ -22,5 +22,7 @@ def test_only_products_of_fp32_models_are_fast(
     assert found.dtype == (torch.bfloat16 if fast and able else dtype)
 
 
-def test_the_processor_is_asked_once() -> None:
-    assert precision.has_fast_half() in (True, False)
+@pytest.mark.parametrize(("known", "able"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)])
+def test_the_processor_is_asked(known: dict[str, bool], able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert precision.has_fast_half.__wrapped__() == able
