@@ -1,4 +1,4 @@
-"""The schedule corrective beside sequential, which is the default: test metrics with paired differences, and seconds.
+"""The schedule corrective, which is the default, beside sequential: test metrics with paired differences, and seconds.
 
 python benchmarks/corrective.py            prints the table (half an hour on two cores)
 python benchmarks/corrective.py --write    also puts it into the README, between its markers

@@ -15,8 +15,8 @@ import argparse
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, fields
+from itertools import product, starmap
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
@@ -37,9 +37,9 @@ from liar.spec import Allocation, Criterion, Schedule, Targets
 from liar.tasks.splits import Split
 
 SPLIT: Split = "validation"
-CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs")
+CRITERIA: tuple[Criterion, ...] = ("fluctuation", "obs", "kfac")
 ALLOCATIONS: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
-SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential")
+SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,12 @@ class Recipe:
 
 
 DEFAULT = Recipe(PruneSpec().criterion, PruneSpec().allocation, PruneSpec().schedule)
-CANDIDATES = tuple(Recipe(*choices) for choices in product(CRITERIA, ALLOCATIONS, SCHEDULES))
+CANDIDATES = tuple(
+    recipe
+    for recipe in starmap(Recipe, product(CRITERIA, ALLOCATIONS, SCHEDULES))
+    if sum(getattr(recipe, field.name) != getattr(DEFAULT, field.name) for field in fields(Recipe)) <= 1
+)
+"""The default, and what differs from it in one choice."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +131,17 @@ def _stderr(values: Sequence[float]) -> float | None:
 
 
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
-    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, with one calibration of each schedule."""
+    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, with one calibration of one-shot runs and one of all others."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
     shared = {
-        schedule: finish(steps_of(base, loaded, sensitivity=True, sampled=schedule == "sequential"))
-        for schedule in {recipe.schedule for recipe in candidates}
+        sampled: finish(steps_of(base, loaded, sensitivity=True, outputs=True, sampled=sampled))
+        for sampled in {recipe.schedule != "one-shot" for recipe in candidates}
     }
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
         spec = base.model_copy(update={"ratio": ratio, **choices})
-        *_, last = stream(spec, loaded, calibration=shared[recipe.schedule])
+        *_, last = stream(spec, loaded, calibration=shared[recipe.schedule != "one-shot"])
         assert isinstance(last, Finished)
         assert last.model is not None
         found[ratio, recipe] = evaluate(last.model, case.task, "reconstructed", split=SPLIT, limit=limit)

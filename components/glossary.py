@@ -101,13 +101,14 @@ TERMS: Mapping[str, Term] = {
         "One-shot reads all sites of the dense model at once. Sequential prunes site after site, and each sees what the "
         "ones before it now hand over: better at high ratios, at about the same cost. Corrective also lets each repair make up "
         "for a share of what the sites before it have lost, and makes the answers of a LLaMA as much less sure as the noise "
-        "that remains asks for: mostly better still, for up to half more time; only with least-squares.",
+        "that remains asks for: mostly better still, for up to half more time. With any repair but least-squares "
+        "it is sequential.",
     ),
     "calibration": Term(
         "Text that the repair is fitted on.",
         "What is calibration?",
         "One pass over a little text yields the mean and covariance of what each layer reads: all that scores and repairs "
-        "need. Auto takes the text of the model's own task, for a language model two parts of encyclopaedia leads and one "
+        "need. Auto takes the text of the model's own task, for a language model three parts of encyclopaedia leads and one "
         "of film reviews; self is what a language model writes of its own. Several texts make a mix, in equal parts unless "
         "a number before a text gives its parts: 2 wiki. Nothing is ever measured on it.",
     ),
@@ -115,7 +116,7 @@ TERMS: Mapping[str, Term] = {
         "How much of it; 0 takes what the model's width asks for.",
         "How much text?",
         "A covariance has as many unknowns as the layer has channels, squared, so wider layers need more text: eight tokens "
-        "of one text for each channel are a good start, and twelve of a mix of texts, 18,432 for 1,536 channels. The less "
+        "of one text for each channel are a good start, and sixteen of a mix of texts, 24,576 for 1,536 channels. The less "
         "there is, the more the ridge holds the repair back.",
     ),
     "separator": Term(

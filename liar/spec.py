@@ -67,8 +67,8 @@ AUTO: Final = "auto"
 AUTO_TOKENS = 8
 """Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. Most of
 a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
-AUTO_TOKENS_OF_A_MIX = 12
-"""The same for several texts at once, which have more to describe: 18,432 for SmolLM2-135M, 132,096 for LLaMA-7B."""
+AUTO_TOKENS_OF_A_MIX = 16
+"""The same for several texts at once, which have more to describe: 24,576 for SmolLM2-135M, 176,128 for LLaMA-7B."""
 
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
@@ -114,7 +114,7 @@ class PruneSpec(BaseModel):
     """Everything that decides the outcome of a run.
 
     Equal specs give equal results, bit for bit on CPU. ``calibration="auto"`` uses the text that the model's task was
-    trained on, for a language model two parts of Wikipedia leads and one of film reviews; ``tokens="auto"`` as many as its
+    trained on, for a language model three parts of Wikipedia leads and one of film reviews; ``tokens="auto"`` as many as its
     channels need; ``device`` and ``dtype`` ``"auto"`` use the best available; ``evaluate_limit=None`` means each task's
     default number of windows or items, and ``evaluate_length=None`` the default length of each task, or all positions of a
     smaller model.
@@ -124,12 +124,12 @@ class PruneSpec(BaseModel):
 
     model: str = Field("demo/smollm2-135m", min_length=1, max_length=512)
     targets: Targets = "ffn"
-    criterion: str = Field("obs", json_schema_extra={"enum": list(CRITERIA)})
+    criterion: str = Field("kfac", json_schema_extra={"enum": list(CRITERIA)})
     """One of :data:`CRITERIA`, or the name of a function, see :func:`is_custom`."""
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
     allocation: Allocation = "loss-curve"
     reconstruction: Reconstruction = "least-squares"
-    schedule: Schedule = "sequential"
+    schedule: Schedule = "corrective"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
     """A text, or several and the share of each, see :mod:`liar.tasks.mixes`."""
     tokens: Annotated[int, Ge(1), Le(10_000_000)] | Literal["auto"] = AUTO
@@ -183,11 +183,6 @@ class PruneSpec(BaseModel):
         """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
         return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
-    @model_validator(mode="after")
-    def _corrects_by_its_repair(self) -> Self:
-        _check_corrects(self.schedule, self.reconstruction)
-        return self
-
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
         """Validate ``choices``; raises :class:`InvalidSpecError` with one sentence instead of pydantic's report."""
@@ -229,6 +224,12 @@ class PruneSpec(BaseModel):
     def needs_signs(self) -> bool:
         """Whether the run needs the backward pass of random signs, see :mod:`liar.calibration.gradients`."""
         return self.needs_sensitivity or self.needs_output_gradients
+
+    @property
+    def walked(self) -> Schedule:
+        """The schedule as it is done: corrective is sequential with any repair but least-squares, which alone corrects."""
+        corrects = self.reconstruction == "least-squares"
+        return "sequential" if self.schedule == "corrective" and not corrects else self.schedule
 
     @property
     def surveys_sample(self) -> bool:
@@ -313,12 +314,6 @@ class SweepSpec(BaseModel):
         return tuple(dict.fromkeys(values))
 
     @model_validator(mode="after")
-    def _corrects_by_its_repairs(self) -> Self:
-        for reconstruction in self.reconstructions:
-            _check_corrects(self.base.schedule, reconstruction)
-        return self
-
-    @model_validator(mode="after")
     def _not_too_many(self) -> Self:
         number = prod(len(values) or 1 for values in (self.ratios, self.reconstructions, self.criteria))
         if number > MAX_RUNS:
@@ -354,14 +349,6 @@ class SweepSpec(BaseModel):
             self.base.model_copy(update={"ratio": ratio, "criterion": criterion, "reconstruction": reconstruction})
             for ratio, criterion, reconstruction in choices
         ]
-
-
-def _check_corrects(schedule: Schedule, reconstruction: Reconstruction) -> None:
-    if schedule == "corrective" and reconstruction != "least-squares":
-        raise ValueError(
-            f"The schedule corrective corrects by the reconstruction least-squares, not by {reconstruction}; take "
-            "least-squares, or the schedule sequential."
-        )
 
 
 def ratios_between(first: float, last: float, number: int) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import pytest
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import AtlasKey
 from liar.results import RunResult
-from liar.spec import BASELINE, LINKED, Criterion, PruneSpec, Separator, SweepSpec
+from liar.spec import BASELINE, LINKED, RECONSTRUCTIONS, SCHEDULES, Criterion, PruneSpec, Separator
 from liar.store import SHIPPED_RUNS, RunStore
 from tests.fakes import language_run
 
@@ -109,15 +109,13 @@ def test_ratios_outside_the_range_are_refused(ratio: object) -> None:
         PruneSpec.create(ratio=ratio)
 
 
-def test_a_corrective_schedule_needs_its_repair() -> None:
-    with pytest.raises(InvalidSpecError, match="not by bias; take least-squares, or the schedule sequential"):
-        PruneSpec.create(schedule="corrective", reconstruction="bias")
-    with pytest.raises(InvalidSpecError, match="not by liar; take least-squares"):
-        PruneSpec.from_query("schedule=corrective&reconstruction=liar")
-    with pytest.raises(InvalidSpecError, match="not by scale; take least-squares"):
-        SweepSpec.create(
-            base=PruneSpec(schedule="corrective"), ratios=(0.2,), reconstructions=("least-squares", "scale")
-        )
+def test_only_least_squares_corrects() -> None:
+    for reconstruction in RECONSTRUCTIONS:
+        for schedule in SCHEDULES:
+            chosen = PruneSpec.create(schedule=schedule, reconstruction=reconstruction)
+            corrects = schedule != "corrective" or reconstruction == "least-squares"
+            assert chosen.walked == (schedule if corrects else "sequential")
+            assert PruneSpec.from_query(chosen.to_query()) == chosen
 
 
 def test_specs_survive_json_and_query() -> None:

@@ -226,7 +226,7 @@ def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     if not spec.needs_all_moments:
         built += sum(scores_cost(site, spec.criterion) for site in sites)
         built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
-        if spec.schedule == "corrective":
+        if spec.walked == "corrective":
             built += drift_cost(shape, sample(shape, amounts), spec.targets)
     read = HELD_TOKENS if shape.writes else HELD_TEXTS * amounts.length
     return _CANDIDATES * built + (_CANDIDATES + 1) * shape.forward(read, amounts.length)
@@ -242,7 +242,7 @@ def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -
     cost = sum(repair_cost(site, spec.ratio) for site in chosen)
     if not kept:
         cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
-    if spec.schedule == "corrective":
+    if spec.walked == "corrective":
         cost += drift_cost(shape, amounts, spec.targets)
     return cost
 

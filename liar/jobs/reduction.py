@@ -162,7 +162,7 @@ class Reduction:
             visits = self._revisit(sites, calibration)
         else:
             visits = walk(
-                self.adapter, batches, self.spec.targets, schedule=self.spec.schedule, on_attenuation=self._attenuate
+                self.adapter, batches, self.spec.targets, schedule=self.spec.walked, on_attenuation=self._attenuate
             )
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):

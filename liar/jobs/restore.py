@@ -47,7 +47,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
             working.adapter,
             batches,
             spec.targets,
-            schedule=spec.schedule,
+            schedule=spec.walked,
             norm_aware=False,
             on_attenuation=variants.attenuate,
         )

@@ -57,7 +57,7 @@ class PlannedWork:
         return cls(
             gradients=spec.needs_gradients,
             outputs=spec.needs_output_gradients,
-            corrects=spec.schedule == "corrective",
+            corrects=spec.walked == "corrective",
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,
             evaluate_length=spec.evaluate_length

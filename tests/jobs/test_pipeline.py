@@ -149,6 +149,16 @@ def test_a_head_with_one_output_spreads_the_ratio_by_what_it_feels(text: str, ch
     assert any(0.1 < site.kept / site.units < 0.9 for site in result.sites if site.kind == "ffn")
 
 
+@pytest.mark.parametrize("reconstruction", [name for name in RECONSTRUCTIONS if name != "least-squares"])
+def test_with_any_other_repair_corrective_is_sequential(model: LoadedModel, text: str, reconstruction: str) -> None:
+    corrective, sequential = (
+        run(spec(text, schedule=schedule, reconstruction=reconstruction), model)
+        for schedule in ("corrective", "sequential")
+    )
+    assert corrective.sites == sequential.sites
+    assert corrective.attenuation is None
+
+
 # -- edits by hand ------------------------------------------------------------------------------------------------------
 
 
