@@ -1,6 +1,6 @@
-"""Choice of the defaults: every candidate recipe measured on validation text, never on test text.
+"""Choice of the defaults: the default and what differs from it in one choice, on validation text, never on test text.
 
-    python benchmarks/defaults.py                 prints the tables (about three quarters of an hour on two cores for a seed)
+    python benchmarks/defaults.py                 prints the tables (about an hour on two cores for a seed)
     python benchmarks/defaults.py --write         also puts them into the README, between its markers
     python benchmarks/defaults.py --only topic    one task
     python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean
@@ -131,7 +131,10 @@ def _stderr(values: Sequence[float]) -> float | None:
 
 
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
-    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`, with one calibration of one-shot runs and one of all others."""
+    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`.
+
+    One-shot runs share a calibration, and so do all others.
+    """
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
     shared = {
         sampled: finish(steps_of(base, loaded, sensitivity=True, outputs=True, sampled=sampled))
