@@ -126,7 +126,7 @@ def language_model() -> str:
 
 def tokens() -> str:
     """Perplexity over calibration tokens: the effect of a poorly estimated covariance on a repair."""
-    channels, most = 1536, 12
+    channels, most = 1536, 16
     runs = {
         each: measured(
             PruneSpec(model=SMOLLM2, ratio=0.4, tokens=each * channels, schedule="one-shot", evaluate=("perplexity",))

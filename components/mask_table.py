@@ -43,8 +43,8 @@ Format = Literal["json", "csv"]
 
 _FILES: dict[Format, str] = {"json": "This table (JSON)", "csv": "This table (CSV)"}
 
-FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs"]
-"""Selected at first; none of them needs a backward pass."""
+FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs", "kfac"]
+"""Selected at first; of them kfac alone needs a backward pass, which the default allocation takes anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ from liar.spec import Schedule, SiteKind, Targets
 class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
-    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for. Unless the walk is
-    one-shot, set ``kept`` to the kept channels after shrinking the site.
+    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for, once a site before it
+    has lost channels. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site.
     """
 
     site: Site
@@ -68,7 +68,7 @@ def walk(
     """Visit every targeted site in the order of the forward; without ``norm_aware`` only plain moments are computed.
 
     ``fast``: moments for curves that allocate, not for repairs, see :mod:`liar.models.precision`.
-    A corrective walk of a model with a last norm ends by calling ``on_attenuation`` with the factor of that norm's gain.
+    A corrective walk that has cut a model with a last norm ends by calling ``on_attenuation`` with the factor of its gain.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
     streams: list[Stream] = []
@@ -83,6 +83,7 @@ def walk(
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
         tokens = tokens_of(batches)
         dense = [stream.hidden for stream in streams] if schedule == "corrective" else []
+        cut = False
         for layer in range(last + 1):
             with resident(adapter.layers[layer]):
                 its_contexts = [context[layer] for context in contexts]
@@ -90,22 +91,25 @@ def walk(
                 for kind in kinds:
                     site = adapter.site(layer, kind)
                     adapter.check_finite(site)
-                    yield from _stage(
+                    stage = _stage(
                         adapter,
                         site,
                         streams,
                         its_contexts,
                         visit=(layer, kind) in wanted,
                         sequential=schedule != "one-shot",
-                        dense=ahead.pop(kind, None),
+                        dense=ahead.pop(kind, None) if cut else None,
                         share=share_of(layer, len(adapter.layers)),
                         norm_aware_stride=stride(tokens, site) if norm_aware else 0,
                         fast=fast,
                     )
+                    for visit in stage:
+                        yield visit
+                        cut |= visit.kept is not None and len(visit.kept) < site.channels
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
                         break  # no site after this one is visited
         norm = adapter.last_norm()
-        if dense and norm is not None:
+        if cut and dense and norm is not None:
             every = max(1, tokens // sensitivity_tokens(adapter))
             on_attenuation(_attenuation(norm, dense, streams, every))
 

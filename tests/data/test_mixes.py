@@ -154,15 +154,15 @@ def test_shares_are_of_windows_and_of_texts(tmp_path: Path) -> None:
 def test_auto_takes_more_tokens_of_a_mix(tmp_path: Path) -> None:
     model, texts = language_model(), [file_of(tmp_path, letter, texts=2_000) for letter in "ab"]
     one, two = (calibration_text(name, model, "auto", 16, seed=0)[1] for name in (texts[0], MIXED.join(texts)))
-    assert two.tokens == 1.5 * one.tokens == 12 * model.adapter.widest
+    assert two.tokens == 2 * one.tokens == 16 * model.adapter.widest
 
 
-@pytest.mark.parametrize(("sequences", "wiki"), [(1, 1), (2, 1), (3, 2), (9, 6)])
+@pytest.mark.parametrize(("sequences", "wiki"), [(1, 1), (2, 2), (4, 3), (12, 9)])
 def test_a_language_model_reads_the_default_mix(sequences: int, wiki: int) -> None:
     """Of few sequences a text may have none; then the description leaves it out."""
     model, tokens = language_model(), 16 * sequences
     batches, text = calibration_text("auto", model, tokens, 16, seed=0)
-    assert text.source == (RUNNING_TEXT if sequences > 1 else "wiki")
+    assert text.source == (RUNNING_TEXT if sequences > 2 else "wiki")
     assert text.tokens == tokens
     own = set(rows_in(calibration_batches("wiki", model, tokens, 16, seed=0)))
     assert sum(row in own for row in rows_in(batches)) == wiki

@@ -106,7 +106,7 @@ def test_closing_between_events_leaves_nothing_behind(model: LoadedModel, text: 
 def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
     """At the same mask, none and bias agree to rounding; curves of fitted repairs are at most 20 % higher."""
     chosen = spec(text, allocation="uniform", schedule="one-shot")
-    calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both")
+    calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both", outputs=True)
     found = {site.name: site for site in curves(model, calibration, [chosen.criterion])}
     for report in run(chosen, model).sites:
         curve = found[report.name]

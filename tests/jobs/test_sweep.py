@@ -115,7 +115,7 @@ _EDITS = ("layers.0.ffn:ratio=0.2", "layers.1.ffn:keep=0-3")
 def test_a_one_shot_run_from_a_calibration_reads_no_text(
     model: LoadedModel, text: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = calibrate(model, text, tokens=640, sequence_length=32, sensitivity=True)
+    shared = calibrate(model, text, tokens=640, sequence_length=32, sensitivity=True, outputs=True)
     chosen = spec(text, allocation="loss-curve")
     alone = run(chosen, model)
 
@@ -131,7 +131,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     ("choices", "given", "complaint"),
     [
         ({"criterion": "taylor"}, {}, "gradients=True"),
-        ({"allocation": "loss-curve"}, {"gradients": True}, "sensitivity=True"),
+        ({"allocation": "loss-curve"}, {"outputs": True}, "sensitivity=True"),
         ({"criterion": "kfac"}, {"gradients": True, "sensitivity": True}, "outputs=True"),
         ({"targets": "both"}, {"targets": "ffn"}, r"layers\.0\.attention"),
     ],
@@ -309,7 +309,7 @@ def test_a_model_without_a_task_has_errors_and_no_metric(text: str) -> None:
 
 
 def test_nothing_of_a_calibration_is_used_up(model: LoadedModel, text: str, measured: list[str]) -> None:
-    shared: Calibration = calibrate(model, text, tokens=640, sequence_length=32)
+    shared: Calibration = calibrate(model, text, tokens=640, sequence_length=32, outputs=True)
     chosen = spec(text, allocation="error-curve")
     assert same(run(chosen, model, calibration=shared), run(chosen, model, calibration=shared))
     assert all(moments.plain.covariance.isfinite().all() for moments in shared.moments.values())
