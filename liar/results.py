@@ -102,6 +102,7 @@ class SiteReport(Record):
 
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
     of the chosen schedule; ``norm_aware_error`` weights each token by one over the squared norm of its residual stream.
+    What a corrective run adds to a repair, for the sites before, is no error.
     A run has all of its version; a forecast lacks those that the atlas does not have, for units chosen by hand above all.
     """
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,14 +40,16 @@ from liar.spec import Schedule, SiteKind, Targets
 class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
-    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for, once a site before it
-    has lost channels. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site.
+    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for; None before the first
+    site that is cut. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site, and ``whole``
+    if it keeps all of them.
     """
 
     site: Site
     moments: SiteMoments
     drift: Drift | None = None
-    kept: Tensor | None = field(default=None)
+    kept: Tensor | None = None
+    whole: bool = False
 
 
 @torch.no_grad()
@@ -105,7 +107,7 @@ def walk(
                     )
                     for visit in stage:
                         yield visit
-                        cut |= visit.kept is not None and len(visit.kept) < site.channels
+                        cut |= not visit.whole
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
                         break  # no site after this one is visited
         norm = adapter.last_norm()

@@ -163,6 +163,7 @@ def built(
         )
         parameters = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
         install(adapter, site, masked(consumer.weight, decision.channels, parameters))
+        visit.whole = decision.is_whole
         yield site
 
 

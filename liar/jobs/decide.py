@@ -30,6 +30,11 @@ class Decision:
     solutions: dict[Reconstruction, Solution]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all of the site stays."""
+        return len(self.channels) == self.site.channels
+
+    @property
     def units(self) -> list[int]:
         """Kept neurons or query heads, ascending."""
         return units_of(self.site, self.bundles).tolist()
@@ -55,7 +60,7 @@ def decide(
 ) -> Decision:
     """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    Least-squares makes up for the ``drift`` too. The number of bundles is ``count`` after rounding and edits, see
+    What is installed of least-squares makes up for the ``drift`` too. The number of bundles is ``count`` after rounding and edits, see
     :func:`liar.explore.allocation.settled_count`.
     Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """

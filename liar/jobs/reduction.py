@@ -239,5 +239,5 @@ class Reduction:
             self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
         shrink(self.adapter, site, decision.bundles, repaired)
-        visit.kept = decision.channels
+        visit.kept, visit.whole = decision.channels, decision.is_whole
         return report

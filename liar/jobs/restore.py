@@ -85,4 +85,4 @@ def _prune(result: RunResult, working: LoadedModel, variants: Variants, visit: V
     decision = solve(visit.site, bundles, visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
     variants.park(visit.site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
     shrink(working.adapter, visit.site, bundles, ConsumerParameters.install_of(consumer, decision.solutions[method]))
-    visit.kept = decision.channels
+    visit.kept, visit.whole = decision.channels, decision.is_whole

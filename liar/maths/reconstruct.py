@@ -24,8 +24,8 @@ The ridge r_j = c (d / tokens) C_jj, see :func:`ridge_of`, adds sum_j r_j |W'_j 
 fitted reconstruction minimises: r_j to the diagonals of S_uu and C_uu, and to that of G_uu the sum of r_j |W_j|^2 over the
 channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less text there is.
 
-With a :class:`liar.maths.drift.Drift` least-squares makes up for a share s of it too: Q W_m becomes C_uu^-1 (C_um W_m +
-s cov(x_u, drift)), and the bias has s times the mean of the drift.
+With a :class:`liar.maths.drift.Drift` least-squares has a second solution, which makes up for a share s of it too: Q W_m
+becomes C_uu^-1 (C_um W_m + s cov(x_u, drift)), and the bias has s times the mean of the drift.
 
 If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
 
@@ -69,10 +69,19 @@ _LEAST_RIDGE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Result of a reconstruction: ``weight`` (kept, d_out); ``bias_change`` (d_out,), to be added to the old bias."""
+    """Result of a reconstruction: ``weight`` (kept, d_out); ``bias_change`` (d_out,), to be added to the old bias.
+
+    ``corrected`` also makes up for the drift. Its distance to the dense output is meant, and no error of the solution.
+    """
 
     weight: Tensor
     bias_change: Tensor
+    corrected: Solution | None = None
+
+    @property
+    def installed(self) -> Solution:
+        """What the consumer gets."""
+        return self.corrected or self
 
 
 def ridge_of(moments: Moments, ridge: float = RIDGE) -> Tensor:
@@ -150,8 +159,8 @@ def reconstruct_all(
 ) -> dict[Reconstruction, Solution]:
     """Several reconstructions of one site, which share what they have in common, such as the factorisation of C_uu.
 
-    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares makes up for the
-    ``drift`` as well; the others do not read it.
+    ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares has a solution
+    ``corrected`` for the ``drift`` as well; the others do not read it.
 
     Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
@@ -161,7 +170,7 @@ def reconstruct_all(
     masked = _Masked(moments, weight, kept, bundle_size, ridge, drift, site)
     solutions = {name: SOLVERS[name](masked) for name in methods}
     for name, solution in solutions.items():
-        if solution.weight is not masked.W_u and not torch.isfinite(solution.weight).all():
+        if solution.weight is not masked.W_u and not torch.isfinite(solution.installed.weight).all():
             raise NonFiniteError(f"The {name} solution at {site} holds NaN or Inf; calibrate with more tokens.")
     return solutions
 
@@ -241,12 +250,13 @@ def _liar(masked: _Masked) -> Solution:
 
 def _least_squares(masked: _Masked) -> Solution:
     update, _ = masked.solved
-    mean_change = masked.mean_change
-    if masked.drift is not None:
-        cross = in_solver_precision(masked.drift.cross[masked.kept.to(masked.drift.cross.device)])
-        update = update + torch.cholesky_solve(cross, masked.factor)
-        mean_change = mean_change + in_solver_precision(masked.drift.mean)
-    return Solution(masked.W_u + update, mean_change - masked.mu_u @ update)
+    weight, bias_change = masked.W_u + update, masked.mean_change - masked.mu_u @ update
+    if masked.drift is None:
+        return Solution(weight, bias_change)
+    cross = in_solver_precision(masked.drift.cross[masked.kept.to(masked.drift.cross.device)])
+    correction = torch.cholesky_solve(cross, masked.factor)
+    bias_correction = in_solver_precision(masked.drift.mean) - masked.mu_u @ correction
+    return Solution(weight, bias_change, Solution(weight + correction, bias_change + bias_correction))
 
 
 SOLVERS: Mapping[Reconstruction, Callable[[_Masked], Solution]] = {

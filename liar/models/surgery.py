@@ -34,6 +34,7 @@ class ConsumerParameters:
     @classmethod
     def install_of(cls, consumer: nn.Linear, solution: Solution) -> ConsumerParameters:
         """Parameters of ``solution`` in the consumer's dtype; a bias is added only if the repair needs one."""
+        solution = solution.installed
         weight = solution.weight.T.to(consumer.weight.dtype).contiguous()
         if consumer.bias is None:
             has_change = bool(solution.bias_change.any())
