@@ -3,8 +3,8 @@
 >>> from liar.spec import PruneSpec
 >>> spec = PruneSpec(criterion="wanda", ratio=0.3)
 >>> spec.to_query()
-'criterion=wanda&ratio=0.3'
->>> PruneSpec.from_query("criterion=wanda&ratio=0.3") == spec
+'criterion=wanda&ratio=0.3&schedule=corrective'
+>>> PruneSpec.from_query("criterion=wanda&ratio=0.3&schedule=corrective") == spec
 True
 """
 

@@ -79,7 +79,8 @@ def test_a_sequential_run_allocates_by_the_sample_and_repairs_by_all_of_the_text
     loaded = tiny.language_model()
     choices = {"calibration": text, "tokens": 2048, "sequence_length": 32}
     spec = PruneSpec(model=loaded.id, schedule="sequential", **choices)
-    sampled = finish(calibration_steps(loaded, text, tokens=2048, sequence_length=32, sensitivity=True, sampled=True))
+    needs = {"sensitivity": True, "outputs": True, "sampled": True}
+    sampled = finish(calibration_steps(loaded, text, tokens=2048, sequence_length=32, **needs))
     enough = sample_tokens(loaded.adapter)
     assert enough <= sampled.tokens < 2048
     alone, shared = run(spec, loaded), run(spec, loaded, calibration=sampled)

@@ -130,7 +130,7 @@ def test_a_model_outside_the_lists_is_measured_on_its_own_task(
     assert "evaluate=topic" in visitor.sees(page.address)
     assert visitor.state(page.bus.spec) == spec
 
-    again = Visitor(page.blocks, "model=somebody/else", "again")
+    again = Visitor(page.blocks, spec.model_copy(update={"evaluate": ()}).to_query(), "again")
     again.opens()
     assert "Measured" in again.sees(page.verdict.text), "its task is known now"
     again.does(page.apply.work.button, "click")

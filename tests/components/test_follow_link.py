@@ -77,7 +77,7 @@ def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(pag
     assert visitor.sees(page.recipe.ratio) == 0.3
     assert "Predicted" in visitor.sees(page.verdict.text)
     assert "another recipe" in visitor.sees(page.provenance.line)
-    assert visitor.state(page.bus.spec) == PruneSpec(ratio=0.3, evaluate=("perplexity", "out-of-domain"))
+    assert visitor.state(page.bus.spec) == PruneSpec.from_query("ratio=0.3&evaluate=perplexity&evaluate=out-of-domain")
     assert visitor.state(page.bus.shown) == language_run().spec.key
 
 

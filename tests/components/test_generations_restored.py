@@ -43,7 +43,13 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         raise AssertionError("a restored model is neither measured nor pruned again")
 
     def prune(dense: LoadedModel) -> RunResult:
-        given = {"allocation": "uniform", "calibration": str(text), "tokens": 256, "sequence_length": 16}
+        given = {
+            "criterion": "obs",
+            "allocation": "uniform",
+            "calibration": str(text),
+            "tokens": 256,
+            "sequence_length": 16,
+        }
         result = liar.run(PruneSpec.create(model=dense.id, **given), dense)
         page.store.save(result)
         page.registry = ModelRegistry(10**9, lambda *_: dense)

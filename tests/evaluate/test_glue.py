@@ -157,6 +157,7 @@ def _spec(task: str, copies: str, **choices: Any) -> PruneSpec:
         "targets": "both",
         "ratio": 0.5,
         "allocation": "loss-curve",
+        "schedule": "sequential",
         "calibration": task,
         "tokens": 400,
         "sequence_length": 32,

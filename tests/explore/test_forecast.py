@@ -240,7 +240,7 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
     atlas, _ = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
     assert not atlas.facts.sensitive
     assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
-    spec = PruneSpec(model=loaded.id, allocation="error-curve")
+    spec = PruneSpec(model=loaded.id, criterion="obs", allocation="error-curve")
     assert forecast(spec, atlas).sites
     with pytest.raises(InvalidSpecError, match="loss-curve"):
         forecast(spec.model_copy(update={"allocation": "loss-curve"}), atlas)

@@ -295,7 +295,7 @@ def test_too_little_text_to_hold_some_back_is_refused_before_the_work(
 def test_a_shared_calibration_changes_nothing(text: str, model: LoadedModel, schedule: str) -> None:
     chosen = spec(text, schedule=schedule)
     sampled = chosen.surveys_sample
-    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=sampled)
+    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, outputs=True, sampled=sampled)
     assert outcome(run(chosen, model, calibration=shared)) == outcome(run(chosen, model))
 
 

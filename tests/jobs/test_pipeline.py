@@ -52,15 +52,20 @@ def test_a_passed_model_is_never_changed_and_equal_specs_give_equal_results(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
-def test_every_criterion_runs_and_reports_every_error(model: LoadedModel, text: str, criterion: str) -> None:
-    result = run(spec(text, criterion=criterion, schedule="one-shot"), model)
+@pytest.mark.parametrize(
+    ("criterion", "schedule"), [*((name, "one-shot") for name in CRITERIA), *(("kfac", name) for name in SCHEDULES[1:])]
+)
+def test_every_criterion_and_schedule_reports_every_error(
+    model: LoadedModel, text: str, criterion: str, schedule: str
+) -> None:
+    result = run(spec(text, criterion=criterion, schedule=schedule), model)
     for site in result.sites:
         assert list(site.error) == list(RECONSTRUCTIONS)
         assert list(site.norm_aware_error) == list(RECONSTRUCTIONS)
         assert all(value >= 0 for value in site.error.values())
         assert site.error["bias"] <= site.error["none"] + 1e-9
         assert site.error["scale"] <= site.error["none"] + 1e-9
+        assert site.error["least-squares"] <= site.error["bias"] + 1e-9
         assert site.kept == len(site.kept_units)
         assert site.kept_units == sorted(set(site.kept_units))
         assert max(site.kept_units) < site.units

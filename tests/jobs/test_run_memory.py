@@ -87,7 +87,8 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
         run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     monkeypatch.undo()
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
-    run(spec(text, sequence_length=256, allocation="uniform"), model)
+    less = {"criterion": "obs", "allocation": "uniform", "schedule": "sequential"}
+    run(spec(text, sequence_length=256, **less), model)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

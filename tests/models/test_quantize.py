@@ -139,7 +139,7 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
     monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)
     with pytest.raises(InvalidSpecError, match="streamed model cannot be quantised"):
-        run(PruneSpec(quantize="int8", allocation="uniform"))
+        run(PruneSpec(quantize="int8", criterion="obs", allocation="uniform"))
 
 
 # -- in a run ------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def test_runs_are_labelled_by_what_distinguishes_them() -> None:
         PruneSpec(model="demo/minilm"),
     ]
     short = short_recipe(PruneSpec())
-    choices = "obs, loss-curve, least-squares, sequential"
+    choices = "kfac, loss-curve, least-squares, corrective"
     assert short == f"50 % of neurons: {choices}"
     assert run_labels(specs) == [
         f"50 % of neurons, the default text, tokens by model width, seed 3: {choices}",

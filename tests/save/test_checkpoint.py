@@ -105,7 +105,13 @@ def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(
     tiny.tokenizer(64).save_pretrained(tmp_path / "dense")
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join("a b c d e f g h i j k l" for _ in range(40)))
-    recipe = {"allocation": "error-curve", "calibration": str(text), "tokens": 256, "sequence_length": 32}
+    recipe = {
+        "criterion": "obs",
+        "allocation": "error-curve",
+        "calibration": str(text),
+        "tokens": 256,
+        "sequence_length": 32,
+    }
     spec = PruneSpec(model=str(tmp_path / "dense"), device="cpu", targets="both", **recipe)
     finished = next(event for event in stream(spec) if isinstance(event, Finished))
     assert finished.model is not None
