@@ -89,7 +89,7 @@ def walk(
         for layer in range(last + 1):
             with resident(adapter.layers[layer]):
                 its_contexts = [context[layer] for context in contexts]
-                ahead = _ahead(adapter, layer, dense, its_contexts) if dense else {}
+                ahead = _ahead(adapter, layer, dense, its_contexts, wanted) if dense else {}
                 for kind in kinds:
                     site = adapter.site(layer, kind)
                     adapter.check_finite(site)
@@ -127,9 +127,13 @@ def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], ev
 
 @torch.no_grad()
 def _ahead(
-    adapter: Adapter, layer: int, dense: list[Tensor], contexts: list[dict[str, Any]]
+    adapter: Adapter,
+    layer: int,
+    dense: list[Tensor],
+    contexts: list[dict[str, Any]],
+    wanted: set[tuple[int, SiteKind]],
 ) -> dict[SiteKind, list[Tensor]]:
-    """Run a block that nothing is pruned of on the ``dense`` streams; the residual stream behind each site, by batch."""
+    """Run a block that nothing is pruned of on the ``dense`` streams; the residual stream behind ``wanted`` sites, by batch."""
     found: dict[SiteKind, list[Tensor]] = {"attention": [], "ffn": []}
     with fast_products(adapter.model):
         for place, context in enumerate(contexts):
@@ -137,7 +141,8 @@ def _ahead(
                 site = adapter.site(layer, kind)
                 rows = adapter.consumer_input(site, dense[place], context)
                 total, dense[place] = _advance(adapter, site, rows, dense[place])
-                behind.append(total)
+                if (layer, kind) in wanted:
+                    behind.append(total)
     return found
 
 
@@ -207,7 +212,8 @@ def _stage(
     stop.drift = None
     if not sequential:
         return
-    for stream, rows in zip(streams, inputs, strict=True):
+    for stream in streams:
+        rows = inputs.pop(0)
         kept_rows = rows if stop.kept is None else rows[..., stop.kept]
         stream.hidden = _advance(adapter, site, kept_rows, stream.hidden)[1]
 
