@@ -32,6 +32,7 @@ from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import check_gradients, head_of
 from liar.models.memory import BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
+from liar.models.placement import release_freed
 from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Targets
@@ -95,10 +96,12 @@ def gradient_steps(
                         found[name].outputs = product if former is None else former.add_(product)
                 sequences += len(inputs["input_ids"])
                 tokens += int(inputs["attention_mask"].sum()) if signed else 0
+                del by_mask, by_site
                 yield done, len(pieces)
         finally:
             for parameter in required:
                 parameter.requires_grad_(True)
+            release_freed()  # a backward pass holds more than any later stage
     if (masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,29 @@ def test_too_little_memory_is_refused_with_what_would_fit(tmp_path: Path, monkey
     monkeypatch.setattr(placement, "free_bytes", lambda device: 1_000)
     with pytest.raises(InsufficientMemoryError, match="would fit"):
         load_model(name, device="cpu")
+
+
+PIECES = """
+import psutil
+from liar.models.placement import release_freed
+
+megabyte = 1 << 20
+held = b"x" * (2 * megabyte)
+del held  # from now on blocks of this size are pieces of the heap
+held = [b"x" * megabyte for _ in range(400)]
+held = held[-1:]  # the block at the end of the heap stays
+before = psutil.Process().memory_info().rss
+release_freed()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another allocator")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("another allocator")
+    done = subprocess.run([sys.executable, "-c", PIECES], check=True, capture_output=True, text=True)
+    assert int(done.stdout) > 300e6
 
 
 @pytest.mark.demo
