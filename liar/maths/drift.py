@@ -100,9 +100,8 @@ def attenuation(dense: Sequence[Tensor], pruned: Sequence[Tensor]) -> float:
     1 for states that are equal, and if those of the pruned model are constant; never below 0. Raises
     :class:`NonFiniteError`.
     """
-    first, second = (
-        torch.cat([rows.cpu().double() for rows in states]) for states in (dense, pruned)
-    )  # MPS has no fp64
+    # On the CPU, because MPS has no fp64.
+    first, second = (torch.cat([rows.cpu().double() for rows in states]) for states in (dense, pruned))
     first, second = first - first.mean(dim=0), second - second.mean(dim=0)
     energy = float(second.square().sum())
     slope = float((first * second).sum()) / energy if energy != 0 else 1.0

@@ -111,7 +111,7 @@ def recipe(spec: PruneSpec) -> str:
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
     return (
         f"{spec.model}: {percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
-        f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.schedule}, "
+        f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}, "
         f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
     )
 

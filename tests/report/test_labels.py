@@ -43,3 +43,8 @@ def test_whatever_differs_is_seen(other: dict[str, Any]) -> None:
     first = PruneSpec(edits=("layers.2.ffn:ratio=0",)) if "edits" in other else PruneSpec()
     one, two = run_labels([first, first.model_copy(update=other)])
     assert one != two
+
+
+def test_a_label_names_the_schedule_as_it_is_done() -> None:
+    assert short_recipe(PruneSpec(reconstruction="bias")).endswith("bias, sequential")
+    assert short_recipe(PruneSpec(reconstruction="least-squares")).endswith("least-squares, corrective")
