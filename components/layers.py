@@ -187,7 +187,9 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
         f"<div{keys}><h3>Error by layer and site{f' {pill(origin)}' if origin else ''}</h3>"
         + (of_another(spec) if stale and spec else "")
         + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
-        "reconstruction; only the repair differs.</p></div>"
+        "reconstruction; only the repair differs."
+        + (" What corrective adds for earlier sites is no error." if spec and spec.walked == "corrective" else "")
+        + "</p></div>"
     )
 
 
