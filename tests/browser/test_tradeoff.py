@@ -93,7 +93,7 @@ def test_a_reload_finds_its_sweep_and_its_table_at_work(page: Page) -> None:
 
 def test_masks_of_one_criterion_under_another_repair(page: Page) -> None:
     full(page, f"{FAST}&seed=23", tab="trade-off")
-    for name in ("magnitude", "wanda", "obs"):
+    for name in ("magnitude", "wanda", "obs", "kfac"):
         page.get_by_label(name, exact=True).last.uncheck()
     for name in ("bias", "scale", "liar"):
         page.get_by_label(name, exact=True).last.uncheck()
@@ -122,6 +122,8 @@ def test_whiskers_have_the_colour_of_their_marks_on_a_dark_page(visit_still: Vis
       const colour = (trace, part, name) => getComputedStyle(trace.querySelector(part))[name];
       return traces.map((trace) => [colour(trace, '.errorbar path', 'stroke'), colour(trace, '.point', 'fill')]);
     }"""
-    found = page.locator("#tradeoff-ratio .js-plotly-plot").evaluate(colours)
+    plot = page.locator("#tradeoff-ratio .js-plotly-plot")
+    plot.locator(".errorbar path").first.wait_for(state="attached")
+    found = plot.evaluate(colours)
     assert found
     assert all(whisker == mark for whisker, mark in found), found
