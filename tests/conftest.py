@@ -1,4 +1,4 @@
-"""Settings of threads, made before any test loads torch, and the marks of long and of browser tests."""
+"""Settings of threads (before any test loads torch) and of property tests; marks of long and of browser tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from liar.cli.startup import settle_threads
 
 LONG = ("fresh", "hostile", "test_demo_models.py", "server/test_serving_many.py")
 """Folders and files whose tests are all marked long; so are those of ``browser`` except the files of ``TOUR``."""
 TOUR = ("test_first_screen.py", "test_address.py")
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 settle_threads()
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores, which is faster than sharing each tiny product

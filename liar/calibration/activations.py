@@ -30,6 +30,7 @@ from liar.calibration.sample import sensitivity_tokens, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
+from liar.models.heads import answers_every_token
 from liar.models.offload import resident
 from liar.models.precision import fast_products
 from liar.sites import Site
@@ -169,7 +170,11 @@ def _stage(
     drift: DriftAccumulator | None = None
     if visit:
         accumulator = SiteMomentsAccumulator(
-            site.channels, weight.device, weight.dtype, norm_aware=norm_aware_stride > 0
+            site.channels,
+            weight.device,
+            weight.dtype,
+            norm_aware=norm_aware_stride > 0,
+            all_answer=answers_every_token(adapter.model),
         )
     if visit and dense is not None:
         drift = DriftAccumulator(site.channels, weight.shape[0], weight.device, weight.dtype)

@@ -15,7 +15,7 @@ from torch import Tensor
 from liar.calibration.activations import evaluating
 from liar.maths.divergence import of_distributions, of_numbers, of_yes_or_no
 from liar.models.adapter import Adapter, Batch, execution_device, without_labels
-from liar.models.heads import head_of, problem_of
+from liar.models.heads import answers_every_token, head_of, problem_of
 from liar.models.surgery import ConsumerParameters
 from liar.sites import Site
 
@@ -28,7 +28,7 @@ _SEQUENCES = 8
 def pieces_of(adapter: Adapter, batches: Sequence[Batch]) -> list[Batch]:
     """The text in pieces of a few sequences, of one if the model answers at every token; on the device, without labels."""
     device = execution_device(adapter.model)
-    size = 1 if writes(adapter) else _SEQUENCES
+    size = 1 if answers_every_token(adapter.model) else _SEQUENCES
     return [
         {name: tensor[start : start + size].to(device) for name, tensor in without_labels(batch).items()}
         for batch in batches
@@ -87,9 +87,9 @@ def masked(consumer_weight: Tensor, kept: Tensor, parameters: ConsumerParameters
 
 
 def _answers(adapter: Adapter, inputs: Batch) -> Answers:
-    output = adapter.model(**inputs, use_cache=False) if writes(adapter) else adapter.model(**inputs)
+    output = adapter.model(**inputs, use_cache=False) if answers_every_token(adapter.model) else adapter.model(**inputs)
     real = inputs["attention_mask"].bool()
-    if writes(adapter):
+    if answers_every_token(adapter.model):
         return [output.logits[real]]
     if head_of([type(adapter.model).__name__]) == "question-answering":
         return [logits.masked_fill(~real, -torch.inf) for logits in (output.start_logits, output.end_logits)]
@@ -102,8 +102,3 @@ def _divergence(adapter: Adapter, dense: Tensor, pruned: Tensor) -> Tensor:
         if problem != "single-label":
             return of_yes_or_no(dense, pruned) if problem == "multi-label" else of_numbers(dense, pruned)
     return of_distributions(dense, pruned)
-
-
-def writes(adapter: Adapter) -> bool:
-    """Whether the model answers at every token."""
-    return head_of([type(adapter.model).__name__]) == "causal-lm"

@@ -27,7 +27,7 @@ from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE, in_solver_precision
+from liar.maths.reconstruct import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.environment import describe, readable_failures
@@ -175,7 +175,7 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
     covariance = in_solver_precision(moments.covariance)
     deviation = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).sqrt()
     values = torch.linalg.eigvalsh(covariance / torch.outer(deviation, deviation)).flip(0).clamp_min(0)
-    ridge = RIDGE * len(values) / moments.tokens
+    ridge = ridge_share(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge))
     ranks = _evenly(len(values), _SPECTRUM)
     return values[ranks].cpu().numpy().astype(np.float32), condition

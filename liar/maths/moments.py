@@ -28,12 +28,14 @@ class Moments:
     """Moments of ``tokens`` rows of width d.
 
     ``mean`` is (d,), ``covariance`` (d, d), both over the total ``weight`` (the token count if every row has weight 1).
+    ``all_answer``: the model answers at every row, as a language model does; see :func:`liar.maths.reconstruct.ridge_share`.
     """
 
     tokens: int
     weight: float
     mean: Tensor
     covariance: Tensor
+    all_answer: bool = False
 
     @property
     def second(self) -> Tensor:
@@ -62,8 +64,16 @@ class SiteMoments:
 class MomentsAccumulator:
     """Accumulator of moments over chunks of rows, in fp32 for half-precision rows and in fp64 for fp64 rows."""
 
-    def __init__(self, width: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        width: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        all_answer: bool = False,
+    ) -> None:
         self.dtype = torch.promote_types(dtype, torch.float32)
+        self.all_answer = all_answer
         self.tokens = 0
         self.weight = 0.0
         self.mean = torch.zeros(width, device=device, dtype=self.dtype)
@@ -111,7 +121,7 @@ class MomentsAccumulator:
             raise NonFiniteError(
                 f"The activations at {site} hold NaN or Inf; check the weights up to that layer, or calibrate in float32."
             )
-        return Moments(self.tokens, self.weight, self.mean, covariance)
+        return Moments(self.tokens, self.weight, self.mean, covariance, self.all_answer)
 
 
 class SiteMomentsAccumulator:
@@ -124,8 +134,9 @@ class SiteMomentsAccumulator:
         dtype: torch.dtype = torch.float32,
         *,
         norm_aware: bool = True,
+        all_answer: bool = False,
     ) -> None:
-        self._plain = MomentsAccumulator(width, device, dtype)
+        self._plain = MomentsAccumulator(width, device, dtype, all_answer=all_answer)
         self._norm_aware = MomentsAccumulator(width, device, dtype) if norm_aware else None
 
     @property

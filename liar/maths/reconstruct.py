@@ -53,10 +53,15 @@ from liar.maths.moments import Moments
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 RIDGE = 0.5
-"""c of the ridge: the share of each channel's variance that is added to it, with one token for each channel.
+"""c of the ridge where text is not scarce.
 
 On tokens that no moment has seen the error falls until c is 1 to 2, in both families and with any amount of text
-(``benchmarks/ridge.py``), but most of that is gained at 0.5, and a classifier of 12 topics loses accuracy above it."""
+(``benchmarks/ridge.py``), but with much of it most is gained at 0.5, and classifiers lose accuracy above it."""
+
+_ENOUGH = 6
+"""Tokens for each channel below which text is scarce."""
+_MOST_GROWTH = 4.0
+"""Largest factor of c, reached at half of that."""
 
 _LEAST_VARIANCE = 1e-6
 """Share of the mean variance below which the ridge takes no variance to be, so that a constant channel has one too."""
@@ -84,15 +89,26 @@ class Solution:
         return self.corrected or self
 
 
+def ridge_share(moments: Moments, ridge: float = RIDGE) -> float:
+    """The share of each channel's variance that the ridge adds to it: c d / tokens.
+
+    If the model answers at every token, a smaller mean error of them all is a smaller loss, so c grows with the square of
+    what is missing where text is scarce. A classifier reads few of its tokens, and loses accuracy by it.
+    """
+    scarcity = len(moments.mean) / moments.tokens
+    growth = min(_MOST_GROWTH, max(1.0, (_ENOUGH * scarcity) ** 2)) if moments.all_answer else 1.0
+    return ridge * growth * scarcity
+
+
 def ridge_of(moments: Moments, ridge: float = RIDGE) -> Tensor:
-    """The ridge r_j = ridge x (d / tokens) x C_jj of each channel, (d,) fp64 on the solver's device.
+    """The ridge r_j = c (d / tokens) C_jj of each channel, (d,) fp64 on the solver's device; c as in :func:`ridge_share`.
 
     Sampling errors of a covariance grow with d / tokens, and with the variances of its channels: a ridge in these units
     is neither too small with little text nor, at a site with massive activations, too large for the other channels.
     """
     variances = in_solver_precision(moments.covariance.diagonal())
     least = _LEAST_VARIANCE * variances.mean()
-    return variances.clamp_min(least) * (ridge * len(variances) / moments.tokens)
+    return variances.clamp_min(least) * ridge_share(moments, ridge)
 
 
 def on_solver_device(tensor: Tensor) -> Tensor:

@@ -132,6 +132,11 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
 # -- classes -----------------------------------------------------------------------------------------------------------
 
 
+def answers_every_token(model: PreTrainedModel) -> bool:
+    """Whether the model predicts something at every token of its text."""
+    return head_of([type(model).__name__]) == "causal-lm"
+
+
 def is_classifier(model: PreTrainedModel) -> bool:
     """Whether the model's head classifies a whole text into several classes."""
     return head_of([type(model).__name__]) == "sequence-classification" and len(class_names(model.config)) > 1

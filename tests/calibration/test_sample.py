@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liar import PruneSpec, run
+from liar import LoadedModel, PruneSpec, run
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibrate, calibration_steps
 from liar.calibration.sample import divided, sample_tokens, stride, tokens_of
 from liar.errors import InvalidSpecError
+from liar.maths.reconstruct import RIDGE, ridge_share
 from liar.models.adapter import Batch
 from liar.progress import finish
 from tests import tiny
@@ -73,6 +74,14 @@ def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> No
     alone = next(iter(walk(loaded.adapter, [{n: t[:1] for n, t in batch.items()} for batch in batches], "ffn")))
     assert alone.moments.norm_aware is not None
     torch.testing.assert_close(visit.moments.norm_aware.covariance, alone.moments.norm_aware.covariance)
+
+
+@pytest.mark.parametrize(("loaded", "growth"), [(tiny.classifier(), 1), (tiny.language_model(), 4)])
+def test_little_text_has_a_larger_ridge_in_a_language_model_alone(loaded: LoadedModel, growth: int) -> None:
+    batch = {"input_ids": torch.full((1, 8), 5), "attention_mask": torch.ones(1, 8, dtype=torch.long)}
+    for visit in walk(loaded.adapter, [batch], "both"):
+        moments = visit.moments.plain
+        assert ridge_share(moments) == growth * RIDGE * len(moments.mean) / 8, visit.site
 
 
 def test_a_sequential_run_allocates_by_the_sample_and_repairs_by_all_of_the_text(text: str) -> None:

@@ -25,6 +25,7 @@ from liar.maths.reconstruct import (
     reconstruct_all,
     relative_errors,
     ridge_of,
+    ridge_share,
 )
 from liar.sites import Site
 from liar.spec import GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, Reconstruction
@@ -320,6 +321,20 @@ def test_the_solution_tends_to_least_squares_as_tokens_grow(problem: Problem, de
 
     assert distance(len(problem.X) * 10**decades) <= distance(len(problem.X)) + TOLERANCE
     assert distance(len(problem.X) * 10**9) <= 1e-5 * float(problem.W.norm())
+
+
+def test_the_ridge_falls_with_text_and_faster_where_it_is_scarce_and_every_token_answers() -> None:
+    channels = 8
+    rows = Moments.of(torch.randn(9, channels, dtype=torch.float64))
+    few = [replace(rows, tokens=tokens) for tokens in range(1, 20 * channels)]
+    shares = [ridge_share(replace(moments, all_answer=True)) for moments in few]
+    assert shares == sorted(shares, reverse=True)
+    for moments, share in zip(few, shares, strict=True):
+        plain = ridge_share(moments)
+        assert plain == RIDGE * channels / moments.tokens
+        assert plain <= share <= 4 * plain
+        assert moments.tokens < 6 * channels or share == plain
+        assert moments.tokens > 3 * channels or share == 4 * plain
 
 
 @given(problems, st.floats(1e-3, 1e3))
