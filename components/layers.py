@@ -183,12 +183,13 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
     """Title of the card, with the recipe of its heatmap; ``spec`` is None while there is no heatmap."""
     stale = spec is not None and chosen is not None and spec.key != chosen.key
     keys = (f' data-recipe="{spec.key}"' if spec else "") + (f' data-chosen="{chosen.key}"' if stale and chosen else "")
+    corrected = spec is not None and spec.walked == "corrective"
     return (
         f"<div{keys}><h3>Error by layer and site{f' {pill(origin)}' if origin else ''}</h3>"
         + (of_another(spec) if stale and spec else "")
         + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
         "reconstruction; only the repair differs."
-        + (" What corrective adds for earlier sites is no error." if spec and spec.walked == "corrective" else "")
+        + (" What a corrective repair adds for the sites before it is not counted." if corrected else "")
         + "</p></div>"
     )
 
