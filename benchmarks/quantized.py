@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from figures import SENTIMENT, SMOLLM2, loaded, table, with_error, write
+from figures import SENTIMENT, SMOLLM2, loaded, with_error
+from readme import table, write
 
 from liar import PruneSpec, stream
 from liar.evaluate.side_by_side import Amount, timed_turns

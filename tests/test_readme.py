@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -32,6 +33,12 @@ def test_a_table_ends_with_machine_commit_and_command(name: str) -> None:
     assert script.is_file()
     assert "--write" in found[0]
     assert f'"{name}"' in script.read_text(encoding="utf-8"), "this script writes this section"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (readme.ROOT / "benchmarks").glob("*.py")))
+def test_every_script_can_be_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(readme.ROOT / "benchmarks"))
+    importlib.import_module(name)
 
 
 @pytest.mark.skipif(not (readme.ROOT / ".git").exists(), reason="no repository of git")
