@@ -110,6 +110,11 @@ def problem_of(config: PreTrainedConfig) -> Problem:
     return "regression" if named == "regression" or config.num_labels == 1 else "single-label"
 
 
+def answers_every_token(model: PreTrainedModel) -> bool:
+    """Whether the model predicts something at every token of its text."""
+    return head_of([type(model).__name__]) == "causal-lm"
+
+
 def check_gradients(head: Head, *, streamed: bool = False) -> None:
     """Raise :class:`InvalidSpecError` if no gradients of a loss can be computed at a model's sites.
 
@@ -130,11 +135,6 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------
-
-
-def answers_every_token(model: PreTrainedModel) -> bool:
-    """Whether the model predicts something at every token of its text."""
-    return head_of([type(model).__name__]) == "causal-lm"
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
