@@ -16,6 +16,7 @@ from liar.calibration.activations import evaluating
 from liar.maths.divergence import of_distributions, of_numbers, of_yes_or_no
 from liar.models.adapter import Adapter, Batch, execution_device, without_labels
 from liar.models.heads import answers_every_token, head_of, problem_of
+from liar.models.precision import fast_products
 from liar.models.surgery import ConsumerParameters
 from liar.sites import Site
 
@@ -87,7 +88,9 @@ def masked(consumer_weight: Tensor, kept: Tensor, parameters: ConsumerParameters
 
 
 def _answers(adapter: Adapter, inputs: Batch) -> Answers:
-    output = adapter.model(**inputs, use_cache=False) if answers_every_token(adapter.model) else adapter.model(**inputs)
+    choices = {"use_cache": False} if answers_every_token(adapter.model) else {}
+    with fast_products(adapter.model):
+        output = adapter.model(**inputs, **choices)
     real = inputs["attention_mask"].bool()
     if answers_every_token(adapter.model):
         return [output.logits[real]]

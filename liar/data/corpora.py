@@ -35,8 +35,11 @@ _MARKING = "question-answering"
 
 HELD_TOKENS = 2_048
 """Tokens on which the allocation ``checked`` compares its candidates, of a model that answers at every token."""
-HELD_TEXTS = 256
-"""Texts on which it compares them, of a model that answers each text once."""
+HELD_TEXTS = 1_024
+"""Texts on which it compares them, of a model that answers each text once: a few texts whose answer changes make up most of
+the divergence, so that with fewer the best candidate is often a matter of chance."""
+FEWEST_HELD_TEXTS = 256
+"""As many are enough if there are no more."""
 
 TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], CalibrationText]]
 """Generator of (done, total) that returns batches and their description; most texts are read in one step."""
@@ -54,7 +57,7 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
 
 def held_text_steps(spec: PruneSpec, loaded: LoadedModel) -> HeldTextSteps:
     """The calibration text of a recipe, and :data:`HELD_TOKENS` or :data:`HELD_TEXTS` of the same training parts that it does
-    not have. Raises :class:`CalibrationError` if there are none left.
+    not have. Raises :class:`CalibrationError` if too few are left.
     """
     return _steps(
         spec.calibration,
@@ -196,13 +199,14 @@ def _texts(
     data: str | None,
     held: int,
 ) -> tuple[list[Batch], list[Batch], CalibrationText]:
-    """Batches of single texts or pairs, those of ``held`` texts beside, and the description."""
+    """Batches of single texts or pairs, those of at most ``held`` texts beside, and the description."""
     chosen: list[Sample] = []
     rows: list[Row] = []
     others: list[Row] = []
     labels: list[Tensor | None] = []
     splits: list[str | None] = []
-    for share, number, more in zip(shares, divided(tokens, shares), divided(held, shares), strict=True):
+    fewest = divided(min(held, FEWEST_HELD_TEXTS), shares)
+    for share, number, more, least in zip(shares, divided(tokens, shares), divided(held, shares), fewest, strict=True):
         samples = read_samples(share.source, "train", seed, data=data)
         its_samples, its_rows = _texts_of(samples, loaded, number, sequence_length)
         check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
@@ -213,7 +217,7 @@ def _texts(
         chosen += its_samples
         rows += its_rows
         beside = list(islice(samples, more))
-        check_held(share.source, len(beside), more, "texts")
+        check_held(share.source, len(beside), least, "texts")
         others += [row for sample in beside for row in _rows_of(sample, loaded, sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)

@@ -37,4 +37,4 @@ def of_yes_or_no(dense: Tensor, pruned: Tensor) -> Tensor:
 
 def of_numbers(dense: Tensor, pruned: Tensor) -> Tensor:
     """Half the squared difference of outputs (rows, outputs), summed over the outputs -> (rows,) fp64."""
-    return (dense - pruned).double().cpu().square().sum(dim=-1) / 2
+    return (dense.cpu().double() - pruned.cpu().double()).square().sum(dim=-1) / 2
