@@ -13,13 +13,12 @@ FLAP's masks) have no package on the index, and are choices of this library, wit
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +30,8 @@ settle_threads()
 quiet_libraries()
 
 import torch
+from figures import with_error
+from pydantic import TypeAdapter
 from readme import table, write
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -41,6 +42,9 @@ from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.models.adapter import Batch
 from liar.progress import finish
+from liar.report.compare import difference
+from liar.report.metric_sentences import sample
+from liar.results import Evaluation
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks
 
@@ -75,7 +79,10 @@ class Measured:
     parameters: float
     seconds: float
     loads: bool
-    perplexity: dict[str, float]
+    perplexities: list[Evaluation]
+
+
+MEASURED = TypeAdapter(Measured)
 
 
 def peaks_of_weights(model: PreTrainedModel, _batches: Sequence[Batch], ratio: float) -> None:
@@ -115,6 +122,7 @@ def taylor(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> No
     model.config.intermediate_size = mlps[0].gate_proj.out_features
 
 
+DEFAULT = "default recipe"
 ONE_SHOT = {"schedule": "one-shot"}
 PEERS = (
     Peer("optipfair, weights", "optipfair", "optipfair", peaks_of_weights),
@@ -125,7 +133,7 @@ PEERS = (
     Peer("GRAIL on FLAP's masks", settings={"criterion": "fluctuation", "allocation": "global", **ONE_SHOT}),
     Peer("GRAIL on uniform masks", settings={"criterion": "fluctuation", "allocation": "uniform", **ONE_SHOT}),
     Peer("default recipe, uniform", settings={"allocation": "uniform"}),
-    Peer("default recipe"),
+    Peer(DEFAULT),
 )
 
 
@@ -142,7 +150,7 @@ def main() -> int:
     if arguments.list:
         return 0
     if arguments.peer is not None:
-        print(json.dumps(asdict(measure(PEERS[arguments.peer], arguments.ratio))))
+        print(MEASURED.dump_json(measure(PEERS[arguments.peer], arguments.ratio)).decode())
         return 0
     text = compare()
     print(text)
@@ -163,34 +171,53 @@ def missing(peers: Iterable[Peer]) -> str:
 def compare() -> str:
     loaded = load_model(SPEC.model)
     dense, (_, text) = perplexities(loaded), finish(text_steps(SPEC, loaded))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for ratio in RATIOS:
-        for place, peer in enumerate(PEERS):
-            if not peer.is_installed:
-                continue
-            found = in_own_process(place, ratio)
-            losses = (f"{value:.1f} ({value / dense[task]:.2f} x)" for task, value in found.perplexity.items())
-            loads = "yes" if found.loads else "no"
-            rows.append(
-                (f"{ratio:.0%}", peer.name, f"{found.parameters:.1%}", *losses, f"{found.seconds:.0f} s", loads)
-            )
-            print(*rows[-1], file=sys.stderr, flush=True)
+        found = {peer.name: in_own_process(place, ratio) for place, peer in enumerate(PEERS) if peer.is_installed}
+        rows += [row(ratio, name, each, dense, found[DEFAULT]) for name, each in found.items()]
+    values = ", ".join(f"{with_error(value)} {title}" for title, value in zip(TITLES, dense, strict=True))
     head = (
-        f"{SPEC.model}, calibrated on {text.source}, {text.tokens:,} tokens. Dense: "
-        + ", ".join(f"{value:.1f} {title}" for title, value in zip(TITLES, dense.values(), strict=True))
-        + "."
+        f"{SPEC.model}, calibrated on {text.source}, {text.tokens:,} tokens; nothing is retrained. Dense: {values} "
+        f"(n = {sample(dense[0])}, and {sample(dense[1])}). Wanda-sp, FLAP and GRAIL are choices of this library."
     )
-    header = ("neurons removed", "tool", "parameters left", *TITLES, "seconds", "loads in plain transformers")
-    return "\n\n".join(part for part in (head, table(header, rows), missing(PEERS)) if part)
+    header = (
+        "neurons removed",
+        "tool",
+        "parameters left",
+        *TITLES,
+        f"beside the {DEFAULT}, ± the paired error",
+        "seconds",
+        "loads in plain transformers",
+    )
+    return "\n\n".join(part for part in (TITLE, head, table(header, rows), missing(PEERS)) if part)
 
 
+def row(ratio: float, name: str, found: Measured, dense: list[Evaluation], default: Measured) -> tuple[str, ...]:
+    values = zip(found.perplexities, dense, default.perplexities, strict=True)
+    cells = [
+        (f"{with_error(value)} ({value.value / before.value:.2f} x)", difference(best, value))
+        for value, before, best in values
+    ]
+    return (
+        f"{ratio:.0%}",
+        name,
+        f"{found.parameters:.1%}",
+        *(words for words, _ in cells),
+        ", ".join(f"{beside.ratio:.2f} ± {beside.ratio_stderr:.2f} x" for _, beside in cells),
+        f"{found.seconds:.0f} s",
+        "yes" if found.loads else "no",
+    )
+
+
+TITLE = "### SmolLM2-135M beside other tools"
 TITLES = ("in domain", "out of domain")
 
 
 def in_own_process(place: int, ratio: float) -> Measured:
     command = [sys.executable, __file__, "--peer", str(place), "--ratio", str(ratio)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    print(PEERS[place].name, f"{ratio:.0%}", file=sys.stderr, flush=True)
+    return MEASURED.validate_json(done.stdout.splitlines()[-1])
 
 
 def measure(peer: Peer, ratio: float) -> Measured:
@@ -225,8 +252,8 @@ def texts_of(spec: PruneSpec, loaded: LoadedModel) -> list[Batch]:
     ]
 
 
-def perplexities(loaded: LoadedModel) -> dict[str, float]:
-    return {task: evaluate(loaded, task, "reconstructed").value for task in SPEC.evaluate}
+def perplexities(loaded: LoadedModel) -> list[Evaluation]:
+    return [evaluate(loaded, task, "reconstructed") for task in SPEC.evaluate]
 
 
 @torch.no_grad()
