@@ -1,6 +1,6 @@
 """The allocation ``checked`` beside the single allocations that it compares: the test metric, and what the comparison costs.
 
-python benchmarks/checked.py            prints the tables (an hour on two cores); exits 1 if checked is more than one paired
+python benchmarks/checked.py            prints the tables (40 minutes on two cores); exits 1 if checked is more than one paired
                                         standard error behind the best single allocation
 python benchmarks/checked.py --write    also puts them into the README, between its markers
 python benchmarks/checked.py --only demo/minilm-match    some models

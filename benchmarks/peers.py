@@ -1,11 +1,11 @@
 """Side by side with other tools: SmolLM2 with the same share of its FFN neurons removed, nothing retrained.
 
-All read the same calibration text and are measured on the same windows, of Wikipedia and of product reviews. A tool that is
+All read the same calibration text and are measured on the same windows, in its domain and out of it. A tool that is
 not installed is named below the table; ``pip install --requirement requirements-peers.txt`` installs all of them. FLAP
 (arXiv 2312.11983), Wanda-sp (the structured baseline of that paper) and the recipe of GRAIL (a least-squares repair of
 FLAP's masks) have no package on the index, and are choices of this library, with its ridge and its mean bias.
 
-    python benchmarks/peers.py            prints the table (about an hour on two cores)
+    python benchmarks/peers.py            prints the table (25 minutes on two cores)
     python benchmarks/peers.py --write    also puts it into the README, between its markers
     python benchmarks/peers.py --list     names the tools, and those that are not installed
 """

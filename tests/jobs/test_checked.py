@@ -123,7 +123,8 @@ def test_a_masked_candidate_answers_as_the_smaller_model(
 
 
 @pytest.mark.parametrize("maker", [tiny.classifier, tiny.language_model])
-def test_padding_does_not_matter(maker: object, text: str) -> None:
+def test_padding_does_not_matter(maker: object, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_fast_half", lambda: False)
     model: LoadedModel = maker()  # type: ignore[operator]
     (batch,) = calibration_batches(text, model, 40, 16, 0)
     padded = {name: torch.nn.functional.pad(tensor, (0, 5)) for name, tensor in batch.items() if tensor.ndim == 2}
@@ -134,7 +135,7 @@ def test_padding_does_not_matter(maker: object, text: str) -> None:
         with restored(model.adapter, [site]):
             found.append(divergence(model, [each], zero))
     assert found[0] > 0
-    assert found[1] == pytest.approx(found[0], rel=0.01)
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
 
 
 # -- runs ---------------------------------------------------------------------------------------------------------------
