@@ -210,9 +210,18 @@ def redrawn(page: Page, selector: str, before: str, seconds: float = 30) -> str:
 
 
 def severe(page: Page) -> list[tuple[str, list[Any]]]:
-    """Serious and critical accessibility violations found by axe: each rule and the first elements that break it."""
+    """Serious and critical accessibility violations found by axe: each rule and the first elements that break it.
+
+    The colours are those that stay: in the middle of a transition, as of a button that is enabled again, they are of
+    neither state.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
+    page.evaluate(
+        """() => Promise.allSettled(
+            document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished)
+        )"""
+    )
     report = Axe().run(page, options={"resultTypes": ["violations"]})
     return [
         (item["id"], [node["target"] for node in item["nodes"]][:5])
