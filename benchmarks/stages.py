@@ -25,6 +25,7 @@ settle_threads()
 quiet_libraries()
 
 import numpy as np
+from figures import beside, with_error
 from readme import table, write
 
 from liar import PruneSpec, load_model, stream
@@ -38,6 +39,7 @@ from liar.explore.allocation import Candidate, allocate
 from liar.jobs import checked
 from liar.jobs.checked import Kept
 from liar.progress import finish
+from liar.results import Evaluation
 from liar.spec import Schedule
 from liar.tasks.demo import PERPLEXITY
 
@@ -51,12 +53,12 @@ CASES = (
 
 @dataclass(frozen=True)
 class Row:
-    """A stage: what it chose, its seconds, the divergence of its choice on held-back text, and the validation metric."""
+    """A stage: its seconds, the divergence of its choice on held-back text, and what its choice scores in validation."""
 
     name: str
     seconds: float
     divergence: float
-    value: float
+    score: Evaluation
 
 
 def main() -> None:
@@ -72,9 +74,23 @@ def main() -> None:
 def section(spec: PruneSpec) -> str:
     (task,) = spec.evaluate
     rows = stages(spec)
-    cells = [(row.name, f"{row.seconds:.0f} s", f"{row.divergence:.4f}", f"{row.value:.4g}") for row in rows]
-    head = f"{spec.model}, {spec.ratio:.0%} removed; each stage's seconds are beside those of the loss curve."
-    return f"{head}\n\n{table(('stage', 'seconds', 'divergence in nats', f'{task}, validation'), cells)}"
+    first = rows[0]
+    cells = [
+        (
+            row.name,
+            f"{row.seconds:.0f} s",
+            f"{row.divergence:.4f}",
+            with_error(row.score),
+            "" if row is first else beside(first.score, row.score),
+        )
+        for row in rows
+    ]
+    head = (
+        f"{spec.model}, {spec.ratio:.0%} removed; a stage's seconds come on top of those of the {first.name}. Validation "
+        f"text, n = {first.score.n:,}; ± is one standard error, of a difference the paired one."
+    )
+    columns = ("stage", "seconds", "divergence in nats", f"{task}, validation", f"beside the {first.name}")
+    return f"{head}\n\n{table(columns, cells)}"
 
 
 class Bench:
@@ -100,15 +116,15 @@ class Bench:
                 pass
             return finish(divergence_steps(self.adapter, self.pieces, self.dense))
 
-    def value(self, kept: Kept) -> float:
-        """The validation metric of a run with these counts."""
+    def score(self, kept: Kept) -> Evaluation:
+        """What a run with these counts scores on validation text."""
         edits = tuple(f"{site.name}:ratio={1 - kept[site.name] / site.bundles:.6f}" for site in self.sites)
         *_, last = stream(
             self.spec.model_copy(update={"allocation": "uniform", "edits": edits, "evaluate": ()}), self.loaded
         )
         assert isinstance(last, Finished)
         assert last.model is not None
-        return evaluate(last.model, self.spec.evaluate[0], "reconstructed", split="validation").value
+        return evaluate(last.model, self.spec.evaluate[0], "reconstructed", split="validation")
 
 
 def stages(spec: PruneSpec) -> list[Row]:
@@ -119,7 +135,7 @@ def stages(spec: PruneSpec) -> list[Row]:
         start = time.perf_counter()
         kept = choose()
         seconds = time.perf_counter() - start
-        rows.append(Row(name, seconds, bench.divergence(kept), bench.value(kept)))
+        rows.append(Row(name, seconds, bench.divergence(kept), bench.score(kept)))
         print(rows[-1], file=sys.stderr, flush=True)
         return kept
 
