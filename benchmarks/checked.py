@@ -1,6 +1,6 @@
 """The allocation ``checked`` beside the single allocations that it compares: the test metric, and what the comparison costs.
 
-python benchmarks/checked.py            prints the tables (40 minutes on two cores); exits 1 if checked is more than one paired
+python benchmarks/checked.py            prints the tables (90 minutes on two cores); exits 1 if checked is more than one paired
                                         standard error behind the best single allocation
 python benchmarks/checked.py --write    also puts them into the README, between its markers
 python benchmarks/checked.py --only demo/minilm-match    some models
@@ -9,23 +9,26 @@ python benchmarks/checked.py --only demo/minilm-match    some models
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass
+from statistics import fmean
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
 settle_threads()
 quiet_libraries()
 
-from figures import CLASSIFIERS, SMOLLM2, beside, measured, value, with_error
+from figures import CLASSIFIERS, SEEDS, SMOLLM2, measured, value
 from readme import table, write
 
 from liar import PruneSpec, RunResult
-from liar.report.compare import difference
-from liar.results import Evaluation
+from liar.report.compare import slope
+from liar.report.paired import stderr_of_sum
+from liar.results import Evaluation, Items
 from liar.spec import Allocation
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.metrics import METRICS
+from liar.tasks.metrics import METRICS, Metric, MetricName
 
 SINGLE: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
@@ -35,84 +38,143 @@ WORK = ("gradients", "calibrate", "allocate", "prune")
 
 @dataclass(frozen=True)
 class Compared:
-    """Runs of one model at one ratio by their allocation."""
+    """Runs of one model at one ratio, by their allocation one for each seed of the calibration text."""
 
     task: str
     ratio: float
-    runs: dict[Allocation, RunResult]
+    runs: dict[Allocation, list[RunResult]]
+
+    def of(self, allocation: Allocation) -> list[Evaluation]:
+        return [value(run, "reconstructed") for run in self.runs[allocation]]
+
+    def mean(self, allocation: Allocation) -> float:
+        return fmean(each.value for each in self.of(allocation))
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.of("checked")[0].metric]
 
     @property
     def best(self) -> Allocation:
-        """The best single allocation."""
-        metric = METRICS[value(self.runs["checked"], "dense").metric]
-        sign = -1 if metric.lower_is_better else 1
-        return max(SINGLE, key=lambda name: sign * self.of(name).value)
+        """The single allocation with the best mean."""
+        return min(SINGLE, key=lambda name: self.metric.loss(0.0, self.mean(name)))
 
-    def of(self, allocation: Allocation) -> Evaluation:
-        return value(self.runs[allocation], "reconstructed")
+    def loss(self, allocation: Allocation) -> float:
+        """What ``checked`` loses beside a single allocation; negative if it is ahead."""
+        return self.metric.loss(self.mean(allocation), self.mean("checked"))
 
     @property
     def is_behind(self) -> bool:
-        found = difference(self.of(self.best), self.of("checked"))
-        loss = METRICS[self.of("checked").metric].loss(self.of(self.best).value, self.of("checked").value)
-        return loss > 0 and abs(found.change) > (found.stderr or 0.0)
+        return self.loss(self.best) > stderr_beside([self], self.best)
+
+
+def terms(evaluations: list[Evaluation], weight: float) -> list[tuple[float, Items]]:
+    """``weight`` times the mean of ``evaluations`` as a weighted sum over their items."""
+    return [(weight * slope(each) / len(evaluations), each.items) for each in evaluations if each.items is not None]
+
+
+def stderr(metric: MetricName, parts: list[tuple[float, Items]], n: int) -> float:
+    return stderr_of_sum(metric, parts, n) or 0.0
+
+
+def stderr_beside(found: list[Compared], allocation: Allocation) -> float:
+    """Paired standard error of the mean difference to a single allocation; all of ``found`` are of the same test items."""
+    share = 1 / len(found)
+    parts = [
+        term for each in found for term in (*terms(each.of("checked"), share), *terms(each.of(allocation), -share))
+    ]
+    first = found[0].of("checked")[0]
+    return stderr(first.metric, parts, first.n)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=MODELS, nargs="+", default=list(MODELS), metavar="MODEL")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of the calibration text, for classifiers")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    found = [compared(model, ratio) for model in arguments.only for ratio in (0.5, 0.7)]
-    text = f"### The allocation checked\n\n{gains(found)}\n\n{candidates(found)}"
+    found = [compared(model, ratio, arguments.seeds) for model in arguments.only for ratio in (0.5, 0.7)]
+    parts = ("### The allocation checked", gains(found), on_average(found), candidates(found))
+    text = "\n\n".join(part for part in parts if part)
     print(text)
     if arguments.write:
         write("checked", text)
     return int(any(each.is_behind for each in found))
 
 
-def compared(model: str, ratio: float) -> Compared:
+def compared(model: str, ratio: float, seeds: int) -> Compared:
     base = PruneSpec(model=model, ratio=ratio, targets="ffn" if model == SMOLLM2 else "both", evaluate=(MODELS[model],))
     names: tuple[Allocation, ...] = (*SINGLE, "checked")
-    runs = {name: measured(base.model_copy(update={"allocation": name})) for name in names}
-    print(MODELS[model], ratio, file=sys.stderr, flush=True)
-    return Compared(MODELS[model], ratio, runs)
+    used = range(1 if model == SMOLLM2 else seeds)
+    runs = {
+        name: [measured(base.model_copy(update={"allocation": name, "seed": seed})) for seed in used] for name in names
+    }
+    found = Compared(MODELS[model], ratio, runs)
+    print(found.task, ratio, {name: found.mean(name) for name in names}, file=sys.stderr, flush=True)
+    return found
 
 
 def gains(found: list[Compared]) -> str:
     rows = []
     for each in found:
-        run = each.runs["checked"]
-        chosen = min(run.checked, key=lambda tried: tried.measured).name
-        cells = [with_error(each.of(name)) for name in SINGLE]
-        seconds = sum(seconds for stage, seconds in run.timings.items() if stage in WORK)
+        words, runs = each.metric.words, each.runs["checked"]
+        cells = []
+        for name in (*SINGLE, "checked"):
+            several = each.of(name)
+            error = stderr(several[0].metric, terms(several, 1.0), several[0].n)
+            cells.append(f"{words(each.mean(name))} ± {words(error)}")
+        error, change = stderr_beside([each], each.best), each.mean("checked") - each.mean(each.best)
+        words_beside = (
+            f"{'+' if change > 0 else ''}{words(change)} ± {words(error)}{' behind' if each.is_behind else ''}"
+        )
+        seconds = fmean(sum(run.timings.get(stage, 0.0) for stage in WORK) for run in runs)
         rows.append(
             (
                 each.task,
                 f"{each.ratio:.0%}",
                 *cells,
-                f"{with_error(each.of('checked'))}: {chosen}",
-                f"{beside(each.of(each.best), each.of('checked'))} {each.best}",
-                f"{run.timings['allocate']:.0f} of {seconds:.0f} s",
+                ", ".join(min(run.checked, key=lambda tried: tried.measured).name for run in runs),
+                f"{words_beside} {each.best}",
+                f"{fmean(run.timings['allocate'] for run in runs):.0f} of {seconds:.0f} s",
             )
         )
-    head = "Default recipe, heads and neurons (of SmolLM2: neurons); ± is one standard error, of a difference the paired one."
+    head = (
+        f"Default recipe, heads and neurons (of SmolLM2: neurons); means of {len(found[0].runs['checked'])} calibration "
+        "texts (of SmolLM2: one); ± is one standard error over test items, of a difference the paired one."
+    )
     columns = (
         "task",
         "units removed",
         *SINGLE,
-        "checked: its choice",
+        "checked",
+        "its choice for each text",
         "beside the best single one",
         "the comparison took",
     )
     return f"{head}\n\n{table(columns, rows)}"
 
 
+def on_average(found: list[Compared]) -> str:
+    """What ``checked`` gains beside always the same single allocation, a mean over the tasks of classifiers, in points."""
+    by_task: dict[str, list[Compared]] = {}
+    for each in found:
+        if not each.metric.lower_is_better:
+            by_task.setdefault(each.task, []).append(each)
+    if not by_task:
+        return ""
+    words = []
+    for name in SINGLE:
+        gain = fmean(-each.loss(name) for several in by_task.values() for each in several)
+        error = math.hypot(*(stderr_beside(several, name) for several in by_task.values())) / len(by_task)
+        words.append(f"{100 * gain:+.2f} ± {100 * error:.2f} beside {name}")
+    return f"Mean gain of checked over {len(by_task)} classifiers, in points: {', '.join(words)}."
+
+
 def candidates(found: list[Compared]) -> str:
-    """What the loss curves predict for each candidate beside what was measured on text held back."""
+    """What the loss curves predict for each candidate beside what was measured on text held back, of the first text."""
     rows = []
     for each in found:
-        tried = each.runs["checked"].checked
+        tried = each.runs["checked"][0].checked
         rows.append(
             (
                 each.task,

@@ -170,7 +170,7 @@ def floor() -> dict[str, float]:
         start = time.perf_counter()
         for chunk in chunks:
             covariance.addmm_(chunk.T, chunk)
-        seconds["covariance"] += (1 + 1 / stride(tokens, site)) * (time.perf_counter() - start)
+        seconds["covariance"] += (1 + 1 / stride(tokens, d)) * (time.perf_counter() - start)
         covariance /= tokens
         start = time.perf_counter()
         block = covariance[:kept, :kept].clone()

@@ -73,7 +73,7 @@ def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str]
     return _of(
         outcome.spec,
         f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>"
-        f"<p>{escape(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
+        f"<p>{_unbroken(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
         f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}",
     )
 

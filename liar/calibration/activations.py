@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from liar.calibration.sample import sensitivity_tokens, stride, tokens_of
+from liar.calibration.sample import every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
@@ -92,18 +92,18 @@ def walk(
                 its_contexts = [context[layer] for context in contexts]
                 ahead = _ahead(adapter, layer, dense, its_contexts, wanted) if dense else {}
                 for kind in kinds:
-                    site = adapter.site(layer, kind)
+                    site, visited = adapter.site(layer, kind), (layer, kind) in wanted
                     adapter.check_finite(site)
                     stage = _stage(
                         adapter,
                         site,
                         streams,
                         its_contexts,
-                        visit=(layer, kind) in wanted,
+                        visit=visited,
                         sequential=schedule != "one-shot",
                         dense=ahead.pop(kind, None) if cut else None,
                         share=share_of(layer, len(adapter.layers)),
-                        norm_aware_stride=stride(tokens, site) if norm_aware else 0,
+                        norm_aware_stride=stride(tokens, site.channels) if norm_aware and visited else None,
                         fast=fast,
                     )
                     for visit in stage:
@@ -113,14 +113,16 @@ def walk(
                         break  # no site after this one is visited
         norm = adapter.last_norm()
         if cut and dense and norm is not None:
-            every = max(1, tokens // sensitivity_tokens(adapter))
-            on_attenuation(_attenuation(norm, dense, streams, every))
+            on_attenuation(_attenuation(norm, dense, streams, stride(tokens, adapter.widest)))
 
 
 @torch.no_grad()
-def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], every: int) -> float:
-    """The attenuation by every ``every``-th sequence of each batch: a mean over tokens, for which some suffice."""
-    pairs = [(stream.every(every), whole[::every]) for stream, whole in zip(streams, dense, strict=True)]
+def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], stride: float) -> float:
+    """The attenuation by every ``stride``-th sequence of each batch: a mean over tokens, for which some suffice."""
+    choices = [every(stride, len(whole)) for whole in dense]
+    pairs = [
+        (stream.some(chosen), whole[chosen]) for stream, whole, chosen in zip(streams, dense, choices, strict=True)
+    ]
     with resident(norm):
         before = [some.real(norm(whole)) for some, whole in pairs]
         return attenuation(before, [some.real(norm(some.hidden)) for some, _ in pairs])
@@ -157,13 +159,13 @@ def _stage(
     sequential: bool,
     dense: list[Tensor] | None,
     share: float,
-    norm_aware_stride: int,
+    norm_aware_stride: float | None,
     fast: bool,
 ) -> Iterator[Visit]:
     """Run one half of a block on every batch; yield a visit if ``visit`` is true.
 
     The visit has a ``share`` of the drift from ``dense``, the residual stream of each batch behind the site in the dense
-    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, of none if it is 0.
+    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch.
     """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
@@ -173,7 +175,7 @@ def _stage(
             site.channels,
             weight.device,
             weight.dtype,
-            norm_aware=norm_aware_stride > 0,
+            norm_aware=norm_aware_stride is not None,
             all_answer=answers_every_token(adapter.model),
         )
     if visit and dense is not None:
@@ -181,14 +183,14 @@ def _stage(
         before = [stream.real(total) for stream, total in zip(streams, dense, strict=True)]
         ordinaries = ordinary(before)
     inputs: list[Tensor] = []
-    every = max(1, norm_aware_stride)
     products: Callable[[], AbstractContextManager[object]] = (
         partial(fast_products, adapter.model) if fast else nullcontext
     )
     for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
         with torch.no_grad(), products():
             rows = adapter.consumer_input(site, stream.hidden, context)
-        some, some_rows = stream.every(every), rows[::every]
+        chosen = every(norm_aware_stride or 1.0, len(rows))
+        some, some_rows = stream.some(chosen), rows[chosen]
         total: Tensor | None = None
         if visit and sequential:  # all rows pass the consumer once it is repaired
             inputs.append(rows)
@@ -197,16 +199,16 @@ def _stage(
                     whole, _ = _advance(adapter, site, rows, stream.hidden)
                 lost = before[place].to(drift.dtype) - stream.real(whole)
                 drift.update(stream.real(rows), lost * ordinaries[place])
-                total = whole[::every]
-            elif norm_aware_stride:
+                total = whole[chosen]
+            elif norm_aware_stride is not None:
                 total, _ = _advance(adapter, site, some_rows, some.hidden)
         else:
             with products():
                 sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
-            total = sums[::every]
+            total = sums[chosen]
         if accumulator is not None:
             accumulator.update(stream.real(rows))
-            if norm_aware_stride and total is not None:
+            if norm_aware_stride is not None and total is not None:
                 accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
         return

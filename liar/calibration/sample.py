@@ -14,13 +14,13 @@ fewer. A one-shot run reads all tokens once and allocates by them; any other rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from liar.models.adapter import Adapter, Batch
-from liar.sites import Site
 
 CURVE_TOKENS = 6
 """Tokens of the sample for each channel of the widest site."""
@@ -62,9 +62,20 @@ def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
     return divided(batches, sample_tokens(adapter))[0]
 
 
-def stride(tokens: int, site: Site) -> int:
-    """n such that every n-th sequence of each batch suffices for norm-aware errors of a site; batches have equal lengths."""
-    return max(1, tokens // (MEAN_TOKENS * site.channels))
+def stride(tokens: int, channels: int) -> float:
+    """s such that every s-th sequence suffices for a mean over tokens, such as a norm-aware error of a site."""
+    return max(1.0, tokens / (MEAN_TOKENS * channels))
+
+
+def every(stride: float, sequences: int) -> slice | Tensor:
+    """Indices of every ``stride``-th sequence of a batch, the first one included; the stride need not be an integer.
+
+    >>> every(1.5, 8)
+    tensor([0, 1, 3, 4, 6, 7])
+    """
+    if stride == 1:
+        return slice(None)  # views in place of copies
+    return (torch.arange(math.ceil(sequences / stride)) * stride).long()
 
 
 def _rows(batches: Sequence[Batch], parts: Sequence[Tensor]) -> list[Batch]:

@@ -62,9 +62,9 @@ class Stream:
         """Rows of the real tokens: (sequences, length, d) -> (real tokens, d); a view if there is no padding."""
         return values.flatten(0, 1) if self.mask is None else values[self.mask]
 
-    def every(self, stride: int) -> Stream:
-        """Every ``stride``-th sequence, as views."""
-        return Stream(self.hidden[::stride], None if self.mask is None else self.mask[::stride])
+    def some(self, chosen: slice | Tensor) -> Stream:
+        """The ``chosen`` sequences alone; views for a slice."""
+        return Stream(self.hidden[chosen], None if self.mask is None else self.mask[chosen])
 
 
 class Adapter(ABC):

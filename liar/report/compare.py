@@ -58,7 +58,7 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
         return Difference(change, None)
     if a.items.digest != b.items.digest:
         return Difference(change, hypot(a.stderr, b.stderr))
-    stderr = stderr_of_sum(a.metric, [(-_slope(a), a.items), (_slope(b), b.items)], a.n)
+    stderr = stderr_of_sum(a.metric, [(-slope(a), a.items), (slope(b), b.items)], a.n)
     if not METRICS[a.metric].by_ratio:
         return Difference(change, stderr, stderr is not None)
     ratio = b.value / a.value
@@ -66,7 +66,7 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
     return Difference(change, stderr, stderr is not None, ratio, spread)
 
 
-def _slope(evaluation: Evaluation) -> float:
+def slope(evaluation: Evaluation) -> float:
     """Derivative of a metric by the mean of its scores: the perplexity itself, which is exp of a mean; else one."""
     return evaluation.value if METRICS[evaluation.metric].by_ratio else 1.0
 
@@ -96,7 +96,7 @@ def recovery_of(dense: Evaluation, pruned: Evaluation, reconstructed: Evaluation
     parts = [((1 - share) / damage, pruned), (-1 / damage, reconstructed), (share / damage, dense)]
     if len({item.items.digest if item.items else None for _, item in parts}) > 1 or dense.items is None:
         return Recovery(share, None)
-    terms = [(factor * _slope(item), item.items) for factor, item in parts if item.items is not None]
+    terms = [(factor * slope(item), item.items) for factor, item in parts if item.items is not None]
     return Recovery(share, stderr_of_sum(dense.metric, terms, dense.n))
 
 

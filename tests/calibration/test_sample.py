@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from liar import LoadedModel, PruneSpec, run
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibrate, calibration_steps
-from liar.calibration.sample import divided, sample_tokens, stride, tokens_of
+from liar.calibration.sample import divided, every, sample_tokens, stride, tokens_of
 from liar.errors import InvalidSpecError
 from liar.maths.reconstruct import RIDGE, ridge_share
 from liar.models.adapter import Batch
@@ -66,7 +67,7 @@ def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> No
     tokens = 16 * site.channels
     ids = torch.randint(4, 30, (tokens // 16, 16))
     batches: list[Batch] = [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in ids.split(8)]
-    assert stride(tokens, site) == 8
+    assert stride(tokens, site.channels) == 8
     visit = next(iter(walk(loaded.adapter, batches, "ffn")))
     assert visit.moments.plain.tokens == tokens
     assert visit.moments.norm_aware is not None
@@ -74,6 +75,15 @@ def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> No
     alone = next(iter(walk(loaded.adapter, [{n: t[:1] for n, t in batch.items()} for batch in batches], "ffn")))
     assert alone.moments.norm_aware is not None
     torch.testing.assert_close(visit.moments.norm_aware.covariance, alone.moments.norm_aware.covariance)
+
+
+@given(st.integers(1, 20), st.floats(1, 12) | st.integers(1, 12).map(float))
+def test_a_stride_need_not_be_an_integer(sequences: int, stride: float) -> None:
+    chosen = torch.arange(sequences)[every(stride, sequences)].tolist()
+    assert len(chosen) == math.ceil(sequences / stride), "no fewer than the mean needs"
+    assert chosen == [int(place * stride) for place in range(len(chosen))]
+    if stride.is_integer():
+        assert chosen == list(range(sequences))[:: int(stride)]
 
 
 @pytest.mark.parametrize(("loaded", "growth"), [(tiny.classifier(), 1), (tiny.language_model(), 4)])
