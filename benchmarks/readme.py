@@ -45,21 +45,22 @@ def sections(description: str | None, found: Mapping[str, tuple[str, Callable[[]
             write(name, text)
 
 
-def write(name: str, text: str) -> None:
-    """Replace the text between the README's markers of the section ``name``; exits if there are none."""
+def write(name: str, text: str, page: Path | None = None) -> None:
+    """Replace the text between the markers of the section ``name`` of a page, the README; exits if there are none."""
+    page = page or README
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    readme = README.read_text()
+    before = page.read_text()
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
-    if not pattern.search(readme):
-        raise SystemExit(f"README.md has no {start.strip()} ... {end} to write between")
-    README.write_text(pattern.sub(lambda _match: f"{start}{text.rstrip()}\n\n{provenance()}\n{end}", readme))
+    if not pattern.search(before):
+        raise SystemExit(f"{page.name} has no {start.strip()} ... {end} to write between")
+    page.write_text(pattern.sub(lambda _match: f"{start}{text.rstrip()}\n\n{provenance()}\n{end}", before))
 
 
 def provenance() -> str:
     """One line of small text: the machine, the commit of the code, and the command that is running."""
     script, *options = sys.argv
     command = shlex.join(["python", os.path.relpath(Path(script).resolve(), ROOT), *options])
-    return f"<sub>{machine()} · commit {_commit()} · `{command}`</sub>"
+    return f"<sub>{machine()} · commit {commit()} · `{command}`</sub>"
 
 
 def machine() -> str:
@@ -77,7 +78,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit() -> str:
     """Short hash of the commit, with a note if the code differs from it."""
     commit = _git("rev-parse", "--short", "HEAD")
     return f"{commit} with changes" if _git("status", "--porcelain", "--", "*.py") else commit

@@ -1,0 +1,6 @@
+"""Parts of the study, one file each: a record with its points, measured or pending, and their report."""
+
+from parts.nonlinear import NONLINEAR
+from parts.points import Part
+
+PARTS: dict[str, Part] = {part.name: part for part in (NONLINEAR,)}

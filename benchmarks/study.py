@@ -1,0 +1,106 @@
+"""The study: questions that the paper leaves open, each answered by points that are measured once and kept.
+
+    python benchmarks/study.py                     measures what is not yet measured, and prints the reports
+    python benchmarks/study.py nonlinear           one part, or several
+    python benchmarks/study.py --write             also writes docs/study.md, with its pictures
+    python benchmarks/study.py --fast              little of everything, to see that it works
+
+Points lie in docs/study (those of --fast in the cache), a line each. A second call measures only what is missing; one that
+was killed loses at most the point in work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from liar.cli.startup import quiet_libraries, settle_threads
+
+settle_threads()
+quiet_libraries()
+
+from parts import PARTS
+from parts.points import Part, Point, PointStore, Scope
+from readme import ROOT, commit, write
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from liar.errors import LiarError
+from liar.files import cache_folder
+
+PAGE = ROOT / "docs" / "study.md"
+POINTS = ROOT / "docs" / "study"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--fast", action="store_true", help="little of each part; its points lie elsewhere")
+    parser.add_argument("--points", type=Path, help="folder of the points")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.write and arguments.fast:
+        parser.error("--write takes the whole study; leave --fast out")
+    if unknown := [name for name in arguments.parts if name not in PARTS]:
+        return _refused(f"There is no part {unknown[0]!r}; choose of {', '.join(PARTS)}.")
+    store = PointStore(arguments.points or (cache_folder() / "fast-study" if arguments.fast else POINTS))
+    for name in arguments.parts or PARTS:
+        part = PARTS[name]
+        try:
+            points = measured(part, Scope(arguments.fast), store)
+        except LiarError as error:
+            return _refused(str(error))
+        print(f"## {part.title}\n\n{part.report(points).text}\n", flush=True)
+        if arguments.write:
+            written(part, points)
+    return 0
+
+
+def measured(part: Part, scope: Scope, store: PointStore) -> dict[str, Point]:
+    """All points of a part: those in ``store``, and the others once they are measured and stored.
+
+    Raises :class:`liar.errors.LiarError` for a point that cannot be measured or stored; the points before it are kept.
+    """
+    points = store.read(part.name)
+    wanted = list(part.pending(scope))
+    missing = [each for each in wanted if each.name not in points]
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        bar = progress.add_task(part.name, total=len(wanted), completed=len(wanted) - len(missing))
+        for each in missing:
+            progress.update(bar, description=f"{part.name}: {each.name}")
+            start = time.perf_counter()
+            found = each.measure()
+            seconds = round(time.perf_counter() - start, 1)
+            point = found.model_copy(update={"name": each.name, "seconds": seconds, "commit": commit()})
+            store.add(part.name, point)
+            points[each.name] = point
+            progress.advance(bar)
+    return {each.name: points[each.name] for each in wanted}
+
+
+def written(part: Part, points: Mapping[str, Point]) -> None:
+    """Put the report into the page between its markers, and its pictures beside the points."""
+    report = part.report(points)
+    pictures = []
+    for name, figure in report.figures.items():
+        figure.write_image(POINTS / f"{name}.svg", width=800, height=450)
+        pictures.append(f"![{part.title}](study/{name}.svg)")
+    write(part.name, "\n\n".join([f"## {part.title}", report.text, *pictures]), PAGE)
+
+
+def _refused(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
