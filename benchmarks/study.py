@@ -92,7 +92,8 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
     report = part.report(points)
     pictures = []
     for name, figure in report.figures.items():
-        figure.write_image(POINTS / f"{name}.svg", width=800, height=450)
+        figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 20, "b": 50})
+        figure.write_image(POINTS / f"{name}.svg", width=800, height=400)
         pictures.append(f"![{part.title}](study/{name}.svg)")
     write(part.name, "\n\n".join([f"## {part.title}", report.text, *pictures]), PAGE)
 
