@@ -2,5 +2,6 @@
 
 from parts.nonlinear import NONLINEAR
 from parts.points import Part
+from parts.truth import TRUTH
 
-PARTS: dict[str, Part] = {part.name: part for part in (NONLINEAR,)}
+PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, NONLINEAR)}

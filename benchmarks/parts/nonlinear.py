@@ -161,9 +161,9 @@ def report(points: Mapping[str, Point]) -> Report:
     apart = max(abs(values["least-squares"] - values["theory"] * (1 + KEPT / TOKENS)) for values in every)
     gate = points[_name("gated", 0.0)].values
     finding = (
-        f"Least-squares is nowhere further than {apart:.3f} from the theory. Of a channel that gates the kept ones a line explains "
-        f"{1 - gate['theory']:.0%}. What is quadratic or random stays lost, and fitting it makes the error on other text "
-        f"larger, with {KEPT} channels and {TOKENS:,} tokens by {KEPT / TOKENS:.1%}."
+        f"Least-squares is nowhere further than {apart:.3f} from the theory. Of a channel that gates the kept ones a line "
+        f"explains {1 - gate['theory']:.0%}. What is quadratic or random stays lost, and fitting it makes the error on other "
+        f"text larger, with {KEPT} channels and {TOKENS:,} tokens by {KEPT / TOKENS:.1%}."
     )
     return Report(f"{head}\n\n{table(columns, rows)}\n\n{finding}", {"nonlinear": figure})
 
