@@ -50,10 +50,8 @@ def measure(texts: int) -> Point:
     solutions = reconstruct_all(moments, weight, kept, ridge=0.0)
     found = relative_errors(unseen, weight, kept, solutions)
     ridged = reconstruct_all(moments, weight, kept, ("least-squares",), ridge=RIDGE)
-    values: dict[str, float] = {
-        **found,
-        "with the ridge": relative_errors(unseen, weight, kept, ridged)["least-squares"],
-    }
+    values = {str(name): error for name, error in found.items()}
+    values["with the ridge"] = relative_errors(unseen, weight, kept, ridged)["least-squares"]
     truth = weight[kept] + weight[kept + 1]
     apart = (solutions["least-squares"].weight - truth).norm() / truth.norm()
     return Point(name="", values={**values, "weight": float(apart), "texts": text.sequences, "tokens": text.tokens})
@@ -83,9 +81,9 @@ def report(points: Mapping[str, Point]) -> Report:
     every = [point.values for point in points.values()]
     finding = (
         f"Least-squares finds the true weights to {max(values['weight'] for values in every):.0e}. The paper's repair stays "
-        f"{max(values['liar'] for values in every):.0e} away, since it takes only what lies in the row space of the kept weights "
-        f"and has the means of the removal alone in its bias. The ridge costs {every[0]['with the ridge']:.0e} with the fewest "
-        f"texts and {every[-1]['with the ridge']:.0e} with the most: it guards against noise, of which there is none here."
+        f"{max(values['liar'] for values in every):.0e} away: it fits its weights about zero, and its bias is that of the "
+        f"removal alone. The ridge costs {every[0]['with the ridge']:.0e} with the fewest texts and "
+        f"{every[-1]['with the ridge']:.0e} with the most: it guards against noise, of which there is none here."
     )
     return Report(f"{head}\n\n{table(columns, rows)}\n\n{finding}")
 
