@@ -1,0 +1,28 @@
+"""The fast mode of the study: every part measures, stores and reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from parts import PARTS
+from parts.points import PointStore, Scope
+from parts.truth import measure
+from study import measured
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_works(name: str, tmp_path: Path) -> None:
+    part = PARTS[name]
+    points = measured(part, Scope(fast=True), PointStore(tmp_path))
+    report = part.report(points)
+    assert all(point.seconds > 0 and point.commit for point in points.values())
+    assert report.text.count("\n|") >= 2 + len(points)
+
+
+@pytest.mark.demo
+def test_the_repair_of_twins_is_the_known_one() -> None:
+    values = measure(128).values
+    assert values["weight"] < 1e-6
+    assert values["least-squares"] < 1e-12 < values["liar"] < values["bias"] < values["none"]
