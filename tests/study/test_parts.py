@@ -8,7 +8,10 @@ import pytest
 from parts import PARTS
 from parts.points import PointStore, Scope
 from parts.truth import measure
+from readme import ROOT
 from study import measured
+
+pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository of git")
 
 
 @pytest.mark.demo

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from parts import PARTS
 from parts.points import Part, Pending, Point, PointStore, Report, Scope
+from readme import ROOT
 from study import main, measured
 
 from liar.errors import LiarError, StorageError
+
+pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository of git")
 
 
 def part_of(*names: str, broken: str = "") -> Part:
