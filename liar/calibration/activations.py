@@ -165,7 +165,7 @@ def _stage(
     """Run one half of a block on every batch; yield a visit if ``visit`` is true.
 
     The visit has a ``share`` of the drift from ``dense``, the residual stream of each batch behind the site in the dense
-    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch.
+    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
     """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
