@@ -19,7 +19,7 @@ from liar.cli.startup import quiet_libraries, settle_threads
 settle_threads()
 quiet_libraries()
 
-from figures import CLASSIFIERS, SEEDS, SMOLLM2, measured, value
+from figures import CLASSIFIERS, SEEDS, SMOLLM2, change_words, measured, value
 from readme import table, write
 
 from liar import PruneSpec, RunResult
@@ -123,10 +123,7 @@ def gains(found: list[Compared]) -> str:
             several = each.of(name)
             error = stderr(several[0].metric, terms(several, 1.0), several[0].n)
             cells.append(f"{words(each.mean(name))} ± {words(error)}")
-        error, change = stderr_beside([each], each.best), each.mean("checked") - each.mean(each.best)
-        words_beside = (
-            f"{'+' if change > 0 else ''}{words(change)} ± {words(error)}{' behind' if each.is_behind else ''}"
-        )
+        change = change_words(each.metric, each.mean(each.best), each.mean("checked"), stderr_beside([each], each.best))
         seconds = fmean(sum(run.timings.get(stage, 0.0) for stage in WORK) for run in runs)
         rows.append(
             (
@@ -134,7 +131,7 @@ def gains(found: list[Compared]) -> str:
                 f"{each.ratio:.0%}",
                 *cells,
                 ", ".join(min(run.checked, key=lambda tried: tried.measured).name for run in runs),
-                f"{words_beside} {each.best}",
+                f"{change} {each.best}",
                 f"{fmean(run.timings['allocate'] for run in runs):.0f} of {seconds:.0f} s",
             )
         )

@@ -37,7 +37,7 @@ from liar.report.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.metrics import METRICS
+from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import questions, usual_tasks
 
 LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), *(task.name for task in questions()))
@@ -253,11 +253,16 @@ def repairs() -> str:
 
 def beside(best: Evaluation, other: Evaluation) -> str:
     """Difference of ``other`` to ``best``: ``-1.1 % ± 0.5 % behind``."""
-    found, metric = difference(best, other), METRICS[best.metric]
-    words = f"{'+' if found.change > 0 else ''}{metric.words(found.change)} ± {metric.words(found.stderr or 0.0)}"
-    if abs(found.change) <= (found.stderr or 0.0):
+    return change_words(METRICS[best.metric], best.value, other.value, difference(best, other).stderr or 0.0)
+
+
+def change_words(metric: Metric, before: float, after: float, stderr: float) -> str:
+    """A change and its paired standard error, and whether it is behind or ahead by more than that."""
+    change = after - before
+    words = f"{'+' if change > 0 else ''}{metric.words(change)} ± {metric.words(stderr)}"
+    if abs(change) <= stderr:
         return words
-    return f"{words} {'behind' if metric.loss(best.value, other.value) > 0 else 'ahead'}"
+    return f"{words} {'behind' if metric.loss(before, after) > 0 else 'ahead'}"
 
 
 def language_tasks() -> str:

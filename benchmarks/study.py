@@ -5,8 +5,8 @@
     python benchmarks/study.py --write             also writes docs/study.md, with its pictures
     python benchmarks/study.py --fast              little of everything, to see that it works
 
-Points lie in docs/study (those of --fast in the cache), a line each. A second call measures only what is missing; one that
-was killed loses at most the point in work.
+Points lie in docs/study, a line each. A second call measures only what is missing; one that was killed loses at most the
+point in work. Nothing of --fast is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
@@ -29,7 +30,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liar.errors import LiarError
-from liar.files import cache_folder
 
 PAGE = ROOT / "docs" / "study.md"
 POINTS = ROOT / "docs" / "study"
@@ -38,24 +38,27 @@ POINTS = ROOT / "docs" / "study"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--fast", action="store_true", help="little of each part; its points lie elsewhere")
+    parser.add_argument("--fast", action="store_true", help="little of each part, and nothing is kept")
     parser.add_argument("--points", type=Path, help="folder of the points")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    if arguments.write and arguments.fast:
-        parser.error("--write takes the whole study; leave --fast out")
+    if (arguments.write or arguments.points) and arguments.fast:
+        parser.error("--fast keeps nothing; leave it out")
+    if arguments.write and arguments.points:
+        parser.error("the page shows the points of docs/study; leave --points out")
     if unknown := [name for name in arguments.parts if name not in PARTS]:
         return _refused(f"There is no part {unknown[0]!r}; choose of {', '.join(PARTS)}.")
-    store = PointStore(arguments.points or (cache_folder() / "fast-study" if arguments.fast else POINTS))
-    for name in arguments.parts or PARTS:
-        part = PARTS[name]
-        try:
-            points = measured(part, Scope(arguments.fast), store)
-        except LiarError as error:
-            return _refused(str(error))
-        print(f"## {part.title}\n\n{part.report(points).text}\n", flush=True)
-        if arguments.write:
-            written(part, points)
+    with TemporaryDirectory() as folder:
+        store = PointStore(Path(folder) if arguments.fast else arguments.points or POINTS)
+        for name in arguments.parts or PARTS:
+            part = PARTS[name]
+            try:
+                points = measured(part, Scope(arguments.fast), store)
+            except LiarError as error:
+                return _refused(str(error))
+            print(f"## {part.title}\n\n{part.report(points).text}\n", flush=True)
+            if arguments.write:
+                written(part, points)
     return 0
 
 

@@ -15,21 +15,17 @@ from plotly.graph_objects import Figure
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
-from liar.results import Evaluation
-from liar.spec import PruneSpec
 
 VERSION = 1
 
 
 class Point(BaseModel):
-    """What was measured: plain ``values``, or ``evaluations`` of a model that ``spec`` describes, if it is that of a run."""
+    """What was measured: ``values`` by their names, in ``seconds`` by the code of a ``commit``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     values: dict[str, float] = {}
-    evaluations: list[Evaluation] = []
-    spec: PruneSpec | None = None
     seconds: float = 0.0
     commit: str = ""
 
@@ -77,15 +73,18 @@ class PointStore:
         """Points by name; raises :class:`StorageError` if they are of another version or cannot be read."""
         path = self._path(part)
         try:
-            head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            content = path.read_bytes()
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise StorageError(f"{path} cannot be read ({error}); move it away to begin anew.") from error
-        if _version(head) != VERSION:
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read ({error.strerror}); move it away to begin anew.") from error
+        lines = content[: _complete(content)].splitlines()
+        if not lines:  # killed before the first point was written
+            return {}
+        if _version(lines[0]) != VERSION:
             raise StorageError(f"{path} is of another version of the study; move it away, or choose another folder.")
         try:
-            points = [Point.model_validate_json(line) for line in lines if line.endswith("\n")]
+            points = [Point.model_validate_json(line) for line in lines[1:]]
         except ValidationError as error:
             raise StorageError(f"{path} is damaged; move it away to begin anew.") from error
         return {point.name: point for point in points}
@@ -96,7 +95,8 @@ class PointStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with path.open("ab+") as file:
-                size = _complete(file.seek(0, os.SEEK_END), path)
+                file.seek(0)
+                size = _complete(file.read())
                 file.truncate(size)
                 head = b"" if size else json.dumps({"version": VERSION}).encode() + b"\n"
                 try:
@@ -115,12 +115,12 @@ class PointStore:
         return self.folder / f"{part}.jsonl"
 
 
-def _complete(size: int, path: Path) -> int:
-    """Bytes of a file of ``size`` up to the end of its last complete line."""
-    return path.read_bytes().rfind(b"\n") + 1 if size else 0
+def _complete(content: bytes) -> int:
+    """Bytes up to the end of the last complete line."""
+    return content.rfind(b"\n") + 1
 
 
-def _version(line: str) -> object:
+def _version(line: bytes) -> object:
     try:
         found = json.loads(line)
     except ValueError:

@@ -50,6 +50,20 @@ def test_a_killed_process_loses_at_most_one_point(tmp_path: Path, cut: int) -> N
     assert store.read("part") == again
 
 
+def test_a_process_killed_at_any_byte_leaves_what_was_complete(tmp_path: Path) -> None:
+    store, file = PointStore(tmp_path), tmp_path / "part.jsonl"
+    names = ["one", "two"]
+    for name in names:
+        store.add("part", Point(name=name))
+    whole = file.read_bytes()
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        complete = names[: max(0, whole[:size].count(b"\n") - 1)]
+        assert list(store.read("part")) == complete
+        store.add("part", Point(name="three"))
+        assert list(store.read("part")) == [*complete, "three"]
+
+
 def test_what_was_measured_before_a_failure_is_kept(tmp_path: Path) -> None:
     store = PointStore(tmp_path)
     with pytest.raises(LiarError, match="missing"):
@@ -57,7 +71,7 @@ def test_what_was_measured_before_a_failure_is_kept(tmp_path: Path) -> None:
     assert list(store.read("part")) == ["one"]
 
 
-@pytest.mark.parametrize("text", ['{"version": 0}\n', "[]\n", "no JSON\n", "{"])
+@pytest.mark.parametrize("text", ['{"version": 0}\n', "[]\n", "no JSON\n", "{\n"])
 def test_a_store_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "part.jsonl").write_text(text)
     with pytest.raises(StorageError, match="another version"):
