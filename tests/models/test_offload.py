@@ -8,15 +8,20 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from liar import PruneSpec, stream
+from liar.errors import InvalidSpecError
+from liar.events import SiteDone
 from liar.models.families import adapt
 from liar.models.offload import is_offloaded, resident
 from liar.spec import SCHEDULES, Schedule
+from tests import tiny
 from tests.families import VOCABULARY, batches, build, logits
 from tests.models.test_families import half, prune
 
@@ -42,6 +47,20 @@ def test_a_streamed_model_is_pruned_like_a_resident_one(
     batch = batches(1)[0]
     torch.testing.assert_close(logits(streamed, batch), logits(expected, batch), rtol=1e-9, atol=1e-9)
     assert adapter.sites() == adapt(expected).sites()
+
+
+@pytest.mark.parametrize("choice", [{"allocation": "checked"}, {"allocation": "loss-curve"}, {"criterion": "kfac"}])
+def test_what_needs_a_backward_pass_is_refused_before_the_work(choice: dict[str, Any], tmp_path: Path) -> None:
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start % 26 :]) for start in range(400)))
+    loaded = tiny.language_model()
+    cpu_offload(loaded.model, execution_device=torch.device("cpu"))
+    plain = {"criterion": "obs", "allocation": "error-curve", "calibration": str(text), "tokens": 512}
+    spec = PruneSpec.create(**{**plain, "model": loaded.id, "sequence_length": 16, **choice})
+    seen = []
+    with pytest.raises(InvalidSpecError, match=r"which is streamed here; choose the criterion fluctuation or obs with"):
+        seen.extend(stream(spec, loaded))
+    assert not any(isinstance(event, SiteDone) for event in seen)
 
 
 def test_a_block_is_whole_only_while_it_is_resident() -> None:
