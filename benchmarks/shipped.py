@@ -1,15 +1,17 @@
-"""Make the results that ship with the page: the atlases of the demo models, and finished runs of each.
+"""Make the results that ship with the page: the atlases of the demo models, and finished runs of each at 10 to 90 %.
 
-python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about 25 minutes on two cores)
-python benchmarks/shipped.py atlases    or runs: one of the two; run it again when a default of PruneSpec changes
+python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about two hours on two cores)
+python benchmarks/shipped.py atlases    or runs: one of the two; a run that is there already is kept
+python benchmarks/shipped.py --anew     all again, for a default of PruneSpec that has changed
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
+from collections.abc import Container, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from liar.cli.startup import quiet_libraries, settle_threads
 
@@ -20,13 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panel
 from components.prompts import preset_prompts
 from components.recipe import default_spec
 from liar import PruneSpec, load_model
-from liar.events import Finished
+from liar.explore.atlas import AtlasKey
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
-from liar.jobs.pipeline import stream
+from liar.jobs.sweep import sweep_steps
 from liar.presets import PRESETS
 from liar.progress import finish
 from liar.report.sentences import verdict
+from liar.results import RunResult
+from liar.spec import SweepSpec
 from liar.store import SHIPPED_RUNS, RunStore
 from liar.tasks.registry import questions, usual_tasks
 
@@ -40,40 +44,58 @@ SPECS = (
 )
 """Recipe of each demo model with a task; an atlas of each is shipped."""
 
+RATIOS = tuple(tens / 10 for tens in range(1, 10))
+"""Ratios at which a run of each of :data:`SPECS` is shipped."""
+
 ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
 
-def draw_atlases() -> None:
-    SHIPPED_ATLASES.mkdir(exist_ok=True)
-    for old in SHIPPED_ATLASES.glob("*.npz"):
-        old.unlink()
+SWEEPS = (*(SweepSpec(base=spec, ratios=RATIOS) for spec in SPECS), SweepSpec(base=ASKED, ratios=(ASKED.ratio,)))
+"""All runs that are shipped."""
+
+
+def draw_atlases(anew: bool) -> None:
+    _clear(SHIPPED_ATLASES, set() if anew else {AtlasKey.of(spec).digest for spec in SPECS})
+    store = AtlasStore(SHIPPED_ATLASES)
     for spec in SPECS:
-        atlas = finish(atlas_steps(load_model(spec.model), spec))
-        path = AtlasStore(SHIPPED_ATLASES).save(atlas)
-        print(f"{path.name}: {spec.model}, {path.stat().st_size / 1e6:.1f} MB, {atlas.facts.seconds:.0f} s", flush=True)
+        if store.find(spec) is None:
+            path = store.save(finish(atlas_steps(load_model(spec.model), spec)))
+            print(f"{path.name}: {spec.model}, {path.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
-def finish_runs() -> None:
-    for old in SHIPPED_RUNS.glob("*.json"):
-        old.unlink()
-    store = RunStore(SHIPPED_RUNS)
-    for spec in (*SPECS, ASKED):
-        start = time.perf_counter()
-        for event in stream(spec, load_model(spec.model), prompts=preset_prompts(spec.model)):
-            if isinstance(event, Finished):
-                path = store.save(event.result)
-                print(f"{path.name}, {time.perf_counter() - start:.0f} s: {verdict(event.result)}", flush=True)
+def finish_runs(anew: bool, models: Sequence[str]) -> None:
+    _clear(SHIPPED_RUNS, set() if anew else {spec.key for sweep in SWEEPS for spec in sweep.specs})
+    with TemporaryDirectory() as folder:
+        store = RunStore(Path(folder))
+        for sweep in SWEEPS:
+            model = sweep.base.model
+            missing = [spec for spec in sweep.specs if store.find(spec) is None]
+            if not missing or (models and model not in models):
+                continue
+            for step in sweep_steps(sweep, load_model(model), prompts=preset_prompts(model), store=store):
+                if isinstance(step, RunResult) and step.spec in missing:
+                    path = store.ship(step)
+                    print(f"{path.name}, {path.stat().st_size / 1e3:.0f} kB: {verdict(step)}", flush=True)
+
+
+def _clear(folder: Path, wanted: Container[str]) -> None:
+    """Delete the files of all keys but the ``wanted`` ones."""
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] not in wanted:
+            path.unlink()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="?", choices=("atlases", "runs"))
-    only = parser.parse_args().only
-    if only != "runs":
-        draw_atlases()
-    if only != "atlases":
-        finish_runs()
+    parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--models", nargs="+", default=(), choices=[spec.model for spec in SPECS], metavar="MODEL")
+    arguments = parser.parse_args()
+    if arguments.only != "runs":
+        draw_atlases(arguments.anew)
+    if arguments.only != "atlases":
+        finish_runs(arguments.anew, arguments.models)
 
 
 if __name__ == "__main__":

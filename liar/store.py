@@ -1,5 +1,7 @@
 """Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it.
 
+Runs that come with the package are compressed.
+
 >>> from pathlib import Path
 >>> from liar.store import RunStore
 >>> store = RunStore(Path("runs"))
@@ -10,9 +12,11 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -34,6 +38,9 @@ MOST_SUMMARIES = 500
 """Maximum number of runs in a listing."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+
+_DAMAGED = (OSError, EOFError, zlib.error, ValidationError)
+"""Raised by a file that is no run, or no complete one."""
 
 
 def default_folder() -> Path:
@@ -77,11 +84,16 @@ class RunStore:
         """Store ``result`` under its spec's key, replacing an older one; raises :class:`StorageError`."""
         return keep_in(self.folder, f"{result.spec.key}.json", result.model_dump_json())
 
+    def ship(self, result: RunResult) -> Path:
+        """Store ``result`` among the shipped ones; equal results give equal files. Raises :class:`StorageError`."""
+        content = gzip.compress(result.model_dump_json().encode(), mtime=0)
+        return keep_in(self.shipped, f"{result.spec.key}.json.gz", content)
+
     def load(self, key: str) -> RunResult | None:
         """Run with this key, else None; also None for anything that is not a 64-digit key."""
         if not _KEY.fullmatch(key):
             return None
-        return next((run for path in self._files(f"{key}.json") if (run := _read(path)) and run.spec.key == key), None)
+        return next((run for path in self._files(key) if (run := _read(path)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:
         """Run of this spec, else None. A spec without a task is run on that of its model, which is not loaded here,
@@ -95,14 +107,15 @@ class RunStore:
 
     def shipped_of(self, model: str) -> RunResult | None:
         """Shipped run of ``model``, the one with the shortest link if there are several; else None."""
-        runs = (_read(path) for path in sorted(self.shipped.glob("*.json")))
-        of_model = [run for run in runs if run is not None and run.spec.model == model]
-        return min(of_model, key=lambda run: len(run.spec.to_query()), default=None)
+        found = {path: self._summary(path) for path in self._shipped()}
+        of_model = {path: run for path, run in found.items() if run is not None and run.spec.model == model}
+        plainest = sorted(of_model, key=lambda path: len(of_model[path].spec.to_query()))
+        return next((run for path in plainest if (run := _read(path))), None)
 
     def runs(self) -> list[RunResult]:
         """All readable runs, newest first, the shipped ones last; each key once."""
         found: dict[str, RunResult] = {}
-        for path in self._files("*.json"):
+        for path in self._files():
             if (run := _read(path)) is not None:
                 found.setdefault(run.spec.key, run)
         return list(found.values())
@@ -110,15 +123,12 @@ class RunStore:
     def summaries(self, most: int = MOST_SUMMARIES) -> list[RunSummary]:
         """Summaries of the ``most`` newest runs, shipped ones last; each key once. Unchanged files are not reread."""
         found: dict[str, RunSummary] = {}
-        seen: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
-        for path in islice(self._files("*.json"), most):
-            version = _version(path)
-            known = self._summaries.get(path)
-            seen[path] = known if known and known[0] == version else (version, self._summary(path))
-            summary = seen[path][1]
-            if summary is not None and path.stem == summary.spec.key:
-                found.setdefault(path.stem, summary)
-        self._summaries = seen
+        paths = list(islice(self._files(), most))
+        for path in paths:
+            summary = self._summary(path)
+            if summary is not None and _key_of(path) == summary.spec.key:
+                found.setdefault(summary.spec.key, summary)
+        self._summaries = {path: known for path, known in self._summaries.items() if path in paths}
         return list(found.values())
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
@@ -136,15 +146,12 @@ class RunStore:
         return next(same, next(iter(alike), None))
 
     def _summary(self, path: Path) -> RunSummary | None:
-        try:
-            summary = RunSummary.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError) as error:
-            _warn_damaged(path, error)
-            return None
-        saved = None if path.parent == self.shipped else datetime.fromtimestamp(_modified(path), UTC)
-        return summary.model_copy(update={"saved": saved})
+        """Summary of the run in ``path``; None for a damaged one."""
+        version = _version(path)
+        known = self._summaries.get(path)
+        if known is None or known[0] != version:
+            known = self._summaries[path] = version, _read_summary(path, is_shipped=path.parent == self.shipped)
+        return known[1]
 
     def delete(self, key: str) -> None:
         """Delete a stored run; raises :class:`StorageError` for a shipped or missing one, and if deleting fails."""
@@ -154,15 +161,18 @@ class RunStore:
                 raise FileNotFoundError
             path.unlink()
         except FileNotFoundError:
-            if _KEY.fullmatch(key) and (self.shipped / path.name).exists():
+            if _KEY.fullmatch(key) and self._shipped(key):
                 raise StorageError("This run came with the program and stays; only runs of your own can go.") from None
             raise StorageError("There is no such run here any more; look at the list again.") from None
         except OSError as error:
             raise StorageError(f"{path} cannot be deleted ({error.strerror}); check who owns it.") from error
 
-    def _files(self, pattern: str) -> Iterator[Path]:
-        yield from sorted(self.folder.glob(pattern), key=_modified, reverse=True)
-        yield from sorted(self.shipped.glob(pattern))
+    def _files(self, key: str = "*") -> Iterator[Path]:
+        yield from sorted(self.folder.glob(f"{key}.json"), key=_modified, reverse=True)
+        yield from self._shipped(key)
+
+    def _shipped(self, key: str = "*") -> list[Path]:
+        return sorted(self.shipped.glob(f"{key}.json.gz"))
 
 
 def spec_of_table(spec: PruneSpec) -> PruneSpec:
@@ -220,14 +230,34 @@ def _version(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def _key_of(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
 def _read(path: Path) -> RunResult | None:
     try:
-        return RunResult.model_validate_json(path.read_bytes())
+        return RunResult.model_validate_json(_content(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except _DAMAGED as error:
         _warn_damaged(path, error)
         return None
+
+
+def _read_summary(path: Path, *, is_shipped: bool) -> RunSummary | None:
+    try:
+        summary = RunSummary.model_validate_json(_content(path))
+    except FileNotFoundError:
+        return None
+    except _DAMAGED as error:
+        _warn_damaged(path, error)
+        return None
+    return summary if is_shipped else summary.model_copy(update={"saved": datetime.fromtimestamp(_modified(path), UTC)})
 
 
 def _warn_damaged(path: Path, error: Exception) -> None:

@@ -39,7 +39,7 @@ def test_saving_again_replaces_and_leaves_no_litter(store: RunStore) -> None:
 def test_the_plainest_shipped_run_stands_for_its_model(store: RunStore) -> None:
     plain, more = language_run(), language_run(evaluate=("perplexity", "wiki-choice"))
     for run in (more, plain):
-        RunStore(store.shipped).save(run)
+        store.ship(run)
     assert store.shipped_of(plain.spec.model) == plain
     assert store.shipped_of("demo/minilm") is None
 
@@ -58,6 +58,30 @@ def test_a_damaged_file_is_skipped_with_a_warning(store: RunStore, caplog: pytes
         assert store.load(bad.spec.key) is None
         assert store.runs() == [good]
     assert path.name in caplog.text
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no archive", b"\x1f\x8b\x08\x00"])
+def test_a_damaged_archive_is_skipped_with_a_warning(
+    store: RunStore, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = language_run()
+    path = store.ship(run)
+    whole = path.read_bytes()
+    for content in (damaged, whole[: len(whole) // 2], whole[:-20] + bytes(20)):
+        path.write_bytes(content)
+        with caplog.at_level(logging.WARNING):
+            assert store.load(run.spec.key) is None
+            assert store.summaries() == []
+        assert path.name in caplog.text
+        caplog.clear()
+
+
+def test_equal_runs_are_shipped_as_equal_bytes(store: RunStore) -> None:
+    path = store.ship(language_run())
+    first = path.read_bytes()
+    path.unlink()
+    assert store.ship(language_run()).read_bytes() == first
+    assert store.load(language_run().spec.key) == language_run()
 
 
 def test_a_full_disk_is_one_sentence_and_the_old_run_stays(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,11 +105,10 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_shipped_runs_stand_behind_the_users_own(tmp_path: Path) -> None:
-    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     first, second = language_run(), language_run(seed=1)
-    shipped.save(first)
-    shipped.save(second)
-    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    store.ship(first)
+    store.ship(second)
     assert store.load(first.spec.key) == first
     mine = first.model_copy(update={"warnings": ["mine"]})
     store.save(mine)
@@ -136,10 +159,9 @@ def test_a_listing_follows_the_folder_and_reads_no_file_twice(
 
 
 def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(tmp_path: Path) -> None:
-    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     run = language_run()
-    shipped.save(run)
-    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    store.ship(run)
     assert [item.saved for item in store.summaries()] == [None]
     store.save(run)
     (listed,) = store.summaries()
@@ -147,10 +169,9 @@ def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(tmp_path: Pat
 
 
 def test_only_a_run_of_ones_own_can_be_deleted(tmp_path: Path) -> None:
-    shipped = RunStore(tmp_path / "shipped", shipped=tmp_path / "none")
+    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     run, own = language_run(), language_run(seed=1)
-    path = shipped.save(run)
-    store = RunStore(tmp_path / "runs", shipped=shipped.folder)
+    path = store.ship(run)
     store.save(own)
     store.delete(own.spec.key)
     assert store.load(own.spec.key) is None

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import Row, by_length, encode, pad
-from liar.evaluate.items import digest_of_samples, items_of_classes
+from liar.evaluate.items import items_of_classes, items_of_numbers
 from liar.evaluate.outcome import Outcome, Steps
 from liar.models.adapter import execution_device
-from liar.results import Items
 from liar.tasks.items import Sample
 
 _BATCH_SIZE = 32
@@ -85,14 +84,9 @@ def rate_steps(
         done += len(positions)
         yield done, len(rows)
     wanted = [sample.label or "" for sample in samples]
-    items = Items(
-        digest=digest_of_samples(samples, wanted),
-        predicted=predicted.tolist(),
-        wanted=[float(number) for number in wanted],
-    )
     return Outcome(
         samples=samples,
-        items=items,
+        items=items_of_numbers(samples, wanted, predicted),
         answers=[f"{number:.2f}" for number in predicted.tolist()],
         labels=wanted,
         right=None,

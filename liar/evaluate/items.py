@@ -27,6 +27,15 @@ def items_of_classes(
     )
 
 
+def items_of_numbers(samples: Sequence[Sample], wanted: Sequence[str], predicted: Tensor) -> Items:
+    """Record of the ``predicted`` (n,) and the ``wanted`` numbers; the shortest decimals that give the same fp32."""
+    return Items(
+        digest=digest_of_samples(samples, wanted),
+        predicted=[float(str(value)) for value in predicted.float().cpu().numpy()],
+        wanted=[float(number) for number in wanted],
+    )
+
+
 def items_of_windows(windows: Tensor, nll: Tensor) -> Items:
     """Record of ``nll`` (n,), the mean negative log likelihood of each of the token ``windows`` (n, length)."""
     named = f"{tuple(windows.shape)}".encode() + windows.cpu().numpy().tobytes()

@@ -14,7 +14,7 @@ steps stops it; results already yielded stay valid.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, can_share, shared_calibration
@@ -36,12 +36,12 @@ from liar.store import RunStore
 
 
 def sweep_steps(
-    sweep: SweepSpec, loaded: LoadedModel, *, store: RunStore | None = None
+    sweep: SweepSpec, loaded: LoadedModel, *, prompts: Sequence[str] = (), store: RunStore | None = None
 ) -> Generator[Progress | RunResult, None, None]:
     """Do the runs of ``sweep`` on ``loaded``, which is never changed; yield each result as soon as it is complete.
 
     Progress counts the runs of the whole sweep. Runs in ``store`` are taken from it; every other result equals that of
-    :func:`liar.jobs.pipeline.run` for its spec, so the caller may store it under the key of that spec.
+    :func:`liar.jobs.pipeline.run` for its spec and ``prompts``, so the caller may store it under the key of that spec.
 
     Raises :class:`liar.errors.LiarError` for every expected failure, before the first run if the sweep is invalid.
     """
@@ -71,7 +71,7 @@ def sweep_steps(
         for number, spec in enumerate(missing):
             part = str(number)
             given = None if is_offloaded(loaded.model) else loaded
-            run = stream(spec, given, calibration=calibration, dense=dense, comparison=comparison)
+            run = stream(spec, given, prompts=prompts, calibration=calibration, dense=dense, comparison=comparison)
             with closing(run) as events:
                 for event in events:
                     if isinstance(event, Progress):

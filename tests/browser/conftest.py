@@ -103,7 +103,7 @@ def still_run() -> RunResult:
 def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page with one fixed run, for screenshots and for tests that need no model."""
     folder = tmp_path_factory.mktemp("still")
-    RunStore(folder / "shipped").save(still_run())
+    RunStore(shipped=folder / "shipped").ship(still_run())
     with _serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
         yield server
 

@@ -176,8 +176,7 @@ def test_a_time_is_expected_only_of_as_much_work_on_this_machine(
     if kept:
         store.save(run)
     else:
-        store.shipped.mkdir(parents=True, exist_ok=True)
-        (store.shipped / f"{run.spec.key}.json").write_text(run.model_dump_json())
+        store.ship(run)
     assert page.apply._expected(default_spec().model_copy(update=choices)) == (70.0 if known else None)
 
 

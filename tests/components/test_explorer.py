@@ -18,7 +18,6 @@ from liar.events import Event, Progress
 from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from liar.store import RunStore
 from tests.components.visitor import Page, Visitor, build_page, opened
 from tests.fakes import classifier_run, language_run, tiny_atlas
 
@@ -141,7 +140,7 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
 def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: RunResult) -> None:
     """The shipped run also removes heads, for which the simple layout has no control."""
     own = classifier_run()
-    RunStore(studio.store.shipped).save(own)
+    studio.store.ship(own)
     page, visitor = opened(studio)
     visitor.sets(page.recipe.ratio, 0.25)
     chosen(page, visitor, own.spec.model)
@@ -171,7 +170,7 @@ def test_a_model_without_a_run_leaves_nothing_of_another_one(studio: Studio, run
 
 
 def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> None:
-    RunStore(studio.store.shipped).save(classifier_run())
+    studio.store.ship(classifier_run())
     page, visitor = opened(studio)
     visitor.state_is(page.bus.view, View(layout="full"))
     visitor.sets(page.recipe.ratio, 0.25)
