@@ -34,6 +34,7 @@ from components.verdict import VerdictPanel
 from liar.cli.startup import quiet_libraries, settle_threads
 from liar.errors import LiarError
 from liar.explore.atlas_store import AtlasStore
+from liar.report.between import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
 from server.door import Door
@@ -42,10 +43,11 @@ from server.job_queue import JobQueue
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of
 from server.strict_blocks import Page
+from server.study import STUDY_ROUTE
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
-    "<a href='#recipe'>To the recipe</a></p>"
+    "<a href='study' target='_blank'>What we found</a> <a href='#recipe' class='to-recipe'>To the recipe</a></p>"
 )
 
 SWITCH_SECONDS = 0.0005
@@ -75,7 +77,8 @@ def build(studio: Studio) -> gr.Blocks:
         address, marker = address_bar(), layout_marker(view)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
-                recipe = Recipe(result.spec if result else spec, studio.profile)
+                opened = result.spec if result else spec
+                recipe = Recipe(opened, studio.profile, of_other_ratios(opened, studio.store.summaries()))
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
@@ -106,11 +109,9 @@ def build(studio: Studio) -> gr.Blocks:
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
         opening = Opening(explorer, tabs, layout, marker)
-        opened = page.load(opening.open, remembered, opening.outputs, **QUEUED)
-        apply.resume_with(opened)
-        tradeoff.resume_with(opened)
-        accuracy.costs.resume_with(opened)
-        saving.resume_with(opened)
+        loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
+        for working in (apply, tradeoff, accuracy.costs, saving):
+            working.resume_with(loaded)
         page.unload(apply.leave)
         Api(studio)
     return page
@@ -197,7 +198,10 @@ def serve(profile: Profile) -> None:
         run_history=False,
         enable_monitoring=False,
         state_session_capacity=profile.sessions,
-        app_kwargs={"middleware": [Middleware(Door, page=page, profile=profile), Middleware(Headers)]},
+        app_kwargs={
+            "middleware": [Middleware(Door, page=page, profile=profile), Middleware(Headers)],
+            "routes": [STUDY_ROUTE],
+        },
         prevent_thread_lock=True,
     )
     preload(studio)

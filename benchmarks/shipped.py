@@ -30,14 +30,14 @@ from liar.presets import PRESETS
 from liar.progress import finish
 from liar.report.sentences import verdict
 from liar.results import RunResult
-from liar.spec import SweepSpec
+from liar.spec import SweepSpec, Targets
 from liar.store import SHIPPED_RUNS, RunStore
 from liar.tasks.registry import questions, usual_tasks
 
 SPECS = (
     default_spec(),
     *(
-        PruneSpec(model=preset.id, targets="both", evaluate=usual_tasks(preset.adapter))
+        PruneSpec(model=preset.id, targets=preset.targets, evaluate=usual_tasks(preset.adapter))
         for preset in PRESETS
         if preset.adapter is not None
     ),
@@ -45,13 +45,24 @@ SPECS = (
 """Recipe of each demo model with a task; an atlas of each is shipped."""
 
 RATIOS = tuple(tens / 10 for tens in range(1, 10))
-"""Ratios at which a run of each of :data:`SPECS` is shipped."""
+"""Ratios at which runs are shipped."""
+
+OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": ("ffn",)}
+"""Further targets at these ratios, by the usual ones of a model."""
 
 ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
 
-SWEEPS = (*(SweepSpec(base=spec, ratios=RATIOS) for spec in SPECS), SweepSpec(base=ASKED, ratios=(ASKED.ratio,)))
+SWEEPS = (
+    *(SweepSpec(base=spec, ratios=RATIOS) for spec in SPECS),
+    SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
+    *(
+        SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=RATIOS)
+        for spec in SPECS
+        for targets in OTHERS[spec.targets]
+    ),
+)
 """All runs that are shipped."""
 
 

@@ -68,6 +68,7 @@ class Explorer:
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
         self.work.wire()
+        self.recipe.marks.wire(self.bus)
 
     @property
     def seen(self) -> list[Block]:
@@ -78,7 +79,7 @@ class Explorer:
     def pictures(self) -> list[Block]:
         """Outputs of :meth:`redraw`."""
         lines = [provenance.line for provenance in self.provenances]
-        return [self.address, self.drawn, *lines, *self.verdict.outputs, *self.layers.outputs]
+        return [self.address, self.drawn, self.recipe.marks.row, *lines, *self.verdict.outputs, *self.layers.outputs]
 
     @property
     def outputs(self) -> list[Block]:
@@ -203,7 +204,7 @@ class Explorer:
         If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
-        updates = {**self.verdict.show(known), self.drawn: view}
+        updates = {**self.verdict.show(known), **self.recipe.marks.show(known.spec, known.measured), self.drawn: view}
         updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)

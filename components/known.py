@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
+from liar.report.between import of_other_ratios
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
+from liar.store import RunSummary
 from server.job import Job
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Pruned:
 class Known:
     """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, ``missing`` one
     sentence about why there is neither. ``pruned`` holds the measured sites of a running job. ``atlas`` is that of the
-    recipe's calibration, None if none was drawn.
+    recipe's calibration, None if none was drawn. ``measured`` are the stored runs of the recipe by their ratio.
     """
 
     spec: PruneSpec
@@ -43,6 +45,7 @@ class Known:
     pruned: Pruned | None = None
     expected: Forecast | None = None
     missing: str = ""
+    measured: Mapping[float, RunSummary] = field(default_factory=dict)
 
     @property
     def sites(self) -> Sequence[SiteReport]:
@@ -56,6 +59,11 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
 
     A recipe that names no task gets the run of its model's own task, and ``spec`` of the answer is that run's.
     """
+    known = _found(studio, spec)
+    return replace(known, measured=of_other_ratios(known.spec, studio.store.summaries()))
+
+
+def _found(studio: Studio, spec: PruneSpec) -> Known:
     atlas, run = studio.atlases.find(spec), studio.store.find(spec)
     job = studio.jobs.find(spec.key) if run is None else None
     if job is not None:

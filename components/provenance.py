@@ -14,7 +14,7 @@ from liar.report.sentences import recipe
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
-Origin = Literal["Measured", "Predicted"]
+Origin = Literal["Measured", "Predicted", "Interpolated"]
 
 
 def pill(origin: Origin) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from components.glossary import TERMS
 from components.panel import Updates
+from components.ratio_marks import RatioMarks
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS, preset_of
 from liar.spec import (
@@ -26,6 +27,7 @@ from liar.spec import (
     is_custom,
     range_words,
 )
+from liar.store import RunSummary
 from liar.tasks.mixes import MIXED
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
@@ -52,9 +54,12 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
 
 
 class Recipe:
-    """The controls. ``base`` keeps the choices of a link that no control shows (device, evaluation)."""
+    """The controls. ``base`` keeps the choices of a link that no control shows (device, evaluation).
 
-    def __init__(self, spec: PruneSpec, profile: Profile) -> None:
+    ``measured`` are the stored runs of ``spec`` by their ratio.
+    """
+
+    def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
         self.profile = profile
         gr.HTML("<h2>Recipe</h2>")
         self.base = gr.State(spec)
@@ -67,6 +72,7 @@ class Recipe:
         self.targets = _radio("targets", "Remove", TARGETS, spec.targets)
         with _choice("ratio", is_simple=True) as shared:
             self.ratio = gr.Slider(0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", **shared)
+            self.marks = RatioMarks(spec, measured)
         with _choice("need") as shared:
             self.need = gr.Textbox("", label="Or what you need", lines=1, max_lines=1, max_length=40, **shared)
         self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion)

@@ -62,8 +62,6 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        self.form = SweepForm(studio.profile.runs)
-        self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
         drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
@@ -93,6 +91,9 @@ class TradeoffPanel:
         self.table = gr.HTML(
             drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
         )
+        gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
+        self.form = SweepForm(studio.profile.runs)
+        self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
         self.chosen = gr.State("")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")

@@ -43,7 +43,7 @@ def _measured_otherwise(number: int, task: str) -> str:
     return f" {runs_in_words(number)} of them measured {task} on other texts or lengths and {are} in the table alone."
 
 
-_NO_RUN = "No run of this model is stored yet: choose the ratios above and start."
+_NO_RUN = "No run of this model is stored yet: choose ratios below and start."
 
 
 def sentence_of_all(stored: Sequence[Run], spec: PruneSpec | None) -> str:
@@ -59,7 +59,7 @@ def sentence_of_alike(alike: Sequence[Run], stored: Sequence[Run], spec: PruneSp
         return _NO_RUN
     of_all = f"{runs_in_words(len(stored))} of {spec.model} {'is' if len(stored) == 1 else 'are'} stored"
     if not alike:
-        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose the ratios above and start."
+        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose ratios below and start."
     differ = "1 run that differs" if len(alike) == 1 else f"{len(alike)} runs that differ"
     return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
 

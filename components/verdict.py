@@ -11,6 +11,7 @@ from gradio.blocks import Block
 from components.known import Known
 from components.panel import Updates
 from components.provenance import Origin, pill
+from liar.report.between import between_words
 from liar.report.metric_sentences import measured_on
 from liar.report.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
 from liar.results import RunResult
@@ -48,7 +49,8 @@ class VerdictPanel:
         if known.run is not None:
             return {self.text: _measured(known.run)}
         if known.expected is not None:
-            return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [])}
+            between = between_words(known.spec, known.measured)
+            return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [], between=between)}
         return {self.text: _measuring(known.spec) if known.pruned else _unknown(known.spec, known.missing)}
 
 
@@ -67,12 +69,15 @@ def _unknown(spec: PruneSpec, why: str) -> str:
     return _of(spec, f"<h2>Nothing is known of this recipe yet.</h2><p>{escape(recipe(spec))}</p><p>{escape(why)}</p>")
 
 
-def _markup(origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "") -> str:
+def _markup(
+    origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "", between: str = ""
+) -> str:
     cost = rounding(outcome)
+    interpolated = f"<p class='between'>{pill('Interpolated')} {_unbroken(between)}.</p>" if between else ""
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return _of(
         outcome.spec,
-        f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>"
+        f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>{interpolated}"
         f"<p>{_unbroken(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
         f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}",
     )

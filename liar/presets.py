@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from liar.spec import Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.record import Task
 from liar.tasks.registry import TASKS
@@ -70,6 +71,11 @@ class Preset:
     def adapter(self) -> str | None:
         """Name of the LoRA adapter that is merged into the weights, if any: that of the task."""
         return self.task if self.weights is not None and self.weights.adapted else None
+
+    @property
+    def targets(self) -> Targets:
+        """What the page removes of this model at first."""
+        return "ffn" if self.adapter is None else "both"
 
     @property
     def origin(self) -> str:

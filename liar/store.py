@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
 from liar.files import ASSETS, cache_folder, keep_in
+from liar.presets import preset_of
 from liar.results import Evaluation, MaskTable, ModelInfo, RunResult, Shared, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
@@ -106,10 +107,12 @@ class RunStore:
         return next((run for other in named if (run := self.load(other.key))), None)
 
     def shipped_of(self, model: str) -> RunResult | None:
-        """Shipped run of ``model``, the one with the shortest link if there are several; else None."""
-        found = {path: self._summary(path) for path in self._shipped()}
-        of_model = {path: run for path, run in found.items() if run is not None and run.spec.model == model}
-        plainest = sorted(of_model, key=lambda path: len(of_model[path].spec.to_query()))
+        """Shipped run of ``model``, of several the one of its usual targets with the shortest link; else None."""
+        preset = preset_of(model)
+        usual = preset.targets if preset is not None else PruneSpec().targets
+        known = {path: summary for path in self._shipped() if (summary := self._summary(path)) is not None}
+        specs = {path: summary.spec for path, summary in known.items() if summary.spec.model == model}
+        plainest = sorted(specs, key=lambda path: (specs[path].targets != usual, len(specs[path].to_query())))
         return next((run for path in plainest if (run := _read(path))), None)
 
     def runs(self) -> list[RunResult]:
@@ -128,7 +131,8 @@ class RunStore:
             summary = self._summary(path)
             if summary is not None and _key_of(path) == summary.spec.key:
                 found.setdefault(summary.spec.key, summary)
-        self._summaries = {path: known for path, known in self._summaries.items() if path in paths}
+        known = self._summaries  # another thread may replace it
+        self._summaries = {path: known[path] for path in paths if path in known}
         return list(found.values())
 
     def like(self, spec: PruneSpec) -> RunSummary | None:

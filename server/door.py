@@ -25,6 +25,7 @@ _READ = {
     "/favicon.ico",
     "/manifest.json",
     "/robots.txt",
+    "/study",
     "/theme.css",
     *(f"{_API}/{name}" for name in ("app_id", "info", "queue/data", "queue/status", "startup-events", "theme.css")),
 }

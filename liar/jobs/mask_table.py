@@ -70,7 +70,7 @@ def mask_table_steps(
             yield Evaluated(evaluation)
         for criterion, row in rows.items():
             working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
-            repairs, errors = yield from _pruned(row, columns, working, calibration, pace, (done, total))
+            repairs, errors = yield from repair_steps(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():
                     install(working.adapter, site, parameters)
@@ -96,15 +96,18 @@ def mask_table_steps(
 Repairs = dict[Reconstruction, dict[Site, ConsumerParameters]]
 
 
-def _pruned(
+def repair_steps(
     spec: PruneSpec,
-    reconstructions: tuple[Reconstruction, ...],
+    reconstructions: Sequence[Reconstruction],
     working: LoadedModel,
     calibration: Calibration,
     pace: Pace,
     pieces: tuple[int, int],
 ) -> Generator[Progress, None, tuple[Repairs, dict[Reconstruction, list[float]]]]:
-    """Prune ``working`` once; return each reconstruction's consumer parameters by site, and its errors."""
+    """Prune ``working`` by one mask; return each reconstruction's consumer parameters by site, and its errors there.
+
+    A generator of progress, as the part "<criterion> masks" of a job of ``pace`` that counts ``pieces`` (done, total).
+    """
     adapter = working.adapter
     sites = adapter.sites(spec.targets)
     edits = merge(spec.edits)

@@ -177,7 +177,7 @@ def _values(result: Measurements, task: str) -> dict[MeasuredVariant, Evaluation
     return {item.variant: item for item in result.evaluations if item.task == task}
 
 
-def measured_tasks(result: RunResult) -> list[str]:
+def measured_tasks(result: Measurements) -> list[str]:
     """Names of the tasks, in the order in which they were measured."""
     return list(dict.fromkeys(item.task for item in result.evaluations))
 

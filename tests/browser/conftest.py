@@ -19,7 +19,6 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from liar.results import RunResult
-from liar.spec import PruneSpec
 from liar.store import RunStore
 from tests.hostile.client import first_traceback
 
@@ -37,10 +36,11 @@ FLAGS = [
     "--no-first-run",
 ]
 
-SHIPPED = PruneSpec(model="demo/minilm-sentiment", targets="both", evaluate=("sentiment",))
-SHIPPED = next((run.spec for run in RunStore(OUT / "none").summaries() if run.spec.model == SHIPPED.model), SHIPPED)
+_SHIPPED = RunStore(OUT / "none").shipped_of("demo/minilm-sentiment")
+assert _SHIPPED is not None
+SHIPPED = _SHIPPED.spec
 MINILM = SHIPPED.to_query()
-"""The shipped run of the small classifier, whatever the defaults were when it was made."""
+"""The shipped run of the small classifier at 50 %, whatever the defaults were when it was made."""
 
 FAST = f"{MINILM}&criterion=fluctuation&allocation=uniform&schedule=one-shot&tokens=2048&evaluate_limit=100"
 """A recipe that is applied in seconds; neither a run nor an atlas of it is stored."""
@@ -184,7 +184,7 @@ def finished(page: Page, seconds: float = 120) -> None:
 
 def kind(page: Page) -> Locator:
     """The pill of the verdict: Measured or Predicted."""
-    return page.locator("#verdict .kind")
+    return page.locator("#verdict h2 .kind")
 
 
 def slide(page: Page, selector: str, value: float) -> None:

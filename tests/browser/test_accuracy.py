@@ -45,7 +45,7 @@ def test_another_run_fills_the_panel_anew(page: Page) -> None:
     expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
     before = drawn(page, "#metrics")
     to_tab(page, "Runs")
-    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").click()
+    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").first.click()
     to_tab(page, "Accuracy")
     expect(page.locator("#measures")).to_contain_text("topic accuracy")
     redrawn(page, "#metrics", before)

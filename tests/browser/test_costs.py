@@ -48,7 +48,7 @@ def test_size_and_speed_are_measured_stopped_and_found_again(page: Page) -> None
     page.set_viewport_size({"width": 1280, "height": 900})
 
     to_tab(page, "Runs")
-    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").click()
+    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").first.click()
     to_tab(page, "Accuracy")
     expect(page.locator("#measures")).to_contain_text("topic accuracy")
     expect(table).to_have_count(0)

@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, Server, Visit, drawn, dropdown, full, kind, opened, redrawn, slide
+from tests.browser.conftest import (
+    FAST,
+    MINILM,
+    Server,
+    Visit,
+    drawn,
+    dropdown,
+    full,
+    kind,
+    opened,
+    redrawn,
+    severe,
+    slide,
+)
 
 _CUTTING = """(slider) => {
   const found = [];
@@ -127,6 +140,35 @@ def test_the_keyboard_moves_the_slider_and_the_tabs(still: Page) -> None:
     still.get_by_role("tab", name="Runs").press("Enter")
     expect(still.locator("#runs-table")).to_be_visible()
     expect(still).to_have_url(re.compile("tab=runs"))
+
+
+def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
+    full(page, MINILM)
+    marks = page.locator("#ratio-marks button")
+    expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
+    track, thumb = page.locator("#ratio input[type=range]"), page.locator("#ratio-marks [aria-pressed=true]")
+    expect(thumb).to_have_text("50")
+    on_the_track = """([track, mark]) => {
+      const [a, b] = [track.getBoundingClientRect(), mark.getBoundingClientRect()];
+      const at = (track.value - track.min) / (track.max - track.min);
+      return Math.abs(a.left + 8 + at * (a.width - 16) - b.left - b.width / 2);
+    }"""
+    assert page.evaluate(on_the_track, [track.element_handle(), thumb.element_handle()]) < 1
+    marks.filter(has_text="70").press("Enter")
+    expect(page).to_have_url(re.compile("ratio=0.7"))
+    expect(kind(page)).to_have_text("Measured")
+    expect(thumb).to_have_text("70")
+    expect(page.locator("#verdict .between")).to_have_count(0)
+    slide(page, "#ratio", 0.75)
+    expect(kind(page)).to_have_text("Predicted")
+    expect(page.locator("#verdict .between")).to_contain_text(
+        re.compile(r"Interpolated between the runs at 70 % and 80 %: sentiment accuracy about \d\d\.\d %\.")
+    )
+    expect(thumb).to_have_count(0)
+    dropdown(page, "Criterion", "magnitude")  # nothing of it is measured
+    expect(marks).to_have_count(0)
+    expect(page.locator("#verdict .between")).to_have_count(0)
+    assert severe(page) == []
 
 
 def test_the_focus_ring_of_the_slider_is_not_cut(still: Page) -> None:

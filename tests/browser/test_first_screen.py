@@ -6,6 +6,7 @@ import os
 import re
 import time
 import urllib.request
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -66,6 +67,19 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
     for tab in TABS:
         to_tab(page, tab)
     assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_what_we_found_opens_from_the_header(visit: Visit, width: int, theme: Literal["light", "dark"]) -> None:
+    page = opened(visit(width))
+    page.emulate_media(color_scheme=theme)
+    with page.expect_popup() as waiting:
+        page.get_by_role("link", name="What we found").click()
+    study = waiting.value
+    expect(study.get_by_role("heading", level=1)).to_have_text("What we found")
+    assert study.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert too_wide(study) <= 0
+    assert severe(study) == []
 
 
 def test_plotly_is_preloaded_and_bundled_files_are_cached(server: Server) -> None:

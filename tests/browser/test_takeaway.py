@@ -87,12 +87,12 @@ def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
     """The view is a difference, which has one strip; the recipe on screen is only predicted."""
     full(page, MINILM, show="none-least-squares")
     before = drawn(page, "#heatmap")
-    slide(page, "#ratio", 0.7)
+    slide(page, "#ratio", 0.72)
     redrawn(page, "#heatmap", before)
     height, meta = page.locator("#heatmap .js-plotly-plot").evaluate(
         "(plot) => [plot._fullLayout.height, plot.layout.meta]"
     )
-    assert meta["caption"].startswith("Predicted: demo/minilm-sentiment: 70 % of the heads and neurons")
+    assert meta["caption"].startswith("Predicted: demo/minilm-sentiment: 72 % of the heads and neurons")
     to_tab(page, "Take away")
     with page.expect_download() as download:
         page.get_by_role("button", name="Heatmap (PNG)").click()
@@ -132,7 +132,7 @@ def test_a_recipe_that_differs_from_the_files_is_noted(page: Page) -> None:
     full(page, MINILM, tab="take-away")
     note = page.locator("#takeaway-difference")
     expect(note).to_be_empty()
-    slide(page, "#ratio", 0.7)
+    slide(page, "#ratio", 0.72)
     expect(note).to_contain_text("the recipe differs")
     slide(page, "#ratio", 0.5)
     expect(note).not_to_contain_text("differs")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.results import VARIANTS, RunResult
+from liar.spec import PruneSpec
 from liar.store import RunStore
 from tests.browser.conftest import FAST, OUT, Visit, apply, finished, full, kind, severe, to_tab, too_wide
 
@@ -21,8 +22,9 @@ The plot falls apart in the second half.,negative
 
 
 def shipped(task: str) -> RunResult:
-    found = next(run for run in RunStore(OUT / "none").summaries() if task in run.spec.evaluate)
-    run = RunStore(OUT / "none").load(found.spec.key)
+    """Shipped run at the default ratio that measured ``task``."""
+    specs = [run.spec for run in RunStore(OUT / "none").summaries() if task in run.spec.evaluate]
+    run = RunStore(OUT / "none").load(next(spec.key for spec in specs if spec.ratio == PruneSpec().ratio))
     assert run is not None
     return run
 

@@ -33,6 +33,16 @@ def keys(page: Page) -> set[str]:
     return {str(button.get_attribute("data-key")) for button in buttons}
 
 
+def test_the_tab_opens_on_the_shipped_runs_with_their_errors(page: Page) -> None:
+    full(page, MINILM, tab="trade-off")
+    expect(page.locator("#tradeoff-table tbody tr")).to_have_count(9)
+    whiskers = """() => document.querySelector('#tradeoff-ratio .js-plotly-plot').data
+      .filter((trace) => trace.error_y?.array).map((trace) => [trace.x.length, Math.min(...trace.error_y.array) > 0])"""
+    expect(page.locator("#tradeoff-ratio .errorbar").first).to_be_attached()
+    assert page.evaluate(whiskers) == [[9, True], [9, True]]  # repaired and not
+    assert points(page, "#tradeoff-ratio") == points(page, "#tradeoff-pareto") == keys(page)
+
+
 def test_a_sweep_draws_its_points_and_each_opens_its_run(page: Page) -> None:
     full(page, f"{FAST}&seed=21", tab="trade-off")
     start(page, 0.2, 0.6, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,32 @@ def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
     assert "Measured" in visitor.sees(page.verdict.text)
     assert "another" not in visitor.sees(page.provenance.line)
     assert visitor.sees(page.takeaway.difference) == ""
+
+
+def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio: Studio, run: RunResult) -> None:
+    lower, later = (run.model_copy(update={"spec": run.spec.model_copy(update={"ratio": at})}) for at in (0.3, 0.7))
+    studio.store.save(lower)
+    page, visitor = opened(studio)
+    marks, verdict = page.recipe.marks.row, page.verdict.text
+    assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key]
+    assert visitor.sees(marks).count('aria-pressed="true"') == 1
+    visitor.sets(page.recipe.ratio, 0.4)
+    assert "between the runs at 30&nbsp;% and 50&nbsp;%: perplexity about 42.4." in visitor.sees(verdict)
+    assert 'aria-pressed="true"' not in visitor.sees(marks)
+    visitor.sets(page.recipe.ratio, 0.6)
+    assert "Interpolated" not in visitor.sees(verdict)
+    studio.store.save(later)
+    visitor.sets(page.recipe.ratio, 0.61)
+    assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key, later.spec.key]
+    assert "Interpolated" in visitor.sees(verdict)
+    visitor.does(marks, "select", {"key": lower.spec.key})
+    assert visitor.state(page.bus.shown) == lower.spec.key
+    assert "Measured" in visitor.sees(verdict)
+    assert "Interpolated" not in visitor.sees(verdict)
+
+
+def keys_of(markup: str) -> list[str]:
+    return re.findall(r'data-key="(\w+)"', markup)
 
 
 def test_figures_of_a_deleted_run_are_marked(studio: Studio, run: RunResult) -> None:

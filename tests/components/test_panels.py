@@ -114,7 +114,7 @@ def test_no_two_components_share_an_id(studio: Studio) -> None:
     """The style sheet and scripts select components by id."""
     with gr.Blocks() as blocks:
         bus = Bus(PruneSpec(), View(), "")
-        Recipe(default_spec(), LOCAL)
+        Recipe(default_spec(), LOCAL, {})
         for panel in PANELS.values():
             panel(studio, bus, language_run())
     ids = [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]

@@ -43,7 +43,7 @@ FULL = PruneSpec.create(
 @pytest.fixture
 def rail() -> Recipe:
     with gr.Blocks():
-        return Recipe(default_spec(), LOCAL)
+        return Recipe(default_spec(), LOCAL, {})
 
 
 def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
@@ -76,7 +76,7 @@ def test_the_texts_of_a_mix_join_the_choices(rail: Recipe) -> None:
 
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
-        rail = Recipe(FULL, LOCAL)
+        rail = Recipe(FULL, LOCAL, {})
     assert rail.base.value == FULL
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
@@ -193,7 +193,7 @@ def test_a_number_out_of_range_is_a_sentence_with_field_and_range(
 def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(rail: Recipe, choice: dict[str, str]) -> None:
     assert read(rail, default_spec(), **choice)
     with gr.Blocks():
-        public = Recipe(default_spec(), PUBLIC)
+        public = Recipe(default_spec(), PUBLIC, {})
     assert read(public, default_spec()) == default_spec()
     with pytest.raises(InvalidSpecError, match="at home"):
         read(public, default_spec(), **choice)
@@ -201,7 +201,7 @@ def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(rail: Recipe,
 
 def test_a_public_page_offers_only_what_it_takes() -> None:
     with gr.Blocks():
-        public = Recipe(default_spec(), PUBLIC)
+        public = Recipe(default_spec(), PUBLIC, {})
     assert [id for _, id in public.model.choices] == list(PUBLIC.models)
     assert not public.model.allow_custom_value
     assert not public.calibration.allow_custom_value

@@ -27,6 +27,7 @@ from components.simple_or_full import layout_marker, layout_switch
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.verdict import VerdictPanel
+from liar.report.between import of_other_ratios
 from liar.report.view import View
 
 
@@ -62,7 +63,7 @@ def build_page(studio: Studio) -> Page:
         bus = Bus(spec, view, spec.key if result else "")
         layout, remembered = layout_switch(view.layout)
         address, marker, tabs, provenance = address_bar(), layout_marker(view), gr.Tabs(), Provenance(result)
-        recipe = Recipe(spec, studio.profile)
+        recipe = Recipe(spec, studio.profile, of_other_ratios(spec, studio.store.summaries()))
         apply = Apply(studio, bus, recipe)
         explorer = Explorer(studio, bus, recipe, apply.work.status)
         verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)

@@ -1,0 +1,70 @@
+"""Marks under the slider of the ratio: one for each measured run of the recipe, to open it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from components.browser import button_clicks
+from components.panel import Updates
+from components.runs import open_run_on, picked
+from liar.report.metric_sentences import measured_tasks, value_words
+from liar.spec import MAX_RATIO, PruneSpec
+from liar.store import RunSummary
+
+if TYPE_CHECKING:
+    from components.studio import Bus
+
+# Gradio puts a number at each end of the track, so its place is known in the browser alone.
+_PLACE = """
+const place = () => {
+  const track = document.querySelector('#ratio input[type=range]')?.getBoundingClientRect();
+  if (!track?.width) return;
+  element.style.setProperty('--track-left', `${track.left - element.getBoundingClientRect().left}px`);
+  element.style.setProperty('--track-width', `${track.width}px`);
+};
+new ResizeObserver(place).observe(element);
+document.fonts.addEventListener('loadingdone', place);
+"""
+
+
+class RatioMarks:
+    """The row of marks; ``measured`` holds the runs of the recipe by their ratio, lowest first."""
+
+    def __init__(self, spec: PruneSpec, measured: Mapping[float, RunSummary]) -> None:
+        self.row = gr.HTML(
+            _markup(spec, measured), js_on_load=button_clicks("key") + _PLACE, elem_id="ratio-marks", container=False
+        )
+        self.chosen = gr.State("")
+
+    def wire(self, bus: Bus) -> None:
+        open_run_on(self.row.select, picked, None, self.chosen, bus)
+
+    def show(self, spec: PruneSpec, measured: Mapping[float, RunSummary]) -> Updates:
+        return {self.row: _markup(spec, measured)}
+
+
+def _markup(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
+    if not measured:
+        return ""
+    buttons = "".join(_mark(run, is_chosen=ratio == spec.ratio) for ratio, run in measured.items())
+    return f'<div class="marks" role="group" aria-label="Measured ratios, in percent">{buttons}</div>'
+
+
+def _mark(run: RunSummary, *, is_chosen: bool) -> str:
+    """Button in percent, which names the metrics of its run."""
+    values = [
+        f"{item.task} {value_words(item)}"
+        for task in measured_tasks(run)
+        for item in run.evaluations
+        if (item.task, item.variant) == (task, "reconstructed")
+    ]
+    percent = f"{100 * run.spec.ratio:.0f}"
+    title = escape("; ".join([f"Measured at {percent} %", *values]), quote=True)
+    return (
+        f'<button type="button" data-key="{run.spec.key}" style="--at: {run.spec.ratio / MAX_RATIO:.4f}" '
+        f'title="{title}" aria-label="{title}" aria-pressed="{str(is_chosen).lower()}">{percent}</button>'
+    )
