@@ -3,6 +3,7 @@
     python benchmarks/study.py                     measures what is not yet measured, and prints the reports
     python benchmarks/study.py nonlinear           one part, or several
     python benchmarks/study.py --write             also writes docs/study.md, with its pictures
+    python benchmarks/study.py --stored --write    the page of the points that there are, without measuring any
     python benchmarks/study.py --fast              little of everything, to see that it works
 
 Points lie in docs/study, a line each. A second call measures only what is missing; one that was killed loses at most the
@@ -39,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--fast", action="store_true", help="little of each part, and nothing is kept")
+    parser.add_argument("--stored", action="store_true", help="measure nothing")
     parser.add_argument("--points", type=Path, help="folder of the points")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -53,23 +55,25 @@ def main() -> int:
         for name in arguments.parts or PARTS:
             part = PARTS[name]
             try:
-                points = measured(part, Scope(arguments.fast), store)
+                points = measured(part, Scope(arguments.fast), store, only_stored=arguments.stored)
             except LiarError as error:
                 return _refused(str(error))
+            if not points:
+                continue
             print(f"## {part.title}\n\n{part.report(points).text}\n", flush=True)
             if arguments.write:
                 written(part, points)
     return 0
 
 
-def measured(part: Part, scope: Scope, store: PointStore) -> dict[str, Point]:
-    """All points of a part: those in ``store``, and the others once they are measured and stored.
+def measured(part: Part, scope: Scope, store: PointStore, *, only_stored: bool = False) -> dict[str, Point]:
+    """All points of a part: those in ``store``, and unless ``only_stored`` the others once they are measured and stored.
 
     Raises :class:`liar.errors.LiarError` for a point that cannot be measured or stored; the points before it are kept.
     """
     points = store.read(part.name)
     wanted = list(part.pending(scope))
-    missing = [each for each in wanted if each.name not in points]
+    missing = [each for each in wanted if each.name not in points and not only_stored]
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -87,7 +91,7 @@ def measured(part: Part, scope: Scope, store: PointStore) -> dict[str, Point]:
             store.add(part.name, point)
             points[each.name] = point
             progress.advance(bar)
-    return {each.name: points[each.name] for each in wanted}
+    return {each.name: points[each.name] for each in wanted if each.name in points}
 
 
 def written(part: Part, points: Mapping[str, Point]) -> None:
@@ -95,8 +99,8 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
     report = part.report(points)
     pictures = []
     for name, figure in report.figures.items():
-        figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 20, "b": 50})
-        figure.write_image(POINTS / f"{name}.svg", width=800, height=400)
+        figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 30, "b": 50})
+        figure.write_image(POINTS / f"{name}.svg", width=800, height=figure.layout.height or 400)
         pictures.append(f"![{part.title}](study/{name}.svg)")
     write(part.name, "\n\n".join([f"## {part.title}", report.text, *pictures]), PAGE)
 

@@ -6,11 +6,13 @@ the name of its part and its number, so that it shows where it is from.
 
 from __future__ import annotations
 
+import io
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from tests.questions import WORDS
@@ -106,3 +108,40 @@ def _question(draw: random.Random, part: str, number: int) -> Row:
         "question": f"{_words(draw, 3)} {part}{number}",
         "answers": answers,
     }
+
+
+def _table(rows: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def repository_of(configs: Sequence[str], *, folder: str | None = None) -> dict[str, bytes]:
+    """Files and card of a dataset, with the numbers of rows that the card of GLUE has."""
+    files = {
+        f"{folder or config}/{part}-00000-of-00001.parquet": _table(part_of(config, part))
+        for config in configs
+        for part in parts_of(config)
+    }
+    named = [(config, folder or config) for config in configs]
+    card = {
+        "configs": [
+            {
+                "config_name": inside,
+                "data_files": [{"split": part, "path": f"{inside}/{part}-*"} for part in parts_of(config)],
+            }
+            for config, inside in named
+        ],
+        "dataset_info": [
+            {
+                "config_name": inside,
+                "features": part_of(config, "train").features._to_yaml_list(),
+                "splits": [
+                    {"name": part, "num_bytes": 1, "num_examples": SIZES[part.partition("_")[0]]}
+                    for part in parts_of(config)
+                ],
+            }
+            for config, inside in named
+        ],
+    }
+    return {"README.md": f"---\n{yaml.safe_dump(card)}---\n".encode(), **files}

@@ -1,6 +1,6 @@
-"""A small hub of datasets on loopback: as much of the Hub's HTTP interface as the datasets library reads a stream with.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a dataset is streamed with and a model is loaded with.
 
-``repositories`` maps the id of a dataset to its files; the ids in ``gated`` are described to everybody and given to nobody.
+``repositories`` maps the id of a dataset or model to its files; the ids in ``gated`` are described to everybody and given to nobody.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
         is_api = parts[0] == "api"
-        parts = parts[2:] if is_api else parts[1:]
+        parts = parts[2:] if is_api else parts[parts[0] == "datasets" :]
         name, rest = "/".join(parts[:2]), parts[2:]
         files = self.hub.repositories.get(name)
         if files is None:

@@ -1,7 +1,11 @@
 """Parts of the study, one file each: a record with its points, measured or pending, and their report."""
 
+from parts.domains import DOMAINS
+from parts.masks import MASKS
 from parts.nonlinear import NONLINEAR
 from parts.points import Part
+from parts.ratios import RATIOS_PART
+from parts.sizes import SIZES
 from parts.truth import TRUTH
 
-PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, NONLINEAR)}
+PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, RATIOS_PART, SIZES, DOMAINS, MASKS, NONLINEAR)}

@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-import yaml
-from datasets import Dataset
 
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError
-from tests.copies import CONFIGS, SIZES, part_of, parts_of
+from tests.copies import CONFIGS, SIZES, part_of, repository_of
 from tests.hub_of_data import DataHub, running
 
 MEASURED = {"mnli": "validation_matched", "mnli-mm": "validation_mismatched"}
 GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 
 
-def _table(rows: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer)
-    return buffer.getvalue()
-
-
-def _repository(configs: Sequence[str], *, folder: str | None = None) -> dict[str, bytes]:
-    """Files and card of a dataset, with the numbers of rows that the card of GLUE has."""
-    files = {
-        f"{folder or config}/{part}-00000-of-00001.parquet": _table(part_of(config, part))
-        for config in configs
-        for part in parts_of(config)
-    }
-    named = [(config, folder or config) for config in configs]
-    card = {
-        "configs": [
-            {
-                "config_name": inside,
-                "data_files": [{"split": part, "path": f"{inside}/{part}-*"} for part in parts_of(config)],
-            }
-            for config, inside in named
-        ],
-        "dataset_info": [
-            {
-                "config_name": inside,
-                "features": part_of(config, "train").features._to_yaml_list(),
-                "splits": [
-                    {"name": part, "num_bytes": 1, "num_examples": SIZES[part.partition("_")[0]]}
-                    for part in parts_of(config)
-                ],
-            }
-            for config, inside in named
-        ],
-    }
-    return {"README.md": f"---\n{yaml.safe_dump(card)}---\n".encode(), **files}
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[DataHub]:
-    glue = _repository(list(CONFIGS))
+    glue = repository_of(list(CONFIGS))
     repositories = {
         GLUE: glue,
-        SQUAD: _repository(["squad"], folder="plain_text"),
+        SQUAD: repository_of(["squad"], folder="plain_text"),
         "some/gated": glue,
         "some/broken": {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"},
     }

@@ -14,8 +14,13 @@ from study import measured
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository of git")
 
 
+QUICK = ("truth", "nonlinear", "ratios")
+
+
 @pytest.mark.demo
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in PARTS]
+)
 def test_every_part_works(name: str, tmp_path: Path) -> None:
     part = PARTS[name]
     points = measured(part, Scope(fast=True), PointStore(tmp_path))

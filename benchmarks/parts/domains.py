@@ -1,0 +1,121 @@
+"""Which text serves which: SmolLM2 calibrated on each of several texts and measured on each.
+
+Half of the neurons removed by the default criterion and allocation, least-squares, one-shot. Calibration text and test windows
+are of disjoint articles and sentences. A gain is in nats, beside the default text, with the paired standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from math import exp, log
+from statistics import fmean
+
+from figures import SMOLLM2, loaded
+from readme import table
+
+from liar import PruneSpec, stream
+from liar.evaluate.tasks import evaluate
+from liar.events import Finished
+from liar.models.catalog import LoadedModel
+from liar.report.compare import difference
+from liar.results import Evaluation
+from liar.spec import EVALUATION_LENGTH
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.mixes import RUNNING_TEXT
+from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI, Text
+from parts.points import Part, Pending, Point, Report, Scope
+
+MEASURED: tuple[Text, ...] = (WIKI, FILMS, EDITORIALS, PRODUCTS, TWEETS)
+SOURCES = (
+    RUNNING_TEXT,
+    *(text.id for text in MEASURED),
+    "self",
+    "wiki + self",
+    " + ".join(text.id for text in MEASURED),
+)
+"""Calibration texts, the default first: the others are compared with it."""
+RATIO = 0.5
+
+
+def pending(scope: Scope) -> Iterator[Pending]:
+    for source in SOURCES[:2] if scope.fast else SOURCES:
+        yield Pending(source, partial(measure, source, scope))
+
+
+@cache
+def measured(source: str | None, scope: Scope) -> tuple[Evaluation, ...]:
+    """Perplexity on each text of the model calibrated on ``source``; of the dense one for None."""
+    model: LoadedModel | None = loaded(SMOLLM2)
+    if source is not None:
+        little = {"tokens": 1024} if scope.fast else {}
+        spec = PruneSpec.create(model=SMOLLM2, ratio=RATIO, schedule="one-shot", calibration=source, **little)
+        *_, last = stream(spec, model)
+        assert isinstance(last, Finished)
+        model = last.model
+    assert model is not None
+    return tuple(
+        evaluate(
+            model,
+            PERPLEXITY.name,
+            data=text.id,
+            sequence_length=EVALUATION_LENGTH,
+            limit=2 if scope.fast else None,
+        )
+        for text in MEASURED
+    )
+
+
+def measure(source: str, scope: Scope) -> Point:
+    values: dict[str, float] = {}
+    found = (MEASURED, measured(None, scope), measured(SOURCES[0], scope), measured(source, scope))
+    for text, dense, usual, here in zip(*found, strict=True):
+        change = difference(usual, here)
+        assert change.ratio is not None
+        assert change.ratio_stderr is not None
+        values |= {
+            f"{text.id} n": float(dense.n),
+            f"{text.id} dense": dense.value,
+            text.id: here.value,
+            f"{text.id} stderr": here.stderr,
+            f"{text.id} gain": -log(change.ratio),
+            f"{text.id} gain stderr": change.ratio_stderr / change.ratio,
+        }
+    return Point(name="", values=values)
+
+
+def report(points: Mapping[str, Point]) -> Report:
+    found = {source: points[source].values for source in SOURCES if source in points}
+    rows = [(source, *_cells(values), f"{_mean(values):.2f} x") for source, values in found.items()]
+    first = next(iter(found.values()))
+    head = (
+        f"Perplexity over dense of {first[f'{WIKI.id} n']:,.0f} windows of {EVALUATION_LENGTH} tokens of each text, half of "
+        f"the neurons of {SMOLLM2} removed, the default recipe but one-shot, calibrated on the text of the row (of several in "
+        "equal shares if it gives none). In brackets the gain over the first, the default, in nats ± its paired standard error."
+    )
+    columns = ("calibrated on", *(text.title for text in MEASURED), "geometric mean")
+    own = [_own(text, found[text.id]) for text in MEASURED if text.id in found]
+    best = min(found, key=lambda source: _mean(found[source]))
+    finding = f"Beside the default, {'; '.join(own)}. Over all texts {best} loses least ({_mean(found[best]):.2f} x)."
+    return Report(f"{head}\n\n{table(columns, rows)}\n\n{finding}")
+
+
+def _cells(values: Mapping[str, float]) -> Iterator[str]:
+    for text in MEASURED:
+        gain = f"{values[f'{text.id} gain']:+.2f} ± {values[f'{text.id} gain stderr']:.2f}"
+        yield f"{values[text.id] / values[f'{text.id} dense']:.2f} x ({gain})"
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    """Geometric mean over the texts of the perplexity over dense."""
+    return exp(fmean(log(values[text.id] / values[f"{text.id} dense"]) for text in MEASURED))
+
+
+def _own(text: Text, values: Mapping[str, float]) -> str:
+    """What a text gains on itself, and whether that is more than chance."""
+    ahead, stderr = values[f"{text.id} gain"], values[f"{text.id} gain stderr"]
+    words = f"{text.title} serve themselves with {ahead:+.2f} ± {stderr:.2f} nats"
+    return words if abs(ahead) >= 2 * stderr else f"{words}, which may be chance"
+
+
+DOMAINS = Part("domains", "Which text serves which", pending, report)

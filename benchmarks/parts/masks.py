@@ -1,0 +1,163 @@
+"""Masks of one criterion, repaired by moments of the dense model or of a model that another criterion has pruned.
+
+Half of the units goes, as many at every site for all criteria (uniform), so that only the choice of units differs. The repair
+is least-squares of the dense weights; what changes is the model whose moments it is fitted to: the dense one, or one whose
+units of another criterion are cut at every site and repaired, so that each site sees what is left of the sites before. A
+gain is beside the moments of the dense model, with the paired standard error over test items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache, partial
+from itertools import product
+
+import torch
+from figures import SMOLLM2
+from readme import table
+from torch import Tensor
+
+from liar import LoadedModel
+from liar.calibration.calibrate import Calibration, steps_of
+from liar.explore.allocation import Candidate, allocate
+from liar.jobs.decide import decide, solve
+from liar.models.catalog import working_copy
+from liar.models.memory import PlannedWork
+from liar.models.surgery import ConsumerParameters, shrink
+from liar.progress import finish
+from liar.results import Evaluation
+from liar.sites import Site
+from liar.spec import CRITERIA, Criterion
+from liar.tasks.demo import PERPLEXITY
+from parts.points import Part, Pending, Point, Report, Scope
+from parts.subjects import Subject, examined, gain
+
+RATIO = 0.5
+SUBJECTS = (
+    Subject("demo/minilm-sentiment", "sentiment", "both"),
+    Subject("demo/minilm-topic", "topic", "both"),
+    Subject(SMOLLM2, PERPLEXITY.name, "ffn"),
+)
+PRUNERS: tuple[Criterion, ...] = ("magnitude", "obs", "kfac")
+"""Criteria of the models whose moments repair the masks of others."""
+
+
+def pending(scope: Scope) -> Iterator[Pending]:
+    subjects, criteria = (SUBJECTS[:1], CRITERIA[-2:]) if scope.fast else (SUBJECTS, CRITERIA)
+    for subject, criterion in product(subjects, criteria):
+        yield Pending(name_of(subject, criterion), partial(measure, subject, criterion, scope))
+
+
+def name_of(subject: Subject, criterion: str) -> str:
+    return f"{subject.name}, {criterion}"
+
+
+@lru_cache(maxsize=1)
+def dense_calibration(subject: Subject, scope: Scope) -> Calibration:
+    spec = subject.spec(RATIO, scope)
+    steps = steps_of(spec, examined(subject, scope).loaded, gradients=True, outputs=True, norm_aware=False)
+    return finish(steps)
+
+
+@cache
+def mask(subject: Subject, criterion: Criterion, scope: Scope) -> dict[Site, Tensor]:
+    """Kept bundles of each site."""
+    calibration, adapter = dense_calibration(subject, scope), examined(subject, scope).loaded.adapter
+    sites = adapter.sites(subject.targets)
+    counts = allocate("uniform", [Candidate(site, 1) for site in sites], RATIO)
+    found: dict[Site, Tensor] = {}
+    for site in sites:
+        weight = adapter.consumer(site).weight.T
+        scores = calibration.scores(criterion, site, weight, 0)
+        decision = decide(site, scores, counts[site.name], calibration.moments[site].plain, weight, reconstructions=())
+        found[site] = decision.bundles
+    return found
+
+
+@lru_cache(maxsize=len(PRUNERS))
+def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration:
+    """Calibration of the model in which every site is cut and repaired by ``pruner``, but computes all of its channels."""
+    loaded = _copy(examined(subject, scope).loaded, subject, scope)
+    calibration = dense_calibration(subject, scope)
+    with torch.no_grad():
+        for site, bundles in mask(subject, pruner, scope).items():
+            consumer = loaded.adapter.consumer(site)
+            decision = solve(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+            repaired = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
+            weight = torch.zeros_like(consumer.weight)
+            weight[:, decision.channels] = repaired.weight
+            consumer.weight = torch.nn.Parameter(weight, requires_grad=False)
+            if repaired.bias is not None:
+                consumer.bias = torch.nn.Parameter(repaired.bias, requires_grad=False)
+    return finish(steps_of(subject.spec(RATIO, scope), loaded, norm_aware=False))
+
+
+def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, scope: Scope) -> Evaluation:
+    """The dense model cut by the mask of ``criterion`` and repaired by the moments of ``calibration``."""
+    shared = examined(subject, scope)
+    working = _copy(shared.loaded, subject, scope)
+    for site, bundles in mask(subject, criterion, scope).items():
+        consumer = working.adapter.consumer(site)
+        decision = solve(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+        installed = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
+        shrink(working.adapter, site, bundles, installed)
+    working.adapter.after_surgery(working.adapter.sites(subject.targets))
+    return finish(shared.exam.steps(working, "reconstructed"))
+
+
+def _copy(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
+    return working_copy(loaded, replace(PlannedWork.of(subject.spec(RATIO, scope)), gradients=False))
+
+
+def measure(subject: Subject, criterion: Criterion, scope: Scope) -> Point:
+    dense = examined(subject, scope).dense
+    by_dense = repaired(subject, criterion, dense_calibration(subject, scope), scope)
+    values = {
+        "n": float(dense.n),
+        "dense": dense.value,
+        "dense stderr": dense.stderr,
+        "by dense": by_dense.value,
+        "by dense stderr": by_dense.stderr,
+    }
+    for pruner in PRUNERS:
+        found = repaired(subject, criterion, moments_of(subject, pruner, scope), scope)
+        ahead, stderr = gain(by_dense, found)
+        values |= {pruner: found.value, f"{pruner} gain": ahead, f"{pruner} gain stderr": stderr}
+    return Point(name="", values=values)
+
+
+def report(points: Mapping[str, Point]) -> Report:
+    sections = []
+    better = worse = number = 0
+    for subject in SUBJECTS:
+        found = {each: points[name].values for each in CRITERIA if (name := name_of(subject, each)) in points}
+        rows = []
+        for criterion, values in found.items():
+            cells = []
+            for pruner in PRUNERS:
+                ahead, stderr = values[f"{pruner} gain"], values[f"{pruner} gain stderr"]
+                cells.append(f"{subject.metric.words(values[pruner])} ({subject.gain_words(ahead, stderr)})")
+                better += ahead >= 2 * stderr > 0
+                worse += -ahead >= 2 * stderr > 0
+                number += 1
+            rows.append((criterion, subject.words(values, "by dense"), *cells))
+        if rows:
+            first = next(iter(found.values()))
+            columns = ("masks of", "moments of the dense model", *(f"of one pruned by {pruner}" for pruner in PRUNERS))
+            sections.append(
+                f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {subject.words(first, 'dense')}, "
+                f"n = {first['n']:,.0f}\n\n{table(columns, rows)}"
+            )
+    head = (
+        "Half of the units removed, as many at every site for all criteria, least-squares, one-shot. In brackets what the "
+        "moments of a pruned model gain over those of the dense one, with the paired standard error, of a perplexity in nats."
+    )
+    finding = (
+        f"By two standard errors or more the moments of a pruned model are better in {better} and worse in {worse} "
+        f"of {number} cases."
+    )
+    return Report("\n\n".join([head, finding, *sections]))
+
+
+MASKS = Part("masks", "Masks of one criterion, moments of a model pruned by another", pending, report)

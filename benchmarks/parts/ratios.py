@@ -1,0 +1,197 @@
+"""Where pruning breaks: ratios of 10 to 90 %, the same masks without a repair and with each.
+
+Masks are those of the default criterion and allocation, one-shot, so that every repair is fitted to the same moments. A
+gain is a difference of the metric (of a perplexity of its logarithm), positive if the repair is better, with the paired
+standard error over test items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import product
+
+from figures import SMOLLM2
+from plotly.graph_objects import Figure
+from plotly.subplots import make_subplots
+from readme import table
+
+from liar.calibration.calibrate import Calibration, steps_of
+from liar.explore.reconstructions import REPAIRS
+from liar.jobs.mask_table import repair_steps
+from liar.models.catalog import working_copy
+from liar.models.memory import PlannedWork
+from liar.models.surgery import install
+from liar.progress import Pace, finish
+from liar.progress import Part as PartOfJob
+from liar.results import Evaluation
+from liar.spec import RECONSTRUCTIONS, Reconstruction
+from parts.points import Part, Pending, Point, Report, Scope
+from parts.subjects import SUBJECTS, Subject, examined, gain
+
+RATIOS = tuple(tens / 10 for tens in range(1, 10))
+BEST: Reconstruction = "least-squares"
+OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)
+
+
+@lru_cache(maxsize=1)
+def calibrated(subject: Subject, scope: Scope) -> Calibration:
+    """What all ratios of a subject share: moments and gradients of the dense model."""
+    spec = subject.spec(0.5, scope)
+    steps = steps_of(
+        spec,
+        examined(subject, scope).loaded,
+        gradients=spec.needs_mask_gradients,
+        sensitivity=spec.needs_sensitivity,
+        outputs=spec.needs_output_gradients,
+        norm_aware=False,
+    )
+    return finish(steps)
+
+
+def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
+    shared, spec = examined(subject, scope), subject.spec(ratio, scope)
+    working = working_copy(shared.loaded, replace(PlannedWork.of(spec), gradients=False))
+    pace = Pace([PartOfJob(f"{spec.criterion} masks", 1.0)])
+    repairs, errors = finish(repair_steps(spec, RECONSTRUCTIONS, working, calibrated(subject, scope), pace, (0, 1)))
+    found: dict[Reconstruction, Evaluation] = {}
+    for name in RECONSTRUCTIONS:
+        for site, parameters in repairs[name].items():
+            install(working.adapter, site, parameters)
+        found[name] = finish(shared.exam.steps(working, "reconstructed"))
+    values = {"n": float(shared.dense.n), "dense": shared.dense.value, "dense stderr": shared.dense.stderr}
+    for name, evaluation in found.items():
+        beside_dense, beside_best = gain(shared.dense, evaluation), gain(evaluation, found[BEST])
+        values |= {
+            name: evaluation.value,
+            f"{name} stderr": evaluation.stderr,
+            f"{name} beside dense": beside_dense[0],
+            f"{name} beside dense stderr": beside_dense[1],
+            f"{BEST} beside {name}": beside_best[0],
+            f"{BEST} beside {name} stderr": beside_best[1],
+            f"{name} error": sum(errors[name]) / len(errors[name]),
+        }
+    return Point(name="", values=values)
+
+
+def pending(scope: Scope) -> Iterator[Pending]:
+    subjects, ratios = (SUBJECTS[:1], (0.3, 0.7)) if scope.fast else (SUBJECTS, RATIOS)
+    for subject, ratio in product(subjects, ratios):
+        yield Pending(name_of(subject, ratio), partial(measure, subject, ratio, scope))
+
+
+def name_of(subject: Subject, ratio: float) -> str:
+    return f"{subject.name}, {ratio:.0%}"
+
+
+def report(points: Mapping[str, Point]) -> Report:
+    found = {
+        subject: {ratio: points[name].values for ratio in RATIOS if (name := name_of(subject, ratio)) in points}
+        for subject in SUBJECTS
+    }
+    found = {subject: several for subject, several in found.items() if several}
+    head = (
+        "Masks of the default criterion and allocation, one-shot; the same masks without a repair (none) and with each. ± is "
+        f"one standard error; the last column is the gain of {BEST} over the best other one with the paired standard error, "
+        "of a perplexity in nats."
+    )
+    columns = ("removed", *RECONSTRUCTIONS, f"{BEST} ahead by")
+    sections = [
+        f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {_dense(subject, several)}\n\n"
+        + table(columns, [_row(subject, ratio, values) for ratio, values in several.items()])
+        for subject, several in found.items()
+    ]
+    names = [(subject.name, *(_holds(several, name) for name in RECONSTRUCTIONS)) for subject, several in found.items()]
+    holds = (
+        "The highest ratio up to which no ratio costs two paired standard errors or more against the dense model:\n\n"
+        + table(("", *RECONSTRUCTIONS), names)
+    )
+    number = len(SUBJECTS) * len(RATIOS)
+    if len(points) < number:
+        head = f"{head} Measured so far: {len(points)} of {number} points."
+    return Report("\n\n".join([head, holds, _behind(found), *sections]), {"ratios": _figure(found)})
+
+
+Values = Mapping[str, float]
+Found = Mapping[Subject, Mapping[float, Values]]
+
+
+def _dense(subject: Subject, several: Mapping[float, Values]) -> str:
+    values = next(iter(several.values()))
+    return f"{subject.words(values, 'dense')}, n = {values['n']:,.0f}"
+
+
+def _row(subject: Subject, ratio: float, values: Values) -> tuple[str, ...]:
+    best = min(OTHERS, key=lambda name: values[f"{BEST} beside {name}"])
+    ahead, stderr = values[f"{BEST} beside {best}"], values[f"{BEST} beside {best} stderr"]
+    words = (subject.words(values, name) for name in RECONSTRUCTIONS)
+    return f"{ratio:.0%}", *words, f"{subject.gain_words(ahead, stderr)} ({best})"
+
+
+def _holds(several: Mapping[float, Values], name: Reconstruction) -> str:
+    """The last ratio before the first one with a loss of two standard errors."""
+    kept = "none of them"
+    for ratio, values in several.items():
+        if values[f"{name} beside dense"] <= -2 * values[f"{name} beside dense stderr"]:
+            return kept
+        kept = f"{ratio:.0%}"
+    return kept
+
+
+def _behind(found: Found) -> str:
+    """Where the best repair is behind another one by more than one standard error."""
+    every = [(subject, ratio, name) for subject in found for ratio in found[subject] for name in OTHERS]
+    behind = []
+    for subject, ratio, name in every:
+        values = found[subject][ratio]
+        loss, stderr = -values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
+        if loss > stderr:
+            behind.append(f"{subject.name} at {ratio:.0%} behind {name} by {loss / stderr:.1f} standard errors")
+    ahead = sum(
+        found[subject][ratio][f"{BEST} beside {name}"] >= 2 * found[subject][ratio][f"{BEST} beside {name} stderr"]
+        for subject, ratio, name in every
+    )
+    text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
+    if not behind:
+        return f"{text}, and in none behind by more than one."
+    return f"{text}; behind by more than one it is in {len(behind)}: {'; '.join(behind)}."
+
+
+def _figure(found: Found) -> Figure:
+    """Metric by ratio: the classifiers with heads and neurons, SmolLM2 with each."""
+    drawn = [subject for subject in found if subject.targets == "both" or subject.model == SMOLLM2]
+    rows = -(-len(drawn) // 2)
+    figure = make_subplots(
+        rows=rows, cols=2, subplot_titles=[subject.name for subject in drawn], vertical_spacing=0.3 / rows
+    )
+    for place, subject in enumerate(drawn):
+        row, column = place // 2 + 1, place % 2 + 1
+        several, scale = found[subject], subject.metric.scale
+        for name in ("none", "bias", "liar", BEST):
+            figure.add_scatter(
+                x=[100 * ratio for ratio in several],
+                y=[scale * values[name] for values in several.values()],
+                error_y={"array": [scale * values[f"{name} stderr"] for values in several.values()]},
+                name=name,
+                line={"color": REPAIRS[name].colour, "dash": REPAIRS[name].dash},
+                marker={"symbol": REPAIRS[name].symbol},
+                showlegend=not place,
+                row=row,
+                col=column,
+            )
+        figure.add_hline(
+            y=scale * next(iter(several.values()))["dense"],
+            line={"color": "gray", "dash": "dot"},
+            row=row,
+            col=column,
+        )
+        figure.update_yaxes(
+            title=subject.metric.title, type="log" if subject.metric.by_ratio else "linear", row=row, col=column
+        )
+    figure.update_xaxes(title="% removed")
+    figure.update_layout(height=300 * rows)
+    return figure
+
+
+RATIOS_PART = Part("ratios", "Where it breaks", pending, report)

@@ -1,0 +1,128 @@
+"""How much text a repair needs: 2,048 to 131,072 tokens of calibration, half of the units removed.
+
+The default criterion, allocation and repair, one-shot. A gain is that of the most text over less, with the paired standard
+error over test items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+
+from figures import CLASSIFIERS, SMOLLM2
+from plotly.graph_objects import Figure
+from readme import table
+
+from liar import stream
+from liar.events import Finished
+from liar.progress import finish
+from liar.results import CalibrationText, Evaluation
+from liar.tasks.demo import OUT_OF_DOMAIN, PERPLEXITY
+from liar.tasks.metrics import Metric
+from parts.points import Part, Pending, Point, Report, Scope
+from parts.subjects import Subject, examined, gain
+
+TOKENS = tuple(2048 << doublings for doublings in range(7))
+RATIO = 0.5
+CLASSIFYING = tuple((Subject(model, task, "both"),) for model, task in CLASSIFIERS)
+WRITING = (Subject(SMOLLM2, PERPLEXITY.name, "ffn"), Subject(SMOLLM2, OUT_OF_DOMAIN.name, "ffn"))
+MODELS: tuple[tuple[Subject, ...], ...] = (*CLASSIFYING, WRITING)
+"""Subjects of each model: one for each of its tasks."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The text that was read, and the measurement of each subject."""
+
+    text: CalibrationText
+    found: tuple[Evaluation, ...]
+
+
+def pending(scope: Scope) -> Iterator[Pending]:
+    models, sizes = (MODELS[:1], TOKENS[:2]) if scope.fast else (MODELS, TOKENS)
+    for subjects, tokens in product(models, reversed(sizes)):  # the most text first: the others are compared with it
+        yield Pending(name_of(subjects, tokens), partial(measure, subjects, tokens, max(sizes), scope))
+
+
+def name_of(subjects: tuple[Subject, ...], tokens: int) -> str:
+    return f"{subjects[0].name}, {tokens:,} tokens"
+
+
+@lru_cache(maxsize=1)
+def with_most(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repaired:
+    return repaired(subjects, tokens, scope)
+
+
+def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repaired:
+    spec = subjects[0].spec(RATIO, scope).model_copy(update={"tokens": tokens, "evaluate": ()})
+    *_, last = stream(spec, examined(subjects[0], scope).loaded)
+    assert isinstance(last, Finished)
+    assert last.result.calibration is not None
+    assert last.model is not None
+    exams = [examined(subject, scope).exam for subject in subjects]
+    return Repaired(last.result.calibration, tuple(finish(exam.steps(last.model, "reconstructed")) for exam in exams))
+
+
+def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope) -> Point:
+    best = with_most(subjects, most, scope)
+    here = best if tokens == most else repaired(subjects, tokens, scope)
+    values = {"tokens": float(here.text.tokens), "texts": float(here.text.sequences)}
+    for subject, evaluation, other in zip(subjects, here.found, best.found, strict=True):
+        dense, task = examined(subject, scope).dense, subject.task
+        ahead, stderr = gain(evaluation, other)
+        values |= {
+            f"{task} n": float(dense.n),
+            f"{task} dense": dense.value,
+            f"{task} dense stderr": dense.stderr,
+            task: evaluation.value,
+            f"{task} stderr": evaluation.stderr,
+            f"{task} most": ahead,
+            f"{task} most stderr": stderr,
+        }
+    return Point(name="", values=values)
+
+
+def report(points: Mapping[str, Point]) -> Report:
+    rows, serves, figure = [], [], Figure()
+    for subjects in MODELS:
+        several = [points[name].values for tokens in TOKENS if (name := name_of(subjects, tokens)) in points]
+        for subject in subjects if several else ():
+            task, metric = subject.task, subject.metric
+            for values in several:
+                ahead = subject.gain_words(values[f"{task} most"], values[f"{task} most stderr"])
+                read = (f"{values['texts']:,.0f}", f"{values['tokens']:,.0f}")
+                rows.append((subject.name, metric.title_of(task), *read, subject.words(values, task), ahead))
+            enough = several[_enough(several, task)]
+            serves.append(f"{metric.title_of(task)} {enough['texts']:,.0f} ({enough['tokens']:,.0f} tokens)")
+            kept = [100 * _kept(values[f"{task} dense"], values[task], metric) for values in several]
+            sizes = [values["tokens"] for values in several]
+            figure.add_scatter(x=sizes, y=kept, mode="lines+markers", name=metric.title_of(task))
+    figure.update_xaxes(title="calibration tokens", type="log")
+    figure.update_yaxes(title="% of the dense metric kept")
+    head = (
+        "Half of the units removed, the default recipe but one-shot. ± is one standard error; the last column is what the most "
+        "text gains over this much, with the paired standard error, of a perplexity in nats."
+    )
+    columns = ("model", "metric", "texts", "tokens", "repaired", "the most text gains")
+    finding = (
+        f"The fewest from which on the most text is nowhere ahead by two paired standard errors: {'; '.join(serves)}."
+    )
+    return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}", {"sizes": figure})
+
+
+def _enough(several: Sequence[Mapping[str, float]], task: str) -> int:
+    """Place of the least text from which on the most text is nowhere ahead by two standard errors."""
+    ahead = [
+        place for place, values in enumerate(several) if values[f"{task} most"] >= 2 * values[f"{task} most stderr"] > 0
+    ]
+    return ahead[-1] + 1 if ahead else 0
+
+
+def _kept(dense: float, value: float, metric: Metric) -> float:
+    """Share of the metric that is left; of a perplexity the inverse of its ratio to the dense one."""
+    return dense / value if metric.lower_is_better else value / dense
+
+
+SIZES = Part("sizes", "How much text a repair needs", pending, report)

@@ -1,0 +1,88 @@
+"""What is pruned and measured in the parts of the study on real models: a model, its units and its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import log
+
+from figures import CLASSIFIERS, SMOLLM2, loaded
+
+from liar import LoadedModel, PruneSpec
+from liar.evaluate.exam import Exam
+from liar.evaluate.tasks import prepare_all
+from liar.progress import finish
+from liar.report.compare import difference
+from liar.results import Evaluation
+from liar.spec import Targets
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.metrics import METRICS, Metric
+from liar.tasks.registry import task_named
+from parts.points import Scope
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, what is removed of it, and the task that measures it."""
+
+    model: str
+    task: str
+    targets: Targets
+
+    @property
+    def name(self) -> str:
+        what = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[self.targets]
+        return f"{self.model.removeprefix('demo/')}, {what}"
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[task_named(self.task).metrics[0]]
+
+    def words(self, values: Mapping[str, float], name: str) -> str:
+        """The value ``name`` of a point and its standard error."""
+        return f"{self.metric.words(values[name])} ± {self.metric.words(values[f'{name} stderr'])}"
+
+    def gain_words(self, gain: float, stderr: float) -> str:
+        """A :func:`gain` and its standard error: ``+1.2 ± 0.4 points`` or ``+0.120 ± 0.030 nats``."""
+        if self.metric.by_ratio:
+            return f"{gain:+.3f} ± {stderr:.3f} nats"
+        return self.metric.change_words(gain, stderr)
+
+    def spec(self, ratio: float, scope: Scope) -> PruneSpec:
+        little = {"tokens": 1024, "evaluate_limit": 64} if scope.fast else {}
+        choices = {"ratio": ratio, "schedule": "one-shot", "evaluate": (self.task,), **little}
+        return PruneSpec.create(model=self.model, targets=self.targets, **choices)
+
+
+SUBJECTS = (
+    *(Subject(model, task, targets) for model, task in CLASSIFIERS for targets in ("both", "ffn")),
+    *(Subject(SMOLLM2, PERPLEXITY.name, targets) for targets in ("ffn", "heads", "both")),
+)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A subject's dense model, the items that measure it, and its own result."""
+
+    loaded: LoadedModel
+    exam: Exam
+    dense: Evaluation
+
+
+@lru_cache(maxsize=2)
+def examined(subject: Subject, scope: Scope) -> Examined:
+    dense = loaded(subject.model)
+    exam = prepare_all(dense, subject.spec(0.5, scope))[subject.task]
+    return Examined(dense, exam, finish(exam.steps(dense, "dense")))
+
+
+def gain(a: Evaluation, b: Evaluation) -> tuple[float, float]:
+    """How much better ``b`` is than ``a``, and the paired standard error."""
+    found = difference(a, b)
+    if METRICS[a.metric].by_ratio:
+        assert found.ratio is not None
+        assert found.ratio_stderr is not None
+        return -log(found.ratio), found.ratio_stderr / found.ratio
+    assert found.stderr is not None
+    return found.change, found.stderr

@@ -1,0 +1,181 @@
+"""The paper's table, end to end against a hub of small random models and made-up data in the hub's own layout."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from paper import LENGTHS, ROWS, main
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from liar.store import RunStore
+from tests.copies import CONFIGS, repository_of
+from tests.evaluate.harness.test_copies import COPIES, copy_of
+from tests.hub_of_data import SHA, DataHub, running
+from tests.questions import SPECIAL, WORDS, tokenizer
+from tests.small_heads import head_for
+
+GLUE_AND_SQUAD = [row.model for row in ROWS if "bert" in row.model]
+LLAMA = "HuggingFaceTB/SmolLM2-360M"
+
+
+def files_of(model: PreTrainedModel, folder: Path) -> dict[str, bytes]:
+    model.save_pretrained(folder)
+    words = tokenizer()
+    words.eos_token = "[SEP]"  # which the harness needs
+    words.save_pretrained(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def llama() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=max(LENGTHS),
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def wikitext() -> dict[str, bytes]:
+    """Three parts of lines of text, with empty lines between as the hub has them."""
+    files = {}
+    for part, lines in (("train", 300), ("validation", 60), ("test", 300)):
+        draw = random.Random(part)
+        rows = [{"text": " ".join(draw.choices(WORDS, k=40)) if line % 2 else ""} for line in range(lines)]
+        buffer = io.BytesIO()
+        Dataset.from_list(rows).to_parquet(buffer)
+        files[f"wikitext-2-raw-v1/{part}-00000-of-00001.parquet"] = buffer.getvalue()
+    card = "\n".join(
+        [
+            "configs:",
+            "- config_name: wikitext-2-raw-v1",
+            "  data_files:",
+            *(f"  - {{split: {part}, path: wikitext-2-raw-v1/{part}-*}}" for part in ("train", "validation", "test")),
+        ]
+    )
+    return {"README.md": f"---\n{card}\n---\n".encode(), **files}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
+    monkeypatch.setattr("tests.small_heads.POSITIONS", 512)
+    repositories = {
+        "nyu-mll/glue": repository_of(list(CONFIGS)),
+        "rajpurkar/squad": repository_of(["squad"], folder="plain_text"),
+        "Salesforce/wikitext": wikitext(),
+        LLAMA: files_of(llama(), tmp_path / "llama"),
+    }
+    for number, row in enumerate(row for row in ROWS if row.model in GLUE_AND_SQUAD):
+        repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
+    with running(DataHub(repositories)) as found:
+        template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
+        monkeypatch.setattr("datasets.config.HF_ENDPOINT", found.address)
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+        monkeypatch.setenv("LIAR_RUNS", str(tmp_path / "runs"))
+        yield found
+
+
+def table(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["paper.py", *arguments])
+    return main()
+
+
+@pytest.mark.long
+def test_every_bert_has_its_lines(
+    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(monkeypatch, "--only", "bert", "--limit", "20") == 0
+    lines = table(capsys.readouterr().out)[2:]
+    assert {line[0] for line in lines} == {f"{model}@{SHA}" for model in GLUE_AND_SQUAD}
+    metrics = [line[1] for line in lines]
+    assert {"cola Matthews correlation", "mrpc F1", "stsb Spearman correlation", "mnli-mm accuracy"} <= set(metrics)
+    assert {"squad F1 of answers", "squad exact match"} <= set(metrics)
+    assert all(line[3].startswith("validation") for line in lines)
+    assert all("±" in cell for line in lines for cell in line[4:8])
+    assert len(RunStore().summaries()) >= 2 * len(GLUE_AND_SQUAD)
+
+
+@pytest.mark.long
+def test_a_llama_is_read_at_both_lengths_and_asked(
+    hub: DataHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, row, _ in COPIES.values():
+        copy_of(tmp_path / "copies", folder, row)
+    copy_of(tmp_path / "copies", "allenai/ai2_arc/ARC-Challenge", COPIES["arc_easy"][1])
+    arguments = ("--only", LLAMA, "--limit", "2", "--data", str(tmp_path / "copies"))
+    assert called(monkeypatch, *arguments) == 0
+    lines = table(capsys.readouterr().out)[2:]
+    assert [line[2].split(" of Sales")[0] for line in lines[:2]] == [
+        "2 windows of 128 tokens",
+        "2 windows of 2,048 tokens",
+    ]
+    assert {line[1].split()[0] for line in lines[2:]} == {*COPIES, "arc_challenge"}
+
+
+def test_a_hub_that_goes_away_keeps_what_was_done(
+    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = next(row.model for row in ROWS if row.tasks == ("rte",))
+    content = hub.repositories.pop(gone)
+    only = ("--only", "uncased-qnli", "uncased-rte", "--limit", "20")
+    assert called(monkeypatch, *only) == 1
+    out, err = capsys.readouterr()
+    assert [line[1] for line in table(out)[2:]] == ["qnli accuracy"]
+    (sentence,) = [line for line in err.splitlines() if line.startswith(gone)]
+    assert "The hub has no model" in sentence
+    measured = {run.spec.key for run in RunStore().summaries() if run.saved}
+    assert len(measured) == 2
+
+    hub.repositories[gone] = content
+    monkeypatch.setattr("paper.finished", _only_of(gone))
+    assert called(monkeypatch, *only) == 0
+    assert [line[1] for line in table(capsys.readouterr().out)[2:]] == ["qnli accuracy", "rte accuracy"]
+
+
+def _only_of(model: str) -> object:
+    import paper
+
+    real = paper.finished
+
+    def finished(spec, title):  # type: ignore[no-untyped-def]
+        assert spec.model.startswith(model), "a run that is kept was done again"
+        return real(spec, title)
+
+    return finished
+
+
+def test_no_such_row_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called(monkeypatch, "--only", "gpt") == 2
+    assert capsys.readouterr().err == "No model has 'gpt' in its id.\n"
+
+
+def test_a_hub_out_of_reach_is_one_sentence(
+    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
+    )
+    assert called(monkeypatch, "--only", "uncased-rte") == 1
+    assert capsys.readouterr().err.count("\n") == 1
