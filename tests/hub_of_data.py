@@ -1,6 +1,7 @@
 """A small hub on loopback: as much of the Hub's HTTP interface as a dataset is streamed with and a model is loaded with.
 
-``repositories`` maps the id of a dataset or model to its files; the ids in ``gated`` are described to everybody and given to nobody.
+``repositories`` maps the id of a dataset or model to its files; the ids in ``gated`` are described to everybody and given
+to nobody.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ from parts.domains import DOMAINS
 from parts.masks import MASKS
 from parts.nonlinear import NONLINEAR
 from parts.points import Part
+from parts.quantised import QUANTISED
 from parts.ratios import RATIOS_PART
 from parts.sizes import SIZES
 from parts.truth import TRUTH
 
-PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, RATIOS_PART, SIZES, DOMAINS, MASKS, NONLINEAR)}
+PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, RATIOS_PART, SIZES, DOMAINS, QUANTISED, MASKS, NONLINEAR)}
