@@ -1,6 +1,7 @@
 """Parts of the study, one file each: a record with its points, measured or pending, and their report."""
 
 from parts.domains import DOMAINS
+from parts.first import FIRST
 from parts.masks import MASKS
 from parts.nonlinear import NONLINEAR
 from parts.points import Part
@@ -9,4 +10,6 @@ from parts.ratios import RATIOS_PART
 from parts.sizes import SIZES
 from parts.truth import TRUTH
 
-PARTS: dict[str, Part] = {part.name: part for part in (TRUTH, RATIOS_PART, SIZES, DOMAINS, QUANTISED, MASKS, NONLINEAR)}
+PARTS: dict[str, Part] = {
+    part.name: part for part in (TRUTH, FIRST, RATIOS_PART, SIZES, DOMAINS, QUANTISED, MASKS, NONLINEAR)
+}

@@ -8,7 +8,6 @@ standard error over test items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import product
 
@@ -19,16 +18,10 @@ from readme import table
 
 from liar.calibration.calibrate import Calibration, steps_of
 from liar.explore.reconstructions import REPAIRS
-from liar.jobs.mask_table import repair_steps
-from liar.models.catalog import working_copy
-from liar.models.memory import PlannedWork
-from liar.models.surgery import install
-from liar.progress import Pace, finish
-from liar.progress import Part as PartOfJob
-from liar.results import Evaluation
+from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import SUBJECTS, Subject, examined, gain
+from parts.subjects import SUBJECTS, Subject, examined, gain, with_each_repair
 
 RATIOS = tuple(tens / 10 for tens in range(1, 10))
 BEST: Reconstruction = "least-squares"
@@ -52,14 +45,7 @@ def calibrated(subject: Subject, scope: Scope) -> Calibration:
 
 def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
     shared, spec = examined(subject, scope), subject.spec(ratio, scope)
-    working = working_copy(shared.loaded, replace(PlannedWork.of(spec), gradients=False))
-    pace = Pace([PartOfJob(f"{spec.criterion} masks", 1.0)])
-    repairs, errors = finish(repair_steps(spec, RECONSTRUCTIONS, working, calibrated(subject, scope), pace, (0, 1)))
-    found: dict[Reconstruction, Evaluation] = {}
-    for name in RECONSTRUCTIONS:
-        for site, parameters in repairs[name].items():
-            install(working.adapter, site, parameters)
-        found[name] = finish(shared.exam.steps(working, "reconstructed"))
+    found = with_each_repair(shared, spec, RECONSTRUCTIONS, calibrated(subject, scope))
     values = {"n": float(shared.dense.n), "dense": shared.dense.value, "dense stderr": shared.dense.stderr}
     for name, evaluation in found.items():
         beside_dense, beside_best = gain(shared.dense, evaluation), gain(evaluation, found[BEST])
@@ -70,7 +56,6 @@ def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
             f"{name} beside dense stderr": beside_dense[1],
             f"{BEST} beside {name}": beside_best[0],
             f"{BEST} beside {name} stderr": beside_best[1],
-            f"{name} error": sum(errors[name]) / len(errors[name]),
         }
     return Point(name="", values=values)
 

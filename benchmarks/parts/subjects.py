@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
 
 from figures import CLASSIFIERS, SMOLLM2, loaded
 
 from liar import LoadedModel, PruneSpec
+from liar.calibration.calibrate import Calibration
 from liar.evaluate.exam import Exam
 from liar.evaluate.tasks import prepare_all
-from liar.progress import finish
+from liar.jobs.mask_table import repair_steps
+from liar.models.catalog import working_copy
+from liar.models.memory import PlannedWork
+from liar.models.surgery import install
+from liar.progress import Pace, finish
+from liar.progress import Part as PartOfJob
 from liar.report.compare import difference
 from liar.results import Evaluation
-from liar.spec import Targets
+from liar.spec import Reconstruction, Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
@@ -75,6 +81,21 @@ def examined(subject: Subject, scope: Scope) -> Examined:
     dense = loaded(subject.model)
     exam = prepare_all(dense, subject.spec(0.5, scope))[subject.task]
     return Examined(dense, exam, finish(exam.steps(dense, "dense")))
+
+
+def with_each_repair(
+    shared: Examined, spec: PruneSpec, reconstructions: Sequence[Reconstruction], calibration: Calibration
+) -> dict[Reconstruction, Evaluation]:
+    """Result of the masks of ``spec``, one-shot, under each of ``reconstructions``."""
+    working = working_copy(shared.loaded, replace(PlannedWork.of(spec), gradients=False))
+    pace = Pace([PartOfJob(f"{spec.criterion} masks", 1.0)])
+    repairs, _ = finish(repair_steps(spec, reconstructions, working, calibration, pace, (0, 1)))
+    found: dict[Reconstruction, Evaluation] = {}
+    for name in reconstructions:
+        for site, parameters in repairs[name].items():
+            install(working.adapter, site, parameters)
+        found[name] = finish(shared.exam.steps(working, "reconstructed"))
+    return found
 
 
 def gain(a: Evaluation, b: Evaluation) -> tuple[float, float]:

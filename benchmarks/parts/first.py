@@ -1,0 +1,79 @@
+"""The paper's first look: a tenth of the neurons of every classifier removed at random, and repaired with few texts.
+
+One-shot, the same share everywhere. A gain is that of least-squares over no repair, with the paired standard error over test
+items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import product
+
+from figures import CLASSIFIERS
+from readme import table
+
+from liar.calibration.calibrate import steps_of
+from liar.progress import finish
+from liar.spec import Reconstruction
+from parts.points import Part, Pending, Point, Report, Scope
+from parts.subjects import Subject, examined, gain, with_each_repair
+
+RATIO = 0.1
+TEXTS = (128, 256, 512, 1024)
+TOKENS_OF_A_TEXT = 32
+SUBJECTS = tuple(Subject(model, task, "ffn") for model, task in CLASSIFIERS)
+REPAIRS: tuple[Reconstruction, ...] = ("none", "bias", "liar", "least-squares")
+
+
+def pending(scope: Scope) -> Iterator[Pending]:
+    cases = list(product(SUBJECTS, TEXTS))
+    for subject, texts in cases[:2] if scope.fast else cases:
+        yield Pending(name_of(subject, texts), partial(measure, subject, texts, scope))
+
+
+def name_of(subject: Subject, texts: int) -> str:
+    return f"{subject.task}, {texts} texts"
+
+
+def measure(subject: Subject, texts: int, scope: Scope) -> Point:
+    chosen = {"criterion": "random", "allocation": "uniform", "tokens": texts * TOKENS_OF_A_TEXT}
+    spec = subject.spec(RATIO, scope).model_copy(update=chosen)
+    shared = examined(subject, scope)
+    calibration = finish(steps_of(spec, shared.loaded, norm_aware=False))
+    assert calibration.text is not None
+    found = with_each_repair(shared, spec, REPAIRS, calibration)
+    ahead, stderr = gain(found["none"], found["least-squares"])
+    values = {
+        "n": float(shared.dense.n),
+        "texts": float(calibration.text.sequences),
+        "tokens": float(calibration.text.tokens),
+        "gain": ahead,
+        "gain stderr": stderr,
+    }
+    for name, evaluation in (("dense", shared.dense), *found.items()):
+        values |= {name: evaluation.value, f"{name} stderr": evaluation.stderr}
+    return Point(name="", values=values)
+
+
+def report(points: Mapping[str, Point]) -> Report:
+    rows, ahead, behind = [], 0, 0
+    for subject, texts in product(SUBJECTS, TEXTS):
+        if (name := name_of(subject, texts)) not in points:
+            continue
+        values = points[name].values
+        words = (subject.words(values, each) for each in ("dense", *REPAIRS))
+        difference = subject.gain_words(values["gain"], values["gain stderr"])
+        rows.append((subject.metric.title_of(subject.task), f"{values['texts']:,.0f}", *words, difference))
+        ahead += values["gain"] >= 2 * values["gain stderr"] > 0
+        behind += values["gain"] <= -2 * values["gain stderr"] < 0
+    head = (
+        f"{RATIO:.0%} of the neurons removed at random, as many at every site, one-shot. ± is one standard error; the last "
+        "column is what least-squares gains over no repair, with the paired standard error."
+    )
+    finding = f"By two standard errors or more least-squares is ahead of no repair in {ahead} and behind in {behind} of {len(rows)} cases."
+    columns = ("metric", "texts", "dense", *REPAIRS, "least-squares gains")
+    return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}")
+
+
+FIRST = Part("first", "A tenth of the neurons, with few texts", pending, report)
