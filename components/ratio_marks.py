@@ -18,6 +18,9 @@ from liar.store import RunSummary
 if TYPE_CHECKING:
     from components.studio import Bus
 
+_ROOM = 0.08
+"""Difference of two ratios at which both can be written without touching."""
+
 # Gradio puts a number at each end of the track, so its place is known in the browser alone.
 _PLACE = """
 const place = () => {
@@ -50,12 +53,16 @@ class RatioMarks:
 def _markup(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
     if not measured:
         return ""
-    buttons = "".join(_mark(run, is_chosen=ratio == spec.ratio) for ratio, run in measured.items())
+    buttons, named = "", -1.0
+    for ratio, run in measured.items():
+        has_room = ratio - named >= _ROOM
+        named = ratio if has_room else named
+        buttons += _mark(run, is_chosen=ratio == spec.ratio, is_named=has_room)
     return f'<div class="marks" role="group" aria-label="Measured ratios, in percent">{buttons}</div>'
 
 
-def _mark(run: RunSummary, *, is_chosen: bool) -> str:
-    """Button in percent, which names the metrics of its run."""
+def _mark(run: RunSummary, *, is_chosen: bool, is_named: bool) -> str:
+    """Button that names the ratio and the metrics of its run; the ratio is also written on it if ``is_named``."""
     values = [
         f"{item.task} {value_words(item)}"
         for task in measured_tasks(run)
@@ -66,5 +73,5 @@ def _mark(run: RunSummary, *, is_chosen: bool) -> str:
     title = escape("; ".join([f"Measured at {percent} %", *values]), quote=True)
     return (
         f'<button type="button" data-key="{run.spec.key}" style="--at: {run.spec.ratio / MAX_RATIO:.4f}" '
-        f'title="{title}" aria-label="{title}" aria-pressed="{str(is_chosen).lower()}">{percent}</button>'
+        f'title="{title}" aria-label="{title}" aria-pressed="{str(is_chosen).lower()}">{percent if is_named else ""}</button>'
     )

@@ -71,7 +71,8 @@ def report(points: Mapping[str, Point]) -> Report:
         f"{RATIO:.0%} of the neurons removed at random, as many at every site, one-shot. ± is one standard error; the last "
         "column is what least-squares gains over no repair, with the paired standard error."
     )
-    finding = f"By two standard errors or more least-squares is ahead of no repair in {ahead} and behind in {behind} of {len(rows)} cases."
+    cases = f"ahead of no repair in {ahead} and behind in {behind} of {len(rows)} cases"
+    finding = f"By two standard errors or more least-squares is {cases}."
     columns = ("metric", "texts", "dense", *REPAIRS, "least-squares gains")
     return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}")
 

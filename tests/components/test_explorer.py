@@ -65,6 +65,10 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     visitor.sets(page.recipe.ratio, 0.61)
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key, later.spec.key]
     assert "Interpolated" in visitor.sees(verdict)
+    close = run.model_copy(update={"spec": run.spec.model_copy(update={"ratio": 0.32})})
+    studio.store.save(close)
+    visitor.sets(page.recipe.ratio, 0.62)
+    assert re.findall(r">(\d*)</button>", visitor.sees(marks)) == ["30", "", "50", "70"], "no room for 32 beside 30"
     visitor.does(marks, "select", {"key": lower.spec.key})
     assert visitor.state(page.bus.shown) == lower.spec.key
     assert "Measured" in visitor.sees(verdict)
