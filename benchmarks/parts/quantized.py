@@ -116,16 +116,16 @@ def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point
         return finish(shared.exam.steps(model, "reconstructed"))
 
     exact = repaired(shared.loaded, subject, ratio, scope)
-    quantised = rounded(shared.loaded, width)
+    quantized = rounded(shared.loaded, width)
     found: dict[Order, Evaluation] = {
         "before": measured(rounded(exact, width)),
-        "after": measured(rounded(repaired(quantised, subject, ratio, scope), width)),
+        "after": measured(rounded(repaired(quantized, subject, ratio, scope), width)),
         "both": measured(centred(rounded(exact, width), subject, scope)),
     }
     values = {"n": float(shared.dense.n)}
     for name, evaluation in (
         ("dense", shared.dense),
-        ("dense quantised", measured(quantised)),
+        ("dense quantized", measured(quantized)),
         ("repaired", measured(exact)),
         *found.items(),
     ):
@@ -142,7 +142,7 @@ def report(points: Mapping[str, Point]) -> Report:
         if (name := name_of(subject, ratio, width)) not in points:
             continue
         values = points[name].values
-        plain = (subject.words(values, each) for each in ("dense", "dense quantised", "repaired", "before"))
+        plain = (subject.words(values, each) for each in ("dense", "dense quantized", "repaired", "before"))
         gains = []
         for order in ("after", "both"):
             ahead, stderr = values[f"{order} gain"], values[f"{order} gain stderr"]
@@ -163,4 +163,4 @@ def report(points: Mapping[str, Point]) -> Report:
     return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}")
 
 
-QUANTISED = Part("quantised", "Repair and quantisation", pending, report)
+QUANTIZED = Part("quantized", "Repair and quantisation", pending, report)
