@@ -47,6 +47,13 @@ SPECS = (
 RATIOS = tuple(tens / 10 for tens in range(1, 10))
 """Ratios at which runs are shipped."""
 
+
+def ratios_of(model: str, targets: Targets) -> tuple[float, ...]:
+    """:data:`RATIOS` that leave a head everywhere: SmolLM2 has three groups of them in a layer."""
+    few_heads = model == default_spec().model and targets != "ffn"
+    return tuple(ratio for ratio in RATIOS if ratio < 2 / 3 or not few_heads)
+
+
 OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": ("ffn",)}
 """Further targets at these ratios, by the usual ones of a model."""
 
@@ -58,7 +65,7 @@ SWEEPS = (
     *(SweepSpec(base=spec, ratios=RATIOS) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
     *(
-        SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=RATIOS)
+        SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=ratios_of(spec.model, targets))
         for spec in SPECS
         for targets in OTHERS[spec.targets]
     ),

@@ -124,7 +124,10 @@ class RunStore:
         return list(found.values())
 
     def summaries(self, most: int = MOST_SUMMARIES) -> list[RunSummary]:
-        """Summaries of the ``most`` newest runs, shipped ones last; each key once. Unchanged files are not reread."""
+        """Summaries of the ``most`` newest runs, then the shipped ones by model, targets and ratio; each key once.
+
+        Unchanged files are not reread.
+        """
         found: dict[str, RunSummary] = {}
         paths = list(islice(self._files(), most))
         for path in paths:
@@ -133,7 +136,7 @@ class RunStore:
                 found.setdefault(summary.spec.key, summary)
         known = self._summaries  # another thread may replace it
         self._summaries = {path: known[path] for path in paths if path in known}
-        return list(found.values())
+        return sorted(found.values(), key=_place)
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
         """Newest run of the same model, device and dtype with timings of all its work (nothing shared), preferably
@@ -237,6 +240,13 @@ def _version(path: Path) -> tuple[int, int]:
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
     return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def _place(run: RunSummary) -> tuple[bool, str, str, float]:
+    """Sort key of a summary: a stored run stays where it is, before all shipped ones."""
+    if run.saved is not None:
+        return False, "", "", 0.0
+    return True, run.spec.model, run.spec.targets, run.spec.ratio
 
 
 def _key_of(path: Path) -> str:

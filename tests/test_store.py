@@ -168,6 +168,16 @@ def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(tmp_path: Pat
     assert listed.saved is not None
 
 
+def test_shipped_runs_are_listed_by_model_and_ratio_behind_the_newest_of_ones_own(store: RunStore) -> None:
+    shipped = [language_run(ratio=ratio, model=model) for model in ("a/b", "c/d") for ratio in (0.1, 0.2, 0.9)]
+    for run in sorted(shipped, key=lambda run: run.spec.key):
+        store.ship(run)
+    own = [language_run(seed=seed) for seed in range(2)]
+    for age, run in enumerate(own):
+        os.utime(store.save(run), (age, age))
+    assert [run.spec for run in store.summaries()] == [run.spec for run in (*reversed(own), *shipped)]
+
+
 def test_only_a_run_of_ones_own_can_be_deleted(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
     run, own = language_run(), language_run(seed=1)
