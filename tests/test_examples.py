@@ -56,6 +56,7 @@ PUBLIC = (
     "liar.report.compare",
     "liar.report.metric_sentences",
     "liar.report.sentences",
+    "liar.report.between",
     "liar.report.html",
     "liar.jobs.pipeline",
     "liar.jobs.sweep",

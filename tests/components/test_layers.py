@@ -46,7 +46,7 @@ class Page:
 @pytest.fixture
 def page() -> Page:
     atlas = tiny_atlas(SPEC)
-    nothing = SimpleNamespace(load=lambda key: None, find=lambda key: None)
+    nothing = SimpleNamespace(load=lambda key: None, find=lambda key: None, summaries=list)
     studio: Any = SimpleNamespace(atlases=SimpleNamespace(find=lambda spec: atlas), store=nothing, jobs=nothing)
     with gr.Blocks() as blocks:
         bus = Bus(SPEC, View(), "")
