@@ -14,7 +14,7 @@ from study import measured
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository of git")
 
 
-QUICK = ("truth", "nonlinear", "ratios")
+QUICK = ("truth", "nonlinear")
 
 
 @pytest.mark.demo
