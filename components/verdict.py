@@ -27,7 +27,7 @@ let width = 0;
 const keep = () => {
   if (element.offsetWidth !== width) element.style.minHeight = '';
   width = element.offsetWidth;
-  element.style.minHeight = element.offsetHeight + 'px';
+  element.style.minHeight = Math.ceil(element.getBoundingClientRect().height) + 'px';
 };
 new ResizeObserver(keep).observe(element);
 document.fonts.addEventListener('loadingdone', () => { width = 0; keep(); });  // the font before it may be wider

@@ -162,7 +162,7 @@ def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_
     slide(page, "#ratio", 0.75)
     expect(kind(page)).to_have_text("Predicted")
     expect(page.locator("#verdict .between")).to_contain_text(
-        re.compile(r"Interpolated between the runs at 70 % and 80 %: sentiment accuracy about \d\d\.\d %\.")
+        re.compile(r"Interpolated between the runs at 70\s% and 80\s%: sentiment accuracy about \d\d\.\d\s%\.")
     )
     expect(thumb).to_have_count(0)
     dropdown(page, "Criterion", "magnitude")  # nothing of it is measured

@@ -56,7 +56,7 @@ def test_no_space_is_left_below_the_headline_after_the_font_loads(page: Page) ->
           return [kept, held.offsetHeight];
         }"""
     )
-    assert kept == needed
+    assert 0 <= kept - needed <= 1  # it is kept in whole pixels
 
 
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:

@@ -96,7 +96,7 @@ def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
     to_tab(page, "Take away")
     with page.expect_download() as download:
         page.get_by_role("button", name="Heatmap (PNG)").click()
-    assert download.value.suggested_filename == "liar-minilm-sentiment-both-70-heatmap.png"
+    assert download.value.suggested_filename == "liar-minilm-sentiment-both-72-heatmap.png"
     with Image.open(download.value.path()) as picture:
         ink = picture.convert("L").point(lambda value: 255 if value < 250 else 0).getbbox()
         assert ink is not None
