@@ -35,7 +35,7 @@ from liar.report.metric_sentences import (
 )
 from liar.report.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
-from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule
+from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import questions, usual_tasks
@@ -43,6 +43,14 @@ from liar.tasks.registry import questions, usual_tasks
 LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), *(task.name for task in questions()))
 SMOLLM2, SENTIMENT = "demo/smollm2-135m", "demo/minilm-sentiment"
 SEEDS = (0, 1, 2)
+TENTHS = tuple(tens / 10 for tens in range(1, 10))
+"""Ratios of a curve over all of them."""
+
+
+def tenths_of(model: str, targets: Targets) -> tuple[float, ...]:
+    """:data:`TENTHS` that leave a head in every layer: SmolLM2 has three groups of heads in each."""
+    few_heads = model == SMOLLM2 and targets != "ffn"
+    return tuple(ratio for ratio in TENTHS if ratio < 2 / 3 or not few_heads)
 
 
 @cache

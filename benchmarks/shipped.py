@@ -1,6 +1,6 @@
 """Make the results that ship with the page: the atlases of the demo models, and finished runs of each at 10 to 90 %.
 
-python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (about two hours on two cores)
+python benchmarks/shipped.py            writes liar/assets/atlases and liar/assets/runs (some hours on two cores)
 python benchmarks/shipped.py atlases    or runs: one of the two; a run that is there already is kept
 python benchmarks/shipped.py --anew     all again, for a default of PruneSpec that has changed
 """
@@ -18,6 +18,8 @@ from liar.cli.startup import quiet_libraries, settle_threads
 settle_threads()
 quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
+
+from figures import tenths_of
 
 from components.prompts import preset_prompts
 from components.recipe import default_spec
@@ -44,28 +46,18 @@ SPECS = (
 )
 """Recipe of each demo model with a task; an atlas of each is shipped."""
 
-RATIOS = tuple(tens / 10 for tens in range(1, 10))
-"""Ratios at which runs are shipped."""
-
-
-def ratios_of(model: str, targets: Targets) -> tuple[float, ...]:
-    """:data:`RATIOS` that leave a head everywhere: SmolLM2 has three groups of them in a layer."""
-    few_heads = model == default_spec().model and targets != "ffn"
-    return tuple(ratio for ratio in RATIOS if ratio < 2 / 3 or not few_heads)
-
-
 OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": ("ffn",)}
-"""Further targets at these ratios, by the usual ones of a model."""
+"""Further targets, by the usual ones of a model."""
 
 ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
 
 SWEEPS = (
-    *(SweepSpec(base=spec, ratios=RATIOS) for spec in SPECS),
+    *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
     *(
-        SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=ratios_of(spec.model, targets))
+        SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=tenths_of(spec.model, targets))
         for spec in SPECS
         for targets in OTHERS[spec.targets]
     ),

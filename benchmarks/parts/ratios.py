@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
-from itertools import product
 
-from figures import SMOLLM2
+from figures import SMOLLM2, TENTHS, tenths_of
 from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 from readme import table
@@ -23,7 +22,6 @@ from liar.spec import RECONSTRUCTIONS, Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import SUBJECTS, Subject, examined, gain, with_each_repair
 
-RATIOS = tuple(tens / 10 for tens in range(1, 10))
 BEST: Reconstruction = "least-squares"
 OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)
 
@@ -61,9 +59,8 @@ def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
 
 
 def pending(scope: Scope) -> Iterator[Pending]:
-    subjects, ratios = (SUBJECTS[:1], (0.3, 0.7)) if scope.fast else (SUBJECTS, RATIOS)
-    for subject, ratio in product(subjects, ratios):
-        if ratio < subject.highest:
+    for subject in SUBJECTS[:1] if scope.fast else SUBJECTS:
+        for ratio in (0.3, 0.7) if scope.fast else tenths_of(subject.model, subject.targets):
             yield Pending(name_of(subject, ratio), partial(measure, subject, ratio, scope))
 
 
@@ -73,7 +70,7 @@ def name_of(subject: Subject, ratio: float) -> str:
 
 def report(points: Mapping[str, Point]) -> Report:
     found = {
-        subject: {ratio: points[name].values for ratio in RATIOS if (name := name_of(subject, ratio)) in points}
+        subject: {ratio: points[name].values for ratio in TENTHS if (name := name_of(subject, ratio)) in points}
         for subject in SUBJECTS
     }
     found = {subject: several for subject, several in found.items() if several}

@@ -42,11 +42,6 @@ class Subject:
         return f"{self.model.removeprefix('demo/')}, {what}"
 
     @property
-    def highest(self) -> float:
-        """Ratio from which on a site would be left without units: SmolLM2 has three groups of heads in a layer."""
-        return 2 / 3 if self.model == SMOLLM2 and self.targets != "ffn" else 1.0
-
-    @property
     def metric(self) -> Metric:
         return METRICS[task_named(self.task).metrics[0]]
 

@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from datasets import Dataset
 from paper import LENGTHS, ROWS, main
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from liar.store import RunStore
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
 from tests.hub_of_data import SHA, DataHub, running
-from tests.questions import SPECIAL, WORDS, tokenizer
-from tests.small_heads import head_for
+from tests.questions import WORDS, tokenizer
+from tests.small_heads import head_for, reader
 
 GLUE_AND_SQUAD = [row.model for row in ROWS if "bert" in row.model]
 LLAMA = "HuggingFaceTB/SmolLM2-360M"
@@ -30,20 +29,6 @@ def files_of(model: PreTrainedModel, folder: Path) -> dict[str, bytes]:
     words.eos_token = "[SEP]"  # which the harness needs
     words.save_pretrained(folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def llama() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=max(LENGTHS),
-        pad_token_id=0,
-    )
-    return LlamaForCausalLM(config)
 
 
 def wikitext() -> dict[str, bytes]:
@@ -68,12 +53,12 @@ def wikitext() -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    monkeypatch.setattr("tests.small_heads.POSITIONS", 512)
+    monkeypatch.setattr("tests.small_heads.POSITIONS", max(LENGTHS))
     repositories = {
         "nyu-mll/glue": repository_of(list(CONFIGS)),
         "rajpurkar/squad": repository_of(["squad"], folder="plain_text"),
         "Salesforce/wikitext": wikitext(),
-        LLAMA: files_of(llama(), tmp_path / "llama"),
+        LLAMA: files_of(reader().model, tmp_path / "llama"),
     }
     for number, row in enumerate(row for row in ROWS if row.model in GLUE_AND_SQUAD):
         repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
