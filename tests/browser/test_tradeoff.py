@@ -126,14 +126,13 @@ def test_whiskers_have_the_colour_of_their_marks_on_a_dark_page(visit_still: Vis
     page = visit_still()
     page.emulate_media(color_scheme="dark")
     full(page, MINILM, tab="trade-off")
-    colours = """(plot) => {
-      const all = [...plot.querySelectorAll('.scatterlayer .trace')];
+    # The picture is drawn a second time when its theme arrives, so the colours are asked until there are some.
+    colours = """() => {
+      const all = [...document.querySelectorAll('#tradeoff-ratio .scatterlayer .trace')];
       const traces = all.filter((trace) => trace.querySelector('.errorbar path'));
       const colour = (trace, part, name) => getComputedStyle(trace.querySelector(part))[name];
-      return traces.map((trace) => [colour(trace, '.errorbar path', 'stroke'), colour(trace, '.point', 'fill')]);
+      return traces.length
+        && traces.map((trace) => [colour(trace, '.errorbar path', 'stroke'), colour(trace, '.point', 'fill')]);
     }"""
-    plot = page.locator("#tradeoff-ratio .js-plotly-plot")
-    plot.locator(".errorbar path").first.wait_for(state="attached")
-    found = plot.evaluate(colours)
-    assert found
+    found = page.wait_for_function(colours, timeout=30_000).json_value()
     assert all(whisker == mark for whisker, mark in found), found
