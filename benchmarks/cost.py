@@ -160,7 +160,7 @@ def floor() -> dict[str, float]:
     forward = time.perf_counter() - start
 
     tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
-    backward = backward_seconds(loaded, divided(batches, sensitivity_tokens(loaded.adapter))[0])
+    backward = backward_seconds(loaded, divided(batches, sensitivity_tokens(loaded.adapter.widest, tokens))[0])
     seconds = {"covariance": 0.0, "solves": 0.0, "orders": 0.0}
     for site in sites:
         d, kept = site.channels, site.channels // 2

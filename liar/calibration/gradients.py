@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
-from liar.calibration.sample import divided, sensitivity_tokens
+from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
@@ -69,7 +69,8 @@ def gradient_steps(
         for site in sites
     }
     signs_wanted = sensitivity or outputs
-    sampled, others = divided(batches, sensitivity_tokens(adapter)) if signs_wanted else ([], batches)
+    enough = sensitivity_tokens(adapter.widest, tokens_of(batches))
+    sampled, others = divided(batches, enough) if signs_wanted else ([], batches)
     signed_pieces = _pieces(sampled)
     pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0

@@ -26,6 +26,9 @@ CURVE_TOKENS = 6
 """Tokens of the sample for each channel of the widest site."""
 MEAN_TOKENS = 2
 """Tokens for each channel that suffice for a mean over tokens."""
+SENSITIVITY_TOKENS = (1, 2)
+"""Fewest and most tokens for each channel that sensitivities are means of; between the two a third of the text. With 4,096
+tokens of SmolLM2 and one for each channel, the loss on validation windows is that of two, at half the cost."""
 
 
 def sample_tokens(adapter: Adapter) -> int:
@@ -33,9 +36,14 @@ def sample_tokens(adapter: Adapter) -> int:
     return CURVE_TOKENS * adapter.widest
 
 
-def sensitivity_tokens(adapter: Adapter) -> int:
-    """Number of tokens that the sensitivities are means of."""
-    return MEAN_TOKENS * adapter.widest
+def sensitivity_tokens(widest: int, tokens: int) -> int:
+    """How many of ``tokens`` the sensitivities are means of, if the widest site has ``widest`` channels.
+
+    >>> [sensitivity_tokens(1536, tokens) for tokens in (1024, 3072, 6144, 24576)]
+    [1024, 1536, 2048, 3072]
+    """
+    fewest, most = SENSITIVITY_TOKENS
+    return min(tokens, most * widest, max(fewest * widest, tokens // 3))
 
 
 def tokens_of(batches: Iterable[Batch]) -> int:

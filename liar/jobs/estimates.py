@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens
 from liar.data.batching import encode
 from liar.data.corpora import HELD_TEXTS, HELD_TOKENS, settled_tokens
 from liar.data.packing import evaluation_length
@@ -57,6 +57,11 @@ class Shape:
     width: int
     sites: tuple[SiteShape, ...]
     writes: bool
+
+    @property
+    def widest(self) -> int:
+        """Channels of the widest site."""
+        return max(site.channels for site in self.sites)
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Shape:
@@ -153,10 +158,9 @@ _SAMPLE = 64
 """Number of texts from which the mean length of all is estimated."""
 
 
-def sample(shape: Shape, amounts: Amounts, tokens: int = CURVE_TOKENS) -> Amounts:
-    """The part of the text with ``tokens`` for each channel, see :mod:`liar.calibration.sample`."""
-    enough = tokens * max(site.channels for site in shape.sites)
-    return replace(amounts, tokens=min(amounts.tokens, enough))
+def sample(shape: Shape, amounts: Amounts) -> Amounts:
+    """The part of the text by which a run that is not one-shot allocates, see :mod:`liar.calibration.sample`."""
+    return replace(amounts, tokens=min(amounts.tokens, CURVE_TOKENS * shape.widest))
 
 
 def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, signs: bool) -> float:
@@ -166,7 +170,7 @@ def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, signs: bool) 
         calls = tokens / max(amounts.length, 1) / 2
         return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
-    signed = forward(sample(shape, amounts, MEAN_TOKENS).tokens) if signs else 0.0
+    signed = forward(sensitivity_tokens(shape.widest, amounts.tokens)) if signs else 0.0
     return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
 
 

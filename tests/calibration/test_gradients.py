@@ -137,7 +137,7 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     adapter = adapt(model)
     batch = batches(1, size=1)[0]
     repeats = 400
-    monkeypatch.setattr("liar.calibration.sample.MEAN_TOKENS", 10**9)
+    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
     found = gradients(gradient_steps(adapter, [batch] * repeats, "both", masks=False))
     site = adapter.sites()[1]
     outputs: list[Tensor] = []
@@ -201,8 +201,7 @@ def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[in
 def test_sensitivities_read_texts_of_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier's batches come sorted, the shortest first; a sample of their tokens must look like all of them."""
     adapter = adapt(build("bert"))
-    widest = max(site.channels for site in adapter.sites())
-    monkeypatch.setattr("liar.calibration.sample.MEAN_TOKENS", 470 / widest)
+    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, _tokens: 470)
     text = [batch for length in range(4, 44) for batch in batches(1, size=2, length=length, seed=length)]
     read = lengths_read(adapter, text, masks=False)
     assert 0.25 <= sum(read) / sum(2 * length for length in range(4, 44)) <= 0.3
