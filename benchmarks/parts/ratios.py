@@ -85,15 +85,17 @@ def report(points: Mapping[str, Point]) -> Report:
         + table(columns, [_row(subject, ratio, values) for ratio, values in several.items()])
         for subject, several in found.items()
     ]
-    names = [(subject.name, *(_holds(several, name) for name in RECONSTRUCTIONS)) for subject, several in found.items()]
-    holds = (
-        "The highest ratio up to which no ratio costs two paired standard errors or more against the dense model:\n\n"
-        + table(("", *RECONSTRUCTIONS), names)
+    names = [
+        (subject.name, *(_breaks(several, name) for name in RECONSTRUCTIONS)) for subject, several in found.items()
+    ]
+    breaks = (
+        "It breaks from here on: the lowest ratio from which on every one costs two paired standard errors or more against "
+        "the dense model.\n\n" + table(("", *RECONSTRUCTIONS), names)
     )
     number = len(list(pending(Scope())))
     if len(points) < number:
         head = f"{head} Measured so far: {len(points)} of {number} points."
-    return Report("\n\n".join([head, holds, _behind(found), *sections]), {"ratios": _figure(found)})
+    return Report("\n\n".join([head, breaks, _behind(found), *sections]), {"ratios": _figure(found)})
 
 
 Values = Mapping[str, float]
@@ -112,33 +114,35 @@ def _row(subject: Subject, ratio: float, values: Values) -> tuple[str, ...]:
     return f"{ratio:.0%}", *words, f"{subject.gain_words(ahead, stderr)} ({best})"
 
 
-def _holds(several: Mapping[float, Values], name: Reconstruction) -> str:
-    """The last ratio before the first one with a loss of two standard errors."""
-    kept = "none of them"
-    for ratio, values in several.items():
-        if values[f"{name} beside dense"] <= -2 * values[f"{name} beside dense stderr"]:
-            return kept
-        kept = f"{ratio:.0%}"
-    return kept
+def _breaks(several: Mapping[float, Values], name: Reconstruction) -> str:
+    """The ratio after the last one without a loss of two standard errors."""
+    first = "never"
+    for ratio, values in reversed(several.items()):
+        if values[f"{name} beside dense"] > -2 * values[f"{name} beside dense stderr"]:
+            break
+        first = f"{ratio:.0%}"
+    return first
 
 
 def _behind(found: Found) -> str:
-    """Where the best repair is behind another one by more than one standard error."""
+    """How often the best repair is ahead, and where it is behind another one by more than one standard error."""
     every = [(subject, ratio, name) for subject in found for ratio in found[subject] for name in OTHERS]
-    behind = []
+    ahead, clearly_behind, behind = 0, 0, []
     for subject, ratio, name in every:
         values = found[subject][ratio]
-        loss, stderr = -values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
-        if loss > stderr:
-            behind.append(f"{subject.name} at {ratio:.0%} behind {name} by {loss / stderr:.1f} standard errors")
-    ahead = sum(
-        found[subject][ratio][f"{BEST} beside {name}"] >= 2 * found[subject][ratio][f"{BEST} beside {name} stderr"]
-        for subject, ratio, name in every
-    )
+        gained, stderr = values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
+        ahead += gained >= 2 * stderr > 0
+        clearly_behind += gained <= -2 * stderr < 0
+        if -gained > stderr:
+            behind.append(f"{subject.name} at {ratio:.0%} behind {name} by {-gained / stderr:.1f}")
     text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
     if not behind:
         return f"{text}, and in none behind by more than one."
-    return f"{text}; behind by more than one it is in {len(behind)}: {'; '.join(behind)}."
+    return (
+        f"{text}, in {clearly_behind} behind by as much. Behind by more than one it is in {len(behind)}; of repairs that "
+        f"are equally good it would be by chance in one of six, here {len(every) / 6:.0f}. In standard errors: "
+        f"{'; '.join(behind)}."
+    )
 
 
 def _figure(found: Found) -> Figure:
