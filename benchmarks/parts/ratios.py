@@ -117,7 +117,7 @@ def _row(subject: Subject, ratio: float, values: Values) -> tuple[str, ...]:
 def _breaks(several: Mapping[float, Values], name: Reconstruction) -> str:
     """The ratio after the last one without a loss of two standard errors."""
     first = "never"
-    for ratio, values in reversed(several.items()):
+    for ratio, values in reversed(list(several.items())):
         if values[f"{name} beside dense"] > -2 * values[f"{name} beside dense stderr"]:
             break
         first = f"{ratio:.0%}"
