@@ -44,7 +44,7 @@ SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
 
 @dataclass(frozen=True)
 class Recipe:
-    criterion: Criterion
+    criterion: str
     allocation: Allocation
     schedule: Schedule
 

@@ -124,7 +124,7 @@ def draw() -> list[Measured]:
         session, request = SessionState(page), gr.Request(session_hash="benchmark")
         explore = next(function for function in page.fns.values() if function.name == "explore")
         names = [block.elem_id for block in explore.inputs]
-        values = [None if block.stateful else block.value for block in explore.inputs]
+        values = [None if block.stateful else getattr(block, "value", None) for block in explore.inputs]
         values[names.index("targets")] = "both"
         seconds = []
         for move in range(MOVES + 1):  # the first one loads the atlas

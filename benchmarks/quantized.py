@@ -33,7 +33,8 @@ TOKENS, TURNS = 128, 7
 
 def section() -> str:
     """A table with a row for each measured variant, then the library's sentence on each run."""
-    rows, sentences, samples = [], [], {}
+    rows, sentences = [], []
+    samples: dict[str, str] = {}
     for spec in SPECS:
         finished = list(stream(spec, loaded(spec.model)))[-1]
         assert isinstance(finished, Finished)

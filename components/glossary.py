@@ -101,8 +101,8 @@ TERMS: Mapping[str, Term] = {
         "One-shot reads all sites of the dense model at once. Sequential prunes site after site, and each sees what the "
         "ones before it now hand over: better at high ratios, at about the same cost. Corrective also lets each repair make up "
         "for a share of what the sites before it have lost, and makes the answers of a LLaMA as much less sure as the noise "
-        "that remains asks for: mostly better still, for up to half more time; the errors shown are those of "
-        "the repairs without it. With any repair but least-squares it is sequential.",
+        "that remains asks for: mostly better still, for a tenth to a quarter more time; the errors shown "
+        "are those of the repairs without it. With any repair but least-squares it is sequential.",
     ),
     "calibration": Term(
         "Text that the repair is fitted on.",
