@@ -36,10 +36,13 @@ def keys(page: Page) -> set[str]:
 def test_the_tab_opens_on_the_shipped_runs_with_their_errors(page: Page) -> None:
     full(page, MINILM, tab="trade-off")
     expect(page.locator("#tradeoff-table tbody tr")).to_have_count(9)
-    whiskers = """() => document.querySelector('#tradeoff-ratio .js-plotly-plot').data
-      .filter((trace) => trace.error_y?.array).map((trace) => [trace.x.length, Math.min(...trace.error_y.array) > 0])"""
     expect(page.locator("#tradeoff-ratio .errorbar").first).to_be_attached()
-    assert page.evaluate(whiskers) == [[9, True], [9, True]]  # repaired and not
+    whiskers = """() => {
+      const drawn = document.querySelector('#tradeoff-ratio .js-plotly-plot')?.data ?? [];
+      const traces = drawn.filter((trace) => trace.error_y?.array);
+      return traces.length && traces.map((trace) => [trace.x.length, Math.min(...trace.error_y.array) > 0]);
+    }"""
+    assert page.wait_for_function(whiskers).json_value() == [[9, True], [9, True]]  # repaired and not
     assert points(page, "#tradeoff-ratio") == points(page, "#tradeoff-pareto") == keys(page)
 
 
