@@ -254,6 +254,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
         yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
         if spec.tokens == 1:
             raise CalibrationError("One token is too little; give more.")
+        time.sleep(0.3)  # long enough that a page on a busy machine looks at least once
         return tiny_atlas(spec)
 
     monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
