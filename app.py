@@ -33,7 +33,7 @@ from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
 from liar.cli.startup import quiet_libraries, settle_threads
 from liar.errors import LiarError
-from liar.explore.atlas_store import AtlasStore
+from liar.explore.atlas_store import AtlasStore, default_folder
 from liar.report.between import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
@@ -183,7 +183,7 @@ def serve(profile: Profile) -> None:
             registry.keep(finished.result.spec.key, finished.variants)
 
     jobs = JobQueue(profile.waiting_jobs, starts=profile.starts, on_finished=keep)
-    studio = Studio(store, AtlasStore(store.folder.parent / "atlases"), registry, jobs, profile)
+    studio = Studio(store, AtlasStore(default_folder()), registry, jobs, profile)
     page = build(studio)
     page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS

@@ -8,26 +8,60 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from liar.cli.console import console
+from liar.cli.console import console, progress, whole
 from liar.errors import LiarError
+from liar.events import Progress
+from liar.explore.atlas import Atlas
+from liar.explore.atlas_store import AtlasStore, default_folder
 from liar.files import check_writable, write_atomically
 from liar.results import RunResult
+from liar.spec import CRITERIA, PruneSpec
 
 
 def report_command(
     run: Annotated[Path, typer.Argument(help="What `liar prune --json` wrote.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="The page; without it RUN with the ending .html.")] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="A page on which ratio, allocation and repair can be changed.")
+    ] = False,
 ) -> None:
-    """Turn a finished run into one HTML file that opens without a network."""
+    """Turn a finished run into one HTML file that opens without a network.
+
+    An interactive one needs the error curves of the run's calibration text. Those that the page has stored are taken; else the
+    model is calibrated for them.
+    """
     result = _read_run(run)
     target = out or run.with_suffix(".html")
     if target.resolve() == run.resolve():
         raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
     check_writable(target)
-    from liar.report.html import html_report
+    if interactive:
+        from liar.report.interactive import interactive_report
 
-    write_atomically(target, html_report(result))
+        content = interactive_report(result, _atlas_of(result.spec))
+    else:
+        from liar.report.html import html_report
+
+        content = html_report(result)
+    write_atomically(target, content)
     console.print(f"Written to {target}")
+
+
+def _atlas_of(spec: PruneSpec) -> Atlas:
+    """The stored atlas of a run, else one with the curves of its criterion alone, which is not stored."""
+    if spec.criterion not in CRITERIA:
+        raise LiarError(f"{spec.criterion} is a function of one program, so its curves cannot be drawn here.")
+    stored = AtlasStore(default_folder()).find(spec)
+    if stored is not None and spec.criterion in stored.facts.criteria:
+        return stored
+    from liar.jobs.draw_atlas import atlas_steps
+    from liar.models.catalog import load_model
+    from liar.progress import finish
+
+    with progress() as bar:
+        loaded, move = load_model(spec.model, spec.device, spec.dtype), whole(bar)
+        steps = atlas_steps(loaded, spec, (spec.criterion,))
+        return finish(steps, lambda event: move(event) if isinstance(event, Progress) else None)
 
 
 def _read_run(path: Path) -> RunResult:

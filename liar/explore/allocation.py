@@ -70,8 +70,8 @@ def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
     return ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
 
 
-def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983)."""
+def global_order(candidates: Sequence[Candidate]) -> list[int]:
+    """Index of a candidate for each bundle of all, worst first: their scores are standardised within each site."""
     ranked: list[tuple[float, int]] = []
     for index, candidate in enumerate(candidates):
         assert candidate.scores is not None
@@ -79,11 +79,15 @@ def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
         scores = candidate.scores.astype(np.float64)
         standard = (scores - scores.mean()) / max(candidate.deviation, np.finfo(np.float64).tiny)
         ranked += [(value, index) for value in standard.tolist()]
-    ranked.sort()
+    return [index for _, index in sorted(ranked)]
+
+
+def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983)."""
     kept = [candidate.site.bundles for candidate in candidates]
     floors = [_floor(candidate, ratio) for candidate in candidates]
     left = _budget(candidates, ratio)
-    for _, index in ranked:
+    for index in global_order(candidates):
         cost = candidates[index].bundle_parameters
         if kept[index] > floors[index] and left >= cost / 2:
             kept[index] -= 1

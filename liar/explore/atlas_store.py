@@ -9,11 +9,17 @@ from threading import Lock
 from liar.explore.atlas import Atlas, AtlasKey
 from liar.files import ASSETS, keep_in
 from liar.spec import PruneSpec
+from liar.store import default_folder as runs_folder
 
 log = logging.getLogger(__name__)
 
 SHIPPED_ATLASES = ASSETS / "atlases"
 """Precomputed atlases of the demo models."""
+
+
+def default_folder() -> Path:
+    """Folder of atlases beside that of the runs."""
+    return runs_folder().parent / "atlases"
 
 
 class AtlasStore:

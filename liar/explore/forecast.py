@@ -57,11 +57,11 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
     if spec.needs_sensitivity and not atlas.facts.sensitive:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
-    charts = [chart for chart in atlas.sites if _wanted(chart, spec)]
+    charts = targeted(atlas, spec)
     sites = [chart.site for chart in charts]
     edits = merge(spec.edits)
     check_choices(spec, sites)
-    allocated = allocate(spec.allocation, [_candidate(chart, spec) for chart in charts], spec.ratio)
+    allocated = allocate(spec.allocation, [candidate_of(chart, spec) for chart in charts], spec.ratio)
     kept = {
         chart.site: best_bundles(
             chart.site,
@@ -135,11 +135,17 @@ def _unrounded(chart: SiteAtlas, spec: PruneSpec, allocated: int, edit: SiteEdit
     return Unrounded(kept=count * chart.site.group, error=error)
 
 
-def _wanted(chart: SiteAtlas, spec: PruneSpec) -> bool:
-    return spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
+def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:
+    """The sites that ``spec`` prunes."""
+    return [
+        chart
+        for chart in atlas.sites
+        if spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
+    ]
 
 
-def _candidate(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
+def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
+    """What the allocation of ``spec`` compares of a site. Raises :class:`InvalidSpecError` if an older atlas lacks it."""
     scores = np.empty(chart.site.bundles)
     scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
     damage = None

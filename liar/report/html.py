@@ -34,16 +34,16 @@ from liar.tasks.registry import credits_of
 _TEMPLATE = "report.html.j2"
 
 # A result may contain untrusted text, so all of it is escaped; a misspelt name fails instead of staying blank.
-_ENVIRONMENT = Environment(
+ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters["variant_name"] = variant_name
-_ENVIRONMENT.filters["speed_words"] = speed_words
-_ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
+ENVIRONMENT.filters["variant_name"] = variant_name
+ENVIRONMENT.filters["speed_words"] = speed_words
+ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
 
 SETTINGS = {
     "model": "Model",
@@ -75,26 +75,33 @@ def html_report(result: RunResult) -> str:
 
     Scripts and styles are inline; the document's content security policy forbids loading anything.
     """
-    return _ENVIRONMENT.get_template(_TEMPLATE).render(
-        result=result,
-        verdict=verdict(result),
-        parameters=parameters(result),
-        recipe=recipe(result.spec),
-        calibrated_on=calibrated_on(result),
+    return ENVIRONMENT.get_template(_TEMPLATE).render(
+        contents(result),
         settings=_settings(result.spec),
-        reconstructions=reconstructions_of(result.sites),
-        variants=VARIANTS,
-        measurements=_measurements(result),
-        extents=_extents(result),
-        credits=credits_of(change.task for change in result.changes),
-        answers=_answers(result),
         command=as_command(result.spec),
         python=as_python(result.spec),
-        findings=findings(result),
-        colours=VARIANT_COLOURS,
         plotly=Markup(get_plotlyjs()),
         figures={"heatmap": _as_data(error_heatmap(result.sites)), "metrics": _as_data(metric_bars(result))},
     )
+
+
+def contents(result: RunResult) -> dict[str, Any]:
+    """What the templates show of a run, by name."""
+    return {
+        "result": result,
+        "verdict": verdict(result),
+        "parameters": parameters(result),
+        "recipe": recipe(result.spec),
+        "calibrated_on": calibrated_on(result),
+        "reconstructions": reconstructions_of(result.sites),
+        "variants": VARIANTS,
+        "measurements": _measurements(result),
+        "extents": _extents(result),
+        "credits": credits_of(change.task for change in result.changes),
+        "answers": _answers(result),
+        "findings": findings(result),
+        "colours": VARIANT_COLOURS,
+    }
 
 
 def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:

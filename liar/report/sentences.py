@@ -28,7 +28,7 @@ _IN_RECIPE = (
 """Choices that :func:`_unusual` leaves out: :func:`recipe` always states them, and tasks appear with their figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
-_UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
+UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
 class SiteOutcome(Protocol):
@@ -172,8 +172,8 @@ def _removed(result: Outcome) -> str:
             shares[kind] = _share(sum(site.units for site in sites), sum(site.kept for site in sites))
     spoken = {kind: _fraction(share) for kind, share in shares.items()}
     if len(set(spoken.values())) == 1:
-        return f"{next(iter(spoken.values()))} of the {' and '.join(_UNITS[kind] for kind in spoken)}"
-    phrases = [f"{share} of the {_UNITS[kind]}" for kind, share in spoken.items()]
+        return f"{next(iter(spoken.values()))} of the {' and '.join(UNITS[kind] for kind in spoken)}"
+    phrases = [f"{share} of the {UNITS[kind]}" for kind, share in spoken.items()]
     return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
 
 

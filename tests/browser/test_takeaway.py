@@ -128,6 +128,19 @@ def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> Non
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+def test_the_page_to_explore_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
+    page = full(visit(), MINILM)
+    to_tab(page, "Take away")
+    path = fetched(page, "To explore (HTML)").rename(tmp_path / "explore.html")
+
+    reader = visit()
+    reader.context.set_offline(True)
+    reader.goto(path.as_uri())
+    expect(reader.locator("#kind")).to_have_text("Measured")
+    reader.locator("#ratio").press("ArrowRight")
+    expect(reader.locator("#kind")).to_have_text("Predicted")
+
+
 def test_a_recipe_that_differs_from_the_files_is_noted(page: Page) -> None:
     full(page, MINILM, tab="take-away")
     note = page.locator("#takeaway-difference")

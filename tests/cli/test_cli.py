@@ -20,6 +20,7 @@ from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
+from liar.store import RunStore
 from liar.tasks.registry import TASKS
 from tests.fakes import language_run
 from tests.tiny import classifier, language_model
@@ -193,6 +194,27 @@ def test_report_writes_a_page_next_to_the_run(tmp_path: Path) -> None:
     assert "110.7" in (tmp_path / "run.html").read_text()
     assert liar("report", str(path), "--out", str(tmp_path / "other.html")).returncode == 0
     assert (tmp_path / "other.html").read_text() == (tmp_path / "run.html").read_text()
+
+
+def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
+    shipped, path = RunStore(tmp_path).shipped_of("demo/minilm-topic"), tmp_path / "run.json"
+    assert shipped is not None
+    path.write_text(shipped.model_dump_json())
+    assert liar("report", str(path), "--interactive").returncode == 0
+    assert "LIAR, to explore" in (tmp_path / "run.html").read_text()
+    own = shipped.model_copy(update={"spec": shipped.spec.model_copy(update={"criterion": "custom:my_own"})})
+    path.write_text(own.model_dump_json())
+    assert "custom:my_own is a function of one program" in sentence(liar("report", str(path), "--interactive"))
+
+
+@pytest.mark.demo
+def test_an_interactive_report_draws_the_curves_that_are_not_stored(tmp_path: Path) -> None:
+    shipped, path = RunStore(tmp_path).shipped_of("demo/minilm-sentiment"), tmp_path / "run.json"
+    assert shipped is not None
+    little = {"tokens": 512, "criterion": "fluctuation"}
+    path.write_text(shipped.model_copy(update={"spec": shipped.spec.model_copy(update=little)}).model_dump_json())
+    assert liar("report", str(path), "--interactive").returncode == 0
+    assert "criterion fluctuation" in (tmp_path / "run.html").read_text()
 
 
 @pytest.mark.parametrize(

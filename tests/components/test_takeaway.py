@@ -12,6 +12,7 @@ import pytest
 
 from components.studio import Bus
 from components.takeaway import Format, TakeawayPanel
+from liar.explore.atlas_store import AtlasStore
 from liar.report.export import as_command, as_python, program_here, sites_csv
 from liar.report.view import View
 from liar.results import RunResult
@@ -41,7 +42,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
 def page_of(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    studio: Any = SimpleNamespace(store=store, profile=profile)
+    studio: Any = SimpleNamespace(store=store, profile=profile, atlases=AtlasStore(tmp_path / "atlases"))
     with gr.Blocks():
         panel = TakeawayPanel(studio, Bus(PruneSpec(), View(), ""), None)
         panel.wire()
@@ -70,18 +71,28 @@ def test_files_wait_until_they_are_asked_for(page: Page) -> None:
 
 
 def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
-    run = language_run()
+    run = language_run(layers=30)
     page.store.save(run)
     files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
     assert {path.name for path in files.values()} == {
         *("liar-smollm2-135m-ffn-50.json", "liar-smollm2-135m-ffn-50.csv", "liar-smollm2-135m-ffn-50.html"),
+        "liar-smollm2-135m-ffn-50.explore.html",
     }
     assert RunResult.model_validate_json(files["json"].read_text()) == run
     assert files["csv"].read_bytes().decode() == sites_csv(run)
     assert "110.7" in files["html"].read_text()
+    assert "LIAR, to explore" in files["explore.html"].read_text()
     assert all(path.is_relative_to(page.panel.file.GRADIO_CACHE) for path in files.values()), (
         "Gradio would not serve it"
     )
+
+
+def test_a_run_without_curves_cannot_be_explored(page: Page) -> None:
+    run = language_run(tokens=2048)
+    page.store.save(run)
+    file, problem = page.press("explore.html", run)
+    assert file is None
+    assert "press “Calibrate”" in problem
 
 
 def test_a_run_that_is_gone_is_a_sentence(page: Page) -> None:

@@ -1,0 +1,290 @@
+'use strict';
+// Forecasts from the stored curves, with the arithmetic of liar/explore/allocation.py and forecast.py, and the drawing of them.
+
+const data = JSON.parse(document.getElementById('data').textContent);
+const one = (selector) => document.querySelector(selector);
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const order = bytes(data.global);
+const repairs = data.repairs.map((repair) => repair.name);
+for (const site of data.sites) {
+  const curves = new Float32Array(bytes(site.curves).buffer), length = curves.length / (2 * repairs.length);
+  site.removedAt = Array.from({ length }, (_, point) =>
+    length === 101 ? nearestRemoved(site.bundles, point / 100) : point);
+  site.curve = (repair, aware) => {
+    const start = (Number(aware) * repairs.length + repairs.indexOf(repair)) * length;
+    return curves.subarray(start, start + length);
+  };
+}
+
+// -- arithmetic ------------------------------------------------------------------------------------------------------------
+
+function nearestRemoved(bundles, ratio) {
+  return Math.ceil(Number((ratio * bundles).toFixed(9)) - 0.5);
+}
+
+function roundHalfEven(value) {
+  const floor = Math.floor(value), rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 ? floor + 1 : floor;
+}
+
+/** Relative error of a site with `kept` of its bundles. */
+function errorAt(site, repair, kept, aware = false) {
+  const curve = site.curve(repair, aware), points = site.removedAt, removed = site.bundles - kept;
+  let last = 0;
+  while (last + 1 < points.length && points[last + 1] <= removed) last += 1;
+  if (points[last] === removed || last + 1 === points.length) return curve[last];
+  const slope = (curve[last + 1] - curve[last]) / (points[last + 1] - points[last]);
+  return slope * (removed - points[last]) + curve[last];
+}
+
+function floorOf(site, ratio) {
+  return Math.max(1, Math.min(Math.ceil(site.bundles / 12), site.bundles - nearestRemoved(site.bundles, ratio)));
+}
+
+function budget(ratio) {
+  return ratio * data.sites.reduce((sum, site) => sum + site.bundles * site.parameters, 0);
+}
+
+function byScores(ratio) {
+  const kept = data.sites.map((site) => site.bundles);
+  const floors = data.sites.map((site) => floorOf(site, ratio));
+  let left = budget(ratio);
+  for (const index of order) {
+    const cost = data.sites[index].parameters;
+    if (kept[index] > floors[index] && left >= cost / 2) {
+      kept[index] -= 1;
+      left -= cost;
+    }
+  }
+  return kept;
+}
+
+function byCurve(ratio, repair, withLoss) {
+  const kept = data.sites.map((site) => site.bundles);
+  const floors = data.sites.map((site) => floorOf(site, ratio));
+  const damage = (site, count) => {
+    const found = errorAt(site, repair, count, !withLoss) * site.energy[withLoss ? 0 : 1];
+    return withLoss ? found * site.sensitivity : found;
+  };
+  const offers = new Map();
+  const offer = (index) => {
+    const site = data.sites[index];
+    const step = Math.min(Math.max(1, Math.floor(site.bundles / 48)), kept[index] - floors[index]);
+    offers.delete(index);
+    if (step <= 0) return;
+    const rise = damage(site, kept[index] - step) - damage(site, kept[index]);
+    offers.set(index, { price: rise / (step * site.parameters), step });
+  };
+  data.sites.forEach((_, index) => offer(index));
+  let left = budget(ratio);
+  while (offers.size) {
+    let index = -1;
+    for (const [other, { price }] of offers) {
+      const best = offers.get(index);
+      if (!best || price < best.price || (price === best.price && other < index)) index = other;
+    }
+    const { step } = offers.get(index), cost = data.sites[index].parameters;
+    const take = Math.max(Math.min(step, roundHalfEven(left / cost)), kept[index] - data.sites[index].bundles);
+    kept[index] -= take;
+    left -= take * cost;
+    if (take < step) offers.delete(index);
+    else offer(index);
+  }
+  return kept;
+}
+
+function allocated(allocation, ratio, repair) {
+  if (allocation === 'uniform') return data.sites.map((site) => site.bundles - nearestRemoved(site.bundles, ratio));
+  return allocation === 'global' ? byScores(ratio) : byCurve(ratio, repair, allocation !== 'error-curve');
+}
+
+function settled(site, count) {
+  if (site.kind !== 'ffn' || count >= site.bundles) return count;
+  const most = Math.floor(site.bundles / data.multiple);
+  return data.multiple * Math.min(Math.max(1, Math.floor(count / data.multiple + 0.5)), most);
+}
+
+/** Kept units and errors of every site and the parameters left, or a sentence why the ratio cannot be taken. */
+function forecast({ ratio, allocation, repair }) {
+  const empty = data.sites.find((site) => site.bundles - nearestRemoved(site.bundles, ratio) < 1);
+  if (empty) {
+    const most = (empty.bundles - 1) / empty.bundles;
+    return { problem: `${empty.name} would be left without units; choose a ratio of at most ${most.toFixed(2)}.` };
+  }
+  const kept = allocated(allocation, ratio, repair).map((count, index) => settled(data.sites[index], count));
+  const shifts = data.repairs[repairs.indexOf(repair)].bias;
+  const cut = new Set(data.sites.filter((site, index) => shifts && kept[index] < site.bundles).map((site) => site.kind));
+  let change = 0;
+  const sites = data.sites.map((site, index) => {
+    change -= (site.bundles - kept[index]) * site.parameters;
+    if (cut.has(site.kind)) change += site.bias[0] + kept[index] * site.bias[1];
+    const errors = Object.fromEntries(repairs.map((name) => [name, errorAt(site, name, kept[index])]));
+    return { kept: kept[index] * site.group, errors };
+  });
+  return { sites, after: data.parameters + change, blocks: data.blocks + change };
+}
+
+// -- drawing ---------------------------------------------------------------------------------------------------------------
+
+const chosen = { ratio: data.run.ratio, allocation: data.run.allocation, repair: data.run.repair, site: 0 };
+const share = (value) => `${(100 * value).toFixed(Math.abs(value) < 0.095 && value ? 1 : 0)}\u00a0%`;
+const millions = (value) => `${(value / 1e6).toFixed(1)}\u00a0M`;
+const element = (name, attributes = {}, ...children) => {
+  const svg = ['svg', 'rect', 'polyline', 'line', 'text', 'title'].includes(name);
+  const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+};
+
+function isTheRun() {
+  return ['ratio', 'allocation', 'repair'].every((name) => chosen[name] === data.run[name]);
+}
+
+function colour(error) {
+  const place = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(error, 1e-9)) / 3)) * (data.colours.length - 1);
+  const low = Math.floor(place), high = Math.min(low + 1, data.colours.length - 1);
+  const parts = (text) => [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16));
+  const [from, to] = [parts(data.colours[low]), parts(data.colours[high])];
+  return `rgb(${from.map((value, part) => Math.round(value + (place - low) * (to[part] - value))).join(',')})`;
+}
+
+function removedWords(sites) {
+  return Object.entries(data.kinds).map(([kind, words]) => {
+    const places = data.sites.map((site, index) => index).filter((index) => data.sites[index].kind === kind);
+    if (!places.length) return '';
+    const units = (index) => data.sites[index].bundles * data.sites[index].group;
+    const [all, kept] = [units, (index) => sites[index].kept].map((of) => places.reduce((sum, index) => sum + of(index), 0));
+    return `${share(1 - kept / all)} of the ${words}`;
+  }).filter(Boolean).join(' and ');
+}
+
+/** Units of a picture's width, so that its words are as large on a narrow screen. */
+function widthOf(selector) {
+  return one(selector).clientWidth < 520 ? 480 : 1000;
+}
+
+function mean(sites, repair) {
+  return sites.reduce((sum, site) => sum + (site.errors[repair] ?? NaN), 0) / sites.length;
+}
+
+function drawVerdict(found, measured) {
+  const fewer = share(1 - found.after / data.parameters);
+  const repaired = chosen.repair === 'none' ? '' : `, repaired ${mean(found.sites, chosen.repair).toFixed(3)}`;
+  const candidate = !measured && chosen.allocation === 'checked'
+    ? ' This is its candidate loss-curve; which one stays is measured when it is applied.' : '';
+  one('#kind').textContent = measured ? 'Measured' : 'Predicted';
+  one('#kind').className = `pill ${measured ? 'measured' : 'predicted'}`;
+  one('#verdict').textContent = `${removedWords(found.sites)} gone: mean error ${mean(found.sites, 'none').toFixed(3)}`
+    + `${repaired}; ${fewer} fewer parameters.${candidate}`;
+  one('#left').textContent = `${millions(data.parameters)} → ${millions(found.after)} parameters; `
+    + `${share(1 - found.blocks / data.blocks)} of the blocks and ${fewer} of the whole model removed.`;
+  one('#back').style.visibility = measured ? 'hidden' : '';
+}
+
+function drawHeatmap(found) {
+  const kinds = Object.keys(data.kinds).filter((kind) => data.sites.some((site) => site.kind === kind));
+  const width = widthOf('#heatmap'), layers = Math.max(...data.sites.map((site) => site.layer)) + 1;
+  const left = 84, wide = (width - left) / layers, high = 22;
+  const strip = kinds.length * high + 30;
+  const picture = element('svg', { viewBox: `0 0 ${width} ${strip * repairs.length + 18}`, 'aria-hidden': 'true' });
+  repairs.forEach((repair, row) => {
+    const top = row * strip;
+    const title = `${repair}  mean ${mean(found.sites, repair).toFixed(3)}`;
+    picture.append(element('text', { x: left, y: top + 16, class: repair === chosen.repair ? 'chosen' : '' }, title));
+    kinds.forEach((kind, line) => {
+      const place = { x: left - 8, y: top + 24 + (line + 0.7) * high, 'text-anchor': 'end' };
+      picture.append(element('text', place, data.kinds[kind]));
+    });
+    data.sites.forEach((site, index) => {
+      const error = found.sites[index].errors[repair];
+      const words = `${site.name}, ${repair}: ${error === undefined ? 'not known' : error.toFixed(4)}, `
+        + `${found.sites[index].kept} of ${site.bundles * site.group} kept`;
+      const cell = element('rect', {
+        x: left + site.layer * wide, y: top + 24 + kinds.indexOf(site.kind) * high, width: wide - 1, height: high - 1,
+        fill: error === undefined ? 'none' : colour(error), 'data-site': index,
+        class: index === chosen.site ? 'chosen' : '',
+      });
+      cell.append(element('title', {}, words));
+      picture.append(cell);
+    });
+  });
+  for (let layer = 0; layer < layers; layer += layers > 12 ? 5 : 1) {
+    const place = { x: left + (layer + 0.5) * wide, y: strip * repairs.length + 12, 'text-anchor': 'middle' };
+    picture.append(element('text', place, layer));
+  }
+  one('#heatmap').replaceChildren(picture);
+}
+
+function drawSite(found) {
+  const site = data.sites[chosen.site], { kept, errors } = found.sites[chosen.site], units = site.bundles * site.group;
+  const high = Math.max(...repairs.map((repair) => Math.max(...site.curve(repair, false)))), width = widthOf('#curves');
+  const picture = element('svg', { viewBox: `0 0 ${width} 330`, 'aria-hidden': 'true' });
+  const x = (removed) => 50 + ((width - 60) * removed) / site.bundles, y = (error) => 290 - (270 * error) / high;
+  for (const part of [0, 0.5, 1]) {
+    const anchor = part === 1 ? 'end' : 'middle';
+    picture.append(element('line', { x1: 50, x2: width - 10, y1: y(part * high), y2: y(part * high), class: 'grid' }));
+    picture.append(element('text', { x: 42, y: y(part * high) + 5, 'text-anchor': 'end' }, (part * high).toFixed(2)));
+    picture.append(element('text', { x: x(part * site.bundles), y: 315, 'text-anchor': anchor }, `${100 * part}\u00a0%`));
+  }
+  for (const { name, colour: stroke } of data.repairs) {
+    const points = Array.from(site.curve(name, false), (error, point) => `${x(site.removedAt[point])},${y(error)}`);
+    picture.append(element('polyline', { points: points.join(' '), stroke, class: name === chosen.repair ? 'chosen' : '' }));
+  }
+  const at = x(site.bundles - kept / site.group);
+  picture.append(element('line', { x1: at, x2: at, y1: 20, y2: 290, class: 'cut' }));
+  one('#curves').replaceChildren(picture);
+  one('#site-words').textContent = `${site.name}: ${kept.toLocaleString('en')} of ${units.toLocaleString('en')} `
+    + `${data.kinds[site.kind]} kept.`;
+  one('#site-errors').replaceChildren(...data.repairs.map(({ name, meaning, colour: ink }) => {
+    const mark = element('span', { class: 'ink' });
+    mark.style.background = ink;
+    return element('tr', {}, element('th', { scope: 'row' }, mark, ` ${name}`),
+      element('td', { class: 'number' }, errors[name]?.toFixed(4) ?? 'not known'), element('td', {}, meaning));
+  }));
+}
+
+function drawTable(found) {
+  one('#sites').replaceChildren(...data.sites.map((site, index) => element('tr', {},
+    element('th', { scope: 'row' }, site.name),
+    element('td', { class: 'number' }, `${found.sites[index].kept} of ${site.bundles * site.group}`),
+    ...repairs.map((repair) => element('td', { class: 'number' }, found.sites[index].errors[repair]?.toFixed(4) ?? '')))));
+}
+
+function draw() {
+  const measured = isTheRun(), found = measured ? data.run : forecast(chosen);
+  one('#problem').textContent = found.problem ?? '';
+  one('#ratio').value = one('#ratio-number').value = chosen.ratio;
+  one('#allocation').value = chosen.allocation;
+  one('#repair').value = chosen.repair;
+  one('#site').value = chosen.site;
+  if (found.problem) return;
+  drawVerdict(found, measured);
+  drawHeatmap(found);
+  drawSite(found);
+  if (one('#table').open) drawTable(found);
+}
+
+function choose(changes) {
+  Object.assign(chosen, changes);
+  draw();
+}
+
+for (const name of ['#ratio', '#ratio-number']) {
+  one(name).addEventListener('input', ({ target }) => {
+    const ratio = Number(target.value);
+    if (target.value !== '' && ratio >= 0 && ratio <= 0.95) choose({ ratio });
+  });
+}
+one('#allocation').addEventListener('input', ({ target }) => choose({ allocation: target.value }));
+one('#repair').addEventListener('input', ({ target }) => choose({ repair: target.value }));
+one('#site').addEventListener('input', ({ target }) => choose({ site: Number(target.value) }));
+one('#heatmap').addEventListener('click', ({ target }) => target.dataset.site && choose({ site: Number(target.dataset.site) }));
+one('#table').addEventListener('toggle', draw);
+addEventListener('resize', draw);
+one('#back').addEventListener('click', () => choose({
+  ratio: data.run.ratio, allocation: data.run.allocation, repair: data.run.repair,
+}));
+one('#live').hidden = one('#lens').hidden = false;
+draw();

@@ -1,0 +1,189 @@
+"""One run as one file in which the ratio, the allocation and the repair can be changed: no server, no library, no network.
+
+The file holds the error curves of one criterion; its script computes from them what :func:`liar.explore.forecast.forecast`
+does, to the last digit. Script and style are inline, and their hashes are the content security policy: the document can
+neither load nor run anything else.
+
+>>> from pathlib import Path
+>>> from liar.explore.atlas_store import AtlasStore
+>>> from liar.report.interactive import interactive_report
+>>> from liar.store import RunStore
+>>> run = RunStore().shipped_of("demo/minilm-sentiment")
+>>> page = interactive_report(run, AtlasStore(Path("atlases")).find(run.spec))
+>>> len(page.encode()) < 400_000
+True
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from math import log10
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from plotly.colors import sample_colorscale, sequential
+
+from liar.errors import InvalidSpecError
+from liar.explore.allocation import global_order
+from liar.explore.atlas import WEIGHTINGS, Atlas, Floats, SiteAtlas
+from liar.explore.forecast import candidate_of, forecast, targeted
+from liar.explore.reconstructions import REPAIRS
+from liar.report.html import ENVIRONMENT, contents
+from liar.report.sentences import UNITS
+from liar.report.site_sentences import reconstructions_of
+from liar.results import RunResult
+from liar.spec import ALLOCATIONS, Allocation, PruneSpec
+
+_TEMPLATE, _SCRIPT = "interactive.html.j2", Path(__file__).with_name("interactive.js")
+
+
+def interactive_report(result: RunResult, atlas: Atlas) -> str:
+    """Render ``result`` with the curves of its criterion in ``atlas``, that of the run's calibration text.
+
+    Units that were kept or removed by hand are those of the run alone: a forecast of another choice leaves them out. Raises
+    :class:`liar.errors.InvalidSpecError` if the atlas has no curves of the criterion.
+    """
+    spec = result.spec.model_copy(update={"edits": ()})
+    forecast(spec, atlas)
+    shown = contents(result)
+    style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in ("report.css.j2", "interactive.css.j2"))
+    script = _SCRIPT.read_text(encoding="utf-8")
+    return ENVIRONMENT.get_template(_TEMPLATE).render(
+        shown,
+        style=Markup(style),
+        style_hash=_hash(style),
+        script=Markup(script),
+        script_hash=_hash(script),
+        allocations=[name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
+        picture=_picture(result),
+        edited=bool(result.spec.edits),
+        data=_data(result, spec, atlas),
+    )
+
+
+def _is_known(spec: PruneSpec, allocation: Allocation, atlas: Atlas) -> bool:
+    """Whether the atlas forecasts ``allocation``."""
+    try:
+        forecast(spec.model_copy(update={"allocation": allocation}), atlas)
+    except InvalidSpecError:
+        return False
+    return True
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _data(result: RunResult, spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
+    """What the script reads: sites, curves, and the run itself."""
+    charts, ranked = targeted(atlas, spec), spec.model_copy(update={"allocation": "global"})
+    known = _is_known(spec, "global", atlas)
+    order = global_order([candidate_of(chart, ranked) for chart in charts]) if known else []
+    return {
+        "repairs": [
+            {
+                "name": name,
+                "meaning": REPAIRS[name].meaning,
+                "colour": REPAIRS[name].colour,
+                "bias": REPAIRS[name].changes_bias,
+            }
+            for name in atlas.facts.reconstructions
+        ],
+        "colours": list(sequential.Viridis),
+        "kinds": UNITS,
+        "multiple": spec.multiple,
+        "parameters": atlas.facts.model.parameters,
+        "blocks": atlas.facts.block_parameters,
+        "sites": [_site(chart, spec) for chart in charts],
+        "global": _coded(np.array(order, np.uint8)),
+        "run": {
+            "ratio": spec.ratio,
+            "allocation": spec.allocation,
+            "repair": spec.reconstruction,
+            "sites": [{"kept": site.kept, "errors": site.error} for site in result.sites],
+            "after": result.totals.parameters_after,
+            "blocks": result.totals.block_parameters_after,
+        },
+    }
+
+
+def _site(chart: SiteAtlas, spec: PruneSpec) -> dict[str, Any]:
+    site, facts = chart.site, chart.facts
+    return {
+        "name": site.name,
+        "layer": site.layer,
+        "kind": site.kind,
+        "group": site.group,
+        "bundles": site.bundles,
+        "parameters": facts.bundle_parameters,
+        "bias": [facts.bias_fixed, facts.bias_per_bundle],
+        "energy": [float(chart.arrays.energy[chart.row, place]) for place in range(len(WEIGHTINGS))],
+        "sensitivity": chart.sensitivity,
+        "curves": _coded(_curves(chart, spec.criterion)),
+    }
+
+
+def _curves(chart: SiteAtlas, criterion: str) -> Floats:
+    """Errors (weightings, reconstructions, 101), or of a site of few bundles (weightings, reconstructions, bundles + 1) by the
+    number of removed ones.
+    """
+    every = np.stack(
+        [[chart.curve(criterion, name, weighting) for name in chart.reconstructions] for weighting in WEIGHTINGS]
+    )
+    bundles = chart.site.bundles
+    if bundles >= every.shape[-1]:
+        return every
+    return np.array(
+        [
+            [
+                [chart.error_at(criterion, name, bundles - removed, weighting) for removed in range(bundles + 1)]
+                for name in chart.reconstructions
+            ]
+            for weighting in WEIGHTINGS
+        ],
+        np.float32,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """Heatmap of the run in SVG, for a browser that runs no scripts: (x, y, words) and (x, y, width, height, colour)."""
+
+    height: int
+    titles: list[tuple[int, int, str]]
+    cells: list[tuple[float, int, float, int, str]]
+
+
+def _picture(result: RunResult) -> _Picture:
+    names, kinds = reconstructions_of(result.sites), sorted({site.kind for site in result.sites})
+    high, left = 22, 84
+    width = (1000 - left) / (1 + max(site.layer for site in result.sites))
+    strip = high * len(kinds) + 30
+    cells = [
+        (
+            left + site.layer * width,
+            row * strip + 24 + kinds.index(site.kind) * high,
+            width - 1,
+            high - 1,
+            _colour(site.error[name]),
+        )
+        for row, name in enumerate(names)
+        for site in result.sites
+        if name in site.error
+    ]
+    return _Picture(strip * len(names) + 18, [(left, row * strip + 16, name) for row, name in enumerate(names)], cells)
+
+
+def _colour(error: float) -> str:
+    """Colour of the heatmap: logarithmic from 0.001 to 1."""
+    place = min(1.0, max(0.0, 1 + log10(max(error, 1e-9)) / 3))
+    return str(sample_colorscale("Viridis", [place])[0])
+
+
+def _coded(array: Floats | np.ndarray[Any, Any]) -> str:
+    """Little-endian bytes in base64."""
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()

@@ -1,0 +1,154 @@
+"""The page to explore a run on, opened from disk with the network off: its numbers are those of the library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from liar.explore.atlas import Atlas
+from liar.explore.atlas_store import AtlasStore
+from liar.explore.forecast import forecast
+from liar.report.interactive import interactive_report
+from liar.results import RunResult
+from liar.spec import ALLOCATIONS
+from liar.store import RunStore
+from tests.browser.conftest import severe
+
+RATIOS = [step / 20 for step in range(19)] + [0.33, 0.92]
+_FORECAST = "(choices) => choices.map((choice) => forecast(choice))"
+
+
+def shipped(model: str) -> tuple[RunResult, Atlas]:
+    run = RunStore(Path("none")).shipped_of(model)
+    assert run is not None
+    atlas = AtlasStore(Path("none")).find(run.spec)
+    assert atlas is not None
+    return run, atlas
+
+
+def forecast_of(run: RunResult, atlas: Atlas, **changes: Any) -> RunResult:
+    """``run`` with other choices, and the sites that are forecast of them."""
+    expected = forecast(run.spec.model_copy(update=changes), atlas)
+    return run.model_copy(update={"spec": expected.spec, "sites": expected.sites, "totals": expected.totals})
+
+
+def saved(run: RunResult, atlas: Atlas, folder: Path) -> str:
+    path = folder / "page.html"
+    path.write_text(interactive_report(run, atlas), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def offline(browser: Browser) -> Iterator[Page]:
+    """A page of a browser without a network; a script error or a refused resource fails the test."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text))
+    yield page
+    context.close()
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("demo/smollm2-135m", {}),
+        ("demo/smollm2-135m", {"targets": "both"}),
+        ("demo/minilm-sentiment", {}),
+        ("demo/minilm-sentiment", {"multiple": 64}),
+    ],
+)
+def test_its_forecasts_are_those_of_the_library(
+    offline: Page, tmp_path: Path, model: str, changes: dict[str, Any]
+) -> None:
+    shown, atlas = shipped(model)
+    run = forecast_of(shown, atlas, **changes)
+    offline.goto(saved(run, atlas, tmp_path))
+    most = 0.6 if changes.get("targets") == "both" else 1.0  # SmolLM2 has three groups of heads in a layer
+    choices = [
+        {"ratio": ratio, "allocation": allocation, "repair": repair}
+        for ratio in RATIOS
+        if ratio <= most
+        for allocation in ALLOCATIONS
+        for repair in ("none", "least-squares")
+    ]
+    for choice, found in zip(choices, offline.evaluate(_FORECAST, choices), strict=True):
+        chosen = {"ratio": choice["ratio"], "allocation": choice["allocation"], "reconstruction": choice["repair"]}
+        expected = forecast(run.spec.model_copy(update=chosen), atlas)
+        assert [site["kept"] for site in found["sites"]] == [site.kept for site in expected.sites], choice
+        assert found["after"] == expected.totals.parameters_after, choice
+        assert found["blocks"] == expected.totals.block_parameters_after, choice
+        for site, report in zip(found["sites"], expected.sites, strict=True):
+            assert site["errors"] == report.error, (choice, report.name)
+
+
+def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Path) -> None:
+    run, atlas = shipped("demo/minilm-sentiment")
+    offline.goto(saved(run, atlas, tmp_path))
+    kind, verdict, ratio = (
+        offline.locator("#kind"),
+        offline.locator("#verdict"),
+        offline.get_by_label("Ratio", exact=True),
+    )
+    expect(kind).to_have_text("Measured")
+    measured = verdict.inner_text()
+    slider = offline.locator("#ratio")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(kind).to_have_text("Predicted")
+    expect(ratio).to_have_value("0.51")
+    offline.get_by_label("Repair", exact=True).select_option("none")
+    expect(verdict).not_to_contain_text("repaired")
+    offline.locator("#heatmap rect[data-site='3']").first.click()
+    expect(offline.locator("#site-words")).to_contain_text(f"{run.sites[3].name}: ")
+    expect(offline.locator("#site-errors tr")).to_have_count(5)
+    ratio.fill("0.95")
+    expect(kind).to_have_text("Predicted")
+    ratio.fill("")
+    ratio.fill("7")
+    expect(offline.locator("#ratio")).to_have_value("0.95")
+    offline.get_by_text("The same as a table").click()
+    offline.get_by_role("button", name="Back to the run").click()
+    expect(kind).to_have_text("Measured")
+    expect(verdict).to_have_text(measured)
+    first = offline.locator("#sites tr").first
+    expect(first).to_contain_text(f"{run.sites[0].kept} of {run.sites[0].units}")
+    expect(first).to_contain_text(f"{run.sites[0].error['liar']:.4f}")
+
+
+def test_a_ratio_that_empties_a_site_is_one_sentence(offline: Page, tmp_path: Path) -> None:
+    run, atlas = shipped("demo/smollm2-135m")
+    offline.goto(saved(forecast_of(run, atlas, targets="both"), atlas, tmp_path))
+    offline.get_by_label("Ratio", exact=True).fill("0.9")
+    expect(offline.get_by_role("alert")).to_have_text(
+        "layers.0.attention would be left without units; choose a ratio of at most 0.67."
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_it_can_be_read_by_everybody(offline: Page, tmp_path: Path, width: int, scheme: Any) -> None:
+    offline.set_viewport_size(ViewportSize(width=width, height=900))
+    offline.emulate_media(color_scheme=scheme)
+    offline.goto(saved(*shipped("demo/minilm-sentiment"), tmp_path))
+    offline.locator("#ratio").press("ArrowLeft")
+    expect(offline.locator("#kind")).to_have_text("Predicted")
+    assert offline.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert severe(offline) == []
+
+
+def test_without_scripts_a_picture_and_a_table_stand_there(browser: Browser, tmp_path: Path) -> None:
+    run, atlas = shipped("demo/minilm-sentiment")
+    page = browser.new_context(java_script_enabled=False, offline=True).new_page()
+    page.goto(saved(run, atlas, tmp_path))
+    expect(page.get_by_text(re.compile("Scripts are off"))).to_be_visible()
+    expect(page.locator("#live")).to_be_hidden()
+    expect(page.locator("#heatmap rect")).to_have_count(60)
+    expect(page.locator("#heatmap rect").first).to_be_visible()
+    page.context.close()

@@ -1,0 +1,100 @@
+"""The page to explore a run on: one small file that can run only its own script; the browser test checks its numbers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from liar.errors import InvalidSpecError
+from liar.explore.atlas import Atlas
+from liar.explore.atlas_store import AtlasStore
+from liar.report.interactive import interactive_report
+from liar.results import RunResult
+from liar.store import RunStore
+from tests.fakes import language_run
+from tests.report.test_html import NASTY, Document
+
+
+def shipped(model: str) -> tuple[RunResult, Atlas]:
+    run = RunStore(Path("none")).shipped_of(model)
+    assert run is not None
+    atlas = AtlasStore(Path("none")).find(run.spec)
+    assert atlas is not None
+    return run, atlas
+
+
+MINILM = "demo/minilm-sentiment"
+
+
+@pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
+def test_it_is_small(model: str) -> None:
+    assert len(interactive_report(*shipped(model)).encode()) < 400_000
+
+
+def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
+    source = interactive_report(*shipped(MINILM))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    for tag, attributes in Document(source).tags:
+        assert "src" not in attributes
+        assert "style" not in attributes, "the policy forbids it"
+        assert not any(name.startswith("on") for name in attributes)
+        if tag != "a":
+            assert "href" not in attributes
+
+
+def test_text_of_others_stays_text() -> None:
+    run, atlas = shipped(MINILM)
+    nasty = run.model_copy(update={"warnings": [NASTY], "spec": run.spec.model_copy(update={"model": NASTY})})
+    clean, document = Document(interactive_report(run, atlas)), Document(interactive_report(nasty, atlas))
+    assert document.count("script") == clean.count("script") == 2
+    assert document.count("img") == 0
+    assert NASTY in document.text
+
+
+def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
+    run, atlas = shipped(MINILM)
+    document = Document(interactive_report(run, atlas))
+    assert document.count("rect") == len(run.sites) * 5
+    assert all(f"{site.error['least-squares']:.4f}" in document.text for site in run.sites)
+    assert "Scripts are off" in document.text
+
+
+def test_the_data_are_the_sites_of_the_run() -> None:
+    run, atlas = shipped(MINILM)
+    (text,) = re.findall(r'id="data">(.*?)</script>', interactive_report(run, atlas), re.DOTALL)
+    data = json.loads(text)
+    assert [site["name"] for site in data["sites"]] == [site.name for site in run.sites]
+    assert data["run"]["after"] == run.totals.parameters_after
+
+
+def test_units_chosen_by_hand_are_noted() -> None:
+    run, atlas = shipped(MINILM)
+    edited = run.model_copy(update={"spec": run.spec.model_copy(update={"edits": ("layers.0.ffn:ratio=0",)})})
+    assert "Forecasts leave that out" in interactive_report(edited, atlas)
+    assert "Forecasts leave that out" not in interactive_report(run, atlas)
+
+
+@pytest.mark.parametrize("criterion", ["custom:my_own", "magnitude"])
+def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
+    run, atlas = shipped(MINILM)
+    lacking = Atlas(atlas.facts.model_copy(update={"criteria": ["obs"]}), atlas.arrays)
+    other = run.model_copy(update={"spec": run.spec.model_copy(update={"criterion": criterion})})
+    with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
+        interactive_report(other, lacking)
+
+
+def test_a_run_that_measured_nothing_can_be_explored() -> None:
+    _, atlas = shipped("demo/smollm2-135m")
+    bare = language_run(layers=30).model_copy(update={"evaluations": [], "generations": []})
+    assert "No metric was measured" in interactive_report(bare, atlas)
