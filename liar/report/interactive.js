@@ -165,18 +165,20 @@ function widthOf(selector) {
   return one(selector).clientWidth < 520 ? 480 : 1000;
 }
 
+/** Mean error of the sites in words; a run of an older version lacks some repairs. */
 function mean(sites, repair) {
-  return sites.reduce((sum, site) => sum + (site.errors[repair] ?? NaN), 0) / sites.length;
+  const known = sites.map((site) => site.errors[repair]).filter((error) => error !== undefined);
+  return known.length ? (known.reduce((sum, error) => sum + error, 0) / known.length).toFixed(3) : 'not known';
 }
 
 function drawVerdict(found, measured) {
   const fewer = share(1 - found.after / data.parameters);
-  const repaired = chosen.repair === 'none' ? '' : `, repaired ${mean(found.sites, chosen.repair).toFixed(3)}`;
+  const repaired = chosen.repair === 'none' ? '' : `, repaired ${mean(found.sites, chosen.repair)}`;
   const candidate = !measured && chosen.allocation === 'checked'
     ? ' This is its candidate loss-curve; which one stays is measured when it is applied.' : '';
   one('#kind').textContent = measured ? 'Measured' : 'Predicted';
   one('#kind').className = `pill ${measured ? 'measured' : 'predicted'}`;
-  one('#verdict').textContent = `${removedWords(found.sites)} gone: mean error ${mean(found.sites, 'none').toFixed(3)}`
+  one('#verdict').textContent = `${removedWords(found.sites)} gone: mean error ${mean(found.sites, 'none')}`
     + `${repaired}; ${fewer} fewer parameters.${candidate}`;
   one('#left').textContent = `${millions(data.parameters)} → ${millions(found.after)} parameters; `
     + `${share(1 - found.blocks / data.blocks)} of the blocks and ${fewer} of the whole model removed.`;
@@ -191,7 +193,7 @@ function drawHeatmap(found) {
   const picture = element('svg', { viewBox: `0 0 ${width} ${strip * repairs.length + 18}`, 'aria-hidden': 'true' });
   repairs.forEach((repair, row) => {
     const top = row * strip;
-    const title = `${repair}  mean ${mean(found.sites, repair).toFixed(3)}`;
+    const title = `${repair}  mean ${mean(found.sites, repair)}`;
     picture.append(element('text', { x: left, y: top + 16, class: repair === chosen.repair ? 'chosen' : '' }, title));
     kinds.forEach((kind, line) => {
       const place = { x: left - 8, y: top + 24 + (line + 0.7) * high, 'text-anchor': 'end' };

@@ -53,7 +53,7 @@ def interactive_report(result: RunResult, atlas: Atlas) -> str:
     style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in ("report.css.j2", "interactive.css.j2"))
     script = _SCRIPT.read_text(encoding="utf-8")
     return ENVIRONMENT.get_template(_TEMPLATE).render(
-        shown,
+        shown | {"reconstructions": atlas.facts.reconstructions},
         style=Markup(style),
         style_hash=_hash(style),
         script=Markup(script),

@@ -78,6 +78,14 @@ def test_the_data_are_the_sites_of_the_run() -> None:
     assert data["run"]["after"] == run.totals.parameters_after
 
 
+def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
+    run, atlas = shipped(MINILM)
+    older = [site.model_copy(update={"error": {"none": site.error["none"]}}) for site in run.sites]
+    document = Document(interactive_report(run.model_copy(update={"sites": older}), atlas))
+    assert document.count("rect") == len(run.sites)
+    assert document.count("option") == 5 + 5 + len(run.sites)
+
+
 def test_units_chosen_by_hand_are_noted() -> None:
     run, atlas = shipped(MINILM)
     edited = run.model_copy(update={"spec": run.spec.model_copy(update={"edits": ("layers.0.ffn:ratio=0",)})})
