@@ -58,6 +58,7 @@ PUBLIC = (
     "liar.report.sentences",
     "liar.report.between",
     "liar.report.html",
+    "liar.report.interactive",
     "liar.jobs.pipeline",
     "liar.jobs.sweep",
     "liar.save.checkpoint",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from liar import LoadedModel, PruneSpec, run
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibrate, calibration_steps
-from liar.calibration.sample import divided, every, sample_tokens, stride, tokens_of
+from liar.calibration.sample import divided, every, sample_tokens, sensitivity_tokens, stride, tokens_of
 from liar.errors import InvalidSpecError
 from liar.maths.reconstruct import RIDGE, ridge_share
 from liar.models.adapter import Batch
@@ -116,3 +116,11 @@ def test_a_one_shot_run_refuses_the_sample(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="all of its text"):
         run(spec, loaded, calibration=finish(steps))
     assert calibrate(loaded, text, tokens=2048, sequence_length=32).tokens == 2048
+
+
+@given(st.integers(1, 4096), st.integers(1, 10**6))
+def test_sensitivities_read_a_third_of_the_text_within_one_to_two_tokens_a_channel(widest: int, tokens: int) -> None:
+    read = sensitivity_tokens(widest, tokens)
+    assert min(tokens, widest) <= read <= min(tokens, 2 * widest)
+    if widest <= tokens // 3 <= 2 * widest:
+        assert read == tokens // 3
