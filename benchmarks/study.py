@@ -102,7 +102,13 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
         figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 30, "b": 50})
         figure.write_image(POINTS / f"{name}.svg", width=800, height=figure.layout.height or 400)
         pictures.append(f"![{part.title}](study/{name}.svg)")
-    write(part.name, "\n\n".join([f"## {part.title}", report.text, *pictures]), PAGE)
+    write(part.name, "\n\n".join([f"## {part.title}", *so_far(part, points), report.text, *pictures]), PAGE)
+
+
+def so_far(part: Part, points: Mapping[str, Point]) -> list[str]:
+    """A sentence if not all points of a part are measured."""
+    number = len(list(part.pending(Scope())))
+    return [f"Measured so far: {len(points)} of {number} points."] if len(points) < number else []
 
 
 def _refused(sentence: str) -> int:

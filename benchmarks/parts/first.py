@@ -7,13 +7,15 @@ items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import product
 
 from figures import CLASSIFIERS
 from readme import table
 
 from liar.calibration.calibrate import steps_of
+from liar.calibration.sample import tokens_of
+from liar.data.corpora import calibration_batches
 from liar.progress import finish
 from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
@@ -21,7 +23,8 @@ from parts.subjects import Subject, examined, gain, with_each_repair
 
 RATIO = 0.1
 TEXTS = (128, 256, 512, 1024)
-TOKENS_OF_A_TEXT = 32
+SAMPLE = 32_768
+"""Tokens of the texts whose mean length is taken."""
 SUBJECTS = tuple(Subject(model, task, "ffn") for model, task in CLASSIFIERS)
 REPAIRS: tuple[Reconstruction, ...] = ("none", "bias", "liar", "least-squares")
 
@@ -36,10 +39,20 @@ def name_of(subject: Subject, texts: int) -> str:
     return f"{subject.task}, {texts} texts"
 
 
+@cache
+def tokens_of_a_text(subject: Subject, scope: Scope) -> float:
+    """Mean number of tokens of a calibration text, padding not counted."""
+    spec = subject.spec(RATIO, scope)
+    batches = calibration_batches(
+        spec.calibration, examined(subject, scope).loaded, SAMPLE, spec.sequence_length, spec.seed, spec.separator
+    )
+    return tokens_of(batches) / sum(len(batch["input_ids"]) for batch in batches)
+
+
 def measure(subject: Subject, texts: int, scope: Scope) -> Point:
-    chosen = {"criterion": "random", "allocation": "uniform", "tokens": texts * TOKENS_OF_A_TEXT}
+    shared, tokens = examined(subject, scope), round(texts * tokens_of_a_text(subject, scope))
+    chosen = {"criterion": "random", "allocation": "uniform", "tokens": tokens}
     spec = subject.spec(RATIO, scope).model_copy(update=chosen)
-    shared = examined(subject, scope)
     calibration = finish(steps_of(spec, shared.loaded, norm_aware=False))
     assert calibration.text is not None
     found = with_each_repair(shared, spec, REPAIRS, calibration)

@@ -92,9 +92,6 @@ def report(points: Mapping[str, Point]) -> Report:
         "It breaks from here on: the lowest ratio from which on every one costs two paired standard errors or more against "
         "the dense model.\n\n" + table(("", *RECONSTRUCTIONS), names)
     )
-    number = len(list(pending(Scope())))
-    if len(points) < number:
-        head = f"{head} Measured so far: {len(points)} of {number} points."
     return Report("\n\n".join([head, breaks, _behind(found), *sections]), {"ratios": _figure(found)})
 
 
