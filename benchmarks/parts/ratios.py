@@ -86,7 +86,8 @@ def report(points: Mapping[str, Point]) -> Report:
         for subject, several in found.items()
     ]
     names = [
-        (subject.name, *(_breaks(several, name) for name in RECONSTRUCTIONS)) for subject, several in found.items()
+        (subject.name, *(_breaks(subject, several, name) for name in RECONSTRUCTIONS))
+        for subject, several in found.items()
     ]
     breaks = (
         "It breaks from here on: the lowest ratio from which on every one costs two paired standard errors or more against "
@@ -111,8 +112,10 @@ def _row(subject: Subject, ratio: float, values: Values) -> tuple[str, ...]:
     return f"{ratio:.0%}", *words, f"{subject.gain_words(ahead, stderr)} ({best})"
 
 
-def _breaks(several: Mapping[float, Values], name: Reconstruction) -> str:
+def _breaks(subject: Subject, several: Mapping[float, Values], name: Reconstruction) -> str:
     """The ratio after the last one without a loss of two standard errors."""
+    if len(several) < len(tenths_of(subject.model, subject.targets)):
+        return "not all measured"
     first = "never"
     for ratio, values in reversed(list(several.items())):
         if values[f"{name} beside dense"] > -2 * values[f"{name} beside dense stderr"]:
