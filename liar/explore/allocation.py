@@ -19,9 +19,10 @@ from liar.errors import EmptySiteError, InvalidSpecError
 from liar.sites import Site
 from liar.spec import Allocation, PruneSpec
 
-_FLOOR = 12
-_STEPS = 48
-"""A step of the greedy search removes one ``_STEPS``-th of a site's bundles: a few dozen channels of an FFN."""
+FLOOR = 12
+"""All allocations but ``uniform`` keep one ``FLOOR``-th of a site's bundles."""
+STEPS = 48
+"""A step of the greedy search removes one ``STEPS``-th of a site's bundles: a few dozen channels of an FFN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def nearest_removed(bundles: int, ratio: float) -> int:
 def _floor(candidate: Candidate, ratio: float) -> int:
     """Fewest bundles to keep: a twelfth of the site, or the count of uniform if that is less."""
     bundles = candidate.site.bundles
-    return max(1, min(ceil(bundles / _FLOOR), bundles - nearest_removed(bundles, ratio)))
+    return max(1, min(ceil(bundles / FLOOR), bundles - nearest_removed(bundles, ratio)))
 
 
 def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
@@ -105,7 +106,7 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     def offer(index: int) -> None:
         candidate = candidates[index]
         assert candidate.damage is not None
-        step = min(max(1, candidate.site.bundles // _STEPS), kept[index] - floors[index])
+        step = min(max(1, candidate.site.bundles // STEPS), kept[index] - floors[index])
         if step > 0:
             rise = float(candidate.damage[kept[index] - step] - candidate.damage[kept[index]])
             heapq.heappush(heap, (rise / (step * candidate.bundle_parameters), index, step))

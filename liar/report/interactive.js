@@ -4,7 +4,7 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const one = (selector) => document.querySelector(selector);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const order = bytes(data.global);
+const order = new Uint16Array(bytes(data.global).buffer);
 const repairs = data.repairs.map((repair) => repair.name);
 for (const site of data.sites) {
   const curves = new Float32Array(bytes(site.curves).buffer), length = curves.length / (2 * repairs.length);
@@ -39,7 +39,7 @@ function errorAt(site, repair, kept, aware = false) {
 }
 
 function floorOf(site, ratio) {
-  return Math.max(1, Math.min(Math.ceil(site.bundles / 12), site.bundles - nearestRemoved(site.bundles, ratio)));
+  return Math.max(1, Math.min(Math.ceil(site.bundles / data.floor), site.bundles - nearestRemoved(site.bundles, ratio)));
 }
 
 function budget(ratio) {
@@ -70,7 +70,7 @@ function byCurve(ratio, repair, withLoss) {
   const offers = new Map();
   const offer = (index) => {
     const site = data.sites[index];
-    const step = Math.min(Math.max(1, Math.floor(site.bundles / 48)), kept[index] - floors[index]);
+    const step = Math.min(Math.max(1, Math.floor(site.bundles / data.steps)), kept[index] - floors[index]);
     offers.delete(index);
     if (step <= 0) return;
     const rise = damage(site, kept[index] - step) - damage(site, kept[index]);
@@ -276,7 +276,7 @@ function choose(changes) {
 for (const name of ['#ratio', '#ratio-number']) {
   one(name).addEventListener('input', ({ target }) => {
     const ratio = Number(target.value);
-    if (target.value !== '' && ratio >= 0 && ratio <= 0.95) choose({ ratio });
+    if (target.value !== '' && ratio >= 0 && ratio <= Number(target.max)) choose({ ratio });
   });
 }
 one('#allocation').addEventListener('input', ({ target }) => choose({ allocation: target.value }));

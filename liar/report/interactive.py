@@ -28,7 +28,7 @@ from markupsafe import Markup
 from plotly.colors import sample_colorscale, sequential
 
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import global_order
+from liar.explore.allocation import FLOOR, STEPS, global_order
 from liar.explore.atlas import WEIGHTINGS, Atlas, Floats, SiteAtlas
 from liar.explore.forecast import candidate_of, forecast, targeted
 from liar.explore.reconstructions import REPAIRS
@@ -36,7 +36,7 @@ from liar.report.html import ENVIRONMENT, contents
 from liar.report.sentences import UNITS
 from liar.report.site_sentences import reconstructions_of
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, Allocation, PruneSpec
+from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 
 _TEMPLATE, _SCRIPT = "interactive.html.j2", Path(__file__).with_name("interactive.js")
 
@@ -59,6 +59,7 @@ def interactive_report(result: RunResult, atlas: Atlas) -> str:
         script=Markup(script),
         script_hash=_hash(script),
         allocations=[name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
+        most=MAX_RATIO,
         picture=_picture(result),
         edited=bool(result.spec.edits),
         data=_data(result, spec, atlas),
@@ -96,10 +97,12 @@ def _data(result: RunResult, spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
         "colours": list(sequential.Viridis),
         "kinds": UNITS,
         "multiple": spec.multiple,
+        "floor": FLOOR,
+        "steps": STEPS,
         "parameters": atlas.facts.model.parameters,
         "blocks": atlas.facts.block_parameters,
         "sites": [_site(chart, spec) for chart in charts],
-        "global": _coded(np.array(order, np.uint8)),
+        "global": _coded(np.array(order, np.uint16)),
         "run": {
             "ratio": spec.ratio,
             "allocation": spec.allocation,

@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from liar.results import RunResult
 from liar.store import RunStore
 from tests.hostile.client import first_traceback
+from tests.shipped import shipped_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
@@ -36,9 +37,7 @@ FLAGS = [
     "--no-first-run",
 ]
 
-_SHIPPED = RunStore(OUT / "none").shipped_of("demo/minilm-sentiment")
-assert _SHIPPED is not None
-SHIPPED = _SHIPPED.spec
+SHIPPED = shipped_run("demo/minilm-sentiment").spec
 MINILM = SHIPPED.to_query()
 """The shipped run of the small classifier at 50 %, whatever the defaults were when it was made."""
 

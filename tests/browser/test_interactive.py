@@ -11,24 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.explore.atlas import Atlas
-from liar.explore.atlas_store import AtlasStore
 from liar.explore.forecast import forecast
 from liar.report.interactive import interactive_report
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
-from liar.store import RunStore
 from tests.browser.conftest import severe
+from tests.shipped import shipped_pair
 
 RATIOS = [step / 20 for step in range(19)] + [0.33, 0.92]
 _FORECAST = "(choices) => choices.map((choice) => forecast(choice))"
-
-
-def shipped(model: str) -> tuple[RunResult, Atlas]:
-    run = RunStore(Path("none")).shipped_of(model)
-    assert run is not None
-    atlas = AtlasStore(Path("none")).find(run.spec)
-    assert atlas is not None
-    return run, atlas
 
 
 def forecast_of(run: RunResult, atlas: Atlas, **changes: Any) -> RunResult:
@@ -68,7 +59,7 @@ def offline(browser: Browser) -> Iterator[Page]:
 def test_its_forecasts_are_those_of_the_library(
     offline: Page, tmp_path: Path, model: str, changes: dict[str, Any]
 ) -> None:
-    shown, atlas = shipped(model)
+    shown, atlas = shipped_pair(model)
     run = forecast_of(shown, atlas, **changes)
     offline.goto(saved(run, atlas, tmp_path))
     most = 0.6 if changes.get("targets") == "both" else 1.0  # SmolLM2 has three groups of heads in a layer
@@ -90,7 +81,7 @@ def test_its_forecasts_are_those_of_the_library(
 
 
 def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Path) -> None:
-    run, atlas = shipped("demo/minilm-sentiment")
+    run, atlas = shipped_pair("demo/minilm-sentiment")
     offline.goto(saved(run, atlas, tmp_path))
     kind, verdict, ratio = (
         offline.locator("#kind"),
@@ -124,7 +115,7 @@ def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Pat
 
 
 def test_a_ratio_that_empties_a_site_is_one_sentence(offline: Page, tmp_path: Path) -> None:
-    run, atlas = shipped("demo/smollm2-135m")
+    run, atlas = shipped_pair("demo/smollm2-135m")
     offline.goto(saved(forecast_of(run, atlas, targets="both"), atlas, tmp_path))
     offline.get_by_label("Ratio", exact=True).fill("0.9")
     expect(offline.get_by_role("alert")).to_have_text(
@@ -136,7 +127,7 @@ def test_a_ratio_that_empties_a_site_is_one_sentence(offline: Page, tmp_path: Pa
 def test_it_can_be_read_by_everybody(offline: Page, tmp_path: Path, width: int, scheme: Any) -> None:
     offline.set_viewport_size(ViewportSize(width=width, height=900))
     offline.emulate_media(color_scheme=scheme)
-    offline.goto(saved(*shipped("demo/minilm-sentiment"), tmp_path))
+    offline.goto(saved(*shipped_pair("demo/minilm-sentiment"), tmp_path))
     offline.locator("#ratio").press("ArrowLeft")
     expect(offline.locator("#kind")).to_have_text("Predicted")
     assert offline.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -144,7 +135,7 @@ def test_it_can_be_read_by_everybody(offline: Page, tmp_path: Path, width: int, 
 
 
 def test_without_scripts_a_picture_and_a_table_stand_there(browser: Browser, tmp_path: Path) -> None:
-    run, atlas = shipped("demo/minilm-sentiment")
+    run, atlas = shipped_pair("demo/minilm-sentiment")
     page = browser.new_context(java_script_enabled=False, offline=True).new_page()
     page.goto(saved(run, atlas, tmp_path))
     expect(page.get_by_text(re.compile("Scripts are off"))).to_be_visible()

@@ -24,6 +24,12 @@ def fetched(page: Page, words: str) -> Path:
     return Path(download.value.path())
 
 
+def open_offline(reader: Page, path: Path) -> Page:
+    reader.context.set_offline(True)
+    reader.goto(path.as_uri())
+    return reader
+
+
 def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
     page = full(visit(), MINILM, site="layers.3.ffn")
     expect(page.locator("#site")).to_be_visible()
@@ -115,13 +121,10 @@ def _rows(picture: Image.Image) -> range:
 def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
     page = full(visit(), MINILM)
     to_tab(page, "Take away")
-    path = fetched(page, "Report (HTML)").rename(tmp_path / "report.html")
-
     reader = visit()
-    reader.context.set_offline(True)
     asked: list[str] = []
     reader.on("request", lambda request: asked.append(request.url))
-    reader.goto(path.as_uri())
+    open_offline(reader, fetched(page, "Report (HTML)").rename(tmp_path / "report.html"))
     expect(reader.locator("h1")).to_be_visible()
     expect(reader.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     expect(reader.locator("body")).to_contain_text("demo/minilm-sentiment")
@@ -131,11 +134,7 @@ def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> Non
 def test_the_page_to_explore_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
     page = full(visit(), MINILM)
     to_tab(page, "Take away")
-    path = fetched(page, "To explore (HTML)").rename(tmp_path / "explore.html")
-
-    reader = visit()
-    reader.context.set_offline(True)
-    reader.goto(path.as_uri())
+    reader = open_offline(visit(), fetched(page, "To explore (HTML)").rename(tmp_path / "explore.html"))
     expect(reader.locator("#kind")).to_have_text("Measured")
     reader.locator("#ratio").press("ArrowRight")
     expect(reader.locator("#kind")).to_have_text("Predicted")

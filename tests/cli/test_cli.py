@@ -20,9 +20,9 @@ from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
-from liar.store import RunStore
 from liar.tasks.registry import TASKS
 from tests.fakes import language_run
+from tests.shipped import shipped_run
 from tests.tiny import classifier, language_model
 
 ROOT = Path(__file__).parents[2]
@@ -197,8 +197,7 @@ def test_report_writes_a_page_next_to_the_run(tmp_path: Path) -> None:
 
 
 def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
-    shipped, path = RunStore(tmp_path).shipped_of("demo/minilm-topic"), tmp_path / "run.json"
-    assert shipped is not None
+    shipped, path = shipped_run("demo/minilm-topic"), tmp_path / "run.json"
     path.write_text(shipped.model_dump_json())
     assert liar("report", str(path), "--interactive").returncode == 0
     assert "LIAR, to explore" in (tmp_path / "run.html").read_text()
@@ -209,8 +208,7 @@ def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
 
 @pytest.mark.demo
 def test_an_interactive_report_draws_the_curves_that_are_not_stored(tmp_path: Path) -> None:
-    shipped, path = RunStore(tmp_path).shipped_of("demo/minilm-sentiment"), tmp_path / "run.json"
-    assert shipped is not None
+    shipped, path = shipped_run("demo/minilm-sentiment"), tmp_path / "run.json"
     little = {"tokens": 512, "criterion": "fluctuation"}
     path.write_text(shipped.model_copy(update={"spec": shipped.spec.model_copy(update=little)}).model_dump_json())
     assert liar("report", str(path), "--interactive").returncode == 0

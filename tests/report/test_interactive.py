@@ -6,38 +6,26 @@ import base64
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import Atlas
-from liar.explore.atlas_store import AtlasStore
 from liar.report.interactive import interactive_report
-from liar.results import RunResult
-from liar.store import RunStore
 from tests.fakes import language_run
 from tests.report.test_html import NASTY, Document
-
-
-def shipped(model: str) -> tuple[RunResult, Atlas]:
-    run = RunStore(Path("none")).shipped_of(model)
-    assert run is not None
-    atlas = AtlasStore(Path("none")).find(run.spec)
-    assert atlas is not None
-    return run, atlas
-
+from tests.shipped import shipped_pair
 
 MINILM = "demo/minilm-sentiment"
 
 
 @pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
 def test_it_is_small(model: str) -> None:
-    assert len(interactive_report(*shipped(model)).encode()) < 400_000
+    assert len(interactive_report(*shipped_pair(model)).encode()) < 400_000
 
 
 def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
-    source = interactive_report(*shipped(MINILM))
+    source = interactive_report(*shipped_pair(MINILM))
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
@@ -54,7 +42,7 @@ def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
 
 
 def test_text_of_others_stays_text() -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     nasty = run.model_copy(update={"warnings": [NASTY], "spec": run.spec.model_copy(update={"model": NASTY})})
     clean, document = Document(interactive_report(run, atlas)), Document(interactive_report(nasty, atlas))
     assert document.count("script") == clean.count("script") == 2
@@ -63,7 +51,7 @@ def test_text_of_others_stays_text() -> None:
 
 
 def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     document = Document(interactive_report(run, atlas))
     assert document.count("rect") == len(run.sites) * 5
     assert all(f"{site.error['least-squares']:.4f}" in document.text for site in run.sites)
@@ -71,7 +59,7 @@ def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
 
 
 def test_the_data_are_the_sites_of_the_run() -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     (text,) = re.findall(r'id="data">(.*?)</script>', interactive_report(run, atlas), re.DOTALL)
     data = json.loads(text)
     assert [site["name"] for site in data["sites"]] == [site.name for site in run.sites]
@@ -79,7 +67,7 @@ def test_the_data_are_the_sites_of_the_run() -> None:
 
 
 def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     older = [site.model_copy(update={"error": {"none": site.error["none"]}}) for site in run.sites]
     document = Document(interactive_report(run.model_copy(update={"sites": older}), atlas))
     assert document.count("rect") == len(run.sites)
@@ -87,7 +75,7 @@ def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
 
 
 def test_units_chosen_by_hand_are_noted() -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     edited = run.model_copy(update={"spec": run.spec.model_copy(update={"edits": ("layers.0.ffn:ratio=0",)})})
     assert "Forecasts leave that out" in interactive_report(edited, atlas)
     assert "Forecasts leave that out" not in interactive_report(run, atlas)
@@ -95,7 +83,7 @@ def test_units_chosen_by_hand_are_noted() -> None:
 
 @pytest.mark.parametrize("criterion", ["custom:my_own", "magnitude"])
 def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
-    run, atlas = shipped(MINILM)
+    run, atlas = shipped_pair(MINILM)
     lacking = Atlas(atlas.facts.model_copy(update={"criteria": ["obs"]}), atlas.arrays)
     other = run.model_copy(update={"spec": run.spec.model_copy(update={"criterion": criterion})})
     with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
@@ -103,6 +91,6 @@ def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
 
 
 def test_a_run_that_measured_nothing_can_be_explored() -> None:
-    _, atlas = shipped("demo/smollm2-135m")
+    _, atlas = shipped_pair("demo/smollm2-135m")
     bare = language_run(layers=30).model_copy(update={"evaluations": [], "generations": []})
     assert "No metric was measured" in interactive_report(bare, atlas)
