@@ -45,7 +45,8 @@ class RunsPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus, self.may_delete = studio, bus, studio.profile.may_delete
         gr.HTML(
-            "<h3>Runs</h3><p>Every run that is kept here, newest first. Choose one to open it in all panels.</p>",
+            "<h3>Runs</h3><p>Every run that is kept here: yours, newest first, then those that come with the page. Choose "
+            "one to open it in all panels.</p>",
             elem_classes=["caption"],
         )
         runs = studio.store.summaries()
