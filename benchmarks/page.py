@@ -38,7 +38,7 @@ HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
 VISITS, MOVES, SITES = 5, 20, 60
 
 RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096&separator=auto"
-"""Query of the applied recipe; all other choices are the defaults."""
+"""Query of the applied recipe; all other choices are those of a link that leaves them out, such as the criterion obs."""
 
 _Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.map((trace) => trace.z))"
 """JavaScript for the values of the heatmap."""
