@@ -19,7 +19,7 @@ settle_threads()
 quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
-from figures import tenths_of
+from figures import SENTIMENT, tenths_of
 
 from components.prompts import preset_prompts
 from components.recipe import default_spec
@@ -52,10 +52,13 @@ OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": 
 ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
+COMPARED = next(spec for spec in SPECS if spec.model == SENTIMENT).model_copy(update={"allocation": "checked"})
+"""A lesson reads what was measured of each allocation."""
 
 SWEEPS = (
     *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
+    SweepSpec(base=COMPARED, ratios=(COMPARED.ratio,)),
     *(
         SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=tenths_of(spec.model, targets))
         for spec in SPECS

@@ -20,6 +20,7 @@ ROOMS = (
     "liar",  # the other nouns of the project: spec, results, events, stores
     "liar.explore",  # forecasts, allocations and atlases, without torch
     "liar.report",  # results as sentences, tables and charts
+    "liar.course",  # lessons as data, and the site made of them
     "liar.maths",  # pure functions of tensors
     "liar.models",
     "liar.data",
@@ -34,7 +35,18 @@ ROOMS = (
 )
 """From the lowest up: a room imports only itself and those before it, lazily or not; imports for type checking are free."""
 
-LIGHT = ("liar.errors", "liar.tasks", "liar", "liar.explore", "liar.report", "liar.cli", "server", "components", "app")
+LIGHT = (
+    "liar.errors",
+    "liar.tasks",
+    "liar",
+    "liar.explore",
+    "liar.report",
+    "liar.course",
+    "liar.cli",
+    "server",
+    "components",
+    "app",
+)
 """Rooms that never load a heavy one at module level, so that the page and ``--help`` start at once."""
 
 HEAVY_ROOMS = tuple(room for room in ROOMS if room not in LIGHT)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 from rich.markup import escape
 
-from liar.cli import measure, models, prune, report
+from liar.cli import course, measure, models, prune, report
 from liar.cli.console import errors
 from liar.cli.startup import quiet_libraries, repeat_lost_interrupts, settle_threads
 from liar.errors import LiarError
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": measure.measure_command,
     "curves": measure.curves_command,
     "report": report.report_command,
+    "course": course.course_command,
     "train-adapter": models.train_adapter_command,
 }
 for name, command in COMMANDS.items():

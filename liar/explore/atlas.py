@@ -202,6 +202,12 @@ class SiteAtlas:
         index = (1 << self.site.bundles) - 1 - sum(1 << bundle for bundle in kept)
         return {name: float(choices[at, index]) for at, name in enumerate(self.with_choices)}
 
+    def errors_of_choices(self, reconstruction: Reconstruction, removed: int) -> Floats:
+        """Relative errors of every choice of ``removed`` bundles, in no order; empty if the atlas does not store them."""
+        errors = self.arrays.choices[self.row, WEIGHTINGS.index("plain"), self.with_choices.index(reconstruction)]
+        found: Floats = errors[[index.bit_count() == removed for index in range(len(errors))]]
+        return found
+
     def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
@@ -235,6 +241,11 @@ class SiteAtlas:
         """Correlations (m, m) of the channels of :attr:`sample`."""
         correlation: Floats = self.arrays.correlation[self.row]
         return correlation
+
+    @property
+    def closest(self) -> float:
+        """Largest absolute correlation between two channels of :attr:`sample`."""
+        return float(np.abs(self.correlation - np.eye(len(self.sample))).max())
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from liar.report.site_sentences import reconstructions_of
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 
-_TEMPLATE, _SCRIPT = "interactive.html.j2", Path(__file__).with_name("interactive.js")
+_TEMPLATE, _SCRIPTS = "interactive.html.j2", ("forecast.js", "interactive.js")
 
 
 def interactive_report(result: RunResult, atlas: Atlas) -> str:
@@ -51,18 +51,18 @@ def interactive_report(result: RunResult, atlas: Atlas) -> str:
     forecast(spec, atlas)
     shown = contents(result)
     style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in ("report.css.j2", "interactive.css.j2"))
-    script = _SCRIPT.read_text(encoding="utf-8")
+    script = script_of(*(Path(__file__).with_name(name) for name in _SCRIPTS))
     return ENVIRONMENT.get_template(_TEMPLATE).render(
         shown | {"reconstructions": atlas.facts.reconstructions},
         style=Markup(style),
-        style_hash=_hash(style),
+        style_hash=content_hash(style),
         script=Markup(script),
-        script_hash=_hash(script),
+        script_hash=content_hash(script),
         allocations=[name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
         most=MAX_RATIO,
         picture=_picture(result),
         edited=bool(result.spec.edits),
-        data=_data(result, spec, atlas),
+        data=curves_data(spec, atlas) | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": _run_data(result)},
     )
 
 
@@ -75,12 +75,18 @@ def _is_known(spec: PruneSpec, allocation: Allocation, atlas: Atlas) -> bool:
     return True
 
 
-def _hash(text: str) -> str:
+def script_of(*paths: Path) -> str:
+    """The content of scripts as one script."""
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def content_hash(text: str) -> str:
+    """The hash by which a content security policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _data(result: RunResult, spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
-    """What the script reads: sites, curves, and the run itself."""
+def curves_data(spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
+    """What ``forecast.js`` reads: the sites that ``spec`` prunes, and the curves of its criterion."""
     charts, ranked = targeted(atlas, spec), spec.model_copy(update={"allocation": "global"})
     known = _is_known(spec, "global", atlas)
     order = global_order([candidate_of(chart, ranked) for chart in charts]) if known else []
@@ -94,8 +100,6 @@ def _data(result: RunResult, spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
             }
             for name in atlas.facts.reconstructions
         ],
-        "colours": list(sequential.Viridis),
-        "kinds": UNITS,
         "multiple": spec.multiple,
         "floor": FLOOR,
         "steps": STEPS,
@@ -103,14 +107,17 @@ def _data(result: RunResult, spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
         "blocks": atlas.facts.block_parameters,
         "sites": [_site(chart, spec) for chart in charts],
         "global": _coded(np.array(order, np.uint16)),
-        "run": {
-            "ratio": spec.ratio,
-            "allocation": spec.allocation,
-            "repair": spec.reconstruction,
-            "sites": [{"kept": site.kept, "errors": site.error} for site in result.sites],
-            "after": result.totals.parameters_after,
-            "blocks": result.totals.block_parameters_after,
-        },
+    }
+
+
+def _run_data(result: RunResult) -> dict[str, Any]:
+    return {
+        "ratio": result.spec.ratio,
+        "allocation": result.spec.allocation,
+        "repair": result.spec.reconstruction,
+        "sites": [{"kept": site.kept, "errors": site.error} for site in result.sites],
+        "after": result.totals.parameters_after,
+        "blocks": result.totals.block_parameters_after,
     }
 
 

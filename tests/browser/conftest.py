@@ -116,6 +116,19 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def offline(browser: Browser) -> Iterator[Page]:
+    """A page of a browser without a network; a script error or a refused resource fails the test."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text))
+    yield page
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
 def visit(browser: Browser, server: Server) -> Iterator[Visit]:
     """A function that opens the page for another visitor, each in its own context; a script error fails the test."""
     with _visits(browser, server) as visit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +31,6 @@ def saved(run: RunResult, atlas: Atlas, folder: Path) -> str:
     path = folder / "page.html"
     path.write_text(interactive_report(run, atlas), encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture
-def offline(browser: Browser) -> Iterator[Page]:
-    """A page of a browser without a network; a script error or a refused resource fails the test."""
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text))
-    yield page
-    context.close()
-    assert problems == []
 
 
 @pytest.mark.parametrize(

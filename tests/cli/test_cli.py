@@ -74,6 +74,7 @@ def test_help_is_quick_and_names_every_command() -> None:
         "curves",
         "measure",
         "report",
+        "course",
         "train-adapter",
     ):
         assert command in done.stdout
@@ -231,6 +232,14 @@ def test_report_refuses_in_one_sentence(tmp_path: Path, content: str | None, out
         run.write_text(content)
     assert expected in sentence(liar("report", str(run), "--out", str(tmp_path / out)))
     assert [path.name for path in tmp_path.iterdir()] == ([] if content is None else ["run.json"])
+
+
+def test_the_course_is_written_complete_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "course"
+    assert liar("course", "--out", str(folder)).returncode == 0
+    assert len(list(folder.glob("*.html"))) == 11
+    assert "exists already" in sentence(liar("course", "--out", str(folder)))
+    assert "does not exist" in sentence(liar("course", "--out", str(tmp_path / "no" / "such")))
 
 
 @pytest.mark.parametrize("name", ["colour", "--nonsense"])

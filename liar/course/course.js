@@ -1,0 +1,335 @@
+// A lesson: a bet that stays once it is made, its answer, a task on forecasts, and a question back. Only this browser keeps it.
+
+const data = JSON.parse(document.getElementById('data').textContent);
+const one = (selector) => document.querySelector(selector);
+const all = (selector) => [...document.querySelectorAll(selector)];
+const KEY = 'liar-course-1';
+
+// -- what the browser keeps --------------------------------------------------------------------------------------------------
+
+let kept = {};
+
+function recall() {
+  let text = null;
+  try {
+    text = localStorage.getItem(KEY);
+  } catch {
+    one('#note').textContent = 'This browser keeps nothing: your bets last until the page is closed.';
+  }
+  try {
+    const found = JSON.parse(text ?? '{}');
+    kept = found && typeof found === 'object' && !Array.isArray(found) ? found : {};
+  } catch { /* damaged, and so as good as none */ }
+}
+
+function store() {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(kept));
+  } catch { /* said when the page was opened */ }
+}
+
+function keep(name, changes) {
+  kept[name] = { ...kept[name], ...changes };
+  store();
+}
+
+function forget(name) {
+  if (name) delete kept[name];
+  else kept = {};
+  store();
+}
+
+// -- the bet -----------------------------------------------------------------------------------------------------------------
+
+const words = (value, unit, digits) => `${value.toFixed(digits)}\u00a0${unit}`.trim();
+
+/** A guess from the form, or a sentence what is missing. */
+const guesses = {
+  number() {
+    const { low, high, unit } = data.bet, text = one('#guess').value, value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < low || value > high) {
+      return { problem: `Give a number from ${low} to ${high}${unit && `\u00a0${unit}`}.` };
+    }
+    return { value };
+  },
+  choice() {
+    const chosen = one('input[name=guess]:checked');
+    return chosen ? { value: chosen.value } : { problem: 'Choose one of the answers.' };
+  },
+  curve() {
+    const missing = curve.filter((value) => value === null).length;
+    if (missing) return { problem: `Draw the curve to its end: ${missing} of its points ${missing === 1 ? 'is' : 'are'} missing.` };
+    return { value: curve };
+  },
+};
+
+/** How far off a guess is, and the sentence that compares both. */
+const gaps = {
+  number(guess) {
+    const { answer, unit, digits } = data.bet, off = guess - answer;
+    const places = Number.isInteger(guess) ? 0 : Math.max(digits, 2);
+    const gap = words(Math.abs(off), unit === '%' ? 'points' : unit, digits);
+    const side = off > 0 ? 'too high' : 'too low', exact = Number(Math.abs(off).toFixed(digits)) === 0;
+    return {
+      gap: Math.abs(off),
+      said: `You said ${words(guess, unit, places)}, and it is ${words(answer, unit, digits)}: ${exact ? 'exactly right' : `${gap} ${side}`}.`,
+    };
+  },
+  choice(guess) {
+    const right = guess === data.bet.answer;
+    return { gap: right ? 0 : 2, said: right ? `You said: ${guess}. So it is.` : `You said: ${guess}. It is: ${data.bet.answer}.` };
+  },
+  curve(guess) {
+    const gap = guess.reduce((sum, value, place) => sum + Math.abs(value - data.bet.answer[place]), 0) / guess.length;
+    return { gap, said: `Your curve, dotted, is ${gap.toFixed(2)} from the measured one on average.` };
+  },
+};
+
+function nearness(gap) {
+  const { hit = 0, near = 1 } = data.bet;
+  if (gap <= hit) return 'hit';
+  return gap <= near ? 'near' : 'far';
+}
+
+function showGuess(value) {
+  if (data.bet.kind === 'number') one('#guess').value = one('#guess-range').value = value;
+  if (data.bet.kind === 'choice') all('input[name=guess]').forEach((input) => { input.checked = input.value === value; });
+  if (data.bet.kind === 'curve') {
+    value.forEach((each, place) => { curve[place] = each; });
+    drawCurve();
+    one('#reveal .picture > svg').append(one('#line').cloneNode());
+  }
+}
+
+function isGuess(value) {
+  const { kind, low, high } = data.bet;
+  if (kind === 'number') return typeof value === 'number' && value >= low && value <= high;
+  if (kind === 'choice') return all('input[name=guess]').some((input) => input.value === value);
+  return Array.isArray(value) && value.length === 11 && value.every((each) => each >= 0 && each <= high);
+}
+
+function reveal(value) {
+  const { gap, said } = gaps[data.bet.kind](value);
+  showGuess(value);
+  one('#said').textContent = said;
+  all('.gap').forEach((part) => { part.hidden = part.dataset.gap !== nearness(gap); });
+  all('#bet-form input, #bet-form button').forEach((part) => { part.disabled = true; });
+  one('#bet-form').inert = true;
+  open(data.steps.at(-1));
+}
+
+/** Show the steps up to the one called `last`. */
+function open(last) {
+  const end = data.steps.indexOf(last);
+  data.steps.forEach((step, place) => { if (place <= end) one(`#${step}`).hidden = false; });
+  all('nav a').forEach((link) => { link.hidden = one(link.getAttribute('href')).hidden; });
+}
+
+// -- a drawn curve -----------------------------------------------------------------------------------------------------------
+
+const curve = [0, ...Array(10).fill(null)];
+const across = (place) => data.bet.left + ((data.bet.right - data.bet.left) * place) / 10;
+const up = (value) => data.bet.bottom + ((data.bet.top - data.bet.bottom) * value) / data.bet.high;
+
+function drawCurve() {
+  const points = curve.map((value, place) => (value === null ? null : `${across(place)},${up(value)}`));
+  one('#line').setAttribute('points', points.filter(Boolean).join(' '));
+  all('#canvas .point').forEach((point, index) => {
+    const value = curve[index + 1];
+    point.setAttribute('cy', up(value ?? 0));
+    point.classList.toggle('set', value !== null);
+    point.setAttribute('aria-valuenow', (value ?? 0).toFixed(2));
+    point.setAttribute('aria-valuetext', value === null ? 'not drawn' : value.toFixed(2));
+  });
+}
+
+function prepareCurve() {
+  const canvas = one('#canvas');
+  for (let place = 1; place <= 10; place += 1) {
+    const point = document.createElementNS('http://www.w3.org/2000/svg', 'circle');
+    const facts = { class: 'point', r: 7, cx: across(place), cy: up(0), tabindex: 0, role: 'slider', 'aria-valuemin': 0,
+      'aria-valuemax': data.bet.high, 'aria-orientation': 'vertical', 'aria-label': `Error with ${10 * place} % removed` };
+    for (const [name, value] of Object.entries(facts)) point.setAttribute(name, value);
+    point.addEventListener('keydown', (event) => moveByKey(event, place));
+    canvas.append(point);
+  }
+  const set = (event) => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(canvas.getScreenCTM().inverse());
+    const place = Math.round(((at.x - data.bet.left) / (data.bet.right - data.bet.left)) * 10);
+    if (place < 1 || place > 10) return;
+    const value = ((at.y - data.bet.bottom) / (data.bet.top - data.bet.bottom)) * data.bet.high;
+    curve[place] = Math.min(data.bet.high, Math.max(0, value));
+    drawCurve();
+  };
+  canvas.addEventListener('pointerdown', (event) => { canvas.setPointerCapture(event.pointerId); set(event); });
+  canvas.addEventListener('pointermove', (event) => { if (event.buttons) set(event); });
+  drawCurve();
+}
+
+function moveByKey(event, place) {
+  const points = all('#canvas .point'), move = { ArrowUp: 0.02, ArrowDown: -0.02, PageUp: 0.1, PageDown: -0.1 }[event.key];
+  if (move) {
+    const before = curve[place] ?? curve.slice(0, place).findLast((value) => value !== null) ?? 0;
+    curve[place] = Math.min(data.bet.high, Math.max(0, before + move * data.bet.high));
+    drawCurve();
+  } else if (event.key === 'ArrowLeft') points[place - 2]?.focus();
+  else if (event.key === 'ArrowRight') points[place]?.focus();
+  else return;
+  event.preventDefault();
+}
+
+// -- the task ----------------------------------------------------------------------------------------------------------------
+
+const forecasters = {};
+
+function forecastOf(choices) {
+  const criterion = choices.criterion ?? Object.keys(data.curves)[0];
+  forecasters[criterion] ??= forecaster(data.curves[criterion]);
+  const found = forecasters[criterion]({ ratio: choices.ratio, allocation: choices.allocation, repair: choices.reconstruction });
+  return { ...found, curves: data.curves[criterion] };
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The value of a check's path in a forecast. */
+function valueAt(path, found, repair) {
+  const at = (name) => found.sites[found.curves.sites.findIndex((site) => site.name === name)].errors;
+  if (path === 'removed') return 1 - found.blocks / found.curves.blocks;
+  if (path === 'divergence') return found.divergence;
+  if (path === 'mean_chosen') return mean(found.sites.map((site) => site.errors[repair]));
+  const chosen = path.match(/^chosen\((.+)\)$/), every = path.match(/^sites\/\*\/error\/(.+)\/mean$/);
+  if (chosen) return at(chosen[1])[repair];
+  if (every) return mean(found.sites.map((site) => site.errors[every[1]]));
+  const [, name, of] = path.match(/^sites\/name=(.+)\/error\/(.+)$/);
+  return at(name)[of];
+}
+
+function meets({ at_most: most, at_least: least }, value) {
+  return (most === null || value <= most) && (least === null || value >= least);
+}
+
+/** Whether each check of the task holds for `choices`, with its value; or a sentence why there is no forecast. */
+function checked(choices) {
+  const found = forecastOf(choices);
+  if (found.problem) return { problem: found.problem, checks: [] };
+  return {
+    checks: data.task.checks.map((check) => {
+      const value = valueAt(check.path, found, choices.reconstruction);
+      return { value, holds: meets(check, value) };
+    }),
+  };
+}
+
+function prepareTask() {
+  const choices = { ...data.task.start };
+  const controls = ['ratio', 'allocation', 'reconstruction', 'criterion'].filter((name) => one(`#task-form #${name}`));
+  const draw = () => {
+    if (one('#ratio')) one('#ratio-words').textContent = words(100 * choices.ratio, '%', 0);
+    const { problem = '', checks } = checked(choices);
+    one('#task-problem').textContent = problem;
+    checks.forEach(({ value, holds }, place) => {
+      const line = one(`[data-check="${place}"]`), { unit, digits } = data.task.checks[place];
+      line.querySelector('.value').textContent = words(value * (unit === '%' ? 100 : 1), unit, digits);
+      line.querySelector('.state').textContent = holds ? '✓' : '✗';
+      line.querySelector('.state').ariaLabel = holds ? 'reached' : 'not yet';
+    });
+    const solved = checks.length > 0 && checks.every(({ holds }) => holds);
+    if (solved && !kept[data.name]?.solved) keep(data.name, { solved: true });
+    one('#solved').hidden = !solved;
+  };
+  for (const name of controls) {
+    one(`#${name}`).value = choices[name];
+    one(`#${name}`).addEventListener('input', ({ target }) => {
+      choices[name] = name === 'ratio' ? Number(target.value) : target.value;
+      draw();
+    });
+  }
+  one('#task-form').addEventListener('submit', (event) => event.preventDefault());
+  draw();
+}
+
+// -- the question back -------------------------------------------------------------------------------------------------------
+
+function answerBack(value) {
+  all('input[name=back]').forEach((input) => { input.checked = input.value === value; });
+  all('#back-form input, #back-form button').forEach((part) => { part.disabled = true; });
+  one('#back-said').textContent = value === data.back ? 'Right.' : `No: ${data.back}.`;
+  one('#back-answer').hidden = false;
+}
+
+// -- the page ----------------------------------------------------------------------------------------------------------------
+
+function prepareLesson() {
+  const mine = kept[data.name] ?? {}, wanted = new URLSearchParams(location.search).get('step');
+  all('.later').forEach((part) => { part.hidden = true; });
+  if (one('#back-answer')) one('#back-answer').hidden = true;
+  open('bet');
+  if (data.bet.kind === 'curve') prepareCurve();
+  if (data.bet.kind === 'number') {
+    one('#guess-range').addEventListener('input', ({ target }) => { one('#guess').value = target.value; });
+    one('#guess').addEventListener('input', ({ target }) => { if (target.value !== '') one('#guess-range').value = target.value; });
+  }
+  one('#bet-form').noValidate = true;
+  one('#bet-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const { value, problem = '' } = guesses[data.bet.kind]();
+    one('#bet-problem').textContent = problem;
+    if (problem) return;
+    keep(data.name, { bet: value });
+    reveal(value);
+    one('#reveal-title').scrollIntoView({ behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+  });
+  if (!data.task.measured) prepareTask();
+  one('#back-form')?.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const chosen = one('input[name=back]:checked');
+    one('#back-problem').textContent = chosen ? '' : 'Choose one of the answers.';
+    if (!chosen) return;
+    keep(data.name, { back: chosen.value });
+    answerBack(chosen.value);
+  });
+  one('#again').addEventListener('click', () => {
+    forget(data.name);
+    location.assign(location.pathname);
+  });
+  if (isGuess(mine.bet)) reveal(mine.bet);
+  if (all('input[name=back]').some((input) => input.value === mine.back)) answerBack(mine.back);
+  if (wanted !== null) openAt(wanted);
+}
+
+/** Open the step of a link, whether or not there is a bet. */
+function openAt(wanted) {
+  const step = data.steps[Number(wanted) - 1];
+  if (!step) {
+    one('#note').textContent = `This lesson has no step ${wanted}; it has ${data.steps.length}.`;
+    return;
+  }
+  open(step);
+  one(`#${step}`).scrollIntoView();
+}
+
+function prepareIndex() {
+  const begun = Object.keys(data.lessons).filter((name) => kept[name]);
+  for (const place of all('[data-progress]')) {
+    const mine = kept[place.dataset.progress];
+    if (mine) place.textContent = mine.solved ? '· bet and task done' : '· bet made';
+  }
+  if (!one('#mine')) return;
+  one('#mine').hidden = !begun.length;
+  one('#save').addEventListener('click', () => {
+    const content = JSON.stringify({ course: KEY, lessons: kept }, null, 2);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([content], { type: 'application/json' }));
+    link.download = 'my-bets.json';
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+  one('#forget').addEventListener('click', () => {
+    forget();
+    location.reload();
+  });
+}
+
+recall();
+if (data.name) prepareLesson();
+else prepareIndex();

@@ -1,0 +1,243 @@
+"""A lesson as data: what a learner believes at first, a bet on a figure, its answer, a task, and what stays.
+
+A lesson is a Markdown file of :data:`FOLDER`: a TOML head between lines of ``+++``, then one section of text for each of
+:data:`TEXTS`. ``{name}`` in a text stands for the words of a figure.
+
+>>> from liar.course.lesson import lessons
+>>> [lesson.number for lesson in lessons()] == list(range(1, len(lessons()) + 1))
+True
+>>> lessons()[0].bet.kind
+'number'
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from liar.course.figures import Derived, Figure, Known, Shelf, Unit, figure_words
+from liar.errors import StorageError
+
+FOLDER = Path(__file__).with_name("lessons")
+
+STEPS = ("look", "bet", "reveal", "task", "back", "keep")
+"""Steps of every lesson, in order; a lesson without an earlier one has no ``back``."""
+
+TEXTS = ("look", "bet", "reveal", "hit", "near", "far", "task", "solved", "back", "why back", "keep")
+"""Sections of a lesson's text. ``hit``, ``near`` and ``far`` are the sentences on a bet, by how far off it was; a choice is
+right or far off."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Picture(_Record):
+    """Figures by their labels: ``bars`` of numbers, ``curves`` over the ratio, ``columns`` over the layers, or one ``matrix``.
+
+    ``alt`` says in words what it shows; bars have their numbers beside them.
+    """
+
+    kind: Literal["bars", "curves", "columns", "matrix"]
+    title: str
+    alt: str = ""
+    shown: dict[str, str]
+
+
+class NumberBet(_Record):
+    """Guess the figure ``answer``, between ``low`` and ``high``; a guess at most ``hit`` off is right, at most ``near`` close.
+
+    Bounds and steps are in the unit that the figure is shown in: percent for a share.
+    """
+
+    kind: Literal["number"]
+    answer: str
+    low: float
+    high: float
+    step: float
+    hit: float
+    near: float
+
+
+class ChoiceBet(_Record):
+    """Choose the label whose figure is the ``wins`` of all."""
+
+    kind: Literal["choice"]
+    options: dict[str, str]
+    wins: Literal["largest", "smallest"]
+
+
+class CurveBet(_Record):
+    """Draw the curve ``answer`` over the ratio, beside those ``given``; the gap is the mean distance at the tens of percent."""
+
+    kind: Literal["curve"]
+    answer: str
+    given: dict[str, str]
+    high: float
+    hit: float
+    near: float
+
+
+Bet = Annotated[NumberBet | ChoiceBet | CurveBet, Field(discriminator="kind")]
+
+Choice = Literal["ratio", "allocation", "reconstruction", "criterion"]
+
+
+class Check(_Record):
+    """A condition of a task: a path as in a figure, and its bounds."""
+
+    title: str
+    path: str
+    at_most: float | None = None
+    at_least: float | None = None
+    unit: Unit = ""
+    digits: int = 2
+
+    @property
+    def bound_words(self) -> str:
+        """``45 %``, ``0.15``."""
+        bound = self.at_most if self.at_least is None else self.at_least
+        assert bound is not None, "a check has a bound"
+        return figure_words(bound, self.unit, self.digits)
+
+    def holds(self, value: float) -> bool:
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+
+class Task(_Record):
+    """A recipe of ``model`` that is at ``start`` and must be brought to meet the ``checks``, with some of its choices open.
+
+    The checks read a forecast, of a ``measured`` task a finished run: only those need the model.
+    """
+
+    model: str
+    measured: bool = False
+    start: dict[str, Any]
+    solution: dict[str, Any]
+    opens: tuple[Choice, ...]
+    criteria: tuple[str, ...] = ()
+    checks: tuple[Check, ...]
+
+    def is_met(self, shelf: Shelf, choices: Mapping[str, Any]) -> bool:
+        """Whether a recipe with ``choices`` meets all checks."""
+        of: Literal["run", "forecast"] = "run" if self.measured else "forecast"
+        figures = (Figure(of=of, model=self.model, choices=dict(choices), path=check.path) for check in self.checks)
+        return all(check.holds(shelf.value(figure)) for check, figure in zip(self.checks, figures, strict=True))
+
+
+class Back(_Record):
+    """A question on an earlier lesson."""
+
+    lesson: str
+    options: dict[str, str]
+    wins: Literal["largest", "smallest"]
+
+
+class Source(_Record):
+    words: str
+    url: str
+
+
+class Head(_Record):
+    """The TOML head of a lesson."""
+
+    title: str
+    minutes: int
+    misconception: str
+    claim: str
+    figures: dict[str, Figure | Derived]
+    look: Picture
+    bet: Bet
+    reveal: Picture
+    task: Task
+    back: Back | None = None
+    takeaway: str
+    formula: str
+    shapes: str
+    sources: tuple[Source, ...]
+
+
+class Lesson(Head):
+    """A lesson: its head, its number and name from the file's name, and its texts by section."""
+
+    number: int
+    name: str
+    texts: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Lesson:
+        left_out = {"near"} if self.bet.kind == "choice" else set()
+        left_out |= set() if self.back else {"back", "why back"}
+        missing = [name for name in TEXTS if name not in self.texts and name not in left_out]
+        unknown = [name for name in self.texts if name not in TEXTS]
+        if missing or unknown:
+            raise ValueError(f"sections missing: {missing}, unknown: {unknown}")
+        if lost := sorted(self.named - set(self.figures)):
+            raise ValueError(f"no such figures: {lost}")
+        return self
+
+    @property
+    def named(self) -> set[str]:
+        """Names of the figures that the texts, the pictures, the bet and the question show."""
+        return {found for text in self._words() for found in _PLACEHOLDER.findall(text)} | set(self._shown())
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return tuple(step for step in STEPS if step != "back" or self.back is not None)
+
+    def known(self, shelf: Shelf) -> dict[str, Known]:
+        """All figures with their values; raises as :meth:`liar.course.figures.Shelf.figures`."""
+        return shelf.figures(self.figures)
+
+    def _words(self) -> list[str]:
+        pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]
+        return [*self.texts.values(), self.misconception, self.claim, self.takeaway, *pictures]
+
+    def _shown(self) -> list[str]:
+        names = [*self.look.shown.values(), *self.reveal.shown.values()]
+        match self.bet:
+            case NumberBet(answer=answer):
+                names.append(answer)
+            case ChoiceBet(options=options):
+                names += options.values()
+            case CurveBet(answer=answer, given=given):
+                names += [answer, *given.values()]
+        return [*names, *(self.back.options.values() if self.back else ())]
+
+
+def filled(text: str, known: Mapping[str, Known]) -> str:
+    """``text`` with the words of its figures."""
+    return _PLACEHOLDER.sub(lambda match: known[match[1]].words.replace(" ", "\u00a0"), text)
+
+
+def best(options: Mapping[str, str], wins: Literal["largest", "smallest"], known: Mapping[str, Known]) -> str:
+    """The label whose figure is the largest or the smallest."""
+    chosen = max if wins == "largest" else min
+    return chosen(options, key=lambda label: float(known[options[label]].value))
+
+
+@cache
+def lessons() -> tuple[Lesson, ...]:
+    """All lessons in order; raises :class:`StorageError` for a file that is none."""
+    return tuple(read(path) for path in sorted(FOLDER.glob("*.md")))
+
+
+def read(path: Path) -> Lesson:
+    """The lesson in a file ``NN-name.md``; raises :class:`StorageError` if it is none."""
+    number, _, name = path.stem.partition("-")
+    try:
+        _, head, body = path.read_text(encoding="utf-8").split("+++\n", 2)
+        sections = re.split(r"^## (.+)\n", body, flags=re.MULTILINE)[1:]
+        texts = {title.lower(): text.strip() for title, text in zip(sections[::2], sections[1::2], strict=True)}
+        return Lesson(number=int(number), name=name, texts=texts, **tomllib.loads(head))
+    except (OSError, ValueError, TypeError) as error:  # ValidationError and TOMLDecodeError are ValueErrors
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise StorageError(f"The lesson {path.name} cannot be read: {reason}; install the package anew.") from error

@@ -1,0 +1,195 @@
+"""Pictures of the lessons as SVG, with the same numbers as a table beneath: they need no script, no library and no model.
+
+>>> from liar.course.lesson import lessons
+>>> from liar.course.figures import Shelf
+>>> from liar.course.pictures import drawn
+>>> lesson = lessons()[0]
+>>> "<svg" in drawn(lesson.look, lesson.known(Shelf()))
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+from plotly.colors import sample_colorscale
+
+from liar.course.figures import Known, figure_words
+from liar.course.lesson import Picture, filled
+from liar.explore.reconstructions import REPAIRS
+from liar.report.plots.frame import DIVERGING
+
+WIDTH, HEIGHT = 480, 260
+"""Units of a picture: so few that its words are readable on a phone."""
+LEFT, BOTTOM, TOP = 54, 34, 12
+
+_SHADES = 21
+"""Colours of a matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Where a value of a plot from 0 to ``high`` and a place from 0 to 1 lie."""
+
+    high: float
+
+    def x(self, share: float) -> float:
+        return round(LEFT + share * (WIDTH - LEFT - 12), 1)
+
+    def y(self, value: float) -> float:
+        return round(HEIGHT - BOTTOM - value / self.high * (HEIGHT - BOTTOM - TOP), 1)
+
+
+def drawn(picture: Picture, known: Mapping[str, Known]) -> Markup:
+    """A figure with its title, and its numbers as text."""
+    shown = {label: known[name] for label, name in picture.shown.items()}
+    svg, numbers = _DRAW[picture.kind](shown)
+    return Markup('<figure class="picture"><figcaption>{}</figcaption>{}<p class="quiet alt">{}</p>{}</figure>').format(
+        filled(picture.title, known), svg, filled(picture.alt, known), numbers
+    )
+
+
+def axes_of(high: float) -> Markup:
+    """Grid, and numbers at the axes, of a plot over a share from 0 to 100 %."""
+    axes = Axes(high)
+    parts = []
+    for share in (0.0, 0.5, 1.0):
+        y, x = axes.y(share * high), axes.x(share)
+        parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, axes.x(1), y, y))
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(LEFT - 8, y + 5, f"{share * high:.3g}"))
+        anchor = "end" if share == 1 else "middle"
+        parts.append(
+            Markup('<text class="{}" x="{}" y="{}">{:.0f} %</text>').format(anchor, x, HEIGHT - 10, 100 * share)
+        )
+    return Markup("").join(parts)
+
+
+def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    """Bars in a table, whose words wrap on a narrow screen; so it is its own table."""
+    high = max(float(known.value) for known in shown.values()) or 1.0
+    shares = {label: 100 * float(known.value) / high for label, known in shown.items()}
+    rows = Markup("").join(
+        Markup(
+            '<tr><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
+            'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/></svg></td></tr>'
+        ).format(label, known.words, round(shares[label], 2))
+        for label, known in shown.items()
+    )
+    return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows), Markup("")
+
+
+def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    axes = Axes(max(max(known.value) for known in shown.values()))
+    lines = [
+        Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>').format(
+            " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known.value)), colour, dash
+        )
+        for (label, known), (colour, dash) in zip(shown.items(), map(line_of, shown), strict=True)
+    ]
+    svg = _svg(Markup("").join([axes_of(axes.high), *lines]))
+    tens = [f"{percent} %" for percent in range(0, 101, 10)]
+    numbers = _table(("removed", *shown), [(place, *_at(shown, 10 * row)) for row, place in enumerate(tens)])
+    return svg + _legend(shown), numbers
+
+
+def line_of(label: str) -> tuple[str, str]:
+    """Colour and dashes of a curve: those of the repair that it is named after."""
+    repair = next((repair for name, repair in REPAIRS.items() if name == label), REPAIRS["none"])
+    return repair.colour, {"solid": "none", "dot": "2 4"}.get(repair.dash, "8 4")
+
+
+def _at(shown: Mapping[str, Known], place: int) -> list[str]:
+    return [figure_words(known.value[place], known.unit, known.digits) for known in shown.values()]
+
+
+def _columns(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    ((label, known),) = shown.items()
+    axes, values = Axes(max(known.value)), known.value
+    wide = round(axes.x(1 / len(values)) - axes.x(0) - 1, 1)
+    columns = [
+        Markup('<rect x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
+            axes.x(place / len(values)),
+            axes.y(value),
+            wide,
+            round(axes.y(0) - axes.y(value), 1),
+            f"layer {place}: {figure_words(value, known.unit, known.digits)}",
+        )
+        for place, value in enumerate(values)
+    ]
+    grid = [
+        Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="end" x="{}" y="{}">{}</text>').format(
+            LEFT,
+            axes.x(1),
+            axes.y(high),
+            axes.y(high),
+            LEFT - 8,
+            axes.y(high) + 5,
+            figure_words(high, known.unit, known.digits),
+        )
+        for high in (0.0, axes.high / 2, axes.high)
+    ]
+    step = 5 if len(values) > 12 else 1
+    ticks = [
+        Markup('<text class="middle" x="{}" y="{}">{}</text>').format(
+            axes.x((place + 0.5) / len(values)), HEIGHT - 10, place
+        )
+        for place in range(0, len(values), step)
+    ]
+    rows = [(place, figure_words(value, known.unit, known.digits)) for place, value in enumerate(values)]
+    return _svg(Markup("").join([*grid, *columns, *ticks])), _table(("layer", label), rows)
+
+
+def _matrix(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    """One path for each colour: two thousand rectangles of their own would be five times as large."""
+    ((_, known),) = shown.items()
+    paths: dict[int, list[str]] = {}
+    for row, line in enumerate(known.value):
+        for column, value in enumerate(line):
+            shade = round((min(1.0, max(-1.0, value)) + 1) / 2 * (_SHADES - 1))
+            paths.setdefault(shade, []).append(f"M{column} {row}h1v1h-1z")
+    colours = sample_colorscale(DIVERGING, [shade / (_SHADES - 1) for shade in range(_SHADES)])
+    cells = Markup("").join(
+        Markup('<path fill="{}" d="{}"/>').format(colours[shade], "".join(parts)) for shade, parts in paths.items()
+    )
+    size = len(known.value)
+    svg = Markup('<svg class="matrix" viewBox="0 0 {0} {0}" aria-hidden="true">{1}</svg>').format(size, cells)
+    return svg, Markup('<p class="quiet">Blue: 1, they rise together. Orange: -1, one rises when the other falls.</p>')
+
+
+def _svg(content: Markup) -> Markup:
+    return Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(WIDTH, HEIGHT, content)
+
+
+def _legend(labels: Mapping[str, Known]) -> Markup:
+    return Markup('<p class="legend">{}</p>').format(
+        Markup("").join(
+            Markup(
+                '<span><svg class="key" viewBox="0 0 26 6" aria-hidden="true">'
+                '<line x1="0" x2="26" y1="3" y2="3" stroke="{}" stroke-dasharray="{}"/></svg> {}</span> '
+            ).format(*line_of(label), label)
+            for label in labels
+        )
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(cell) for cell in header)
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(Markup('<td class="number">{}</td>').format(escape(str(cell))) for cell in row)
+        )
+        for row in rows
+    )
+    return Markup(
+        "<details><summary>As a table</summary><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></details>"
+    ).format(head, body)
+
+
+_DRAW: Mapping[str, Callable[[Mapping[str, Known]], tuple[Markup, Markup]]] = {
+    "bars": _bars,
+    "curves": _curves,
+    "columns": _columns,
+    "matrix": _matrix,
+}

@@ -1,0 +1,188 @@
+"""The course as a static site: a page for each lesson that any web host, or none, serves.
+
+A page loads nothing from anywhere; its script and its style are inline, and their hashes are its content security policy.
+
+>>> from liar.course.site import pages
+>>> sorted(pages())[:2]
+['01-units.html', '02-weights.html']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from liar.course.figures import Known, Shelf
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, Task, best, filled, lessons
+from liar.course.pictures import HEIGHT, WIDTH, Axes, axes_of, drawn, line_of
+from liar.report.export import as_command
+from liar.report.html import ENVIRONMENT
+from liar.report.interactive import content_hash, curves_data, script_of
+from liar.report.sentences import UNITS
+from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS
+
+_HERE = Path(__file__).parent
+_PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _HERE.parent / "report"]))
+_MARKDOWN = MarkdownIt("commonmark", {"html": False})
+
+STEP_TITLES = {
+    "look": "Look",
+    "bet": "Your bet",
+    "reveal": "The answer",
+    "task": "Break and mend",
+    "back": "From before",
+    "keep": "To keep",
+}
+
+
+def pages() -> dict[str, str]:
+    """Content of each file by its name. Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson."""
+    shelf = Shelf()
+    found = {_file(lesson): _lesson_page(lesson, shelf) for lesson in lessons()}
+    known = {lesson.name: lesson.known(shelf) for lesson in lessons()}
+    for name in ("index", "teachers"):
+        found[f"{name}.html"] = _rendered(
+            f"{name}.html.j2",
+            {"lessons": [_facts(lesson, known[lesson.name]) for lesson in lessons()]},
+            {"lessons": {lesson.name: lesson.title for lesson in lessons()}},
+        )
+    return found
+
+
+def _file(lesson: Lesson) -> str:
+    return f"{lesson.number:02}-{lesson.name}.html"
+
+
+def _facts(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
+    """What the lists of all lessons show of one."""
+    return {
+        "file": _file(lesson),
+        "number": lesson.number,
+        "title": lesson.title,
+        "minutes": lesson.minutes,
+        "misconception": filled(lesson.misconception, known),
+        "claim": filled(lesson.claim, known),
+        "question": _html(lesson.texts["bet"], known),
+        "options": list(lesson.bet.options) if isinstance(lesson.bet, ChoiceBet) else [],
+        "answer": _answer_words(lesson, known),
+        "solution": ", ".join(f"{name} {value}" for name, value in lesson.task.solution.items()),
+        "takeaway": filled(lesson.takeaway, known),
+    }
+
+
+def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
+    match lesson.bet:
+        case NumberBet(answer=answer):
+            return known[answer].words
+        case ChoiceBet(options=options, wins=wins):
+            return best(options, wins, known)
+        case CurveBet():
+            return filled(lesson.reveal.alt, known)
+
+
+def _lesson_page(lesson: Lesson, shelf: Shelf) -> str:
+    known, every = lesson.known(shelf), lessons()
+    place = every.index(lesson)
+    shown = {
+        "lesson": lesson,
+        "steps": {step: STEP_TITLES[step] for step in lesson.steps},
+        "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
+        "pictures": {"look": drawn(lesson.look, known), "reveal": drawn(lesson.reveal, known)},
+        "claim": filled(lesson.claim, known),
+        "takeaway": filled(lesson.takeaway, known),
+        "formula": Markup(convert(lesson.formula, display="block")),
+        "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
+        "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
+        "answer": _answer_words(lesson, known),
+        "before": _file(every[place - 1]) if place else None,
+        "after": _file(every[place + 1]) if place + 1 < len(every) else None,
+        "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": lesson.task.criteria},
+        "most": MAX_RATIO,
+        "command": as_command(shelf.spec(lesson.task.model, lesson.task.start)) if lesson.task.measured else "",
+    }
+    return _rendered("lesson.html.j2", shown, _data(lesson, known, shelf))
+
+
+def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str, Any]:
+    """What the script of a lesson reads."""
+    return {
+        "name": lesson.name,
+        "steps": lesson.steps,
+        "bet": _bet_data(lesson, known),
+        "back": best(lesson.back.options, lesson.back.wins, known) if lesson.back else None,
+        "task": lesson.task.model_dump(mode="json", include={"start", "checks", "measured"}),
+        "curves": {} if lesson.task.measured else _curves(lesson.task, shelf),
+    }
+
+
+def _bet_data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
+    bet = lesson.bet
+    base = bet.model_dump(mode="json", exclude={"answer", "options", "given", "wins"})
+    match bet:
+        case NumberBet(answer=answer):
+            figure = known[answer]
+            scale = 100 if figure.unit in ("%", "points") else 1
+            return base | {"answer": scale * float(figure.value), "unit": figure.unit, "digits": max(figure.digits, 0)}
+        case ChoiceBet(options=options, wins=wins):
+            return base | {"answer": best(options, wins, known)}
+        case CurveBet(answer=answer):
+            return base | {"answer": known[answer].value[::10], "width": WIDTH, "height": HEIGHT, **_frame(bet)}
+
+
+def _frame(bet: CurveBet) -> dict[str, float]:
+    """Where the corners of the plot lie that a curve is drawn on."""
+    axes = Axes(bet.high)
+    return {"left": axes.x(0), "right": axes.x(1), "bottom": axes.y(0), "top": axes.y(bet.high)}
+
+
+def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
+    """The plot that a curve is drawn on, with the curves that are given."""
+    axes = Axes(bet.high)
+    lines = Markup("").join(
+        Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>').format(
+            " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known[name].value)),
+            *line_of(label),
+        )
+        for label, name in bet.given.items()
+    )
+    return axes_of(bet.high) + lines
+
+
+def _curves(task: Task, shelf: Shelf) -> dict[str, Any]:
+    """The curves of a task by criterion; those of its start come first."""
+    spec = shelf.spec(task.model, task.start)
+    criteria = dict.fromkeys([spec.criterion, *task.criteria])
+    return {
+        name: curves_data(shelf.spec(task.model, {**task.start, "criterion": name}), shelf.atlas(spec))
+        for name in criteria
+    }
+
+
+def _html(text: str, known: Mapping[str, Known]) -> Markup:
+    return Markup(_MARKDOWN.render(filled(text, known)))
+
+
+def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    style, script = _style(), script_of(_HERE.parent / "report" / "forecast.js", _HERE / "course.js")
+    return _PAGES.get_template(template).render(
+        shown,
+        data=data,
+        style=Markup(style),
+        style_hash=content_hash(style),
+        script=Markup(script),
+        script_hash=content_hash(script),
+        kinds=UNITS,
+    )
+
+
+@cache
+def _style() -> str:
+    plain: dict[str, Any] = {"variants": (), "colours": {}}
+    return "".join(_PAGES.get_template(name).render(plain) for name in ("report.css.j2", "course.css.j2"))

@@ -1,0 +1,265 @@
+"""The course opened from disk with the network off: bets, answers, tasks and what the browser keeps."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+
+from liar.course.figures import Figure, Shelf
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
+from liar.course.site import pages
+from tests.browser.conftest import severe, too_wide
+
+SHELF = Shelf()
+EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("course")
+    for name, content in pages().items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return folder
+
+
+def file_of(lesson: Lesson) -> str:
+    return f"{lesson.number:02}-{lesson.name}.html"
+
+
+def opened(page: Page, site: Path, lesson: Lesson, query: str = "") -> Page:
+    page.goto((site / file_of(lesson)).as_uri() + query)
+    return page
+
+
+def named(name: str) -> Lesson:
+    return next(lesson for lesson in lessons() if lesson.name == name)
+
+
+def bet(page: Page, lesson: Lesson) -> str:
+    """Make the right bet with the mouse; returns the sentence that must follow."""
+    known = lesson.known(SHELF)
+    match lesson.bet:
+        case NumberBet(answer=answer):
+            figure = known[answer]
+            value = float(figure.value) * (100 if figure.unit == "%" else 1)
+            page.get_by_label("Your bet as a number").fill(f"{value:.4f}")
+            said = "exactly right"
+        case ChoiceBet(options=options, wins=wins):
+            page.locator("#bet").get_by_label(best(options, wins, known)).check()
+            said = "So it is."
+        case CurveBet(answer=answer):
+            draw(page, known[answer].value[::10])
+            said = "from the measured one on average"
+    page.get_by_role("button", name="That is my bet").click()
+    return said
+
+
+def draw(page: Page, values: list[float], upto: int = 10) -> None:
+    """Drag over the empty plot."""
+    canvas = page.locator("#canvas")
+    canvas.scroll_into_view_if_needed()
+    box, frame = canvas.bounding_box(), page.evaluate("data.bet")
+    assert box is not None
+    scale = box["width"] / frame["width"]
+    for place in range(1, upto + 1):
+        x = frame["left"] + (frame["right"] - frame["left"]) * place / 10
+        y = frame["bottom"] + (frame["top"] - frame["bottom"]) * values[place] / frame["high"]
+        page.mouse.move(box["x"] + scale * x, box["y"] + scale * y)
+        if place == 1:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def shown_gap(page: Page) -> Locator:
+    return page.locator(".gap:visible")
+
+
+@EVERY
+def test_a_lesson_from_the_bet_to_the_end(offline: Page, site: Path, lesson: Lesson) -> None:
+    page = opened(offline, site, lesson)
+    assert page.locator("section:visible").evaluate_all("all => all.map((one) => one.id)") == ["look", "bet"]
+    said = bet(page, lesson)
+    expect(page.locator("#said")).to_contain_text(said)
+    expect(shown_gap(page)).to_have_attribute("data-gap", "hit")
+    assert page.locator("section:visible").count() == len(lesson.steps)
+    if not lesson.task.measured:
+        expect(page.locator("#solved")).to_be_hidden()
+        for name in lesson.task.opens:
+            value = str(lesson.task.solution[name])
+            control = page.locator(f"#task-form #{name}")
+            if name == "ratio":
+                control.fill(value)
+            else:
+                control.select_option(value)
+        expect(page.locator("#solved")).to_be_visible()
+    if lesson.back is not None:
+        right = best(lesson.back.options, lesson.back.wins, lesson.known(SHELF))
+        page.locator("#back").get_by_label(right).check()
+        page.get_by_role("button", name="Answer").click()
+        expect(page.locator("#back-said")).to_have_text("Right.")
+    page.reload()
+    expect(page.locator("#said")).to_contain_text(said)
+    expect(page.get_by_role("button", name="That is my bet")).to_be_disabled()
+    page.get_by_role("button", name="Start this lesson over").click()
+    expect(page.locator("#reveal")).to_be_hidden()
+    expect(page.get_by_role("button", name="That is my bet")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    "lesson", [lesson for lesson in lessons() if not lesson.task.measured], ids=lambda each: each.name
+)
+def test_the_task_reads_what_the_library_forecasts(offline: Page, site: Path, lesson: Lesson) -> None:
+    page, task = opened(offline, site, lesson), lesson.task
+    values: dict[str, tuple[Any, ...]] = {
+        "ratio": (0.1, 0.37, 0.5, 0.8),
+        "allocation": ("uniform", "error-curve", "loss-curve", "global"),
+        "reconstruction": ("none", "bias", "liar", "least-squares"),
+        "criterion": task.criteria,
+    }
+    for chosen in product(*(values[name] for name in task.opens)):
+        choices = {**task.start, **dict(zip(task.opens, chosen, strict=True))}
+        found = page.evaluate("(choices) => checked(choices)", choices)
+        for check, line in zip(task.checks, found["checks"], strict=True):
+            expected = SHELF.value(Figure(of="forecast", model=task.model, choices=choices, path=check.path))
+            assert line["value"] == pytest.approx(expected, rel=1e-9, abs=1e-12), (choices, check.path)
+            assert line["holds"] == check.holds(expected)
+
+
+def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
+    page = opened(offline, site, named("units"))
+
+    def focus(selector: str) -> None:
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"{selector} cannot be reached")
+
+    focus("#guess-range")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#guess")).to_have_value("51")
+    focus("#bet-form button")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("You said 51 %, and it is 85.5 %: 34.5 points too low.")
+    expect(shown_gap(page)).to_have_attribute("data-gap", "far")
+    page.keyboard.press("Home")
+    focus("#ratio")
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#ratio-words")).to_have_text("50 %")
+    focus("#allocation")
+    page.keyboard.type("error")
+    expect(page.locator("#solved")).to_be_visible()
+
+
+def test_a_curve_by_keyboard(offline: Page, site: Path) -> None:
+    page = opened(offline, site, named("curves"))
+    page.get_by_role("slider", name="Error with 10 % removed").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowRight")
+    last = page.get_by_role("slider", name="Error with 100 % removed")
+    expect(last).to_have_attribute("aria-valuenow", "0.40")
+    page.get_by_role("button", name="That is my bet").click()
+    expect(page.locator("#said")).to_contain_text("on average")
+    expect(page.locator("#reveal polyline.yours")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "sentence"),
+    [
+        ("units", lambda page: None, "Give a number from 0 to 100 %."),
+        ("units", lambda page: page.locator("#guess").fill("101"), "Give a number from 0 to 100 %."),
+        ("weights", lambda page: None, "Choose one of the answers."),
+        (
+            "curves",
+            lambda page: draw(page, [0.5] * 11, upto=6),
+            "Draw the curve to its end: 4 of its points are missing.",
+        ),
+    ],
+)
+def test_a_bet_that_is_none_is_one_sentence_and_nothing_is_lost(
+    offline: Page, site: Path, name: str, spoil: Any, sentence: str
+) -> None:
+    page = opened(offline, site, named(name))
+    spoil(page)
+    page.get_by_role("button", name="That is my bet").click()
+    expect(page.locator("#bet-problem")).to_have_text(sentence)
+    expect(page.locator("#reveal")).to_be_hidden()
+
+
+def test_a_link_opens_a_step_and_an_unknown_one_is_one_sentence(offline: Page, site: Path) -> None:
+    page = opened(offline, site, named("curves"), "?step=3")
+    expect(page.locator("#reveal")).to_be_visible()
+    expect(page.locator("#task")).to_be_hidden()
+    expect(page.locator("#said")).to_be_empty()
+    opened(page, site, named("units"), "?step=9")
+    expect(page.locator("#note")).to_have_text("This lesson has no step 9; it has 5.")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "null", '{"units": {"bet": 400}}', '{"units": {"bet": "much"}}', '{"units": 3}']
+)
+def test_a_damaged_memory_is_as_good_as_none(offline: Page, site: Path, text: str) -> None:
+    page = opened(offline, site, named("units"))
+    page.evaluate("(text) => localStorage.setItem(KEY, text)", text)
+    page.reload()
+    expect(page.locator("#reveal")).to_be_hidden()
+    bet(page, named("units"))
+    expect(page.locator("#said")).to_contain_text("exactly right")
+
+
+def test_a_browser_that_keeps_nothing_is_told_and_can_be_used(offline: Page, site: Path) -> None:
+    offline.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('off'); } })")
+    page = opened(offline, site, named("units"))
+    expect(page.locator("#note")).to_contain_text("This browser keeps nothing")
+    bet(page, named("units"))
+    expect(page.locator("#said")).to_contain_text("exactly right")
+
+
+def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
+    page = opened(offline, site, named("units"))
+    bet(page, named("units"))
+    page.goto((site / "index.html").as_uri())
+    expect(page.locator("li", has_text="What a unit is")).to_contain_text("bet made")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Save my bets").click()
+    saved = json.loads(started.value.path().read_text())
+    assert saved["lessons"]["units"]["bet"] == pytest.approx(85.5)
+    page.get_by_role("button", name="Start over").click()
+    expect(page.get_by_role("button", name="Start over")).to_be_hidden()
+    opened(page, site, named("units"))
+    expect(page.locator("#reveal")).to_be_hidden()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_every_page_can_be_read_by_everybody(offline: Page, site: Path, width: int, scheme: Any) -> None:
+    offline.set_viewport_size(ViewportSize(width=width, height=900))
+    offline.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for lesson in lessons():
+        opened(offline, site, lesson)
+        bet(offline, lesson)
+        assert too_wide(offline) <= 0, lesson.name
+        assert severe(offline) == [], lesson.name
+    for name in ("index.html", "teachers.html"):
+        offline.goto((site / name).as_uri())
+        assert too_wide(offline) <= 0
+        assert severe(offline) == []
+
+
+@EVERY
+def test_without_scripts_everything_can_be_read(browser: Browser, site: Path, lesson: Lesson) -> None:
+    page = browser.new_context(java_script_enabled=False, offline=True).new_page()
+    opened(page, site, lesson)
+    expect(page.get_by_text(re.compile("Scripts are off"))).to_be_visible()
+    assert page.locator("section:visible").count() == len(lesson.steps)
+    expect(page.locator("#reveal .picture")).to_be_visible()
+    page.context.close()

@@ -1,0 +1,157 @@
+"""The lessons: every figure is traced, every task is open at its start and closed by its solution, no text is long."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liar.course.figures import Shelf
+from liar.course.lesson import FOLDER, TEXTS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
+from liar.errors import StorageError
+from liar.explore.curves import RATIOS
+
+SHELF = Shelf()
+MOST_WORDS = 90
+EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+
+
+def test_there_are_nine_in_order() -> None:
+    assert [lesson.number for lesson in lessons()] == list(range(1, 10))
+    assert len({lesson.name for lesson in lessons()}) == 9
+
+
+@EVERY
+def test_no_figure_is_typed_into_a_text(lesson: Lesson) -> None:
+    texts = [*lesson.texts.values(), lesson.title, lesson.misconception, lesson.claim, lesson.takeaway]
+    texts += [
+        words for picture in (lesson.look, lesson.reveal) for words in (picture.title, picture.alt, *picture.shown)
+    ]
+    texts += [re.sub(r"layers\.\d+\.(ffn|attention)", "", check.title) for check in lesson.task.checks]
+    bare = re.sub(r"\{\w+\}|SmolLM2", "", "\n".join(texts))
+    assert re.findall(r".{0,20}\d.{0,20}", bare) == []
+
+
+@EVERY
+def test_every_figure_is_found_and_used(lesson: Lesson) -> None:
+    known = lesson.known(SHELF)
+    assert all(np.isfinite(np.array(figure.value, dtype=float)).all() for figure in known.values())
+    read_by_formulas = " ".join(getattr(figure, "formula", "") for figure in lesson.figures.values())
+    used = {*lesson.named, *re.findall(r"\w+", read_by_formulas)}
+    assert set(lesson.figures) <= used, "a figure that nothing shows"
+
+
+@EVERY
+def test_a_step_has_few_words(lesson: Lesson) -> None:
+    known = lesson.known(SHELF)
+    words = {name: len(filled(text, known).split()) for name, text in lesson.texts.items()}
+    reveal = words["reveal"] + max(words.get(gap, 0) for gap in ("hit", "near", "far"))
+    steps = [words["look"], words["bet"], reveal, words["task"] + words["solved"]]
+    steps += [words["keep"] + len(lesson.takeaway.split())]
+    assert max(steps) <= MOST_WORDS, steps
+
+
+@EVERY
+def test_the_task_is_open_at_its_start_and_closed_by_its_solution(lesson: Lesson) -> None:
+    task = lesson.task
+    assert not task.is_met(SHELF, task.start)
+    assert task.is_met(SHELF, task.solution)
+    changed = {name for name in task.solution if task.solution[name] != task.start.get(name)}
+    assert changed <= set(task.opens), "solved by what is open"
+    assert all((check.at_most is None) != (check.at_least is None) for check in task.checks)
+
+
+@EVERY
+def test_only_a_measured_task_needs_a_model(lesson: Lesson) -> None:
+    assert lesson.task.measured == (lesson.number in (8, 9))
+
+
+@EVERY
+def test_a_bet_can_be_won_and_lost(lesson: Lesson) -> None:
+    known, bet = lesson.known(SHELF), lesson.bet
+    match bet:
+        case NumberBet():
+            figure = known[bet.answer]
+            answer = float(figure.value) * (100 if figure.unit == "%" else 1)
+            assert bet.low + bet.near < answer or answer + bet.near < bet.high, "a guess can be far off"
+            assert bet.low <= answer <= bet.high
+            assert bet.hit < bet.near
+        case ChoiceBet():
+            values = sorted(float(known[name].value) for name in bet.options.values())
+            ends = values[-2:] if bet.wins == "largest" else values[:2]
+            assert ends[1] > 1.1 * ends[0], "no other option is nearly as good"
+        case CurveBet():
+            curve = known[bet.answer].value
+            assert len(curve) == len(RATIOS)
+            assert max(curve) <= bet.high
+
+
+@EVERY
+def test_the_question_is_on_an_earlier_lesson(lesson: Lesson) -> None:
+    if lesson.back is None:
+        assert lesson.number == 1
+        return
+    earlier = {each.name for each in lessons()[: lesson.number - 1]}
+    assert lesson.back.lesson in earlier
+    assert best(lesson.back.options, lesson.back.wins, lesson.known(SHELF)) in lesson.back.options
+
+
+def test_what_the_lessons_claim_is_so() -> None:
+    """Words without a number that a new model or recipe could make untrue."""
+    known = {lesson.name: {name: figure.value for name, figure in lesson.known(SHELF).items()} for lesson in lessons()}
+    units, weights, means, repair = known["units"], known["weights"], known["mean"], known["repair"]
+    assert units["dense"] - units["half"] < 0.02 < units["half"] - units["seven"], "the loss comes late and then fast"
+    assert abs(units["nine"] - 0.5) < 0.03, "little more than a coin"
+    assert weights["magnitude"] > weights["by_lot"], "worse than chance"
+    assert weights["wanda"] < 1.05 * weights["best_choice"]
+    assert means["bert_back"] > 3 * means["llama_back"]
+    assert repair["kept_channels"] < repair["outputs"] <= repair["kept_neurons"]
+    assert repair["ffn_ratio"] < 1.05
+    where, summed, hidden = known["where"], known["sum"], known["hidden"]
+    assert where["massive"] < 0.01 * where["middle"]
+    assert min(where["kept"]) == where["fewest"] == summed["middle"]
+    assert summed["error_error"] < summed["uniform_error"] < summed["loss_error"], "the largest mean error"
+    assert summed["loss_measured"] < min(summed["error_measured"], summed["uniform_measured"]), (
+        "and the closest answers"
+    )
+    assert summed["in_order"] < summed["one_shot"]
+    assert abs(hidden["repaired"] - hidden["dense"]) < 0.005, "by this figure nothing happened"
+    assert hidden["other_times"] > hidden["wiki_times"]
+    assert abs(hidden["broken"] - hidden["mended"]) <= 2, "the two cancel"
+
+
+# -- files that are no lesson ------------------------------------------------------------------------------------------------
+
+GOOD = (FOLDER / "01-units.md").read_text(encoding="utf-8")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "01-units.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_lesson_is_read(tmp_path: Path) -> None:
+    lesson = read(written(tmp_path, GOOD))
+    assert (lesson.number, lesson.name) == (1, "units")
+    assert set(lesson.texts) == set(TEXTS) - {"back", "why back"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (("## Keep", "## Kept"), "sections missing: ['keep'], unknown: ['kept']"),
+        (("{neurons} neurons", "{neuron} neurons"), "no such figures: ['neuron']"),
+        (('answer = "half"', 'answer = "third"'), "no such figures: ['third']"),
+        (("minutes = 3", "minutes = three"), "Invalid value"),
+        (("minutes = 3\n", ""), "Field required"),
+        (("+++\n", "---\n"), "not enough values to unpack"),
+    ],
+)
+def test_a_file_that_is_no_lesson_is_one_sentence(tmp_path: Path, changed: tuple[str, str], reason: str) -> None:
+    with pytest.raises(StorageError, match=r"The lesson 01-units.md cannot be read: ") as caught:
+        read(written(tmp_path, GOOD.replace(*changed)))
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("install the package anew.")

@@ -1,0 +1,78 @@
+"""The course as a static site: complete, small, and able to load or run nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from liar.course.lesson import Lesson, lessons
+from liar.course.site import pages
+from liar.report.interactive import content_hash
+from tests.report.test_html import Document
+
+PAGES = pages()
+EVERY = pytest.mark.parametrize("name", sorted(PAGES))
+
+
+def test_there_is_a_page_for_every_lesson_and_two_for_all() -> None:
+    assert {f"{lesson.number:02}-{lesson.name}.html" for lesson in lessons()} == set(PAGES) - {
+        "index.html",
+        "teachers.html",
+    }
+
+
+@EVERY
+def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded(name: str) -> None:
+    source = PAGES[name]
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
+        assert f"{tag}-src '{content_hash(content)}'" in policy
+    for tag, attributes in Document(source).tags:
+        assert not {"src", "style"} & set(attributes)
+        assert not any(attribute.startswith("on") for attribute in attributes)
+        if tag != "a":
+            assert "href" not in attributes
+
+
+@EVERY
+def test_every_link_leads_to_a_page_a_part_or_a_source(name: str) -> None:
+    document = Document(PAGES[name])
+    ids = {attributes.get("id") for _, attributes in document.tags}
+    for tag, attributes in document.tags:
+        if tag == "a":
+            target = attributes["href"] or ""
+            assert target in PAGES or target.startswith("https://") or target.removeprefix("#") in ids
+
+
+@EVERY
+def test_it_is_small(name: str) -> None:
+    assert len(PAGES[name].encode()) < 400_000
+
+
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+def test_a_lesson_has_its_steps_its_formula_and_no_open_placeholder(lesson: Lesson) -> None:
+    source = PAGES[f"{lesson.number:02}-{lesson.name}.html"]
+    document = Document(source)
+    sections = [attributes["id"] for tag, attributes in document.tags if tag == "section"]
+    assert sections == list(lesson.steps)
+    assert document.count("math") == 1
+    assert not re.search(r"\{\w+\}", document.text)
+    (text,) = re.findall(r'id="data">(.*?)</script>', source, re.DOTALL)
+    assert json.loads(text)["name"] == lesson.name
+
+
+def test_a_teacher_finds_every_answer() -> None:
+    text = Document(PAGES["teachers.html"]).text
+    assert all(lesson.misconception in text for lesson in lessons())
+    assert text.count("Answer to the bet") == len(lessons())
+
+
+def test_the_package_brings_the_lessons() -> None:
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+    assert all(f'"course/{pattern}"' in project for pattern in ("*.j2", "*.js", "lessons/*.md"))
