@@ -37,6 +37,7 @@ from liar.explore.atlas_store import AtlasStore, default_folder
 from liar.report.between import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
+from server.course import COURSE_ROUTES, LessonLinks
 from server.door import Door
 from server.headers import Headers
 from server.job_queue import JobQueue
@@ -47,6 +48,7 @@ from server.study import STUDY_ROUTE
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
+    "<a href='course/01-units.html' target='_blank'>New here? Lesson 1</a> "
     "<a href='study' target='_blank'>What we found</a> <a href='#recipe' class='to-recipe'>To the recipe</a></p>"
 )
 
@@ -199,8 +201,12 @@ def serve(profile: Profile) -> None:
         enable_monitoring=False,
         state_session_capacity=profile.sessions,
         app_kwargs={
-            "middleware": [Middleware(Door, page=page, profile=profile), Middleware(Headers)],
-            "routes": [STUDY_ROUTE],
+            "middleware": [
+                Middleware(Door, page=page, profile=profile),
+                Middleware(LessonLinks),
+                Middleware(Headers),
+            ],
+            "routes": [STUDY_ROUTE, *COURSE_ROUTES],
         },
         prevent_thread_lock=True,
     )

@@ -309,12 +309,13 @@ function openAt(wanted) {
 }
 
 function prepareIndex() {
+  const wanted = new URLSearchParams(location.search).get('lesson');
+  if (wanted !== null) one('#note').textContent = `There is no lesson ${wanted}; these are all.`;
   const begun = Object.keys(data.lessons).filter((name) => kept[name]);
   for (const place of all('[data-progress]')) {
     const mine = kept[place.dataset.progress];
     if (mine) place.textContent = mine.solved ? '· bet and task done' : '· bet made';
   }
-  if (!one('#mine')) return;
   one('#mine').hidden = !begun.length;
   one('#save').addEventListener('click', () => {
     const content = JSON.stringify({ course: KEY, lessons: kept }, null, 2);
@@ -332,4 +333,4 @@ function prepareIndex() {
 
 recall();
 if (data.name) prepareLesson();
-else prepareIndex();
+else if (one('#mine')) prepareIndex();

@@ -1,6 +1,7 @@
 """The course as a static site: a page for each lesson that any web host, or none, serves.
 
-A page loads nothing from anywhere; its script and its style are inline, and their hashes are its content security policy.
+A running page serves it too (``server/course.py``). A file loads nothing from anywhere; its script and its style are inline,
+and their hashes are its content security policy.
 
 >>> from liar.course.site import pages
 >>> sorted(pages())[:2]
@@ -32,6 +33,9 @@ _HERE = Path(__file__).parent
 _PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _HERE.parent / "report"]))
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
+LISTS = ("index.html", "teachers.html")
+"""Files about all lessons."""
+
 STEP_TITLES = {
     "look": "Look",
     "bet": "Your bet",
@@ -43,27 +47,43 @@ STEP_TITLES = {
 
 
 def pages() -> dict[str, str]:
-    """Content of each file by its name. Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson."""
-    shelf = Shelf()
-    found = {_file(lesson): _lesson_page(lesson, shelf) for lesson in lessons()}
-    known = {lesson.name: lesson.known(shelf) for lesson in lessons()}
-    for name in ("index", "teachers"):
-        found[f"{name}.html"] = _rendered(
-            f"{name}.html.j2",
-            {"lessons": [_facts(lesson, known[lesson.name]) for lesson in lessons()]},
-            {"lessons": {lesson.name: lesson.title for lesson in lessons()}},
-        )
-    return found
+    """Content of each file by its name; raises as :func:`page`."""
+    return {name: page(name) for name in names()}
 
 
-def _file(lesson: Lesson) -> str:
+def names() -> tuple[str, ...]:
+    """Names of all files, those of the lessons first."""
+    return (*map(file_of, lessons()), *LISTS)
+
+
+def page(name: str, home: str | None = None) -> str:
+    """Content of a file; with the address of a running page as ``home`` it links its recipes there.
+
+    Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson, :class:`KeyError` for a name not of
+    :func:`names`.
+    """
+    shelf = _shelf()
+    if name in LISTS:
+        shown = {"home": home, "lessons": [_facts(lesson, lesson.known(shelf)) for lesson in lessons()]}
+        data = {"lessons": {lesson.name: file_of(lesson) for lesson in lessons()}}
+        return _rendered(f"{name}.j2", shown, data)
+    return _lesson_page({file_of(lesson): lesson for lesson in lessons()}[name], shelf, home)
+
+
+@cache
+def _shelf() -> Shelf:
+    return Shelf()
+
+
+def file_of(lesson: Lesson) -> str:
+    """``01-units.html``."""
     return f"{lesson.number:02}-{lesson.name}.html"
 
 
 def _facts(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
     """What the lists of all lessons show of one."""
     return {
-        "file": _file(lesson),
+        "file": file_of(lesson),
         "number": lesson.number,
         "title": lesson.title,
         "minutes": lesson.minutes,
@@ -87,10 +107,13 @@ def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
             return filled(lesson.reveal.alt, known)
 
 
-def _lesson_page(lesson: Lesson, shelf: Shelf) -> str:
+def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
     known, every = lesson.known(shelf), lessons()
     place = every.index(lesson)
+    start = shelf.spec(lesson.task.model, lesson.task.start)
     shown = {
+        "home": home,
+        "recipe": f"{home}?{start.to_query()}" if home else None,
         "lesson": lesson,
         "steps": {step: STEP_TITLES[step] for step in lesson.steps},
         "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
@@ -101,11 +124,11 @@ def _lesson_page(lesson: Lesson, shelf: Shelf) -> str:
         "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
         "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
         "answer": _answer_words(lesson, known),
-        "before": _file(every[place - 1]) if place else None,
-        "after": _file(every[place + 1]) if place + 1 < len(every) else None,
+        "before": file_of(every[place - 1]) if place else None,
+        "after": file_of(every[place + 1]) if place + 1 < len(every) else None,
         "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": lesson.task.criteria},
         "most": MAX_RATIO,
-        "command": as_command(shelf.spec(lesson.task.model, lesson.task.start)) if lesson.task.measured else "",
+        "command": as_command(start) if lesson.task.measured else "",
     }
     return _rendered("lesson.html.j2", shown, _data(lesson, known, shelf))
 

@@ -82,6 +82,30 @@ def test_what_we_found_opens_from_the_header(visit: Visit, width: int, theme: Li
     assert severe(study) == []
 
 
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_the_first_lesson_opens_from_the_header(visit: Visit, width: int, theme: Literal["light", "dark"]) -> None:
+    page = opened(visit(width))
+    page.emulate_media(color_scheme=theme)
+    with page.expect_popup() as waiting:
+        page.get_by_role("link", name="New here? Lesson 1").click()
+    lesson = waiting.value
+    expect(lesson.get_by_role("heading", level=1)).to_contain_text("What a unit is")
+    assert too_wide(lesson) <= 0
+    assert severe(lesson) == []
+
+
+def test_a_link_opens_a_step_and_its_recipe_the_page(visit: Visit, server: Server) -> None:
+    page = visit(1280)
+    page.goto(f"{server.url}/?lesson=6&step=4")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("why curves bend")
+    expect(page.locator("#task")).to_be_visible()
+    page.get_by_role("link", name="Open this recipe on the page").click()
+    expect(kind(page)).to_have_text("Predicted", timeout=30_000)
+    expect(page).to_have_url(re.compile("allocation=uniform"))
+    page.goto(f"{server.url}/?lesson=12")
+    expect(page.locator("#note")).to_have_text("There is no lesson 12; these are all.")
+
+
 def test_plotly_is_preloaded_and_bundled_files_are_cached(server: Server) -> None:
     """The Link header preloads the 4.6 MB of plotly, so that the first figure does not wait for them."""
     with urllib.request.urlopen(server.url) as page:

@@ -1,0 +1,59 @@
+"""Links to a lesson, and the course as the page serves it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from liar.course.lesson import lessons
+from liar.course.site import names
+from server.course import COURSE_ROUTES, LessonLinks, lesson_of
+
+CLIENT = TestClient(
+    Starlette(routes=COURSE_ROUTES, middleware=[Middleware(LessonLinks)]),
+    follow_redirects=False,
+    base_url="http://page",
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        (b"", None),
+        (b"model=demo/minilm-topic&step=3", None),
+        (b"lesson=6&step=3", "course/06-curves.html?step=3"),
+        (b"lesson=curves", "course/06-curves.html"),
+        (b"lesson=12", "course/?lesson=12"),
+        (b"lesson=", "course/?lesson="),
+        (b"lesson=6&step=3&lesson=1", "course/01-units.html?step=3"),
+        (b"lesson=//evil.example", "course/?lesson=%2F%2Fevil.example"),
+        (b"lesson=1&step=%0d%0aSet-Cookie:a", "course/01-units.html?step=%0D%0ASet-Cookie%3Aa"),
+        (b"lesson=%ff" + b"a" * 5000, "course/?lesson=%EF%BF%BD" + "a" * 39),
+    ],
+)
+def test_where_a_link_leads(query: bytes, target: str | None) -> None:
+    assert lesson_of(query) == target
+
+
+def test_every_page_is_served_and_its_recipe_links_to_the_page() -> None:
+    for name in names():
+        answer = CLIENT.get(f"/course/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")
+    for lesson in lessons():
+        recipe = re.search(r'href="\.\./\?([^"]+)"', CLIENT.get(f"/course/{lesson.number:02}-{lesson.name}.html").text)
+        assert recipe is not None
+        assert f"ratio={lesson.task.start['ratio']}" in recipe[1] or lesson.task.start["ratio"] == 0.5
+
+
+def test_the_list_and_the_links() -> None:
+    assert "Pruning in 9 lessons" in CLIENT.get("/course/").text
+    answer = CLIENT.get("/?lesson=2")
+    assert (answer.status_code, answer.headers["location"]) == (307, "course/02-weights.html")
+    missing = CLIENT.get("/course/10-more.html")
+    assert missing.status_code == 404
+    assert "no such page" in missing.text
