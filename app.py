@@ -16,6 +16,7 @@ from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.api import Api
 from components.apply import Apply
+from components.before_after import BeforeAfterPanel
 from components.explorer import Explorer
 from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
@@ -48,8 +49,13 @@ from server.study import STUDY_ROUTE
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
-    "<a href='course/01-units.html' target='_blank'>New here? Lesson 1</a> "
+    "<a href='course/' target='_blank'>A course</a> "
     "<a href='study' target='_blank'>What we found</a> <a href='#recipe' class='to-recipe'>To the recipe</a></p>"
+)
+
+NEXT = (
+    "<p>Move the slider: what you see is a forecast then. Apply measures it. New here? "
+    "<a href='course/01-units.html' target='_blank'>Start with lesson&nbsp;1</a></p>"
 )
 
 SWITCH_SECONDS = 0.0005
@@ -84,13 +90,15 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
+                    gr.HTML(NEXT, elem_id="next", elem_classes=["simple-only"])
             with gr.Column(scale=1, min_width=320, elem_id="results"):
                 verdict = VerdictPanel(studio, bus, result)
+                before_after = BeforeAfterPanel(result)
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
                     with _tab("Accuracy", "accuracy"):
-                        provenances = [Provenance(result)]
+                        provenances = [before_after.provenance, Provenance(result)]
                         accuracy = AccuracyPanel(studio, bus, result)
                     _tab("Generations", "generations")  # its panel is below the tabs: the simple layout shows it too
                     with _tab("Trade-off", "trade-off"):
@@ -103,7 +111,7 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
                     provenances.append(Provenance(result))
                     generations = GenerationsPanel(studio, bus, result)
-        panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
+        panels: list[Panel] = [before_after, accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, provenances, address)
         apply.wire(explorer)
         for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving):

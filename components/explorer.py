@@ -109,7 +109,7 @@ class Explorer:
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.
 
-        The simple layout shows only model and ratio, and its hidden choices may not suit the new model. There the
+        The simple layout shows only model, ratio and criterion, and its hidden choices may not suit the new model. There the
         model's shipped run opens; without one, the hidden choices return to their defaults.
         """
         if view.layout == "simple":

@@ -180,3 +180,13 @@ TERMS: Mapping[str, Term] = {
         "four saves memory; on a CPU it saves no time, since products are still taken in full precision.",
     ),
 }
+
+PICTURE = Term(
+    "",
+    "What do I see?",
+    "A column is a layer, a row one kind of unit in it: each cell is a site, a place where units are removed. The dense "
+    "model is the one before pruning. Dark cells lose next to nothing of what the dense model puts out there, bright ones "
+    "nearly all. Every strip is the same smaller model under another repair:",
+    {name: repair.meaning for name, repair in REPAIRS.items()},
+)
+"""What stands under the heading of the heatmap."""

@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.browser import button_clicks, figure_clicks
+from components.glossary import PICTURE
 from components.inspector import Inspector
 from components.markup import Markup, cell, element, row, table
 from components.panel import QUEUED, Updates
@@ -54,6 +55,7 @@ class LayersPanel:
             elem_id="heatmap-heading",
             elem_classes=["caption"],
         )
+        gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
         with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]):
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)

@@ -75,7 +75,7 @@ class Recipe:
             self.marks = RatioMarks(spec, measured)
         with _choice("need") as shared:
             self.need = gr.Textbox("", label="Or what you need", lines=1, max_lines=1, max_length=40, **shared)
-        self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion)
+        self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion, is_simple=True)
         self.allocation = _menu("allocation", "Allocation", ALLOCATIONS, spec.allocation)
         self.reconstruction = _menu("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec.reconstruction)
         self.schedule = _radio("schedule", "Schedule", list(SCHEDULES), spec.schedule)
@@ -205,8 +205,8 @@ def _choice(name: str, *, is_simple: bool = False, is_shown: bool = True) -> Ite
         gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
 
 
-def _menu(name: str, label: str, choices: Sequence[str], value: str) -> gr.Dropdown:
-    with _choice(name) as shared:
+def _menu(name: str, label: str, choices: Sequence[str], value: str, *, is_simple: bool = False) -> gr.Dropdown:
+    with _choice(name, is_simple=is_simple) as shared:
         return gr.Dropdown(list(choices), value=value, label=label, filterable=False, **shared)
 
 

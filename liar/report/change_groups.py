@@ -28,6 +28,14 @@ def group_extent(result: RunResult, task: str, group: ChangeGroup) -> str:
     return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
 
 
+def changes_in_numbers(result: RunResult, task: str) -> str | None:
+    """``31 answers broken by pruning, 24 mended by the repair.``; None if no answer changed or single ones are not known."""
+    broken, mended = (group_size(result, task, group) for group in ("broken", "mended"))
+    if broken is None or mended is None or not (broken or mended):
+        return None
+    return f"{broken} {'answer' if broken == 1 else 'answers'} broken by pruning, {mended} mended by the repair."
+
+
 def changes_of(result: RunResult, task: str, group: ChangeGroup) -> list[Change]:
     """Changed items of one group, at most :data:`MOST_CHANGES`; if fewer are returned, the group has no more."""
     return [item for item in result.changes if item.task == task and group in item.groups][:MOST_CHANGES]

@@ -34,7 +34,7 @@ predicted and true ``numbers``.
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How a metric is read and written.
+    """How a metric is read and written; ``meaning`` says in plain words what it is.
 
     ``by_ratio``: two values compare by their ratio, otherwise by their difference. A value in ``percent`` is displayed as
     100 times what is stored, with this number of ``decimals``.
@@ -43,6 +43,7 @@ class Metric:
     name: MetricName
     title: str
     reads: Evidence
+    meaning: str
     lower_is_better: bool = False
     percent: bool = True
     by_ratio: bool = False
@@ -95,14 +96,48 @@ class Metric:
 METRICS: Mapping[MetricName, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("perplexity", "perplexity", "nll", lower_is_better=True, percent=False, by_ratio=True),
-        Metric("accuracy", "accuracy", "right"),
-        Metric("normalized-accuracy", "accuracy by length", "scores"),
-        Metric("f1", "F1", "classes"),
-        Metric("matthews", "Matthews correlation", "classes", percent=False, decimals=3),
-        Metric("spearman", "Spearman correlation", "numbers", percent=False, decimals=3),
-        Metric("pearson", "Pearson correlation", "numbers", percent=False, decimals=3),
-        Metric("exact-match", "exact match", "right"),
-        Metric("answer-f1", "F1 of answers", "scores"),
+        Metric(
+            "perplexity",
+            "perplexity",
+            "nll",
+            "between how many next tokens it wavers, on average",
+            lower_is_better=True,
+            percent=False,
+            by_ratio=True,
+        ),
+        Metric("accuracy", "accuracy", "right", "the share of the items that it answers rightly"),
+        Metric(
+            "normalized-accuracy",
+            "accuracy by length",
+            "scores",
+            "the share of the questions whose right answer is the likeliest for its length",
+        ),
+        Metric("f1", "F1", "classes", "between how many of one class it finds and how many of its finds are right"),
+        Metric(
+            "matthews",
+            "Matthews correlation",
+            "classes",
+            "how well its classes follow the right ones: 0 by chance, 1 at best",
+            percent=False,
+            decimals=3,
+        ),
+        Metric(
+            "spearman",
+            "Spearman correlation",
+            "numbers",
+            "how well its numbers order the items: 0 by chance, 1 at best",
+            percent=False,
+            decimals=3,
+        ),
+        Metric(
+            "pearson",
+            "Pearson correlation",
+            "numbers",
+            "how well its numbers follow the right ones on a line: 0 by chance, 1 at best",
+            percent=False,
+            decimals=3,
+        ),
+        Metric("exact-match", "exact match", "right", "the share of the questions that it answers to the letter"),
+        Metric("answer-f1", "F1 of answers", "scores", "how many words its answers share with the right ones"),
     )
 }

@@ -59,6 +59,22 @@ def test_no_space_is_left_below_the_headline_after_the_font_loads(page: Page) ->
     assert 0 <= kept - needed <= 1  # it is kept in whole pixels
 
 
+def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page: Page) -> None:
+    opened(page)
+    bars, heatmap = page.locator("#before-after"), page.locator("#heatmap")
+    expect(bars.locator(".whisker")).to_have_count(6)
+    expect(bars).to_contain_text("Perplexity, lower is better")
+    place = heatmap.bounding_box()
+    page.locator("#ratio input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(kind(page)).to_have_text("Predicted")
+    expect(page.locator("#before-after-card .stale")).to_be_visible()
+    expect(page.locator("#verdict .between")).to_be_visible()
+    assert heatmap.bounding_box() == place
+    page.get_by_label("Full").check()
+    expect(bars).to_be_hidden()
+
+
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
     """The page works offline and reveals no visit to another host: no font, script or picture comes from one."""
     asked: list[str] = []
@@ -87,7 +103,7 @@ def test_the_first_lesson_opens_from_the_header(visit: Visit, width: int, theme:
     page = opened(visit(width))
     page.emulate_media(color_scheme=theme)
     with page.expect_popup() as waiting:
-        page.get_by_role("link", name="New here? Lesson 1").click()
+        page.get_by_role("link", name="Start with lesson 1").click()
     lesson = waiting.value
     expect(lesson.get_by_role("heading", level=1)).to_contain_text("What a unit is")
     assert too_wide(lesson) <= 0

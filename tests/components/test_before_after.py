@@ -1,0 +1,72 @@
+"""Before and after: the figures of a run as bars with whiskers, and how many answers changed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from components.before_after import BeforeAfterPanel
+from components.provenance import BriefProvenance
+from liar.report.change_groups import changes_in_numbers, group_size
+from liar.report.metric_sentences import value_words
+from liar.results import VARIANTS, RunResult
+from tests.components.test_accuracy import Page
+from tests.fakes import classifier_run, language_run
+from tests.shipped import shipped_run
+
+WIDTH = re.compile(r"(\w+):([\d.]+)%")
+
+
+def shown(result: RunResult) -> str:
+    return str(BeforeAfterPanel(result).bars.value)
+
+
+@pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"])
+def test_every_model_has_its_number_and_its_bar(model: str) -> None:
+    run = shipped_run(model)
+    text = " ".join(Page(shown(run)).pieces)
+    assert all(value_words(item) in text for item in run.evaluations if item.variant in VARIANTS)
+    tasks = len({item.task for item in run.evaluations})
+    assert shown(run).count('class="whisker"') == 3 * tasks
+
+
+def test_the_bars_are_as_long_as_the_values_and_stay_inside() -> None:
+    run = shipped_run("demo/smollm2-135m")
+    styles = [dict(WIDTH.findall(style)) for style in re.findall(r'style="([^"]+)"', shown(run))]
+    fills, whiskers = styles[::2], styles[1::2]
+    values = [item.value for item in run.evaluations if item.task == "perplexity" and item.variant in VARIANTS]
+    widths = [float(fill["width"]) for fill in fills[:3]]
+    assert widths == pytest.approx([100 * value * max(widths) / 100 / max(values) for value in values], abs=0.02)
+    assert all(float(each["left"]) + float(each["width"]) <= 100.01 for each in whiskers)
+
+
+def test_a_correlation_below_zero_has_no_bar() -> None:
+    run = shipped_run("demo/minilm-rating")
+    below = [item.model_copy(update={"value": -0.1}) for item in run.evaluations]
+    assert "width:0.00%" in shown(run.model_copy(update={"evaluations": below}))
+
+
+def test_changed_answers_are_counted() -> None:
+    run = shipped_run("demo/minilm-sentiment")
+    broken, mended = (group_size(run, "sentiment", group) for group in ("broken", "mended"))
+    assert changes_in_numbers(run, "sentiment") == f"{broken} answers broken by pruning, {mended} mended by the repair."
+    assert f"{broken} answers broken" in shown(run)
+    assert changes_in_numbers(shipped_run("demo/smollm2-135m"), "perplexity") is None
+
+
+def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
+    assert "press “Apply”" in str(BeforeAfterPanel(None).bars.value)
+    assert "nothing to compare" in shown(language_run(layers=1).model_copy(update={"evaluations": []}))
+
+
+def test_another_recipe_is_named_in_as_many_lines() -> None:
+    run = classifier_run()
+    fresh, stale = (
+        BriefProvenance.markup(spec, run.spec.key, run)
+        for spec in (run.spec, run.spec.model_copy(update={"ratio": 0.123}))
+    )
+    assert "Whiskers" in fresh
+    assert "another recipe" in stale
+    assert fresh.count("<p") == stale.count("<p") == 1
+    assert BriefProvenance.markup(run.spec, "", None) == ""
