@@ -65,7 +65,7 @@ class Recipe:
         self.base = gr.State(spec)
         with _choice("model", is_simple=True) as shared:
             shared["info"] += " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
-            models = [(preset.title, preset.id) for preset in PRESETS if preset.id in profile.models]
+            models = [(preset.label, preset.id) for preset in PRESETS if preset.id in profile.models]
             self.model = gr.Dropdown(
                 models, value=spec.model, label="Model", allow_custom_value=profile.any_model, **shared
             )

@@ -73,6 +73,14 @@ class Preset:
         return self.task if self.weights is not None and self.weights.adapted else None
 
     @property
+    def label(self) -> str:
+        """The title in a menu: after what the model does, or with a note that it has to be fetched."""
+        if self.weights is None:
+            return f"{self.title} (from the hub)"
+        does = "writing" if self.task == PERPLEXITY.name else self.task
+        return f"{does.capitalize()}: {self.title}" if does else self.title
+
+    @property
     def targets(self) -> Targets:
         """What the page removes of this model at first."""
         return "ffn" if self.adapter is None else "both"

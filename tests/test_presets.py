@@ -27,6 +27,14 @@ def test_a_demo_model_has_the_revision_of_its_pin_and_its_adapter(preset: Preset
     assert preset_of(preset.id) is preset
 
 
+def test_a_menu_names_what_a_model_does_and_what_must_be_fetched() -> None:
+    labels = {preset.id: preset.label for preset in PRESETS}
+    assert labels["demo/smollm2-135m"] == "Writing: SmolLM2 135M Instruct"
+    assert labels["demo/minilm-topic"] == "Topic: MiniLM, Wikipedia topics"
+    assert labels["demo/minilm"] == "MiniLM without a head"
+    assert all(("hub" in label) != id.startswith(DEMO) for id, label in labels.items())
+
+
 def test_every_pinned_package_is_of_a_model_or_a_text() -> None:
     weights = {preset.weights.package for preset in PRESETS if preset.weights is not None}
     assert set(PINS) == weights | {text.source.package for text in TEXTS}

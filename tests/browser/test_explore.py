@@ -123,7 +123,7 @@ def test_another_reconstruction_has_another_repaired_error(still: Page) -> None:
 
 def test_another_model_shows_its_own_forecast(still: Page, still_server: Server) -> None:
     before = drawn(still, "#heatmap")
-    dropdown(still, "Model", "SmolLM2 135M Instruct")
+    dropdown(still, "Model", "Writing: SmolLM2 135M Instruct")
     figure = json.loads(redrawn(still, "#heatmap", before))
     assert len(figure["traces"][0]["x"]) == 30
     expect(kind(still)).to_have_text("Predicted")

@@ -48,10 +48,10 @@ _WATCH = """() => {
 
 def test_a_classifier_in_the_simple_layout_shows_its_own_answers_and_nothing_else(page: Page) -> None:
     opened(page)
-    dropdown(page, "Model", "SmolLM2 135M Instruct")
+    dropdown(page, "Model", "Writing: SmolLM2 135M Instruct")
     expect(page.locator("#generations-stored")).to_contain_text("France")
     page.evaluate(_WATCH)
-    dropdown(page, "Model", "MiniLM, movie sentences")
+    dropdown(page, "Model", "Sentiment: MiniLM, movie sentences")
     expect(page.locator("#generations-stored")).to_contain_text("positive")
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible()
     expect(page.locator("#verdict h2")).to_contain_text("sentiment accuracy")

@@ -121,7 +121,7 @@ def test_moves_of_the_slider_and_back(still: Page) -> None:
 def test_other_models_known_and_unknown(still: Page) -> None:
     headline = still.locator("#verdict h2")
     with watched(still) as moments:
-        dropdown(still, "Model", "SmolLM2 135M Instruct")
+        dropdown(still, "Model", "Writing: SmolLM2 135M Instruct")
         expect(headline).to_contain_text("of the neurons gone: predicted error")
         model = still.get_by_label("Model", exact=True)
         model.fill("/no/such/folder")
@@ -129,7 +129,7 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         expect(headline).to_have_text("Nothing is known of this recipe yet.")
         expect(still.locator("#verdict")).to_contain_text("/no/such/folder: 50 %")
         expect(still.locator("#heatmap .js-plotly-plot")).to_be_hidden()
-        dropdown(still, "Model", "MiniLM, movie sentences")
+        dropdown(still, "Model", "Sentiment: MiniLM, movie sentences")
         expect(headline).to_contain_text("sentiment accuracy")
         tokens = still.locator("#tokens input")
         tokens.fill("2000")
