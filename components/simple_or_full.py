@@ -9,8 +9,11 @@ from liar.report.view import Layout, View
 # The style sheet hides what the layout leaves out, so switching only changes attributes. At the resize event, a figure
 # that was drawn while hidden takes its width.
 _MARK = """
+const hidden = document.head.appendChild(document.createElement('style'));
 const mark = () => {
-  Object.assign(document.body.dataset, props.value);
+  const { hide, ...shown } = props.value;
+  Object.assign(document.body.dataset, shown);
+  hidden.textContent = hide && `${hide} { display: none !important; }`;
   requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));
 };
 mark();
@@ -38,5 +41,17 @@ def layout_marker(view: View) -> gr.HTML:
 
 
 def mark(view: View) -> dict[str, str]:
-    """Value of the marker for ``view``; the simple layout has only the tab "layers"."""
-    return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers"}
+    """Value of the marker for ``view``; the simple layout has only the tab "layers". ``hide`` is a selector."""
+    hidden = ", ".join(_selector(name) for name in view.hide.split(",") if name)
+    return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers", "hide": hidden}
+
+
+def _selector(name: str) -> str:
+    """What a link hides under ``name``: a part of the page, else a control with its help."""
+    parts = {
+        "before-after": "#before-after-card",
+        "heatmap": "#tab-layers",
+        "generations": "#generations",
+        "layout": "#layout",
+    }
+    return parts.get(name) or f".choice:has(#{name})"

@@ -42,6 +42,31 @@ def _known(show: str) -> str:
 
 Show = Annotated[str, AfterValidator(_known)]
 
+HIDEABLE = (
+    *(
+        "model",
+        "targets",
+        "ratio",
+        "need",
+        "criterion",
+        "allocation",
+        "reconstruction",
+        "schedule",
+        "calibration",
+        "tokens",
+    ),
+    *("separator", "evaluate", "data", "evaluate-length", "multiple", "seed", "edits", "quantize"),
+    *("layout", "before-after", "heatmap", "generations"),
+)
+"""What a link can hide: the controls of the recipe, the switch of the layout, and parts of the results."""
+
+
+def _hideable(names: str) -> str:
+    if set(filter(None, names.split(","))) - set(HIDEABLE):
+        raise PydanticCustomError("hide", "some of {names}, with commas between", {"names": ", ".join(HIDEABLE)})
+    return names
+
+
 SITE_PATTERN = r"^(layers\.\d{1,4}\.(ffn|attention))?$"
 
 
@@ -76,6 +101,7 @@ class View(BaseModel):
     weighting: Reported = "plain"
     colours: Colours = "same"
     site: str = Field("", pattern=SITE_PATTERN)
+    hide: Annotated[str, AfterValidator(_hideable)] = ""
 
     @property
     def heatmap(self) -> HeatmapView:

@@ -80,3 +80,17 @@ def test_clip_paths_do_not_carry_the_address(page: Page) -> None:
     clips = page.evaluate("[...document.querySelectorAll('[clip-path]')].map(node => node.getAttribute('clip-path'))")
     assert clips
     assert not [clip for clip in clips if "http" in clip]
+
+
+def test_a_link_hides_what_a_teacher_leaves_out(page: Page) -> None:
+    opened(page, "/?hide=criterion,generations,before-after")
+    for part in ("#criterion", "#generations", "#before-after-card"):
+        expect(page.locator(part)).to_be_hidden()
+    page.locator("#ratio input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(kind(page)).to_have_text("Predicted")
+    expect(page).to_have_url(re.compile("hide=criterion"))
+    expect(page.locator("#criterion")).to_be_hidden()
+    opened(page, "/?hide=everything")
+    expect(page.locator("#status")).to_contain_text("hide should be some of model, targets")
+    expect(page.locator("#criterion")).to_be_visible()

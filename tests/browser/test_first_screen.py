@@ -71,7 +71,7 @@ def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page
     expect(page.locator("#before-after-card .stale")).to_be_visible()
     expect(page.locator("#verdict .between")).to_be_visible()
     assert heatmap.bounding_box() == place
-    page.get_by_label("Full").check()
+    page.locator("#layout").get_by_text("Full").click()
     expect(bars).to_be_hidden()
 
 

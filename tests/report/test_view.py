@@ -28,6 +28,7 @@ def test_an_address_holds_the_whole_view() -> None:
         weighting="norm-aware",
         colours="fit",
         site="layers.3.ffn",
+        hide="criterion,generations",
     )
     assert View.from_pairs(parse_qsl(view.to_query())) == (view, [])
 
@@ -40,6 +41,8 @@ def test_an_address_holds_the_whole_view() -> None:
         ("show", "liar-liar"),
         ("scale", "LOG"),
         ("site", "layers.3.ffn\n"),
+        ("hide", "body"),
+        ("hide", "criterion,*{}"),
         ("site", "layers.12345.ffn"),
         ("site", "x" * 10_000),
     ],
