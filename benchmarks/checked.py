@@ -22,6 +22,7 @@ from liar.cli.startup import quiet_libraries, settle_threads
 settle_threads()
 quiet_libraries()
 
+import numpy as np
 from figures import CLASSIFIERS, SEEDS, SMOLLM2, change_words, loaded, value
 from readme import table, write
 
@@ -36,6 +37,8 @@ from liar.tasks.metrics import METRICS, Metric, MetricName
 
 SINGLE: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
+DRAWS = 20_000
+
 WORK = ("gradients", "calibrate", "allocate", "prune")
 """Stages of a run without loading, reading and measuring."""
 
@@ -71,6 +74,32 @@ class Compared:
     def is_behind(self) -> bool:
         return self.loss(self.best) > stderr_beside([self], self.best)
 
+    @property
+    def chance_behind(self) -> float:
+        """How often it would be so if all allocations were equally good: the best one is read from the test items themselves.
+
+        Of means that are drawn from a normal distribution with the covariance of these.
+        """
+        names: tuple[Allocation, ...] = (*SINGLE, "checked")
+        alone = {name: self._variance((name, 1.0)) for name in names}
+        covariance = np.array(
+            [[(alone[a] + alone[b] - self._variance((a, 1.0), (b, -1.0))) / 2 for b in names] for a in names]
+        )
+        drawn = np.random.default_rng(0).multivariate_normal(
+            np.zeros(len(names)), covariance, DRAWS, check_valid="ignore"
+        )
+        ahead = drawn[:, :-1] - drawn[:, -1:]
+        best = ahead.argmax(axis=1)
+        errors = np.array([stderr_beside([self], name) for name in SINGLE])
+        return float((ahead[np.arange(DRAWS), best] > errors[best]).mean())
+
+    def _variance(self, *weighted: tuple[Allocation, float]) -> float:
+        """Variance of a weighted sum of the means."""
+        if len({name for name, _ in weighted}) < len(weighted):
+            return 0.0
+        parts = [term for name, weight in weighted for term in terms(self.of(name), weight)]
+        return stderr(self.metric.name, parts, self.of("checked")[0].n) ** 2
+
 
 def terms(evaluations: list[Evaluation], weight: float) -> list[tuple[float, Items]]:
     """``weight`` times the mean of ``evaluations`` as a weighted sum over their items."""
@@ -101,7 +130,7 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         store = RunStore(arguments.runs or Path(folder), shipped=Path(folder) / "none")
         found = [compared(model, ratio, arguments.seeds, store) for model in arguments.only for ratio in (0.5, 0.7)]
-    parts = ("### The allocation checked", gains(found), on_average(found), candidates(found))
+    parts = ("### The allocation checked", gains(found), missed(found), on_average(found), candidates(found))
     text = "\n\n".join(part for part in parts if part)
     print(text)
     if arguments.write:
@@ -180,6 +209,17 @@ def gains(found: list[Compared]) -> str:
         "the comparison's share of the run's time",
     )
     return f"{head}\n\n{table(columns, rows)}"
+
+
+def missed(found: list[Compared]) -> str:
+    """In how many comparisons ``checked`` is behind, and in how many it would be by chance."""
+    behind = [f"{each.task} at {each.ratio:.0%}" for each in found if each.is_behind]
+    chance = sum(each.chance_behind for each in found)
+    where = f" ({', '.join(behind)})" if behind else ""
+    return (
+        f"Behind the best single allocation by more than one paired standard error: in {len(behind)} of {len(found)}{where}. "
+        f"If all allocations were equally good, it would be so in {chance:.1f}: which one is best is read from the test items."
+    )
 
 
 def on_average(found: list[Compared]) -> str:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from liar.course.lesson import lessons
 from liar.course.site import file_of, names, page
+from liar.errors import LiarError
 
 COURSE = "/course/"
 
@@ -54,7 +55,10 @@ def _answer(request: Request) -> Response:
     name = request.path_params.get("name", "index.html")
     if name not in names():
         return PlainTextResponse("The course has no such page; its list of lessons is at /course/.", 404)
-    return HTMLResponse(_page(name))
+    try:
+        return HTMLResponse(_page(name))
+    except LiarError as error:
+        return PlainTextResponse(str(error), 503)
 
 
 COURSE_ROUTES = [Route(COURSE, _answer, methods=["GET"]), Route(f"{COURSE}{{name}}", _answer, methods=["GET"])]

@@ -26,7 +26,6 @@ from liar.course.pictures import HEIGHT, WIDTH, Axes, axes_of, drawn, line_of
 from liar.report.export import as_command
 from liar.report.html import ENVIRONMENT
 from liar.report.interactive import content_hash, curves_data, script_of
-from liar.report.sentences import UNITS
 from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS
 
 _HERE = Path(__file__).parent
@@ -118,12 +117,10 @@ def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
         "steps": {step: STEP_TITLES[step] for step in lesson.steps},
         "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
         "pictures": {"look": drawn(lesson.look, known), "reveal": drawn(lesson.reveal, known)},
-        "claim": filled(lesson.claim, known),
         "takeaway": filled(lesson.takeaway, known),
         "formula": Markup(convert(lesson.formula, display="block")),
         "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
         "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
-        "answer": _answer_words(lesson, known),
         "before": file_of(every[place - 1]) if place else None,
         "after": file_of(every[place + 1]) if place + 1 < len(every) else None,
         "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": lesson.task.criteria},
@@ -201,7 +198,6 @@ def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) 
         style_hash=content_hash(style),
         script=Markup(script),
         script_hash=content_hash(script),
-        kinds=UNITS,
     )
 
 

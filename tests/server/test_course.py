@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from liar.course.lesson import lessons
 from liar.course.site import names
+from liar.errors import StorageError
+from server import course
 from server.course import COURSE_ROUTES, LessonLinks, lesson_of
 
 CLIENT = TestClient(
@@ -57,3 +59,12 @@ def test_the_list_and_the_links() -> None:
     missing = CLIENT.get("/course/10-more.html")
     assert missing.status_code == 404
     assert "no such page" in missing.text
+
+
+def test_a_run_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_name: str) -> str:
+        raise StorageError("The run of a lesson does not come with this package; install it anew.")
+
+    monkeypatch.setattr(course, "_page", missing)
+    answer = CLIENT.get("/course/01-units.html")
+    assert (answer.status_code, answer.text.count(".")) == (503, 1)
