@@ -115,7 +115,7 @@ def test_moves_of_the_slider_and_back(still: Page) -> None:
             expect(still.locator("#verdict")).to_contain_text(f"{percent} % of the heads and neurons")
             expect(still.locator(".stale:visible")).to_have_count(0 if percent == 50 else 1)
     assert len(recipes(moments)) == 5
-    assert max(len(moment.notes) for moment in moments) == 2
+    assert max(len(moment.notes) for moment in moments) == 3
 
 
 def test_other_models_known_and_unknown(still: Page) -> None:
