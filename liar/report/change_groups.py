@@ -21,11 +21,13 @@ def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
 
 
 def group_extent(result: RunResult, task: str, group: ChangeGroup) -> str:
-    """Number of a group's items that a result keeps, in words: ``12 of 31 texts shown``."""
+    """How many items a group has, and how many of them a result keeps: ``31 texts, the first 12 shown``; ``2 texts``."""
     shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
     if total is None:
         return f"the first {shown} texts shown, their number was not kept"
-    return f"{shown} of {total} {'text' if total == 1 else 'texts'} shown" if total else "no text"
+    if not total:
+        return "no text"
+    return f"{total} {'text' if total == 1 else 'texts'}" + (f", the first {shown} shown" if shown < total else "")
 
 
 def changes_in_numbers(result: RunResult, task: str) -> str | None:

@@ -144,7 +144,7 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def _extents(result: RunResult) -> list[str]:
-    """Number of items of each group of changes in the table: ``Sentiment, broken by pruning: 12 of 31 texts shown.``"""
+    """Number of items of each group of changes in the table: ``Sentiment, broken by pruning: 31 texts, the first 12 shown.``"""
     return [
         f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
         for task in dict.fromkeys(change.task for change in result.changes)

@@ -80,8 +80,8 @@ def test_a_group_counts_all_of_its_texts() -> None:
     )
     assert change_groups.group_extent(old, "sentiment", "mended") == "no text"
     run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
-    assert change_groups.group_extent(run, "sentiment", "broken") == "12 of 40 texts shown"
-    assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 of 1 text shown"
+    assert change_groups.group_extent(run, "sentiment", "broken") == "40 texts, the first 12 shown"
+    assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 text"
 
 
 def test_heads_and_neurons_are_named_apart_if_their_shares_differ() -> None:
