@@ -2,7 +2,7 @@
 
     python benchmarks/page.py                 prints seconds and limits; exits 1 above a limit
     python benchmarks/page.py --write         also puts them into the README, between its markers
-    python benchmarks/page.py --only slider   one part alone: paint, slider, draw or apply
+    python benchmarks/page.py --only slider   one part alone: paint, slider, draw, apply or course
 
 Chromium must be on the path. The page starts with an empty folder of runs, so only shipped results are stored.
 """
@@ -33,8 +33,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from readme import ROOT, plain, write
 from rich.table import Table
 
+from liar.course.lesson import lessons
+
 PAINT_SECONDS, SLIDER_SECONDS, DRAW_SECONDS = 3.0, 0.4, 0.15
-HEATMAP_SECONDS, ALL_SECONDS = 25.0, 90.0
+HEATMAP_SECONDS, ALL_SECONDS, REVEAL_SECONDS = 25.0, 90.0, 0.4
 VISITS, MOVES, SITES = 5, 20, 60
 
 RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096&separator=auto"
@@ -55,6 +57,16 @@ _MOVE = f"""async ([value]) => {{
   throw new Error('the heatmap did not follow');
 }}"""
 """JavaScript: milliseconds from moving the ratio slider to the frame that shows another heatmap."""
+
+
+_REVEAL = """async () => {
+  const begin = performance.now();
+  document.querySelector('#bet-form button').click();
+  while (!document.querySelector('#said').textContent) await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  return performance.now() - begin;
+}"""
+"""JavaScript: milliseconds from a click on the bet to the frame that shows its answer."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,35 @@ def apply() -> list[Measured]:
     ]
 
 
-PARTS: dict[str, Callable[[], list[Measured]]] = {"paint": paint, "slider": slider, "draw": draw, "apply": apply}
+def course() -> list[Measured]:
+    """Times until a step of each lesson is there in an empty browser, and from a bet to its answer."""
+    with served() as url, chromium() as browser:
+        steps, reveals = [], []
+        for lesson in lessons():
+            page = browser.new_context().new_page()
+            begin = time.perf_counter()
+            page.goto(f"{url}/?lesson={lesson.number}&step=2", wait_until="commit")
+            page.locator("#bet-form button").wait_for()
+            steps.append(time.perf_counter() - begin)
+            if lesson.bet.kind == "choice":
+                page.locator("#bet-form input").first.check()
+                reveals.append(page.evaluate(_REVEAL) / 1000)
+            page.context.close()
+    return [
+        Measured(
+            "a step of a lesson", max(steps), PAINT_SECONDS, f"the slowest of {len(steps)} lessons, each seen first"
+        ),
+        Measured("a bet to its answer", max(reveals), REVEAL_SECONDS, f"the slowest of {len(reveals)} lessons"),
+    ]
+
+
+PARTS: dict[str, Callable[[], list[Measured]]] = {
+    "paint": paint,
+    "slider": slider,
+    "draw": draw,
+    "apply": apply,
+    "course": course,
+}
 
 # -- server and visitors --------------------------------------------------------------------------------------------------
 
