@@ -110,12 +110,12 @@ function isGuess(value) {
 
 function reveal(value) {
   const { gap, said } = gaps[data.bet.kind](value);
+  open(data.steps.at(-1)); // first, since only a change of what is shown is announced
   showGuess(value);
   one('#said').textContent = said;
   all('.gap').forEach((part) => { part.hidden = part.dataset.gap !== nearness(gap); });
   all('#bet-form input, #bet-form button').forEach((part) => { part.disabled = true; });
   one('#bet-form').inert = true;
-  open(data.steps.at(-1));
 }
 
 /** Show the steps up to the one called `last`. */
@@ -277,7 +277,10 @@ function prepareLesson() {
     if (problem) return;
     keep(data.name, { bet: value });
     reveal(value);
-    one('#reveal-title').scrollIntoView({ behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+    const title = one('#reveal-title'); // the keyboard goes on from there, since the button is gone
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
+    title.scrollIntoView({ behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
   });
   if (!data.task.measured) prepareTask();
   one('#back-form')?.addEventListener('submit', (event) => {

@@ -148,7 +148,7 @@ def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_contain_text("You said 51 %, and it is 85.5 %: 34.5 points too low.")
     expect(shown_gap(page)).to_have_attribute("data-gap", "far")
-    page.keyboard.press("Home")
+    expect(page.locator("#reveal-title")).to_be_focused()
     focus("#ratio")
     for _ in range(30):
         page.keyboard.press("ArrowRight")
