@@ -38,6 +38,7 @@ from liar.tasks.metrics import METRICS, Metric, MetricName
 SINGLE: tuple[Allocation, ...] = ("uniform", "error-curve", "loss-curve")
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
 DRAWS = 20_000
+"""Random means from which a probability is read."""
 
 WORK = ("gradients", "calibrate", "allocate", "prune")
 """Stages of a run without loading, reading and measuring."""

@@ -78,9 +78,8 @@ def with_error(item: Evaluation) -> str:
 
 def share_of_parameters(result: RunResult) -> str:
     totals = result.totals
-    blocks = 1 - totals.block_parameters_after / totals.block_parameters_before
     whole = 1 - totals.parameters_after / totals.parameters_before
-    return f"{blocks:.0%} / {whole:.0%}"
+    return f"{totals.blocks_removed:.0%} / {whole:.0%}"
 
 
 @dataclass(frozen=True)

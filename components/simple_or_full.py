@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from liar.report.view import Layout, View
+from liar.report.view import PARTS, Layout, View
 
 # The style sheet hides what the layout leaves out, so switching only changes attributes. At the resize event, a figure
 # that was drawn while hidden takes its width.
@@ -46,12 +46,10 @@ def mark(view: View) -> dict[str, str]:
     return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers", "hide": hidden}
 
 
+_CARDS = {"before-after": "before-after-card", "heatmap": "tab-layers"}
+"""Elements of the parts of the page that have another name there."""
+
+
 def _selector(name: str) -> str:
     """What a link hides under ``name``: a part of the page, else a control with its help."""
-    parts = {
-        "before-after": "#before-after-card",
-        "heatmap": "#tab-layers",
-        "generations": "#generations",
-        "layout": "#layout",
-    }
-    return parts.get(name) or f".choice:has(#{name})"
+    return f"#{_CARDS.get(name, name)}" if name in PARTS else f".choice:has(#{name})"

@@ -125,6 +125,11 @@ class Totals(Record):
     block_parameters_before: int
     block_parameters_after: int
 
+    @property
+    def blocks_removed(self) -> float:
+        """Share of the blocks' parameters that went."""
+        return 1 - self.block_parameters_after / self.block_parameters_before
+
 
 class Items(Record):
     """Outcome of each item of an evaluation, in order; an equal ``digest`` means the same items.

@@ -110,7 +110,7 @@ function isGuess(value) {
 
 function reveal(value) {
   const { gap, said } = gaps[data.bet.kind](value);
-  open(data.steps.at(-1)); // first, since only a change of what is shown is announced
+  showUpTo(data.steps.at(-1)); // first, since only a change of what is shown is announced
   showGuess(value);
   one('#said').textContent = said;
   all('.gap').forEach((part) => { part.hidden = part.dataset.gap !== nearness(gap); });
@@ -119,7 +119,7 @@ function reveal(value) {
 }
 
 /** Show the steps up to the one called `last`. */
-function open(last) {
+function showUpTo(last) {
   const end = data.steps.indexOf(last);
   data.steps.forEach((step, place) => { if (place <= end) one(`#${step}`).hidden = false; });
   all('nav a').forEach((link) => { link.hidden = one(link.getAttribute('href')).hidden; });
@@ -194,7 +194,7 @@ const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.
 /** The value of a check's path in a forecast. */
 function valueAt(path, found, repair) {
   const at = (name) => found.sites[found.curves.sites.findIndex((site) => site.name === name)].errors;
-  if (path === 'removed') return 1 - found.blocks / found.curves.blocks;
+  if (path === 'totals/blocks_removed') return 1 - found.blocks / found.curves.blocks;
   if (path === 'divergence') return found.divergence;
   if (path === 'mean_chosen') return mean(found.sites.map((site) => site.errors[repair]));
   const chosen = path.match(/^chosen\((.+)\)$/), every = path.match(/^sites\/\*\/error\/(.+)\/mean$/);
@@ -263,7 +263,7 @@ function prepareLesson() {
   const mine = kept[data.name] ?? {}, wanted = new URLSearchParams(location.search).get('step');
   all('.later').forEach((part) => { part.hidden = true; });
   if (one('#back-answer')) one('#back-answer').hidden = true;
-  open('bet');
+  showUpTo('bet');
   if (data.bet.kind === 'curve') prepareCurve();
   if (data.bet.kind === 'number') {
     one('#guess-range').addEventListener('input', ({ target }) => { one('#guess').value = target.value; });
@@ -307,7 +307,7 @@ function openAt(wanted) {
     one('#note').textContent = `This lesson has no step ${wanted}; it has ${data.steps.length}.`;
     return;
   }
-  open(step);
+  showUpTo(step);
   one(`#${step}`).scrollIntoView();
 }
 

@@ -29,7 +29,7 @@ from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore
 from liar.explore.forecast import Forecast, divergence, forecast
 from liar.report.compare import right_answers
-from liar.results import RunResult
+from liar.results import RunResult, Totals
 from liar.spec import PruneSpec
 from liar.store import RunStore
 
@@ -71,6 +71,11 @@ class Known:
     digits: int
 
     @property
+    def shown(self) -> float:
+        """The number in its unit."""
+        return _in_unit(float(self.value), self.unit)
+
+    @property
     def words(self) -> str:
         """``85.5 %``, ``0.28``, ``1.9 x``, ``1,504``."""
         return figure_words(float(self.value), self.unit, self.digits)
@@ -78,9 +83,11 @@ class Known:
 
 def figure_words(value: float, unit: Unit, digits: int) -> str:
     """A number with its unit, a share as a percentage."""
-    if unit in ("%", "points"):
-        value *= 100
-    return f"{value:,.{digits}f} {unit}".rstrip()
+    return f"{_in_unit(value, unit):,.{digits}f} {unit}".rstrip()
+
+
+def _in_unit(value: float, unit: Unit) -> float:
+    return 100 * value if unit in ("%", "points") else value
 
 
 _NOWHERE = Path("no folder of one's own")
@@ -160,10 +167,8 @@ class Ran:
         return self.run.gains
 
     @property
-    def removed(self) -> float:
-        """Share of the blocks' parameters that went."""
-        totals = self.run.totals
-        return 1 - totals.block_parameters_after / totals.block_parameters_before
+    def totals(self) -> Totals:
+        return self.run.totals
 
     def changed(self, before: str, after: str) -> int:
         """Items of the first task that the repaired model answers ``before`` ("right" or "wrong") by the dense one, and
@@ -199,10 +204,8 @@ class Forecasted:
         return divergence(self.forecast, self.atlas)
 
     @property
-    def removed(self) -> float:
-        """Share of the blocks' parameters that go."""
-        totals = self.forecast.totals
-        return 1 - totals.block_parameters_after / totals.block_parameters_before
+    def totals(self) -> Totals:
+        return self.forecast.totals
 
     def chosen(self, site: str) -> float:
         """Error of a site under the repair of the recipe."""

@@ -46,15 +46,15 @@ def drawn(picture: Picture, known: Mapping[str, Known]) -> Markup:
     """A figure with its title, and its numbers as text."""
     shown = {label: known[name] for label, name in picture.shown.items()}
     svg, numbers = _DRAW[picture.kind](shown)
-    return Markup('<figure class="picture"><figcaption>{}</figcaption>{}<p class="quiet alt">{}</p>{}</figure>').format(
-        filled(picture.title, known), svg, filled(picture.alt, known), numbers
+    alt = Markup('<p class="quiet">{}</p>').format(filled(picture.alt, known)) if picture.alt else ""
+    return Markup('<figure class="picture"><figcaption>{}</figcaption>{}{}{}</figure>').format(
+        filled(picture.title, known), svg, alt, numbers
     )
 
 
-def axes_of(high: float) -> Markup:
-    """Grid, and numbers at the axes, of a plot over a share from 0 to 100 %."""
-    axes = Axes(high)
-    parts = []
+def plot(axes: Axes, curves: Mapping[str, Known]) -> Markup:
+    """Grid, numbers at the axes, and curves over a share from 0 to 100 %."""
+    high, parts = axes.high, []
     for share in (0.0, 0.5, 1.0):
         y, x = axes.y(share * high), axes.x(share)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, axes.x(1), y, y))
@@ -63,6 +63,10 @@ def axes_of(high: float) -> Markup:
         parts.append(
             Markup('<text class="{}" x="{}" y="{}">{:.0f} %</text>').format(anchor, x, HEIGHT - 10, 100 * share)
         )
+    for label, known in curves.items():
+        points = " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known.value))
+        line = Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>')
+        parts.append(line.format(points, *_line_of(label)))
     return Markup("").join(parts)
 
 
@@ -82,19 +86,13 @@ def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
 
 def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     axes = Axes(max(max(known.value) for known in shown.values()))
-    lines = [
-        Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>').format(
-            " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known.value)), colour, dash
-        )
-        for (label, known), (colour, dash) in zip(shown.items(), map(line_of, shown), strict=True)
-    ]
-    svg = _svg(Markup("").join([axes_of(axes.high), *lines]))
+    svg = _svg(plot(axes, shown))
     tens = [f"{percent} %" for percent in range(0, 101, 10)]
     numbers = _table(("removed", *shown), [(place, *_at(shown, 10 * row)) for row, place in enumerate(tens)])
     return svg + _legend(shown), numbers
 
 
-def line_of(label: str) -> tuple[str, str]:
+def _line_of(label: str) -> tuple[str, str]:
     """Colour and dashes of a curve: those of the repair that it is named after."""
     repair = next((repair for name, repair in REPAIRS.items() if name == label), REPAIRS["none"])
     return repair.colour, {"solid": "none", "dot": "2 4"}.get(repair.dash, "8 4")
@@ -168,7 +166,7 @@ def _legend(labels: Mapping[str, Known]) -> Markup:
             Markup(
                 '<span><svg class="key" viewBox="0 0 26 6" aria-hidden="true">'
                 '<line x1="0" x2="26" y1="3" y2="3" stroke="{}" stroke-dasharray="{}"/></svg> {}</span> '
-            ).format(*line_of(label), label)
+            ).format(*_line_of(label), label)
             for label in labels
         )
     )

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from liar.course.figures import Known, Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, Task, best, filled, lessons
-from liar.course.pictures import HEIGHT, WIDTH, Axes, axes_of, drawn, line_of
+from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
 from liar.report.html import ENVIRONMENT
 from liar.report.interactive import content_hash, curves_data, script_of
@@ -148,8 +148,7 @@ def _bet_data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
     match bet:
         case NumberBet(answer=answer):
             figure = known[answer]
-            scale = 100 if figure.unit in ("%", "points") else 1
-            return base | {"answer": scale * float(figure.value), "unit": figure.unit, "digits": max(figure.digits, 0)}
+            return base | {"answer": figure.shown, "unit": figure.unit, "digits": figure.digits}
         case ChoiceBet(options=options, wins=wins):
             return base | {"answer": best(options, wins, known)}
         case CurveBet(answer=answer):
@@ -164,15 +163,7 @@ def _frame(bet: CurveBet) -> dict[str, float]:
 
 def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
     """The plot that a curve is drawn on, with the curves that are given."""
-    axes = Axes(bet.high)
-    lines = Markup("").join(
-        Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>').format(
-            " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known[name].value)),
-            *line_of(label),
-        )
-        for label, name in bet.given.items()
-    )
-    return axes_of(bet.high) + lines
+    return plot(Axes(bet.high), {label: known[name] for label, name in bet.given.items()})
 
 
 def _curves(task: Task, shelf: Shelf) -> dict[str, Any]:

@@ -42,23 +42,13 @@ def _known(show: str) -> str:
 
 Show = Annotated[str, AfterValidator(_known)]
 
-HIDEABLE = (
-    *(
-        "model",
-        "targets",
-        "ratio",
-        "need",
-        "criterion",
-        "allocation",
-        "reconstruction",
-        "schedule",
-        "calibration",
-        "tokens",
-    ),
-    *("separator", "evaluate", "data", "evaluate-length", "multiple", "seed", "edits", "quantize"),
-    *("layout", "before-after", "heatmap", "generations"),
-)
-"""What a link can hide: the controls of the recipe, the switch of the layout, and parts of the results."""
+_OF_UNITS = ("model", "targets", "ratio", "need", "criterion", "allocation", "edits", "multiple")
+_OF_REPAIR = ("reconstruction", "schedule", "calibration", "tokens", "separator", "seed")
+_OF_MEASURES = ("evaluate", "data", "evaluate-length", "quantize")
+PARTS = ("layout", "before-after", "heatmap", "generations")
+
+HIDEABLE = (*_OF_UNITS, *_OF_REPAIR, *_OF_MEASURES, *PARTS)
+"""What a link can hide: the controls of the recipe, and :data:`PARTS` of the page."""
 
 
 def _hideable(names: str) -> str:

@@ -86,28 +86,21 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)
-def test_what_we_found_opens_from_the_header(visit: Visit, width: int, theme: Literal["light", "dark"]) -> None:
+@pytest.mark.parametrize(
+    ("link", "heading"), [("What we found", "What we found"), ("Start with lesson 1", "What a unit is")]
+)
+def test_a_page_opens_beside_this_one(
+    visit: Visit, width: int, theme: Literal["light", "dark"], link: str, heading: str
+) -> None:
     page = opened(visit(width))
     page.emulate_media(color_scheme=theme)
     with page.expect_popup() as waiting:
-        page.get_by_role("link", name="What we found").click()
-    study = waiting.value
-    expect(study.get_by_role("heading", level=1)).to_have_text("What we found")
-    assert study.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-    assert too_wide(study) <= 0
-    assert severe(study) == []
-
-
-@pytest.mark.parametrize(("width", "theme"), SCREENS)
-def test_the_first_lesson_opens_from_the_header(visit: Visit, width: int, theme: Literal["light", "dark"]) -> None:
-    page = opened(visit(width))
-    page.emulate_media(color_scheme=theme)
-    with page.expect_popup() as waiting:
-        page.get_by_role("link", name="Start with lesson 1").click()
-    lesson = waiting.value
-    expect(lesson.get_by_role("heading", level=1)).to_contain_text("What a unit is")
-    assert too_wide(lesson) <= 0
-    assert severe(lesson) == []
+        page.get_by_role("link", name=link).click()
+    beside = waiting.value
+    expect(beside.get_by_role("heading", level=1)).to_contain_text(heading)
+    assert beside.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert too_wide(beside) <= 0
+    assert severe(beside) == []
 
 
 def test_a_link_opens_a_step_and_its_recipe_the_page(visit: Visit, server: Server) -> None:

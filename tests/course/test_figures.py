@@ -19,6 +19,7 @@ from tests.shipped import shipped_pair, shipped_run
 
 MODEL = "demo/minilm-sentiment"
 SHELF = Shelf()
+REMOVED = "totals/blocks_removed"
 
 
 def found(path: str, of: Any = "run", **choices: Any) -> Any:
@@ -37,7 +38,7 @@ def test_a_path_into_a_run() -> None:
 
 
 def test_the_run_of_another_ratio() -> None:
-    assert found("removed", ratio=0.9) > found("removed") > found("removed", ratio=0.1)
+    assert found(REMOVED, ratio=0.9) > found(REMOVED) > found(REMOVED, ratio=0.1)
 
 
 def test_changed_items_are_counted() -> None:
@@ -104,9 +105,9 @@ def test_a_path_that_leads_nowhere_is_one_sentence(path: str) -> None:
 
 def test_a_run_that_does_not_come_with_the_package_is_one_sentence() -> None:
     with pytest.raises(StorageError, match="does not come with this package"):
-        found("removed", ratio=0.123)
+        found(REMOVED, ratio=0.123)
     with pytest.raises(StorageError, match="No run of demo/nothing"):
-        SHELF.value(Figure(of="run", model="demo/nothing", path="removed"))
+        SHELF.value(Figure(of="run", model="demo/nothing", path=REMOVED))
     with pytest.raises(StorageError, match=r"The curves of .* do not come with this package"):
         found("divergence", "forecast", seed=7)
 
