@@ -311,15 +311,22 @@ function openAt(wanted) {
   one(`#${step}`).scrollIntoView();
 }
 
+/** How far each lesson has come; read anew, since a bet may have been made in another tab or arrive after this page was drawn. */
+function showProgress() {
+  recall();
+  for (const place of all('[data-progress]')) {
+    const mine = kept[place.dataset.progress];
+    place.textContent = !mine ? '' : mine.solved ? '· bet and task done' : '· bet made';
+  }
+  one('#mine').hidden = !Object.keys(data.lessons).some((name) => kept[name]);
+}
+
 function prepareIndex() {
   const wanted = new URLSearchParams(location.search).get('lesson');
   if (wanted !== null) one('#note').textContent = `There is no lesson ${wanted}; these are all.`;
-  const begun = Object.keys(data.lessons).filter((name) => kept[name]);
-  for (const place of all('[data-progress]')) {
-    const mine = kept[place.dataset.progress];
-    if (mine) place.textContent = mine.solved ? '· bet and task done' : '· bet made';
-  }
-  one('#mine').hidden = !begun.length;
+  showProgress();
+  addEventListener('storage', showProgress);
+  addEventListener('pageshow', showProgress);
   one('#save').addEventListener('click', () => {
     const content = JSON.stringify({ course: KEY, lessons: kept }, null, 2);
     const link = document.createElement('a');

@@ -227,6 +227,7 @@ def test_a_browser_that_keeps_nothing_is_told_and_can_be_used(offline: Page, sit
 def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
     page = opened(offline, site, named("units"))
     bet(page, named("units"))
+    expect(page.locator("#reveal")).to_be_visible()
     page.goto((site / "index.html").as_uri())
     expect(page.locator("li", has_text="What a unit is")).to_contain_text("bet made")
     with page.expect_download() as started:
@@ -237,6 +238,15 @@ def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
     expect(page.get_by_role("button", name="Start over")).to_be_hidden()
     opened(page, site, named("units"))
     expect(page.locator("#reveal")).to_be_hidden()
+
+
+def test_a_bet_in_another_tab_shows_in_the_list(offline: Page, site: Path) -> None:
+    offline.goto((site / "index.html").as_uri())
+    expect(offline.locator("li", has_text="What a unit is")).not_to_contain_text("bet made")
+    beside = opened(offline.context.new_page(), site, named("units"))
+    bet(beside, named("units"))
+    expect(offline.locator("li", has_text="What a unit is")).to_contain_text("bet made")
+    expect(offline.get_by_role("button", name="Start over")).to_be_visible()
 
 
 @pytest.mark.long
