@@ -26,11 +26,12 @@ element.addEventListener('click', (event) => {{
 """
 
 
-def figure_clicks(name: str, path: str, *plots: str) -> str:
+def figure_clicks(name: str, path: str, *plots: str, then: str = "") -> str:
     """Script of an HTML component: a click on a point of the ``plots`` (element ids) becomes a ``select`` event.
 
-    ``path`` leads from the point's ``customdata`` to the value of ``name`` in the event. Gradio draws every figure into
-    a new element and forwards no event of a figure, so the script watches for new ones.
+    ``path`` leads from the point's ``customdata`` to the value of ``name`` in the event; the statements ``then`` may read
+    it under that name. Gradio draws every figure into a new element and forwards no event of a figure, so the script
+    watches for new ones.
     """
     figures = ", ".join(f"#{plot} .js-plotly-plot" for plot in plots)
     return f"""
@@ -41,7 +42,9 @@ const hook = () => {{
     plot.dataset.hooked = 'yes';
     plot.on('plotly_click', (event) => {{
       const {name} = event.points[0]?.customdata{path};
-      if ({name}) trigger('select', {{ {name} }});
+      if ({name} === undefined || {name} === '') return;
+      {then}
+      trigger('select', {{ {name} }});
     }});
   }}
 }};

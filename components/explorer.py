@@ -63,7 +63,8 @@ class Explorer:
         for event in (drawing, looking):
             event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.pictures, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
-        layers.edits.change(self.by_hand, [layers.edits, *inputs], self.outputs, **QUEUED)
+        by_hand: list[Block] = [layers.edits, *inputs]
+        layers.edits.change(self.by_hand, by_hand, self.outputs, trigger_mode="always_last", **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)

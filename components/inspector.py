@@ -1,113 +1,90 @@
-"""Inspector of one site: its formula, its errors, five figures, and its edits by hand."""
+"""Inspector of one site: its formula, its errors, and five figures with a sentence each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
+from latex2mathml.converter import convert
+from plotly.graph_objects import Figure
 
-from components import status
-from components.known import what_is_known
+from components.by_hand import ByHand
 from components.markup import cell, row, table
-from components.panel import QUEUED, UNQUEUED, Updates
-from liar.edits import SiteEdit, merge, spans
-from liar.errors import LiarError
-from liar.explore.allocation import check_edits
+from components.panel import Updates
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.report.site_sentences import error_words, errors_of, formula, place, reconstructions_of
+from liar.report.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.report.view import View
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import MAX_RATIO, PruneSpec
+from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
 _EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
+_EXPLAINED = {
+    "errors": "Each line is a repair: the error of this site at every ratio, read from the curves. The dashed line is where "
+    "the recipe cuts.",
+    "scores": "Every unit by its score; those right of the dashed line go. A mark on the other side is an exception: decided "
+    "by hand, or a run that read other activations.",
+    "units": "Every unit in the model's own order. Click one to keep or remove it; as many go as before, so another one takes "
+    "its place.",
+    "spectrum": "In how many independent directions the channels move. The faster the line falls, the more of them say the "
+    "same, and the better those that stay can stand in for those that go.",
+    "correlations": "Colour off the diagonal: two channels that say the same. Where a kept row meets a removed column it is "
+    "what the repair uses.",
+}
+"""Sentence under each figure of a site."""
+
 _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
 
 
-@dataclass(frozen=True)
-class Filled:
-    """What the fields were filled from: the site and its ``edits``, and the ``share`` of it that the recipe removes."""
+class _Figure:
+    """A figure of the site with a sentence below it; both are hidden if there is nothing to draw."""
 
-    edits: tuple[str, ...] = ()
-    share: float = 0.0
+    def __init__(self, name: str) -> None:
+        with gr.Column(min_width=250, elem_classes=["site-figure"]) as self.column:
+            self.plot = gr.Plot(show_label=False, container=False, elem_id=f"site-{name}")
+            gr.HTML(f"<p>{_EXPLAINED[name]}</p>", elem_classes=["caption"])
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.column, self.plot]
+
+    def show(self, figure: Figure) -> Updates:
+        return {self.column: gr.update(visible=True), self.plot: figure}
+
+    def hide(self) -> Updates:
+        return {self.column: gr.update(visible=False)}
 
 
 class Inspector:
-    """The selected site: its formula, its errors, five figures, and a form for edits by hand."""
+    """The selected site: its formula, its errors, five figures, and its edits by hand."""
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
-        self.studio, self.bus = studio, bus
-        self.edits = gr.State([])
-        self.filled = gr.State(Filled())
+        self.by_hand = ByHand(studio, bus)
         self.hint = gr.HTML(f"<p>{_EMPTY}</p>", elem_id="site-hint")
         with gr.Column(visible=False, elem_id="site") as self.body:
             self.words = gr.HTML("", elem_id="site-words")
             with gr.Row():
-                self.errors = _plot("site-errors")
-                self.scores = _plot("site-scores")
+                self.errors = _Figure("errors")
+                self.scores = _Figure("scores")
             with gr.Row():
-                self.units = _plot("site-units")
-                self.spectrum = _plot("site-spectrum")
-                self.correlations = _plot("site-correlations")
-            with gr.Accordion(
-                "Decide by hand", open=False, elem_id="site-edits", elem_classes=["full-only"]
-            ) as self.by_hand:
-                with gr.Row():
-                    self.own_ratio = gr.Checkbox(
-                        label="A ratio of its own",
-                        info="Else the allocation decides.",
-                        container=False,
-                        min_width=180,
-                    )
-                    self.ratio = gr.Slider(
-                        0, MAX_RATIO, step=0.01, label="Ratio of this site", info="Share to remove.", min_width=240
-                    )
-                with gr.Row():
-                    self.keep = gr.Textbox(
-                        label="Units to keep", info="Counted from 0, such as 0-31,77.", max_lines=3, min_width=200
-                    )
-                    self.remove = gr.Textbox(
-                        label="Units to remove", info="They go before all others.", max_lines=3, min_width=200
-                    )
-                with gr.Row():
-                    self.apply = gr.Button("Apply to the recipe", variant="primary", min_width=160)
-                    self.keep_whole = gr.Button("Keep the whole site", min_width=160)
-                    self.undo = gr.Button("Undo edits of this site", min_width=160)
-                self.message = gr.HTML("", elem_id="site-edits-said")
+                self.units = _Figure("units")
+                self.spectrum = _Figure("spectrum")
+                self.correlations = _Figure("correlations")
+            self.by_hand.lay_out()
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.hint, self.body, self.words, *self._figures]
+        return [self.hint, self.body, self.words, *(part for figure in self._figures for part in figure.outputs)]
 
     @property
-    def _figures(self) -> list[gr.Plot]:
+    def _figures(self) -> list[_Figure]:
         return [self.errors, self.scores, self.units, self.spectrum, self.correlations]
-
-    @property
-    def _fields(self) -> list[Block]:
-        return [self.own_ratio, self.ratio, self.keep, self.remove]
-
-    def wire(self) -> None:
-        where: list[Block] = [self.bus.spec, self.bus.view]
-        gr.on(
-            [self.bus.view.change, self.bus.spec.change],
-            self.follow,
-            [*where, self.filled, self.own_ratio],
-            [*self._fields, self.filled, self.message],
-            **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
-        )
-        self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
-        decided: list[Block] = [self.edits, *self._fields, self.filled, self.message]
-        self.apply.click(self.decide, [*where, *self._fields], decided, **QUEUED)
-        self.keep_whole.click(self.keep_all, where, decided, **QUEUED)
-        self.undo.click(self.clear_edits, where, decided, **QUEUED)
 
     # -- figures and words --------------------------------------------------------------------------------------
 
@@ -145,98 +122,21 @@ class Inspector:
         measured: SiteReport | None,
         spec: PruneSpec,
     ) -> Updates:
+        site = Site(report.layer, report.kind, report.units) if chart is None else chart.site
+        updates = self.units.show(site_units(site, report.kept_units))
         if chart is None or predicted is None:
-            site = Site(report.layer, report.kind, report.units)
-            hidden: Updates = dict.fromkeys(self._figures, gr.update(visible=False))
-            return {**hidden, self.units: gr.update(value=site_units(site, report.kept_units), visible=True)}
-        figures = {
-            self.errors: site_errors(
-                chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, measured
-            ),
-            self.scores: site_scores(chart, spec.criterion, report.kept_units),
-            self.units: site_units(chart.site, report.kept_units),
-            self.spectrum: site_spectrum(chart),
-            self.correlations: site_correlations(chart, report.kept_units),
-        }
-        return {plot: gr.update(value=figure, visible=True) for plot, figure in figures.items()}
-
-    # -- edits by hand ------------------------------------------------------------------------------------------
-
-    def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
-        """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
-
-        Everything else stays, since the visitor may be typing.
-        """
-        if filled.edits != _edits_of(spec, view.site):
-            return self.fill(spec, view.site)
-        share = self._share_lost(spec, view.site)
-        if own_ratio or filled.share == share:
-            return {self.message: gr.skip()}
-        return {self.ratio: share, self.filled: Filled(filled.edits, share)}
-
-    def fill(self, spec: PruneSpec, site: str) -> Updates:
-        """Fill the fields from the recipe's edits."""
-        try:
-            edit = merge(spec.edits).get(site, SiteEdit())
-        except LiarError as error:  # a link may keep and remove the same unit
-            return {self.message: status.problem(str(error))}
-        share = self._share_lost(spec, site)
-        return {
-            self.own_ratio: edit.ratio is not None,
-            self.ratio: share if edit.ratio is None else edit.ratio,
-            self.keep: spans(edit.keep),
-            self.remove: spans(edit.remove),
-            self.filled: Filled(_edits_of(spec, site), share),
-            self.message: "",
-        }
-
-    def _share_lost(self, spec: PruneSpec, site: str) -> float:
-        """Share that the recipe removes from this site; it may differ from the ratio of the whole recipe."""
-        report = next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
-        lost = spec.ratio if report is None else 1 - report.kept / report.units
-        return min(round(lost, 2), MAX_RATIO)
-
-    def decide(
-        self, spec: PruneSpec, view: View, own_ratio: bool, ratio: float, keep: str | None, remove: str | None
-    ) -> Updates:
-        """Turn the fields into the edits of the selected site."""
-        site = view.site
-        chosen: list[str] = []
-        if own_ratio:
-            chosen.append(f"{site}:ratio={ratio:g}")
-        chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
-        chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
-        return self._write(spec, site, chosen)
-
-    def keep_all(self, spec: PruneSpec, view: View) -> Updates:
-        return self._write(spec, view.site, [f"{view.site}:ratio=0"])
-
-    def clear_edits(self, spec: PruneSpec, view: View) -> Updates:
-        return self._write(spec, view.site, [])
-
-    def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
-        """Replace the site's edits by ``chosen``, or show one sentence about why that is not possible."""
-        others = [edit for edit in spec.edits if edit not in _edits_of(spec, site)]
-        try:
-            changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
-            merged = merge(changed.edits)
-            atlas = self.studio.atlases.find(spec)
-            chart = atlas.site(site) if atlas else None
-            if chart and site in merged:
-                check_edits({site: merged[site]}, [chart.site])
-        except LiarError as error:
-            return {self.message: status.problem(str(error))}
-        words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
-        return {**self.fill(changed, site), self.edits: list(changed.edits), self.message: status.note(words)}
-
-
-def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
-    """The site and its edits; the fields are refilled when these change."""
-    return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
-
-
-def _plot(name: str) -> gr.Plot:
-    return gr.Plot(show_label=False, container=False, elem_id=name, min_width=290)
+            for figure in self._figures:
+                updates |= {} if figure is self.units else figure.hide()
+            return updates
+        return (
+            updates
+            | self.errors.show(
+                site_errors(chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, measured)
+            )
+            | self.scores.show(site_scores(chart, spec.criterion, report.kept_units))
+            | self.spectrum.show(site_spectrum(chart))
+            | self.correlations.show(site_correlations(chart, report.kept_units))
+        )
 
 
 def _site_words(
@@ -250,12 +150,15 @@ def _site_words(
     unit = "neurons" if report.kind == "ffn" else "query heads"
     name = place(report)
     kept = report.kept // chart.site.group if chart else 0
-    lines = formula(chart, kept, spec.reconstruction).splitlines() if chart else []
+    lines = formula(chart, kept, spec.reconstruction) if chart else ()
+    typeset = "".join(convert(line, display="block") for line in lines)
+    why = f"<p>{escape(why_they_differ(spec))}</p>" if predicted and measured else ""
     return (
-        f"<h3>{escape(name[:1].upper() + name[1:])}</h3>"
+        f'<h3 data-site="{escape(report.name)}">{escape(name[:1].upper() + name[1:])}</h3>'
         f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
-        + (f'<pre role="region" aria-label="Formula" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else "")
+        + (f'<div class="formula" role="region" aria-label="Formula" tabindex="0">{typeset}</div>' if lines else "")
         + _predicted_and_measured(view, predicted, measured, spec)
+        + why
     )
 
 

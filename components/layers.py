@@ -34,6 +34,22 @@ if TYPE_CHECKING:
 _LINE = 112
 """Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""
 
+_SHOW_SITE = """
+const began = performance.now();
+const show = () => {
+  const words = document.querySelector('#site-words [data-site]');
+  if (words?.dataset.site !== site || !document.querySelector('#site .js-plotly-plot')) {
+    if (performance.now() - began < 5000) requestAnimationFrame(show);
+    return;
+  }
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (words.getBoundingClientRect().top < 0.7 * innerHeight) return;
+  words.scrollIntoView({ block: 'center', behavior: calm ? 'auto' : 'smooth' });
+};
+if (document.querySelector('#site-words [data-site]')?.dataset.site !== site) show();
+"""
+"""Script: after a click on a cell, scroll to its site, which is drawn below the heatmap, unless it is in sight."""
+
 SHOWN = [
     ("all", "all"),
     *((name, name) for name in RECONSTRUCTIONS),
@@ -85,7 +101,7 @@ class LayersPanel:
         self.clicks = gr.HTML(
             "",
             html_template="",
-            js_on_load=figure_clicks("site", "?.[1]", "heatmap"),
+            js_on_load=figure_clicks("site", "?.[1]", "heatmap", then=_SHOW_SITE),
             elem_id="heatmap-clicks",
             container=False,
         )
@@ -96,7 +112,7 @@ class LayersPanel:
     @property
     def edits(self) -> gr.State:
         """The edits of the whole recipe, a list of texts, written after edits by hand."""
-        return self.inspector.edits
+        return self.inspector.by_hand.edits
 
     @property
     def outputs(self) -> list[Block]:
@@ -108,7 +124,7 @@ class LayersPanel:
             control.input(_with_controls, [bus.view, *self._controls], bus.view, **QUEUED)
         for source in (self.clicks, self.table):
             source.select(_with_site, bus.view, bus.view, **QUEUED)
-        self.inspector.wire()
+        self.inspector.by_hand.wire()
 
     def draw(
         self,

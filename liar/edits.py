@@ -78,6 +78,20 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
     return merged
 
 
+def written(site: str, edit: SiteEdit) -> list[str]:
+    """The edits of a site as texts, one of each kind at most: the inverse of :func:`merge`."""
+    ratio = [] if edit.ratio is None else [f"{site}:ratio={_decimals(edit.ratio)}"]
+    units = (("keep", edit.keep), ("remove", edit.remove))
+    return ratio + [f"{site}:{action}={spans(named)}" for action, named in units if named]
+
+
+def flipped(edit: SiteEdit, bundle: Iterable[int], kept: bool) -> SiteEdit:
+    """``edit`` but with a bundle, ``kept`` until now, on the other side of the cut: one that was kept goes, and the reverse."""
+    units = frozenset(bundle)
+    keep, remove = (edit.keep - units, edit.remove | units) if kept else (edit.keep | units, edit.remove - units)
+    return SiteEdit(edit.ratio, keep, remove)
+
+
 def spans(units: Iterable[int]) -> str:
     """Compact text of ``units``: ``{0, 1, 2, 5}`` -> ``0-2,5``."""
     return _written(_joined((unit, unit) for unit in units))

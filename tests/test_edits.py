@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, merge, spans
+from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, flipped, merge, spans, written
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.explore.allocation import check_edits, edited_scores, settled_count
 from liar.sites import Site
@@ -209,3 +209,21 @@ def test_edits_that_do_not_fit_the_model_are_refused(name: str, edit: dict[str, 
 
 def of(ratio: float | None = None, keep: Any = (), remove: Any = ()) -> SiteEdit:
     return SiteEdit(ratio, frozenset(keep), frozenset(remove))
+
+
+@given(st.none() | st.floats(0, 0.95), st.sets(st.integers(0, 99)), st.sets(st.integers(0, 99)))
+def test_what_is_written_merges_to_the_same(ratio: float | None, keep: set[int], remove: set[int]) -> None:
+    rounded = None if ratio is None else round(ratio, 6)
+    edit = SiteEdit(rounded, frozenset(keep - remove), frozenset(remove))
+    assert merge(written("layers.3.ffn", edit)).get("layers.3.ffn", SiteEdit()) == edit
+
+
+@given(st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)), st.integers(0, 4), st.booleans())
+def test_a_flipped_bundle_is_on_the_other_side(keep: set[int], remove: set[int], bundle: int, kept: bool) -> None:
+    edit = SiteEdit(0.5, frozenset(keep - remove), frozenset(remove))
+    units = {2 * bundle, 2 * bundle + 1}
+    changed = flipped(edit, units, kept)
+    assert units <= (changed.remove if kept else changed.keep)
+    assert not changed.keep & changed.remove
+    assert (changed.keep - units, changed.remove - units) == (edit.keep - units, edit.remove - units)
+    assert changed.ratio == edit.ratio

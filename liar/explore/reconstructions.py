@@ -15,16 +15,17 @@ from liar.spec import Reconstruction
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Meaning in one sentence, formulas of a consumer's new weight and bias, and the line in figures.
+    """Meaning in one sentence, formulas of a consumer's new weight and bias in LaTeX, and the line in figures.
 
-    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. Fields of
-    ``shapes``, the formula of the weight with numbers, are ``W_u``, ``W_m``, ``Q``, ``P``, ``s``. ``fits_noise`` is
-    whether few tokens give back less, because a weight for every kept channel and output is fitted.
+    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. A name in
+    angle brackets, one of ``W_u``, ``W_m``, ``Q``, ``P``, ``s``, has its shape written below it; ``where`` has the
+    equations of the names. ``fits_noise`` is whether few tokens give back less, because a weight for every kept channel
+    and output is fitted.
     """
 
     meaning: str
     weight: str
-    shapes: str
+    where: str
     bias: str
     colour: str
     dash: str
@@ -39,8 +40,8 @@ class Repair:
 REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distinguishable with any colour vision
     "none": Repair(
         meaning="The removed units simply go.",
-        weight="W_u",
-        shapes="{W_u}",
+        weight="<W_u>",
+        where="",
         bias="b",
         colour="#d55e00",
         dash="dot",
@@ -48,17 +49,17 @@ REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distin
     ),
     "bias": Repair(
         meaning="Their mean contribution is added to the bias.",
-        weight="W_u",
-        shapes="{W_u}",
-        bias="b + mu_m W_m",
+        weight="<W_u>",
+        where="",
+        bias=r"b + \mu_m W_m",
         colour="#cc79a7",
         dash="dash",
         symbol="triangle-up",
     ),
     "scale": Repair(
         meaning="What each kept unit adds is multiplied by one factor (the mask tuning of Kwon et al., arXiv 2204.09656).",
-        weight="diag(s) W_u",
-        shapes="diag({s}){W_u}, G_uu s = G_u 1, G = (W W^T) * S",
+        weight=r"\operatorname{diag}(<s>)\,<W_u>",
+        where=r"G_{uu}\,s = G_u 1, \quad G = (W W^\top) \circ S",
         bias="b",
         colour="#56b4e9",
         dash="longdash",
@@ -66,9 +67,9 @@ REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distin
     ),
     "liar": Repair(
         meaning="The kept units predict the removed ones, as in the LIAR paper (arXiv 2407.13331).",
-        weight="(I + Q P) W_u",
-        shapes="(I + {Q}{P}){W_u}, Q = S_uu^-1 C_um, P = W_m pinv(W_u)",
-        bias="b + mu_m W_m",
+        weight=r"(I + <Q>\,<P>)\,<W_u>",
+        where=r"Q = S_{uu}^{-1} C_{um}, \quad P = W_m W_u^{+}",
+        bias=r"b + \mu_m W_m",
         colour="#009e73",
         dash="dashdot",
         symbol="diamond",
@@ -76,9 +77,9 @@ REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distin
     ),
     "least-squares": Repair(
         meaning="The best linear repair for this mask, intercept included.",
-        weight="W_u + Q W_m",
-        shapes="{W_u} + {Q}{W_m}, Q = C_uu^-1 C_um",
-        bias="b + (mu_m - mu_u Q) W_m",
+        weight=r"<W_u> + <Q>\,<W_m>",
+        where=r"Q = C_{uu}^{-1} C_{um}",
+        bias=r"b + (\mu_m - \mu_u Q)\,W_m",
         colour="#0072b2",
         dash="solid",
         symbol="circle",

@@ -1,7 +1,8 @@
-"""Sentences about a heatmap and a site: the worst sites, the effect of a repair, and the formula with its shapes."""
+"""Sentences about a heatmap and a site: the worst sites, the effect of a repair, and the formula with its shapes in LaTeX."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from liar.explore.atlas import SiteAtlas
@@ -9,7 +10,7 @@ from liar.explore.reconstructions import REPAIRS
 from liar.report.view import Reported
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Reconstruction, SiteKind
+from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction, SiteKind
 
 _KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
@@ -96,8 +97,8 @@ def errors_of(site: SiteReport, weighting: Reported) -> dict[Reconstruction, flo
     return site.error if weighting == "plain" else site.norm_aware_error
 
 
-def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
-    """Formulas, one a line, of a consumer's new weight and new bias if ``kept`` bundles are kept, with the shapes.
+def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> tuple[str, ...]:
+    """LaTeX of a consumer's new weight, of its new bias and of the names in them, with shapes, if ``kept`` bundles are kept.
 
     The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones.
     """
@@ -105,9 +106,26 @@ def formula(chart: SiteAtlas, kept: int, reconstruction: Reconstruction) -> str:
     u = kept * chart.site.bundle_size
     m = d - u
     if m == 0:
-        return f"W: ({d} x {d_out}), nothing is removed\nb: {d_out}"
+        return (rf"W \gets {_over('W', d, d_out)}", rf"b \gets {_over('b', d_out)}")
     repair = REPAIRS[reconstruction]
-    shapes = repair.shapes.format(
-        W_u=f"({u} x {d_out})", W_m=f"({m} x {d_out})", Q=f"({u} x {m})", P=f"({m} x {u})", s=f"{u}"
+    shapes = {"W_u": (u, d_out), "W_m": (m, d_out), "Q": (u, m), "P": (m, u), "s": (u,)}
+    weight = re.sub("<(.+?)>", lambda name: _over(name[1], *shapes[name[1]]), repair.weight)
+    lines = (rf"W \gets {weight}", rf"b \gets {_over('b', d_out)}{repair.bias.removeprefix('b')}", repair.where)
+    return tuple(line for line in lines if line)
+
+
+def _over(name: str, *shape: int) -> str:
+    """LaTeX of a name over its shape."""
+    size = r" \times ".join(map(str, shape))
+    return rf"\underset{{{size}}}{{{name}}}"
+
+
+def why_they_differ(spec: PruneSpec) -> str:
+    """Sentence on the two errors of a site: the one that the curves predict and the one that a run has measured."""
+    curve = "the curve of a repair with a ridge bounds its error from above"
+    if spec.walked == "one-shot":
+        return f"Both read the dense model's activations; {curve}."
+    return (
+        f"Predicted reads the dense model's activations, and {curve}. The run prunes site after site and reads what the "
+        "smaller model hands over, so other units may go here, and the error is a share of another output."
     )
-    return f"{repair.weight}: {shapes}\n{repair.bias}: {d_out}"

@@ -106,12 +106,56 @@ def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_clears_i
         expect(layers.locator(f"#site-{name} .main-svg").first).to_be_visible()
     errors = layers.locator("#site-words table")
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted", "Measured"])
-    expect(layers.locator("#site-words pre")).to_contain_text("W_u + Q W_m")
+    expect(layers.locator("#site-words .formula math").first).to_be_visible()
+    expect(layers.locator("#site-words .formula")).to_contain_text("384")
     click_cell(layers, 4, "attention")
     selects(layers, "layers.4.attention", "Layer 4 attention")
     click_cell(layers, 4, "attention")
     expect(layers.locator("#site")).to_be_hidden()
     expect(layers).not_to_have_url(re.compile("site="))
+
+
+_UNIT = """(unit) => {
+  const plot = document.querySelector('#site-units .js-plotly-plot');
+  const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
+  return [x + xaxis._offset + xaxis.d2p(unit), y + yaxis._offset + yaxis.d2p(0)];
+}"""
+
+
+def click_unit(page: Page, unit: int) -> None:
+    """Click a square of the first row of units."""
+    page.locator("#site-units").scroll_into_view_if_needed()
+    x, y = page.evaluate(_UNIT, unit)
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+
+
+def test_a_click_brings_the_site_into_sight(layers: Page) -> None:
+    layers.evaluate("document.querySelector('#heatmap').scrollIntoView()")
+    click_cell(layers, 2, "attention")
+    expect(layers.locator("#site-words h3")).to_be_in_viewport()
+    for name in FIGURES:
+        expect(layers.locator(f"#site-{name} + * p, .site-figure:has(#site-{name}) .caption p").first).to_be_visible()
+
+
+def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> None:
+    click_cell(layers, 2, "attention")
+    drawn(layers, "#site-units")
+    before = layers.locator("#site-words").inner_text()
+    click_unit(layers, 0)  # the first unit, whose number is false in a script
+    said = layers.locator("#site-edits-said")
+    expect(said).to_contain_text("The recipe now has: layers.2.attention:")
+    expect(kind(layers)).to_have_text("Predicted")
+    expect(layers.locator("#site-words")).not_to_contain_text("not known")
+    first = said.inner_text()
+    expect(layers).to_have_url(re.compile("edits=layers.2.attention"))
+    drawn(layers, "#site-units")
+    click_unit(layers, 0)
+    expect(said).not_to_have_text(first)
+    layers.get_by_role("button", name="Undo edits of this site").click()
+    expect(kind(layers)).to_have_text("Measured")
+    expect(layers.locator("#site-words")).to_have_text(before, use_inner_text=True)
+    expect(layers.get_by_role("button", name="Undo edits of this site")).to_be_hidden()
 
 
 def test_the_table_selects_as_well_and_needs_no_mouse(layers: Page) -> None:

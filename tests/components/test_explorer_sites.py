@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from components.known import what_is_known
 from components.recipe import default_spec
 from components.studio import Studio
 from liar.report.view import View
-from liar.results import RunResult
+from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from tests.components.visitor import Page, opened
 from tests.fakes import language_run, tiny_atlas
@@ -99,18 +100,42 @@ def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
 
 def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio, "edits=layers.0.ffn:keep=1&edits=layers.1.ffn:ratio=0.25&site=layers.1.ffn")
-    inspector = page.layers.inspector
+    by_hand = page.layers.inspector.by_hand
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1", "layers.1.ffn:ratio=0.25")
-    assert visitor.sees(inspector.ratio) == 0.25
+    assert visitor.sees(by_hand.ratio) == 0.25
     for _ in range(2):  # the second time undoes the edit typed in the first
-        visitor.does(inspector.undo, "click")
+        visitor.does(by_hand.undo, "click")
         assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)
         assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1"
         visitor.sets(page.recipe.edits, "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.50", "blur")
         assert visitor.sees(page.recipe.edits) == "layers.0.ffn:keep=1\nlayers.1.ffn:ratio=0.5"
-    visitor.does(inspector.keep_whole, "click")
+    visitor.does(by_hand.keep_whole, "click")
     assert "60 of 60" in visitor.sees(page.layers.table)
     assert visitor.sees(page.address).count("edits=") == 2
+
+
+def test_a_clicked_unit_changes_sides_and_the_forecast_follows(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio, "targets=both&site=layers.0.attention")
+    by_hand, units = page.layers.inspector.by_hand, page.layers.inspector.units.plot
+
+    def report() -> SiteReport:
+        expected = what_is_known(studio, visitor.state(page.bus.spec)).sites
+        return next(site for site in expected if site.name == "layers.0.attention")
+
+    before, drawn = report(), visitor.sees(units)
+    gone = next(unit for unit in range(before.units) if unit not in before.kept_units)
+    visitor.does(by_hand.clicks, "select", {"unit": gone})
+    assert gone in report().kept_units
+    assert report().kept == before.kept
+    assert report().error, "curves know the error of any choice of few units"
+    assert visitor.sees(units) != drawn
+    assert "keep%3D" in visitor.sees(page.address)
+    visitor.does(by_hand.clicks, "select", {"unit": gone})
+    assert gone not in report().kept_units
+    assert "remove%3D" in visitor.sees(page.address)
+    visitor.does(by_hand.undo, "click")
+    assert report() == before
+    assert visitor.sees(units) == drawn
 
 
 def controls_of(page: Page, spec: PruneSpec) -> list[object]:

@@ -79,8 +79,8 @@ def test_the_table_is_the_heatmap_in_words(page: Page) -> None:
 def test_without_an_atlas_the_units_are_still_there(page: Page) -> None:
     updates = page.draw(View(site="layers.1.ffn"), known=False)
     inspector = page.panel.inspector
-    assert updates[inspector.units]["visible"]
-    assert not updates[inspector.errors]["visible"]
+    assert updates[inspector.units.column]["visible"]
+    assert not updates[inspector.errors.column]["visible"]
     assert "Nothing is calibrated" in updates[inspector.hint]
 
 
@@ -122,13 +122,13 @@ def test_a_forged_click_changes_nothing(page: Page, nonsense: Any) -> None:
 
 
 def test_the_form_follows_the_view(page: Page) -> None:
-    inspector = page.panel.inspector
-    filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
-    updates = page.fire(page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, False, into=inspector.filled)
-    assert updates == inspector.fill(SPEC, "layers.1.ffn")
-    assert updates[inspector.filled].edits == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
-    unchanged = page.fire(page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, True, into=inspector.filled)
-    assert inspector.filled not in unchanged
+    by_hand = page.panel.inspector.by_hand
+    filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
+    updates = page.fire(page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, False, into=by_hand.filled)
+    assert updates == by_hand.fill(SPEC, "layers.1.ffn")
+    assert updates[by_hand.filled].edits == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
+    unchanged = page.fire(page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, True, into=by_hand.filled)
+    assert by_hand.filled not in unchanged
 
 
 def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
@@ -143,25 +143,25 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
 
 
 def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
-    inspector = page.panel.inspector
-    first, second = inspector.fill(SPEC, "layers.0.ffn"), inspector.fill(SPEC, "layers.1.ffn")
+    by_hand = page.panel.inspector.by_hand
+    first, second = by_hand.fill(SPEC, "layers.0.ffn"), by_hand.fill(SPEC, "layers.1.ffn")
     lost = share_lost(SPEC, "layers.0.ffn")
     assert lost != SPEC.ratio, "the allocation spreads the ratio"
-    assert (first[inspector.own_ratio], first[inspector.ratio], first[inspector.keep]) == (False, lost, "1-2")
-    assert (second[inspector.own_ratio], second[inspector.ratio], second[inspector.keep]) == (True, 0.25, "")
+    assert (first[by_hand.own_ratio], first[by_hand.ratio], first[by_hand.keep]) == (False, lost, "1-2")
+    assert (second[by_hand.own_ratio], second[by_hand.ratio], second[by_hand.keep]) == (True, 0.25, "")
 
 
 def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(page: Page) -> None:
-    inspector, less = page.panel.inspector, SPEC.model_copy(update={"ratio": 0.2})
-    filled = inspector.fill(SPEC, "layers.0.ffn")[inspector.filled]
-    followed = inspector.follow(less, View(site="layers.0.ffn"), filled, False)
+    by_hand, less = page.panel.inspector.by_hand, SPEC.model_copy(update={"ratio": 0.2})
+    filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
+    followed = by_hand.follow(less, View(site="layers.0.ffn"), filled, False)
     share = share_lost(less, "layers.0.ffn")
-    assert followed.keys() == {inspector.ratio, inspector.filled}, "what is typed in the other fields stays"
-    assert followed[inspector.ratio] == share
-    assert inspector.ratio not in inspector.follow(less, View(site="layers.0.ffn"), followed[inspector.filled], False)
-    assert inspector.ratio not in inspector.follow(less, View(site="layers.0.ffn"), filled, True)
+    assert followed.keys() == {by_hand.ratio, by_hand.filled}, "what is typed in the other fields stays"
+    assert followed[by_hand.ratio] == share
+    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), followed[by_hand.filled], False)
+    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), filled, True)
     unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
-    assert inspector.fill(unknown, "layers.0.attention")[inspector.ratio] == 0.9
+    assert by_hand.fill(unknown, "layers.0.attention")[by_hand.ratio] == 0.9
 
 
 def share_lost(spec: PruneSpec, name: str) -> float:
@@ -170,23 +170,25 @@ def share_lost(spec: PruneSpec, name: str) -> float:
 
 
 def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
-    inspector = page.panel.inspector
-    updates = inspector.decide(SPEC, View(site="layers.0.ffn"), True, 0.3, " 0-2, 7 ", "9")
-    assert updates[inspector.edits] == [
+    by_hand = page.panel.inspector.by_hand
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), True, 0.3, " 0-2, 7 ", "9")
+    assert updates[by_hand.edits] == [
         "layers.1.ffn:ratio=0.25",
         "layers.0.ffn:ratio=0.3",
         "layers.0.ffn:keep=0-2,7",
         "layers.0.ffn:remove=9",
     ]
-    assert updates[inspector.keep] == "0-2,7"
+    assert updates[by_hand.keep] == "0-2,7"
 
 
 def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
-    inspector = page.panel.inspector
-    whole = inspector.keep_all(SPEC, View(site="layers.0.ffn"))
-    assert whole[inspector.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:ratio=0"]
-    assert whole[inspector.ratio] == 0
-    assert inspector.clear_edits(SPEC, View(site="layers.1.ffn"))[inspector.edits] == ["layers.0.ffn:keep=1-2"]
+    by_hand = page.panel.inspector.by_hand
+    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), list(SPEC.edits))
+    assert whole[by_hand.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:ratio=0"]
+    assert whole[by_hand.ratio] == 0
+    assert by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), list(SPEC.edits))[by_hand.edits] == [
+        "layers.0.ffn:keep=1-2"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,8 +202,30 @@ def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, words: str) -> None:
-    inspector = page.panel.inspector
-    updates = inspector.decide(SPEC, View(site="layers.0.ffn"), False, 0.5, keep, remove)
-    assert inspector.edits not in updates
-    assert words in updates[inspector.message]
-    assert 'role="alert"' in updates[inspector.message]
+    by_hand = page.panel.inspector.by_hand
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), False, 0.5, keep, remove)
+    assert by_hand.edits not in updates
+    assert words in updates[by_hand.message]
+    assert 'role="alert"' in updates[by_hand.message]
+
+
+@pytest.mark.parametrize("unit", [-1, 10**9, None, "3", 1.5, [0]])
+def test_a_forged_click_on_a_unit_changes_nothing(page: Page, unit: Any) -> None:
+    by_hand = page.panel.inspector.by_hand
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), gr.EventData(None, {"unit": unit}))
+    assert by_hand.edits not in updates
+
+
+def test_a_click_on_a_unit_keeps_the_other_edits(page: Page) -> None:
+    by_hand = page.panel.inspector.by_hand
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), gr.EventData(None, {"unit": 1}))
+    assert updates[by_hand.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:keep=2", "layers.0.ffn:remove=1"]
+    assert updates[by_hand.undo]["visible"]
+    assert "layers.0.ffn:remove=1" in updates[by_hand.message]
+
+
+def test_the_two_errors_of_a_site_are_explained_if_both_are_there(page: Page) -> None:
+    words = page.panel.inspector.words
+    run = language_run().model_copy(update={"spec": SPEC, "sites": forecast(SPEC, tiny_atlas(SPEC)).sites})
+    assert "reads what the smaller model hands over" in page.draw(View(site="layers.1.ffn"), run=run)[words]
+    assert "reads the dense model" not in page.draw(View(site="layers.1.ffn"))[words]

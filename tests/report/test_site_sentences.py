@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from latex2mathml.converter import convert
 
 from liar.report.site_sentences import compares, formula, reconstructions_of, stands_out
 from liar.results import SiteReport
@@ -54,27 +57,49 @@ def test_a_difference_names_the_site_that_changes_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reconstruction", "weight", "bias"),
+    ("reconstruction", "weight", "bias", "equations"),
     [
-        ("none", "W_u: (24 x 36)", "b: 36"),
-        ("bias", "W_u: (24 x 36)", "b + mu_m W_m: 36"),
-        ("scale", "diag(s) W_u: diag(24)(24 x 36), G_uu s = G_u 1", "b: 36"),
-        ("liar", "(I + Q P) W_u: (I + (24 x 12)(12 x 24))(24 x 36)", "b + mu_m W_m: 36"),
-        ("least-squares", "W_u + Q W_m: (24 x 36) + (24 x 12)(12 x 36)", "b + (mu_m - mu_u Q) W_m: 36"),
+        ("none", r"\underset{24 \times 36}{W_u}", "", 0),
+        ("bias", r"\underset{24 \times 36}{W_u}", r" + \mu_m W_m", 0),
+        ("scale", r"\operatorname{diag}(\underset{24}{s})\,\underset{24 \times 36}{W_u}", "", 1),
+        (
+            "liar",
+            r"(I + \underset{24 \times 12}{Q}\,\underset{12 \times 24}{P})\,\underset{24 \times 36}{W_u}",
+            r" + \mu_m W_m",
+            1,
+        ),
+        (
+            "least-squares",
+            r"\underset{24 \times 36}{W_u} + \underset{24 \times 12}{Q}\,\underset{12 \times 36}{W_m}",
+            r" + (\mu_m - \mu_u Q)\,W_m",
+            1,
+        ),
     ],
 )
-def test_formulas_have_the_shapes_of_the_site(reconstruction: Reconstruction, weight: str, bias: str) -> None:
+def test_formulas_have_the_shapes_of_the_site(
+    reconstruction: Reconstruction, weight: str, bias: str, equations: int
+) -> None:
     chart = tiny_atlas().site("layers.0.attention")
     assert chart is not None
-    first, second = formula(chart, 2, reconstruction).splitlines()  # keeps two groups of three heads of four channels
-    assert first.startswith(weight)
-    assert second == bias
+    first, second, *where = formula(chart, 2, reconstruction)  # keeps two groups of three heads of four channels
+    assert first == rf"W \gets {weight}"
+    assert second == rf"b \gets \underset{{36}}{{b}}{bias}"
+    assert len(where) == equations
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS)
+@pytest.mark.parametrize("kept", [2, 3])
+def test_formulas_can_be_typeset(reconstruction: Reconstruction, kept: int) -> None:
+    chart = tiny_atlas().site("layers.0.attention")
+    assert chart is not None
+    for line in formula(chart, kept, reconstruction):
+        assert not re.search(r"[\\<>_^]", re.sub("<[^>]+>", "", convert(line))), line
 
 
 def test_a_whole_site_is_left_as_it_is() -> None:
     chart = tiny_atlas().site("layers.0.attention")
     assert chart is not None
-    assert "nothing is removed" in formula(chart, 3, "liar")
+    assert formula(chart, 3, "liar") == (r"W \gets \underset{36 \times 36}{W}", r"b \gets \underset{36}{b}")
 
 
 def test_a_reconstruction_that_an_older_result_lacks_is_said_to_be_missing() -> None:

@@ -89,6 +89,6 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
     layout: dict[str, Any] = {
         "xaxis": axis("rank, largest first"),
         "yaxis": axis("eigenvalue", type="log", tickformat=POWERS),
-        "annotations": [title(f"<b>Correlation spectrum</b>  {words}")],
+        "annotations": [title(f"<b>Spectrum</b>  {words}")],
     }
     return drawing([line], layout, drawn=SITE_HEIGHT, bottom=52, left=64, right=8)

@@ -117,7 +117,7 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
         "shapes": [vertical(end - 0.5) for end in range(site.group, site.units, site.group) if site.group > 1],
     }
     if rows == 1:
-        layout["xaxis"]["dtick"] = 1
+        layout["xaxis"] |= {"dtick": max(1, columns // 12), "tickangle": 0}
     return drawing(cells, layout, drawn=max(34, min(8 * rows, SITE_HEIGHT)), bottom=52, left=52, right=8)
 
 

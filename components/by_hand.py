@@ -1,0 +1,206 @@
+"""Edits by hand of one site: a click on a unit, and a form with a ratio of its own and units to keep or to remove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.browser import figure_clicks
+from components.known import what_is_known
+from components.panel import QUEUED, UNQUEUED, Updates
+from liar.edits import SiteEdit, flipped, merge, spans, written
+from liar.errors import LiarError
+from liar.explore.allocation import check_edits
+from liar.report.view import View
+from liar.results import SiteReport
+from liar.spec import MAX_RATIO, PruneSpec
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What the fields were filled from: the site and its ``edits``, and the ``share`` of it that the recipe removes."""
+
+    edits: tuple[str, ...] = ()
+    share: float = 0.0
+
+
+class ByHand:
+    """Edits of the selected site: what was done last, its undo, the form, and the clicks on the grid of its units.
+
+    ``edits`` has those of the whole recipe, a list of texts, written after each change.
+    """
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        self.edits = gr.State([])
+        self.filled = gr.State(Filled())
+
+    def lay_out(self) -> None:
+        """Add the visible parts, inside what is hidden without a site: a state in there would fire ``change`` at the start."""
+        self.message = gr.HTML("", elem_id="site-edits-said")
+        self.undo = gr.Button("Undo edits of this site", size="sm", visible=False, elem_id="site-undo")
+        with gr.Accordion("Decide by hand", open=False, elem_id="site-edits", elem_classes=["full-only"]) as self.form:
+            with gr.Row():
+                self.own_ratio = gr.Checkbox(
+                    label="A ratio of its own",
+                    info="Else the allocation decides.",
+                    container=False,
+                    min_width=180,
+                )
+                self.ratio = gr.Slider(
+                    0, MAX_RATIO, step=0.01, label="Ratio of this site", info="Share to remove.", min_width=240
+                )
+            with gr.Row():
+                self.keep = gr.Textbox(
+                    label="Units to keep", info="Counted from 0, such as 0-31,77.", max_lines=3, min_width=200
+                )
+                self.remove = gr.Textbox(
+                    label="Units to remove", info="They go before all others.", max_lines=3, min_width=200
+                )
+            with gr.Row():
+                self.apply = gr.Button("Apply to the recipe", variant="primary", min_width=160)
+                self.keep_whole = gr.Button("Keep the whole site", min_width=160)
+        self.clicks = gr.HTML(
+            "",
+            html_template="",
+            js_on_load=figure_clicks("unit", "", "site-units"),
+            elem_id="unit-clicks",
+            container=False,
+        )
+
+    @property
+    def _fields(self) -> list[Block]:
+        return [self.own_ratio, self.ratio, self.keep, self.remove]
+
+    @property
+    def _filled(self) -> list[Block]:
+        """Outputs of :meth:`fill`."""
+        return [*self._fields, self.filled, self.message, self.undo]
+
+    def wire(self) -> None:
+        where: list[Block] = [self.bus.spec, self.bus.view]
+        gr.on(
+            [self.bus.view.change, self.bus.spec.change],
+            self.follow,
+            [*where, self.filled, self.own_ratio],
+            self._filled,
+            **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
+        )
+        self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
+        decided: list[Block] = [self.edits, *self._filled]
+        now = [*where, self.edits]  # these are there before the recipe is drawn that has them
+        self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED)
+        self.keep_whole.click(self.keep_all, now, decided, **QUEUED)
+        self.undo.click(self.clear_edits, now, decided, **QUEUED)
+        self.clicks.select(self.flip, now, decided, **QUEUED)
+
+    def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
+        """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
+
+        Everything else stays, since the visitor may be typing.
+        """
+        if filled.edits != _edits_of(spec, view.site):
+            return self.fill(spec, view.site)
+        share = self._share_lost(spec, view.site)
+        if own_ratio or filled.share == share:
+            return {self.message: gr.skip()}
+        return {self.ratio: share, self.filled: Filled(filled.edits, share)}
+
+    def fill(self, spec: PruneSpec, site: str) -> Updates:
+        """Fill the fields from the recipe's edits."""
+        try:
+            edit = merge(spec.edits).get(site, SiteEdit())
+        except LiarError as error:  # a link may keep and remove the same unit
+            return {self.message: status.problem(str(error)), self.undo: gr.update(visible=True)}
+        share = self._share_lost(spec, site)
+        return {
+            self.own_ratio: edit.ratio is not None,
+            self.ratio: share if edit.ratio is None else edit.ratio,
+            self.keep: spans(edit.keep),
+            self.remove: spans(edit.remove),
+            self.filled: Filled(_edits_of(spec, site), share),
+            self.message: "",
+            self.undo: gr.update(visible=len(_edits_of(spec, site)) > 1),
+        }
+
+    def _share_lost(self, spec: PruneSpec, site: str) -> float:
+        """Share that the recipe removes from this site; it may differ from the ratio of the whole recipe."""
+        report = self._known(spec, site)
+        lost = spec.ratio if report is None else 1 - report.kept / report.units
+        return min(round(lost, 2), MAX_RATIO)
+
+    def _known(self, spec: PruneSpec, site: str) -> SiteReport | None:
+        return next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
+
+    def flip(self, spec: PruneSpec, view: View, edits: list[str], event: gr.EventData) -> Updates:
+        """Keep a clicked unit that the recipe removes, or the reverse, together with those that cannot go without it."""
+        spec = _with(spec, edits)
+        unit, report = getattr(event, "unit", None), self._known(spec, view.site)
+        if not isinstance(unit, int) or report is None or not 0 <= unit < report.units:
+            return {self.message: gr.skip()}
+        atlas = self.studio.atlases.find(spec)
+        chart = atlas.site(view.site) if atlas else None
+        group = chart.site.group if chart else 1
+        first = unit - unit % group
+        try:
+            edit = merge(spec.edits).get(view.site, SiteEdit())
+        except LiarError as error:
+            return {self.message: status.problem(str(error))}
+        changed = flipped(edit, range(first, first + group), unit in report.kept_units)
+        return self._write(spec, view.site, written(view.site, changed))
+
+    def decide(
+        self,
+        spec: PruneSpec,
+        view: View,
+        edits: list[str],
+        own_ratio: bool,
+        ratio: float,
+        keep: str | None,
+        remove: str | None,
+    ) -> Updates:
+        """Turn the fields into the edits of the selected site."""
+        site = view.site
+        chosen: list[str] = []
+        if own_ratio:
+            chosen.append(f"{site}:ratio={ratio:g}")
+        chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
+        chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
+        return self._write(_with(spec, edits), site, chosen)
+
+    def keep_all(self, spec: PruneSpec, view: View, edits: list[str]) -> Updates:
+        return self._write(_with(spec, edits), view.site, [f"{view.site}:ratio=0"])
+
+    def clear_edits(self, spec: PruneSpec, view: View, edits: list[str]) -> Updates:
+        return self._write(_with(spec, edits), view.site, [])
+
+    def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
+        """Replace the site's edits by ``chosen``, or show one sentence about why that is not possible."""
+        others = [edit for edit in spec.edits if edit not in _edits_of(spec, site)]
+        try:
+            changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
+            merged = merge(changed.edits)
+            atlas = self.studio.atlases.find(spec)
+            chart = atlas.site(site) if atlas else None
+            if chart and site in merged:
+                check_edits({site: merged[site]}, [chart.site])
+        except LiarError as error:
+            return {self.message: status.problem(str(error))}
+        words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
+        return {**self.fill(changed, site), self.edits: list(changed.edits), self.message: status.note(words)}
+
+
+def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
+    """The site and its edits; the fields are refilled when these change."""
+    return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
+
+
+def _with(spec: PruneSpec, edits: list[str]) -> PruneSpec:
+    return spec.model_copy(update={"edits": tuple(edits)})
