@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.browser import button_clicks, figure_clicks
+from components.every_criterion import EveryCriterion
 from components.job_button import RememberedJobButton
 from components.mask_table import FEW_CRITERIA, MaskTable
 from components.panel import QUEUED, UNQUEUED, Updates
@@ -49,7 +50,7 @@ _AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
 
 
 class TradeoffPanel:
-    """Figures of all runs of the recipe's model, a sweep that adds runs, and the :class:`MaskTable`.
+    """Figures of all runs of the recipe's model, :class:`EveryCriterion`, a sweep that adds runs, and the :class:`MaskTable`.
 
     Every finished run of a sweep is stored, so the figures are drawn from the store, and from those runs of the current
     job that could not be stored.
@@ -91,6 +92,7 @@ class TradeoffPanel:
         self.table = gr.HTML(
             drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
         )
+        self.criteria = EveryCriterion(studio, bus)
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
         self.form = SweepForm(studio.profile.runs)
         self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
@@ -124,6 +126,7 @@ class TradeoffPanel:
         )
         for source in (self.table, self.clicks):
             open_run_on(source.select, picked, None, self.chosen, bus)
+        self.criteria.wire()
         self.form.wire()
         inputs: list[Block] = [bus.spec, *self.form.inputs]
         self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)

@@ -53,10 +53,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         )
     if spec.criterion not in atlas.facts.criteria:
         raise InvalidSpecError(f"No curves of {spec.criterion} are at hand; apply the recipe to see it.")
-    if spec.reconstruction not in atlas.facts.reconstructions:
-        raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
-    if spec.needs_sensitivity and not atlas.facts.sensitive:
-        raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
+    check_covered(spec, atlas)
     charts = targeted(atlas, spec)
     sites = [chart.site for chart in charts]
     edits = merge(spec.edits)
@@ -109,6 +106,14 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         block_parameters_after=blocks + change,
     )
     return Forecast(spec, reports, totals)
+
+
+def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
+    """Raise :class:`InvalidSpecError` if the atlas has no curves for the reconstruction or the allocation of ``spec``."""
+    if spec.reconstruction not in atlas.facts.reconstructions:
+        raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
+    if spec.needs_sensitivity and not atlas.facts.sensitive:
+        raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
 
 
 def divergence(expected: Forecast, atlas: Atlas) -> float:

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, MINILM, SLOW, Visit, drawn, full, kind, redrawn
+from tests.browser.conftest import FAST, MINILM, SLOW, Visit, drawn, full, kind, redrawn, slide
 
 pytestmark = pytest.mark.demo
 
@@ -44,6 +44,20 @@ def test_the_tab_opens_on_the_shipped_runs_with_their_errors(page: Page) -> None
     }"""
     assert page.wait_for_function(whiskers).json_value() == [[9, True], [9, True]]  # repaired and not
     assert points(page, "#tradeoff-ratio") == points(page, "#tradeoff-pareto") == keys(page)
+
+
+def test_every_criterion_is_predicted_and_follows_the_slider(page: Page) -> None:
+    full(page, MINILM, tab="trade-off")
+    before = redrawn(page, "#criteria-ratio", "")
+    assert len(json.loads(before)["traces"]) == 8
+    table = page.locator("#criteria-table")
+    expect(table.locator("tbody tr")).to_have_count(8)
+    expect(table).to_contain_text("Predicted at 50% removed")
+    slide(page, "#ratio", 0.3)
+    expect(table).to_contain_text("Predicted at 30% removed")
+    page.get_by_label("Mean error", exact=True).click()
+    redrawn(page, "#criteria-ratio", before)
+    expect(page.locator("#criteria-ratio")).to_contain_text("mean error of the sites, predicted")
 
 
 def test_a_sweep_draws_its_points_and_each_opens_its_run(page: Page) -> None:

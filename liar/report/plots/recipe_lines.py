@@ -24,7 +24,7 @@ from liar.tasks.registry import task_named
 Run = RunResult | RunSummary
 
 _MOST_LINES = 8
-_PALETTE = (  # colours of Okabe and Ito, and two darker ones
+PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#0072b2", "circle"),
     ("#d55e00", "diamond"),
     ("#009e73", "square"),
@@ -96,7 +96,7 @@ def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, st
     if list(names) == ["reconstruction"]:
         repair = REPAIRS[recipe.reconstruction]
         return repair.colour, repair.dash, repair.symbol
-    colour, symbol = _PALETTE[place]
+    colour, symbol = PALETTE[place]
     return colour, "solid", symbol
 
 

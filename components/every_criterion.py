@@ -1,0 +1,118 @@
+"""Every criterion over the ratio, predicted from the curves: redrawn with every move, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.known import NO_ATLAS
+from components.markup import cell, row, table
+from components.panel import QUEUED, Updates
+from liar.errors import InvalidSpecError, LiarError
+from liar.explore.every_criterion import RATIOS, Loss, every_criterion
+from liar.report.plots.every_criterion import QUANTITIES, Quantity, every_criterion_figure, values_of
+from liar.report.site_sentences import error_words
+from liar.report.view import View
+from liar.spec import PruneSpec
+
+if TYPE_CHECKING:
+    from components.studio import Bus, Studio
+
+Losses = Mapping[str, Mapping[float, Loss]]
+
+
+class EveryCriterion:
+    """Figure of the recipe under every criterion, and a table of what is predicted at its ratio, best first."""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        self._curves = lru_cache(maxsize=16)(self._read)
+        gr.HTML(
+            "<h3>Every criterion, predicted</h3><p>Read from the curves of the dense model, without a run: the recipe's "
+            "allocation and repair, but the units chosen by each criterion. The dashed line is the recipe's ratio. A "
+            "prediction takes each site by itself, so a run may rank them otherwise.</p>",
+            elem_classes=["caption"],
+        )
+        self.quantity = gr.Radio(
+            [("Divergence", "divergence"), ("Mean error", "error")],
+            value="divergence",
+            label="Predict",
+            info="How far the answers drift from the dense model's (nats of KL), or the mean error of the sites.",
+        )
+        self.words = gr.HTML("", elem_id="criteria-words")
+        self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="criteria-ratio")
+        self.table = gr.HTML("", elem_id="criteria-table", elem_classes=["runs-table"])
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.words, self.plot, self.table]
+
+    def wire(self) -> None:
+        bus = self.bus
+        gr.on(
+            [bus.view.change, bus.spec.change, self.quantity.input],
+            self.draw,
+            [bus.view, bus.spec, self.quantity],
+            self.outputs,
+            trigger_mode="always_last",
+            **QUEUED,
+        )
+
+    def draw(self, view: View, spec: PruneSpec | None, quantity: Quantity) -> Updates:
+        """Draw the recipe while this tab is open; one sentence if there are no curves for it."""
+        if view.tab != "trade-off" or spec is None:
+            return {self.words: gr.skip()}
+        try:
+            found = self._curves(spec.model_copy(update=_ANY))
+            here = self._read(spec, (spec.ratio,))
+        except LiarError as error:
+            return {self.words: status.note(str(error)), self.plot: gr.update(visible=False), self.table: ""}
+        known = any(values_of(losses, "divergence") for losses in found.values())
+        figure = every_criterion_figure(found, quantity if known else "error", spec.criterion, spec.ratio)
+        return {
+            self.words: ""
+            if known
+            else status.note("No divergence is predicted for this model; this is the mean error."),
+            self.plot: gr.update(value=figure, visible=True),
+            self.table: _table(here, spec),
+        }
+
+    def _read(self, spec: PruneSpec, ratios: tuple[float, ...] = RATIOS) -> Losses:
+        atlas = self.studio.atlases.find(spec)
+        if atlas is None:
+            raise InvalidSpecError(NO_ATLAS)
+        return every_criterion(spec, atlas, ratios)
+
+
+_ANY = {"criterion": "kfac", "ratio": 0.5}
+"""Choices that the curves do not depend on."""
+
+
+def _table(found: Losses, spec: PruneSpec) -> str:
+    """What is predicted of each criterion at the recipe's ratio, best first; empty if that leaves a site without units."""
+    quantities = {name: quantity for name, quantity in QUANTITIES.items() if _at(found, name, spec)}
+    values = {name: _at(found, name, spec) for name in quantities}
+    if not values:
+        return ""
+    ranked = sorted(found, key=next(iter(values.values())).__getitem__)
+    rows = (
+        row(
+            criterion,
+            *(cell(error_words(of[criterion])) for of in values.values()),
+            class_="chosen" if criterion == spec.criterion else None,
+        )
+        for criterion in ranked
+    )
+    words = [quantity[:1].upper() + quantity[1:] for quantity in quantities.values()]
+    return table(("Criterion", *words), rows, caption=f"Predicted at {spec.ratio:.0%} removed, best first")
+
+
+def _at(found: Losses, quantity: Quantity, spec: PruneSpec) -> dict[str, float]:
+    """A quantity at the recipe's ratio by criterion; empty if it is not known."""
+    values = {name: values_of(losses, quantity).get(spec.ratio) for name, losses in found.items()}
+    return {name: value for name, value in values.items() if value is not None}
