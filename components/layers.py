@@ -20,6 +20,7 @@ from components.provenance import Origin, of_another, pill
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
+from liar.report.block import block_picture
 from liar.report.export import file_stem
 from liar.report.plots import error_heatmap
 from liar.report.sentences import SiteOutcome, recipe
@@ -72,6 +73,7 @@ class LayersPanel:
             elem_classes=["caption"],
         )
         gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
+        self.block = gr.HTML(block_picture(result.sites if result else []), elem_id="block-picture")
         with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]):
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
@@ -116,7 +118,15 @@ class LayersPanel:
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.heading, *self._controls, self.sentence, self.plot, self.table, *self.inspector.outputs]
+        return [
+            self.heading,
+            self.block,
+            *self._controls,
+            self.sentence,
+            self.plot,
+            self.table,
+            *self.inspector.outputs,
+        ]
 
     def wire(self) -> None:
         bus = self.bus
@@ -146,6 +156,7 @@ class LayersPanel:
         predicted = report if origin == "Predicted" else _predicted(spec, view, atlas)
         return {
             self.heading: _heading(spec, origin, chosen),
+            self.block: block_picture(sites),
             self.show_control: view.show,
             self.scale: view.scale,
             self.weighting: view.weighting,
@@ -160,6 +171,7 @@ class LayersPanel:
         """Remove all figures, because there are none of the chosen recipe and no run is shown."""
         return {
             self.heading: _heading(None, None),
+            self.block: block_picture([]),
             self.sentence: "",
             self.plot: None,
             self.table: "",

@@ -130,6 +130,19 @@ def click_unit(page: Page, unit: int) -> None:
     page.mouse.click(x, y)
 
 
+def test_the_picture_of_a_block_stays_open_and_follows_the_slider(layers: Page) -> None:
+    picture, question = layers.locator("#block-picture"), layers.get_by_text("What do I see?")
+    expect(picture).to_be_hidden()
+    question.click()
+    expect(picture).to_be_visible()
+    before = picture.inner_text()
+    slide(layers, "#ratio", 0.8)
+    expect(picture).not_to_have_text(before, use_inner_text=True)
+    expect(picture).to_be_visible()
+    question.click()
+    expect(picture).to_be_hidden()
+
+
 def test_a_click_brings_the_site_into_sight(layers: Page) -> None:
     layers.evaluate("document.querySelector('#heatmap').scrollIntoView()")
     click_cell(layers, 2, "attention")
