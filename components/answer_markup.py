@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from components.markup import Markup, cell, element, row, table
+from liar.report.answer_sentences import judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
-from liar.tasks.metrics import METRICS
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.evaluate.reply import EditedAnswer
@@ -76,7 +76,7 @@ def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
     if is_whole and not text.strip():
         return f'<p class="measures">{_EMPTY_ANSWER}</p>'
     differs = None if dense is None else _first_difference(text, dense.text or "", is_whole)
-    measures = _measures(answer, is_same=is_whole and dense is not None and differs is None)
+    measures = _measures(answer, dense, is_whole, is_same=is_whole and dense is not None and differs is None)
     return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures">{measures}</p>'
 
 
@@ -117,14 +117,11 @@ def legend() -> str:
     return f"<p>Probability under the dense model: {steps}</p>"
 
 
-def _measures(answer: Generation, is_same: bool) -> str:
+def _measures(answer: Generation, dense: Generation | None, is_whole: bool, is_same: bool) -> str:
     measures = ["Same text as dense."] if is_same else []
     if answer.tokens and answer.seconds:
         measures.append(f"{len(answer.tokens) / answer.seconds:.1f} tokens a second.")
-    if answer.dense_perplexity is not None:
-        perplexity = METRICS["perplexity"].words(answer.dense_perplexity)
-        measures.append(f"Perplexity {perplexity}, as the dense model sees it.")
-    return " ".join(measures)
+    return " ".join(measures + (judged(answer, dense) if is_whole else []))
 
 
 def _probabilities(answer: Generation, dense: Generation | None) -> str:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from liar.report.answer_sentences import judged
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.findings import findings
@@ -99,6 +100,7 @@ def contents(result: RunResult) -> dict[str, Any]:
         "extents": _extents(result),
         "credits": credits_of(change.task for change in result.changes),
         "answers": _answers(result),
+        "judged": judged,
         "findings": findings(result),
         "colours": VARIANT_COLOURS,
     }

@@ -152,7 +152,10 @@ def test_rounded_models_are_in_it_with_names_for_people() -> None:
 
 def test_the_three_models_answer_side_by_side() -> None:
     text = Document(html_report(language_run())).text
-    assert "The capital of France is Dense dense. Pruned pruned. Reconstructed reconstructed." in text
+    assert (
+        "The capital of France is Dense dense. Pruned pruned. Shares 0 % of its words with dense. "
+        "Reconstructed reconstructed. Shares 0 % of its words with dense."
+    ) in text
 
 
 @pytest.mark.parametrize("name", PruneSpec.model_fields)
