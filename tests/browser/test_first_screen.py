@@ -12,7 +12,21 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.results import VARIANTS
-from tests.browser.conftest import OUT, ROOT, Server, Visit, full, kind, opened, severe, to_tab, too_wide
+from tests.browser.conftest import (
+    MINILM,
+    OUT,
+    ROOT,
+    Server,
+    Visit,
+    full,
+    kind,
+    opened,
+    redrawn,
+    severe,
+    slide,
+    to_tab,
+    too_wide,
+)
 
 SCREENS = [(width, theme) for width in (1280, 390) for theme in ("light", "dark")]
 OTHER_SCREENS = [pytest.param(*screen, marks=pytest.mark.long) for screen in SCREENS[1:-1]]
@@ -73,6 +87,22 @@ def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page
     assert heatmap.bounding_box() == place
     page.locator("#layout").get_by_text("Full").click()
     expect(bars).to_be_hidden()
+
+
+def test_on_a_phone_the_heatmap_stays_in_sight_while_the_slider_moves(visit: Visit) -> None:
+    """In the full layout, whose recipe stands below the results, the slider lies over the lower edge."""
+    page = full(visit(width=390), MINILM)
+    slider, heatmap = page.locator("#ratio input[type=range]"), page.locator("#heatmap")
+    page.evaluate("document.querySelector('#heatmap').scrollIntoView({ block: 'center' })")
+    expect(slider).to_be_in_viewport()
+    before = redrawn(page, "#heatmap", "")
+    slide(page, "#ratio", 0.8)
+    redrawn(page, "#heatmap", before)
+    expect(heatmap).to_be_in_viewport()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    end = page.locator("#recipe").evaluate("(recipe) => recipe.getBoundingClientRect().bottom")
+    bar = slider.evaluate("(input) => input.closest('.choice').getBoundingClientRect().top")
+    assert end <= bar, "the end of the page is hidden behind the slider"
 
 
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: Server) -> None:
@@ -145,6 +175,8 @@ def test_every_tab_is_accessible_and_fits(visit: Visit, width: int, theme: str) 
     found: dict[str, object] = {}
     for tab in TABS:
         to_tab(page, tab)
+        if tab == "Trade-off":
+            expect(page.locator("#criteria-table tbody tr")).to_have_count(8)
         page.screenshot(path=OUT / f"{tab.lower()}-{width}-{theme}.png", full_page=True, animations="disabled")
         found[tab] = [*severe(page), *([("too wide", too_wide(page))] if too_wide(page) > 0 else [])]
     assert {tab: problems for tab, problems in found.items() if problems} == {}
