@@ -22,13 +22,14 @@ from liar.spec import PruneSpec
 if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
-Format = Literal["json", "csv", "html", "explore.html"]
+Format = Literal["json", "csv", "html", "explore.html", "criteria.html"]
 
 _WORDS: dict[Format, str] = {
     "json": "All figures (JSON)",
     "csv": "Sites (CSV)",
     "html": "Report (HTML)",
     "explore.html": "To explore (HTML)",
+    "criteria.html": "To explore, all criteria",
 }
 _DIFFERS = "Command, script and files are of the run shown; the recipe differs, and the link is that of the recipe."
 _NO_CURVES = "No curves of this run's calibration text are at hand: press “Calibrate” for this recipe, then try again."
@@ -175,17 +176,18 @@ class TakeawayPanel:
         if result is None:
             raise LiarError(_GONE)
         path = served_folder(self.file, "takeaway", spec.key) / f"{file_stem(spec)}.{ending}"
-        write_atomically(path, self._to_explore(result) if ending == "explore.html" else _content(ending, result))
+        explored = ending in ("explore.html", "criteria.html")
+        write_atomically(path, self._to_explore(ending, result) if explored else _content(ending, result))
         return path
 
-    def _to_explore(self, result: RunResult) -> str:
-        """The page with the curves of the run's criterion. Raises :class:`LiarError` if they are not at hand."""
+    def _to_explore(self, ending: Format, result: RunResult) -> str:
+        """The page with the curves of the run's criterion, or of all. Raises :class:`LiarError` if they are not at hand."""
         atlas = self.studio.atlases.find(result.spec)
         if atlas is None:
             raise LiarError(_NO_CURVES)
         from liar.report.interactive import interactive_report
 
-        return interactive_report(result, atlas)
+        return interactive_report(result, atlas, atlas.facts.criteria if ending == "criteria.html" else ())
 
 
 def _code(text: str, label: str, elem_id: str) -> gr.Code:

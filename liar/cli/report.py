@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,9 @@ def report_command(
     interactive: Annotated[
         bool, typer.Option("--interactive", help="A page on which ratio, allocation and repair can be changed.")
     ] = False,
+    all_criteria: Annotated[
+        bool, typer.Option("--all-criteria", help="With --interactive: the criterion can be changed, too.")
+    ] = False,
 ) -> None:
     """Turn a finished run into one HTML file that opens without a network.
 
@@ -35,10 +39,13 @@ def report_command(
     if target.resolve() == run.resolve():
         raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
     check_writable(target)
+    if all_criteria and not interactive:
+        raise LiarError("--all-criteria is for a page on which the criterion can be changed; add --interactive.")
     if interactive:
         from liar.report.interactive import interactive_report
 
-        content = interactive_report(result, _atlas_of(result.spec))
+        atlas = _atlas_of(result.spec, CRITERIA if all_criteria else (result.spec.criterion,))
+        content = interactive_report(result, atlas, atlas.facts.criteria if all_criteria else ())
     else:
         from liar.report.html import html_report
 
@@ -47,12 +54,12 @@ def report_command(
     console.print(f"Written to {target}")
 
 
-def _atlas_of(spec: PruneSpec) -> Atlas:
-    """The stored atlas of a run, else one with the curves of its criterion alone, which is not stored."""
+def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
+    """The stored atlas of a run, else one with the curves of these criteria alone, which is not stored."""
     if spec.criterion not in CRITERIA:
         raise LiarError(f"{spec.criterion} is a function of one program, so its curves cannot be drawn here.")
     stored = AtlasStore(default_folder()).find(spec)
-    if stored is not None and spec.criterion in stored.facts.criteria:
+    if stored is not None and set(criteria) <= set(stored.facts.criteria):
         return stored
     from liar.jobs.draw_atlas import atlas_steps
     from liar.models.catalog import load_model
@@ -60,7 +67,7 @@ def _atlas_of(spec: PruneSpec) -> Atlas:
 
     with progress() as bar:
         loaded, move = load_model(spec.model, spec.device, spec.dtype), whole(bar)
-        steps = atlas_steps(loaded, spec, (spec.criterion,))
+        steps = atlas_steps(loaded, spec, [name for name in CRITERIA if name in criteria])
         return finish(steps, lambda event: move(event) if isinstance(event, Progress) else None)
 
 

@@ -182,19 +182,22 @@ function moveByKey(event, place) {
 
 const forecasters = {};
 
+/** Read the curves of all criteria of the task. */
+async function readCurves() {
+  for (const criterion of Object.keys(data.curves.criteria)) forecasters[criterion] = await forecaster(data.curves, criterion);
+}
+
 function forecastOf(choices) {
-  const criterion = choices.criterion ?? Object.keys(data.curves)[0];
-  forecasters[criterion] ??= forecaster(data.curves[criterion]);
-  const found = forecasters[criterion]({ ratio: choices.ratio, allocation: choices.allocation, repair: choices.reconstruction });
-  return { ...found, curves: data.curves[criterion] };
+  const criterion = choices.criterion ?? Object.keys(forecasters)[0];
+  return forecasters[criterion]({ ratio: choices.ratio, allocation: choices.allocation, repair: choices.reconstruction });
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The value of a check's path in a forecast. */
 function valueAt(path, found, repair) {
-  const at = (name) => found.sites[found.curves.sites.findIndex((site) => site.name === name)].errors;
-  if (path === 'totals/blocks_removed') return 1 - found.blocks / found.curves.blocks;
+  const at = (name) => found.sites[data.curves.sites.findIndex((site) => site.name === name)].errors;
+  if (path === 'totals/blocks_removed') return 1 - found.blocks / data.curves.blocks;
   if (path === 'divergence') return found.divergence;
   if (path === 'mean_chosen') return mean(found.sites.map((site) => site.errors[repair]));
   const chosen = path.match(/^chosen\((.+)\)$/), every = path.match(/^sites\/\*\/error\/(.+)\/mean$/);
@@ -282,7 +285,11 @@ function prepareLesson() {
     title.focus({ preventScroll: true });
     title.scrollIntoView({ behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
   });
-  if (!data.task.measured) prepareTask();
+  if (!data.task.measured) {
+    readCurves().then(prepareTask, () => {
+      one('#task-problem').textContent = 'This browser cannot read the curves of the task (it is older than 2023); a newer one can.';
+    });
+  }
   one('#back-form')?.addEventListener('submit', (event) => {
     event.preventDefault();
     const chosen = one('input[name=back]:checked');

@@ -167,13 +167,9 @@ def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
 
 
 def _curves(task: Task, shelf: Shelf) -> dict[str, Any]:
-    """The curves of a task by criterion; those of its start come first."""
+    """The curves of a task; those of the criterion of its start come first."""
     spec = shelf.spec(task.model, task.start)
-    criteria = dict.fromkeys([spec.criterion, *task.criteria])
-    return {
-        name: curves_data(shelf.spec(task.model, {**task.start, "criterion": name}), shelf.atlas(spec))
-        for name in criteria
-    }
+    return curves_data(spec, shelf.atlas(spec), task.criteria)
 
 
 def _html(text: str, known: Mapping[str, Known]) -> Markup:

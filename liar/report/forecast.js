@@ -1,20 +1,33 @@
 'use strict';
 // Forecasts from stored curves, with the arithmetic of liar/explore/allocation.py and forecast.py.
 
-/** A function from a ratio, an allocation and a repair to their forecast; `data` get a curve and its points for each site. */
-function forecaster(data) {
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const order = new Uint16Array(bytes(data.global).buffer);
-  const repairs = data.repairs.map((repair) => repair.name);
-  for (const site of data.sites) {
-    const curves = new Float32Array(bytes(site.curves).buffer), length = curves.length / (2 * repairs.length);
-    site.removedAt = Array.from({ length }, (_, point) =>
+/** Bytes of packed numbers of a `size` in bytes: base64 of compressed planes, the first byte of every number before the second. */
+async function unpacked(text, size) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), length = planes.length / size;
+  return Uint8Array.from(planes, (_, place) => planes[(place % size) * length + Math.floor(place / size)]).buffer;
+}
+
+/**
+ * A function from a ratio, an allocation and a repair to their forecast under one criterion; its `sites` are those of `data`
+ * with a curve and its points.
+ */
+async function forecaster(data, criterion) {
+  const stored = data.criteria[criterion], repairs = data.repairs.map((repair) => repair.name);
+  const order = new Uint16Array(await unpacked(stored.global, 2)), curves = new Float32Array(await unpacked(stored.curves, 4));
+  let end = 0;
+  const sites = data.sites.map((site) => {
+    const length = Math.min(101, site.bundles + 1), first = end;
+    end += 2 * repairs.length * length;
+    const removedAt = Array.from({ length }, (_, point) =>
       length === 101 ? nearestRemoved(site.bundles, point / 100) : point);
-    site.curve = (repair, aware) => {
-      const start = (Number(aware) * repairs.length + repairs.indexOf(repair)) * length;
+    const curve = (repair, aware) => {
+      const start = first + (Number(aware) * repairs.length + repairs.indexOf(repair)) * length;
       return curves.subarray(start, start + length);
     };
-  }
+    return { ...site, removedAt, curve };
+  });
 
   function nearestRemoved(bundles, ratio) {
     return Math.ceil(Number((ratio * bundles).toFixed(9)) - 0.5);
@@ -41,15 +54,15 @@ function forecaster(data) {
   }
 
   function budget(ratio) {
-    return ratio * data.sites.reduce((sum, site) => sum + site.bundles * site.parameters, 0);
+    return ratio * sites.reduce((sum, site) => sum + site.bundles * site.parameters, 0);
   }
 
   function byScores(ratio) {
-    const kept = data.sites.map((site) => site.bundles);
-    const floors = data.sites.map((site) => floorOf(site, ratio));
+    const kept = sites.map((site) => site.bundles);
+    const floors = sites.map((site) => floorOf(site, ratio));
     let left = budget(ratio);
     for (const index of order) {
-      const cost = data.sites[index].parameters;
+      const cost = sites[index].parameters;
       if (kept[index] > floors[index] && left >= cost / 2) {
         kept[index] -= 1;
         left -= cost;
@@ -59,22 +72,22 @@ function forecaster(data) {
   }
 
   function byCurve(ratio, repair, withLoss) {
-    const kept = data.sites.map((site) => site.bundles);
-    const floors = data.sites.map((site) => floorOf(site, ratio));
+    const kept = sites.map((site) => site.bundles);
+    const floors = sites.map((site) => floorOf(site, ratio));
     const damage = (site, count) => {
       const found = errorAt(site, repair, count, !withLoss) * site.energy[withLoss ? 0 : 1];
       return withLoss ? found * site.sensitivity : found;
     };
     const offers = new Map();
     const offer = (index) => {
-      const site = data.sites[index];
+      const site = sites[index];
       const step = Math.min(Math.max(1, Math.floor(site.bundles / data.steps)), kept[index] - floors[index]);
       offers.delete(index);
       if (step <= 0) return;
       const rise = damage(site, kept[index] - step) - damage(site, kept[index]);
       offers.set(index, { price: rise / (step * site.parameters), step });
     };
-    data.sites.forEach((_, index) => offer(index));
+    sites.forEach((_, index) => offer(index));
     let left = budget(ratio);
     while (offers.size) {
       let index = -1;
@@ -82,8 +95,8 @@ function forecaster(data) {
         const best = offers.get(index);
         if (!best || price < best.price || (price === best.price && other < index)) index = other;
       }
-      const { step } = offers.get(index), cost = data.sites[index].parameters;
-      const take = Math.max(Math.min(step, roundHalfEven(left / cost)), kept[index] - data.sites[index].bundles);
+      const { step } = offers.get(index), cost = sites[index].parameters;
+      const take = Math.max(Math.min(step, roundHalfEven(left / cost)), kept[index] - sites[index].bundles);
       kept[index] -= take;
       left -= take * cost;
       if (take < step) offers.delete(index);
@@ -93,7 +106,7 @@ function forecaster(data) {
   }
 
   function allocated(allocation, ratio, repair) {
-    if (allocation === 'uniform') return data.sites.map((site) => site.bundles - nearestRemoved(site.bundles, ratio));
+    if (allocation === 'uniform') return sites.map((site) => site.bundles - nearestRemoved(site.bundles, ratio));
     return allocation === 'global' ? byScores(ratio) : byCurve(ratio, repair, allocation !== 'error-curve');
   }
 
@@ -105,24 +118,24 @@ function forecaster(data) {
 
   /** Kept units and errors of every site, the parameters left and the predicted nats, or why the ratio cannot be taken. */
   function forecast({ ratio, allocation, repair }) {
-    const empty = data.sites.find((site) => site.bundles - nearestRemoved(site.bundles, ratio) < 1);
+    const empty = sites.find((site) => site.bundles - nearestRemoved(site.bundles, ratio) < 1);
     if (empty) {
       const most = (empty.bundles - 1) / empty.bundles;
       return { problem: `${empty.name} would be left without units; choose a ratio of at most ${most.toFixed(2)}.` };
     }
-    const kept = allocated(allocation, ratio, repair).map((count, index) => settled(data.sites[index], count));
+    const kept = allocated(allocation, ratio, repair).map((count, index) => settled(sites[index], count));
     const shifts = data.repairs[repairs.indexOf(repair)].bias;
-    const cut = new Set(data.sites.filter((site, index) => shifts && kept[index] < site.bundles).map((site) => site.kind));
+    const cut = new Set(sites.filter((site, index) => shifts && kept[index] < site.bundles).map((site) => site.kind));
     let change = 0, divergence = 0;
-    const sites = data.sites.map((site, index) => {
+    const reports = sites.map((site, index) => {
       change -= (site.bundles - kept[index]) * site.parameters;
       if (cut.has(site.kind)) change += site.bias[0] + kept[index] * site.bias[1];
       const errors = Object.fromEntries(repairs.map((name) => [name, errorAt(site, name, kept[index])]));
       divergence += (errors[repair] * site.energy[0] * site.sensitivity) / 2;
       return { kept: kept[index] * site.group, errors };
     });
-    return { sites, after: data.parameters + change, blocks: data.blocks + change, divergence };
+    return { sites: reports, after: data.parameters + change, blocks: data.blocks + change, divergence };
   }
 
-  return forecast;
+  return Object.assign(forecast, { sites });
 }

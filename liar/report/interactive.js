@@ -3,11 +3,13 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const one = (selector) => document.querySelector(selector);
 const repairs = data.repairs.map((repair) => repair.name);
-const forecast = forecaster(data);
+const forecasters = {};
 
 // -- drawing ---------------------------------------------------------------------------------------------------------------
 
-const chosen = { ratio: data.run.ratio, allocation: data.run.allocation, repair: data.run.repair, site: 0 };
+const CHOICES = ['criterion', 'ratio', 'allocation', 'repair'];
+const ofTheRun = () => Object.fromEntries(CHOICES.map((name) => [name, data.run[name]]));
+const chosen = { ...ofTheRun(), site: 0 };
 const share = (value) => `${(100 * value).toFixed(Math.abs(value) < 0.095 && value ? 1 : 0)}\u00a0%`;
 const millions = (value) => `${(value / 1e6).toFixed(1)}\u00a0M`;
 const element = (name, attributes = {}, ...children) => {
@@ -19,7 +21,12 @@ const element = (name, attributes = {}, ...children) => {
 };
 
 function isTheRun() {
-  return ['ratio', 'allocation', 'repair'].every((name) => chosen[name] === data.run[name]);
+  return CHOICES.every((name) => chosen[name] === data.run[name]);
+}
+
+/** Forecast of choices, under the criterion of the run unless they name another one, which has been read. */
+function forecast({ criterion = data.run.criterion, ...choices }) {
+  return forecasters[criterion](choices);
 }
 
 function colour(error) {
@@ -100,7 +107,7 @@ function drawHeatmap(found) {
 }
 
 function drawSite(found) {
-  const site = data.sites[chosen.site], { kept, errors } = found.sites[chosen.site], units = site.bundles * site.group;
+  const site = forecasters[chosen.criterion].sites[chosen.site], { kept, errors } = found.sites[chosen.site], units = site.bundles * site.group;
   const high = Math.max(...repairs.map((repair) => Math.max(...site.curve(repair, false)))), width = widthOf('#curves');
   const picture = element('svg', { viewBox: `0 0 ${width} 330`, 'aria-hidden': 'true' });
   const x = (removed) => 50 + ((width - 60) * removed) / site.bundles, y = (error) => 290 - (270 * error) / high;
@@ -138,8 +145,9 @@ function draw() {
   const measured = isTheRun(), found = measured ? data.run : forecast(chosen);
   one('#problem').textContent = found.problem ?? '';
   one('#ratio').value = one('#ratio-number').value = chosen.ratio;
-  one('#allocation').value = chosen.allocation;
-  one('#repair').value = chosen.repair;
+  for (const name of ['criterion', 'allocation', 'repair']) {
+    if (one(`#${name}`)) one(`#${name}`).value = chosen[name];
+  }
   one('#site').value = chosen.site;
   if (found.problem) return;
   drawVerdict(found, measured);
@@ -148,7 +156,9 @@ function draw() {
   if (one('#table').open) drawTable(found);
 }
 
-function choose(changes) {
+async function choose(changes) {
+  const { criterion } = changes;
+  if (criterion) forecasters[criterion] ??= await forecaster(data, criterion);
   Object.assign(chosen, changes);
   draw();
 }
@@ -159,14 +169,15 @@ for (const name of ['#ratio', '#ratio-number']) {
     if (target.value !== '' && ratio >= 0 && ratio <= Number(target.max)) choose({ ratio });
   });
 }
-one('#allocation').addEventListener('input', ({ target }) => choose({ allocation: target.value }));
-one('#repair').addEventListener('input', ({ target }) => choose({ repair: target.value }));
+for (const name of ['criterion', 'allocation', 'repair']) {
+  one(`#${name}`)?.addEventListener('input', ({ target }) => choose({ [name]: target.value }));
+}
 one('#site').addEventListener('input', ({ target }) => choose({ site: Number(target.value) }));
 one('#heatmap').addEventListener('click', ({ target }) => target.dataset.site && choose({ site: Number(target.dataset.site) }));
-one('#table').addEventListener('toggle', draw);
-addEventListener('resize', draw);
-one('#back').addEventListener('click', () => choose({
-  ratio: data.run.ratio, allocation: data.run.allocation, repair: data.run.repair,
-}));
-one('#live').hidden = one('#lens').hidden = false;
-draw();
+one('#table').addEventListener('toggle', () => forecasters[chosen.criterion] && draw());
+addEventListener('resize', () => forecasters[chosen.criterion] && draw());
+one('#back').addEventListener('click', () => choose(ofTheRun()));
+choose(ofTheRun()).then(
+  () => { one('#live').hidden = one('#lens').hidden = false; },
+  () => { one('#unreadable').hidden = false; },
+);

@@ -1,8 +1,8 @@
 """One run as one file in which the ratio, the allocation and the repair can be changed: no server, no library, no network.
 
-The file holds the error curves of one criterion; its script computes from them what :func:`liar.explore.forecast.forecast`
-does, to the last digit. Script and style are inline, and their hashes are the content security policy: the document can
-neither load nor run anything else.
+The file holds the error curves of one criterion, or of several; its script computes from them what
+:func:`liar.explore.forecast.forecast` does, to the last digit. Script and style are inline, and their hashes are the content
+security policy: the document can neither load nor run anything else.
 
 >>> from pathlib import Path
 >>> from liar.explore.atlas_store import AtlasStore
@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
@@ -41,14 +43,15 @@ from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 _TEMPLATE, _SCRIPTS = "interactive.html.j2", ("forecast.js", "interactive.js")
 
 
-def interactive_report(result: RunResult, atlas: Atlas) -> str:
-    """Render ``result`` with the curves of its criterion in ``atlas``, that of the run's calibration text.
+def interactive_report(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> str:
+    """Render ``result`` with the curves of its criterion and of other ``criteria`` in ``atlas``, that of the run's text.
 
     Units that were kept or removed by hand are those of the run alone: a forecast of another choice leaves them out. Raises
-    :class:`liar.errors.InvalidSpecError` if the atlas has no curves of the criterion.
+    :class:`liar.errors.InvalidSpecError` if the atlas has no curves of one of them.
     """
     spec = result.spec.model_copy(update={"edits": ()})
-    forecast(spec, atlas)
+    for criterion in (spec.criterion, *criteria):
+        forecast(spec.model_copy(update={"criterion": criterion}), atlas)
     shown = contents(result)
     style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in ("report.css.j2", "interactive.css.j2"))
     script = script_of(*(Path(__file__).with_name(name) for name in _SCRIPTS))
@@ -62,7 +65,9 @@ def interactive_report(result: RunResult, atlas: Atlas) -> str:
         most=MAX_RATIO,
         picture=_picture(result),
         edited=bool(result.spec.edits),
-        data=curves_data(spec, atlas) | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": _run_data(result)},
+        criteria=list(dict.fromkeys([spec.criterion, *criteria])),
+        data=curves_data(spec, atlas, criteria)
+        | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": _run_data(result)},
     )
 
 
@@ -85,11 +90,9 @@ def content_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def curves_data(spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
-    """What ``forecast.js`` reads: the sites that ``spec`` prunes, and the curves of its criterion."""
-    charts, ranked = targeted(atlas, spec), spec.model_copy(update={"allocation": "global"})
-    known = _is_known(spec, "global", atlas)
-    order = global_order([candidate_of(chart, ranked) for chart in charts]) if known else []
+def curves_data(spec: PruneSpec, atlas: Atlas, criteria: Sequence[str] = ()) -> dict[str, Any]:
+    """What ``forecast.js`` reads: the sites that ``spec`` prunes, and the curves of its criterion and of other ``criteria``."""
+    charts = targeted(atlas, spec)
     return {
         "repairs": [
             {
@@ -105,14 +108,29 @@ def curves_data(spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
         "steps": STEPS,
         "parameters": atlas.facts.model.parameters,
         "blocks": atlas.facts.block_parameters,
-        "sites": [_site(chart, spec) for chart in charts],
-        "global": _coded(np.array(order, np.uint16)),
+        "sites": [_site(chart) for chart in charts],
+        "criteria": {
+            name: _of_criterion(charts, spec.model_copy(update={"criterion": name}), atlas)
+            for name in dict.fromkeys([spec.criterion, *criteria])
+        },
+    }
+
+
+def _of_criterion(charts: Sequence[SiteAtlas], spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
+    """The curves of each site under the criterion of ``spec``, and the order in which the allocation global removes bundles."""
+    ranked = spec.model_copy(update={"allocation": "global"})
+    known = _is_known(spec, "global", atlas)
+    order = global_order([candidate_of(chart, ranked) for chart in charts]) if known else []
+    return {
+        "curves": _packed(np.concatenate([_curves(chart, spec.criterion).ravel() for chart in charts])),
+        "global": _packed(np.array(order, np.uint16)),
     }
 
 
 def _run_data(result: RunResult) -> dict[str, Any]:
     return {
         "ratio": result.spec.ratio,
+        "criterion": result.spec.criterion,
         "allocation": result.spec.allocation,
         "repair": result.spec.reconstruction,
         "sites": [{"kept": site.kept, "errors": site.error} for site in result.sites],
@@ -121,7 +139,7 @@ def _run_data(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _site(chart: SiteAtlas, spec: PruneSpec) -> dict[str, Any]:
+def _site(chart: SiteAtlas) -> dict[str, Any]:
     site, facts = chart.site, chart.facts
     return {
         "name": site.name,
@@ -133,7 +151,6 @@ def _site(chart: SiteAtlas, spec: PruneSpec) -> dict[str, Any]:
         "bias": [facts.bias_fixed, facts.bias_per_bundle],
         "energy": [float(chart.arrays.energy[chart.row, place]) for place in range(len(WEIGHTINGS))],
         "sensitivity": chart.sensitivity,
-        "curves": _coded(_curves(chart, spec.criterion)),
     }
 
 
@@ -194,6 +211,8 @@ def _colour(error: float) -> str:
     return str(sample_colorscale("Viridis", [place])[0])
 
 
-def _coded(array: Floats | np.ndarray[Any, Any]) -> str:
-    """Little-endian bytes in base64."""
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+def _packed(array: Floats | np.ndarray[Any, Any]) -> str:
+    """Little-endian bytes, the first of each number before all second ones, so that they compress well; in base64."""
+    numbers = array.astype(array.dtype.newbyteorder("<"))
+    planes = numbers.view(np.uint8).reshape(-1, numbers.itemsize).T.tobytes()
+    return base64.b64encode(zlib.compress(planes, 9)).decode()

@@ -124,7 +124,7 @@ def test_the_task_reads_what_the_library_forecasts(offline: Page, site: Path, le
     }
     for chosen in product(*(values[name] for name in task.opens)):
         choices = {**task.start, **dict(zip(task.opens, chosen, strict=True))}
-        found = page.evaluate("(choices) => checked(choices)", choices)
+        found = page.evaluate("async (choices) => { await readCurves(); return checked(choices); }", choices)
         for check, line in zip(task.checks, found["checks"], strict=True):
             expected = SHELF.value(Figure(of="forecast", model=task.model, choices=choices, path=check.path))
             assert line["value"] == pytest.approx(expected, rel=1e-9, abs=1e-12), (choices, check.path)
@@ -222,6 +222,13 @@ def test_a_browser_that_keeps_nothing_is_told_and_can_be_used(offline: Page, sit
     expect(page.locator("#note")).to_contain_text("This browser keeps nothing")
     bet(page, named("units"))
     expect(page.locator("#said")).to_contain_text("exactly right")
+
+
+def test_a_browser_that_cannot_read_the_curves_says_so(offline: Page, site: Path) -> None:
+    offline.add_init_script("delete window.DecompressionStream")
+    page = opened(offline, site, named("units"))
+    bet(page, named("units"))
+    expect(page.locator("#task-problem")).to_contain_text("cannot read the curves")
 
 
 def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:

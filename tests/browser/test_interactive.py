@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from tests.browser.conftest import severe
 from tests.shipped import shipped_pair
 
 RATIOS = [step / 20 for step in range(19)] + [0.33, 0.92]
-_FORECAST = "(choices) => choices.map((choice) => forecast(choice))"
+_FORECAST = """async (choices) => {
+  const found = [];
+  for (const { criterion = data.run.criterion, ...choice } of choices) {
+    forecasters[criterion] ??= await forecaster(data, criterion);
+    found.push(forecast({ criterion, ...choice }));
+  }
+  return found;
+}"""
 
 
 def forecast_of(run: RunResult, atlas: Atlas, **changes: Any) -> RunResult:
@@ -27,9 +35,9 @@ def forecast_of(run: RunResult, atlas: Atlas, **changes: Any) -> RunResult:
     return run.model_copy(update={"spec": expected.spec, "sites": expected.sites, "totals": expected.totals})
 
 
-def saved(run: RunResult, atlas: Atlas, folder: Path) -> str:
+def saved(run: RunResult, atlas: Atlas, folder: Path, criteria: Sequence[str] = ()) -> str:
     path = folder / "page.html"
-    path.write_text(interactive_report(run, atlas), encoding="utf-8")
+    path.write_text(interactive_report(run, atlas, criteria), encoding="utf-8")
     return path.as_uri()
 
 
@@ -64,6 +72,49 @@ def test_its_forecasts_are_those_of_the_library(
         assert found["blocks"] == expected.totals.block_parameters_after, choice
         for site, report in zip(found["sites"], expected.sites, strict=True):
             assert site["errors"] == report.error, (choice, report.name)
+
+
+def test_with_every_criterion_its_forecasts_are_those_of_the_library(offline: Page, tmp_path: Path) -> None:
+    run, atlas = shipped_pair("demo/minilm-sentiment")
+    offline.goto(saved(run, atlas, tmp_path, atlas.facts.criteria))
+    choices = [
+        {"criterion": criterion, "ratio": ratio, "allocation": allocation, "repair": "liar"}
+        for criterion in atlas.facts.criteria
+        for ratio in (0.15, 0.5, 0.8)
+        for allocation in ALLOCATIONS
+    ]
+    for choice, found in zip(choices, offline.evaluate(_FORECAST, choices), strict=True):
+        renamed = {"reconstruction": choice["repair"], **{name: choice[name] for name in choice if name != "repair"}}
+        expected = forecast(run.spec.model_copy(update=renamed), atlas)
+        assert [site["kept"] for site in found["sites"]] == [site.kept for site in expected.sites], choice
+        assert [site["errors"] for site in found["sites"]] == [site.error for site in expected.sites], choice
+
+
+def test_the_criterion_can_be_changed_if_there_are_several(offline: Page, tmp_path: Path) -> None:
+    run, atlas = shipped_pair("demo/minilm-sentiment")
+    offline.goto(saved(run, atlas, tmp_path, atlas.facts.criteria))
+    measured = offline.locator("#verdict").inner_text()
+    menu = offline.get_by_label("Criterion", exact=True)
+    expect(menu.locator("option")).to_have_count(len(atlas.facts.criteria))
+    expect(menu).to_have_value(run.spec.criterion)
+    menu.select_option("magnitude")
+    expect(offline.locator("#kind")).to_have_text("Predicted")
+    expect(offline.locator("#verdict")).not_to_have_text(measured)
+    expect(offline.locator("#curves polyline")).to_have_count(5)
+    offline.get_by_role("button", name="Back to the run").click()
+    expect(menu).to_have_value(run.spec.criterion)
+    expect(offline.locator("#verdict")).to_have_text(measured)
+    offline.goto(saved(run, atlas, tmp_path))
+    expect(menu).to_have_count(0)
+
+
+def test_a_browser_that_cannot_read_the_curves_shows_the_run_and_says_so(offline: Page, tmp_path: Path) -> None:
+    run, atlas = shipped_pair("demo/minilm-sentiment")
+    offline.add_init_script("delete window.DecompressionStream")
+    offline.goto(saved(run, atlas, tmp_path))
+    expect(offline.locator("#unreadable")).to_be_visible()
+    expect(offline.locator("#heatmap rect").first).to_be_visible()
+    expect(offline.locator("#live")).to_be_hidden()
 
 
 def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Path) -> None:

@@ -202,6 +202,9 @@ def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
     path.write_text(shipped.model_dump_json())
     assert liar("report", str(path), "--interactive").returncode == 0
     assert "LIAR, to explore" in (tmp_path / "run.html").read_text()
+    assert liar("report", str(path), "--interactive", "--all-criteria").returncode == 0
+    assert '<select id="criterion">' in (tmp_path / "run.html").read_text()
+    assert "add --interactive" in sentence(liar("report", str(path), "--all-criteria"))
     own = shipped.model_copy(update={"spec": shipped.spec.model_copy(update={"criterion": "custom:my_own"})})
     path.write_text(own.model_dump_json())
     assert "custom:my_own is a function of one program" in sentence(liar("report", str(path), "--interactive"))

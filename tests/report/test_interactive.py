@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,21 @@ MINILM = "demo/minilm-sentiment"
 @pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
 def test_it_is_small(model: str) -> None:
     assert len(interactive_report(*shipped_pair(model)).encode()) < 400_000
+
+
+@pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
+def test_it_is_small_with_every_criterion(model: str) -> None:
+    run, atlas = shipped_pair(model)
+    page = interactive_report(run, atlas, atlas.facts.criteria)
+    assert len(page.encode()) < 1_500_000
+    assert len(interactive_report(run, atlas).encode()) < len(page.encode())
+    assert set(_data(page)["criteria"]) == set(atlas.facts.criteria)
+
+
+def _data(page: str) -> dict[str, Any]:
+    (text,) = re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
@@ -60,8 +76,7 @@ def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
 
 def test_the_data_are_the_sites_of_the_run() -> None:
     run, atlas = shipped_pair(MINILM)
-    (text,) = re.findall(r'id="data">(.*?)</script>', interactive_report(run, atlas), re.DOTALL)
-    data = json.loads(text)
+    data = _data(interactive_report(run, atlas))
     assert [site["name"] for site in data["sites"]] == [site.name for site in run.sites]
     assert data["run"]["after"] == run.totals.parameters_after
 
@@ -88,6 +103,8 @@ def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
     other = run.model_copy(update={"spec": run.spec.model_copy(update={"criterion": criterion})})
     with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
         interactive_report(other, lacking)
+    with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
+        interactive_report(run, atlas, [criterion] if criterion != "magnitude" else ["nothing"])
 
 
 def test_a_run_that_measured_nothing_can_be_explored() -> None:
