@@ -43,7 +43,7 @@ from server.door import Door
 from server.headers import Headers
 from server.job_queue import JobQueue
 from server.model_registry import ModelRegistry
-from server.profile import PROFILES, Profile, profile_of
+from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.strict_blocks import Page
 from server.study import STUDY_ROUTE
 
@@ -186,6 +186,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve(profile: Profile) -> None:
     """Build the page and serve it until the process ends."""
+    try:
+        tools = serves_tools(profile, os.environ.get("GRADIO_MCP_SERVER", "").lower() == "true")
+    except LiarError as error:
+        sys.exit(str(error))
     store, registry = RunStore(), ModelRegistry(profile.model_bytes)
 
     def keep(key: str, finished: Any) -> None:
@@ -204,6 +208,7 @@ def serve(profile: Profile) -> None:
         css_paths=stylesheets(),
         head=HEAD,
         footer_links=[],
+        mcp_server=tools,
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,

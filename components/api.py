@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator
+from inspect import Parameter, Signature, signature
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.events import api
 
+from components.glossary import TERMS
 from components.recipe import measured_on_its_task
 from components.studio import Studio
 from components.workers import pruning
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast
-from liar.spec import PruneSpec
+from liar.report.html import SETTINGS
+from liar.spec import CRITERIA, PruneSpec
 from server.job import Snapshot
 from server.rate import client_of
 
 
 class Api:
-    """Three endpoints. A ``recipe`` is an object with fields of :class:`liar.PruneSpec`; missing ones take defaults.
+    """Three endpoints, which are also the tools of an MCP server.
+
+    The fields of :class:`liar.PruneSpec` are their parameters, each with its type, default and description.
 
     Every expected failure is raised as :class:`gradio.Error` with one sentence.
     """
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        api(self.forecast, api_name="forecast", concurrency_limit=None)
-        api(self.prune, api_name="prune", concurrency_limit=None)
+
+        def forecast(*values: Any) -> Any:
+            return self.forecast(dict(zip(_PARAMETERS, values, strict=True)))
+
+        def prune(request: gr.Request, *choices: Any) -> Any:
+            yield from self.prune(dict(zip(_PARAMETERS, choices, strict=True)), request)
+
+        asking = Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+        api(_described(forecast, self.forecast, ()), api_name="forecast", concurrency_limit=None)
+        api(_described(prune, self.prune, (asking,)), api_name="prune", concurrency_limit=None)
         api(self.runs, api_name="runs", concurrency_limit=None)
 
     def forecast(self, recipe: dict[str, Any]) -> dict[str, Any]:
@@ -89,11 +103,38 @@ class Api:
 
     def _spec(self, recipe: dict[str, Any]) -> PruneSpec:
         """Spec of a recipe; raises :class:`InvalidSpecError` if it is invalid or this page does not allow it."""
-        if not isinstance(recipe, dict):
-            raise InvalidSpecError('A recipe is a JSON object such as {"model": "demo/smollm2-135m", "ratio": 0.5}.')
         spec = PruneSpec.create(**recipe)
         self.studio.profile.check(spec)
         return measured_on_its_task(spec)
+
+
+def _parameter(name: str) -> Parameter:
+    """A field of the spec as a parameter, with a type that Gradio can describe."""
+    field = PruneSpec.model_fields[name]
+    kinds: dict[str, Any] = {"criterion": Literal[CRITERIA], "tokens": int | Literal["auto"]}
+    several = isinstance(field.default, tuple)
+    return Parameter(
+        name,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        default=list(field.default) if several else field.default,
+        annotation=list[str] if several else kinds.get(name, field.annotation),
+    )
+
+
+_PARAMETERS = {name: _parameter(name) for name in PruneSpec.model_fields}
+
+
+def _described(function: Callable[..., Any], method: Callable[..., Any], more: tuple[Parameter, ...]) -> Any:
+    """``function`` with :data:`_PARAMETERS` and ``more``, and the docstring of ``method`` with a line for each field."""
+    parameters, returned = [*more, *_PARAMETERS.values()], signature(method).return_annotation
+    lines = [f"    {name}: {TERMS[name].help if name in TERMS else f'{SETTINGS[name]}.'}" for name in _PARAMETERS]
+    described: Any = function
+    described.__signature__ = Signature(parameters, return_annotation=returned)
+    described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {
+        "return": returned
+    }
+    described.__doc__ = "\n".join([inspect.cleandoc(method.__doc__ or ""), "", "Args:", *lines])
+    return described
 
 
 def _progress(title: str, snapshot: Snapshot) -> dict[str, Any]:

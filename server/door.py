@@ -33,6 +33,7 @@ _READ_BELOW = ("/assets/", "/course/", "/static/", "/svelte/", f"{_API}/call/", 
 _WRITTEN = {f"{_API}/{name}" for name in ("cancel", "queue/join", "reset")}
 _WRITTEN_BELOW = (f"{_API}/call/", f"{_API}/run/")
 _FILES = f"{_API}/file="
+_TOOLS = f"{_API}/mcp"
 
 _SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 _METHODS_READ: Container[str] = ("GET", "HEAD")
@@ -45,7 +46,7 @@ Refusal = tuple[int, str]
 
 
 class Door:
-    """Middleware: lets through the requests of the page and of its three endpoints, and no others.
+    """Middleware: lets through the requests of the page and of its three endpoints, also as tools, and no others.
 
     Gradio also has routes that upload files, fetch any address for the caller, store links and show the queue; this
     page needs none of them. A body must be plain JSON of bounded size. If a route of Gradio raises an exception, one
@@ -60,7 +61,7 @@ class Door:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        refusal = _closed(scope["method"], scope["path"])
+        refusal = _closed(scope["method"], scope["path"], self.page.mcp_server)
         if refusal is None and scope["method"] == "POST":
             refusal = _bad_length(scope, self.profile.body_bytes)
             if refusal is None:
@@ -91,8 +92,10 @@ class Door:
 _NO_ADDRESS: Refusal = (404, "This page has no such address.")
 
 
-def _closed(method: str, path: str) -> Refusal | None:
-    """Refusal of a request by its method and path, None if it is let through."""
+def _closed(method: str, path: str, tools: bool) -> Refusal | None:
+    """Refusal of a request by its method and path, None if it is let through; ``tools`` are those of an MCP server."""
+    if tools and method in ("GET", "POST", "DELETE") and (path == _TOOLS or path.startswith(f"{_TOOLS}/")):
+        return None
     if method in _METHODS_READ:
         trimmed = path.rstrip("/") or "/"
         open_ = trimmed in _READ or path.startswith(_READ_BELOW) or (path.startswith(_FILES) and _is_made_here(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Literal, Self
 
@@ -31,9 +32,10 @@ class Profile(BaseModel):
 
     ``any_model`` and ``any_text`` allow every id, folder and file in addition to ``models`` and :data:`TEXTS`,
     ``any_device`` every device and dtype in addition to ``auto``; ``may_name_folder`` lets a visitor save a model in any
-    folder of the server. ``starts``: how often one client may start a job, in the notation of the library limits ("": no
-    limit). ``runs``: runs of one sweep; the page proposes four ratios of all reconstructions. ``model_bytes``: models in
-    memory (0: a quarter of the machine's).
+    folder of the server, ``may_serve_tools`` lets the page be an MCP server, whose callers all have one address, so that one
+    of them could use up the starts of all. ``starts``: how often one client may start a job, in the notation of the library
+    limits ("": no limit). ``runs``: runs of one sweep; the page proposes four ratios of all reconstructions.
+    ``model_bytes``: models in memory (0: a quarter of the machine's).
     ``saved_bytes``: zips of saved models on disk, the one being written included. ``body_bytes``: size of a
     request. ``sessions``: visitors whose state is kept. ``unread``: answers that a visitor may leave unfetched.
     ``preload``: model to load as soon as the page is up.
@@ -48,6 +50,7 @@ class Profile(BaseModel):
     any_device: bool = False
     may_delete: bool = False
     may_name_folder: bool = False
+    may_serve_tools: bool = False
     tokens: int = 16_384
     sequence_length: int = 512
     evaluate_limit: int = 400
@@ -104,6 +107,7 @@ LOCAL = Profile(
     any_device=True,
     may_delete=True,
     may_name_folder=True,
+    may_serve_tools=True,
     tokens=10_000_000,
     sequence_length=131_072,
     evaluate_limit=1_000_000,
@@ -128,6 +132,22 @@ def profile_of(named: ProfileName | None, server: str, space: str | None) -> Pro
     if named is not None:
         return PROFILES[named]
     return PUBLIC if space or not _is_loopback(server) else LOCAL
+
+
+def serves_tools(profile: Profile, asked: bool) -> bool:
+    """Whether the page is an MCP server as well, as ``asked``; raises :class:`InvalidSpecError` if it cannot be one."""
+    if not asked:
+        return False
+    if not profile.may_serve_tools:
+        raise InvalidSpecError(
+            "A public page is no MCP server, since all callers of its tools would share one limit; unset GRADIO_MCP_SERVER, "
+            "or trust every visitor with --profile local."
+        )
+    if find_spec("mcp") is None:
+        raise InvalidSpecError(
+            'An MCP server needs the package mcp; pip install "gradio[mcp]", or unset GRADIO_MCP_SERVER.'
+        )
+    return True
 
 
 def _is_loopback(server: str) -> bool:

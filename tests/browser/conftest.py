@@ -86,7 +86,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page as started by default; fails if its log holds a traceback after the last test."""
-    with _serving(["-m", "app"], tmp_path_factory.mktemp("server")) as server:
+    with serving(["-m", "app"], tmp_path_factory.mktemp("server")) as server:
         yield server
         assert first_traceback(server.log) == ""
 
@@ -103,7 +103,7 @@ def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """The page with one fixed run, for screenshots and for tests that need no model."""
     folder = tmp_path_factory.mktemp("still")
     RunStore(shipped=folder / "shipped").ship(still_run())
-    with _serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
+    with serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
         yield server
 
 
@@ -251,7 +251,7 @@ def too_wide(page: Page) -> int:
 
 
 @contextmanager
-def _serving(command: list[str], folder: Path) -> Iterator[Server]:
+def serving(command: list[str], folder: Path) -> Iterator[Server]:
     port = _free_port()
     log = folder / "log"
     environment = {

@@ -78,19 +78,19 @@ class Client:
         if event is None:
             return Answer(status, text)
         if request.path.startswith(f"{API}/call/"):
-            _, more = self._once(Request("events", "GET", f"{request.path.rstrip('/')}/{event}"), seconds)
+            _, more = self._once(
+                Request("events", "GET", f"{request.path.rstrip('/').replace('/v2/', '/')}/{event}"), seconds
+            )
         else:
             session = request.body["session_hash"]
             _, more = self._once(Request("events", "GET", f"{API}/queue/data?session_hash={session}"), seconds)
         return Answer(status, f"{text}\n{more}")
 
     def call(
-        self, endpoint: str, *data: Any, headers: dict[str, str] | None = None, seconds: float = SECONDS
+        self, endpoint: str, choices: dict[str, Any], headers: dict[str, str] | None = None, seconds: float = SECONDS
     ) -> Answer:
-        """Call a public endpoint as curl does."""
-        return self.send(
-            Request(endpoint, "POST", f"{API}/call/{endpoint}", {"data": list(data)}, headers or {}), seconds
-        )
+        """Call a public endpoint as curl does, with its parameters by name."""
+        return self.send(Request(endpoint, "POST", f"{API}/call/v2/{endpoint}", choices, headers or {}), seconds)
 
     def join(self, index: int, data: list[Any], **more: Any) -> Answer:
         """Fire the event ``index`` as the page does."""

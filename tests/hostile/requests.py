@@ -244,16 +244,16 @@ def hostile(trap: str, work: str, scratch: str) -> Iterator[Request]:
 def _recipes(names: list[Any], files: list[dict[str, Any]]) -> Iterator[Request]:
     """Requests to the public endpoints."""
     for name in names:
-        yield _call("prune", [{"model": name}])
-        yield _call("prune", [{"model": "demo/minilm-sentiment", "calibration": name}])
-        yield _call("forecast", [{"model": name}])
+        yield _named("prune", {"model": name})
+        yield _named("prune", {"model": "demo/minilm-sentiment", "calibration": name})
+        yield _named("forecast", {"model": name})
     for name, value in NUMBERS:
-        yield _call("prune", [{"model": "demo/minilm-sentiment", name: value}])
+        yield _named("prune", {"model": "demo/minilm-sentiment", name: value})
     for file in files:
         yield _call("forecast", [file])
-        yield _call("prune", [{"model": file}])
-        yield _call("prune", [{"edits": [[{"deep": file}]]}])
-    for data in ([], [1], ["x"], [None], [[]], [{"model": "x"}] * 1000):
+        yield _named("prune", {"model": file})
+        yield _named("prune", {"edits": [[{"deep": file}]]})
+    for data in ([], [1], ["x"], [None], [[]], [{"model": "x"}] * 1000, [{"model": "demo/minilm-sentiment"}]):
         yield _call("prune", data)
     for name in ("nope", "../../x", "%2e%2e", "v2/nope", "explore", "v2/explore", "a" * 3000):
         yield _call(name, [])
@@ -304,3 +304,8 @@ def unharmed(trap: str) -> Iterator[Request]:
 
 def _call(endpoint: str, data: Any) -> Request:
     return Request(f"{endpoint} with {ascii(data)[:70]}", "POST", f"{API}/call/{endpoint}", {"data": data})
+
+
+def _named(endpoint: str, choices: dict[str, Any]) -> Request:
+    """A call of an endpoint by the names of its parameters."""
+    return Request(f"{endpoint} with {ascii(choices)[:70]}", "POST", f"{API}/call/v2/{endpoint}", choices)

@@ -85,8 +85,8 @@ def _start(server: Server, client: str, seed: int) -> str:
 
 def test_a_program_is_still_served(server: Server) -> None:
     program = gradio_client.Client(f"http://127.0.0.1:{server.client.port}", verbose=False)
-    expected = program.predict({"model": "demo/minilm-sentiment", "targets": "both"}, api_name="/forecast")
+    expected = program.predict(model="demo/minilm-sentiment", targets="both", api_name="/forecast")
     assert expected["sites"]
     assert {run["spec"]["model"] for run in program.predict(api_name="/runs")} >= {"demo/minilm-sentiment"}
     with pytest.raises(AppError, match="does not offer"):
-        program.predict({"model": "/etc"}, api_name="/prune")
+        program.predict(model="/etc", api_name="/prune")

@@ -47,8 +47,22 @@ def unread() -> dict[str, Any]:
 
 @pytest.fixture
 def client(unread: dict[str, Any]) -> TestClient:
-    page: Any = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session=unread))
+    return client_of(unread, tools=False)
+
+
+def client_of(unread: dict[str, Any], tools: bool) -> TestClient:
+    page: Any = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session=unread), mcp_server=tools)
     return TestClient(Door(gradio, page, SMALL))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_tools_have_an_address_on_an_mcp_server_alone(method: str) -> None:
+    asked = {"content": "{}"} if method == "POST" else {}
+    for path in (f"{API}/mcp", f"{API}/mcp/"):
+        assert client_of({}, tools=True).request(method, path, **asked).status_code == 200
+        assert client_of({}, tools=False).request(method, path, **asked).status_code in (404, 405)
+    assert client_of({}, tools=True).request(method, f"{API}/mcpx", **asked).status_code in (404, 405)
+    assert client_of({}, tools=True).request("PUT", f"{API}/mcp/").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/config/", "/assets/a.js", f"{API}/info", f"{API}/heartbeat/x"])

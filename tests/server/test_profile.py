@@ -18,7 +18,7 @@ from liar.presets import PRESETS
 from liar.spec import MAX_RUNS, PruneSpec
 from liar.store import RunStore
 from server.model_registry import ModelRegistry
-from server.profile import LOCAL, PUBLIC, Profile, profile_of
+from server.profile import LOCAL, PUBLIC, Profile, profile_of, serves_tools
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,13 @@ def test_a_new_limit_is_strict_by_default() -> None:
 
 def test_a_sweep_is_as_large_as_the_library_allows() -> None:
     assert LOCAL.runs == MAX_RUNS
+
+
+def test_only_a_page_of_ones_own_is_an_mcp_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not serves_tools(PUBLIC, asked=False)
+    assert serves_tools(LOCAL, asked=True)
+    with pytest.raises(InvalidSpecError, match="--profile local"):
+        serves_tools(PUBLIC, asked=True)
+    monkeypatch.setattr("server.profile.find_spec", lambda name: None)
+    with pytest.raises(InvalidSpecError, match=r"gradio\[mcp\]"):
+        serves_tools(LOCAL, asked=True)
