@@ -60,7 +60,7 @@ class EveryCriterion:
             [bus.view, bus.spec, self.quantity],
             self.outputs,
             trigger_mode="always_last",
-            **QUEUED,
+            **{**QUEUED, "concurrency_limit": 2},  # a hundred allocations, unless the curves are there
         )
 
     def draw(self, view: View, spec: PruneSpec | None, quantity: Quantity) -> Updates:
