@@ -76,7 +76,11 @@ def test_no_space_is_left_below_the_headline_after_the_font_loads(page: Page) ->
 def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page: Page) -> None:
     opened(page)
     bars, heatmap = page.locator("#before-after"), page.locator("#heatmap")
-    expect(bars.locator(".whisker")).to_have_count(6)
+    expect(bars.locator(".whisker:visible")).to_have_count(6)
+    bars.get_by_text("Only the differences").first.click()
+    expect(bars.locator(".whisker:visible")).to_have_count(8)
+    expect(bars).to_contain_text("Right of the line is worse")
+    bars.get_by_text("Only the differences").first.click()
     expect(bars).to_contain_text("Perplexity, lower is better")
     place = heatmap.bounding_box()
     page.locator("#ratio input[type=range]").focus()

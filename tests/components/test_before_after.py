@@ -9,8 +9,10 @@ import pytest
 from components.before_after import BeforeAfterPanel
 from components.provenance import BriefProvenance
 from liar.report.change_groups import changes_in_numbers, group_size
+from liar.report.compare import difference
 from liar.report.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
+from liar.tasks.metrics import METRICS
 from tests.components.test_accuracy import Page
 from tests.fakes import classifier_run, language_run
 from tests.shipped import shipped_run
@@ -22,18 +24,50 @@ def shown(result: RunResult) -> str:
     return str(BeforeAfterPanel(result).bars.value)
 
 
+def values_alone(markup: str) -> str:
+    return re.sub(r"<details>.*?</details>", "", markup)
+
+
+def test_the_differences_alone_are_those_of_the_pairs() -> None:
+    run = shipped_run("demo/minilm-sentiment")
+    (text,) = re.findall(r"<details>(.*?)</details>", shown(run))
+    dense, *others = [item for item in run.evaluations if item.variant in VARIANTS]
+    found = [difference(dense, item) for item in others]
+    for each in found:
+        assert each.stderr is not None
+        assert METRICS["accuracy"].change_words(each.change, each.stderr) in text
+    assert "Left of the line is worse" in text
+    styles = [dict(WIDTH.findall(style)) for style in re.findall(r'style="([^"]+)"', text)]
+    reach = max(abs(each.change) + (each.stderr or 0) for each in found)
+    for each, (fill, whisker) in zip(found, zip(styles[::2], styles[1::2], strict=True), strict=True):
+        assert float(fill["width"]) == pytest.approx(50 * abs(each.change) / reach, abs=0.01)
+        assert float(whisker["left"]) + float(whisker["width"]) <= 100.01
+        middle = float(whisker["left"]) + float(whisker["width"]) / 2
+        assert middle == pytest.approx(50 + 50 * each.change / reach, abs=0.01)
+
+
+def test_of_a_perplexity_more_is_worse() -> None:
+    assert "Right of the line is worse" in shown(shipped_run("demo/smollm2-135m"))
+
+
+def test_without_paired_errors_there_are_no_differences() -> None:
+    run = shipped_run("demo/minilm-sentiment")
+    bare = [item.model_copy(update={"items": None}) for item in run.evaluations]
+    assert "<details>" not in shown(run.model_copy(update={"evaluations": bare}))
+
+
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"])
 def test_every_model_has_its_number_and_its_bar(model: str) -> None:
     run = shipped_run(model)
     text = " ".join(Page(shown(run)).pieces)
     assert all(value_words(item) in text for item in run.evaluations if item.variant in VARIANTS)
     tasks = len({item.task for item in run.evaluations})
-    assert shown(run).count('class="whisker"') == 3 * tasks
+    assert values_alone(shown(run)).count('class="whisker"') == 3 * tasks
 
 
 def test_the_bars_are_as_long_as_the_values_and_stay_inside() -> None:
     run = shipped_run("demo/smollm2-135m")
-    styles = [dict(WIDTH.findall(style)) for style in re.findall(r'style="([^"]+)"', shown(run))]
+    styles = [dict(WIDTH.findall(style)) for style in re.findall(r'style="([^"]+)"', values_alone(shown(run)))]
     fills, whiskers = styles[::2], styles[1::2]
     values = [item.value for item in run.evaluations if item.task == "perplexity" and item.variant in VARIANTS]
     widths = [float(fill["width"]) for fill in fills[:3]]
