@@ -26,7 +26,7 @@ SCENES: dict[str, tuple[str, str]] = {
     "simple": ("", "#generations-stored .variant"),
     "site": ("layout=full&site=layers.3.ffn", "#site-correlations .main-svg"),
     "accuracy": ("layout=full&tab=accuracy", "#metrics .main-svg"),
-    "trade-off": ("layout=full&tab=trade-off", "#tradeoff-pareto .main-svg"),
+    "trade-off": ("layout=full&tab=trade-off", "#criteria-ratio .main-svg"),
     "take-away": ("layout=full&tab=take-away", "#takeaway-files"),
 }
 """A link for each picture, and the selector of the element that is drawn last."""
