@@ -47,6 +47,8 @@ class EveryCriterion:
         self.words = gr.HTML("", elem_id="criteria-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="criteria-ratio")
         self.table = gr.HTML("", elem_id="criteria-table", elem_classes=["runs-table"])
+        # Hidden box: the key of the recipe to draw, written by the tab while it is open.
+        self.key = gr.Textbox("", visible="hidden", elem_id="criteria-key")
 
     @property
     def outputs(self) -> list[Block]:
@@ -55,7 +57,7 @@ class EveryCriterion:
     def wire(self) -> None:
         bus = self.bus
         gr.on(
-            [bus.view.change, bus.spec.change, self.quantity.input],
+            [self.key.change, self.quantity.input],
             self.draw,
             [bus.view, bus.spec, self.quantity],
             self.outputs,

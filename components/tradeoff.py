@@ -121,7 +121,7 @@ class TradeoffPanel:
             [bus.view.change, bus.spec.change],
             self.refresh,
             [bus.view, bus.spec, self.redraw_key],
-            self.redraw_key,
+            [self.redraw_key, self.criteria.key],
             **QUEUED,
         )
         for source in (self.table, self.clicks):
@@ -156,11 +156,11 @@ class TradeoffPanel:
         }
 
     def refresh(self, view: View, spec: PruneSpec | None, drawn: str) -> Updates:
-        """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes."""
+        """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes; predict after any."""
         if view.tab != "trade-off" or spec is None:
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
-        return {self.redraw_key: gr.skip() if picture == drawn else picture}
+        return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
 
     def _draw(
         self,

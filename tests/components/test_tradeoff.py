@@ -151,12 +151,12 @@ def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: P
 
 
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
-    here = View(tab="trade-off")
-    (picture,) = page.panel.refresh(here, page.spec, "").values()
-    assert page.panel.refresh(here, page.spec.model_copy(update={"ratio": 0.3}), picture) == {
-        page.panel.redraw_key: gr.skip()
-    }
-    assert page.panel.refresh(here, page.spec.model_copy(update={"targets": "both"}), picture) != {}
+    here, key = View(tab="trade-off"), page.panel.redraw_key
+    picture = page.panel.refresh(here, page.spec, "")[key]
+    moved = page.spec.model_copy(update={"ratio": 0.3})
+    assert page.panel.refresh(here, moved, picture) == {key: gr.skip(), page.panel.criteria.key: moved.key}
+    other = page.panel.refresh(here, page.spec.model_copy(update={"targets": "both"}), picture)
+    assert other[key] not in (gr.skip(), picture)
     assert page.panel.refresh(View(), page.spec, "") == {page.panel.redraw_key: gr.skip()}
 
 
