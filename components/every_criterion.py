@@ -15,6 +15,7 @@ from components.markup import cell, row, table
 from components.panel import QUEUED, Updates
 from liar.errors import InvalidSpecError, LiarError
 from liar.explore.every_criterion import RATIOS, Loss, every_criterion
+from liar.report.labels import choice
 from liar.report.plots.every_criterion import QUANTITIES, Quantity, every_criterion_figure, values_of
 from liar.report.site_sentences import error_words
 from liar.report.view import View
@@ -111,7 +112,8 @@ def _table(found: Losses, spec: PruneSpec) -> str:
         for criterion in ranked
     )
     words = [quantity[:1].upper() + quantity[1:] for quantity in quantities.values()]
-    return table(("Criterion", *words), rows, caption=f"Predicted at {spec.ratio:.0%} removed, best first")
+    recipe = ", ".join(choice(spec, name) for name in ("model", "targets", "allocation", "reconstruction"))
+    return table(("Criterion", *words), rows, caption=f"Predicted at {spec.ratio:.0%} removed, best first ({recipe})")
 
 
 def _at(found: Losses, quantity: Quantity, spec: PruneSpec) -> dict[str, float]:

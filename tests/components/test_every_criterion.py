@@ -37,6 +37,7 @@ def test_there_is_a_line_for_every_criterion_and_that_of_the_recipe_is_thicker(
     assert max(widths, key=lambda name: widths[name]) == run.spec.criterion
     assert table.count("<tr") == len(CRITERIA) + 1
     assert "Predicted at 50% removed" in table
+    assert "(demo/smollm2-135m, neurons, loss-curve, least-squares)" in table
 
 
 def test_it_follows_ratio_allocation_and_quantity(panel: EveryCriterion, run: RunResult) -> None:
