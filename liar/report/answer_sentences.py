@@ -29,7 +29,7 @@ def judged(answer: Generation, dense: Generation | None) -> list[str]:
     if answer.dense_perplexity is not None:
         perplexity = METRICS["perplexity"].words(answer.dense_perplexity)
         sentences.append(f"Perplexity {perplexity}, as the dense model sees it.")
-    share = repetition([token.text for token in answer.tokens] or _words(text))
+    share = repetition([token.text for token in answer.tokens])
     if share is not None:
         sentences.append(f"Repeats {100 * share:.0f} % of its runs of three tokens.")
     if dense is not None and dense.text != text:

@@ -1,7 +1,7 @@
 """Picture of one block as SVG: what a head, a neuron and a site are, and which of them a recipe takes out.
 
 >>> from liar.report.block import block_picture
->>> "not touched by this recipe" in block_picture([])
+>>> "What stays is not known yet." in block_picture([])
 True
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from liar.report.sentences import UNITS
 from liar.results import SiteReport
 from liar.spec import SiteKind
 
@@ -19,7 +20,6 @@ _WIDTH, _HEIGHT = 480, 262
 
 _BOX, _GAP = 222, 18
 _TITLES: Mapping[SiteKind, str] = {"attention": "Attention", "ffn": "Feed-forward (FFN)"}
-_UNITS: Mapping[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 _MATRICES: Mapping[SiteKind, str] = {"attention": "output matrix", "ffn": "second matrix"}
 _COLUMNS: Mapping[SiteKind, int] = {"attention": 8, "ffn": 12}
 _DRAWN: Mapping[SiteKind, int] = {"attention": 16, "ffn": 48}
@@ -27,7 +27,10 @@ _DRAWN: Mapping[SiteKind, int] = {"attention": 16, "ffn": 48}
 
 
 def block_picture(sites: Sequence[SiteReport]) -> Markup:
-    """A block with its two sites, each with its share of units gone over all layers of ``sites``, and the same in words."""
+    """A block with its two sites, each with its share of units gone over all layers of ``sites``, and the same in words.
+
+    Without ``sites`` nothing is known of the recipe, and all units are there.
+    """
     boxes = Markup("").join(_box(kind, place, sites) for place, kind in enumerate(_TITLES))
     stream = Markup(
         '<line class="stream" x1="6" x2="{}" y1="232" y2="232"/><path class="tip" d="M{} 226l10 6l-10 6z"/>'
@@ -36,8 +39,8 @@ def block_picture(sites: Sequence[SiteReport]) -> Markup:
     return Markup(
         '<figure class="block-figure"><svg viewBox="0 0 {} {}" aria-hidden="true">{}{}</svg>'
         "<figcaption>A block of the model, which is one layer after the other of these. A head gathers from other tokens, a "
-        "neuron responds to a pattern; each writes a few channels that the next matrix reads. A unit that goes takes its row "
-        "of that matrix with it, and the repair changes the rows that stay. {}</figcaption></figure>"
+        "neuron responds to a pattern; a neuron writes one channel, a head several, and the next matrix reads them. A unit "
+        "that goes takes its rows of that matrix with it, and the repair changes the rows that stay. {}</figcaption></figure>"
     ).format(_WIDTH, _HEIGHT, boxes, stream, " ".join(_words(sites)))
 
 
@@ -46,7 +49,10 @@ def _of(kind: SiteKind, sites: Sequence[SiteReport]) -> list[SiteReport]:
 
 
 def _words(sites: Sequence[SiteReport]) -> Iterator[str]:
-    for kind, name in _UNITS.items():
+    if not sites:
+        yield "What stays is not known yet."
+        return
+    for kind, name in UNITS.items():
         if found := _of(kind, sites):
             kept, units = sum(site.kept for site in found), sum(site.units for site in found)
             layers = "1 layer" if len(found) == 1 else f"{len(found)} layers"
@@ -79,10 +85,10 @@ def _box(kind: SiteKind, place: int, sites: Sequence[SiteReport]) -> Markup:
         '<path class="arrow" d="M{into} 232V188"/><path class="tip" d="M{into} 184l-5 9h10z"/>'
         '<path class="arrow" d="M{out} 184V222"/><path class="tip" d="M{out} 229l-5 -9h10z"/></g>'
     ).format(
-        "site" if found else "site untouched",
+        "site" if found or not sites else "site untouched",
         _BOX,
         _TITLES[kind],
-        _UNITS[kind],
+        UNITS[kind],
         squares,
         _BOX - 24,
         f"{_MATRICES[kind]} reads them",

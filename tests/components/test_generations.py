@@ -99,7 +99,9 @@ def test_figures_and_probabilities_stand_with_an_answer(page: Page) -> None:
     assert 'class="p0"' in markup
     assert "4.0 tokens a second" in markup
     assert "Perplexity 12.3, as the dense model sees it" in markup
-    loop = stored(page, answer("dense", "one two"), answer("pruned", "one one one one one one"))
+    loop = stored(
+        page, answer("dense", "one two"), answer("pruned", "one one one one one one", tokens=6 * [Token(text="one")])
+    )
     assert "Repeats 75 % of its runs of three tokens. Shares" in loop
 
 

@@ -36,6 +36,13 @@ def test_many_neurons_are_drawn_as_few() -> None:
     assert "Of the 1,536 neurons of 1 layer 384 stay." in picture
 
 
+def test_of_an_unknown_recipe_nothing_is_said_to_be_untouched() -> None:
+    picture = block_picture([])
+    assert "untouched" not in picture
+    assert "not touched" not in picture
+    assert "What stays is not known yet." in picture
+
+
 def test_everything_lies_inside_the_picture() -> None:
     picture = block_picture(of("attention", 64, 40))
     _, _, width, height = map(int, re.findall(r'viewBox="(\d+) (\d+) (\d+) (\d+)"', picture)[0])
