@@ -9,6 +9,7 @@ const KEY = 'liar-course-1';
 
 let kept = {};
 
+/** Read what all tabs have kept; a browser that has nothing leaves what this page knows. */
 function recall() {
   let text = null;
   try {
@@ -16,10 +17,18 @@ function recall() {
   } catch {
     one('#note').textContent = 'This browser keeps nothing: your bets last until the page is closed.';
   }
+  if (text === null) return;
   try {
-    const found = JSON.parse(text ?? '{}');
+    const found = JSON.parse(text);
     kept = found && typeof found === 'object' && !Array.isArray(found) ? found : {};
   } catch { /* damaged, and so as good as none */ }
+}
+
+/** Call `show` now and whenever what is kept may have changed: in another tab, or while this page was left. */
+function follow(show) {
+  addEventListener('storage', show);
+  addEventListener('pageshow', show);
+  show();
 }
 
 function store() {
@@ -29,11 +38,13 @@ function store() {
 }
 
 function keep(name, changes) {
+  recall(); // another tab may have kept something of another lesson
   kept[name] = { ...kept[name], ...changes };
   store();
 }
 
 function forget(name) {
+  recall();
   if (name) delete kept[name];
   else kept = {};
   store();
@@ -263,7 +274,7 @@ function answerBack(value) {
 // -- the page ----------------------------------------------------------------------------------------------------------------
 
 function prepareLesson() {
-  const mine = kept[data.name] ?? {}, wanted = new URLSearchParams(location.search).get('step');
+  const wanted = new URLSearchParams(location.search).get('step');
   all('.later').forEach((part) => { part.hidden = true; });
   if (one('#back-answer')) one('#back-answer').hidden = true;
   showUpTo('bet');
@@ -302,9 +313,16 @@ function prepareLesson() {
     forget(data.name);
     location.assign(location.pathname);
   });
-  if (isGuess(mine.bet)) reveal(mine.bet);
-  if (all('input[name=back]').some((input) => input.value === mine.back)) answerBack(mine.back);
+  follow(showKept);
   if (wanted !== null) openAt(wanted);
+}
+
+/** The bet and the answer that this browser keeps; read anew, since they may have been given in another tab. */
+function showKept() {
+  recall();
+  const mine = kept[data.name] ?? {};
+  if (!one('#bet-form').inert && isGuess(mine.bet)) reveal(mine.bet);
+  if (all('input[name=back]').some((input) => input.value === mine.back)) answerBack(mine.back);
 }
 
 /** Open the step of a link, whether or not there is a bet. */
@@ -331,9 +349,7 @@ function showProgress() {
 function prepareIndex() {
   const wanted = new URLSearchParams(location.search).get('lesson');
   if (wanted !== null) one('#note').textContent = `There is no lesson ${wanted}; these are all.`;
-  showProgress();
-  addEventListener('storage', showProgress);
-  addEventListener('pageshow', showProgress);
+  follow(showProgress);
   one('#save').addEventListener('click', () => {
     const content = JSON.stringify({ course: KEY, lessons: kept }, null, 2);
     const link = document.createElement('a');
@@ -348,6 +364,5 @@ function prepareIndex() {
   });
 }
 
-recall();
 if (data.name) prepareLesson();
 else if (one('#mine')) prepareIndex();

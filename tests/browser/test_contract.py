@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def test_an_assistant_finds_the_endpoints_as_described_tools(tools: str) -> None
             good = await session.call_tool("forecast", {"model": "demo/smollm2-135m", "ratio": 0.3})
             return found, good, await session.call_tool("forecast", {"ratio": 99})
 
-    found, good, bad = asyncio.run(asked())
+    with ThreadPoolExecutor(1) as thread:  # since the main one may be running the event loop of a browser
+        found, good, bad = thread.submit(asyncio.run, asked()).result()
     assert set(found) == {"forecast", "prune", "runs"}
     schema = found["prune"].inputSchema["properties"]
     assert list(schema) == list(PruneSpec.model_fields)

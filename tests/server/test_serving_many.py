@@ -50,7 +50,7 @@ def serving(folder: Path, name: str) -> Iterator[Client]:
 
 def keys(client: Client) -> set[str]:
     """Keys of the runs that the page lists."""
-    answer = client.call("runs").text
+    answer = client.call("runs", {}).text
     return {run["key"] for run in json.loads(answer[answer.index("data: ") + 6 :].splitlines()[0])[0]}
 
 
