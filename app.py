@@ -21,6 +21,7 @@ from components.explorer import Explorer
 from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
 from components.layers import LayersPanel
+from components.lesson_beside import LessonBeside
 from components.panel import QUEUED, Panel
 from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
@@ -82,7 +83,7 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Row(elem_id="header"):
             gr.HTML(TITLE, elem_id="title")
             layout, remembered = layout_switch(view.layout)
-        address, marker = address_bar(), layout_marker(view)
+        address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
                 opened = result.spec if result else spec
@@ -114,11 +115,11 @@ def build(studio: Studio) -> gr.Blocks:
         panels: list[Panel] = [before_after, accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, provenances, address)
         apply.wire(explorer)
-        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving):
+        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
-        opening = Opening(explorer, tabs, layout, marker)
+        opening = Opening(explorer, tabs, layout, marker, beside)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         for working in (apply, tradeoff, accuracy.costs, saving):
             working.resume_with(loaded)

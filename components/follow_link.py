@@ -11,6 +11,7 @@ from gradio.blocks import Block
 from components import status
 from components.address import read_address
 from components.explorer import Explorer
+from components.lesson_beside import LessonBeside, complaint_about
 from components.panel import Updates
 from components.recipe import measured_on_its_task
 from components.simple_or_full import mark
@@ -29,12 +30,14 @@ def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:
 class Opening:
     """Fill recipe, view and panels from the query string of the address."""
 
-    def __init__(self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML) -> None:
-        self.explorer, self.tabs, self.layout, self.marker = explorer, tabs, layout, marker
+    def __init__(
+        self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML, beside: LessonBeside
+    ) -> None:
+        self.explorer, self.tabs, self.layout, self.marker, self.beside = explorer, tabs, layout, marker, beside
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.explorer.bus.view, self.tabs, self.layout, self.marker, *self.explorer.outputs]
+        return [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame, *self.explorer.outputs]
 
     def open(self, remembered: str | None, request: gr.Request) -> Updates:
         # multi_items, because a choice may be named several times and each value counts.
@@ -45,6 +48,7 @@ class Opening:
         built without a run, it also draws the forecast."""
         named = list(pairs)
         spec, view, complaint = read_address(named)
+        complaint = complaint or complaint_about(view)
         if remembered in ("simple", "full") and "layout" not in dict(named):
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
         updates: Updates = {
@@ -52,6 +56,7 @@ class Opening:
             self.tabs: gr.update(selected=mark(view)["tab"]),
             self.layout: view.layout,
             self.marker: mark(view),
+            **self.beside.show(view),
         }
         if spec is not None:
             try:

@@ -42,7 +42,7 @@ def layout_marker(view: View) -> gr.HTML:
 
 def mark(view: View) -> dict[str, str]:
     """Value of the marker for ``view``; the simple layout has only the tab "layers". ``hide`` is a selector."""
-    hidden = ", ".join(_selector(name) for name in view.hide.split(",") if name)
+    hidden = ", ".join(selector(name) for name in view.hide.split(",") if name)
     return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers", "hide": hidden}
 
 
@@ -50,6 +50,6 @@ _CARDS = {"before-after": "before-after-card", "heatmap": "tab-layers"}
 """Elements of the parts of the page that have another name there."""
 
 
-def _selector(name: str) -> str:
-    """What a link hides under ``name``: a part of the page, else a control with its help."""
+def selector(name: str) -> str:
+    """Element that a link or a lesson means by ``name``: a part of the page, else a control with its help."""
     return f"#{_CARDS.get(name, name)}" if name in PARTS else f".choice:has(#{name})"

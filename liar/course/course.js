@@ -260,6 +260,68 @@ function prepareTask() {
   }
   one('#task-form').addEventListener('submit', (event) => event.preventDefault());
   draw();
+  followPage((query) => {
+    const found = choicesOf(query, controls);
+    one('#task-page').textContent = found ? '' : 'The page shows another recipe than that of this task, so it is not followed.';
+    if (!found) return;
+    Object.assign(choices, found);
+    for (const name of controls) one(`#${name}`).value = choices[name];
+    draw();
+  });
+}
+
+// -- the page beside ---------------------------------------------------------------------------------------------------------
+
+const beside = parent !== window && new URLSearchParams(location.search).has('beside');
+
+/** Call `show` with the query of the page beside, now and whenever it changes. */
+function followPage(show) {
+  if (!beside) return;
+  addEventListener('message', ({ source, origin, data: message }) => {
+    if (source === parent && origin === location.origin && typeof message.query === 'string') show(message.query);
+  });
+  parent.postMessage({ lesson: data.name, asks: 'query' }, location.origin);
+}
+
+/** What the recipe of the page has for the `open` choices of the task; null if it differs in another one. */
+function choicesOf(query, open) {
+  const { recipe, linked, bare } = data.task, named = new URLSearchParams(query);
+  const left = [...named.keys()].some((name) => name in linked) ? linked : bare;
+  const value = (name) => (Array.isArray(left[name]) ? named.getAll(name) : named.get(name) ?? left[name]);
+  if (Object.keys(recipe).some((name) => String(value(name)) !== String(recipe[name]))) return null;
+  const found = Object.fromEntries(open.map((name) => [name, name === 'ratio' ? Number(value(name)) : value(name)]));
+  const offered = (name) => name === 'ratio' || [...one(`#${name}`).options].some((option) => option.value === found[name]);
+  return open.every(offered) ? found : null;
+}
+
+/** Light the parts of the page that the section in sight speaks of; a click on the words scrolls to one. */
+function lightParts() {
+  if (!beside) return;
+  document.body.classList.add('beside');
+  const light = (parts, show = false) => parent.postMessage({ lesson: data.name, light: parts, show }, location.origin);
+  const partsOf = (section) => [...section.querySelectorAll('.part')].filter((part) => part.checkVisibility()).map((part) => part.dataset.part);
+  let read = one('#look');
+  const reading = new IntersectionObserver((changes) => {
+    for (const { isIntersecting, target } of changes) if (isIntersecting) light(partsOf(read = target));
+  }, { rootMargin: '-35% 0px -64% 0px' }); // the line a third below the upper edge
+  all('main section').forEach((section) => reading.observe(section));
+  light(partsOf(read));
+  for (const part of all('.part')) {
+    part.role = 'button';
+    part.tabIndex = 0;
+    part.title = 'Show it on the page';
+    for (const event of ['mouseenter', 'focus']) part.addEventListener(event, () => light([part.dataset.part]));
+    for (const event of ['mouseleave', 'blur']) part.addEventListener(event, () => light(partsOf(read)));
+    part.addEventListener('click', () => light([part.dataset.part], true));
+    part.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' && event.key !== ' ') return;
+      event.preventDefault();
+      light([part.dataset.part], true);
+    });
+  }
+  for (const link of all('a[data-beside]')) Object.assign(link, { href: link.dataset.beside, target: '_top' });
+  for (const link of all('header a[href$="html"], .onward a:not([data-beside])')) link.target = '_top';
+  for (const link of all('a[rel]')) link.target = '_blank';
 }
 
 // -- the question back -------------------------------------------------------------------------------------------------------
@@ -315,6 +377,7 @@ function prepareLesson() {
   });
   follow(showKept);
   if (wanted !== null) openAt(wanted);
+  lightParts();
 }
 
 /** The bet and the answer that this browser keeps; read anew, since they may have been given in another tab. */

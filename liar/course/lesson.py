@@ -1,7 +1,8 @@
 """A lesson as data: what a learner believes at first, a bet on a figure, its answer, a task, and what stays.
 
 A lesson is a Markdown file of :data:`FOLDER`: a TOML head between lines of ``+++``, then one section of text for each of
-:data:`TEXTS`. ``{name}`` in a text stands for the words of a figure.
+:data:`TEXTS`. ``{name}`` in a text stands for the words of a figure, ``[the slider](#ratio)`` names a part of the page, of
+:data:`liar.report.view.NAMED`, that is lit if the lesson is read beside the page.
 
 >>> from liar.course.lesson import lessons
 >>> [lesson.number for lesson in lessons()] == list(range(1, len(lessons()) + 1))
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from liar.course.figures import Derived, Figure, Known, Shelf, Unit, figure_words
 from liar.errors import StorageError
+from liar.report.view import NAMED, View
 
 FOLDER = Path(__file__).with_name("lessons")
 
@@ -34,6 +36,7 @@ TEXTS = ("look", "bet", "reveal", "hit", "near", "far", "task", "solved", "back"
 right or far off."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PART = re.compile(r"\]\(#([a-z-]*)\)")
 
 
 class _Record(BaseModel):
@@ -147,7 +150,7 @@ class Source(_Record):
 
 
 class Head(_Record):
-    """The TOML head of a lesson."""
+    """The TOML head of a lesson; ``view`` is the page that it is read beside."""
 
     title: str
     minutes: int
@@ -158,6 +161,7 @@ class Head(_Record):
     bet: Bet
     reveal: Picture
     task: Task
+    view: View = View()
     back: Back | None = None
     takeaway: str
     formula: str
@@ -182,6 +186,8 @@ class Lesson(Head):
             raise ValueError(f"sections missing: {missing}, unknown: {unknown}")
         if lost := sorted(self.named - set(self.figures)):
             raise ValueError(f"no such figures: {lost}")
+        if dark := sorted(set(_PART.findall("".join(self.texts.values()))) - set(NAMED)):
+            raise ValueError(f"no such parts of the page: {dark}")
         return self
 
     @property

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import FileSystemLoader
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markupsafe import Markup
 
 from liar.course.figures import Known, Shelf
@@ -26,14 +27,35 @@ from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
 from liar.report.html import ENVIRONMENT
 from liar.report.interactive import content_hash, curves_data, script_of
-from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS
+from liar.spec import ALLOCATIONS, LINKED, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 _HERE = Path(__file__).parent
 _PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _HERE.parent / "report"]))
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
+
+def _name_parts(state: StateCore) -> None:
+    """Make a span of each link to a part of the page, which is text unless the lesson is read beside the page."""
+    for block in state.tokens:
+        tag = "a"
+        for token in block.children or ():
+            if token.type == "link_open":
+                address = str(token.attrs["href"])
+                tag = "span" if address.startswith("#") else "a"
+                if tag == "span":
+                    token.attrs = {"class": "part", "data-part": address[1:]}
+            if token.type in ("link_open", "link_close"):
+                token.tag = tag
+
+
+_MARKDOWN.core.ruler.push("parts", _name_parts)
+
+
 LISTS = ("index.html", "teachers.html")
 """Files about all lessons."""
+
+_OF_A_FORECAST = {"model", "targets", "criterion", "allocation", "reconstruction", "ratio", "edits", "multiple"}
+"""Choices of a recipe that its forecast depends on."""
 
 STEP_TITLES = {
     "look": "Look",
@@ -108,11 +130,11 @@ def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
 
 def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
     known, every = lesson.known(shelf), lessons()
-    place = every.index(lesson)
+    before, after = (None, *every)[every.index(lesson)], (*every, None)[every.index(lesson) + 1]
     start = shelf.spec(lesson.task.model, lesson.task.start)
     shown = {
         "home": home,
-        "recipe": f"{home}?{start.to_query()}" if home else None,
+        "beside": _beside(lesson, shelf, home),
         "lesson": lesson,
         "steps": {step: STEP_TITLES[step] for step in lesson.steps},
         "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
@@ -121,13 +143,24 @@ def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
         "formula": Markup(convert(lesson.formula, display="block")),
         "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
         "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
-        "before": file_of(every[place - 1]) if place else None,
-        "after": file_of(every[place + 1]) if place + 1 < len(every) else None,
+        "around": {
+            words: {"file": file_of(other), "beside": _beside(other, shelf, home)}
+            for words, other in (("Lesson before", before), ("Next lesson", after))
+            if other is not None
+        },
         "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": lesson.task.criteria},
         "most": MAX_RATIO,
         "command": as_command(start) if lesson.task.measured else "",
     }
     return _rendered("lesson.html.j2", shown, _data(lesson, known, shelf))
+
+
+def _beside(lesson: Lesson, shelf: Shelf, home: str | None) -> str | None:
+    """Address of the running page at ``home`` with the recipe of the task and the lesson beside it."""
+    if home is None:
+        return None
+    view = lesson.view.changed(beside=lesson.name)
+    return f"{home}?{shelf.spec(lesson.task.model, lesson.task.start).to_query()}&{view.to_query()}"
 
 
 def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str, Any]:
@@ -137,8 +170,19 @@ def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str,
         "steps": lesson.steps,
         "bet": _bet_data(lesson, known),
         "back": best(lesson.back.options, lesson.back.wins, known) if lesson.back else None,
-        "task": lesson.task.model_dump(mode="json", include={"start", "checks", "measured"}),
+        "task": _task_data(lesson.task, shelf),
         "curves": {} if lesson.task.measured else _curves(lesson.task, shelf),
+    }
+
+
+def _task_data(task: Task, shelf: Shelf) -> dict[str, Any]:
+    """The task, and how its recipe is written in the address of the page."""
+    recipe = shelf.spec(task.model, task.start).model_dump(mode="json", include=_OF_A_FORECAST)
+    return {
+        **task.model_dump(mode="json", include={"start", "checks", "measured"}),
+        "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
+        "linked": {name: LINKED[name] for name in PruneSpec.model_fields},
+        "bare": PruneSpec().model_dump(mode="json"),
     }
 
 

@@ -45,15 +45,15 @@ Show = Annotated[str, AfterValidator(_known)]
 _OF_UNITS = ("model", "targets", "ratio", "need", "criterion", "allocation", "edits", "multiple")
 _OF_REPAIR = ("reconstruction", "schedule", "calibration", "tokens", "separator", "seed")
 _OF_MEASURES = ("evaluate", "data", "evaluate-length", "quantize")
-PARTS = ("layout", "before-after", "heatmap", "generations")
+PARTS = ("layout", "apply", "verdict", "before-after", "heatmap", "site", "generations")
 
-HIDEABLE = (*_OF_UNITS, *_OF_REPAIR, *_OF_MEASURES, *PARTS)
-"""What a link can hide: the controls of the recipe, and :data:`PARTS` of the page."""
+NAMED = (*_OF_UNITS, *_OF_REPAIR, *_OF_MEASURES, *PARTS)
+"""What a link can hide and a lesson can light: the controls of the recipe, and :data:`PARTS` of the page."""
 
 
 def _hideable(names: str) -> str:
-    if set(filter(None, names.split(","))) - set(HIDEABLE):
-        raise PydanticCustomError("hide", "some of {names}, with commas between", {"names": ", ".join(HIDEABLE)})
+    if set(filter(None, names.split(","))) - set(NAMED):
+        raise PydanticCustomError("hide", "names of controls and parts of the page such as criterion,heatmap")
     return names
 
 
@@ -92,6 +92,8 @@ class View(BaseModel):
     colours: Colours = "same"
     site: str = Field("", pattern=SITE_PATTERN)
     hide: Annotated[str, AfterValidator(_hideable)] = ""
+    beside: str = Field("", pattern=r"^[a-z]{0,20}$")
+    """Name of the lesson that is read beside the page."""
 
     @property
     def heatmap(self) -> HeatmapView:
@@ -128,7 +130,11 @@ class View(BaseModel):
         return cls.model_validate(good), complaints
 
 
+_PATTERNS = {"site": "a site such as layers.3.ffn", "beside": "the name of a lesson"}
+"""Words for the fields that have a pattern."""
+
+
 def _sentence(name: str, value: str, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    wanted = "a site such as layers.3.ffn" if name == "site" else first["msg"].removeprefix("Input should be ")
+    wanted = _PATTERNS.get(name) or first["msg"].removeprefix("Input should be ")
     return f"{name} should be {wanted}, not {value[:80]!r}."

@@ -43,7 +43,8 @@ def test_the_first_screen_prefers_the_default_run(studio: Studio) -> None:
 def test_a_bare_address_changes_nothing_that_is_shown(page: Page, query: str) -> None:
     opening = page.opening
     updates = opening.follow([tuple(pair.split("=")) for pair in query.split("&") if pair])  # type: ignore[misc]
-    assert set(updates) == {opening.explorer.bus.view, opening.tabs, opening.layout, opening.marker}
+    frame = opening.beside.frame
+    assert set(updates) == {opening.explorer.bus.view, opening.tabs, opening.layout, opening.marker, frame}
     assert updates[opening.explorer.bus.view] == View()
 
 

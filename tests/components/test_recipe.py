@@ -11,7 +11,7 @@ import pytest
 from components.glossary import TERMS
 from components.recipe import Recipe, default_spec, measured_on_its_task
 from liar.errors import InvalidSpecError
-from liar.report.view import HIDEABLE, PARTS
+from liar.report.view import NAMED, PARTS
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from server.profile import LOCAL, PUBLIC
 
@@ -216,7 +216,7 @@ def test_a_public_page_offers_only_what_it_takes() -> None:
 
 def test_every_control_is_explained(rail: Recipe) -> None:
     assert {*rail.controls, "need"} == set(TERMS)
-    assert {name.replace("_", "-") for name in TERMS} == set(HIDEABLE) - set(PARTS)
+    assert {name.replace("_", "-") for name in TERMS} == set(NAMED) - set(PARTS)
     for name, control in rail.controls.items():
         assert control.info.startswith(TERMS[name].help)
 

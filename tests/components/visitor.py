@@ -21,6 +21,7 @@ from components.explorer import Explorer
 from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
 from components.layers import LayersPanel
+from components.lesson_beside import LessonBeside
 from components.provenance import Provenance
 from components.recipe import Recipe, default_spec
 from components.simple_or_full import layout_marker, layout_switch
@@ -74,7 +75,9 @@ def build_page(studio: Studio) -> Page:
         layers.wire()
         takeaway.wire()
         generations.wire()
-        opening = Opening(explorer, tabs, layout, marker)
+        beside = LessonBeside(bus)
+        beside.wire()
+        opening = Opening(explorer, tabs, layout, marker, beside)
         apply.resume_with(blocks.load(opening.open, remembered, opening.outputs))
     return Page(
         blocks,

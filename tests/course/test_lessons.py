@@ -148,6 +148,7 @@ def test_a_lesson_is_read(tmp_path: Path) -> None:
         (("minutes = 3", "minutes = three"), "Invalid value"),
         (("minutes = 3\n", ""), "Field required"),
         (("+++\n", "---\n"), "not enough values to unpack"),
+        (("## Look\n", "## Look\nThe [knob](#volume) is\n"), "no such parts of the page: ['volume']"),
     ],
 )
 def test_a_file_that_is_no_lesson_is_one_sentence(tmp_path: Path, changed: tuple[str, str], reason: str) -> None:

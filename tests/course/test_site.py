@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
+from components.address import read_address
+from components.lesson_beside import complaint_about
 from liar.course.lesson import Lesson, lessons
-from liar.course.site import pages
+from liar.course.site import file_of, page, pages
 from liar.report.interactive import content_hash
 from tests.report.test_html import Document
 
@@ -48,6 +51,20 @@ def test_every_link_leads_to_a_page_a_part_or_a_source(name: str) -> None:
         if tag == "a":
             target = attributes["href"] or ""
             assert target in PAGES or target.startswith("https://") or target.removeprefix("#") in ids
+
+
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+def test_a_running_page_offers_the_lesson_beside_its_recipe(lesson: Lesson) -> None:
+    alone, served = PAGES[file_of(lesson)], page(file_of(lesson), home="../")
+    assert "beside=" not in alone
+    links = [attributes["href"] or "" for tag, attributes in Document(served).tags if tag == "a"]
+    query = next(link for link in links if "beside=" in link).removeprefix("../?")
+    spec, view, complaint = read_address(parse_qsl(query))
+    assert complaint is None
+    assert spec is not None
+    assert (spec.model, view.beside) == (lesson.task.model, lesson.name)
+    assert {name: spec.model_dump()[name] for name in lesson.task.start} == lesson.task.start
+    assert complaint_about(view) is None
 
 
 def test_it_is_small() -> None:

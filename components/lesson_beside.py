@@ -1,0 +1,116 @@
+"""A lesson of the course beside the page, which lights the controls and pictures that the lesson speaks of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from components.panel import QUEUED, Updates
+from components.simple_or_full import selector
+from liar.course.lesson import lessons
+from liar.course.site import file_of
+from liar.report.view import NAMED, View
+
+if TYPE_CHECKING:
+    from components.studio import Bus
+
+# The frame stands outside of the component, since Gradio draws a component anew when its value changes. Messages are exchanged
+# with pages of the same origin only, and carry the names of parts, never a selector.
+_BESIDE = """
+const lit = document.head.appendChild(document.createElement('style'));
+const wide = matchMedia('(min-width: 821px)');
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const NOT_SHOWN = 'The page does not show it now: choose Full, or the tab Layers.';
+let aside = null;
+const frame = () => aside?.querySelector('iframe');
+const tell = () => frame()?.contentWindow?.postMessage({ query: location.search }, location.origin);
+const out = (part, rail, buttons) => {
+  const { top, bottom } = part.getBoundingClientRect(), low = buttons.getBoundingClientRect().top - 20;
+  return Math.max(0, bottom - low) || Math.min(0, top - rail.getBoundingClientRect().top - 20);
+};
+const light = (names, show) => {
+  const found = names.map((name) => props.value.parts[name]).filter(Boolean);
+  const moves = calm.matches ? '' : 'animation: lights-up 500ms;';
+  const look = `outline: 3px solid var(--lit); outline-offset: 3px; border-radius: 8px; ${moves}`;
+  lit.textContent = found.length ? `${found.join(', ')} { ${look} }` : '';
+  const shown = found.map((part) => document.querySelector(part)).find((part) => part?.checkVisibility());
+  if (show) aside.querySelector('[role=status]').textContent = shown ? '' : NOT_SHOWN;
+  const behavior = calm.matches ? 'auto' : 'smooth', rail = shown?.closest('#recipe');
+  const block = shown?.offsetHeight < innerHeight / 2 ? 'center' : 'start';
+  if (show) shown?.scrollIntoView({ block, behavior });
+  else if (rail && wide.matches) rail.scrollBy({ top: out(shown, rail, document.querySelector('#actions')), behavior });
+};
+const hear = ({ source, origin, data }) => {
+  if (!aside || source !== frame().contentWindow || origin !== location.origin) return;
+  if (data?.asks === 'query') tell();
+  if (Array.isArray(data?.light)) light(data.light, data.show === true);
+};
+const open = () => {
+  const { file, title } = props.value;
+  document.body.classList.toggle('beside', Boolean(file));
+  requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));  // figures take their new width
+  aside?.remove();
+  aside = null;
+  lit.textContent = '';
+  if (!file) return;
+  aside = document.createElement('aside');
+  aside.id = 'beside';
+  aside.setAttribute('aria-label', title);
+  aside.innerHTML = `<p><strong></strong> <a target="_blank">On its own</a> <button type="button">Close</button></p>
+    <p role="status"></p><iframe></iframe>`;
+  aside.querySelector('strong').textContent = title;
+  aside.querySelector('a').href = `course/${file}`;
+  Object.assign(frame(), { src: `course/${file}?beside`, title });
+  aside.querySelector('button').addEventListener('click', () => trigger('select', {}));
+  document.querySelector('.gradio-container').append(aside);
+};
+window.addEventListener('message', hear);
+window.addEventListener('liar:address', tell);
+open();
+watch('value', open);
+"""
+
+_PARTS = {name: selector(name) for name in NAMED}
+
+
+class LessonBeside:
+    """Frame of the lesson that the view names, beside the page or, on a narrow screen, below it."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.frame = gr.HTML(
+            value=_shown(bus.view.value), html_template="", js_on_load=_BESIDE, elem_id="lesson-frame", container=False
+        )
+
+    def wire(self) -> None:
+        self.frame.select(self.close, self.bus.view, [self.bus.view, self.frame], **QUEUED)
+
+    def show(self, view: View) -> Updates:
+        return {self.frame: _shown(view)}
+
+    def close(self, view: View) -> Updates:
+        view = view.changed(beside="")
+        return {self.bus.view: view, **self.show(view)}
+
+
+def complaint_about(view: View) -> str | None:
+    """A sentence if ``view`` names no lesson of the course."""
+    if not view.beside or _found(view):
+        return None
+    names = ", ".join(lesson.name for lesson in lessons())
+    return f"There is no lesson {view.beside!r}; choose one of {names}."
+
+
+def _found(view: View) -> tuple[str, str] | None:
+    """File and title of the lesson."""
+    for lesson in lessons():
+        if lesson.name == view.beside:
+            return file_of(lesson), f"Lesson {lesson.number}"
+    return None
+
+
+def _shown(view: View) -> dict[str, object]:
+    """Value of the frame; ``file`` is empty if there is no lesson to show."""
+    file, title = _found(view) or ("", "")
+    return {"file": file, "title": title, "parts": _PARTS}
