@@ -43,6 +43,7 @@ from server.course import COURSE_ROUTES, LessonLinks
 from server.door import Door
 from server.headers import Headers
 from server.job_queue import JobQueue
+from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.strict_blocks import Page
@@ -218,6 +219,7 @@ def serve(profile: Profile) -> None:
             "middleware": [
                 Middleware(Door, page=page, profile=profile),
                 Middleware(LessonLinks),
+                Middleware(WholeTarget),
                 Middleware(Headers),
             ],
             "routes": [STUDY_ROUTE, *COURSE_ROUTES],

@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from components import status
 from components.job_button import RememberedJobButton
 from components.panel import QUEUED, UNQUEUED, Updates
+from components.push import PushPanel
 from components.served import served_folder
 from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError, StorageError
@@ -22,6 +23,7 @@ from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
 from server.job import HandOut, Job, Snapshot
+from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
@@ -69,6 +71,7 @@ class SavingPanel:
             )
         self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
+        self.pushing = PushPanel(studio, bus) if offers_login() else None
 
     @property
     def outputs(self) -> list[Block]:
@@ -78,6 +81,8 @@ class SavingPanel:
         inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.wire()
+        if self.pushing is not None:
+            self.pushing.wire()
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
 

@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.login import LOGIN_PATHS
 from server.profile import Profile
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ Refusal = tuple[int, str]
 
 
 class Door:
-    """Middleware: lets through the requests of the page and of its three endpoints, also as tools, and no others.
+    """Middleware: lets through the requests of the page, of its login and of its three endpoints, also as tools, and no others.
 
     Gradio also has routes that upload files, fetch any address for the caller, store links and show the queue; this
     page needs none of them. A body must be plain JSON of bounded size. If a route of Gradio raises an exception, one
@@ -54,14 +55,14 @@ class Door:
     """
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, profile: Profile) -> None:
-        self.app, self.page, self.profile = app, page, profile
+        self.app, self.page, self.profile, self.login = app, page, profile, page.expects_oauth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        refusal = _closed(scope["method"], scope["path"], self.page.mcp_server)
+        refusal = _closed(scope["method"], scope["path"], self.page.mcp_server, self.login)
         if refusal is None and scope["method"] == "POST":
             refusal = _bad_length(scope, self.profile.body_bytes)
             if refusal is None:
@@ -92,8 +93,13 @@ class Door:
 _NO_ADDRESS: Refusal = (404, "This page has no such address.")
 
 
-def _closed(method: str, path: str, tools: bool) -> Refusal | None:
-    """Refusal of a request by its method and path, None if it is let through; ``tools`` are those of an MCP server."""
+def _closed(method: str, path: str, tools: bool, login: bool) -> Refusal | None:
+    """Refusal of a request by its method and path, None if it is let through.
+
+    ``tools`` are those of an MCP server; ``login`` is that of the Hub.
+    """
+    if login and method == "GET" and path in LOGIN_PATHS:
+        return None
     if tools and method in ("GET", "POST", "DELETE") and (path == _TOOLS or path.startswith(f"{_TOOLS}/")):
         return None
     if method in _METHODS_READ:

@@ -1,4 +1,4 @@
-"""A small hub on loopback: as much of the Hub's HTTP interface as a load and an upload without Xet use, stored in memory.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a load, an upload without Xet and a login use, in memory.
 
 ``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
 connection in the middle of the request.
@@ -9,18 +9,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
-from urllib.parse import unquote
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import yaml
+from joserfc import jwt
+from joserfc.jwk import KeySet, RSAKey
 
 from tests.loopback import serving
 
 LARGE = (".safetensors",)
+
+KEY = RSAKey.generate_key(2048, {"kid": "hub", "use": "sig", "alg": "RS256"})
+"""Signs who has logged in."""
 
 
 @dataclass
@@ -55,6 +61,9 @@ class Hub:
     answers: dict[str, int | str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     address: str = ""
+    nonce: str = ""
+    client: str = ""
+    scope: str = ""
 
 
 @contextmanager
@@ -96,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(planned, int):
             # Some servers echo the request; its token must not reach any output of the client.
             self._send(planned, {"error": f"no, not with {self.headers.get('Authorization')}"}, retry="0")
+        elif path.startswith(("/oauth/", "/.well-known/")):
+            self._login(path, body)
         elif path.startswith("/objects/"):
             self.hub.objects[path.rpartition("/")[2]] = body
             self._send(200, {})
@@ -133,6 +144,36 @@ class _Handler(BaseHTTPRequestHandler):
                 self._repository(repo, path, body)
             else:
                 self._send(404, {"error": "Repository not found"}, code="RepoNotFound")
+
+    def _login(self, path: str, body: bytes) -> None:
+        """OpenID: everybody who asks is logged in as the user of the hub, and gets its token."""
+        hub = self.hub
+        if path == "/.well-known/openid-configuration":
+            ends = {
+                f"{name}_endpoint": f"{hub.address}/oauth/{name}" for name in ("authorization", "token", "userinfo")
+            }
+            self._send(200, ends | {"issuer": hub.address, "jwks_uri": f"{hub.address}/oauth/keys"})
+        elif path == "/oauth/keys":
+            self._send(200, KeySet([KEY]).as_dict(private=False))
+        elif path == "/oauth/authorization":
+            asked = {name: values[0] for name, values in parse_qs(self.path.partition("?")[2]).items()}
+            hub.nonce, hub.client, hub.scope = asked["nonce"], asked["client_id"], asked["scope"]
+            back = asked["redirect_uri"]
+            query = urlencode({"code": "one", "state": asked["state"]}, quote_via=quote)
+            self._send_bytes(302, b"", {"Location": f"{back}{'&' if '?' in back else '?'}{query}"})
+        else:
+            assert path == "/oauth/token"
+            now = int(time.time())
+            who = {
+                "sub": "1",
+                "name": hub.user.capitalize(),
+                "preferred_username": hub.user,
+                "profile": f"{hub.address}/{hub.user}",
+                "picture": f"{hub.address}/{hub.user}.png",
+            }
+            claims = who | {"iss": hub.address, "aud": hub.client, "nonce": hub.nonce, "iat": now, "exp": now + 3600}
+            token = {"access_token": hub.token, "token_type": "bearer", "expires_in": 3600, "scope": hub.scope}
+            self._send(200, token | {"id_token": jwt.encode({"alg": "RS256", "kid": "hub"}, claims, KEY)})
 
     def _place(self, item: dict[str, Any]) -> dict[str, Any]:
         """Upload action of an object; none if the hub already has it."""

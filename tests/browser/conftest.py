@@ -131,14 +131,14 @@ def offline(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def visit(browser: Browser, server: Server) -> Iterator[Visit]:
     """A function that opens the page for another visitor, each in its own context; a script error fails the test."""
-    with _visits(browser, server) as visit:
+    with visits(browser, server) as visit:
         yield visit
 
 
 @pytest.fixture
 def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
     """The same for the page with one fixed run."""
-    with _visits(browser, still_server) as visit:
+    with visits(browser, still_server) as visit:
         yield visit
 
 
@@ -251,7 +251,7 @@ def too_wide(page: Page) -> int:
 
 
 @contextmanager
-def serving(command: list[str], folder: Path) -> Iterator[Server]:
+def serving(command: list[str], folder: Path, **more: str) -> Iterator[Server]:
     port = _free_port()
     log = folder / "log"
     environment = {
@@ -262,6 +262,7 @@ def serving(command: list[str], folder: Path) -> Iterator[Server]:
         "LIAR_RUNS": str(folder / "runs"),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        **more,
     }
     start = time.monotonic()
     with log.open("w") as file:
@@ -279,7 +280,7 @@ def serving(command: list[str], folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def _visits(browser: Browser, server: Server) -> Iterator[Visit]:
+def visits(browser: Browser, server: Server) -> Iterator[Visit]:
     expect.set_options(timeout=20_000)
     contexts = []
     errors: list[str] = []

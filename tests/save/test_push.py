@@ -231,7 +231,7 @@ CREATE, LARGE, COMMIT = "POST /api/repos/create", "PUT /objects/", "POST /api/mo
         (LARGE, 403, "may not write to ada/small"),
         (LARGE, 500, "trouble of its own"),
         (LARGE, "cut", "line was cut"),
-        (COMMIT, 400, "status 400: no, not with Bearer HF_TOKEN"),
+        (COMMIT, 400, r"status 400: no, not with Bearer \(token\)"),
         (COMMIT, 409, "Somebody else changed ada/small"),
         (COMMIT, 412, "Somebody else changed ada/small"),
         (COMMIT, 413, "status 413"),

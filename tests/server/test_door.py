@@ -47,11 +47,12 @@ def unread() -> dict[str, Any]:
 
 @pytest.fixture
 def client(unread: dict[str, Any]) -> TestClient:
-    return client_of(unread, tools=False)
+    return client_of(unread)
 
 
-def client_of(unread: dict[str, Any], tools: bool) -> TestClient:
-    page: Any = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session=unread), mcp_server=tools)
+def client_of(unread: dict[str, Any], tools: bool = False, login: bool = False) -> TestClient:
+    queue = SimpleNamespace(pending_messages_per_session=unread)
+    page: Any = SimpleNamespace(_queue=queue, mcp_server=tools, expects_oauth=login)
     return TestClient(Door(gradio, page, SMALL))
 
 
@@ -63,6 +64,13 @@ def test_tools_have_an_address_on_an_mcp_server_alone(method: str) -> None:
         assert client_of({}, tools=False).request(method, path, **asked).status_code in (404, 405)
     assert client_of({}, tools=True).request(method, f"{API}/mcpx", **asked).status_code in (404, 405)
     assert client_of({}, tools=True).request("PUT", f"{API}/mcp/").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/login/huggingface", "/login/callback", "/logout"])
+def test_a_login_has_an_address_on_a_page_that_offers_one_alone(path: str) -> None:
+    assert client_of({}, login=True).get(path).status_code == 200
+    assert client_of({}, login=True).post(path, json={}).status_code == 404
+    assert client_of({}, login=False).get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/config/", "/assets/a.js", f"{API}/info", f"{API}/heartbeat/x"])

@@ -1,0 +1,120 @@
+"""Push the smaller model to a repository of the visitor, who has signed in to the Hub; the server's own token is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components import status
+from components.job_button import JobButton
+from components.panel import QUEUED, UNQUEUED, Updates
+from components.workers import stored, with_models
+from liar.errors import InvalidSpecError, LiarError
+from liar.events import Progress
+from liar.report.export import file_stem
+from liar.results import RunResult
+from server.job import HandOut, Job, Snapshot
+
+if TYPE_CHECKING:  # these load torch, which takes seconds
+    from components.studio import Bus, Studio
+    from liar.models.variants import Variants
+    from liar.save.push import Credential
+
+
+class PushPanel:
+    """Panel of a job that saves the model, loads it again and uploads it."""
+
+    def __init__(self, studio: Studio, bus: Bus) -> None:
+        self.studio, self.bus = studio, bus
+        gr.HTML(
+            "<h3>To the Hub</h3><p>The same files, in a model repository of your account. You sign in at the Hub, which gives "
+            "this page a key to the repositories that it makes for you, and to nothing else.</p>",
+            elem_classes=["caption"],
+        )
+        with gr.Row(elem_id="push-settings"):
+            gr.LoginButton(logout_value="Sign out ({})", icon=None, size="md", min_width=220, elem_id="push-sign-in")
+            self.repo = gr.Textbox(
+                label="Repository",
+                info="A name, or owner/name; a new one is made.",
+                max_lines=1,
+                min_width=220,
+                elem_id="push-repo",
+            )
+            self.private = gr.Checkbox(False, label="Private", min_width=120)
+        self.work = JobButton(studio.jobs, "Push to the Hub", "push", "push:")
+
+    @property
+    def outputs(self) -> list[Block]:
+        return self.work.outputs
+
+    def wire(self) -> None:
+        inputs: list[Block] = [self.bus.shown, self.repo, self.private]
+        pushing = self.work.button.click(self.push, inputs, self.outputs, trigger_mode="once", **QUEUED)
+        self.work.wire()
+        self.bus.shown.change(self.clear, None, self.outputs, cancels=[pushing], **UNQUEUED)
+
+    def push(
+        self, key: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
+    ) -> Iterator[Updates]:
+        """Start a job that pushes the model of the run ``key`` to ``repo``, and watch it."""
+        try:
+            result = stored(self.studio, key)
+            if login is None:
+                raise InvalidSpecError("Sign in first: the model goes to your own account.")
+            name = (repo or "").strip() or file_stem(result.spec)
+            job = self._submitted(result, name, private, login.token, request)
+        except LiarError as error:
+            yield self.work.idle(status.problem(str(error)))
+            return
+        for snapshot, line in self.work.follow(job, request):
+            yield self.work.idle(_end(snapshot)) if snapshot.ended else line
+
+    def clear(self) -> Updates:
+        """Clear the line when another run is shown."""
+        return {**self.work.idle(""), self.work.job: ""}
+
+    def _submitted(self, result: RunResult, repo: str, private: bool, token: str, request: gr.Request) -> Job:
+        from liar.save.push import Credential
+
+        title, login = f"Pushing {file_stem(result.spec)}", Credential.of_login(token)
+        # The session is part of the key, so that nobody joins the push of another account.
+        key = f"{request.session_hash}:{result.spec.key}:{repo}:{private}"
+        return self.work.submit(request, key, title, lambda: self._pushing(result, repo, private, login))
+
+    # -- in the worker ------------------------------------------------------------------------------------------
+
+    def _pushing(
+        self, result: RunResult, repo: str, private: bool, login: Credential
+    ) -> Generator[Progress | HandOut[str], None, None]:
+        from liar.jobs.plan import saving_parts
+        from liar.save.push import find_destination, push_checkpoint
+
+        yield Progress("save", 0, 1, f"Asking the Hub about {repo}")
+        destination = find_destination(repo, private=private, credential=login)
+        with TemporaryDirectory(prefix="liar-push-") as place:
+            folder = Path(place, file_stem(result.spec))
+            yield from with_models(
+                self.studio,
+                result,
+                lambda variants: self._written(variants, result, folder),
+                lambda shape: sum(part.cost for part in saving_parts(4 * shape.blocks, packed=False)),
+            )
+            yield Progress("save", 1, 1, f"Uploading to {destination.repo}")
+            yield HandOut(push_checkpoint(folder, destination, credential=login, again="press Push again"))
+
+    def _written(self, variants: Variants, result: RunResult, folder: Path) -> Generator[Progress, None, None]:
+        from liar.save.deliver import saving_steps
+
+        with variants.using("reconstructed") as loaded:
+            yield from saving_steps(loaded, folder, result)
+
+
+def _end(snapshot: Snapshot) -> Any:
+    address = snapshot.latest(str)
+    stopped = "Stopped. Nothing was pushed." if address is None else f"It was at {address} already."
+    return status.end(snapshot, done=f"It is at {address}.", stopped=stopped)

@@ -1,0 +1,83 @@
+"""A visitor of a Space signs in to the Hub and pushes the smaller model to an own repository."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import Server, Visit, full, serving, severe, too_wide, visits
+from tests.hub import Hub, running
+
+pytestmark = [pytest.mark.demo, pytest.mark.long]
+
+VISITOR = "hf_oauth_ofTheVisitor"
+SERVER = "hf_ofTheServer"
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with running(Hub(VISITOR)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def space(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page as Spaces starts it for metadata with ``hf_oauth: true``."""
+    environment = {
+        "SYSTEM": "spaces",
+        "SPACE_ID": "lab/liar",
+        "OAUTH_CLIENT_ID": "liar",
+        "OAUTH_CLIENT_SECRET": "between the two",
+        "OAUTH_SCOPES": "openid profile contribute-repos",
+        "OPENID_PROVIDER_URL": hub.address,
+        "AUTHLIB_INSECURE_TRANSPORT": "1",
+        "HF_ENDPOINT": hub.address,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": SERVER,
+    }
+    with serving(["app.py"], tmp_path_factory.mktemp("space"), **environment) as server:
+        yield server
+
+
+@pytest.fixture
+def visit_space(browser: Browser, space: Server) -> Iterator[Visit]:
+    with visits(browser, space) as visit:
+        yield visit
+
+
+def test_the_model_goes_to_the_account_of_the_visitor(visit_space: Visit, hub: Hub, space: Server) -> None:
+    page = visit_space()
+    page.goto("/?layout=full&tab=take-away&site=layers.3.ffn")
+    push = page.get_by_role("button", name="Push to the Hub")
+    page.get_by_label("Repository").fill("small")
+    push.click()
+    expect(page.get_by_text("Sign in first: the model goes to your own account.")).to_be_visible()
+    page.get_by_role("button", name="Sign in with Hugging Face").click()
+    expect(page.get_by_role("button", name="Sign out (ada)")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"tab=take-away&layout=full.*&site=layers\.3\.ffn"))
+    page.get_by_label("Repository").fill("club/small")
+    push.click()
+    expect(page.get_by_text("belongs to somebody else")).to_be_visible(timeout=60_000)
+    page.get_by_label("Repository").fill("small")
+    push.click()
+    expect(page.get_by_text(f"It is at {hub.address}/ada/small")).to_be_visible(timeout=400_000)
+    assert {"config.json", "model.safetensors", "README.md"} <= set(hub.repositories["ada/small"].files)
+    assert {header for _, header in hub.asked if header and header.startswith("Bearer ")} == {f"Bearer {VISITOR}"}
+    log = space.log.read_text()
+    assert VISITOR not in log
+    assert SERVER not in log
+    assert VISITOR not in page.content()
+    page.get_by_role("button", name="Sign out (ada)").click()
+    expect(page.get_by_role("button", name="Sign in with Hugging Face")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_and_can_be_read_by_all(visit_space: Visit, width: int) -> None:
+    page = full(visit_space(width), tab="take-away")
+    page.locator("#push-settings").scroll_into_view_if_needed()
+    assert too_wide(page) == 0
+    assert severe(page) == []
