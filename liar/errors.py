@@ -31,6 +31,14 @@ class CalibrationError(LiarError):
     """A text is missing, empty, too short, or cannot be used to calibrate or measure this model."""
 
 
+class ShortTextError(CalibrationError):
+    """A text holds fewer tokens than a recipe asks for; ``most`` is the largest number that can be asked for."""
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message)
+        self.most = most
+
+
 class AmbiguousLabelsError(CalibrationError):
     """Labels of a text match the model's classes both by name and by number, with different meanings."""
 

@@ -19,7 +19,7 @@ from liar.data.corpora import calibration_batches
 from liar.progress import finish
 from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain, with_each_repair
+from parts.subjects import Subject, examined, gain, with_each_repair, with_what_there_is
 
 RATIO = 0.1
 TEXTS = (128, 256, 512, 1024)
@@ -53,7 +53,7 @@ def measure(subject: Subject, texts: int, scope: Scope) -> Point:
     shared, tokens = examined(subject, scope), round(texts * tokens_of_a_text(subject, scope))
     chosen = {"criterion": "random", "allocation": "uniform", "tokens": tokens}
     spec = subject.spec(RATIO, scope).model_copy(update=chosen)
-    calibration = finish(steps_of(spec, shared.loaded, norm_aware=False))
+    calibration = with_what_there_is(spec, lambda asked: finish(steps_of(asked, shared.loaded, norm_aware=False)))
     assert calibration.text is not None
     found = with_each_repair(shared, spec, REPAIRS, calibration)
     ahead, stderr = gain(found["none"], found["least-squares"])

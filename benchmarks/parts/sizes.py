@@ -22,7 +22,7 @@ from liar.results import CalibrationText, Evaluation
 from liar.tasks.demo import OUT_OF_DOMAIN, PERPLEXITY
 from liar.tasks.metrics import Metric
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain
+from parts.subjects import Subject, examined, gain, with_what_there_is
 
 TOKENS = tuple(2048 << doublings for doublings in range(7))
 RATIO = 0.5
@@ -57,7 +57,7 @@ def with_most(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repai
 
 def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repaired:
     spec = subjects[0].spec(RATIO, scope).model_copy(update={"tokens": tokens, "evaluate": ()})
-    *_, last = stream(spec, examined(subjects[0], scope).loaded)
+    *_, last = with_what_there_is(spec, lambda asked: list(stream(asked, examined(subjects[0], scope).loaded)))
     assert isinstance(last, Finished)
     assert last.result.calibration is not None
     assert last.model is not None

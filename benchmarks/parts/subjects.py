@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
+from typing import TypeVar
 
 from figures import CLASSIFIERS, SMOLLM2, loaded
 
 from liar import LoadedModel, PruneSpec
 from liar.calibration.calibrate import Calibration
+from liar.errors import ShortTextError
 from liar.evaluate.exam import Exam
 from liar.evaluate.tasks import prepare_all
 from liar.jobs.mask_table import repair_steps
@@ -81,6 +83,17 @@ def examined(subject: Subject, scope: Scope) -> Examined:
     dense = loaded(subject.model)
     exam = prepare_all(dense, subject.spec(0.5, scope))[subject.task]
     return Examined(dense, exam, finish(exam.steps(dense, "dense")))
+
+
+T = TypeVar("T")
+
+
+def with_what_there_is(spec: PruneSpec, measure: Callable[[PruneSpec], T]) -> T:
+    """``measure`` a recipe, with all tokens that its text holds if it asks for more."""
+    try:
+        return measure(spec)
+    except ShortTextError as error:
+        return measure(spec.model_copy(update={"tokens": error.most}))
 
 
 def with_each_repair(

@@ -16,7 +16,7 @@ from liar.data.joining import joining_of
 from liar.data.own_text import own_text_steps
 from liar.data.packing import pack
 from liar.data.texts import Samples, read_samples
-from liar.errors import CalibrationError
+from liar.errors import CalibrationError, ShortTextError
 from liar.spec import Separator
 from liar.tasks.mixes import OWN_TEXT, Share
 from liar.tasks.record import Task
@@ -90,16 +90,19 @@ def divided(count: int, shares: Sequence[Share]) -> list[int]:
 
 
 def check_amount(source: str, found: int, wanted: int, *, whole: int) -> None:
-    """Raise :class:`CalibrationError` if ``source`` holds fewer tokens than ``wanted``, its share of ``whole``."""
+    """Raise :class:`CalibrationError` if ``source`` holds nothing, :class:`ShortTextError` if it holds fewer tokens than
+    ``wanted``, its share of ``whole``.
+    """
     if found == 0:
         raise CalibrationError(
             f"The calibration text {source!r} is empty or too short to use; give more text, or a smaller sequence length."
         )
     if found < wanted:
-        mixed = ", its share of the mix" if wanted < whole else ""
-        raise CalibrationError(
+        mixed, most = ", its share of the mix" if wanted < whole else "", found * whole // wanted
+        raise ShortTextError(
             f"The calibration text {source!r} holds {found:,} usable tokens and {wanted:,} are asked for{mixed}; give more "
-            f"text or ask for at most {found * whole // wanted:,} tokens."
+            f"text or ask for at most {most:,} tokens.",
+            most,
         )
 
 

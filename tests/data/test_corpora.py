@@ -16,6 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
+from liar.calibration.sample import tokens_of
 from liar.data.bundle import rows_of
 from liar.data.corpora import calibration_batches, calibration_text, held_text_steps
 from liar.data.hub import Part
@@ -24,7 +25,7 @@ from liar.data.packing import longest_sequence
 from liar.data.running import held_out_windows
 from liar.data.tasks import text_samples
 from liar.data.texts import read_samples
-from liar.errors import CalibrationError, InvalidSpecError
+from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.tasks import prepare
 from liar.models.catalog import load_model
 from liar.progress import finish
@@ -253,8 +254,10 @@ def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
 
 
 def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"holds [\d,]+ usable tokens and 100,000 are asked"):
+    with pytest.raises(ShortTextError, match=r"holds [\d,]+ usable tokens and 100,000 are asked") as refused:
         calibration_batches(text, language_model(), 100_000, 32, seed=0)
+    assert f"at most {refused.value.most:,} tokens" in str(refused.value)
+    assert tokens_of(calibration_batches(text, language_model(), refused.value.most, 32, seed=0)) == refused.value.most
     with pytest.raises(CalibrationError, match="100,000"):
         calibration_batches(text, encoder(), 100_000, 32, seed=0)
     short = tmp_path / "short.txt"
