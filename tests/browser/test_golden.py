@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, Page, expect
 
+from liar.course.lesson import Lesson, lessons
+from liar.course.site import file_of
+from liar.course.site import page as page_of_course
 from tests.browser.conftest import OUT, Visit, opened
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -21,6 +26,9 @@ VISIBLE = 24
 TOLERATED = 0.02
 """Share of coarse pixels that may change: enough for some words, too little for a panel that moved."""
 
+
+STEPS = {"correlation": 3, "curves": 2}
+"""Lessons, and the step that each is opened at: a picture with its answer, and an empty plot to draw a curve on."""
 
 SCENES: dict[str, tuple[str, str]] = {
     "simple": ("", "#generations-stored .variant"),
@@ -41,8 +49,28 @@ def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -
     page.locator(last).last.scroll_into_view_if_needed()
     page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
     page.wait_for_timeout(400)  # figures take their final width
+    compare(page, f"{scene}-{width}-{theme}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("lesson", [lesson for lesson in lessons() if lesson.name in STEPS], ids=lambda each: each.name)
+def test_no_step_of_a_lesson_moved(
+    browser: Browser, tmp_path: Path, lesson: Lesson, width: int, theme: Literal["light", "dark"]
+) -> None:
+    (tmp_path / "lesson.html").write_text(page_of_course(file_of(lesson)), encoding="utf-8")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{(tmp_path / 'lesson.html').as_uri()}?step={STEPS[lesson.name]}")
+    expect(page.locator("section:visible")).to_have_count(STEPS[lesson.name])
+    compare(page, f"lesson-{lesson.name}-{width}-{theme}")
+    context.close()
+
+
+def compare(page: Page, name: str) -> None:
+    """Take a picture of ``page`` and hold it against the approved one of this ``name``."""
     OUT.mkdir(parents=True, exist_ok=True)
-    found, golden = OUT / f"{scene}-{width}-{theme}.png", GOLDEN / f"{scene}-{width}-{theme}.png"
+    found, golden = OUT / f"{name}.png", GOLDEN / f"{name}.png"
     page.screenshot(path=found, full_page=True, animations="disabled", caret="hide")
     if "LIAR_GOLDEN" in os.environ:
         GOLDEN.mkdir(exist_ok=True)
