@@ -24,7 +24,7 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const NOT_SHOWN = 'The page does not show it now: choose Full, or the tab Layers.';
 let aside = null;
 const frame = () => aside?.querySelector('iframe');
-const tell = () => frame()?.contentWindow?.postMessage({ query: location.search }, location.origin);
+const sendQuery = () => frame()?.contentWindow?.postMessage({ query: location.search }, location.origin);
 const out = (part, rail, buttons) => {
   const { top, bottom } = part.getBoundingClientRect(), low = buttons.getBoundingClientRect().top - 20;
   return Math.max(0, bottom - low) || Math.min(0, top - rail.getBoundingClientRect().top - 20);
@@ -41,9 +41,9 @@ const light = (names, show) => {
   if (show) shown?.scrollIntoView({ block, behavior });
   else if (rail && wide.matches) rail.scrollBy({ top: out(shown, rail, document.querySelector('#actions')), behavior });
 };
-const hear = ({ source, origin, data }) => {
+const receive = ({ source, origin, data }) => {
   if (!aside || source !== frame().contentWindow || origin !== location.origin) return;
-  if (data?.asks === 'query') tell();
+  if (data?.asks === 'query') sendQuery();
   if (Array.isArray(data?.light)) light(data.light, data.show === true);
 };
 const open = () => {
@@ -65,8 +65,8 @@ const open = () => {
   aside.querySelector('button').addEventListener('click', () => trigger('select', {}));
   document.querySelector('.gradio-container').append(aside);
 };
-window.addEventListener('message', hear);
-window.addEventListener('liar:address', tell);
+window.addEventListener('message', receive);
+window.addEventListener('liar:address', sendQuery);
 open();
 watch('value', open);
 """

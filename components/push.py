@@ -33,7 +33,7 @@ class PushPanel:
         self.studio, self.bus = studio, bus
         gr.HTML(
             "<h3>To the Hub</h3><p>The same files, in a model repository of your account. You sign in at the Hub, which gives "
-            "this page a key to the repositories that it makes for you, and to nothing else.</p>",
+            "this page a key to the repositories that it makes for you, and to no other.</p>",
             elem_classes=["caption"],
         )
         with gr.Row(elem_id="push-settings"):

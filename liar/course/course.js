@@ -299,7 +299,8 @@ function lightParts() {
   if (!beside) return;
   document.body.classList.add('beside');
   const light = (parts, show = false) => parent.postMessage({ lesson: data.name, light: parts, show }, location.origin);
-  const partsOf = (section) => [...section.querySelectorAll('.part')].filter((part) => part.checkVisibility()).map((part) => part.dataset.part);
+  const seen = (section) => [...section.querySelectorAll('.part')].filter((part) => part.checkVisibility());
+  const partsOf = (section) => seen(section).map((part) => part.dataset.part);
   let read = one('#look');
   const reading = new IntersectionObserver((changes) => {
     for (const { isIntersecting, target } of changes) if (isIntersecting) light(partsOf(read = target));
@@ -319,8 +320,8 @@ function lightParts() {
       light([part.dataset.part], true);
     });
   }
-  for (const link of all('a[data-beside]')) Object.assign(link, { href: link.dataset.beside, target: '_top' });
-  for (const link of all('header a[href$="html"], .onward a:not([data-beside])')) link.target = '_top';
+  for (const link of all('a[data-beside]')) link.href = link.dataset.beside;
+  for (const link of all('.over a, .onward a')) link.target = '_parent';
   for (const link of all('a[rel]')) link.target = '_blank';
 }
 
