@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
+from statistics import NormalDist
 
 from figures import SMOLLM2, TENTHS, tenths_of
 from plotly.graph_objects import Figure
@@ -138,11 +139,17 @@ def _behind(found: Found) -> str:
     text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
     if not behind:
         return f"{text}, and in none behind by more than one."
+    once, twice = len(every) * _by_chance(1), len(every) * _by_chance(2)
     return (
-        f"{text}, in {clearly_behind} behind by as much. Behind by more than one it is in {len(behind)}; of repairs that "
-        f"are equally good it would be by chance in one of six, here {len(every) / 6:.0f}. In standard errors: "
+        f"{text}, in {clearly_behind} behind by as much; if all repairs were equally good, chance alone would put it behind by "
+        f"two in {twice:.0f}. Behind by more than one it is in {len(behind)}, by chance in {once:.0f}. In standard errors: "
         f"{'; '.join(behind)}."
     )
+
+
+def _by_chance(stderrs: float) -> float:
+    """Probability that a difference of nothing is measured as a loss of as many standard errors or more."""
+    return NormalDist().cdf(-stderrs)
 
 
 def _figure(found: Found) -> Figure:
