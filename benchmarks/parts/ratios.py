@@ -94,7 +94,9 @@ def report(points: Mapping[str, Point]) -> Report:
         "It breaks from here on: the lowest ratio from which on every one costs two paired standard errors or more against "
         "the dense model.\n\n" + table(("", *RECONSTRUCTIONS), names)
     )
-    return Report("\n\n".join([head, breaks, _behind(found), *sections]), {"ratios": _figure(found)})
+    return Report(
+        "\n\n".join([head, breaks, _behind(found), _harm(found, "bias"), *sections]), {"ratios": _figure(found)}
+    )
 
 
 Values = Mapping[str, float]
@@ -145,6 +147,27 @@ def _behind(found: Found) -> str:
         f"two in {twice:.0f}. Behind by more than one it is in {len(behind)}, by chance in {once:.0f}. In standard errors: "
         f"{'; '.join(behind)}."
     )
+
+
+def _harm(found: Found, name: Reconstruction) -> str:
+    """Where a repair is worse than none, and how often it is better: by two standard errors of both losses, added."""
+    harmed: dict[str, list[str]] = {}
+    better, number = 0, 0
+    for subject, several in found.items():
+        for ratio, values in several.items():
+            ahead = values[f"{name} beside dense"] - values["none beside dense"]
+            stderr = (
+                values[f"{name} beside dense stderr"] + values["none beside dense stderr"]
+            )  # at least that of the pairs
+            better += ahead >= 2 * stderr > 0
+            number += 1
+            if ahead <= -2 * stderr < 0:
+                harmed.setdefault(subject.name, []).append(f"{ratio:.0%}")
+    text = f"A {name} alone is better than no repair by two standard errors or more in {better} of {number} cases"
+    if not harmed:
+        return f"{text} and worse in none."
+    places = "; ".join(f"{subject} at {', '.join(ratios)}" for subject, ratios in harmed.items())
+    return f"{text} and worse in {sum(map(len, harmed.values()))}: {places}."
 
 
 def _by_chance(stderrs: float) -> float:
