@@ -92,5 +92,5 @@ def test_a_link_hides_what_a_teacher_leaves_out(page: Page) -> None:
     expect(page).to_have_url(re.compile("hide=criterion"))
     expect(page.locator("#criterion")).to_be_hidden()
     opened(page, "/?hide=everything")
-    expect(page.locator("#status")).to_contain_text("hide should be some of model, targets")
+    expect(page.locator("#status")).to_contain_text("hide should be names of controls and parts of the page")
     expect(page.locator("#criterion")).to_be_visible()

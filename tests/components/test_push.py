@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fastapi
 import gradio as gr
 import pytest
 
@@ -24,12 +25,15 @@ def panel(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> PushPanel:
         return PushPanel(studio, Bus(result.spec, View(), result.spec.key))
 
 
-REQUEST: Any = gr.Request(session_hash="visitor")
+def from_session(name: str) -> gr.Request:
+    return gr.Request(fastapi.Request({"type": "http", "headers": []}), session_hash=name)
+
+
 TOKEN = gr.OAuthToken("hf_ofTheVisitor", "contribute-repos", 0)
 
 
 def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> str:
-    *_, last = panel.push(key, repo, False, REQUEST, token)
+    *_, last = panel.push(key, repo, False, from_session("visitor"), token)
     return str(last[panel.work.status])
 
 
@@ -64,7 +68,7 @@ def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.M
 
     monkeypatch.setattr(panel.work, "submit", submit)
     for session in ("one", "other"):
-        list(panel.push(language_run().spec.key, "small", True, gr.Request(session_hash=session), TOKEN))
+        list(panel.push(language_run().spec.key, "small", True, from_session(session), TOKEN))
     assert len(set(keys)) == 2
     assert not any("hf_" in key for key in keys)
 
