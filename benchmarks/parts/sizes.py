@@ -94,8 +94,9 @@ def report(points: Mapping[str, Point]) -> Report:
                 ahead = subject.gain_words(values[f"{task} most"], values[f"{task} most stderr"])
                 read = (f"{values['texts']:,.0f}", f"{values['tokens']:,.0f}")
                 rows.append((subject.name, metric.title_of(task), *read, subject.words(values, task), ahead))
-            enough = several[_enough(several, task)]
-            serves.append(f"{metric.title_of(task)} {enough['texts']:,.0f} ({enough['tokens']:,.0f} tokens)")
+            if len(several) == len(TOKENS):
+                enough = several[_enough(several, task)]
+                serves.append(f"{metric.title_of(task)} {enough['texts']:,.0f} ({enough['tokens']:,.0f} tokens)")
             kept = [100 * _kept(values[f"{task} dense"], values[task], metric) for values in several]
             sizes = [values["tokens"] for values in several]
             figure.add_scatter(x=sizes, y=kept, mode="lines+markers", name=metric.title_of(task))
@@ -107,7 +108,8 @@ def report(points: Mapping[str, Point]) -> Report:
     )
     columns = ("model", "metric", "texts", "tokens", "repaired", "the most text gains")
     finding = (
-        f"The fewest from which on the most text is nowhere ahead by two paired standard errors: {'; '.join(serves)}."
+        "The fewest from which on the most text is nowhere ahead by two paired standard errors, where all sizes are "
+        f"measured: {'; '.join(serves) or 'none yet'}."
     )
     return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}", {"sizes": figure})
 
