@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.job_button import JobButton
+from components.job_button import RememberedJobButton
 from components.panel import QUEUED, UNQUEUED, Updates
 from components.workers import stored, with_models
 from liar.errors import InvalidSpecError, LiarError
@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 
 
 class PushPanel:
-    """Panel of a job that saves the model, loads it again and uploads it."""
+    """Panel of a job that saves the model in the number format ``dtype``, loads it again and uploads it."""
 
-    def __init__(self, studio: Studio, bus: Bus) -> None:
-        self.studio, self.bus = studio, bus
+    def __init__(self, studio: Studio, bus: Bus, dtype: gr.Radio) -> None:
+        self.studio, self.bus, self.dtype = studio, bus, dtype
         gr.HTML(
             "<h3>To the Hub</h3><p>The same files, in a model repository of your account. You sign in at the Hub, which gives "
             "this page a key to the repositories that it makes for you, and to no other.</p>",
@@ -46,20 +46,26 @@ class PushPanel:
                 elem_id="push-repo",
             )
             self.private = gr.Checkbox(False, label="Private", min_width=120)
-        self.work = JobButton(studio.jobs, "Push to the Hub", "push", "push:")
+        self.work = RememberedJobButton(studio.jobs, "Push to the Hub", "push", "push:")
 
     @property
     def outputs(self) -> list[Block]:
         return self.work.outputs
 
     def wire(self) -> None:
-        inputs: list[Block] = [self.bus.shown, self.repo, self.private]
+        inputs: list[Block] = [self.bus.shown, self.dtype, self.repo, self.private]
         pushing = self.work.button.click(self.push, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.wire()
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[pushing], **UNQUEUED)
 
+    def resume_with(self, event: Any) -> None:
+        """After ``event`` (the opening of the page), watch the push of this browser if it has not ended."""
+        self.work.resume_with(event, self._watch, self.outputs)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
     def push(
-        self, key: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
+        self, key: str, dtype: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
     ) -> Iterator[Updates]:
         """Start a job that pushes the model of the run ``key`` to ``repo``, and watch it."""
         try:
@@ -67,29 +73,34 @@ class PushPanel:
             if login is None:
                 raise InvalidSpecError("Sign in first: the model goes to your own account.")
             name = (repo or "").strip() or file_stem(result.spec)
-            job = self._submitted(result, name, private, login.token, request)
+            job = self._submitted(result, dtype, name, private, login.token, request)
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
-        for snapshot, line in self.work.follow(job, request):
-            yield self.work.idle(_end(snapshot)) if snapshot.ended else line
+        yield from self._watch(job, request)
 
     def clear(self) -> Updates:
         """Clear the line when another run is shown."""
         return {**self.work.idle(""), self.work.job: ""}
 
-    def _submitted(self, result: RunResult, repo: str, private: bool, token: str, request: gr.Request) -> Job:
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
+        for snapshot, line in self.work.follow(job, request):
+            yield self.work.idle(_end(snapshot)) if snapshot.ended else line
+
+    def _submitted(
+        self, result: RunResult, dtype: str, repo: str, private: bool, token: str, request: gr.Request
+    ) -> Job:
         from liar.save.push import Credential
 
         title, login = f"Pushing {file_stem(result.spec)}", Credential.of_login(token)
         # The session is part of the key, so that nobody joins the push of another account.
-        key = f"{request.session_hash}:{result.spec.key}:{repo}:{private}"
-        return self.work.submit(request, key, title, lambda: self._pushing(result, repo, private, login))
+        key = f"{request.session_hash}:{result.spec.key}:{dtype}:{repo}:{private}"
+        return self.work.submit(request, key, title, lambda: self._pushing(result, dtype, repo, private, login))
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
     def _pushing(
-        self, result: RunResult, repo: str, private: bool, login: Credential
+        self, result: RunResult, dtype: str, repo: str, private: bool, login: Credential
     ) -> Generator[Progress | HandOut[str], None, None]:
         from liar.jobs.plan import saving_parts
         from liar.save.push import find_destination, push_checkpoint
@@ -101,20 +112,22 @@ class PushPanel:
             yield from with_models(
                 self.studio,
                 result,
-                lambda variants: self._written(variants, result, folder),
+                lambda variants: self._written(variants, result, dtype, folder),
                 lambda shape: sum(part.cost for part in saving_parts(4 * shape.blocks, packed=False)),
             )
             yield Progress("save", 1, 1, f"Uploading to {destination.repo}")
             yield HandOut(push_checkpoint(folder, destination, credential=login, again="press Push again"))
 
-    def _written(self, variants: Variants, result: RunResult, folder: Path) -> Generator[Progress, None, None]:
+    def _written(
+        self, variants: Variants, result: RunResult, dtype: str, folder: Path
+    ) -> Generator[Progress, None, None]:
         from liar.save.deliver import saving_steps
 
         with variants.using("reconstructed") as loaded:
-            yield from saving_steps(loaded, folder, result)
+            yield from saving_steps(loaded, folder, result, dtype=dtype)
 
 
-def _end(snapshot: Snapshot) -> Any:
+def _end(snapshot: Snapshot) -> str:
     address = snapshot.latest(str)
     stopped = "Stopped. Nothing was pushed." if address is None else f"It was at {address} already."
     return status.end(snapshot, done=f"It is at {address}.", stopped=stopped)

@@ -71,7 +71,7 @@ class SavingPanel:
             )
         self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
-        self.pushing = PushPanel(studio, bus) if offers_login() else None
+        self.pushing = PushPanel(studio, bus, self.dtype) if offers_login() else None
 
     @property
     def outputs(self) -> list[Block]:
@@ -89,6 +89,8 @@ class SavingPanel:
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the saving job of this browser if it has not ended."""
         self.work.resume_with(event, self._watch, self.outputs)
+        if self.pushing is not None:
+            self.pushing.resume_with(event)
 
     # -- events -------------------------------------------------------------------------------------------------
 

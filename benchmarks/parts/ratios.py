@@ -163,7 +163,10 @@ def _harm(found: Found, name: Reconstruction) -> str:
             number += 1
             if ahead <= -2 * stderr < 0:
                 harmed.setdefault(subject.name, []).append(f"{ratio:.0%}")
-    text = f"A {name} alone is better than no repair by two standard errors or more in {better} of {number} cases"
+    text = (
+        "By two standard errors or more (those of both beside dense, added, which is at least the paired one) "
+        f"a {name} alone is better than no repair in {better} of {number} cases"
+    )
     if not harmed:
         return f"{text} and worse in none."
     places = "; ".join(f"{subject} at {', '.join(ratios)}" for subject, ratios in harmed.items())

@@ -374,7 +374,7 @@ function prepareLesson() {
   });
   one('#again').addEventListener('click', () => {
     forget(data.name);
-    location.assign(location.pathname);
+    location.assign(location.pathname + (beside ? '?beside' : ''));
   });
   follow(showKept);
   if (wanted !== null) openAt(wanted);

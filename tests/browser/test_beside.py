@@ -87,6 +87,10 @@ def test_the_task_follows_the_real_controls(visit: Visit) -> None:
     page.locator("#criterion input").click()
     page.get_by_role("option", name="magnitude", exact=True).click()
     expect(frame.locator("#task-page")).to_contain_text("another recipe")
+    frame.get_by_role("button", name="Start this lesson over").click()
+    expect(frame.locator("#reveal")).to_be_hidden()
+    frame.get_by_role("button", name="repair").focus()  # a button only beside the page
+    until_lit(page, "reconstruction")
 
 
 def test_a_lesson_is_closed_or_followed_by_the_next(visit: Visit) -> None:

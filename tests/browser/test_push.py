@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -63,9 +64,14 @@ def test_the_model_goes_to_the_account_of_the_visitor(visit_space: Visit, hub: H
     push.click()
     expect(page.get_by_text("belongs to somebody else")).to_be_visible(timeout=60_000)
     page.get_by_label("Repository").fill("small")
+    page.get_by_label("bfloat16").check()
     push.click()
+    expect(page.locator("#push-status progress")).to_be_visible()
+    page.reload()  # the push goes on, and is found again
     expect(page.get_by_text(f"It is at {hub.address}/ada/small")).to_be_visible(timeout=400_000)
-    assert {"config.json", "model.safetensors", "README.md"} <= set(hub.repositories["ada/small"].files)
+    files = hub.repositories["ada/small"].files
+    assert {"config.json", "model.safetensors", "README.md"} <= set(files)
+    assert json.loads(files["config.json"])["dtype"] == "bfloat16"
     assert {header for _, header in hub.asked if header and header.startswith("Bearer ")} == {f"Bearer {VISITOR}"}
     log = space.log.read_text()
     assert VISITOR not in log

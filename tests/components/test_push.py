@@ -22,7 +22,8 @@ def panel(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> PushPanel:
     result = language_run()
     studio.store.save(result)
     with gr.Blocks():
-        return PushPanel(studio, Bus(result.spec, View(), result.spec.key))
+        dtype = gr.Radio(["auto", "bfloat16"], value="auto")
+        return PushPanel(studio, Bus(result.spec, View(), result.spec.key), dtype)
 
 
 def from_session(name: str) -> gr.Request:
@@ -33,7 +34,7 @@ TOKEN = gr.OAuthToken("hf_ofTheVisitor", "contribute-repos", 0)
 
 
 def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> str:
-    *_, last = panel.push(key, repo, False, from_session("visitor"), token)
+    *_, last = panel.push(key, "auto", repo, False, from_session("visitor"), token)
     return str(last[panel.work.status])
 
 
@@ -68,7 +69,7 @@ def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.M
 
     monkeypatch.setattr(panel.work, "submit", submit)
     for session in ("one", "other"):
-        list(panel.push(language_run().spec.key, "small", True, from_session(session), TOKEN))
+        list(panel.push(language_run().spec.key, "auto", "small", True, from_session(session), TOKEN))
     assert len(set(keys)) == 2
     assert not any("hf_" in key for key in keys)
 
