@@ -59,6 +59,10 @@ class InsufficientMemoryError(LiarError):
     """The run does not fit into memory; the message proposes a smaller one."""
 
 
+class ProcessError(LiarError):
+    """Processes that share the work cannot go on: they differ, or one of them has ended."""
+
+
 class StorageError(LiarError):
     """A file or folder cannot be written (missing parent, read-only, full disk)."""
 

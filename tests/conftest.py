@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from liar.cli.startup import settle_threads
 
-LONG = ("fresh", "hostile", "test_demo_models.py", "server/test_serving_many.py")
+LONG = ("fresh", "hostile", "cli/test_processes.py", "test_demo_models.py", "server/test_serving_many.py")
 """Folders and files whose tests are all marked long; so are those of ``browser`` except the files of ``TOUR``."""
 TOUR = ("test_first_screen.py", "test_address.py")
 

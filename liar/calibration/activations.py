@@ -7,6 +7,9 @@ dense stream as well, which gives the drift of the sites pruned so far, and at t
 (:mod:`liar.maths.drift`). Norm-aware moments, which are reported or allocate, are of a sample of the tokens
 (:mod:`liar.calibration.sample`).
 
+Each of several processes reads its share of the sequences, and the moments of every site are merged before it is visited
+(:mod:`liar.models.parallel`), so that all of them make the same of it.
+
 >>> import torch
 >>> from liar import load_model
 >>> from liar.calibration.activations import walk
@@ -28,10 +31,12 @@ from torch import Tensor, nn
 
 from liar.calibration.sample import every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
+from liar.maths.merging import merge
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.heads import answers_every_token
 from liar.models.offload import resident
+from liar.models.parallel import Share, gathered, processes, shares, summed
 from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Schedule, SiteKind, Targets
@@ -77,8 +82,9 @@ def walk(
     streams: list[Stream] = []
     contexts: list[list[dict[str, Any]]] = []
     with evaluating(adapter.model):
-        for batch in batches:
-            stream, context = adapter.embed(batch)
+        own = shares(batches)
+        for share in own:
+            stream, context = adapter.embed(share.batch)
             streams.append(stream)
             contexts.append(context)
         wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
@@ -97,12 +103,13 @@ def walk(
                     stage = _stage(
                         adapter,
                         site,
+                        own,
                         streams,
                         its_contexts,
                         visit=visited,
                         sequential=schedule != "one-shot",
                         dense=ahead.pop(kind, None) if cut else None,
-                        share=share_of(layer, len(adapter.layers)),
+                        made_up=share_of(layer, len(adapter.layers)),
                         norm_aware_stride=stride(tokens, site.channels) if norm_aware and visited else None,
                         fast=fast,
                     )
@@ -113,19 +120,21 @@ def walk(
                         break  # no site after this one is visited
         norm = adapter.last_norm()
         if cut and dense and norm is not None:
-            on_attenuation(_attenuation(norm, dense, streams, stride(tokens, adapter.widest)))
+            on_attenuation(_attenuation(norm, own, dense, streams, stride(tokens, adapter.widest)))
 
 
 @torch.no_grad()
-def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], stride: float) -> float:
+def _attenuation(
+    norm: nn.Module, own: Sequence[Share], dense: list[Tensor], streams: list[Stream], stride: float
+) -> float:
     """The attenuation by every ``stride``-th sequence of each batch: a mean over tokens, for which some suffice."""
-    choices = [every(stride, len(whole)) for whole in dense]
+    choices = [share.those_of(every(stride, share.sequences)) for share in own]
     pairs = [
         (stream.some(chosen), whole[chosen]) for stream, whole, chosen in zip(streams, dense, choices, strict=True)
     ]
     with resident(norm):
         before = [some.real(norm(whole)) for some, whole in pairs]
-        return attenuation(before, [some.real(norm(some.hidden)) for some, _ in pairs])
+        return attenuation(before, [some.real(norm(some.hidden)) for some, _ in pairs], summed)
 
 
 @torch.no_grad()
@@ -152,20 +161,21 @@ def _ahead(
 def _stage(
     adapter: Adapter,
     site: Site,
+    own: Sequence[Share],
     streams: list[Stream],
     contexts: list[dict[str, Any]],
     *,
     visit: bool,
     sequential: bool,
     dense: list[Tensor] | None,
-    share: float,
+    made_up: float,
     norm_aware_stride: float | None,
     fast: bool,
 ) -> Iterator[Visit]:
-    """Run one half of a block on every batch; yield a visit if ``visit`` is true.
+    """Run one half of a block on this process's share of every batch; yield a visit if ``visit`` is true.
 
-    The visit has a ``share`` of the drift from ``dense``, the residual stream of each batch behind the site in the dense
-    model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
+    The visit has the share ``made_up`` of the drift from ``dense``, the residual stream of each batch behind the site in
+    the dense model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
     """
     weight = adapter.consumer(site).weight
     accumulator: SiteMomentsAccumulator | None = None
@@ -181,7 +191,7 @@ def _stage(
     if visit and dense is not None:
         drift = DriftAccumulator(site.channels, weight.shape[0], weight.device, weight.dtype)
         before = [stream.real(total) for stream, total in zip(streams, dense, strict=True)]
-        ordinaries = ordinary(before)
+        ordinaries = ordinary(before, gathered)
     inputs: list[Tensor] = []
     products: Callable[[], AbstractContextManager[object]] = (
         partial(fast_products, adapter.model) if fast else nullcontext
@@ -189,7 +199,7 @@ def _stage(
     for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
         with torch.no_grad(), products():
             rows = adapter.consumer_input(site, stream.hidden, context)
-        chosen = every(norm_aware_stride or 1.0, len(rows))
+        chosen = own[place].those_of(every(norm_aware_stride or 1.0, own[place].sequences))
         some, some_rows = stream.some(chosen), rows[chosen]
         total: Tensor | None = None
         if visit and sequential:  # all rows pass the consumer once it is repaired
@@ -212,7 +222,7 @@ def _stage(
                 accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
         return
-    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(share))
+    stop = _visit(site, accumulator, drift, made_up)
     del accumulator, drift
     yield stop
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one
@@ -223,6 +233,13 @@ def _stage(
         rows = inputs.pop(0)
         kept_rows = rows if stop.kept is None else rows[..., stop.kept]
         stream.hidden = _advance(adapter, site, kept_rows, stream.hidden)[1]
+
+
+def _visit(site: Site, accumulator: SiteMomentsAccumulator, drift: DriftAccumulator | None, made_up: float) -> Visit:
+    """What all processes have read of a site."""
+    if processes() > 1:
+        merge([*accumulator.parts, *([] if drift is None else [drift])], summed)
+    return Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(made_up))
 
 
 @contextmanager

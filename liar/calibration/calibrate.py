@@ -37,6 +37,7 @@ from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import moment_bytes
 from liar.models.offload import is_offloaded, resident
+from liar.models.parallel import everywhere
 from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
@@ -305,9 +306,9 @@ def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bo
 
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:
-    """Whether the covariances of all sites take at most half of the free memory."""
+    """Whether the covariances of all sites take at most half of the free memory, in each process that shares the work."""
     size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
-    return size <= free_bytes(execution_device(loaded.model)) // 2
+    return everywhere(size <= free_bytes(execution_device(loaded.model)) // 2)
 
 
 @torch.no_grad()

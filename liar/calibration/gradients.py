@@ -12,7 +12,8 @@
   sample of the text (:mod:`liar.calibration.sample`).
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
 
-Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`.
+Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`. Several processes take turns with the pieces of
+the text, and add up what each has found (:mod:`liar.models.parallel`); the signs of a piece are those of one process.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
-from liar.calibration.slopes import slopes
+from liar.calibration.slopes import pass_over, slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import check_gradients, head_of
 from liar.models.memory import BACKWARD_SEQUENCES
 from liar.models.offload import is_offloaded
+from liar.models.parallel import is_own, processes, summed
 from liar.models.placement import release_freed
 from liar.models.precision import fast_products
 from liar.sites import Site
@@ -81,8 +83,13 @@ def gradient_steps(
             for parameter in required:
                 parameter.requires_grad_(False)
             for done, piece in enumerate(pieces, start=1):
-                inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 signed = done <= len(signed_pieces)
+                if not is_own(done):
+                    if signed:
+                        pass_over(adapter.model, piece, signs)
+                    yield done, len(pieces)
+                    continue
+                inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 with fast_products(adapter.model):
                     by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
                 for name, gradient in by_mask.items():
@@ -103,6 +110,7 @@ def gradient_steps(
             for parameter in required:
                 parameter.requires_grad_(True)
             release_freed()  # a backward pass holds more than any later stage
+    sequences, tokens = _merge(adapter, sites, found, (sequences, tokens), outputs=outputs)
     if (masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
@@ -121,6 +129,28 @@ def gradient_steps(
         )
         for name, sums in found.items()
     }
+
+
+def _merge(
+    adapter: Adapter, sites: list[Site], found: dict[str, SiteGradients], counts: tuple[int, int], *, outputs: bool
+) -> tuple[int, int]:
+    """Add to ``found`` and to ``counts`` what other processes have read."""
+    if processes() == 1:
+        return counts
+    own = [
+        (torch.tensor([gradients.sensitivity]).double(), gradients.taylor, gradients.fisher)
+        for gradients in found.values()
+    ]
+    sums = summed(torch.cat([torch.tensor(counts).double(), *(part for parts in own for part in parts)]))
+    counted, *merged = sums.split([2, *(len(part) for parts in own for part in parts)])
+    for site, sensitivity, taylor, fisher in zip(sites, merged[::3], merged[1::3], merged[2::3], strict=True):
+        product = found[site.name].outputs
+        if outputs and product is None:  # no piece was this process's own
+            width = adapter.consumer(site).out_features
+            product = torch.zeros(width, width, device=execution_device(adapter.model))
+        product = None if product is None else summed(product)
+        found[site.name] = SiteGradients(taylor, fisher, float(sensitivity), product)
+    return int(counted[0]), int(counted[1])
 
 
 def _pieces(batches: Sequence[Batch]) -> list[Batch]:

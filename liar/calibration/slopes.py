@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from liar.models.adapter import without_labels
+from liar.models.adapter import Batch, without_labels
 from liar.models.heads import Problem, head_of, problem_of
 from liar.models.memory import BACKWARD_POSITIONS
 
@@ -44,6 +44,20 @@ def slopes(model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Gener
         _text_slope(problem, seen, inputs.get("labels")) if with_loss else None,
         _text_signs(problem, seen, signs) if signs is not None else None,
     )
+
+
+def pass_over(model: PreTrainedModel, inputs: Batch, signs: torch.Generator) -> None:
+    """Draw as many signs as :func:`slopes` does, for inputs that another process reads."""
+    sequences, length = inputs["input_ids"].shape
+    head = model.get_output_embeddings()
+    if head is not None:
+        rows, each = length - 1, sequences * int(head.weight.shape[0])
+    elif head_of([type(model).__name__]) == "question-answering":
+        rows, each = 2, int(inputs["attention_mask"].sum())
+    else:
+        rows, each = sequences, int(model.config.num_labels or 1)
+    for _ in range(rows):
+        torch.randint(0, 2, (each,), generator=signs, dtype=torch.int8)
 
 
 # -- language models ---------------------------------------------------------------------------------------------------

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import typer
-from rich.markup import escape
 
 from liar.cli import course, measure, models, prune, report
-from liar.cli.console import errors
-from liar.cli.startup import quiet_libraries, repeat_lost_interrupts, settle_threads
-from liar.errors import LiarError
+from liar.cli.joining import joined
+from liar.cli.startup import (
+    launched_processes,
+    quiet_libraries,
+    repeat_lost_interrupts,
+    settle_threads,
+)
+from liar.errors import InvalidSpecError
 
 app = typer.Typer(
-    help="Prune a BERT or a LLaMA, repair it in closed form, and see what happened.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -36,13 +38,20 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
+@app.callback()
+def check_processes(context: typer.Context) -> None:
+    """Prune a BERT or a LLaMA, repair it in closed form, and see what happened."""
+    if launched_processes() > 1 and context.invoked_subcommand != "prune":
+        raise InvalidSpecError(
+            f"{launched_processes()} processes were started, and only `liar prune` shares its work; run "
+            f"`liar {context.invoked_subcommand}` in one."
+        )
+
+
 def main() -> None:
     """Console entry point."""
     settle_threads()
     quiet_libraries()
     repeat_lost_interrupts()
-    try:
+    with joined():
         app()
-    except LiarError as error:
-        errors.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)

@@ -1,4 +1,4 @@
-"""Output of the commands: results on stdout, progress and notes on stderr."""
+"""Output of the commands: results on stdout, progress and notes on stderr; of several processes the first one's."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from liar.cli.startup import is_first_process
+from liar.errors import LiarError
 from liar.events import Progress as Step
 from liar.files import write_atomically
 from liar.report.export import as_json
 from liar.report.sentences import duration
 
-console = Console()
-errors = Console(stderr=True)
+console = Console(quiet=not is_first_process())
+errors = Console(stderr=True, quiet=not is_first_process())
+
+
+def print_error(error: LiarError) -> None:
+    """The sentence of an error, from any process."""
+    sentence = f"[red]Error:[/red] {escape(str(error))}"
+    Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
 
 
 def write(path: Path | None, result: BaseModel) -> None:

@@ -32,6 +32,7 @@ from liar.cli.options import (
     Tokens,
     mixed,
 )
+from liar.cli.startup import is_first_process
 from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.explore.need import Need, NeedKind
@@ -81,9 +82,13 @@ def prune(
     private: Private = False,
     json: JsonFile = None,
 ) -> None:
-    """Prune and repair a model, and print the error of every site."""
-    check_writable(json)
-    check_new_folder(save)
+    """Prune and repair a model, and print the error of every site.
+
+    Launched by torchrun or accelerate, several processes share the calibration text.
+    """
+    if is_first_process():
+        check_writable(json)
+        check_new_folder(save)
     if push is not None and save is None:
         raise InvalidSpecError(
             "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
@@ -115,6 +120,8 @@ def prune(
     if (need := _need(parameters, size, loss)) is not None:
         spec = spec.model_copy(update={"ratio": _met(need, spec)})
     finished = _run(spec)
+    if not is_first_process():
+        return
     _print_result(finished.result)
     write(json, finished.result)
     if save is not None:

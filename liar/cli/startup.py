@@ -1,5 +1,5 @@
-"""Settings of a program before it loads torch and transformers: how threads wait, which libraries do not log, and that
-an interrupt is never lost.
+"""Settings of a program before it loads torch and transformers: how threads wait, which libraries do not log, that an
+interrupt is never lost, and which of several processes this one is.
 
 A library should not change environment or logging, so nothing here runs on import.
 """
@@ -18,6 +18,20 @@ waking them up takes a tenth of a run; if they spin for milliseconds, the defaul
 
 _VERBOSE = ("torchao", "torch.utils._pytree")
 """Loggers to silence: transformers loads torchao, which reports each CUDA kernel that this machine cannot use."""
+
+
+_LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun and accelerate set for each process that they launch."""
+
+
+def launched_processes() -> int:
+    """Number of processes that were launched together."""
+    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _LAUNCHED) else 1
+
+
+def is_first_process() -> bool:
+    """Whether this process prints and writes."""
+    return launched_processes() == 1 or os.environ["RANK"] == "0"
 
 
 def settle_threads() -> None:

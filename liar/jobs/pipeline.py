@@ -1,6 +1,7 @@
 """A run as a generator of typed events: load, measure, calibrate, allocate, prune and repair each site, measure.
 
 Closing the generator between two events stops the run and leaves nothing behind. A model passed in is never changed.
+Of several processes (:mod:`liar.models.parallel`) all make the same smaller model, and only the first measures it.
 
 >>> from liar.jobs.pipeline import run
 >>> from liar.spec import PruneSpec
@@ -42,6 +43,7 @@ from liar.models.environment import describe, is_same_machine, readable_failures
 from liar.models.heads import check_gradients
 from liar.models.memory import PlannedWork
 from liar.models.offload import is_offloaded
+from liar.models.parallel import is_first
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
@@ -146,7 +148,8 @@ class _Run:
             check_apart(self.spec, self.text.parts, self.measures.exams)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
-        variants = self.variants if self.measures.is_wanted else None
+        measures = self.measures.is_wanted and is_first()
+        variants = self.variants if measures else None
         reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, variants)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
@@ -159,7 +162,7 @@ class _Run:
         )
         if given is not None:
             yield from self._measure("dense")
-        if self.measures.is_wanted:
+        if measures:
             with self.variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
@@ -260,6 +263,8 @@ class _Run:
     # -- measuring ----------------------------------------------------------------------------------------------
 
     def _measure(self, variant: Variant) -> Events:
+        if not is_first():
+            return
         given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
         yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
         if self.spec.quantize == "int8" and variant in QUANTIZED:

@@ -20,7 +20,7 @@ ever, and answers too surely. The least-squares slope on a noisy regressor is be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from liar.errors import NonFiniteError
+from liar.maths.merging import Summed, alone
 
 SHARES = (0.4, 0.1)
 """Shares of the drift that the repairs of the first and of the last block make up for. On validation windows of SmolLM2 at
@@ -82,29 +83,52 @@ class DriftAccumulator:
         self._mean.add_(drift_shift, alpha=rows.shape[0] / total)
         self._tokens = total
 
+    def sums(self) -> Tensor:
+        """Tokens, and tokens times the means of input and drift, (1 + d + d_out,) in fp64: see :mod:`liar.maths.merging`."""
+        count = self._mean.new_tensor([self._tokens], dtype=torch.float64)
+        return torch.cat([count, self._tokens * self._input.double(), self._tokens * self._mean.double()])
+
+    def centred(self, sums: Tensor) -> Tensor:
+        """Take over the ``sums`` of all parts; the products about the common means."""
+        means = (sums[1:] / sums[0].clamp_min(1)).split([len(self._input), len(self._mean)])
+        shift, drift_shift = (
+            (own - common).to(self.dtype) for own, common in zip((self._input, self._mean), means, strict=True)
+        )
+        self._cross.addr_(shift, drift_shift, alpha=self._tokens)
+        self._tokens, (self._input, self._mean) = int(sums[0]), (mean.to(self.dtype) for mean in means)
+        return self._cross.flatten()
+
+    def complete(self, products: Tensor) -> None:
+        """Take over the ``products`` of all parts."""
+        self._cross = products.view_as(self._cross)
+
     def finish(self) -> Drift:
         """The drift of all rows so far. It reuses the memory of the accumulator, which must not be used again."""
         return Drift(self._mean, self._cross.div_(max(self._tokens, 1)))
 
 
-def ordinary(streams: list[Tensor]) -> list[Tensor]:
-    """For each of ``streams`` (tokens, width) a mask (tokens, 1), 0 for tokens with massive activations and 1 for others."""
+def ordinary(streams: list[Tensor], gathered: Callable[[Tensor], Tensor] = alone) -> list[Tensor]:
+    """For each of ``streams`` (tokens, width) a mask (tokens, 1), 0 for tokens with massive activations and 1 for others.
+
+    ``gathered`` adds the rows of other processes.
+    """
     norms = [stream.float().norm(dim=-1, keepdim=True) for stream in streams]
-    limit = MASSIVE * torch.cat(norms).median()
+    limit = MASSIVE * gathered(torch.cat(norms)).median()
     return [(norm <= limit).to(stream.dtype) for norm, stream in zip(norms, streams, strict=True)]
 
 
-def attenuation(dense: Sequence[Tensor], pruned: Sequence[Tensor]) -> float:
+def attenuation(dense: Sequence[Tensor], pruned: Sequence[Tensor], summed: Summed = alone) -> float:
     """Slope of the regression, with an intercept, of the last hidden states ``dense`` on ``pruned``, (tokens, width) each.
 
-    1 for states that are equal, and if those of the pruned model are constant; never below 0. Raises
-    :class:`NonFiniteError`.
+    1 for states that are equal, and if those of the pruned model are constant; never below 0. ``summed`` adds what other
+    processes have read. Raises :class:`NonFiniteError`.
     """
     # On the CPU, because MPS has no fp64.
-    first, second = (torch.cat([rows.cpu().double() for rows in states]) for states in (dense, pruned))
-    first, second = first - first.mean(dim=0), second - second.mean(dim=0)
-    energy = float(second.square().sum())
-    slope = float((first * second).sum()) / energy if energy != 0 else 1.0
+    both = torch.stack([torch.cat([rows.cpu().double() for rows in states]) for states in (dense, pruned)])
+    tokens = summed(torch.tensor(both.shape[1], dtype=torch.float64))
+    first, second = both - summed(both.sum(dim=1)).unsqueeze(1) / tokens
+    shared, energy = summed(torch.stack([(first * second).sum(), second.square().sum()])).tolist()
+    slope = shared / energy if energy != 0 else 1.0
     if not isfinite(slope):
         raise NonFiniteError("The last hidden states hold NaN or Inf; calibrate in float32.")
     return max(slope, 0.0)

@@ -13,6 +13,7 @@ product that dominates a calibration.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -96,15 +97,34 @@ class MomentsAccumulator:
                 return
             mean = weights @ rows / weight
             centred = (rows - mean).mul_(weights.sqrt().unsqueeze(1))
-        block = max(_SMALLEST_BLOCK, rows.shape[1] // 8)
-        for start in range(0, rows.shape[1], block):
-            self._scatter[start : start + block, start:].addmm_(centred[:, start : start + block].T, centred[:, start:])
+        for block, right in _blocks(rows.shape[1]):
+            self._scatter[block, right].addmm_(centred[:, block].T, centred[:, right])
         total = self.weight + weight
         shift = mean - self.mean
         self._scatter.addr_(shift, shift, alpha=self.weight * weight / total)
         self.mean.add_(shift, alpha=weight / total)
         self.weight = total
         self.tokens += rows.shape[0]
+
+    def sums(self) -> Tensor:
+        """Tokens, weight, and weight times mean, (2 + d,) in fp64: see :mod:`liar.maths.merging`."""
+        counts = self.mean.new_tensor([self.tokens, self.weight], dtype=torch.float64)
+        return torch.cat([counts, self.weight * self.mean.double()])
+
+    def centred(self, sums: Tensor) -> Tensor:
+        """Take over the ``sums`` of all parts; the upper triangle of the scatter about the common mean, in column blocks."""
+        mean = sums[2:] / sums[1].clamp_min(torch.finfo(sums.dtype).tiny)
+        shift = (self.mean - mean).to(self.dtype)
+        self._scatter.addr_(shift, shift, alpha=self.weight)
+        self.tokens, self.weight, self.mean = int(sums[0]), float(sums[1]), mean.to(self.dtype)
+        return torch.cat([self._scatter[block].flatten() for block in _blocks(len(mean))])
+
+    def complete(self, products: Tensor) -> None:
+        """Take over the ``products`` of all parts."""
+        for block in _blocks(len(self.mean)):
+            part = self._scatter[block]
+            part.copy_(products[: part.numel()].view_as(part))
+            products = products[part.numel() :]
 
     def finish(self, site: str = "the site") -> Moments:
         """Moments of all rows so far. They reuse the memory of the accumulator, which must not be used again.
@@ -122,6 +142,13 @@ class MomentsAccumulator:
                 f"The activations at {site} hold NaN or Inf; check the weights up to that layer, or calibrate in float32."
             )
         return Moments(self.tokens, self.weight, self.mean, covariance, self.all_answer)
+
+
+def _blocks(width: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the column blocks that hold the upper triangle of a matrix (width, width)."""
+    size = max(_SMALLEST_BLOCK, width // 8)
+    for start in range(0, width, size):
+        yield slice(start, start + size), slice(start, None)
 
 
 class SiteMomentsAccumulator:
@@ -142,6 +169,10 @@ class SiteMomentsAccumulator:
     @property
     def is_norm_aware(self) -> bool:
         return self._norm_aware is not None
+
+    @property
+    def parts(self) -> list[MomentsAccumulator]:
+        return [part for part in (self._plain, self._norm_aware) if part is not None]
 
     def update(self, rows: Tensor) -> None:
         """Merge the consumer's inputs ``rows`` (tokens, d) into the plain moments."""

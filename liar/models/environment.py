@@ -14,6 +14,7 @@ from torch import nn
 from liar import __version__
 from liar.errors import InsufficientMemoryError, StorageError
 from liar.models.adapter import execution_device
+from liar.models.parallel import processes
 
 
 def describe(model: nn.Module) -> dict[str, str]:
@@ -30,12 +31,25 @@ def describe(model: nn.Module) -> dict[str, str]:
         "device_name": name,
         "dtype": dtype,
         "threads": str(torch.get_num_threads()),
+        "processes": str(processes()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same for two processes to compute the same bits."""
+    return {
+        "liar": __version__,
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "kind of processor": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
     }
 
 
 def is_same_machine(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    """Whether two results of :func:`describe` have the same device, dtype and threads, so that times are comparable."""
-    return all(first.get(name) == second.get(name) for name in ("device", "device_name", "dtype", "threads"))
+    """Whether two results of :func:`describe` have the same device, dtype, threads and processes, so that times compare."""
+    alone = {"processes": "1"}  # results of before there were several
+    return all((alone | dict(first)).get(name) == (alone | dict(second)).get(name) for name in _MACHINE)
 
 
 @contextmanager
@@ -55,6 +69,7 @@ def readable_failures() -> Iterator[None]:
         raise
 
 
+_MACHINE = ("device", "device_name", "dtype", "threads", "processes")
 _OUT_OF_MEMORY = (
     "Memory ran out; take fewer calibration tokens or a shorter sequence length, the one-shot schedule with uniform "
     "allocation, or a smaller model."

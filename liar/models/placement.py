@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from liar.errors import InsufficientMemoryError, InvalidSpecError
+from liar.models.parallel import processes_here
 
 Placement = Literal["resident", "streamed"]
 
@@ -52,13 +53,16 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that new tensors on ``device`` may take, including memory that torch holds for reuse."""
+    """Bytes that new tensors on ``device`` may take, including memory that torch holds for reuse.
+
+    Several processes of one machine have equal parts of its host memory.
+    """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) // processes_here()
 
 
 def release_freed() -> None:

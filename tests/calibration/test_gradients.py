@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, PreTrainedModel
 
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.slopes import pass_over, slopes
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
@@ -219,3 +220,13 @@ def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
         assert found.sensitivity > 0
         assert both[site].sensitivity == pytest.approx(found.sensitivity)
         assert both[site].fisher.sum() > 0
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
+def test_signs_passed_over_are_those_that_would_have_been_drawn(name: str) -> None:
+    model, (batch,) = headed(name), batches(1, size=3, padded=True)
+    drawn, passed = (torch.Generator().manual_seed(3) for _ in range(2))
+    with torch.enable_grad():
+        slopes(model, batch, drawn, with_loss=False)
+    pass_over(model, batch, passed)
+    assert torch.equal(drawn.get_state(), passed.get_state())

@@ -203,7 +203,7 @@ def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch:
     model = build(name)
     adapter, dense = adapt(model), adapt(copy.deepcopy(model))
     data, keep = batches(padded=padded), half(adapter)
-    monkeypatch.setattr("liar.calibration.activations.ordinary", lambda streams: [torch.ones(1)] * len(streams))
+    monkeypatch.setattr("liar.calibration.activations.ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
     last = adapter.sites()[-1]
     for visit in walk(adapter, data, "both", schedule="corrective"):
         site = visit.site

@@ -1,0 +1,105 @@
+"""Processes launched as torchrun does it, without its agent; as a program: what one of them finds on tiny models."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def launch(processes: int, *arguments: str, own: dict[int, list[str]] | None = None) -> list[subprocess.Popen[str]]:
+    """Start ``python`` with these ``arguments`` in so many processes; ``own`` replaces those of one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            [sys.executable, *((own or {}).get(rank) or arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ
+            | {name: str(value) for name, value in shared.items()}
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        )
+        for rank in range(processes)
+    ]
+
+
+def ends(started: list[subprocess.Popen[str]], seconds: float = 120) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of each; none is left running."""
+    try:
+        return [(each.wait(seconds), *each.communicate()) for each in started]
+    finally:
+        for each in started:
+            each.kill()
+
+
+def found(family: str) -> dict[str, Any]:
+    """Gradients, and of each schedule the reports of the sites and the weights that are left."""
+    from liar.calibration.gradients import gradient_steps
+    from liar.jobs.estimates import Amounts, Shape
+    from liar.jobs.plan import run_parts
+    from liar.jobs.reduction import Reduction
+    from liar.maths.criteria import criterion_of
+    from liar.progress import Pace, Stopwatch
+    from liar.spec import PruneSpec, Schedule
+    from tests import cut_models, families
+
+    # 17 sequences of three lengths: shares are uneven, and a batch has none for some process.
+    batches = [
+        *families.batches(2, size=8, length=20, padded=True),
+        *families.batches(1, size=1, length=9, seed=5),
+    ]
+    model = cut_models.loaded(family)
+    steps = gradient_steps(model.adapter, batches, "both", masks=True, sensitivity=True, outputs=True)
+    answer: dict[str, Any] = {"gradients": families.gradients(steps)}
+    schedules: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
+    for schedule in schedules:
+        model = cut_models.loaded(family)
+        spec = PruneSpec(model=model.id, targets="both", ratio=0.5, criterion="kfac", schedule=schedule)
+        sites = model.adapter.sites("both")
+        pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches)))
+        reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
+        for _ in reduction.events(batches, [], sites, None):
+            pass
+        weights = torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])
+        answer[schedule] = (reduction.reports, reduction.attenuation, weights)
+    return answer
+
+
+def refusals() -> list[str]:
+    """What is said of a text that is too short to share, and of texts that differ."""
+    import torch.distributed as dist
+
+    from liar.calibration.activations import walk
+    from liar.errors import CalibrationError
+    from tests import cut_models, families
+
+    said = []
+    adapter = cut_models.loaded("llama").adapter
+    for batches in (families.batches(1, size=1), families.batches(1, size=4, seed=dist.get_rank())):
+        try:
+            next(walk(adapter, batches, "ffn"))
+        except CalibrationError as error:
+            said.append(str(error))
+    return said
+
+
+if __name__ == "__main__":
+    from liar.models.parallel import joined
+
+    with joined():
+        torch.save(
+            {"llama": found("llama"), "bert": found("bert"), "refusals": refusals()},
+            Path(sys.argv[1]) / os.environ["RANK"],
+        )
