@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from liar.models.adapter import Batch
     from liar.models.catalog import LoadedModel
 
-_FLOPS = 150e9
+OPERATIONS = 150e9
 """Floating-point operations per second in products of large matrices."""
 
 _BYTES = 25e9
@@ -92,7 +92,7 @@ class Shape:
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
         """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
         products = 2 * (self.blocks - removed + head * self.head) + 4 * self.layers * self.width * length
-        return tokens * products / _FLOPS
+        return tokens * products / OPERATIONS
 
     def written(self, tokens: int, removed: float = 0.0) -> float:
         """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
@@ -179,7 +179,7 @@ def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: b
     moments = 0.0
     for site in shape.chosen(targets):
         aware = min(amounts.tokens, MEAN_TOKENS * site.channels) if norm_aware else 0
-        moments += 1.1 * site.channels**2 * (amounts.tokens + aware) / _FLOPS
+        moments += 1.1 * site.channels**2 * (amounts.tokens + aware) / OPERATIONS
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
@@ -187,17 +187,17 @@ def scores_cost(site: SiteShape, criterion: str) -> float:
     """Cost of the scores of a site, if the criterion solves a system."""
     if criterion not in SOLVED_CRITERIA:
         return 0.0
-    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / _FLOPS
+    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
 
 
 def curve_cost(site: SiteShape) -> float:
     """Cost of one factorisation and a product with the weights, in fp64."""
-    return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / _FLOPS
+    return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
 
 
 def spectrum_cost(site: SiteShape) -> float:
     """Cost of the eigenvalues of a site's covariance."""
-    return 2 * 4 * site.channels**3 / _FLOPS
+    return 2 * 4 * site.channels**3 / OPERATIONS
 
 
 def repair_cost(site: SiteShape, ratio: float) -> float:
@@ -205,7 +205,7 @@ def repair_cost(site: SiteShape, ratio: float) -> float:
     kept = (1 - ratio) * site.channels
     solves = kept**3 + 4 * kept * (site.channels - kept) * site.outputs + 6 * kept**2 * site.outputs
     errors = 8 * 2 * site.channels**2 * site.outputs
-    return (2 * solves + 2 * errors) / _FLOPS
+    return (2 * solves + 2 * errors) / OPERATIONS
 
 
 def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
@@ -254,7 +254,7 @@ def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -
 def drift_cost(shape: Shape, amounts: Amounts, targets: Targets) -> float:
     """Cost of the dense stream beside the pruned one, and of the drift at every targeted site."""
     products = sum(4 * site.channels * site.outputs for site in shape.chosen(targets))
-    return shape.forward(amounts.tokens, amounts.length, head=False) + products * amounts.tokens / _FLOPS
+    return shape.forward(amounts.tokens, amounts.length, head=False) + products * amounts.tokens / OPERATIONS
 
 
 def removed_by(spec: PruneSpec, shape: Shape) -> float:
