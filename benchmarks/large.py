@@ -39,7 +39,7 @@ from liar.models.memory import PlannedWork, moment_bytes, working_bytes
 from liar.models.parallel import is_first, joined
 from liar.report.export import as_json
 from liar.results import RunResult
-from liar.spec import AUTO_TOKENS
+from liar.spec import AUTO_TOKENS_OF_A_MIX
 
 PAGE = ROOT / "docs" / "large.md"
 SPEC = PruneSpec.create(model=SMOLLM2, ratio=0.5, evaluate=())
@@ -157,7 +157,7 @@ class Operations:
 def paper() -> str:
     rows = []
     for name, config in MODELS.items():
-        tokens = AUTO_TOKENS * config.intermediate_size
+        tokens = AUTO_TOKENS_OF_A_MIX * config.intermediate_size
         spec = SPEC.model_copy(update={"tokens": tokens, "sequence_length": 2048})
         done, carried = operations(spec, shape_of(config)), collectives(config)
         for processes in (1, 4, 8):
@@ -192,7 +192,7 @@ def paper() -> str:
         "expected",
     )
     head = (
-        f"The default recipe, half of the neurons, {AUTO_TOKENS} calibration tokens for each channel of the FFN in sequences "
+        f"The default recipe, half of the neurons, {AUTO_TOKENS_OF_A_MIX} calibration tokens for each channel of the FFN in sequences "
         f"of 2,048, {str(DTYPE).removeprefix('torch.')}. The rates are {HALF / 1e12:.0f} x 10^12 operations a second in "
         f"forward and backward passes, {SINGLE / 1e12:.0f} in fp32 and {DOUBLE / 1e12:.0f} in fp64, and {LINK / 1e9:.0f} GB a "
         "second between two GPUs; loading, reading and measuring come on top. None of it is measured."
