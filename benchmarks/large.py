@@ -192,10 +192,10 @@ def paper() -> str:
         "expected",
     )
     head = (
-        f"The default recipe, half of the neurons, {AUTO_TOKENS_OF_A_MIX} calibration tokens for each channel of the FFN in sequences "
-        f"of 2,048, {str(DTYPE).removeprefix('torch.')}. The rates are {HALF / 1e12:.0f} x 10^12 operations a second in "
-        f"forward and backward passes, {SINGLE / 1e12:.0f} in fp32 and {DOUBLE / 1e12:.0f} in fp64, and {LINK / 1e9:.0f} GB a "
-        "second between two GPUs; loading, reading and measuring come on top. None of it is measured."
+        f"The default recipe, half of the neurons, {AUTO_TOKENS_OF_A_MIX} calibration tokens for each channel of the FFN in "
+        f"sequences of 2,048, {str(DTYPE).removeprefix('torch.')}. The rates are {HALF / 1e12:.0f} x 10^12 operations a second "
+        f"in forward and backward passes, {SINGLE / 1e12:.0f} in fp32 and {DOUBLE / 1e12:.0f} in fp64, and {LINK / 1e9:.0f} GB "
+        "a second between two GPUs; loading, reading and measuring come on top. None of it is measured."
     )
     return f"{head}\n\n{table(columns, rows)}"
 
