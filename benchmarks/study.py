@@ -73,7 +73,7 @@ def measured(part: Part, scope: Scope, store: PointStore, *, only_stored: bool =
     """
     points = store.read(part.name)
     wanted = list(part.pending(scope))
-    missing = [each for each in wanted if each.name not in points and not only_stored]
+    missing = [each for each in wanted if each.name not in points]
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -82,7 +82,7 @@ def measured(part: Part, scope: Scope, store: PointStore, *, only_stored: bool =
         console=Console(stderr=True),
     ) as progress:
         bar = progress.add_task(part.name, total=len(wanted), completed=len(wanted) - len(missing))
-        for each in missing:
+        for each in () if only_stored else missing:
             progress.update(bar, description=f"{part.name}: {each.name}")
             start = time.perf_counter()
             found = each.measure()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from math import exp, log
+from math import exp, hypot, log
 from statistics import fmean
 
 from figures import SMOLLM2, loaded
@@ -86,7 +86,7 @@ def measure(source: str, scope: Scope) -> Point:
 
 def report(points: Mapping[str, Point]) -> Report:
     found = {source: points[source].values for source in SOURCES if source in points}
-    rows = [(source, *_cells(values), f"{_mean(values):.2f} x") for source, values in found.items()]
+    rows = [(source, *_cells(source, values), f"{_mean(values):.2f} x") for source, values in found.items()]
     first = next(iter(found.values()))
     head = (
         f"Perplexity over dense of {first[f'{WIKI.id} n']:,.0f} windows of {EVALUATION_LENGTH} tokens of each text, half of "
@@ -95,15 +95,29 @@ def report(points: Mapping[str, Point]) -> Report:
     )
     columns = ("calibrated on", *(text.title for text in MEASURED), "geometric mean")
     own = [_own(text, found[text.id]) for text in MEASURED if text.id in found]
-    best = min(found, key=lambda source: _mean(found[source]))
-    finding = f"Beside the default, {'; '.join(own)}. Over all texts {best} loses least ({_mean(found[best]):.2f} x)."
+    finding = f"Beside the default, {'; '.join(own)}. {_best(found)}"
     return Report(f"{head}\n\n{table(columns, rows)}\n\n{finding}")
 
 
-def _cells(values: Mapping[str, float]) -> Iterator[str]:
+def _cells(source: str, values: Mapping[str, float]) -> Iterator[str]:
     for text in MEASURED:
-        gain = f"{values[f'{text.id} gain']:+.2f} ± {values[f'{text.id} gain stderr']:.2f}"
-        yield f"{values[text.id] / values[f'{text.id} dense']:.2f} x ({gain})"
+        gain = "" if source == SOURCES[0] else f" ({_gain_words(values, text)})"
+        yield f"{values[text.id] / values[f'{text.id} dense']:.2f} x{gain}"
+
+
+def _gain_words(values: Mapping[str, float], text: Text) -> str:
+    return f"{values[f'{text.id} gain']:+.2f} ± {values[f'{text.id} gain stderr']:.2f}"
+
+
+def _best(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Which text loses least over all, and whether that is more than chance beside the default."""
+    best = min(found, key=lambda source: _mean(found[source]))
+    if best == SOURCES[0]:
+        return "Over all texts no other loses less."
+    gains = [found[best][f"{text.id} gain"] for text in MEASURED]
+    stderr = hypot(*(found[best][f"{text.id} gain stderr"] for text in MEASURED)) / len(MEASURED)
+    words = f"Over all texts {best} loses least, {fmean(gains):+.3f} ± {stderr:.3f} nats beside the default"
+    return f"{words}." if abs(fmean(gains)) >= 2 * stderr else f"{words}, which may be chance."
 
 
 def _mean(values: Mapping[str, float]) -> float:
@@ -113,9 +127,12 @@ def _mean(values: Mapping[str, float]) -> float:
 
 def _own(text: Text, values: Mapping[str, float]) -> str:
     """What a text gains on itself, and whether that is more than chance."""
-    ahead, stderr = values[f"{text.id} gain"], values[f"{text.id} gain stderr"]
-    words = f"{text.title} serve themselves with {ahead:+.2f} ± {stderr:.2f} nats"
-    return words if abs(ahead) >= 2 * stderr else f"{words}, which may be chance"
+    words = f"{text.title} serve themselves with {_gain_words(values, text)} nats"
+    return (
+        words
+        if abs(values[f"{text.id} gain"]) >= 2 * values[f"{text.id} gain stderr"]
+        else f"{words}, which may be chance"
+    )
 
 
 DOMAINS = Part("domains", "Which text serves which", pending, report)
