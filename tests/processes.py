@@ -10,6 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from accelerate import cpu_offload
+
+from liar import LoadedModel, PruneSpec
+from liar.calibration.activations import walk
+from liar.calibration.gradients import gradient_steps
+from liar.errors import CalibrationError
+from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.plan import run_parts
+from liar.jobs.reduction import Reduction
+from liar.maths.criteria import criterion_of
+from liar.models.adapter import Batch
+from liar.models.parallel import joined
+from liar.progress import Pace, Stopwatch
+from liar.results import SiteReport
+from liar.spec import Schedule
+from tests import cut_models, families
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,62 +61,55 @@ def ends(started: list[subprocess.Popen[str]], seconds: float = 120) -> list[tup
             each.kill()
 
 
-def found(family: str) -> dict[str, Any]:
-    """Gradients, and of each schedule the reports of the sites and the weights that are left."""
-    from liar.calibration.gradients import gradient_steps
-    from liar.jobs.estimates import Amounts, Shape
-    from liar.jobs.plan import run_parts
-    from liar.jobs.reduction import Reduction
-    from liar.maths.criteria import criterion_of
-    from liar.progress import Pace, Stopwatch
-    from liar.spec import PruneSpec, Schedule
-    from tests import cut_models, families
+def batches() -> list[Batch]:
+    """17 sequences of three lengths: shares are uneven, and a batch has none for some process."""
+    return [*families.batches(2, size=8, length=20, padded=True), *families.batches(1, size=1, length=9, seed=5)]
 
-    # 17 sequences of three lengths: shares are uneven, and a batch has none for some process.
-    batches = [
-        *families.batches(2, size=8, length=20, padded=True),
-        *families.batches(1, size=1, length=9, seed=5),
-    ]
+
+def found(family: str) -> dict[str, Any]:
+    """Gradients, and of each schedule the reports of the sites, the attenuation and the weights that are left."""
     model = cut_models.loaded(family)
-    steps = gradient_steps(model.adapter, batches, "both", masks=True, sensitivity=True, outputs=True)
+    steps = gradient_steps(model.adapter, batches(), "both", masks=True, sensitivity=True, outputs=True)
     answer: dict[str, Any] = {"gradients": families.gradients(steps)}
     schedules: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
     for schedule in schedules:
         model = cut_models.loaded(family)
-        spec = PruneSpec(model=model.id, targets="both", ratio=0.5, criterion="kfac", schedule=schedule)
-        sites = model.adapter.sites("both")
-        pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches)))
-        reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
-        for _ in reduction.events(batches, [], sites, None):
-            pass
+        reduction = reduced(model, criterion="kfac", schedule=schedule)
         weights = torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])
         answer[schedule] = (reduction.reports, reduction.attenuation, weights)
     return answer
 
 
+def streamed() -> list[SiteReport]:
+    """Reports of the sites of a model whose blocks are loaded one by one."""
+    model = cut_models.loaded("llama")
+    cpu_offload(model.model, execution_device=torch.device("cpu"))
+    return reduced(model, criterion="fluctuation", allocation="error-curve", schedule="corrective").reports
+
+
+def reduced(model: LoadedModel, **choices: Any) -> Reduction:
+    """Half of the units of ``model`` removed."""
+    spec = PruneSpec(model=model.id, targets="both", ratio=0.5, **choices)
+    pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
+    reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
+    for _ in reduction.events(batches(), [], model.adapter.sites("both"), None):
+        pass
+    return reduction
+
+
 def refusals() -> list[str]:
     """What is said of a text that is too short to share, and of texts that differ."""
-    import torch.distributed as dist
-
-    from liar.calibration.activations import walk
-    from liar.errors import CalibrationError
-    from tests import cut_models, families
-
     said = []
     adapter = cut_models.loaded("llama").adapter
-    for batches in (families.batches(1, size=1), families.batches(1, size=4, seed=dist.get_rank())):
+    for text in (families.batches(1, size=1), families.batches(1, size=4, seed=dist.get_rank())):
         try:
-            next(walk(adapter, batches, "ffn"))
+            next(walk(adapter, text, "ffn"))
         except CalibrationError as error:
             said.append(str(error))
     return said
 
 
 if __name__ == "__main__":
-    from liar.models.parallel import joined
-
     with joined():
-        torch.save(
-            {"llama": found("llama"), "bert": found("bert"), "refusals": refusals()},
-            Path(sys.argv[1]) / os.environ["RANK"],
-        )
+        every = {"llama": found("llama"), "bert": found("bert"), "streamed": streamed(), "refusals": refusals()}
+        torch.save(every, Path(sys.argv[1]) / os.environ["RANK"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.processes import ends, found, launch
+from tests.processes import ends, found, launch, streamed
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,13 @@ def test_gradients_are_those_of_one_process(family: str, both: list[dict[str, An
             torch.testing.assert_close(other.fisher, one.fisher)
             torch.testing.assert_close(other.outputs, one.outputs)
             assert other.sensitivity == pytest.approx(one.sensitivity, rel=1e-6)
+
+
+def test_processes_share_a_text_while_each_streams_the_blocks(both: list[dict[str, Any]]) -> None:
+    for each in both:
+        for report, one in zip(each["streamed"], streamed(), strict=True):
+            assert report.kept_units == one.kept_units
+            assert report.error == pytest.approx(one.error, rel=1e-5)
 
 
 def test_a_text_that_cannot_be_shared_is_refused_by_all(both: list[dict[str, Any]]) -> None:
