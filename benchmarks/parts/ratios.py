@@ -130,22 +130,27 @@ def _breaks(subject: Subject, several: Mapping[float, Values], name: Reconstruct
 def _behind(found: Found) -> str:
     """How often the best repair is ahead, and where it is behind another one by more than one standard error."""
     every = [(subject, ratio, name) for subject in found for ratio in found[subject] for name in OTHERS]
-    ahead, clearly_behind, behind = 0, 0, []
+    ahead, clearly_behind, little = 0, 0, 0
+    behind: dict[str, list[str]] = {}
     for subject, ratio, name in every:
         values = found[subject][ratio]
         gained, stderr = values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
         ahead += gained >= 2 * stderr > 0
         clearly_behind += gained <= -2 * stderr < 0
         if -gained > stderr:
-            behind.append(f"{subject.name} at {ratio:.0%} behind {name} by {-gained / stderr:.1f}")
+            behind.setdefault(subject.name, []).append(f"{name} at {ratio:.0%} by {-gained / stderr:.1f}")
+            little += values["none beside dense"] > -2 * values["none beside dense stderr"]
     text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
     if not behind:
         return f"{text}, and in none behind by more than one."
     once, twice = len(every) * _by_chance(1), len(every) * _by_chance(2)
+    number, most = sum(map(len, behind.values())), max(behind, key=lambda name: len(behind[name]))
+    places = "\n".join(f"- {subject}: behind {', '.join(several)}" for subject, several in behind.items())
     return (
         f"{text}, in {clearly_behind} behind by as much; if all repairs were equally good, chance alone would put it behind by "
-        f"two in {twice:.0f}. Behind by more than one it is in {len(behind)}, by chance in {once:.0f}. In standard errors: "
-        f"{'; '.join(behind)}."
+        f"two in {twice:.0f}. Behind by more than one it is in {number}, by chance in {once:.0f}. In {little} of these "
+        f"{number} not even removal without a repair costs two paired standard errors against the dense model, so there is little to "
+        f"give back; {len(behind[most])} are of {most}, whose ratios share their test items. In standard errors:\n\n{places}"
     )
 
 
@@ -169,8 +174,8 @@ def _harm(found: Found, name: Reconstruction) -> str:
     )
     if not harmed:
         return f"{text} and worse in none."
-    places = "; ".join(f"{subject} at {', '.join(ratios)}" for subject, ratios in harmed.items())
-    return f"{text} and worse in {sum(map(len, harmed.values()))}: {places}."
+    places = "\n".join(f"- {subject}: at {', '.join(ratios)}" for subject, ratios in harmed.items())
+    return f"{text} and worse in {sum(map(len, harmed.values()))}:\n\n{places}"
 
 
 def _by_chance(stderrs: float) -> float:
