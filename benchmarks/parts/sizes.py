@@ -104,8 +104,8 @@ def report(points: Mapping[str, Point]) -> Report:
     figure.update_yaxes(title="% of the dense metric kept")
     head = (
         "Half of the units removed, the default recipe but one-shot. ± is one standard error; the last column is what the most "
-        "text gains over this much, with the paired standard error, of a perplexity in nats. Errors are those of the test items; "
-        "each size is one draw of text, and what another draw would change is not in them."
+        "text gains over this much, with the paired standard error, of a perplexity in nats. Errors are those of the test "
+        "items; each size is one draw of text, and what another draw would change is not in them."
     )
     columns = ("model", "metric", "texts", "tokens", "repaired", "the most text gains")
     finding = (
