@@ -137,7 +137,8 @@ def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point
 
 
 def report(points: Mapping[str, Point]) -> Report:
-    rows, better = [], []
+    rows: list[tuple[str, ...]] = []
+    found: dict[str, list[str]] = {}
     for subject, ratio, width in product(SUBJECTS, RATIOS, WIDTHS):
         if (name := name_of(subject, ratio, width)) not in points:
             continue
@@ -148,7 +149,7 @@ def report(points: Mapping[str, Point]) -> Report:
             ahead, stderr = values[f"{order} gain"], values[f"{order} gain stderr"]
             gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(ahead, stderr)})")
             if abs(ahead) >= 2 * stderr > 0:
-                better.append(f"{order} is {'better' if ahead > 0 else 'worse'} than before for {name}")
+                found.setdefault(f"*{order}* is {'better' if ahead > 0 else 'worse'} than *before*", []).append(name)
         rows.append((subject.name, f"{ratio:.0%}", width, *plain, *gains))
     orders = "; ".join(f"*{order}*: {meaning}" for order, meaning in ORDERS.items())
     head = (
@@ -157,9 +158,8 @@ def report(points: Mapping[str, Point]) -> Report:
         "error, of a perplexity in nats."
     )
     columns = ("model", "removed", "weights", "dense", "dense, quantised", "repaired", "before", "after", "both")
-    finding = (
-        f"By two standard errors or more {'; '.join(better)}." if better else "No order differs by two standard errors."
-    )
+    differing = "; ".join(f"{words} ({'; '.join(names)})" for words, names in found.items())
+    finding = f"By two standard errors or more {differing}." if found else "No order differs by two standard errors."
     return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}")
 
 
