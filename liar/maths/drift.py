@@ -100,7 +100,7 @@ class DriftAccumulator:
 
     def complete(self, products: Tensor) -> None:
         """Take over the ``products`` of all parts."""
-        self._cross = products.view_as(self._cross)
+        self._cross.copy_(products.view_as(self._cross))  # a view would keep the products of all accumulators
 
     def finish(self) -> Drift:
         """The drift of all rows so far. It reuses the memory of the accumulator, which must not be used again."""
