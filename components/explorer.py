@@ -105,7 +105,8 @@ class Explorer:
         if spec.model != base.model:
             return self.switch_model(spec, view)
         tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
-        return {**tasks, **self.draw(spec, view, shown)}
+        edits: Updates = {self.layers.edits: gr.skip()} if spec.edits == base.edits else {}  # see by_hand
+        return {**tasks, **self.draw(spec, view, shown), **edits}
 
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.
@@ -124,12 +125,15 @@ class Explorer:
         return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
     def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Put the inspector's edits into the recipe and draw it."""
+        """Put the inspector's edits into the recipe and draw it.
+
+        The answer leaves ``layers.edits`` alone: by the time it arrives, the inspector may have written newer ones.
+        """
         try:
             spec = self.recipe.read(base, *values).model_copy(update={"edits": tuple(edits)})
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
+        return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
 
     def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """Set the ratio that meets a need typed in words, as the curves have it, and draw the recipe."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gradio as gr
 import pytest
 
 from components.known import what_is_known
@@ -178,3 +179,20 @@ def test_controls_from_before_another_answer_are_not_read(studio: Studio, run: R
     assert f'data-recipe="{other.key}"' in updates[page.verdict.text]
     assert page.bus.spec not in updates
     assert updates[page.recipe.model] == other.model
+
+
+def test_an_answer_does_not_undo_an_edit_that_came_after_it_was_asked_for(studio: Studio, run: RunResult) -> None:
+    """A unit is clicked and its edit undone, or a control moved, while the first answer is on its way."""
+    page, visitor = opened(studio)
+    headline, values = visitor.sees(page.verdict.text), controls_of(page, run.spec)
+    edited = run.spec.model_copy(update={"edits": ("layers.1.ffn:keep=1",)})
+    for updates in (
+        page.explorer.by_hand(list(edited.edits), View(), run.spec.key, run.spec, *values),
+        page.explorer.explore(
+            headline, View(), run.spec.key, run.spec, *controls_of(page, run.spec.model_copy(update={"ratio": 0.25}))
+        ),
+    ):
+        assert page.bus.spec in updates
+        assert updates[page.layers.edits] == gr.skip()
+    typed = page.explorer.explore(headline, View(), run.spec.key, run.spec, *controls_of(page, edited))
+    assert typed[page.layers.edits] == list(edited.edits)
