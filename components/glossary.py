@@ -44,9 +44,11 @@ TERMS: Mapping[str, Term] = {
     ),
     "targets": Term(
         "What is taken out, whole.",
-        "Neurons, heads?",
+        "Neurons, heads, layers?",
         "A feed-forward layer (FFN) has hundreds of neurons, an attention layer a handful of heads. Structured pruning "
-        "takes whole ones out, so the matrices really shrink. Each place where units are removed is called a site.",
+        "takes whole ones out, so the matrices really shrink. Each place where units are removed is called a site. Whole "
+        "layers go in one run, and the layer before them makes up for it; only a LLaMA has a place for that, and the "
+        "criterion and the allocation, which choose units, are not read then.",
     ),
     "ratio": Term(
         "Share of these units that goes.",

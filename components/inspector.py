@@ -98,6 +98,8 @@ class Inspector:
         spec: PruneSpec,
     ) -> Updates:
         """Show the site that ``view`` selects; ``report`` is its ``measured`` report, else the ``predicted`` one."""
+        if spec.removes_layers:
+            return {self.hint: "", self.body: gr.update(visible=False)}
         if report is None:
             hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
             return {self.hint: f"<p>{escape(hint)}</p>", self.body: gr.update(visible=False)}

@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import gradio as gr
+import plotly.graph_objects as go
 from gradio.blocks import Block
 
 from components.browser import button_clicks, figure_clicks
@@ -22,11 +23,12 @@ from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.block import block_picture
 from liar.report.export import file_stem
-from liar.report.plots import error_heatmap
+from liar.report.layer_sentences import named, removed_layers, what_went
+from liar.report.plots import error_heatmap, layer_runs
 from liar.report.sentences import SiteOutcome, recipe
 from liar.report.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.report.view import DIFFERENCES, View
-from liar.results import RunResult, SiteReport
+from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ const show = () => {
 if (document.querySelector('#site-words [data-site]')?.dataset.site !== site) show();
 """
 """Script: after a click on a cell, scroll to its site, which is drawn below the heatmap, unless it is in sight."""
+
+_OF_LAYERS = (
+    "Each cell is a run of layers that may go: its first one, and how many. The layer before it gets a patch, the affine map "
+    "that does best what they did; the colour is the error that is left of the residual stream behind them, each token "
+    "weighted by one over its squared norm. Of the longest runs the one with the least error goes (outlined)."
+)
 
 SHOWN = [
     ("all", "all"),
@@ -95,7 +103,7 @@ class LayersPanel:
         sites = result.sites if result else []
         self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
         self.plot = gr.Plot(
-            error_heatmap(sites, view.heatmap, about=_about(result.spec, "Measured")) if result else None,
+            _picture(result, view, _about(result.spec, "Measured")) if result else None,
             show_label=False,
             container=False,
             elem_id="heatmap",
@@ -108,7 +116,8 @@ class LayersPanel:
             container=False,
         )
         with gr.Accordion("All sites in a table", open=False):
-            self.table = gr.HTML(_table(sites, view), js_on_load=button_clicks("site"), elem_id="heatmap-table")
+            twin = _runs_table(result) if result and result.spec.removes_layers else _table(sites, view)
+            self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
 
     @property
@@ -162,8 +171,8 @@ class LayersPanel:
             self.weighting: view.weighting,
             self.fit: view.colours == "fit",
             self.sentence: _sentence(sites, view, spec),
-            self.plot: error_heatmap(sites, view.heatmap, selected=view.site, about=_about(spec, origin)),
-            self.table: _table(sites, view),
+            self.plot: _picture(outcome, view, _about(spec, origin)),
+            self.table: _runs_table(outcome) if spec.removes_layers else _table(sites, view),
             **self.inspector.draw(report, view, chart, predicted, measured, spec),
         }
 
@@ -214,6 +223,12 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
     stale = spec is not None and chosen is not None and spec.key != chosen.key
     keys = (f' data-recipe="{spec.key}"' if spec else "") + (f' data-chosen="{chosen.key}"' if stale and chosen else "")
     corrected = spec is not None and spec.walked == "corrective"
+    if spec is not None and spec.removes_layers:
+        return (
+            f"<div{keys}><h3>Error of every run of layers{f' {pill(origin)}' if origin else ''}</h3>"
+            + (of_another(spec) if stale else "")
+            + f"<p>{_OF_LAYERS}</p></div>"
+        )
     return (
         f"<div{keys}><h3>Error by layer and site{f' {pill(origin)}' if origin else ''}</h3>"
         + (of_another(spec) if stale and spec else "")
@@ -230,9 +245,18 @@ def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
     return {"recipe": spec.key, "caption": "<br>".join(map(escape, words)), "name": file_stem(spec)}
 
 
+def _picture(outcome: SiteOutcome, view: View, about: dict[str, str]) -> go.Figure:
+    """Heatmap of the sites; if whole layers went, map of the runs of layers that were tried, empty until the run has ended."""
+    if outcome.spec.removes_layers:
+        return layer_runs(_tried(outcome), removed_layers(outcome.sites), about=about)
+    return error_heatmap(outcome.sites, view.heatmap, selected=view.site, about=about)
+
+
 def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
     heatmap = view.heatmap
-    if heatmap.difference:
+    if spec.removes_layers:
+        words = what_went(sites, spec.reconstruction)
+    elif heatmap.difference:
         words = compares(sites, view.weighting, *heatmap.difference)
     else:
         words = stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else heatmap.strips[0])
@@ -248,6 +272,25 @@ def _table(sites: Sequence[SiteReport], view: View) -> str:
         (_row(site, view, names) for site in sites),
         label="Error of every site",
         caption=f"{error} of every site, share of the output's energy",
+    )
+
+
+def _tried(outcome: SiteOutcome) -> Sequence[TriedRun]:
+    """Runs of layers that were tried; none before a run has ended."""
+    return outcome.tried if isinstance(outcome, RunResult) else ()
+
+
+def _runs_table(outcome: SiteOutcome) -> str:
+    """Table of the runs of layers, the longest first, of equally long ones the best."""
+    ranked = sorted(_tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
+    return table(
+        ("Layers", "Norm-aware error with the patch"),
+        (
+            row(named(range(run.first, run.first + run.layers)), cell(error_words(run.norm_aware_error)))
+            for run in ranked
+        ),
+        label="Error of every run of layers",
+        caption="Error of the residual stream behind every run of layers, on a sample of the calibration text",
     )
 
 

@@ -35,7 +35,7 @@ from server.profile import TEXTS, Profile
 _OPTIONAL = ("evaluate_length", "data", "tokens")
 """Choices whose field may be empty."""
 
-TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both")]
+TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both"), ("Layers", "layers")]
 
 QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 

@@ -90,6 +90,17 @@ class CheckedAllocation(Record):
     measured: float
 
 
+class TriedRun(Record):
+    """A run of ``layers`` consecutive layers from ``first`` on that may go, and the error of its patch on a sample of text.
+
+    The error is E[|y' - y|^2 / |y|^2] of the residual stream y behind the run.
+    """
+
+    first: int
+    layers: int
+    norm_aware_error: float
+
+
 class Unrounded(Record):
     """Units that a site would keep without ``PruneSpec.multiple``, and the error of the spec's reconstruction then."""
 
@@ -102,6 +113,7 @@ class SiteReport(Record):
 
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
     of the chosen schedule; ``norm_aware_error`` weights each token by one over the squared norm of its residual stream.
+    If whole layers went, the site before them has the errors of the residual stream behind them, and no other has any.
     What a corrective run adds to a repair, for the sites before, is no error.
     A run has all of its version; a forecast lacks those that the atlas does not have, for units chosen by hand above all.
     """
@@ -357,6 +369,8 @@ class RunResult(StoredRun, Record):
     weight_bytes: dict[MeasuredVariant, int] = {}
     checked: list[CheckedAllocation] = []
     """Candidates of the allocation ``checked``; the one that diverges least was taken."""
+    tried: list[TriedRun] = []
+    """Runs of layers, if whole layers went; of the longest ones that with the least error went."""
     attenuation: float | None = None
     """Factor of the last norm's gain in the reconstructed model, see :mod:`liar.maths.drift`; None for other schedules."""
     warnings: list[str] = []

@@ -29,7 +29,8 @@ from liar.tasks.mixes import canonical as canonical_mix
 from liar.tasks.mixes import sources_of
 from liar.tasks.registry import OWN, task_named
 
-Targets = Literal["ffn", "heads", "both"]
+Targets = Literal["ffn", "heads", "both", "layers"]
+"""What is removed: neurons, heads, both, or whole layers."""
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve", "checked"]
 Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
@@ -201,14 +202,20 @@ class PruneSpec(BaseModel):
         return self.data if task == OWN.name or OWN.name not in self.evaluate else None
 
     @property
+    def removes_layers(self) -> bool:
+        """Whether whole layers go: criterion, allocation, rounding and edits are choices of units, and not read then."""
+        return self.targets == "layers"
+
+    @property
     def needs_mask_gradients(self) -> bool:
         """Whether the criterion reads the gradients of masks on the bundles."""
-        return self.criterion in MASK_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+        reads = self.criterion in MASK_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+        return reads and not self.removes_layers
 
     @property
     def needs_output_gradients(self) -> bool:
         """Whether the criterion reads how the gradients at the outputs of a site go together."""
-        return self.criterion == "kfac"
+        return self.criterion == "kfac" and not self.removes_layers
 
     @property
     def needs_gradients(self) -> bool:
@@ -218,7 +225,7 @@ class PruneSpec(BaseModel):
     @property
     def needs_sensitivity(self) -> bool:
         """Whether the allocation reads what the loss feels of an error at each site."""
-        return self.allocation in SENSITIVE_ALLOCATIONS
+        return self.allocation in SENSITIVE_ALLOCATIONS and not self.removes_layers
 
     @property
     def needs_signs(self) -> bool:
@@ -227,19 +234,24 @@ class PruneSpec(BaseModel):
 
     @property
     def walked(self) -> Schedule:
-        """The schedule as it is done: corrective is sequential with any repair but least-squares, which alone corrects."""
+        """The schedule as it is done: corrective is sequential with any repair but least-squares, which alone corrects.
+
+        Whole layers go at once.
+        """
+        if self.removes_layers:
+            return "one-shot"
         corrects = self.reconstruction == "least-squares"
         return "sequential" if self.schedule == "corrective" and not corrects else self.schedule
 
     @property
     def surveys_sample(self) -> bool:
         """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`."""
-        return self.schedule != "one-shot"
+        return self.schedule != "one-shot" or self.removes_layers
 
     @property
     def needs_all_moments(self) -> bool:
         """Whether the moments of all sites are needed at once: one-shot ``checked`` repairs its candidates by them."""
-        return self.allocation == "checked" and self.schedule == "one-shot"
+        return self.allocation == "checked" and self.schedule == "one-shot" and not self.removes_layers
 
     @property
     def surveys_norm_aware(self) -> bool:

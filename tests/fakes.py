@@ -26,6 +26,7 @@ from liar.results import (
     Speed,
     SpeedGain,
     Totals,
+    TriedRun,
     Workload,
 )
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, Reconstruction, SiteKind
@@ -102,6 +103,25 @@ def language_run(layers: int = 30, **choices: Any) -> RunResult:
             for variant in values
         ],
     )
+
+
+def run_of_layers(**choices: Any) -> RunResult:
+    """A run that took layers 13 to 18 of 30, with the errors of all runs of up to six."""
+    whole = language_run(targets="layers", ratio=0.2, **choices)
+    errors: dict[Reconstruction, float] = {"none": 0.22, "bias": 0.15, "least-squares": 0.077}
+
+    def after(report: SiteReport) -> SiteReport:
+        kept = 0 if 13 <= report.layer <= 18 else report.units
+        found = errors if report.name == "layers.12.ffn" else {}
+        changed = {"kept": kept, "kept_units": list(range(kept)), "error": found, "norm_aware_error": found}
+        return report.model_copy(update=changed)
+
+    tried = [
+        TriedRun(first=first, layers=length, norm_aware_error=0.01 * length + 0.001 * abs(first - 13))
+        for length in range(1, 7)
+        for first in range(1, 31 - length)
+    ]
+    return whole.model_copy(update={"sites": [after(report) for report in whole.sites], "tried": tried})
 
 
 def change(text: str, label: str, *answers: str) -> Change:

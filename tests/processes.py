@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -20,11 +21,12 @@ from liar.errors import CalibrationError
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
 from liar.jobs.reduction import Reduction
+from liar.jobs.shortening import Shortening
 from liar.maths.criteria import criterion_of
 from liar.models.adapter import Batch
 from liar.models.parallel import joined
 from liar.progress import Pace, Stopwatch
-from liar.results import SiteReport
+from liar.results import SiteReport, TriedRun
 from liar.spec import Schedule
 from tests import cut_models, families
 
@@ -66,6 +68,11 @@ def batches() -> list[Batch]:
     return [*families.batches(2, size=8, length=20, padded=True), *families.batches(1, size=1, length=9, seed=5)]
 
 
+in_one_precision = patch("liar.models.precision.has_fast_half", lambda: False)
+"""Products in half precision, as some processors do them, would round differently for other shares of a text."""
+
+
+@in_one_precision
 def found(family: str) -> dict[str, Any]:
     """Gradients, and of each schedule the reports of the sites, the attenuation and the weights that are left."""
     model = cut_models.loaded(family)
@@ -80,11 +87,25 @@ def found(family: str) -> dict[str, Any]:
     return answer
 
 
+@in_one_precision
 def streamed() -> list[SiteReport]:
     """Reports of the sites of a model whose blocks are loaded one by one."""
     model = cut_models.loaded("llama")
     cpu_offload(model.model, execution_device=torch.device("cpu"))
     return reduced(model, criterion="fluctuation", allocation="error-curve", schedule="corrective").reports
+
+
+@in_one_precision
+def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
+    """Runs of layers that are tried, reports of the sites and weights that are left of a LLaMA of which a layer goes."""
+    model = cut_models.loaded("llama")
+    spec = PruneSpec(model=model.id, targets="layers", ratio=0.33)
+    pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
+    removal = Shortening(spec, model, pace, Stopwatch(), None)
+    for _ in removal.events(batches(), [], model.adapter.sites("layers"), None):
+        pass
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])
+    return removal.tried, removal.reports, weights
 
 
 def reduced(model: LoadedModel, **choices: Any) -> Reduction:
@@ -111,5 +132,6 @@ def refusals() -> list[str]:
 
 if __name__ == "__main__":
     with joined():
-        every = {"llama": found("llama"), "bert": found("bert"), "streamed": streamed(), "refusals": refusals()}
+        every = {"llama": found("llama"), "bert": found("bert"), "streamed": streamed(), "shortened": shortened()}
+        every["refusals"] = refusals()
         torch.save(every, Path(sys.argv[1]) / os.environ["RANK"])

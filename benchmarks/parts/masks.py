@@ -8,6 +8,7 @@ gain is beside the moments of the dense model, with the paired standard error ov
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -128,21 +129,22 @@ def measure(subject: Subject, criterion: Criterion, scope: Scope) -> Point:
 
 
 def report(points: Mapping[str, Point]) -> Report:
-    sections = []
-    better = worse = number = 0
+    sections, findings = [], []
     for subject in SUBJECTS:
         found = {each: points[name].values for each in CRITERIA if (name := name_of(subject, each)) in points}
         rows = []
+        better, worse = Counter[str](), Counter[str]()
         for criterion, values in found.items():
             cells = []
             for pruner in PRUNERS:
                 ahead, stderr = values[f"{pruner} gain"], values[f"{pruner} gain stderr"]
                 cells.append(f"{subject.metric.words(values[pruner])} ({subject.gain_words(ahead, stderr)})")
-                better += ahead >= 2 * stderr > 0
-                worse += -ahead >= 2 * stderr > 0
-                number += 1
+                better[pruner] += ahead >= 2 * stderr > 0
+                worse[pruner] += -ahead >= 2 * stderr > 0
             rows.append((criterion, subject.words(values, "by dense"), *cells))
         if rows:
+            counts = [f"{each} {better[each]} and {worse[each]}" for each in PRUNERS]
+            findings.append(f"- {subject.name}, {len(rows)} masks: {', '.join(counts)}")
             first = next(iter(found.values()))
             columns = ("masks of", "moments of the dense model", *(f"of one pruned by {pruner}" for pruner in PRUNERS))
             sections.append(
@@ -154,10 +156,10 @@ def report(points: Mapping[str, Point]) -> Report:
         "moments of a pruned model gain over those of the dense one, with the paired standard error, of a perplexity in nats."
     )
     finding = (
-        f"By two standard errors or more the moments of a pruned model are better in {better} and worse in {worse} "
-        f"of {number} cases."
+        "For how many masks the moments of a model pruned by another criterion are better, and for how many worse, by two "
+        "standard errors or more:"
     )
-    return Report("\n\n".join([head, finding, *sections]))
+    return Report("\n\n".join([head, finding, "\n".join(findings), *sections]))
 
 
 MASKS = Part("masks", "Masks of one criterion, moments of a model pruned by another", pending, report)

@@ -301,7 +301,7 @@ def shared_calibration(
 
 def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
     """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
-    looks = spec.schedule == "one-shot" or spec.allocation != "uniform"
+    looks = (spec.schedule == "one-shot" or spec.allocation != "uniform") and not spec.removes_layers
     return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
 
 

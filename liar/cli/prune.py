@@ -189,9 +189,11 @@ def _print_result(result: RunResult) -> None:
     from liar.report.metric_sentences import beside_dense, sample
     from liar.report.sentences import rounding, verdict
 
-    table = Table("site", "kept", *result.sites[0].error, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
+    names = list(dict.fromkeys(name for site in result.sites for name in site.error))
+    table = Table("site", "kept", *names, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
     for site in result.sites:
-        table.add_row(site.name, f"{site.kept}/{site.units}", *(f"{value:.4f}" for value in site.error.values()))
+        errors = (f"{site.error[name]:.4f}" if name in site.error else "" for name in names)
+        table.add_row(site.name, f"{site.kept}/{site.units}", *errors)
     console.print(table)
     if result.evaluations:
         measures = Table("task", "variant", "value", "stderr", "beside dense", "measured on", box=None)

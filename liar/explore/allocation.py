@@ -126,8 +126,18 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
+def check_units(spec: PruneSpec) -> None:
+    """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of which nothing is known before a run."""
+    if spec.removes_layers:
+        raise InvalidSpecError(
+            "Curves, masks and needs are of heads and neurons: “Apply” measures what whole layers cost; for these choose "
+            "other targets."
+        )
+
+
 def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
-    """Refuse choices that are illegal for any calibration, before the long work; raises :class:`InvalidSpecError`."""
+    """Refuse choices of units that are illegal for any calibration, before the long work; raises :class:`InvalidSpecError`."""
+    check_units(spec)
     check_edits(merge(spec.edits), sites)
     allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
     for site in sites:

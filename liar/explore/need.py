@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import nearest_removed
+from liar.explore.allocation import check_units, nearest_removed
 from liar.explore.forecast import divergence, forecast
 from liar.explore.reconstructions import REPAIRS
 from liar.spec import MAX_RATIO, PruneSpec, SiteKind
@@ -155,6 +155,7 @@ def ratio_of_loss(most: float, predicted: Callable[[float], float]) -> float:
 
 def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
     """The ratio at which ``spec`` meets ``need``, as the curves of ``atlas`` have it; raises :class:`InvalidSpecError`."""
+    check_units(spec)
     facts = atlas.facts
     if need.kind == "loss":
         return ratio_of_loss(need.amount, lambda ratio: predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas))

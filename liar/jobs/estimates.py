@@ -86,7 +86,8 @@ class Shape:
         )
 
     def chosen(self, targets: Targets) -> list[SiteShape]:
-        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": ("attention", "ffn")}[targets]
+        both = ("attention", "ffn")
+        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": both, "layers": both}[targets]
         return [site for site in self.sites if site.kind in kinds]
 
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
@@ -255,6 +256,16 @@ def drift_cost(shape: Shape, amounts: Amounts, targets: Targets) -> float:
     """Cost of the dense stream beside the pruned one, and of the drift at every targeted site."""
     products = sum(4 * site.channels * site.outputs for site in shape.chosen(targets))
     return shape.forward(amounts.tokens, amounts.length, head=False) + products * amounts.tokens / OPERATIONS
+
+
+def patches_cost(shape: Shape, amounts: Amounts, *, starts: int, runs: int) -> float:
+    """Cost of a forward pass, of the moments and the factorisation at each start, and of every run's patch and its error."""
+    d, width = shape.widest, shape.width
+    each_start = 1.1 * d**2 * amounts.tokens + 2 * d**3 / 3
+    aware = min(amounts.tokens, MEAN_TOKENS * d)
+    each_run = 2 * d * width * (amounts.tokens + aware) + 4 * d**2 * width
+    forward = shape.forward(amounts.tokens, amounts.length, head=False)
+    return forward + (starts * each_start + runs * each_run) / OPERATIONS
 
 
 def removed_by(spec: PruneSpec, shape: Shape) -> float:

@@ -13,7 +13,7 @@ from liar.calibration.calibrate import Calibration, steps_of
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import evaluate_steps
 from liar.events import Event, Finished, Progress
-from liar.explore.allocation import allocate
+from liar.explore.allocation import allocate, check_units
 from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
@@ -54,6 +54,7 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
     no ratio meets the need, with the nearest that one does, and the errors of a run.
     """
     with readable_failures():
+        check_units(spec)
         adapter = loaded.adapter
         if need.kind != "loss":
             kinds: tuple[SiteKind, ...] = ("attention", "ffn")

@@ -30,12 +30,12 @@ from liar.events import (
     Progress,
     Warned,
 )
-from liar.explore.allocation import check_choices
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_held_text, read_text
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
+from liar.jobs.shortening import Shortening, check_removal
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count, working_copy
@@ -150,7 +150,7 @@ class _Run:
         self.pace = self._paced(batches, sites)
         measures = self.measures.is_wanted and is_first()
         variants = self.variants if measures else None
-        reduction = Reduction(self.spec, self.criterion, loaded, self.pace, self.watch, variants)
+        reduction = self._reduction(variants)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         yield from reduction.events(batches, held, sites, self.calibration)
@@ -182,6 +182,7 @@ class _Run:
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
                 checked=reduction.checked,
+                tried=reduction.tried,
                 attenuation=reduction.attenuation,
                 warnings=reduction.warnings + self.measures.warnings,
                 timings=self.watch.seconds,
@@ -191,6 +192,11 @@ class _Run:
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+
+    def _reduction(self, variants: Variants | None) -> Reduction | Shortening:
+        if self.spec.removes_layers:
+            return Shortening(self.spec, self.loaded, self.pace, self.watch, variants)
+        return Reduction(self.spec, self.criterion, self.loaded, self.pace, self.watch, variants)
 
     def _copy(self, given: LoadedModel) -> LoadedModel:
         work = PlannedWork.of(self.spec)
@@ -209,8 +215,8 @@ class _Run:
         if self.spec.quantize == "int8":
             check_quantizable(loaded)
         sites = loaded.adapter.sites(self.spec.targets)
-        check_choices(self.spec, sites)
-        if self.calibration is not None:
+        check_removal(self.spec, loaded.adapter)
+        if self.calibration is not None and not self.spec.removes_layers:
             self.calibration.check(self.spec, sites)
         elif self.spec.needs_all_moments and not fits(loaded, sites, norm_aware=True):
             raise InsufficientMemoryError(
@@ -233,7 +239,7 @@ class _Run:
         reads = not is_calibrated(self.spec, self.calibration)
         held: list[Batch] = []
         with self.watch.stage("data"):
-            if self.spec.allocation == "checked":
+            if self.spec.allocation == "checked" and not self.spec.removes_layers:
                 batches, held, text = yield from read_held_text(self.spec, self.loaded)
             elif reads:
                 batches, text = yield from read_text(self.spec, self.loaded)

@@ -13,6 +13,7 @@ from liar.jobs.estimates import (
     check_cost,
     curve_cost,
     gradients_cost,
+    patches_cost,
     prune_cost,
     quantizing_cost,
     removed_by,
@@ -49,23 +50,42 @@ def run_parts(
     """
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
-    if spec.needs_gradients and not calibrated:
-        cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-        parts = [*parts, Part("gradients", cost)]
-    one_shot = calibrated and spec.schedule == "one-shot"
-    surveyed = spec.allocation != "uniform" or one_shot
-    if surveyed:
-        parts = [*parts, Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk")]
-    if spec.allocation == "checked":
-        parts = [*parts, Part("check", check_cost(spec, shape, amounts), "check")]
-    kept = surveyed and keeps and not spec.surveys_sample
-    parts = [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
+    if spec.removes_layers:
+        parts = [*parts, *removal_parts(spec, shape, amounts)]
+    else:
+        parts = [*parts, *reduction_parts(spec, shape, amounts, calibrated=calibrated, keeps=keeps)]
     parts += [] if dense_first else dense
     for variant in VARIANTS[1:]:
         parts += measure_parts(spec, shape, amounts, variant)
     if amounts.tasks:
         parts.append(Part("reconstructed timing", timing_cost(shape, 0.0, removed_by(spec, shape)), "timing"))
     return parts
+
+
+def reduction_parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+    """Parts of the removal of units."""
+    parts: list[Part] = []
+    if spec.needs_gradients and not calibrated:
+        cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+        parts.append(Part("gradients", cost))
+    one_shot = calibrated and spec.schedule == "one-shot"
+    surveyed = spec.allocation != "uniform" or one_shot
+    if surveyed:
+        parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
+    if spec.allocation == "checked":
+        parts.append(Part("check", check_cost(spec, shape, amounts), "check"))
+    kept = surveyed and keeps and not spec.surveys_sample
+    return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
+
+
+def removal_parts(spec: PruneSpec, shape: Shape, amounts: Amounts) -> list[Part]:
+    """Parts of the removal of whole layers: every run of up to as many on a sample, then the best one on all of the text."""
+    read, longest = sample(shape, amounts), round(spec.ratio * shape.layers)
+    lengths = [shape.layers - length for length in range(1, longest + 1)]
+    return [
+        Part("survey", patches_cost(shape, read, starts=max(lengths, default=0), runs=sum(lengths)), "walk"),
+        Part("prune", patches_cost(shape, amounts, starts=1, runs=1), "walk"),
+    ]
 
 
 def measure_parts(

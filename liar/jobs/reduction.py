@@ -25,7 +25,7 @@ from liar.models.offload import resident
 from liar.models.surgery import ConsumerParameters, attenuate, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
-from liar.results import CheckedAllocation, SiteReport, Unrounded
+from liar.results import CheckedAllocation, SiteReport, TriedRun, Unrounded
 from liar.sites import Site
 from liar.spec import SOLVED_CRITERIA, PruneSpec
 
@@ -37,7 +37,7 @@ FEWEST_PER_CHANNEL = 3
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
     """Whether a run of ``spec`` reads no calibration text: it repairs by the moments that allocate, which are passed in."""
-    return calibration is not None and not spec.surveys_sample
+    return calibration is not None and not spec.surveys_sample and not spec.removes_layers
 
 
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
@@ -68,6 +68,7 @@ class Reduction:
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
         self.checked: list[CheckedAllocation] = []
+        self.tried: list[TriedRun] = []
         self.attenuation: float | None = None
 
     def events(

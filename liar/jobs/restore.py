@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
+from liar.calibration.blocks import spans
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.jobs.decide import solve
 from liar.jobs.read_text import read_text
+from liar.jobs.shortening import cut
 from liar.maths.criteria import units_of
 from liar.models.catalog import LoadedModel, working_copy
 from liar.models.environment import readable_failures
@@ -38,10 +40,16 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         spec = result.spec
         working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
         sites = working.adapter.sites(spec.targets)
-        masks = _masks(result.sites, sites)
+        gone = _removed_blocks(result, sites)
+        masks = {} if spec.removes_layers else _masks(result.sites, sites)
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
         batches, _ = yield from read_text(spec, working)
         variants = Variants(working, loaded)
+        if spec.removes_layers:
+            if gone:
+                span = next(spans(working.adapter, batches, [len(gone)], before=gone.start - 1))
+                cut(working.adapter, span, spec.reconstruction, (), variants)
+            return variants
         pace = Pace([Part("restore", 1.0)])
         visits = walk(
             working.adapter,
@@ -56,6 +64,16 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
             yield pace.at("restore", "prune", done, len(sites), f"Pruned {visit.site.name} to its stored mask")
         working.adapter.after_surgery(sites)
         return variants
+
+
+def _removed_blocks(result: RunResult, sites: Sequence[Site]) -> range:
+    """Blocks that the run removed whole; raises :class:`InvalidSpecError` if the model has other sites now."""
+    if not result.spec.removes_layers:
+        return range(0)
+    if [(site.name, site.units) for site in sites] != [(report.name, report.units) for report in result.sites]:
+        raise InvalidSpecError("The layers of this run are not those of the model as it is now: run the recipe again.")
+    gone = sorted({report.layer for report in result.sites if report.kept == 0})
+    return range(gone[0], gone[-1] + 1) if gone else range(0)
 
 
 def _masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:

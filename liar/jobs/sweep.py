@@ -21,10 +21,10 @@ from liar.calibration.calibrate import Calibration, can_share, shared_calibratio
 from liar.evaluate.changes import Comparison
 from liar.evaluate.tasks import prepare_all
 from liar.events import Finished, Progress
-from liar.explore.allocation import check_choices
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import sweep_parts
+from liar.jobs.shortening import check_removal
 from liar.maths.criteria import criterion_of
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
@@ -48,7 +48,7 @@ def sweep_steps(
     with readable_failures():
         specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
-        check_choices(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), sites)
+        check_removal(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), loaded.adapter)
         for spec in specs:
             criterion_of(spec.criterion)
         known = [result for spec in specs if store is not None and (result := store.find(spec)) is not None]

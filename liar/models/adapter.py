@@ -117,9 +117,9 @@ class Adapter(ABC):
     def layout(self, targets: Targets = "both") -> list[Site]:
         """Sites of the chosen targets, also of a model that cannot be pruned."""
         kinds: list[SiteKind] = []
-        if targets in ("heads", "both"):
+        if targets != "ffn":
             kinds.append("attention")
-        if targets in ("ffn", "both"):
+        if targets != "heads":
             kinds.append("ffn")
         return [self.site(layer, kind) for layer in range(len(self.layers)) for kind in kinds]
 
@@ -192,6 +192,20 @@ class Adapter(ABC):
 
     def after_surgery(self, sites: list[Site]) -> None:
         """Update the config and size attributes after ``sites`` were shrunk; nothing to do by default."""
+
+    def check_blocks(self) -> None:
+        """Raise :class:`UnsupportedModelError` if whole blocks cannot be removed: by default they cannot.
+
+        Behind a norm of the sum of residual and output, the consumer before cannot add what the blocks did.
+        """
+        raise UnsupportedModelError(
+            f"Whole layers of a {self.family} cannot go, because each normalises the sum that it writes, so that no weight "
+            "before it can stand in for it; choose neurons or heads."
+        )
+
+    def remove_blocks(self, blocks: range) -> None:
+        """Remove whole ``blocks`` and update the config; only for families that pass :meth:`check_blocks`."""
+        raise NotImplementedError
 
     def set_units(self, site: Site, units: int) -> None:
         """Set the number of units in the site's modules (such as head counts); nothing to do by default."""

@@ -87,6 +87,19 @@ class LlamaAdapter(Adapter):
                     zeros = linear.weight.new_zeros(linear.out_features)
                     linear.register_parameter("bias", nn.Parameter(zeros, requires_grad=False))
 
+    def check_blocks(self) -> None:
+        """Blocks only add to the residual stream, so any of them can go."""
+
+    def remove_blocks(self, blocks: range) -> None:
+        """The result is an ordinary checkpoint of its family, with fewer layers."""
+        config: Any = self.config
+        if getattr(config, "layer_types", None) is not None:
+            config.layer_types = [kind for layer, kind in enumerate(config.layer_types) if layer not in blocks]
+        self.base.layers = nn.ModuleList(block for layer, block in enumerate(self.layers) if layer not in blocks)
+        for layer in range(len(self.layers)):
+            self._block(layer).self_attn.layer_idx = layer  # its place in the cache of keys and values
+        config.num_hidden_layers = len(self.layers)
+
     def set_units(self, site: Site, units: int) -> None:
         if site.kind == "ffn":
             self._block(site.layer).mlp.intermediate_size = units

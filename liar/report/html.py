@@ -22,8 +22,9 @@ from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.findings import findings
 from liar.report.labels import token_words
+from liar.report.layer_sentences import removed_layers
 from liar.report.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
-from liar.report.plots import error_heatmap, metric_bars
+from liar.report.plots import error_heatmap, layer_runs, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.sentences import calibrated_on, parameters, recipe, verdict
 from liar.report.site_sentences import reconstructions_of
@@ -82,8 +83,15 @@ def html_report(result: RunResult) -> str:
         command=as_command(result.spec),
         python=as_python(result.spec),
         plotly=Markup(get_plotlyjs()),
-        figures={"heatmap": _as_data(error_heatmap(result.sites)), "metrics": _as_data(metric_bars(result))},
+        figures={"heatmap": _as_data(_map(result)), "metrics": _as_data(metric_bars(result))},
     )
+
+
+def _map(result: RunResult) -> Figure:
+    """The error of every site, or of every run of layers if whole ones went."""
+    if result.spec.removes_layers:
+        return layer_runs(result.tried, removed_layers(result.sites))
+    return error_heatmap(result.sites)
 
 
 def contents(result: RunResult) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from liar.report.compare import differing
 from liar.spec import AUTO, PruneSpec
 
-_TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}
+_TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons", "layers": "layers"}
 
 
 def token_words(tokens: int | str, unit: str = "tokens") -> str:
@@ -49,6 +49,7 @@ def short_recipe(spec: PruneSpec) -> str:
 def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
     """The short recipe, with the words ``apart`` near its start, since a menu cuts the end of a long label."""
     choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
+    choices = [spec.reconstruction] if spec.removes_layers else choices
     choices += ["edited by hand"] if spec.edits else []
     removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"

@@ -108,10 +108,14 @@ def rounding(result: Outcome) -> str | None:
 
 def recipe(spec: PruneSpec) -> str:
     """Sentence with the choices of a run, in the order in which they act."""
-    targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons"}[spec.targets]
+    targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons", "layers": "layers"}
+    how = (
+        f"{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}"
+    )
+    if spec.removes_layers:
+        how = f"the run of layers with the least error, {spec.reconstruction} reconstruction"
     return (
-        f"{spec.model}: {percent(spec.ratio)} of the {targets}, {spec.criterion} criterion, "
-        f"{spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}, "
+        f"{spec.model}: {percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
         f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
     )
 
@@ -164,7 +168,10 @@ def _quantized(spec: PruneSpec) -> str:
 
 
 def _removed(result: Outcome) -> str:
-    """``Half of the neurons``; each kind separately if their shares differ."""
+    """``Half of the neurons``; each kind separately if their shares differ; ``6 of 30 layers``."""
+    if result.spec.removes_layers:
+        gone = {site.layer for site in result.sites if site.kept == 0}
+        return f"{len(gone)} of {len({site.layer for site in result.sites})} layers"
     shares: dict[SiteKind, float] = {}
     for kind in ("attention", "ffn"):
         sites = [site for site in result.sites if site.kind == kind]

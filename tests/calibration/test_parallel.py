@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.processes import ends, found, launch, streamed
+from tests.processes import ends, found, launch, shortened, streamed
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,17 @@ def test_a_text_that_cannot_be_shared_is_refused_by_all(both: list[dict[str, Any
         short, differs = each["refusals"]
         assert short.startswith("The 2 processes have 1 sequences of calibration text to share;")
         assert differs.startswith("The processes have read different calibration texts;")
+
+
+def test_the_same_layers_go_and_get_the_same_patch(both: list[dict[str, Any]]) -> None:
+    tried, reports, weights = shortened()
+    for each in both:
+        its_tried, its_reports, its_weights = each["shortened"]
+        assert [(run.first, run.layers) for run in its_tried] == [(run.first, run.layers) for run in tried]
+        errors = [[run.norm_aware_error for run in runs] for runs in (its_tried, tried)]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+        assert [report.kept for report in its_reports] == [report.kept for report in reports]
+        for report, one in zip(its_reports, reports, strict=True):
+            assert report.error == pytest.approx(one.error, rel=1e-5)
+        torch.testing.assert_close(its_weights, weights, rtol=1e-4, atol=1e-5)
+    assert torch.equal(both[0]["shortened"][2], both[1]["shortened"][2])

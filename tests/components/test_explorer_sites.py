@@ -12,7 +12,7 @@ from liar.report.view import View
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from tests.components.visitor import Page, opened
-from tests.fakes import language_run, tiny_atlas
+from tests.fakes import language_run, run_of_layers, tiny_atlas
 
 
 def test_a_selected_site_is_in_the_inspector_and_the_address(studio: Studio, run: RunResult, models: list[str]) -> None:
@@ -137,6 +137,22 @@ def test_a_clicked_unit_changes_sides_and_the_forecast_follows(studio: Studio, r
     visitor.does(by_hand.undo, "click")
     assert report() == before
     assert visitor.sees(units) == drawn
+
+
+def test_layers_have_no_forecast_but_a_run(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.targets, "layers")
+    assert "“Apply” measures what whole layers cost" in visitor.sees(page.line)
+    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "20 % of" not in visitor.sees(page.verdict.text)
+    removed = run_of_layers()
+    studio.store.save(removed)
+    visitor.sets(page.recipe.ratio, removed.spec.ratio)
+    assert "6 of 30 layers gone" in visitor.sees(page.verdict.text)
+    assert "Error of every run of layers" in visitor.sees(page.layers.heading)
+    assert visitor.sees(page.line) == ""
+    visitor.sets(page.recipe.targets, "ffn")
+    assert "Error by layer and site" in visitor.sees(page.layers.heading)
 
 
 def controls_of(page: Page, spec: PruneSpec) -> list[object]:

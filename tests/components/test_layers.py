@@ -16,7 +16,7 @@ from liar.explore.forecast import forecast
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from tests.fakes import language_run, tiny_atlas
+from tests.fakes import language_run, run_of_layers, tiny_atlas
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
 
@@ -100,6 +100,21 @@ def test_a_stored_site_of_any_name_stays_text(page: Page) -> None:
     run = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": nasty})]})
     updates = page.draw(View(), run=run)
     assert all(nasty not in value for value in updates.values() if isinstance(value, str))
+
+
+def test_a_run_of_whole_layers_has_a_map_of_the_runs_that_were_tried(page: Page) -> None:
+    run = run_of_layers()
+    updates = page.draw(View(site="layers.12.ffn"), run=run)
+    panel = page.panel
+    assert set(updates) <= set(panel.outputs)
+    assert "Error of every run of layers" in updates[panel.heading]
+    assert "The mask is the same" not in updates[panel.heading]
+    assert "Layers 13 to 18 went, and layer 12 stands in for them" in updates[panel.sentence]
+    assert list(updates[panel.plot].data[0].y) == [1, 2, 3, 4, 5, 6]
+    assert updates[panel.table].count("<tr") == 1 + len(run.tried)
+    assert updates[panel.table].index("layers 13 to 18") < updates[panel.table].index("layers 1 to 6")
+    assert not updates[panel.inspector.body]["visible"], "no unit of a site was chosen"
+    assert "36,864" in updates[panel.block]
 
 
 # -- selection ----------------------------------------------------------------------------------------------------------

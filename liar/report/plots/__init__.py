@@ -2,6 +2,7 @@
 
 from liar.report.plots.comparison import comparison_heatmap
 from liar.report.plots.heatmap import error_heatmap
+from liar.report.plots.layer_runs import layer_runs
 from liar.report.plots.masks import mask_heatmap
 from liar.report.plots.metrics import metric_bars
 from liar.report.plots.pareto import pareto_figure
@@ -13,6 +14,7 @@ from liar.report.plots.site_units import site_scores, site_units
 __all__ = [
     "comparison_heatmap",
     "error_heatmap",
+    "layer_runs",
     "mask_heatmap",
     "metric_bars",
     "pareto_figure",

@@ -213,7 +213,7 @@ def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict
         "ypad": 0,
     }
     if view.scale == "log":
-        ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
+        ticks = _ratio_ticks(high) if view.difference else error_ticks(low, high)
         bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
     return {"colorscale": DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
 
@@ -227,7 +227,7 @@ def _unit(view: HeatmapView) -> str:
     return f"ratio of {error}s (log scale)"
 
 
-def _error_ticks(low: float, high: float) -> dict[float, str]:
+def error_ticks(low: float, high: float) -> dict[float, str]:
     first = low + 0.2 * (high - low)  # the label of the low end is that wide on a narrow page
     ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if first < log10(tick) <= high}
     return {low: f"≤ {10**low:.2g}", **ticks}

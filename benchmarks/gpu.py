@@ -1,0 +1,265 @@
+"""LLaMA-7B's shape with random weights: seconds of each stage against its arithmetic floor, and peak memory.
+
+    python benchmarks/gpu.py                    32 and 128 sequences of 2,048 tokens, one-shot and default (a GPU of 24 GB)
+    python benchmarks/gpu.py --write            also puts the table into docs/large.md, between its markers
+    python benchmarks/gpu.py --layers 2 --sequences 1 --length 1024     a slice, also for a CPU
+
+The floor of a stage are the operations that no implementation can leave out, by the kind of their numbers (passes in the
+model's precision, moments in fp32, solves in fp64), at the rates that this device has in products of the model's own sizes.
+One-shot is uniform with the criterion fluctuation; half of the neurons goes, and nothing is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from liar.cli.startup import quiet_libraries, settle_threads
+
+settle_threads()
+quiet_libraries()
+
+import torch
+from readme import ROOT, table, write
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from liar import LoadedModel, PruneSpec
+from liar.jobs import estimates
+from liar.jobs.estimates import Amounts, Shape, SiteShape
+from liar.jobs.plan import run_parts
+from liar.jobs.reduction import Reduction
+from liar.maths.criteria import criterion_of
+from liar.models.adapter import Batch
+from liar.models.catalog import bytes_in_memory
+from liar.models.families import adapt
+from liar.models.memory import BATCH, moment_bytes
+from liar.progress import Pace, Stopwatch
+
+PAGE = ROOT / "docs" / "large.md"
+SEQUENCES, LENGTH = (32, 128), 2048
+RECIPES: dict[str, dict[str, str]] = {
+    "one-shot": {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"},
+    "default": {},
+}
+STAGES = ("gradients", "calibrate", "prune")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Operations per second of the device in the model's precision, in fp32 and in fp64."""
+
+    model: float
+    single: float
+    double: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Operations of a stage, in the model's precision, in fp32 and in fp64."""
+
+    model: float = 0.0
+    single: float = 0.0
+    double: float = 0.0
+
+    def seconds(self, rates: Rates) -> float:
+        return self.model / rates.model + self.single / rates.single + self.double / rates.double
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds and floor of each stage, the number of tokens, and bytes: the peak, and what of it cannot be avoided."""
+
+    seconds: dict[str, float]
+    floors: dict[str, float]
+    tokens: int
+    peak: int
+    least: int
+    kept: list[int]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=LlamaConfig().num_hidden_layers)
+    parser.add_argument("--sequences", type=int, nargs="+", default=SEQUENCES)
+    parser.add_argument("--length", type=int, default=LENGTH)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    text = section(
+        arguments.layers, arguments.sequences, arguments.length, arguments.recipes, torch.device(arguments.device)
+    )
+    print(text)
+    if arguments.write:
+        write("gpu", text, PAGE)
+
+
+def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:
+    rows = []
+    for number in sequences:
+        for name in recipes:
+            found = measure(name, model_of(layers, device), text_of(number, length))
+            stages = (
+                f"{found.seconds[stage]:.1f} ({found.seconds[stage] / found.floors[stage]:.2f})"
+                if found.floors[stage]
+                else "none"
+                for stage in STAGES
+            )
+            memory = (f"{found.least / 1e9:.1f} GB", f"{(found.peak - found.least) / 1e9:.2f} GB")
+            total, least = sum(found.seconds.values()), sum(found.floors.values())
+            rows.append((f"{number} x {length:,}", name, *stages, f"{total:.1f} ({total / least:.2f})", *memory))
+    columns = (
+        "tokens",
+        "recipe",
+        *(f"{stage}, s" for stage in STAGES),
+        "in all, s",
+        "weights and moments of a site",
+        "peak above",
+    )
+    rates = rates_of(device, _precision(device))
+    head = (
+        f"LLaMA-7B's shape, {layers} layers of random weights in {str(_precision(device)).removeprefix('torch.')}, half of the "
+        "neurons, nothing measured. In brackets the ratio to the floor of the stage: its operations at "
+        f"{rates.model / 1e12:.2f} x 10^12 a second in the model's precision, {rates.single / 1e12:.2f} in fp32 and "
+        f"{rates.double / 1e12:.2f} in fp64, which this device reaches in products of the same sizes."
+    )
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
+
+
+def model_of(layers: int, device: torch.device, config: LlamaConfig | None = None) -> LoadedModel:
+    """A model of LLaMA-7B's shape with so many layers."""
+    config = config or LlamaConfig()
+    config.num_hidden_layers = layers
+    torch.manual_seed(0)
+    with device:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(_precision(device))
+        try:
+            model = LlamaForCausalLM(config).eval().requires_grad_(False)
+        finally:
+            torch.set_default_dtype(before)
+    return LoadedModel("random/llama-7b", model, cast(Any, None), adapt(model), None)
+
+
+def text_of(sequences: int, length: int, vocabulary: int = LlamaConfig().vocab_size) -> list[Batch]:
+    """Random tokens, in the batches of a calibration."""
+    ids = torch.randint(3, vocabulary, (sequences, length), generator=torch.Generator().manual_seed(0))
+    return [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in ids.split(BATCH)]
+
+
+def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measured:
+    """Do a run of ``recipe`` on ``loaded``, which becomes smaller."""
+    spec = PruneSpec.create(model=loaded.id, ratio=0.5, **RECIPES[recipe])
+    shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
+    device = loaded.model.device
+    rates = rates_of(device, loaded.model.dtype)
+    floors = {name: work.seconds(rates) for name, work in work_of(spec, shape, amounts).items()}
+    widest = loaded.adapter.widest
+    least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
+    watch = Stopwatch()
+    reduction = Reduction(
+        spec, criterion_of(spec.criterion), loaded, Pace(run_parts(spec, shape, amounts)), watch, None
+    )
+    _forget_peak(device)
+    for _ in reduction.events(batches, [], loaded.adapter.sites(spec.targets), None):
+        pass
+    seconds = {stage: watch.seconds.get(stage, 0.0) for stage in STAGES}
+    seconds["calibrate"] += watch.seconds.get("allocate", 0.0)
+    kept = [site.kept for site in reduction.reports]
+    return Measured(seconds, floors, amounts.tokens, _peak(device), least, kept)
+
+
+def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Work]:
+    """Operations of each stage: passes and moments of the estimates of its seconds, and one solve, order and curve a site."""
+    sample, sites = estimates.sample(shape, amounts), shape.chosen(spec.targets)
+    found = dict.fromkeys(STAGES, Work())
+    orders = sum(estimates.scores_cost(site, spec.criterion) for site in sites) * estimates.OPERATIONS
+    solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
+    if spec.needs_gradients:
+        cost = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+        found["gradients"] = _work(model=cost)
+    if spec.allocation != "uniform":
+        forward = shape.forward(sample.tokens, sample.length, head=False)
+        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.surveys_norm_aware)
+        curves = sum(site.channels**3 / 3 + site.channels**2 * site.outputs for site in sites)
+        found["calibrate"] = _work(model=forward, single=walk - forward, double=orders + curves)
+    forward = shape.forward(amounts.tokens, amounts.length, head=False)
+    passes, moments = forward, estimates.walk_cost(shape, amounts, spec.targets) - forward
+    if spec.walked == "corrective":
+        passes += forward
+        moments += estimates.drift_cost(shape, amounts, spec.targets) - forward
+    found["prune"] = _work(model=passes, single=moments, double=orders + solves)
+    return found
+
+
+def _solve(site: SiteShape, share: float) -> float:
+    """Operations of one least-squares repair that keeps this ``share`` of the channels."""
+    kept = share * site.channels
+    return kept**3 / 3 + 2 * kept**2 * site.outputs + 2 * kept * (site.channels - kept) * site.outputs
+
+
+def _work(*, model: float = 0.0, single: float = 0.0, double: float = 0.0) -> Work:
+    """``model`` and ``single`` are seconds of the estimates, ``double`` are operations."""
+    return Work(model * estimates.OPERATIONS, single * estimates.OPERATIONS, double)
+
+
+# -- the device --------------------------------------------------------------------------------------------------------
+
+
+def rates_of(device: torch.device, dtype: torch.dtype, width: int = 4096, channels: int = 11008) -> Rates:
+    """Rates in products of a block's sizes: activations with weights, and rows with themselves."""
+    tokens = 1024 if device.type == "cpu" else 8192
+    side = 2048 if device.type == "cpu" else 8192
+
+    def made(*shape: int, kind: torch.dtype) -> Tensor:
+        return torch.randn(*shape, device=device, dtype=torch.float32).to(kind)
+
+    return Rates(
+        _rate(made(tokens, width, kind=dtype), made(width, channels, kind=dtype)),
+        _rate(made(channels // 8, tokens, kind=torch.float32), made(tokens, channels, kind=torch.float32)),
+        _rate(made(side, side, kind=torch.float64), made(side, side, kind=torch.float64)),
+    )
+
+
+def _rate(a: Tensor, b: Tensor) -> float:
+    """Operations per second of the product, the fastest of some."""
+    seconds = []
+    for _ in range(4):
+        _finish(a.device)
+        start = time.perf_counter()
+        a @ b
+        _finish(a.device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * a.shape[0] * a.shape[1] * b.shape[1] / min(seconds)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+
+
+if __name__ == "__main__":
+    main()

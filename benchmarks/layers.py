@@ -1,0 +1,98 @@
+"""Whole layers beside neurons: what the same number of parameters costs, and how much faster the rest is.
+
+python benchmarks/layers.py           prints the table (about twenty minutes on two cores)
+python benchmarks/layers.py --write   also puts it into the README, between its two markers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from figures import SMOLLM2, loaded, value_of, with_error
+from parts.subjects import gain
+from readme import sections, table
+
+from liar import PruneSpec, stream
+from liar.evaluate.size_and_speed import compare_steps
+from liar.events import Finished
+from liar.explore.need import Counts
+from liar.jobs.draw_atlas import kind_facts
+from liar.models.catalog import parameter_count
+from liar.progress import finish
+from liar.report.layer_sentences import named, removed_layers
+from liar.results import Quartiles, RunResult
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.registry import usual_tasks
+
+REMOVED = (3, 6, 9, 12)
+"""Layers that go, of SmolLM2's 30."""
+
+BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run, what it removed in words, and the speeds of its model beside the dense one."""
+
+    words: str
+    result: RunResult
+    speeds: list[Quartiles]
+
+    def cells(self, beside: RunResult | None) -> tuple[str, ...]:
+        """``beside`` is the run that the perplexities are compared with."""
+        totals = self.result.totals
+        perplexities = [_perplexity(self.result, task, beside) for task in BASE.evaluate]
+        return (self.words, f"{1 - totals.blocks_removed:.1%}", *perplexities, *map(_speed, self.speeds))
+
+
+def section() -> str:
+    """A row for each number of layers, and beneath it one for as many parameters in neurons."""
+    dense = loaded(SMOLLM2)
+    rows = []
+    for number in REMOVED:
+        short = _run(BASE.model_copy(update={"targets": "layers", "ratio": number / len(dense.adapter.layers)}))
+        narrow = _run(BASE.model_copy(update={"ratio": _ratio_of(short.result.totals.parameters_after)}))
+        rows += [short.cells(None), narrow.cells(short.result)]
+    values = ", ".join(f"{task} {with_error(value_of(short.result, task, 'dense'))}" for task in BASE.evaluate)
+    head = (
+        f"Whole layers with a patch, and as many parameters in neurons by the default recipe. Dense: {values}. In brackets the "
+        "perplexity without patch or repair; of neurons also what they gain over the row above, ± its paired standard "
+        "error. Speeds are times that of the dense model, in turns, with their quartiles."
+    )
+    return (
+        f"{head}\n\n{table(('removed', 'parameters of the blocks left', *BASE.evaluate, 'prompt', 'decoding'), rows)}"
+    )
+
+
+def _run(spec: PruneSpec) -> Row:
+    finished = list(stream(spec, loaded(spec.model)))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.model is not None
+    result = finished.result
+    costs = finish(compare_steps(loaded(spec.model), finished.model))
+    words = named(removed_layers(result.sites)) if spec.removes_layers else f"{spec.ratio:.0%} of the neurons"
+    return Row(words, result, [speed.gain for speed in costs.speeds])
+
+
+def _ratio_of(parameters: int) -> float:
+    """The ratio of neurons that leaves so many parameters at most."""
+    dense = loaded(SMOLLM2)
+    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
+    return counts.ratio(parameters, str)
+
+
+def _perplexity(result: RunResult, task: str, beside: RunResult | None) -> str:
+    bare, repaired = (value_of(result, task, variant) for variant in ("pruned", "reconstructed"))
+    words = f"{with_error(repaired)} ({bare.value:,.1f})"
+    if beside is None:
+        return words
+    ahead, stderr = gain(value_of(beside, task, "reconstructed"), repaired)
+    return f"{words}, {ahead:+.3f} ± {stderr:.3f} nats"
+
+
+def _speed(times: Quartiles) -> str:
+    return f"{times.median:.2f} ({times.lower:.2f} to {times.upper:.2f})"
+
+
+if __name__ == "__main__":
+    sections(__doc__, {"layers": ("Whole layers", section)})

@@ -1,0 +1,207 @@
+"""What runs of consecutive blocks add to the residual stream, seen from the consumer before them: one forward of the text.
+
+For a run behind block s, x is the input of that block's FFN consumer, z the residual stream behind the block, y that behind
+the run, and D = y - z what the run adds; a patch (:mod:`liar.maths.patch`) needs the moments of x and the covariance of x
+with D. The few tokens with massive activations count as ones to which the run adds nothing, since the least-squares map
+would serve them alone; norm-aware errors, which choose the run and are reported, have the true D of each token.
+
+>>> import torch
+>>> from liar import load_model
+>>> from liar.calibration.blocks import spans
+>>> batch = {"input_ids": torch.arange(32).view(2, 16), "attention_mask": torch.ones(2, 16, dtype=torch.long)}
+>>> [(span.start.layer, list(span.removed)) for span in spans(load_model("tiny").adapter, [batch], [1])]
+[(0, [1])]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from liar.calibration.activations import evaluating
+from liar.calibration.sample import every, stride, tokens_of
+from liar.maths.drift import Drift, DriftAccumulator, ordinary
+from liar.maths.merging import merge
+from liar.maths.moments import Moments, MomentsAccumulator
+from liar.maths.patch import factor_of, patches
+from liar.maths.reconstruct import Solution
+from liar.models.adapter import Adapter, Batch, Stream
+from liar.models.heads import answers_every_token
+from liar.models.offload import resident
+from liar.models.parallel import Share, gathered, processes, shares, summed
+from liar.models.precision import fast_products
+from liar.sites import Site
+from liar.spec import Reconstruction, SiteKind
+
+_HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
+
+Errors = dict[Reconstruction, float]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A block behind which a run may go: the ``inputs`` (real tokens, d) of the consumer at ``site`` and the residual
+    ``streams`` (real tokens, width) behind it, of each batch, and the ``moments`` of the inputs.
+
+    ``reported`` are the tokens of each batch that norm-aware errors are means of.
+    """
+
+    site: Site
+    inputs: list[Tensor]
+    streams: list[Tensor]
+    moments: Moments
+    reported: list[slice | Tensor]
+
+    @property
+    def layer(self) -> int:
+        return self.site.layer
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """See :func:`liar.maths.patch.factor_of`; it serves runs of every length."""
+        return factor_of(self.moments, site=self.site.name)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The run of ``blocks`` blocks behind ``start``: what it has ``lost``, and the residual streams behind it."""
+
+    start: Start
+    blocks: int
+    lost: Drift
+    ends: list[Tensor]
+    ordinary: list[Tensor]
+
+    @property
+    def removed(self) -> range:
+        """Indices of the blocks."""
+        return range(self.start.layer + 1, self.start.layer + 1 + self.blocks)
+
+    @torch.no_grad()
+    def patches(self, weight: Tensor, methods: Iterable[Reconstruction]) -> dict[Reconstruction, Solution]:
+        """Patches of the consumer's ``weight`` (d, d_out), see :func:`liar.maths.patch.patches`."""
+        start = self.start
+        methods = list(methods)
+        factor = start.factor if "least-squares" in methods else start.moments.covariance  # which is not read
+        return patches(start.moments, self.lost, weight, factor, methods, site=start.site.name)
+
+    @torch.no_grad()
+    def errors(self, weight: Tensor, found: dict[Reconstruction, Solution]) -> tuple[Errors, Errors]:
+        """E|y' - y|^2 / E|y|^2 of the patches ``found``, without massive tokens, and E[|y' - y|^2 / |y|^2] of all."""
+        return self._mean(weight, found, norm_aware=False), self.norm_aware_errors(weight, found)
+
+    @torch.no_grad()
+    def norm_aware_errors(self, weight: Tensor, found: dict[Reconstruction, Solution]) -> Errors:
+        """E[|y' - y|^2 / |y|^2] of the patches ``found``, of a sample of the tokens."""
+        return self._mean(weight, found, norm_aware=True)
+
+    def _mean(self, weight: Tensor, found: dict[Reconstruction, Solution], *, norm_aware: bool) -> Errors:
+        sums = torch.zeros(len(found) + 1, dtype=torch.float64)
+        for place, end in enumerate(self.ends):
+            chosen = self.start.reported[place] if norm_aware else slice(None)
+            rows = (self.start.inputs[place], self.start.streams[place], end, self.ordinary[place])
+            dtype = torch.promote_types(end.dtype, torch.float32)
+            x, z, y, is_ordinary = (each[chosen].to(dtype) for each in rows)
+            energy = y.square().sum(dim=1)
+            lost = y - z if norm_aware else (y - z) * is_ordinary
+            weights = 1 / energy.clamp_min(torch.finfo(energy.dtype).tiny) if norm_aware else torch.ones_like(energy)
+            sums[-1] += len(y) if norm_aware else float(energy @ is_ordinary.squeeze(1))
+            for row, patch in enumerate(found.values()):
+                change = (patch.weight - weight).to(x.device, x.dtype)
+                left = lost - patch.bias_change.to(x.device, x.dtype)
+                left = left - x @ change if change.any() else left
+                sums[row] += float(weights @ left.square().sum(dim=1))
+        *errors, total = summed(sums).tolist()
+        return {name: error / total if total else 0.0 for name, error in zip(found, errors, strict=True)}
+
+
+@torch.no_grad()
+def spans(
+    adapter: Adapter,
+    batches: Sequence[Batch],
+    lengths: Collection[int],
+    *,
+    before: int | None = None,
+    fast: bool = False,
+) -> Iterator[Span]:
+    """Every run whose number of blocks is one of ``lengths``, by its end; only behind block ``before`` if that is given.
+
+    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.models.precision`. The inputs of as many blocks as
+    the longest run has are in memory at once, of runs behind one block those of this one. Raises :class:`NonFiniteError`
+    and :class:`CalibrationError`, which name the site.
+    """
+    with evaluating(adapter.model):
+        own = shares(batches)
+        streams, contexts = [], []
+        for share in own:
+            stream, context = adapter.embed(share.batch)
+            streams.append(stream)
+            contexts.append(context)
+        tokens, layers, longest = tokens_of(batches), len(adapter.layers), max(lengths)
+        starts: list[Start] = []
+        for layer in range(layers if before is None else before + longest + 1):
+            site = adapter.site(layer, "ffn")
+            with resident(adapter.layers[layer]), fast_products(adapter.model) if fast else nullcontext():
+                inputs = _advance(adapter, site, streams, [context[layer] for context in contexts])
+            ends = [stream.real(stream.hidden) for stream in streams]
+            for start in starts:
+                if layer - start.layer in lengths:
+                    yield _span(start, layer, ends)
+            starts = [start for start in starts if start.layer + longest > layer]
+            if layer + min(lengths) < layers if before is None else layer == before:
+                reported = [
+                    _tokens_of(stream, share, stride(tokens, site.channels))
+                    for stream, share in zip(streams, own, strict=True)
+                ]
+                starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported))
+
+
+def _advance(adapter: Adapter, site: Site, streams: list[Stream], contexts: list[dict[str, Any]]) -> list[Tensor]:
+    """Run the block of ``site`` on every batch; the inputs of its FFN consumer, (real tokens, channels) each."""
+    inputs: list[Tensor] = []
+    for stream, context in zip(streams, contexts, strict=True):
+        for half in (adapter.site(site.layer, kind) for kind in _HALVES):
+            rows = adapter.consumer_input(half, stream.hidden, context)
+            stream.hidden = adapter.add_residual(half, adapter.consumer(half)(rows), stream.hidden)[1]
+        inputs.append(stream.real(rows))
+    return inputs
+
+
+def _moments(adapter: Adapter, site: Site, inputs: list[Tensor]) -> Moments:
+    accumulator = MomentsAccumulator(
+        site.channels, inputs[0].device, inputs[0].dtype, all_answer=answers_every_token(adapter.model)
+    )
+    for rows in inputs:
+        accumulator.update(rows)
+    if processes() > 1:
+        merge([accumulator], summed)
+    return accumulator.finish(site.name)
+
+
+def _span(start: Start, last: int, ends: list[Tensor]) -> Span:
+    accumulator = DriftAccumulator(start.site.channels, ends[0].shape[-1], ends[0].device, ends[0].dtype)
+    masks = [
+        at_start * at_end
+        for at_start, at_end in zip(ordinary(start.streams, gathered), ordinary(ends, gathered), strict=True)
+    ]
+    for inputs, z, y, is_ordinary in zip(start.inputs, start.streams, ends, masks, strict=True):
+        accumulator.update(inputs, (y.to(accumulator.dtype) - z) * is_ordinary)
+    if processes() > 1:
+        merge([accumulator], summed)
+    return Span(start, last - start.layer, accumulator.finish(), ends, masks)
+
+
+def _tokens_of(stream: Stream, share: Share, stride: float) -> slice | Tensor:
+    """Places, among the real tokens of a batch, of those of every ``stride``-th sequence."""
+    chosen = share.those_of(every(stride, share.sequences))
+    if isinstance(chosen, slice):
+        return chosen
+    sequences, length = stream.hidden.shape[:2]
+    numbers = torch.arange(sequences, device=stream.hidden.device).unsqueeze(1).expand(sequences, length)
+    return torch.isin(stream.real(numbers.unsqueeze(-1)).squeeze(-1), chosen.to(numbers.device)).nonzero().flatten()

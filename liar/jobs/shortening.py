@@ -1,0 +1,173 @@
+"""Removal of whole blocks: choose the run of blocks that a patch stands in for best, patch the block before, cut.
+
+The share of the blocks that goes is the ratio. Every run of up to so many consecutive blocks is tried on a sample of the text
+(:mod:`liar.calibration.sample`), which gives a map of errors by start and length; of the longest ones that goes whose residual
+stream is closest behind it, each token weighted by 1/|y|^2. The patch is fitted to all of the text. What is left is an ordinary
+checkpoint of its family with fewer layers.
+
+>>> from liar import PruneSpec, run
+>>> spec = PruneSpec(model="tiny", targets="layers", ratio=0.0, calibration="notes.txt", tokens=512, sequence_length=64)
+>>> sum(site.kept == 0 for site in run(spec).sites)
+0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from math import isfinite
+
+import torch
+
+from liar.calibration.blocks import Errors, Span, spans
+from liar.calibration.calibrate import Calibration
+from liar.calibration.sample import sample_of
+from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
+from liar.events import Calibrated, Event, SiteDone
+from liar.explore.allocation import check_choices, nearest_removed
+from liar.maths.patch import PATCHES
+from liar.models.adapter import Adapter, Batch
+from liar.models.catalog import LoadedModel
+from liar.models.offload import resident
+from liar.models.surgery import ConsumerParameters, install
+from liar.models.variants import Variants
+from liar.progress import Pace, Stopwatch
+from liar.results import CheckedAllocation, SiteReport, TriedRun
+from liar.sites import Site
+from liar.spec import PruneSpec, Reconstruction
+
+Events = Generator[Event, None, None]
+
+FEWEST_LEFT = 2
+"""Blocks that a model keeps at least: the one that is patched, and one more."""
+
+
+def check_removal(spec: PruneSpec, adapter: Adapter) -> None:
+    """Refuse choices that are illegal for any text; raises :class:`InvalidSpecError` and :class:`UnsupportedModelError`."""
+    if spec.removes_layers:
+        blocks_to_remove(spec, adapter)
+    else:
+        check_choices(spec, adapter.sites(spec.targets))
+
+
+def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
+    """Number of blocks that ``spec`` removes: the nearest to its ratio.
+
+    Raises :class:`UnsupportedModelError` for a family without a place for the patch, :class:`EmptySiteError` if fewer than
+    two blocks would be left, and :class:`InvalidSpecError` for a reconstruction that whole blocks do not have, or edits.
+    """
+    adapter.check_blocks()
+    if spec.reconstruction not in PATCHES:
+        raise InvalidSpecError(
+            f"Whole layers have the reconstructions {', '.join(PATCHES[:-1])} and {PATCHES[-1]}, not {spec.reconstruction}."
+        )
+    if spec.edits:
+        raise InvalidSpecError(
+            "Edits by hand are of heads and neurons; drop them, or choose other targets than layers."
+        )
+    layers = len(adapter.layers)
+    number = nearest_removed(layers, spec.ratio)
+    if number and layers - number < FEWEST_LEFT:
+        raise EmptySiteError(
+            f"A ratio of {spec.ratio:g} would leave {layers - number} of {layers} layers; at least {FEWEST_LEFT} stay: choose "
+            f"a ratio of at most {max(layers - FEWEST_LEFT, 0) / layers:.2f}."
+        )
+    return number
+
+
+class Shortening:
+    """Removal of whole blocks of ``loaded``, in the place of :class:`liar.jobs.reduction.Reduction`.
+
+    ``reports`` are of all sites: those of removed blocks keep no unit and have no errors; the one that is patched has the
+    errors of the residual stream behind the run, E|y' - y|^2 / E|y|^2; all others keep everything, without an error.
+    ``tried`` has every run of up to as many blocks.
+    """
+
+    def __init__(
+        self, spec: PruneSpec, loaded: LoadedModel, pace: Pace, watch: Stopwatch, variants: Variants | None
+    ) -> None:
+        self.spec, self.adapter, self.pace, self.watch, self.variants = spec, loaded.adapter, pace, watch, variants
+        self.reports: list[SiteReport] = []
+        self.warnings: list[str] = []
+        self.checked: list[CheckedAllocation] = []
+        self.attenuation: float | None = None
+        self.tried: list[TriedRun] = []
+
+    def events(
+        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
+    ) -> Events:
+        """Do the work on the blocks of ``sites``; neither text ``held`` back nor a ``given`` calibration is read."""
+        blocks = blocks_to_remove(self.spec, self.adapter)
+        if blocks == 0:
+            self.reports = [_report(site, site.units) for site in sites]
+            return
+        with self.watch.stage("calibrate"):
+            before = yield from self._choose(sample_of(batches, self.adapter), blocks)
+        with self.watch.stage("prune"):
+            span = next(spans(self.adapter, batches, [blocks], before=before))
+            yield Calibrated(span.start.moments.tokens)
+            errors = cut(self.adapter, span, self.spec.reconstruction, PATCHES, self.variants)
+            for done, site in enumerate(sites, start=1):
+                is_patched = (site.layer, site.kind) == (before, "ffn")
+                report = _report(
+                    site, 0 if site.layer in span.removed else site.units, errors if is_patched else ({}, {})
+                )
+                self.reports.append(report)
+                yield SiteDone(report, done, len(sites))
+            yield self.pace.at(
+                "prune", "prune", len(sites), len(sites), f"Removed {blocks} layers behind layer {before}"
+            )
+
+    def _choose(self, sample: Sequence[Batch], blocks: int) -> Generator[Event, None, int]:
+        """The block behind which the run of ``blocks`` goes that the patch stands in for best; of equal ones the first."""
+        lengths = range(1, blocks + 1)
+        number = sum(len(self.adapter.layers) - length for length in lengths)
+        method = self.spec.reconstruction
+        for done, span in enumerate(spans(self.adapter, sample, lengths, fast=True), start=1):
+            with torch.no_grad(), resident(self.adapter.layers[span.start.layer]):
+                weight = self.adapter.consumer(span.start.site).weight.T
+                error = span.norm_aware_errors(weight, span.patches(weight, (method,)))[method]
+            self.tried.append(TriedRun(first=span.removed.start, layers=span.blocks, norm_aware_error=error))
+            yield self.pace.at(
+                "survey", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
+            )
+        long_enough = [run for run in self.tried if run.layers == blocks and isfinite(run.norm_aware_error)]
+        if not long_enough:
+            raise NonFiniteError(
+                "The error of every run of layers is NaN or Inf; calibrate in float32 or with other text."
+            )
+        return min(long_enough, key=lambda run: run.norm_aware_error).first - 1
+
+
+@torch.no_grad()
+def cut(
+    adapter: Adapter, span: Span, method: Reconstruction, reported: Sequence[Reconstruction], variants: Variants | None
+) -> tuple[Errors, Errors]:
+    """Remove the blocks of ``span`` and patch the block before; the errors of the ``reported`` reconstructions.
+
+    ``variants`` receive the consumer without a patch.
+    """
+    site = span.start.site
+    with resident(adapter.layers[site.layer]):
+        consumer = adapter.consumer(site)
+        weight = consumer.weight.T
+        found = span.patches(weight, dict.fromkeys(("none", *reported, method)))
+        errors = span.errors(weight, {name: found[name] for name in reported})
+        if variants is not None:
+            variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
+        install(adapter, site, ConsumerParameters.install_of(consumer, found[method]))
+    adapter.remove_blocks(span.removed)
+    adapter.after_surgery([site])
+    return errors
+
+
+def _report(site: Site, kept: int, errors: tuple[Errors, Errors] = ({}, {})) -> SiteReport:
+    return SiteReport(
+        name=site.name,
+        layer=site.layer,
+        kind=site.kind,
+        units=site.units,
+        kept=kept,
+        kept_units=list(range(kept)),
+        error=errors[0],
+        norm_aware_error=errors[1],
+    )

@@ -1,0 +1,41 @@
+"""Two layers of LLaMA-7B's shape on a CPU: the benchmark for a GPU runs, and within its memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gpu import RECIPES, STAGES, measure, model_of, section, text_of
+from transformers import LlamaConfig
+
+from liar.models.memory import PlannedWork, working_bytes
+
+SMALL = {"hidden_size": 64, "intermediate_size": 176, "num_attention_heads": 4, "vocab_size": 99}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_small_shape_is_timed_by_stage(recipe: str) -> None:
+    loaded = model_of(3, torch.device("cpu"), LlamaConfig(**SMALL))
+    found = measure(recipe, loaded, text_of(12, 32, 99))
+    assert found.tokens == 384
+    assert len(found.kept) == 3
+    assert sum(found.kept) == 3 * 88
+    for stage in STAGES:
+        works = recipe == "default" or stage == "prune"
+        assert (found.seconds[stage] > 0) == (found.floors[stage] > 0) == works
+
+
+@pytest.mark.long
+def test_a_slice_of_llama_7b_runs_on_a_cpu() -> None:
+    loaded = model_of(2, torch.device("cpu"))
+    planned = PlannedWork(tokens=256, sequence_length=256)
+    expected = working_bytes(loaded.model.config, loaded.model.dtype, planned)
+    found = measure("one-shot", loaded, text_of(1, 256))
+    assert found.kept == [5504, 5504]
+    assert found.peak - found.least < expected
+
+
+@pytest.mark.long
+def test_the_table_says_what_the_device_reaches() -> None:
+    text = section(1, [1], 64, ["one-shot"], torch.device("cpu"))
+    assert "LLaMA-7B's shape, 1 layers" in text
+    assert text.count("\n|") == 3
