@@ -55,6 +55,9 @@ ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate,
 COMPARED = next(spec for spec in SPECS if spec.model == SENTIMENT).model_copy(update={"allocation": "checked"})
 """A lesson reads what was measured of each allocation."""
 
+SHORTER = SweepSpec(base=default_spec().model_copy(update={"targets": "layers"}), ratios=(0.1, 0.2, 0.3, 0.4))
+"""Whole layers of the language model: no other has a place for their patch."""
+
 SWEEPS = (
     *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
@@ -64,6 +67,7 @@ SWEEPS = (
         for spec in SPECS
         for targets in OTHERS[spec.targets]
     ),
+    SHORTER,
 )
 """All runs that are shipped."""
 

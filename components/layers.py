@@ -59,6 +59,9 @@ _OF_LAYERS = (
     "weighted by one over its squared norm. Of the longest runs the one with the least error goes (outlined)."
 )
 
+_TWINS = ("All sites in a table", "All runs of layers in a table")
+"""Titles of the table, of sites and of runs of layers."""
+
 SHOWN = [
     ("all", "all"),
     *((name, name) for name in RECONSTRUCTIONS),
@@ -82,7 +85,8 @@ class LayersPanel:
         )
         gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
         self.block = gr.HTML(block_picture(result.sites if result else []), elem_id="block-picture")
-        with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]):
+        of_layers = result is not None and result.spec.removes_layers
+        with gr.Row(visible=not of_layers, elem_id="heatmap-controls", elem_classes=["full-only"]) as self.controls:
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
             self.weighting = gr.Radio(
@@ -115,8 +119,8 @@ class LayersPanel:
             elem_id="heatmap-clicks",
             container=False,
         )
-        with gr.Accordion("All sites in a table", open=False):
-            twin = _runs_table(result) if result and result.spec.removes_layers else _table(sites, view)
+        with gr.Accordion(_TWINS[of_layers], open=False) as self.accordion:
+            twin = _runs_table(result) if result and of_layers else _table(sites, view)
             self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
 
@@ -130,9 +134,11 @@ class LayersPanel:
         return [
             self.heading,
             self.block,
+            self.controls,
             *self._controls,
             self.sentence,
             self.plot,
+            self.accordion,
             self.table,
             *self.inspector.outputs,
         ]
@@ -166,6 +172,8 @@ class LayersPanel:
         return {
             self.heading: _heading(spec, origin, chosen),
             self.block: block_picture(sites),
+            self.controls: gr.update(visible=not spec.removes_layers),
+            self.accordion: gr.update(label=_TWINS[spec.removes_layers]),
             self.show_control: view.show,
             self.scale: view.scale,
             self.weighting: view.weighting,

@@ -86,10 +86,9 @@ class Span:
     @torch.no_grad()
     def patches(self, weight: Tensor, methods: Iterable[Reconstruction]) -> dict[Reconstruction, Solution]:
         """Patches of the consumer's ``weight`` (d, d_out), see :func:`liar.maths.patch.patches`."""
-        start = self.start
         methods = list(methods)
-        factor = start.factor if "least-squares" in methods else start.moments.covariance  # which is not read
-        return patches(start.moments, self.lost, weight, factor, methods, site=start.site.name)
+        factor = self.start.factor if "least-squares" in methods else None
+        return patches(self.start.moments, self.lost, weight, methods, factor=factor, site=self.start.site.name)
 
     @torch.no_grad()
     def errors(self, weight: Tensor, found: dict[Reconstruction, Solution]) -> tuple[Errors, Errors]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from liar.edits import SiteEdit, merge
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_count
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_count
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals, Unrounded
@@ -109,7 +109,10 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
 
 
 def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
-    """Raise :class:`InvalidSpecError` if the atlas has no curves for the reconstruction or the allocation of ``spec``."""
+    """Raise :class:`InvalidSpecError` if the atlas has no curves for the reconstruction or the allocation of ``spec``, or for
+    the removal of whole layers.
+    """
+    check_units(spec)
     if spec.reconstruction not in atlas.facts.reconstructions:
         raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
     if spec.needs_sensitivity and not atlas.facts.sensitive:

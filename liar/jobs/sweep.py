@@ -48,8 +48,8 @@ def sweep_steps(
     with readable_failures():
         specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
-        check_removal(sweep.base.model_copy(update={"ratio": max(sweep.ratios)}), loaded.adapter)
         for spec in specs:
+            check_removal(spec, loaded.adapter)
             criterion_of(spec.criterion)
         known = [result for spec in specs if store is not None and (result := store.find(spec)) is not None]
         found = {result.spec for result in known}

@@ -23,7 +23,7 @@ factorisation serves the runs of every length behind a consumer.
 >>> x, lost, weight = torch.randn(100, 1, dtype=torch.float64), DriftAccumulator(1, 1, dtype=torch.float64), torch.ones(1, 1)
 >>> lost.update(x, 2 * x + 5)
 >>> inputs = Moments.of(x)
->>> patch = patches(inputs, lost.finish(), weight, factor_of(inputs, ridge=0.0))["least-squares"]
+>>> patch = patches(inputs, lost.finish(), weight, factor=factor_of(inputs, ridge=0.0))["least-squares"]
 >>> patch.weight.round(decimals=6).tolist(), patch.bias_change.round(decimals=6).tolist()
 ([[3.0]], [5.0])
 """
@@ -58,21 +58,23 @@ def patches(
     inputs: Moments,
     lost: Drift,
     weight: Tensor,
-    factor: Tensor,
     methods: Iterable[Reconstruction] = PATCHES,
     *,
+    factor: Tensor | None = None,
     site: str = "the site",
 ) -> dict[Reconstruction, Solution]:
     """Patches of a consumer of ``weight`` (d, d_out) for what the blocks behind it add, ``lost``.
 
-    ``factor`` is that of :func:`factor_of`. Raises :class:`NonFiniteError` if a patch is not finite, ``KeyError`` for a
-    reconstruction that is not one of :data:`PATCHES`.
+    ``factor``: result of :func:`factor_of` for these inputs, if it is known; only least-squares reads it. Raises
+    :class:`NonFiniteError` if a patch is not finite, ``KeyError`` for a reconstruction that is not one of :data:`PATCHES`, and
+    the errors of :func:`factor_of`.
     """
     W, mean = in_solver_precision(weight), in_solver_precision(lost.mean)
     found: dict[Reconstruction, Solution] = {}
     for name in methods:
         if name == "least-squares":
-            B = torch.cholesky_solve(in_solver_precision(lost.cross), factor)
+            L = factor_of(inputs, site=site) if factor is None else factor
+            B = torch.cholesky_solve(in_solver_precision(lost.cross), L)
             found[name] = Solution(W + B, mean - in_solver_precision(inputs.mean) @ B)
         else:
             found[name] = Solution(W, {"none": torch.zeros_like(mean), "bias": mean}[name])

@@ -8,7 +8,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from components.recipe import default_spec
 from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, redrawn, slide
+
+LAYERS = default_spec().model_copy(update={"targets": "layers", "ratio": 0.2}).to_query()
 
 FIGURES = ("errors", "scores", "units", "spectrum", "correlations")
 
@@ -169,6 +172,26 @@ def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> 
     expect(kind(layers)).to_have_text("Measured")
     expect(layers.locator("#site-words")).to_have_text(before, use_inner_text=True)
     expect(layers.get_by_role("button", name="Undo edits of this site")).to_be_hidden()
+
+
+def test_whole_layers_have_a_map_of_every_run_of_them(page: Page) -> None:
+    full(page, LAYERS)
+    expect(page.locator("#heatmap-heading h3")).to_contain_text("Error of every run of layers")
+    expect(page.locator("#stands-out")).to_contain_text("stands in for them")
+    expect(page.locator("#verdict h2")).to_contain_text("6 of 30 layers gone")
+    expect(page.locator("#heatmap-controls")).to_be_hidden()
+    before = drawn(page, "#heatmap")
+    assert len(json.loads(before)["shapes"]) == 2, "the run that went is outlined, white in black"
+    page.get_by_role("button", name="All runs of layers in a table").press("Enter")
+    expect(page.locator("#heatmap-table tbody tr")).to_have_count(sum(30 - length for length in range(1, 7)))
+    slide(page, "#ratio", 0.3)
+    expect(page.locator("#verdict h2")).to_contain_text("9 of 30 layers gone")
+    redrawn(page, "#heatmap", before)
+    slide(page, "#ratio", 0.25)
+    expect(page.locator("#status, #verdict").first).to_contain_text("Nothing is known of this recipe yet")
+    page.get_by_label("Neurons", exact=True).check()
+    expect(page.locator("#heatmap-heading h3")).to_contain_text("Error by layer and site")
+    expect(page.locator("#heatmap-controls")).to_be_visible()
 
 
 def test_the_table_selects_as_well_and_needs_no_mouse(layers: Page) -> None:

@@ -194,6 +194,9 @@ def test_a_sweep_of_ratios(model: LoadedModel, text: str) -> None:
     sweep = SweepSpec(base=layers_of(text), ratios=(0.2, 0.5))
     results = [step for step in sweep_steps(sweep, model) if isinstance(step, RunResult)]
     assert [len(removed(result)) for result in results] == [1, 3]
+    several = SweepSpec(base=layers_of(text), ratios=(0.2,), reconstructions=("none", "liar"))
+    with pytest.raises(InvalidSpecError, match="not liar"):
+        next(sweep_steps(several, model))
 
 
 REFUSED: list[tuple[dict[str, Any], type[LiarError], str]] = [

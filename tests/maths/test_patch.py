@@ -36,7 +36,7 @@ def solve(
     drift.update(x, lost)
     inputs = Moments.of(x)
     factor = factor_of(inputs, ridge=ridge, site="layers.3.ffn")
-    return patches(inputs, drift.finish(), weight, factor, methods, site="layers.3.ffn")
+    return patches(inputs, drift.finish(), weight, methods, factor=factor, site="layers.3.ffn")
 
 
 def error(x: Tensor, lost: Tensor, weight: Tensor, patch: Solution) -> float:
