@@ -26,7 +26,7 @@ quiet_libraries()
 
 from parts import PARTS
 from parts.points import Part, Point, PointStore, Scope
-from readme import ROOT, commit, write
+from readme import ROOT, commit, table, write
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -63,6 +63,11 @@ def main() -> int:
             print(f"## {part.title}\n\n{part.report(points).text}\n", flush=True)
             if arguments.write:
                 written(part, points)
+        if not arguments.parts:
+            text = f"## What it took\n\n{taken({name: store.read(name) for name in PARTS})}\n"
+            print(text)
+            if arguments.write:
+                write("time", text, PAGE)
     return 0
 
 
@@ -103,6 +108,23 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
         figure.write_image(POINTS / f"{name}.svg", width=800, height=figure.layout.height or 400)
         pictures.append(f"![{part.title}](study/{name}.svg)")
     write(part.name, "\n\n".join([f"## {part.title}", *so_far(part, points), report.text, *pictures]), PAGE)
+
+
+def taken(points: Mapping[str, Mapping[str, Point]]) -> str:
+    """Seconds of the points of each part, a point whose process was interrupted left out."""
+    timed = {name: [point.seconds for point in found.values() if point.seconds] for name, found in points.items()}
+    rows = [
+        (PARTS[name].title, f"{len(seconds)} of {len(points[name])}", f"{sum(seconds) / 3600:.2f}")
+        for name, seconds in timed.items()
+    ]
+    total = sum(sum(seconds) for seconds in timed.values())
+    number, known = (sum(map(len, each.values())) for each in (points, timed))
+    rows.append(("all", f"{known} of {number}", f"{total / 3600:.2f}"))
+    return (
+        "Hours of one core, on machines of different speed, two processes side by side. Points whose process was "
+        f"interrupted are left out, and with them it would be about {total / known * number / 3600:.1f} hours.\n\n"
+        + table(("part", "points with a time", "hours"), rows)
+    )
 
 
 def so_far(part: Part, points: Mapping[str, Point]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from parts import PARTS
 from parts.points import Part, Pending, Point, PointStore, Report, Scope
 from readme import ROOT
-from study import main, measured
+from study import main, measured, taken
 
 from liar.errors import LiarError, StorageError
 
@@ -128,3 +128,14 @@ def test_only_what_is_stored_is_shown_without_measuring(tmp_path: Path) -> None:
     measured(part_of("two"), Scope(), store)
     found = measured(part_of("one", "two", broken="one"), Scope(), store, only_stored=True)
     assert list(found) == ["two"]
+
+
+def test_what_it_took_leaves_out_points_without_a_time() -> None:
+    points = {
+        "truth": {"a": Point(name="a", seconds=3600.0), "b": Point(name="b")},
+        "masks": {"c": Point(name="c", seconds=1800.0)},
+    }
+    words = taken(points)
+    assert f"| {PARTS['truth'].title} | 1 of 2 | 1.00 |" in words
+    assert "| all | 2 of 3 | 1.50 |" in words
+    assert "about 2.2 hours" in words
