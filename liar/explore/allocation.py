@@ -130,8 +130,8 @@ def check_units(spec: PruneSpec) -> None:
     """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of which nothing is known before a run."""
     if spec.removes_layers:
         raise InvalidSpecError(
-            "Curves, masks and needs are of heads and neurons: “Apply” measures what whole layers cost; for these choose "
-            "other targets."
+            "Nothing predicts what whole layers cost: apply the recipe to measure it. Curves, masks and needs are of heads and "
+            "neurons."
         )
 
 

@@ -79,7 +79,7 @@ def error_heatmap(
             "constrain": "domain",
             "title": {"text": "layer", "standoff": 4, "font": FONT},
         },
-        "coloraxis": _coloraxis(view, colour_limits(sites, view), -62 / drawn),
+        "coloraxis": coloraxis(view, colour_limits(sites, view), -62 / drawn),
         "meta": dict(about or {}),
         "annotations": [
             title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
@@ -199,7 +199,8 @@ def _colour(error: float, view: HeatmapView) -> float:
 # -- the colour scale -----------------------------------------------------------------------------------------------------
 
 
-def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[str, Any]:
+def coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[str, Any]:
+    """Colour axis of errors between ``limits``, its bar below the plot at ``y`` in paper coordinates."""
     low, high = (_colour(end, view) for end in limits)
     bar: dict[str, Any] = {
         "orientation": "h",  # below the plot, to leave the width of a narrow page to the layers
@@ -213,7 +214,7 @@ def _coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict
         "ypad": 0,
     }
     if view.scale == "log":
-        ticks = _ratio_ticks(high) if view.difference else error_ticks(low, high)
+        ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
         bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
     return {"colorscale": DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
 
@@ -227,7 +228,7 @@ def _unit(view: HeatmapView) -> str:
     return f"ratio of {error}s (log scale)"
 
 
-def error_ticks(low: float, high: float) -> dict[float, str]:
+def _error_ticks(low: float, high: float) -> dict[float, str]:
     first = low + 0.2 * (high - low)  # the label of the low end is that wide on a narrow page
     ticks = {log10(tick): f"{tick:g}" for tick in _TICKS if first < log10(tick) <= high}
     return {low: f"≤ {10**low:.2g}", **ticks}

@@ -9,9 +9,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.report.plots.frame import SMALLEST_ERROR, axis, drawing, title
-from liar.report.plots.heatmap import SAME_ERRORS, error_ticks
+from liar.report.plots.heatmap import SAME_ERRORS, coloraxis
 from liar.report.site_sentences import error_words
+from liar.report.view import HeatmapView
 from liar.results import TriedRun
+
+_VIEW = HeatmapView(weighting="norm-aware")
 
 _CELL = 22
 """Height of a length in pixels."""
@@ -27,8 +30,7 @@ def layer_runs(
     errors = {(run.first, run.layers): run.norm_aware_error for run in tried}
     firsts = sorted({first for first, _ in errors})
     lengths = sorted({length for _, length in errors})
-    low, high = (log10(end) for end in SAME_ERRORS["log"])
-    ticks = error_ticks(low, high)
+    drawn = max(_CELL * len(lengths), 150)
     data = [
         {
             "type": "heatmap",
@@ -40,27 +42,20 @@ def layer_runs(
             ],
             "hovertemplate": "%{customdata[0]}<extra></extra>",
             "hoverongaps": False,
-            "colorscale": "Viridis",
-            "zmin": low,
-            "zmax": high,
+            "coloraxis": "coloraxis",
             "xgap": 1,
             "ygap": 1,
-            "colorbar": {
-                "title": {"text": "norm-aware error", "side": "right"},
-                "tickvals": list(ticks),
-                "ticktext": list(ticks.values()),
-                "thickness": 12,
-            },
         }
     ]
     layout: dict[str, Any] = {
         "xaxis": axis("first layer that goes", showgrid=False),
         "yaxis": axis("layers in a row", showgrid=False, dtick=max(1, len(lengths) // 8)),
+        "coloraxis": coloraxis(_VIEW, SAME_ERRORS["log"], -84 / drawn),
         "meta": dict(about or {}),
         "annotations": [title("<b>What a patch leaves of each run of layers</b>")],
         "shapes": _outline(removed),
     }
-    return drawing(data, layout, drawn=max(_CELL * len(lengths), 150), bottom=60, left=60, right=10)
+    return drawing(data, layout, drawn=drawn, bottom=136, left=60, right=10)
 
 
 def _colour(error: float | None) -> float | None:
