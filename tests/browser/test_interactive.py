@@ -93,6 +93,7 @@ def test_with_every_criterion_its_forecasts_are_those_of_the_library(offline: Pa
 def test_the_criterion_can_be_changed_if_there_are_several(offline: Page, tmp_path: Path) -> None:
     run, atlas = shipped_pair("demo/minilm-sentiment")
     offline.goto(saved(run, atlas, tmp_path, atlas.facts.criteria))
+    expect(offline.locator("#verdict")).not_to_be_empty()
     measured = offline.locator("#verdict").inner_text()
     menu = offline.get_by_label("Criterion", exact=True)
     expect(menu.locator("option")).to_have_count(len(atlas.facts.criteria))

@@ -22,7 +22,7 @@ def choose(page: Page, selector: str, words: str) -> None:
 
 def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
     full(page, tab="runs")
-    mine = page.locator("#runs-table tr").filter(has_text=TOPIC).filter(has_text="50 % of")
+    mine = page.locator("#runs-table tr").filter(has_text=TOPIC).filter(has_text="50 % of heads and neurons")
     mine.get_by_role("button").click()
     expect(mine).to_have_attribute("aria-current", "true")
     expect(page.locator("#verdict h2")).to_contain_text("topic accuracy")
