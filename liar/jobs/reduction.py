@@ -37,7 +37,7 @@ FEWEST_PER_CHANNEL = 3
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
     """Whether a run of ``spec`` reads no calibration text: it repairs by the moments that allocate, which are passed in."""
-    return calibration is not None and not spec.surveys_sample and not spec.removes_layers
+    return calibration is not None and not spec.surveys_sample
 
 
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
