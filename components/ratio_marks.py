@@ -23,14 +23,18 @@ _ROOM = 0.08
 
 # Gradio puts a number at each end of the track, so its place is known in the browser alone.
 _PLACE = """
+let observed;
 const place = () => {
-  const track = document.querySelector('#ratio input[type=range]')?.getBoundingClientRect();
-  if (!track?.width) return;
-  element.style.setProperty('--track-left', `${track.left - element.getBoundingClientRect().left}px`);
-  element.style.setProperty('--track-width', `${track.width}px`);
+  const track = document.querySelector('#ratio input[type=range]');
+  if (!track) return;
+  if (track !== observed) resized.observe(observed = track);  // its numbers can change width while the row does not
+  const {left, width} = track.getBoundingClientRect();
+  if (!width) return;
+  element.style.setProperty('--track-left', `${left - element.getBoundingClientRect().left}px`);
+  element.style.setProperty('--track-width', `${width}px`);
 };
-new ResizeObserver(place).observe(element);
-document.fonts.addEventListener('loadingdone', place);
+const resized = new ResizeObserver(place);
+resized.observe(element);
 """
 
 
