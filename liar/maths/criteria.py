@@ -129,19 +129,23 @@ def kfac(evidence: Evidence) -> Tensor:
     K-FAC (Martens & Grosse, arXiv 1503.05671) takes the Fisher information of a layer as the product of the covariance of
     its inputs and of the second moment G of the gradients at its outputs. With G = L L^T an error E of the outputs costs
     |E L|^2. The repair that costs least is that of obs, but the order is not: L weighs the outputs. G is scaled to the
-    trace of the identity, and damped by a share of it.
+    trace of the identity, and damped by a share of it (:func:`damped_metric`).
     """
     metric = _gradients(evidence).outputs
     assert metric is not None, "the pipeline computes gradients at outputs for kfac"
-    metric = on_solver_device(metric).double()
-    trace = float(metric.diagonal().sum())
-    if trace == 0:  # no output of this site changes the answer
+    if not bool(metric.diagonal().any()):  # no output of this site changes the answer
         return obs(evidence)
-    metric = metric * ((1 - _DAMPING) * len(metric) / trace)
-    metric.diagonal().add_(_DAMPING)
-    factor = cholesky(metric, None, site=evidence.site.name, tokens=evidence.moments.tokens)
+    factor = cholesky(damped_metric(metric), None, site=evidence.site.name, tokens=evidence.moments.tokens)
     dtype = evidence.moments.covariance.dtype
     return _surgeon(evidence, on_solver_device(evidence.weight).to(dtype) @ factor.to(dtype))
+
+
+def damped_metric(outputs: Tensor) -> Tensor:
+    """The metric of :func:`kfac`, from second moments of the gradients at ``outputs``, whose trace is not zero."""
+    metric = on_solver_device(outputs).double()
+    metric = metric * ((1 - _DAMPING) * len(metric) / float(metric.diagonal().sum()))
+    metric.diagonal().add_(_DAMPING)
+    return metric
 
 
 def _surgeon(evidence: Evidence, weight: Tensor) -> Tensor:

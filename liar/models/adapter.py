@@ -207,8 +207,11 @@ class Adapter(ABC):
         """Remove whole ``blocks`` and update the config; only for families that pass :meth:`check_blocks`."""
         raise NotImplementedError
 
-    def set_units(self, site: Site, units: int) -> None:
-        """Set the number of units in the site's modules (such as head counts); nothing to do by default."""
+    def keep_units(self, site: Site, bundles: Tensor) -> None:
+        """Update what the site's modules know of their units, such as head counts, once only ``bundles`` are left.
+
+        Nothing to do by default.
+        """
 
     # -- checks -------------------------------------------------------------------------------------------------
 

@@ -57,11 +57,11 @@ class BertAdapter(Adapter):
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
 
-    def set_units(self, site: Site, units: int) -> None:
+    def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "attention":
             attention = self._block(site.layer).attention.self
-            attention.num_attention_heads = units
-            attention.all_head_size = units * site.unit_size
+            attention.num_attention_heads = len(bundles)
+            attention.all_head_size = len(bundles) * site.unit_size
 
     def _output(self, site: Site) -> Any:
         block = self._block(site.layer)

@@ -100,9 +100,9 @@ class LlamaAdapter(Adapter):
             self._block(layer).self_attn.layer_idx = layer  # its place in the cache of keys and values
         config.num_hidden_layers = len(self.layers)
 
-    def set_units(self, site: Site, units: int) -> None:
+    def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "ffn":
-            self._block(site.layer).mlp.intermediate_size = units
+            self._block(site.layer).mlp.intermediate_size = len(bundles)
 
     def _block(self, layer: int) -> Any:
         return self.layers[layer]

@@ -59,7 +59,7 @@ def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerPa
             linear.bias = _parameter(linear.bias[rows])
         linear.out_features = len(rows)
     install(adapter, site, parameters)
-    adapter.set_units(site, len(bundles) * site.group)
+    adapter.keep_units(site, bundles)
 
 
 @torch.no_grad()

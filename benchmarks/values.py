@@ -1,0 +1,110 @@
+"""Value channels beside whole heads: what it costs to remove as many parameters of the attentions by either.
+
+python benchmarks/values.py           prints the table (about forty minutes on two cores)
+python benchmarks/values.py --write   also puts it into docs/study.md, between its markers
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from figures import CLASSIFIERS, SMOLLM2, loaded, value_of, with_error
+from parts.subjects import Subject, gain
+from readme import ROOT, table, write
+from turned import turned
+
+from liar import LoadedModel, PruneSpec, RunResult, run
+from liar.data.corpora import calibration_text
+from liar.tasks.demo import PERPLEXITY
+
+PAGE = ROOT / "docs" / "study.md"
+
+HEADS = (0.05, 0.1, 0.2, 0.3, 0.4)
+"""Shares of the heads that go. Value channels hold half of an attention's parameters, so twice as many of them go."""
+
+SUBJECTS = (
+    Subject(SMOLLM2, PERPLEXITY.name, "heads"),
+    *(Subject(model, task, "heads") for model, task in CLASSIFIERS if task in ("sentiment", "match")),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    text = f"## Value channels in place of heads\n\n{section(SUBJECTS, HEADS)}\n"
+    print(text)
+    if arguments.write:
+        write("values", text, PAGE)
+
+
+def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices: object) -> str:
+    """The table of ``subjects`` at ``ratios`` of their heads, by the default recipe but for ``choices``."""
+    rows: list[tuple[str, ...]] = []
+    ahead = behind = 0
+    for subject in subjects:
+        dense = loaded(subject.model)
+        spec = PruneSpec.create(model=subject.model, targets="heads", evaluate=(subject.task,), **choices)
+        other = _turned(spec, dense)
+        for ratio in ratios:
+            heads = run(spec.model_copy(update={"ratio": ratio}), dense)
+            share = _parameters_gone(heads) / _in_units(other)
+            values = run(spec.model_copy(update={"ratio": share}), other)
+            before, after = (value_of(result, subject.task, "reconstructed") for result in (heads, values))
+            gained, stderr = gain(before, after)
+            ahead += gained >= 2 * stderr > 0
+            behind += gained <= -2 * stderr < 0
+            rows.append(
+                (
+                    subject.name.partition(",")[0],
+                    f"{ratio:.0%}",
+                    f"{share:.0%}",
+                    f"{_parameters_gone(heads) / heads.totals.block_parameters_before:.1%}",
+                    f"{_parameters_gone(values) / heads.totals.block_parameters_before:.1%}",
+                    with_error(value_of(heads, subject.task, "dense")),
+                    with_error(before),
+                    with_error(after),
+                    subject.gain_words(gained, stderr),
+                )
+            )
+    head = (
+        "Inside a key/value head any basis of the values is as good as another. In balanced coordinates "
+        "(`benchmarks/turned.py`) single ones can go: the layer that writes the values and the one that reads them shrink, and "
+        "no head is lost. Here beside whole heads, with as many parameters gone and the default recipe for both; ± is one "
+        "standard error, of the gain the paired one, of a perplexity in nats."
+    )
+    columns = (
+        "",
+        "heads gone",
+        "value channels gone",
+        "of the blocks",
+        "by values",
+        "dense",
+        "heads",
+        "values",
+        "gain",
+    )
+    verdict = (
+        f"Of {len(rows)} comparisons value channels are ahead in {ahead} by two paired standard errors or more, and behind in "
+        f"{behind} by as much."
+    )
+    return "\n\n".join([head, verdict, table(columns, rows)])
+
+
+def _turned(spec: PruneSpec, dense: LoadedModel) -> LoadedModel:
+    batches, _ = calibration_text(spec.calibration, dense, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
+    return turned(dense, batches)
+
+
+def _in_units(model: LoadedModel) -> int:
+    """Parameters that belong to units of the attentions."""
+    adapter = model.adapter
+    return sum(site.bundles * adapter.bundle_parameters(site) for site in adapter.sites("heads"))
+
+
+def _parameters_gone(result: RunResult) -> int:
+    return result.totals.block_parameters_before - result.totals.block_parameters_after
+
+
+if __name__ == "__main__":
+    main()
