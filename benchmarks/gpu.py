@@ -2,7 +2,9 @@
 
     python benchmarks/gpu.py                    32 and 128 sequences of 2,048 tokens, one-shot and default (a GPU of 24 GB)
     python benchmarks/gpu.py --write            also puts the table into docs/large.md, between its markers
-    python benchmarks/gpu.py --layers 2 --sequences 1 --length 1024     a slice, also for a CPU
+    python benchmarks/gpu.py --layers 2 --sequences 1 4 --length 1024   a slice, also for a CPU
+
+With two amounts of text it also says what each further token takes, without what a site takes whatever the text.
 
 The floor of a stage are the operations that no implementation can leave out, by the kind of their numbers (passes in the
 model's precision, moments in fp32, solves in fp64), at the rates that this device has in products of the model's own sizes.
@@ -81,6 +83,14 @@ class Measured:
     least: int
     kept: list[int]
 
+    @property
+    def all_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+    @property
+    def all_floors(self) -> float:
+        return sum(self.floors.values())
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,9 +111,11 @@ def main() -> None:
 
 def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:
     rows = []
+    by_recipe: dict[str, list[Measured]] = {name: [] for name in recipes}
     for number in sequences:
         for name in recipes:
             found = measure(name, model_of(layers, device), text_of(number, length))
+            by_recipe[name].append(found)
             stages = (
                 f"{found.seconds[stage]:.1f} ({found.seconds[stage] / found.floors[stage]:.2f})"
                 if found.floors[stage]
@@ -111,8 +123,8 @@ def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequenc
                 for stage in STAGES
             )
             memory = (f"{found.least / 1e9:.1f} GB", f"{(found.peak - found.least) / 1e9:.2f} GB")
-            total, least = sum(found.seconds.values()), sum(found.floors.values())
-            rows.append((f"{number} x {length:,}", name, *stages, f"{total:.1f} ({total / least:.2f})", *memory))
+            total = f"{found.all_seconds:.1f} ({found.all_seconds / found.all_floors:.2f})"
+            rows.append((f"{number} x {length:,}", name, *stages, total, *memory))
     columns = (
         "tokens",
         "recipe",
@@ -128,7 +140,18 @@ def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequenc
         f"{rates.model / 1e12:.2f} x 10^12 a second in the model's precision, {rates.single / 1e12:.2f} in fp32 and "
         f"{rates.double / 1e12:.2f} in fp64, which this device reaches in products of the same sizes."
     )
-    return f"{head}\n\n{table(columns, rows)}"
+    further = [further_token(name, found[0], found[-1]) for name, found in by_recipe.items() if len(found) > 1]
+    return "\n\n".join([head, table(columns, rows), *further])
+
+
+def further_token(recipe: str, few: Measured, many: Measured) -> str:
+    """A sentence: what a token takes that ``many`` has and ``few`` has not, and its ratio to the floor."""
+    tokens = many.tokens - few.tokens
+    seconds, floor = many.all_seconds - few.all_seconds, many.all_floors - few.all_floors
+    return (
+        f"{recipe.capitalize()}: each of the further {tokens:,} tokens takes {1e3 * seconds / tokens:.2f} ms, "
+        f"{seconds / floor:.2f} times its floor."
+    )
 
 
 def _precision(device: torch.device) -> torch.dtype:

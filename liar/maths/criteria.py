@@ -156,6 +156,7 @@ def _surgeon(evidence: Evidence, weight: Tensor) -> Tensor:
     covariance = on_solver_device(moments.covariance).clone()
     factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
     inverse = torch.cholesky_inverse(factor)
+    del covariance, factor  # each as large as the inverse
     scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
     alive = torch.arange(site.bundles, device=W.device)
     step = max(1, site.bundles // _OBS_STEPS)

@@ -68,6 +68,9 @@ _LEAST_VARIANCE = 1e-6
 
 _JITTER_STEPS = 6
 
+_OUTPUTS = 1024
+"""Outputs that :func:`relative_errors` looks at together."""
+
 _LEAST_RIDGE = 1e-12
 """Share of the mean diagonal of G that is always added to it: a bundle without weights or activations gets the factor 1."""
 
@@ -185,8 +188,10 @@ def reconstruct_all(
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
     masked = _Masked(moments, weight, kept, bundle_size, ridge, drift, site)
     solutions = {name: SOLVERS[name](masked) for name in methods}
+    W_u = masked.W_u
+    del masked  # with more than all solutions
     for name, solution in solutions.items():
-        if solution.weight is not masked.W_u and not torch.isfinite(solution.installed.weight).all():
+        if solution.weight is not W_u and not torch.isfinite(solution.installed.weight).all():
             raise NonFiniteError(f"The {name} solution at {site} holds NaN or Inf; calibrate with more tokens.")
     return solutions
 
@@ -213,21 +218,19 @@ class _Masked:
         self.mu_u = mean[self.kept]
         self.mean_change = mean[self.removed] @ self.W_m
 
-    @cached_property
-    def kept_rows(self) -> Tensor:
-        """Rows of C of the kept channels, (k, d)."""
-        return in_solver_precision(self.moments.covariance[self.kept])
+    def kept_covariance(self) -> Tensor:
+        """C_uu, (k, k), a new tensor."""
+        return covariance_between(self.moments, self.kept, self.kept)
 
     @cached_property
     def target(self) -> Tensor:
         """C_um W_m, (k, d_out)."""
-        return self.kept_rows[:, self.removed] @ self.W_m
+        return covariance_between(self.moments, self.kept, self.removed) @ self.W_m
 
     @cached_property
     def factor(self) -> Tensor:
         """Lower factor of C_uu, (k, k)."""
-        C_uu = self.kept_rows[:, self.kept].contiguous()
-        return cholesky(C_uu, self.ridge[self.kept], site=self.site, tokens=self.moments.tokens)
+        return cholesky(self.kept_covariance(), self.ridge[self.kept], site=self.site, tokens=self.moments.tokens)
 
     @cached_property
     def solved(self) -> tuple[Tensor, Tensor]:
@@ -246,7 +249,7 @@ def _bias(masked: _Masked) -> Solution:
 
 def _scale(masked: _Masked) -> Solution:
     W_u, size = masked.W_u, masked.bundle_size
-    S_uu = masked.kept_rows[:, masked.kept].addr_(masked.mu_u, masked.mu_u)
+    S_uu = masked.kept_covariance().addr_(masked.mu_u, masked.mu_u)
     G = output_products(W_u, S_uu, size)
     del S_uu  # as large as the factor
     penalty = bundled(masked.ridge[masked.kept] * W_u.square().sum(dim=1), size)
@@ -308,7 +311,9 @@ def product_ridge(G: Tensor, penalty: Tensor) -> Tensor:
 
 
 def bundled(terms: Tensor, size: int) -> Tensor:
-    """Sums of ``terms`` (d,) or (d, d) over the channels of each bundle, or of each pair of bundles."""
+    """Sums of ``terms`` (d,) or (d, d) over the channels of each bundle, or of each pair of bundles; itself for size 1."""
+    if size == 1:
+        return terms
     for axis in range(terms.ndim):
         terms = terms.unflatten(axis, (-1, size)).sum(dim=axis + 1)
     return terms
@@ -340,32 +345,44 @@ def relative_errors(
     tr(W^T S W), Y = X W without its bias. The rows of D of removed channels are -W_m for every solution, so their share
     is computed once.
     """
-    W = in_solver_precision(weight)
-    kept = kept.to(W.device)
-    C = on_solver_device(moments.covariance)
+    kept = kept.to(on_solver_device(weight).device)
     mean = in_solver_precision(moments.mean)
-    removed = complement(kept, W.shape[0])
-    W_u, W_m = W[kept], W[removed]
-    C_uu = C[kept][:, kept].double()
-    CW_m = C[removed].double().T @ W_m  # C is symmetric, and its rows are faster to read than its columns
-    kept_CW_m = CW_m[kept]
-    removed_error = float((CW_m[removed] * W_m).sum())
+    removed = complement(kept, weight.shape[0])
+    W_u, W_m = (in_solver_precision(weight[rows]) for rows in (kept, removed))
+    # One block of C at a time is in fp64, and some outputs at a time: a product as large as W would be most of the memory.
+    outputs = torch.arange(weight.shape[1], device=W_u.device).split(_OUTPUTS)
+    C_mm = covariance_between(moments, removed, removed)
+    removed_error = sum(_inner(W_m[:, some], C_mm @ W_m[:, some]) for some in outputs)
+    del C_mm
+    kept_CW_m = covariance_between(moments, kept, removed) @ W_m
     mean_removed = mean[removed] @ W_m
-    # tr(W^T C W) block by block: C @ W would be the most expensive product here.
-    energy = float((W_u * (C_uu @ W_u)).sum() + 2 * (W_u * kept_CW_m).sum()) + removed_error
-    energy += float((mean @ W).square().sum())
+    del W_m
+    C_uu = covariance_between(moments, kept, kept)
+    energy = removed_error + float((mean[kept] @ W_u + mean_removed).square().sum())
+    energy += sum(_inner(W_u[:, some], C_uu @ W_u[:, some] + 2 * kept_CW_m[:, some]) for some in outputs)
     if energy <= 0:
         return dict.fromkeys(solutions, 0.0)
     errors: dict[Reconstruction, float] = {}
     for name, solution in solutions.items():
-        error = removed_error
-        mean_error = solution.bias_change - mean_removed
-        D_u = solution.weight - W_u
-        if D_u.any():
-            error += float((D_u * (C_uu @ D_u)).sum() - 2 * (D_u * kept_CW_m).sum())
-            mean_error = mean_error + mean[kept] @ D_u
+        error, mean_error = removed_error, solution.bias_change - mean_removed
+        if not torch.equal(solution.weight, W_u):
+            for some in outputs:
+                D_u = solution.weight[:, some] - W_u[:, some]
+                error += _inner(D_u, C_uu @ D_u - 2 * kept_CW_m[:, some])
+                mean_error[some] += mean[kept] @ D_u
         errors[name] = max(error + float(mean_error.square().sum()), 0.0) / energy
     return errors
+
+
+def _inner(a: Tensor, b: Tensor) -> float:
+    """Sum of the products of the elements."""
+    return float(a.flatten() @ b.flatten())
+
+
+def covariance_between(moments: Moments, rows: Tensor, columns: Tensor) -> Tensor:
+    """A block of C, (rows, columns), in fp64 on the solver's device."""
+    C = moments.covariance
+    return in_solver_precision(C[rows.to(C.device).unsqueeze(1), columns.to(C.device)])
 
 
 def complement(kept: Tensor, size: int) -> Tensor:

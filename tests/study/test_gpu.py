@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gpu import RECIPES, STAGES, measure, model_of, section, text_of
+from gpu import RECIPES, STAGES, Measured, further_token, measure, model_of, section, text_of
 from transformers import LlamaConfig
 
 from liar.models.memory import PlannedWork, working_bytes
@@ -22,6 +22,14 @@ def test_a_small_shape_is_timed_by_stage(recipe: str) -> None:
     for stage in STAGES:
         works = recipe == "default" or stage == "prune"
         assert (found.seconds[stage] > 0) == (found.floors[stage] > 0) == works
+
+
+def test_what_a_further_token_takes_leaves_out_what_is_the_same_for_any_text() -> None:
+    few = Measured({"prune": 5.0}, {"prune": 2.0}, 100, 0, 0, [])
+    many = Measured({"prune": 8.0}, {"prune": 4.0}, 1100, 0, 0, [])
+    assert further_token("one-shot", few, many) == (
+        "One-shot: each of the further 1,000 tokens takes 3.00 ms, 1.50 times its floor."
+    )
 
 
 @pytest.mark.long
