@@ -1,8 +1,8 @@
-"""Waiting times of a visitor: the real page in headless Chromium, with the limits that it must keep.
+"""What a visitor waits for: the real page in headless Chromium, with the limits that it must keep.
 
-    python benchmarks/page.py                 prints seconds and limits; exits 1 above a limit
+    python benchmarks/page.py                 prints figures and limits; exits 1 above a limit
     python benchmarks/page.py --write         also puts them into the README, between its markers
-    python benchmarks/page.py --only slider   one part alone: paint, slider, draw, apply or course
+    python benchmarks/page.py --only slider   one part alone: paint, slider, draw, apply, course or file
 
 Chromium must be on the path. The page starts with an empty folder of runs, so only shipped results are stored.
 """
@@ -34,9 +34,11 @@ from readme import ROOT, plain, write
 from rich.table import Table
 
 from liar.course.lesson import lessons
+from liar.spec import PruneSpec
 
 PAINT_SECONDS, SLIDER_SECONDS, DRAW_SECONDS = 3.0, 0.4, 0.15
-HEATMAP_SECONDS, ALL_SECONDS, REVEAL_SECONDS = 25.0, 90.0, 0.4
+HEATMAP_SECONDS, ALL_SECONDS, REVEAL_SECONDS, FILE_SECONDS = 25.0, 90.0, 0.4, 0.05
+FILE_MEGABYTES, ALL_CRITERIA_MEGABYTES, LESSONS_MEGABYTES = 0.4, 1.5, 300.0
 VISITS, MOVES, SITES = 5, 20, 60
 
 RECIPE = "model=demo/smollm2-135m&targets=ffn&ratio=0.5&schedule=one-shot&tokens=4096&separator=auto"
@@ -69,14 +71,28 @@ _REVEAL = """async () => {
 """JavaScript: milliseconds from a click on the bet to the frame that shows its answer."""
 
 
+_REDRAW = """([value]) => {
+  const [ratio, heatmap] = ['#ratio', '#heatmap'].map((part) => document.querySelector(part)), before = heatmap.innerHTML;
+  const begin = performance.now();
+  ratio.value = value;
+  ratio.dispatchEvent(new Event('input', { bubbles: true }));
+  document.body.getBoundingClientRect();  // the layout of what was drawn
+  const milliseconds = performance.now() - begin;
+  if (heatmap.innerHTML === before) throw new Error('the heatmap did not follow');
+  return milliseconds;
+}"""
+"""JavaScript: milliseconds in which a file that needs no server answers a move of its slider."""
+
+
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of a part, its limit, and a description of the statistic."""
+    """A figure in seconds or megabytes, its limit, and a description of the statistic."""
 
     part: str
-    seconds: float
+    found: float
     limit: float
     of: str
+    unit: str = "s"
 
 
 def main() -> int:
@@ -88,14 +104,14 @@ def main() -> int:
         parser.error("--write replaces the whole section; leave --only out")
     chosen = arguments.only or list(PARTS)
     found = [measured for name in PARTS if name in chosen for measured in PARTS[name]()]
-    table = Table("part", "seconds", "limit", "of", box=None)
+    table = Table("part", "found", "limit", "", "of", box=None)
     for measured in found:
-        table.add_row(measured.part, f"{measured.seconds:.3f}", f"{measured.limit:g}", measured.of)
+        table.add_row(measured.part, f"{measured.found:.3f}", f"{measured.limit:g}", measured.unit, measured.of)
     text = plain(table)
     print(text)
     if arguments.write:
         write("page", text)
-    return 0 if all(measured.seconds <= measured.limit for measured in found) else 1
+    return 0 if all(measured.found <= measured.limit for measured in found) else 1
 
 
 # -- parts ----------------------------------------------------------------------------------------------------------------
@@ -103,16 +119,16 @@ def main() -> int:
 
 def paint() -> list[Measured]:
     """Time from opening the page with an empty cache until heatmap and verdict are drawn."""
-    with served() as url, chromium() as browser:
-        seconds = [first_paint(browser, url) for _ in range(VISITS)]
+    with served() as server, chromium() as browser:
+        seconds = [first_paint(browser, server.url) for _ in range(VISITS)]
     words = f"the slowest of {VISITS} visits, median {median(seconds):.3f}"
     return [Measured("first paint", max(seconds), PAINT_SECONDS, words)]
 
 
 def slider() -> list[Measured]:
     """Time from a move of the ratio to the redrawn heatmap of the 30 sites that the page opens with."""
-    with served() as url, chromium() as browser:
-        page = visit(browser, url)
+    with served() as server, chromium() as browser:
+        page = visit(browser, server.url)
         page.wait_for_timeout(1000)
         page.evaluate(_MOVE, [0.3])  # the first move loads the atlas
         seconds = [page.evaluate(_MOVE, [round(0.1 + 0.04 * move, 2)]) / 1000 for move in range(MOVES)]
@@ -153,8 +169,8 @@ def draw() -> list[Measured]:
 
 def apply() -> list[Measured]:
     """Times from the click on Apply to the measured heatmap and to all metrics and generations, with loading."""
-    with served() as url, chromium() as browser:
-        page = visit(browser, f"{url}/?{RECIPE}&layout=full&tab=layers")
+    with served() as server, chromium() as browser:
+        page = visit(browser, f"{server.url}/?{RECIPE}&layout=full&tab=layers")
         page.wait_for_timeout(1000)
         before = page.evaluate(_Z)
         begin = time.perf_counter()
@@ -176,24 +192,61 @@ def apply() -> list[Measured]:
 
 
 def course() -> list[Measured]:
-    """Times until a step of each lesson is there in an empty browser, and from a bet to its answer."""
-    with served() as url, chromium() as browser:
+    """Times until a step of each lesson is there in an empty browser, from a bet to its answer, and the server's memory."""
+    with served() as server, chromium() as browser:
         steps, reveals = [], []
+        visit(browser, server.url).context.close()  # what the page itself takes
+        before = server.megabytes
         for lesson in lessons():
             page = browser.new_context().new_page()
             begin = time.perf_counter()
-            page.goto(f"{url}/?lesson={lesson.number}&step=2", wait_until="commit")
+            page.goto(f"{server.url}/?lesson={lesson.number}&step=2", wait_until="commit")
             page.locator("#bet-form button").wait_for()
             steps.append(time.perf_counter() - begin)
             if lesson.bet.kind == "choice":
                 page.locator("#bet-form input").first.check()
                 reveals.append(page.evaluate(_REVEAL) / 1000)
             page.context.close()
+            page = browser.new_context().new_page()  # again, beside the page, whose recipe it sets
+            page.goto(f"{server.url}/course/{lesson.number:02}-{lesson.name}.html")
+            page.get_by_role("link", name="Read it beside the page").click()
+            page.locator("#verdict h2").wait_for()
+            page.frame_locator("#beside iframe").locator("h1").wait_for()
+            page.context.close()
+        after = server.megabytes
     return [
         Measured(
             "a step of a lesson", max(steps), PAINT_SECONDS, f"the slowest of {len(steps)} lessons, each seen first"
         ),
         Measured("a bet to its answer", max(reveals), REVEAL_SECONDS, f"the slowest of {len(reveals)} lessons"),
+        Measured("memory of the lessons", after - before, LESSONS_MEGABYTES, "all nine, on the server", "MB"),
+    ]
+
+
+def file() -> list[Measured]:
+    """Time in which a page that needs no server answers a move, and the sizes of such pages."""
+    from liar.explore.atlas_store import AtlasStore
+    from liar.report.interactive import interactive_report
+    from liar.store import RunStore
+
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        run = RunStore(Path(folder)).shipped_of(PruneSpec().model)
+        assert run is not None, "runs of the demo models come with the package"
+        atlas = AtlasStore(Path(folder)).find(run.spec)
+        assert atlas is not None, "and their atlases"
+        texts = [interactive_report(run, atlas, criteria) for criteria in ((), atlas.facts.criteria)]
+        path = Path(folder) / "page.html"
+        path.write_text(texts[0], encoding="utf-8")
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.locator("#live").wait_for()
+        seconds = [page.evaluate(_REDRAW, [round(0.1 + 0.04 * move, 2)]) / 1000 for move in range(MOVES)]
+    one, every = (len(text.encode()) / 1e6 for text in texts)
+    words = f"SmolLM2, median of {MOVES} moves, the slowest {max(seconds):.3f}"
+    return [
+        Measured("a file: slider to heatmap", median(seconds), FILE_SECONDS, words),
+        Measured("a file, one criterion", one, FILE_MEGABYTES, "SmolLM2", "MB"),
+        Measured("a file, all criteria", every, ALL_CRITERIA_MEGABYTES, "SmolLM2", "MB"),
     ]
 
 
@@ -203,14 +256,29 @@ PARTS: dict[str, Callable[[], list[Measured]]] = {
     "draw": draw,
     "apply": apply,
     "course": course,
+    "file": file,
 }
 
 # -- server and visitors --------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Served:
+    """A page that runs, at ``url``."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def megabytes(self) -> float:
+        """Memory of its process."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()  # Linux
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
+
+
 @contextmanager
-def served() -> Iterator[str]:
-    """Start the page on a free port, with an empty folder of runs; yield its address."""
+def served() -> Iterator[Served]:
+    """Start the page on a free port, with an empty folder of runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -220,7 +288,7 @@ def served() -> Iterator[str]:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         try:
             wait_until_up(url, process)
-            yield url
+            yield Served(url, process)
         finally:
             process.terminate()
             process.wait(20)
