@@ -88,6 +88,8 @@ def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices:
         f"Of {len(rows)} comparisons value channels are ahead in {ahead} by two paired standard errors or more, and behind in "
         f"{behind} by as much."
     )
+    if ahead <= behind:
+        verdict += " So they are no target of the library."
     return "\n\n".join([head, verdict, table(columns, rows)])
 
 

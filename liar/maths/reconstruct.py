@@ -350,7 +350,7 @@ def relative_errors(
     removed = complement(kept, weight.shape[0])
     W_u, W_m = (in_solver_precision(weight[rows]) for rows in (kept, removed))
     # One block of C at a time is in fp64, and some outputs at a time: a product as large as W would be most of the memory.
-    outputs = torch.arange(weight.shape[1], device=W_u.device).split(_OUTPUTS)
+    outputs = [slice(start, start + _OUTPUTS) for start in range(0, weight.shape[1], _OUTPUTS)]
     C_mm = covariance_between(moments, removed, removed)
     removed_error = sum(_inner(W_m[:, some], C_mm @ W_m[:, some]) for some in outputs)
     del C_mm
