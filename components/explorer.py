@@ -246,7 +246,8 @@ class Explorer:
 
 
 def _line(known: Known) -> str:
-    """What is missing: a note if calibrating provides it, a problem if another choice is needed."""
+    """What is missing: a note if calibrating or applying provides it, a problem if another choice is needed."""
     if not known.missing:
         return ""
-    return status.note(known.missing) if known.atlas is None else status.problem(known.missing)
+    can_be_had = known.atlas is None or known.spec.removes_layers
+    return status.note(known.missing) if can_be_had else status.problem(known.missing)

@@ -143,6 +143,7 @@ def test_layers_have_no_forecast_but_a_run(studio: Studio, run: RunResult) -> No
     page, visitor = opened(studio)
     visitor.sets(page.recipe.targets, "layers")
     assert "Nothing predicts what whole layers cost" in visitor.sees(page.line)
+    assert "alert" not in visitor.sees(page.line)
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     assert "20 % of" not in visitor.sees(page.verdict.text)
     removed = run_of_layers()
