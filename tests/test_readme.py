@@ -21,7 +21,7 @@ SECTIONS = dict(SECTION.findall(readme.README.read_text(encoding="utf-8")))
 
 
 def test_every_benchmark_table_is_between_markers() -> None:
-    figures = {"smollm2", "default", "tasks", "tokens", "layers", "heads", "minilm", "repairs", "int8"}
+    figures = {"smollm2", "default", "tasks", "tokens", "layers", "shape", "heads", "minilm", "repairs", "int8"}
     choices = {"defaults", "mixes", "ridge", "corrective", "checked", "stages", "peers"}
     assert set(SECTIONS) == figures | choices | {"saved", "cost", "page"}
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from gpu import RECIPES, STAGES, Measured, further_token, measure, model_of, section, text_of
+from layers import shape
 from transformers import LlamaConfig
 
-from liar.models.memory import PlannedWork, working_bytes
+from liar.models.catalog import bytes_in_memory
+from liar.models.memory import PlannedWork, moment_bytes, working_bytes
 
 SMALL = {"hidden_size": 64, "intermediate_size": 176, "num_attention_heads": 4, "vocab_size": 99}
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -22,6 +31,12 @@ def test_a_small_shape_is_timed_by_stage(recipe: str) -> None:
     for stage in STAGES:
         works = recipe == "default" or stage == "prune"
         assert (found.seconds[stage] > 0) == (found.floors[stage] > 0) == works
+
+
+def test_a_shape_without_a_fifth_of_its_layers_is_timed() -> None:
+    text = shape(LlamaConfig(**SMALL))
+    assert text.startswith("2 of 10 layers of LLaMA-7B's shape gone, random weights in float32")
+    assert "the dense model reads 1.25 times as many weights" in text
 
 
 def test_what_a_further_token_takes_leaves_out_what_is_the_same_for_any_text() -> None:
@@ -37,9 +52,12 @@ def test_a_slice_of_llama_7b_runs_on_a_cpu() -> None:
     loaded = model_of(2, torch.device("cpu"))
     planned = PlannedWork(tokens=256, sequence_length=256)
     expected = working_bytes(loaded.model.config, loaded.model.dtype, planned)
+    moments = moment_bytes(loaded.adapter.widest, loaded.model.dtype)
+    block, before = bytes_in_memory(loaded.adapter.layers[0]), resident_bytes()
     found = measure("one-shot", loaded, text_of(1, 256))
     assert found.kept == [5504, 5504]
     assert found.peak - found.least < expected
+    assert found.peak - before < moments + block + 1.5e9
 
 
 @pytest.mark.long
