@@ -36,7 +36,7 @@ from liar.data.corpora import calibration_batches
 from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE
+from liar.maths.solver import RIDGE
 from liar.models.adapter import Batch
 from liar.models.catalog import bytes_in_memory
 from liar.models.memory import BACKWARD_SEQUENCES

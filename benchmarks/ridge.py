@@ -27,9 +27,10 @@ from torch import Tensor
 from liar import LoadedModel, PruneSpec, load_model
 from liar.calibration.activations import walk
 from liar.data.corpora import calibration_batches
+from liar.maths.channels import complement, members
 from liar.maths.criteria import Evidence, order_of, score
 from liar.maths.moments import Moments, SiteMoments
-from liar.maths.reconstruct import complement, members, ridge_of
+from liar.maths.solver import ridge_of
 from liar.models.adapter import Batch
 from liar.sites import Site
 from liar.spec import Targets

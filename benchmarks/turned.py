@@ -25,7 +25,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import sample_of
 from liar.maths.criteria import damped_metric
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import in_solver_precision
+from liar.maths.solver import in_solver_precision
 from liar.models.adapter import Adapter, Batch, Producer
 from liar.models.bert import BertAdapter
 from liar.models.catalog import working_copy

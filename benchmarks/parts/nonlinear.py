@@ -30,7 +30,8 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import reconstruct_all, relative_errors
+from liar.maths.reconstruct import reconstruct_all
+from liar.maths.relative_errors import relative_errors
 from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
 

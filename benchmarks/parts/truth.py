@@ -17,7 +17,9 @@ from torch import Tensor
 from liar import PruneSpec, load_model
 from liar.calibration.activations import walk
 from liar.data.corpora import held_text_steps
-from liar.maths.reconstruct import RIDGE, reconstruct_all, relative_errors
+from liar.maths.reconstruct import reconstruct_all
+from liar.maths.relative_errors import relative_errors
+from liar.maths.solver import RIDGE
 from liar.models.adapter import Adapter
 from liar.progress import finish
 from liar.sites import Site

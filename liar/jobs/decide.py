@@ -13,7 +13,8 @@ from liar.explore.allocation import best_bundles
 from liar.maths.criteria import units_of
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import Solution, reconstruct_all, relative_errors
+from liar.maths.reconstruct import Solution, reconstruct_all
+from liar.maths.relative_errors import relative_errors
 from liar.models.surgery import kept_channels
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Reconstruction

@@ -27,7 +27,7 @@ from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import in_solver_precision, ridge_share
+from liar.maths.solver import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel, model_info, parameter_count
 from liar.models.environment import describe, readable_failures

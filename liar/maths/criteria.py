@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from liar.errors import InvalidSpecError, NonFiniteError
+from liar.maths.channels import members
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import cholesky, members, on_solver_device, ridge_of
+from liar.maths.solver import cholesky, on_solver_device, ridge_of
 from liar.sites import Site
 from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
 

@@ -36,18 +36,10 @@ import torch
 from torch import Tensor
 
 from liar.explore.reconstructions import REPAIRS
+from liar.maths.channels import bundled, members
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import (
-    RIDGE,
-    bundled,
-    cholesky,
-    factor_products,
-    in_solver_precision,
-    members,
-    on_solver_device,
-    output_products,
-    ridge_of,
-)
+from liar.maths.reconstruct import factor_products, output_products
+from liar.maths.solver import RIDGE, cholesky, in_solver_precision, on_solver_device, ridge_of
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
 

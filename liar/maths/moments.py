@@ -29,7 +29,7 @@ class Moments:
     """Moments of ``tokens`` rows of width d.
 
     ``mean`` is (d,), ``covariance`` (d, d), both over the total ``weight`` (the token count if every row has weight 1).
-    ``all_answer``: the model answers at every row, as a language model does; see :func:`liar.maths.reconstruct.ridge_share`.
+    ``all_answer``: the model answers at every row, as a language model does; see :func:`liar.maths.solver.ridge_share`.
     """
 
     tokens: int

@@ -13,7 +13,7 @@ least-squares     C^-1 cov(x, D)         mean of D - mu B
 
 ReplaceMe (arXiv 2505.02819) fits a map T of the consumer's output, which is B = W (T - I), without an intercept; x is wider
 than that output, so this is at least as close. The ridge on C is that of every fitted repair, see
-:func:`liar.maths.reconstruct.ridge_of`, and draws B towards 0. C does not depend on the number of blocks, so that one
+:func:`liar.maths.solver.ridge_of`, and draws B towards 0. C does not depend on the number of blocks, so that one
 factorisation serves the runs of every length behind a consumer.
 
 >>> import torch
@@ -38,7 +38,8 @@ from torch import Tensor
 from liar.errors import NonFiniteError
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE, Solution, cholesky, in_solver_precision, ridge_of
+from liar.maths.reconstruct import Solution
+from liar.maths.solver import RIDGE, cholesky, in_solver_precision, ridge_of
 from liar.spec import Reconstruction
 
 PATCHES: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")

@@ -20,9 +20,10 @@ P W_u is the projection of W_m on the row space of W_u, so Q P W_u = (Q W_m) Pi;
 (all channels of a head, or one neuron). G, the mean products of what two bundles add to the output, is
 (W W^T) * S elementwise, summed over the channels of each pair of bundles.
 
-The ridge r_j = c (d / tokens) C_jj, see :func:`ridge_of`, adds sum_j r_j |W'_j - W_j|^2 over the kept rows to what a
-fitted reconstruction minimises: r_j to the diagonals of S_uu and C_uu, and to that of G_uu the sum of r_j |W_j|^2 over the
-channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less text there is.
+The ridge r_j = c (d / tokens) C_jj, see :func:`liar.maths.solver.ridge_of`, adds sum_j r_j |W'_j - W_j|^2 over the kept
+rows to what a fitted reconstruction minimises: r_j to the diagonals of S_uu and C_uu, and to that of G_uu the sum of
+r_j |W_j|^2 over the channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less
+text there is.
 
 With a :class:`liar.maths.drift.Drift` least-squares has a second solution, which makes up for a share s of it too: Q W_m
 becomes C_uu^-1 (C_um W_m + s cov(x_u, drift)), and the bias has s times the mean of the drift.
@@ -47,29 +48,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from liar.errors import EmptySiteError, NonFiniteError, SingularSystemError
+from liar.errors import EmptySiteError, NonFiniteError
+from liar.maths.channels import bundled, complement, covariance_between
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
+from liar.maths.solver import RIDGE, cholesky, in_solver_precision, ridge_of
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-
-RIDGE = 0.5
-"""c of the ridge where text is not scarce.
-
-On tokens that no moment has seen the error falls until c is 1 to 2, in both families and with any amount of text
-(``benchmarks/ridge.py``), but with much of it most is gained at 0.5, and classifiers lose accuracy above it."""
-
-_ENOUGH = 6
-"""Tokens for each channel below which text is scarce."""
-_MOST_GROWTH = 4.0
-"""Largest factor of c, reached at half of that."""
-
-_LEAST_VARIANCE = 1e-6
-"""Share of the mean variance below which the ridge takes no variance to be, so that a constant channel has one too."""
-
-_JITTER_STEPS = 6
-
-_OUTPUTS = 1024
-"""Outputs that :func:`relative_errors` looks at together."""
 
 _LEAST_RIDGE = 1e-12
 """Share of the mean diagonal of G that is always added to it: a bundle without weights or activations gets the factor 1."""
@@ -90,62 +74,6 @@ class Solution:
     def installed(self) -> Solution:
         """What the consumer gets."""
         return self.corrected or self
-
-
-def ridge_share(moments: Moments, ridge: float = RIDGE) -> float:
-    """The share of each channel's variance that the ridge adds to it: c d / tokens.
-
-    If the model answers at every token, a smaller mean error of them all is a smaller loss, so c grows with the square of
-    what is missing where text is scarce. A classifier reads few of its tokens, and loses accuracy by it.
-    """
-    scarcity = len(moments.mean) / moments.tokens
-    growth = min(_MOST_GROWTH, max(1.0, (_ENOUGH * scarcity) ** 2)) if moments.all_answer else 1.0
-    return ridge * growth * scarcity
-
-
-def ridge_of(moments: Moments, ridge: float = RIDGE) -> Tensor:
-    """The ridge r_j = c (d / tokens) C_jj of each channel, (d,) fp64 on the solver's device; c as in :func:`ridge_share`.
-
-    Sampling errors of a covariance grow with d / tokens, and with the variances of its channels: a ridge in these units
-    is neither too small with little text nor, at a site with massive activations, too large for the other channels.
-    """
-    variances = in_solver_precision(moments.covariance.diagonal())
-    least = _LEAST_VARIANCE * variances.mean()
-    return variances.clamp_min(least) * ridge_share(moments, ridge)
-
-
-def on_solver_device(tensor: Tensor) -> Tensor:
-    """``tensor`` on a device that supports factorisations: its own, or the CPU instead of MPS, which lacks several."""
-    return tensor.cpu() if tensor.device.type == "mps" else tensor
-
-
-def in_solver_precision(tensor: Tensor) -> Tensor:
-    """Result of :func:`on_solver_device` in fp64. The move comes before the cast, since MPS has no fp64."""
-    return on_solver_device(tensor).double()
-
-
-def cholesky(matrix: Tensor, ridge: Tensor | None, *, site: str, tokens: int) -> Tensor:
-    """Lower factor of ``matrix + diag ridge``, with a jitter that grows until it succeeds; overwrites ``matrix``.
-
-    Raises :class:`SingularSystemError` if it never succeeds, :class:`NonFiniteError` if ``matrix`` is not finite.
-    """
-    diagonal = matrix.diagonal()
-    if not torch.isfinite(diagonal).all():
-        raise NonFiniteError(f"The covariance at {site} holds NaN or Inf; calibrate in float32 or with other text.")
-    if ridge is not None:
-        diagonal += ridge
-    jitter = max(float(diagonal.mean()), 1e-30) * torch.finfo(matrix.dtype).eps * 10
-    for _ in range(_JITTER_STEPS):
-        result = torch.linalg.cholesky_ex(matrix)
-        if int(result.info) == 0:
-            factor: Tensor = result.L
-            return factor
-        diagonal += jitter
-        jitter *= 100
-    raise SingularSystemError(
-        f"The covariance at {site} cannot be factorised after {tokens:,} tokens; calibrate with more tokens, or use the "
-        "reconstruction 'bias'."
-    )
 
 
 def reconstruct(
@@ -181,7 +109,7 @@ def reconstruct_all(
     ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares has a solution
     ``corrected`` for the ``drift`` as well; the others do not read it.
 
-    Raises :class:`EmptySiteError` if nothing is kept, :class:`SingularSystemError` if C_uu cannot be factorised,
+    Raises :class:`EmptySiteError` if nothing is kept, :class:`liar.errors.SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
     """
     if kept.numel() == 0:
@@ -298,7 +226,8 @@ def output_products(W: Tensor, S: Tensor, bundle_size: int) -> Tensor:
 def factor_products(G: Tensor, penalty: Tensor, *, site: str, tokens: int) -> tuple[Tensor, Tensor]:
     """Lower factor of G + diag R, and R, the ridge of each bundle with any jitter; overwrites ``G``.
 
-    ``penalty`` (bundles,) are the sums of r_j |W_j|^2 over each bundle. Raises the errors of :func:`cholesky`.
+    ``penalty`` (bundles,) are the sums of r_j |W_j|^2 over each bundle. Errors as in
+    :func:`liar.maths.solver.cholesky`.
     """
     before = G.diagonal().clone()
     L = cholesky(G, product_ridge(G, penalty), site=site, tokens=tokens)
@@ -308,15 +237,6 @@ def factor_products(G: Tensor, penalty: Tensor, *, site: str, tokens: int) -> tu
 def product_ridge(G: Tensor, penalty: Tensor) -> Tensor:
     """R, (bundles,): the ``penalty`` of :func:`factor_products`, and never zero."""
     return penalty + (_LEAST_RIDGE * G.diagonal().mean()).clamp_min(1e-30)
-
-
-def bundled(terms: Tensor, size: int) -> Tensor:
-    """Sums of ``terms`` (d,) or (d, d) over the channels of each bundle, or of each pair of bundles; itself for size 1."""
-    if size == 1:
-        return terms
-    for axis in range(terms.ndim):
-        terms = terms.unflatten(axis, (-1, size)).sum(dim=axis + 1)
-    return terms
 
 
 def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
@@ -334,64 +254,3 @@ def project_on_rows(rows: Tensor, basis: Tensor) -> Tensor:
     # These are squared singular values: a cut at eps is one at sqrt(eps) of the singular values.
     space: Tensor = vectors[:, values > values[-1] * torch.finfo(values.dtype).eps * gram.shape[0]]
     return (rows @ space) @ space.T
-
-
-def relative_errors(
-    moments: Moments, weight: Tensor, kept: Tensor, solutions: dict[Reconstruction, Solution]
-) -> dict[Reconstruction, float]:
-    """E|Y' - Y|^2 / E|Y|^2 of each solution on ``moments``; no forward pass.
-
-    With D the new minus the old map and e the new minus the old bias this is tr(D^T C D) + |mu D + e|^2 over
-    tr(W^T S W), Y = X W without its bias. The rows of D of removed channels are -W_m for every solution, so their share
-    is computed once.
-    """
-    kept = kept.to(on_solver_device(weight).device)
-    mean = in_solver_precision(moments.mean)
-    removed = complement(kept, weight.shape[0])
-    W_u, W_m = (in_solver_precision(weight[rows]) for rows in (kept, removed))
-    # One block of C at a time is in fp64, and some outputs at a time: a product as large as W would be most of the memory.
-    outputs = [slice(start, start + _OUTPUTS) for start in range(0, weight.shape[1], _OUTPUTS)]
-    C_mm = covariance_between(moments, removed, removed)
-    removed_error = sum(_inner(W_m[:, some], C_mm @ W_m[:, some]) for some in outputs)
-    del C_mm
-    kept_CW_m = covariance_between(moments, kept, removed) @ W_m
-    mean_removed = mean[removed] @ W_m
-    del W_m
-    C_uu = covariance_between(moments, kept, kept)
-    energy = removed_error + float((mean[kept] @ W_u + mean_removed).square().sum())
-    energy += sum(_inner(W_u[:, some], C_uu @ W_u[:, some] + 2 * kept_CW_m[:, some]) for some in outputs)
-    if energy <= 0:
-        return dict.fromkeys(solutions, 0.0)
-    errors: dict[Reconstruction, float] = {}
-    for name, solution in solutions.items():
-        error, mean_error = removed_error, solution.bias_change - mean_removed
-        if not torch.equal(solution.weight, W_u):
-            for some in outputs:
-                D_u = solution.weight[:, some] - W_u[:, some]
-                error += _inner(D_u, C_uu @ D_u - 2 * kept_CW_m[:, some])
-                mean_error[some] += mean[kept] @ D_u
-        errors[name] = max(error + float(mean_error.square().sum()), 0.0) / energy
-    return errors
-
-
-def _inner(a: Tensor, b: Tensor) -> float:
-    """Sum of the products of the elements."""
-    return float(a.flatten() @ b.flatten())
-
-
-def covariance_between(moments: Moments, rows: Tensor, columns: Tensor) -> Tensor:
-    """A block of C, (rows, columns), in fp64 on the solver's device."""
-    C = moments.covariance
-    return in_solver_precision(C[rows.to(C.device).unsqueeze(1), columns.to(C.device)])
-
-
-def complement(kept: Tensor, size: int) -> Tensor:
-    """Indices of ``range(size)`` that are not in ``kept``, ascending."""
-    gone = torch.ones(size, dtype=torch.bool, device=kept.device)
-    gone[kept] = False
-    return gone.nonzero().squeeze(1)
-
-
-def members(bundles: Tensor, size: int) -> Tensor:
-    """Indices of the members (channels, units, rows) of ``bundles``, ``size`` each, in order: (n,) -> (n * size,)."""
-    return (bundles.unsqueeze(1) * size + torch.arange(size, device=bundles.device)).flatten()

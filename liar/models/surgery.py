@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from liar.maths.channels import members
 from liar.maths.criteria import channels_of
-from liar.maths.reconstruct import Solution, in_solver_precision, members
+from liar.maths.reconstruct import Solution
+from liar.maths.solver import in_solver_precision
 from liar.models.adapter import Adapter
 from liar.models.offload import resident
 from liar.sites import Site

@@ -15,7 +15,7 @@ from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibrate, calibration_steps
 from liar.calibration.sample import divided, every, sample_tokens, sensitivity_tokens, stride, tokens_of
 from liar.errors import InvalidSpecError
-from liar.maths.reconstruct import RIDGE, ridge_share
+from liar.maths.solver import RIDGE, ridge_share
 from liar.models.adapter import Batch
 from liar.progress import finish
 from tests import tiny

@@ -9,7 +9,8 @@ from liar.edits import SiteEdit
 from liar.jobs import decide as module
 from liar.jobs.decide import decide, solve
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import reconstruct, relative_errors
+from liar.maths.reconstruct import reconstruct
+from liar.maths.relative_errors import relative_errors
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from liar.maths.criteria import Evidence, SiteGradients, order_of, score
-from liar.maths.reconstruct import ridge_of
+from liar.maths.solver import ridge_of
 from liar.sites import Site
 from tests.maths.problem import Problem, problems
 

@@ -14,7 +14,8 @@ from liar.errors import NonFiniteError
 from liar.maths.drift import DriftAccumulator
 from liar.maths.moments import Moments
 from liar.maths.patch import PATCHES, factor_of, patches
-from liar.maths.reconstruct import RIDGE, Solution
+from liar.maths.reconstruct import Solution
+from liar.maths.solver import RIDGE
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 from tests.maths.problem import TOLERANCE
 

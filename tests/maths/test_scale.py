@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
-from liar.maths.reconstruct import RIDGE, relative_errors, ridge_of
+from liar.maths.relative_errors import relative_errors
+from liar.maths.solver import RIDGE, ridge_of
 from tests.maths.problem import TOLERANCE, Problem, close, problems
 
 
