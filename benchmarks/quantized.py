@@ -6,10 +6,8 @@ python benchmarks/quantized.py --write   also puts it into the README, between i
 
 from __future__ import annotations
 
-import argparse
-
 from figures import SENTIMENT, SMOLLM2, loaded, with_error
-from readme import table, write
+from readme import sections, table
 
 from liar import PruneSpec, stream
 from liar.evaluate.side_by_side import Amount, timed_turns
@@ -87,15 +85,5 @@ def title(spec: PruneSpec) -> str:
     return f"{'SmolLM2' if spec.model == SMOLLM2 else 'MiniLM sentiment'}, {spec.ratio:.0%}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    text = f"### Int8 weights\n\n{section()}\n"
-    print(text)
-    if arguments.write:
-        write("int8", text)
-
-
 if __name__ == "__main__":
-    main()
+    sections(__doc__, {"int8": ("Int8 weights", section)})

@@ -31,18 +31,26 @@ def plain(found: Table, *lines: str) -> str:
     return "\n".join(["```", *lines, *(line.rstrip() for line in file.getvalue().splitlines()), "```"])
 
 
-def sections(description: str | None, found: Mapping[str, tuple[str, Callable[[], str]]]) -> None:
-    """Command line of a script that builds sections of the README: the title and the text of each, by name."""
+def sections(
+    description: str | None,
+    found: Mapping[str, tuple[str, Callable[[], str]]],
+    page: Path | None = None,
+    heading: str = "###",
+) -> None:
+    """Command line of a script that builds sections of a page: the title and the text of each, by name.
+
+    The page is the README if ``page`` is None.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=found, nargs="+", default=found, metavar="SECTION")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     for name in arguments.only:
         title, build = found[name]
-        text = f"### {title}\n\n{build()}\n"
+        text = f"{heading} {title}\n\n{build()}\n"
         print(text, flush=True)
         if arguments.write:
-            write(name, text)
+            write(name, text, page)
 
 
 def write(name: str, text: str, page: Path | None = None) -> None:

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import time
@@ -26,7 +25,7 @@ quiet_libraries()
 
 import numpy as np
 from figures import beside, with_error
-from readme import table, write
+from readme import sections, table
 
 from liar import PruneSpec, load_model, stream
 from liar.calibration.calibrate import steps_of
@@ -61,17 +60,12 @@ class Row:
     score: Evaluation
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    text = "\n\n".join(["### Stages beyond the curves", *(section(spec) for spec in CASES)])
-    print(text)
-    if arguments.write:
-        write("stages", text)
+def section() -> str:
+    """A table for each case."""
+    return "\n\n".join(compared(spec) for spec in CASES)
 
 
-def section(spec: PruneSpec) -> str:
+def compared(spec: PruneSpec) -> str:
     (task,) = spec.evaluate
     rows = stages(spec)
     first = rows[0]
@@ -177,4 +171,4 @@ def by_swaps(bench: Bench, parent: Kept) -> Kept:
 
 
 if __name__ == "__main__":
-    main()
+    sections(__doc__, {"stages": ("Stages beyond the curves", section)})

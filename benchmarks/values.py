@@ -6,11 +6,9 @@ python benchmarks/values.py --write   also puts it into docs/study.md, between i
 
 from __future__ import annotations
 
-import argparse
-
 from figures import CLASSIFIERS, SMOLLM2, loaded, value_of, with_error
 from parts.subjects import Subject, gain
-from readme import ROOT, table, write
+from readme import ROOT, sections, table
 from turned import turned
 
 from liar import LoadedModel, PruneSpec, RunResult, run
@@ -26,16 +24,6 @@ SUBJECTS = (
     Subject(SMOLLM2, PERPLEXITY.name, "heads"),
     *(Subject(model, task, "heads") for model, task in CLASSIFIERS if task in ("sentiment", "match")),
 )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    text = f"## Value channels in place of heads\n\n{section(SUBJECTS, HEADS)}\n"
-    print(text)
-    if arguments.write:
-        write("values", text, PAGE)
 
 
 def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices: object) -> str:
@@ -109,4 +97,4 @@ def _parameters_gone(result: RunResult) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sections(__doc__, {"values": ("Value channels in place of heads", lambda: section(SUBJECTS, HEADS))}, PAGE, "##")
