@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ quiet_libraries()
 
 from parts import PARTS
 from parts.points import Part, Point, PointStore, Scope
-from readme import ROOT, commit, table, write
+from readme import ROOT, commit, machine, table, write
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -92,7 +93,8 @@ def measured(part: Part, scope: Scope, store: PointStore, *, only_stored: bool =
             start = time.perf_counter()
             found = each.measure()
             seconds = round(time.perf_counter() - start, 1)
-            point = found.model_copy(update={"name": each.name, "seconds": seconds, "commit": commit()})
+            facts = {"name": each.name, "seconds": seconds, "commit": commit(), "machine": machine()}
+            point = found.model_copy(update=facts)
             store.add(part.name, point)
             points[each.name] = point
             progress.advance(bar)
@@ -111,7 +113,7 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
 
 
 def taken(points: Mapping[str, Mapping[str, Point]]) -> str:
-    """Seconds of the points of each part, a point whose process was interrupted left out."""
+    """Hours of the points of each part, and the machines and commits that measured them."""
     timed = {name: [point.seconds for point in found.values() if point.seconds] for name, found in points.items()}
     rows = [
         (PARTS[name].title, f"{len(seconds)} of {len(points[name])}", f"{sum(seconds) / 3600:.2f}")
@@ -120,11 +122,18 @@ def taken(points: Mapping[str, Mapping[str, Point]]) -> str:
     total = sum(sum(seconds) for seconds in timed.values())
     number, known = (sum(map(len, each.values())) for each in (points, timed))
     rows.append(("all", f"{known} of {number}", f"{total / 3600:.2f}"))
-    return (
-        "Hours of one core, on machines of different speed, two processes side by side. Points whose process was "
-        f"interrupted are left out, and with them it would be about {total / known * number / 3600:.1f} hours.\n\n"
-        + table(("part", "points with a time", "hours"), rows)
-    )
+    measured_by = Counter((point.machine, point.commit) for found in points.values() for point in found.values())
+    words = [
+        "Hours of one process, by the seconds that each point has. Measured by: "
+        + "; ".join(
+            f"{machine or 'a machine without a record'}, commit {commit or 'without a record'} ({count} of {number} points)"
+            for (machine, commit), count in measured_by.most_common()
+        )
+        + "."
+    ]
+    if known < number:
+        words.append(f"With the points that have no time it would be about {total / known * number / 3600:.1f} hours.")
+    return " ".join(words) + "\n\n" + table(("part", "points with a time", "hours"), rows)
 
 
 def so_far(part: Part, points: Mapping[str, Point]) -> list[str]:

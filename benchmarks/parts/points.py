@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Point(BaseModel):
-    """What was measured: ``values`` by their names, in ``seconds`` by the code of a ``commit``."""
+    """What was measured: ``values`` by their names, in ``seconds`` by the code of a ``commit`` on a ``machine``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +28,7 @@ class Point(BaseModel):
     values: dict[str, float] = {}
     seconds: float = 0.0
     commit: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Pending:
-    """A point still to be measured; ``measure`` leaves the seconds and the commit to its caller."""
+    """A point still to be measured; ``measure`` leaves seconds, commit and machine to its caller."""
 
     name: str
     measure: Callable[[], Point]

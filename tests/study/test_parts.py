@@ -25,7 +25,7 @@ def test_every_part_works(name: str, tmp_path: Path) -> None:
     part = PARTS[name]
     points = measured(part, Scope(fast=True), PointStore(tmp_path))
     report = part.report(points)
-    assert all(point.seconds > 0 and point.commit for point in points.values())
+    assert all(point.seconds > 0 and point.commit and point.machine for point in points.values())
     assert report.text.count("\n|") >= 2 + len(points)
 
 

@@ -132,10 +132,12 @@ def test_only_what_is_stored_is_shown_without_measuring(tmp_path: Path) -> None:
 
 def test_what_it_took_leaves_out_points_without_a_time() -> None:
     points = {
-        "truth": {"a": Point(name="a", seconds=3600.0), "b": Point(name="b")},
+        "truth": {"a": Point(name="a", seconds=3600.0, machine="A laptop", commit="abc"), "b": Point(name="b")},
         "masks": {"c": Point(name="c", seconds=1800.0)},
     }
     words = taken(points)
     assert f"| {PARTS['truth'].title} | 1 of 2 | 1.00 |" in words
     assert "| all | 2 of 3 | 1.50 |" in words
     assert "about 2.2 hours" in words
+    assert "A laptop, commit abc (1 of 3 points)" in words
+    assert "a machine without a record, commit without a record (2 of 3 points)" in words
