@@ -23,7 +23,7 @@ from liar.models import families
 from liar.spec import ALLOCATIONS, Allocation
 from liar.store import RunStore
 from tests import tiny
-from tests.fakes import tiny_atlas
+from tests.fake_atlas import tiny_atlas
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", Path("docs/extending.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""Folders are written completely or not at all."""
+"""Files and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from liar.errors import StorageError
-from liar.files import whole_folder
+from liar.files import whole_folder, write_atomically
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -60,3 +60,17 @@ def test_the_old_folder_stays_if_it_cannot_be_replaced(
     assert calls == broken + (broken == 2), "and moved back"
     assert content(folder) == {"old.txt": "old"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_full_disk_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.json"
+    path.write_text("before")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("liar.files.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_atomically(path, "after")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -20,7 +20,8 @@ from pathlib import Path
 from liar.explore.atlas_store import AtlasStore
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from tests.fakes import language_run, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import language_run
 
 logging.basicConfig(level=logging.WARNING)  # a file read half-written would log a warning
 folder, name = Path(sys.argv[1]), int(sys.argv[2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -26,7 +25,6 @@ from tests.shipped import shipped_run
 from tests.tiny import classifier, language_model
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 
 
 def liar(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -281,66 +279,6 @@ def test_nothing_is_written_by_a_killed_or_interrupted_run(tmp_path: Path) -> No
         assert process.returncode == code, errors
         assert "Traceback" not in errors
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from liar.errors import StorageError
-    from liar.files import write_atomically
-
-    path = tmp_path / "run.json"
-    path.write_text("before")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("liar.files.os.fsync", full)
-    with pytest.raises(StorageError, match="No space left"):
-        write_atomically(path, "after")
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-# -- the README ---------------------------------------------------------------------------------------------------------
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def run_elsewhere(folder: Path, *arguments: str) -> None:
-    """Run Python with ``arguments`` in ``folder``, as a reader who pastes an example does."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, (arguments, done.stderr)
-
-
-@pytest.mark.long
-@pytest.mark.demo
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    sources = blocks("python")
-    assert sources
-    for source in sources:
-        run_elsewhere(tmp_path, "-c", source)
-
-
-@pytest.mark.long
-@pytest.mark.demo
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
-    """Every `liar` line of a bash block, except ``train-adapter``, which takes minutes."""
-    lines = [
-        line.split(" #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()
-    ]
-    commands = [line for line in lines if line.startswith("liar ") and "train-adapter" not in line]
-    assert len(commands) >= 4
-    for command in commands:
-        run_elsewhere(tmp_path, "-m", *shlex.split(command))
 
 
 @pytest.mark.long

@@ -13,7 +13,8 @@ from liar.explore.forecast import forecast
 from liar.results import RunResult
 from server.model_registry import ModelRegistry
 from tests.components.applying import Pipeline
-from tests.fakes import language_run, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import language_run
 from tests.studio import studio
 
 __all__ = ["studio"]

@@ -17,7 +17,7 @@ from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
 from tests.components.applying import REQUEST, SITES, Pipeline, applied, is_idle, result, visit
 from tests.components.visitor import Page, Visitor, build_page
-from tests.fakes import tiny_atlas
+from tests.fake_atlas import tiny_atlas
 
 
 @pytest.fixture

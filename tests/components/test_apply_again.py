@@ -10,7 +10,7 @@ from components.studio import Studio
 from liar.events import Finished
 from tests.components.applying import Pipeline, applied, is_idle, result, visit
 from tests.components.visitor import Page, Visitor, build_page
-from tests.fakes import tiny_atlas
+from tests.fake_atlas import tiny_atlas
 
 
 @pytest.fixture

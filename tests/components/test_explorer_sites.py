@@ -12,7 +12,8 @@ from liar.report.view import View
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from tests.components.visitor import Page, opened
-from tests.fakes import language_run, run_of_layers, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import language_run, run_of_layers
 
 
 def test_a_selected_site_is_in_the_inspector_and_the_address(studio: Studio, run: RunResult, models: list[str]) -> None:

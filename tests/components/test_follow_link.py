@@ -14,7 +14,8 @@ from liar.report.view import View
 from liar.spec import PruneSpec
 from server.profile import PUBLIC
 from tests.components.visitor import Page, Visitor, build_page
-from tests.fakes import classifier_run, language_run, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import classifier_run, language_run
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from liar.explore.forecast import forecast
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from tests.fakes import language_run, run_of_layers, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import language_run, run_of_layers
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
 

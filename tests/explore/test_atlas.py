@@ -23,7 +23,8 @@ from liar.explore.curves import RATIOS
 from liar.explore.forecast import forecast
 from liar.report.plots import site_errors
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
-from tests.fakes import OLDER, older, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import OLDER, older
 
 
 @pytest.fixture

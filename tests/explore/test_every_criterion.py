@@ -13,7 +13,7 @@ from liar.errors import InvalidSpecError
 from liar.explore.every_criterion import RATIOS, every_criterion
 from liar.explore.forecast import divergence, forecast
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
-from tests.fakes import tiny_atlas
+from tests.fake_atlas import tiny_atlas
 
 specs = st.builds(
     PruneSpec,

@@ -23,7 +23,7 @@ from liar.models.families import adapt
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny
-from tests.fakes import tiny_atlas
+from tests.fake_atlas import tiny_atlas
 
 TEXT = {"tokens": 640, "sequence_length": 32}
 HIGHEST = 1.15

@@ -14,7 +14,8 @@ from liar.report.labels import short_recipe
 from liar.report.layer_sentences import removed_layers, what_went
 from liar.report.plots import layer_runs
 from liar.report.sentences import recipe, verdict
-from tests.fakes import language_run, run_of_layers, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import language_run, run_of_layers
 
 
 def test_words() -> None:

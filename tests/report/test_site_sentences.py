@@ -10,7 +10,8 @@ from latex2mathml.converter import convert
 from liar.report.site_sentences import compares, formula, reconstructions_of, stands_out
 from liar.results import SiteReport
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-from tests.fakes import OLDER, older, site, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import OLDER, older, site
 
 
 def with_errors(*errors: float) -> list[SiteReport]:

@@ -16,7 +16,8 @@ from liar.report.plots.heatmap import DECADES
 from liar.report.view import SHOWS, Colours, HeatmapView, Reported, Scale
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-from tests.fakes import OLDER, classifier_run, language_run, older, site, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import OLDER, classifier_run, language_run, older, site
 
 VIEWS = [HeatmapView(*choices) for choices in product(SHOWS, get_args(Reported), get_args(Scale), get_args(Colours))]
 

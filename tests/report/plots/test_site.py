@@ -13,7 +13,8 @@ from liar.report.plots import site_correlations, site_errors, site_scores, site_
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS
-from tests.fakes import site, tiny_atlas
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import site
 
 
 def chart(name: str) -> SiteAtlas:
