@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parts.points import PointStore
+from readme import ROOT
 
 from liar.course.figures import Shelf
 from liar.course.lesson import FOLDER, TEXTS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
@@ -107,6 +109,9 @@ def test_what_the_lessons_claim_is_so() -> None:
     assert weights["magnitude"] > weights["by_lot"], "worse than chance"
     assert weights["wanda"] < 1.05 * weights["best_choice"]
     assert means["bert_back"] > 3 * means["llama_back"]
+    answers = PointStore(ROOT / "docs" / "study").read("ratios")["minilm-span, neurons, 50%"].values
+    noise = answers["none stderr"] + answers["bias stderr"]
+    assert answers["none"] - answers["bias"] > 2 * noise, "worse with a bias than with no repair"
     assert repair["kept_channels"] < repair["outputs"] <= repair["kept_neurons"]
     assert repair["ffn_ratio"] < 1.05
     where, summed, hidden = known["where"], known["sum"], known["hidden"]
