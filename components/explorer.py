@@ -56,9 +56,8 @@ class Explorer:
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
         moves = [*self.recipe.moves, self.calibrated.change]
-        drawing = gr.on(
-            moves, self.explore, [verdict.text, *inputs], self.outputs, trigger_mode="always_last", **QUEUED
-        )
+        moved: list[Block] = [verdict.text, layers.edits, *inputs]
+        drawing = gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED)
         looking = self.bus.view.change(self.redraw, self.seen, self.pictures, trigger_mode="always_last", **QUEUED)
         for event in (drawing, looking):
             event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.pictures, **UNQUEUED)
@@ -90,8 +89,13 @@ class Explorer:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(self, headline: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+    def explore(
+        self, headline: str, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any
+    ) -> Updates:
         """Draw the recipe of the controls after one was moved.
+
+        If the inspector's ``edits`` are not in ``base`` yet, :meth:`by_hand` is at work, and its answer may arrive before
+        this one or after it. Both have the edits and fill all controls, so that the last one shows one recipe.
 
         If the ``headline`` is of another recipe than ``base``, another event has set ``base`` and the controls, and its
         answer was still on its way when this one was sent: its controls are those from before, so they are filled anew.
@@ -105,8 +109,12 @@ class Explorer:
         if spec.model != base.model:
             return self.switch_model(spec, view)
         tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
-        edits: Updates = {self.layers.edits: gr.skip()} if spec.edits == base.edits else {}  # see by_hand
-        return {**tasks, **self.draw(spec, view, shown), **edits}
+        if spec.edits != base.edits:
+            return {**tasks, **self.draw(spec, view, shown)}
+        if tuple(edits) != base.edits:
+            spec = spec.model_copy(update={"edits": tuple(edits)})
+            tasks = self.recipe.fill(spec)
+        return {**tasks, **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
 
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.
