@@ -1,4 +1,4 @@
-"""The public name of :mod:`liar.maths.reconstruct`: repairs in closed form from moments and a weight."""
+"""The public names of repairs in closed form from moments and a weight, of their errors and of the ridge."""
 
 from liar.maths.reconstruct import Solution, reconstruct, reconstruct_all
 from liar.maths.relative_errors import relative_errors
