@@ -3,25 +3,25 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const one = (selector) => document.querySelector(selector);
 const all = (selector) => [...document.querySelectorAll(selector)];
-const KEY = 'liar-course-1';
+const COURSE = 'liar-course-1';
+/** An item for each lesson, so that tabs of two lessons never overwrite each other. */
+const keyOf = (name) => `${COURSE}/${name}`;
 
 // -- what the browser keeps --------------------------------------------------------------------------------------------------
 
-let kept = {};
-
-/** Read what all tabs have kept; a browser that has nothing leaves what this page knows. */
-function recall() {
+/** What is kept of a lesson by any tab: its `bet`, its answer `back`, whether its task is `solved`; nothing if damaged. */
+function recall(name) {
   let text = null;
   try {
-    text = localStorage.getItem(KEY);
+    text = localStorage.getItem(keyOf(name));
   } catch {
     one('#note').textContent = 'This browser keeps nothing: your bets last until the page is closed.';
   }
-  if (text === null) return;
   try {
-    const found = JSON.parse(text);
-    kept = found && typeof found === 'object' && !Array.isArray(found) ? found : {};
-  } catch { /* damaged, and so as good as none */ }
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** Call `show` now and whenever what is kept may have changed: in another tab, or while this page was left. */
@@ -31,23 +31,16 @@ function follow(show) {
   show();
 }
 
-function store() {
+function keep(name, changes) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(kept));
+    localStorage.setItem(keyOf(name), JSON.stringify({ ...recall(name), ...changes }));
   } catch { /* said when the page was opened */ }
 }
 
-function keep(name, changes) {
-  recall(); // another tab may have kept something of another lesson
-  kept[name] = { ...kept[name], ...changes };
-  store();
-}
-
 function forget(name) {
-  recall();
-  if (name) delete kept[name];
-  else kept = {};
-  store();
+  try {
+    localStorage.removeItem(keyOf(name));
+  } catch { /* nothing is kept */ }
 }
 
 // -- the bet -----------------------------------------------------------------------------------------------------------------
@@ -248,7 +241,7 @@ function prepareTask() {
       line.querySelector('.state').ariaLabel = holds ? 'reached' : 'not yet';
     });
     const solved = checks.length > 0 && checks.every(({ holds }) => holds);
-    if (solved && !kept[data.name]?.solved) keep(data.name, { solved: true });
+    if (solved && !recall(data.name).solved) keep(data.name, { solved: true });
     one('#solved').hidden = !solved;
   };
   for (const name of controls) {
@@ -383,8 +376,7 @@ function prepareLesson() {
 
 /** The bet and the answer that this browser keeps; read anew, since they may have been given in another tab. */
 function showKept() {
-  recall();
-  const mine = kept[data.name] ?? {};
+  const mine = recall(data.name);
   if (!one('#bet-form').inert && isGuess(mine.bet)) reveal(mine.bet);
   if (all('input[name=back]').some((input) => input.value === mine.back)) answerBack(mine.back);
 }
@@ -400,14 +392,20 @@ function openAt(wanted) {
   one(`#${step}`).scrollIntoView();
 }
 
+/** What is kept of every lesson that was begun. */
+function progress() {
+  const found = Object.keys(data.lessons).map((name) => [name, recall(name)]);
+  return Object.fromEntries(found.filter(([, mine]) => Object.keys(mine).length));
+}
+
 /** How far each lesson has come; read anew, since a bet may have been made in another tab or arrive after this page was drawn. */
 function showProgress() {
-  recall();
+  const found = progress();
   for (const place of all('[data-progress]')) {
-    const mine = kept[place.dataset.progress];
+    const mine = found[place.dataset.progress];
     place.textContent = !mine ? '' : mine.solved ? '· bet and task done' : '· bet made';
   }
-  one('#mine').hidden = !Object.keys(data.lessons).some((name) => kept[name]);
+  one('#mine').hidden = !Object.keys(found).length;
 }
 
 function prepareIndex() {
@@ -415,7 +413,7 @@ function prepareIndex() {
   if (wanted !== null) one('#note').textContent = `There is no lesson ${wanted}; these are all.`;
   follow(showProgress);
   one('#save').addEventListener('click', () => {
-    const content = JSON.stringify({ course: KEY, lessons: kept }, null, 2);
+    const content = JSON.stringify({ course: COURSE, lessons: progress() }, null, 2);
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([content], { type: 'application/json' }));
     link.download = 'my-bets.json';
@@ -423,7 +421,7 @@ function prepareIndex() {
     URL.revokeObjectURL(link.href);
   });
   one('#forget').addEventListener('click', () => {
-    forget();
+    Object.keys(data.lessons).forEach(forget);
     location.reload();
   });
 }

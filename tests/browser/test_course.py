@@ -213,12 +213,10 @@ def test_a_link_opens_a_step_and_an_unknown_one_is_one_sentence(offline: Page, s
     expect(page.locator("#note")).to_have_text("This lesson has no step 9; it has 5.")
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "null", '{"units": {"bet": 400}}', '{"units": {"bet": "much"}}', '{"units": 3}']
-)
+@pytest.mark.parametrize("text", ["{", "[]", "null", "3", '{"bet": 400}', '{"bet": "much"}'])
 def test_a_damaged_memory_is_as_good_as_none(offline: Page, site: Path, text: str) -> None:
     page = opened(offline, site, named("units"))
-    page.evaluate("(text) => localStorage.setItem(KEY, text)", text)
+    page.evaluate("(text) => localStorage.setItem(keyOf('units'), text)", text)
     page.reload()
     expect(page.locator("#reveal")).to_be_hidden()
     bet(page, named("units"))
@@ -277,6 +275,19 @@ def test_two_tabs_keep_the_bets_of_both(offline: Page, site: Path) -> None:
         opened(offline, site, lesson)
         expect(offline.locator("#reveal")).to_be_visible()
     expect(offline.locator("#said")).to_contain_text(said)
+
+
+def test_a_tab_behind_the_others_overwrites_no_other_lesson(offline: Page, site: Path) -> None:
+    """A browser's process reads its own copy of what is kept, late on a busy machine: here it never sees a change."""
+    units, beside = named("units"), offline.context.new_page()
+    beside.add_init_script("""
+        const early = {}, read = Storage.prototype.getItem;
+        Storage.prototype.getItem = function (key) { return (early[key] ??= [read.call(this, key)])[0]; };
+    """)
+    opened(beside, site, named("repair"))
+    bet(opened(offline, site, units), units)
+    bet(beside, named("repair"))
+    reloaded(offline, "exactly right")
 
 
 @pytest.mark.long
