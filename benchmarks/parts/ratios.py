@@ -20,6 +20,7 @@ from liar.calibration.calibrate import Calibration, steps_of
 from liar.explore.reconstructions import REPAIRS
 from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS, Reconstruction
+from parts.nearness import Found, Values, nearness, nearness_sentence, nearness_table
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import SUBJECTS, Subject, examined, gain, with_each_repair
 
@@ -56,6 +57,7 @@ def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
             f"{BEST} beside {name}": beside_best[0],
             f"{BEST} beside {name} stderr": beside_best[1],
         }
+    values |= nearness(shared.dense, found, BEST)
     return Point(name="", values=values)
 
 
@@ -82,9 +84,14 @@ def report(points: Mapping[str, Point]) -> Report:
     )
     columns = ("removed", *RECONSTRUCTIONS, f"{BEST} ahead by")
     sections = [
-        f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {_dense(subject, several)}\n\n"
-        + table(columns, [_row(subject, ratio, values) for ratio, values in several.items()])
+        section
         for subject, several in found.items()
+        for section in (
+            f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {_dense(subject, several)}",
+            table(columns, [_row(subject, ratio, values) for ratio, values in several.items()]),
+            nearness_table(several, BEST, "liar"),
+        )
+        if section
     ]
     names = [
         (subject.name, *(_breaks(subject, several, name) for name in RECONSTRUCTIONS))
@@ -97,10 +104,6 @@ def report(points: Mapping[str, Point]) -> Report:
     return Report(
         "\n\n".join([head, breaks, _behind(found), _harm(found, "bias"), *sections]), {"ratios": _figure(found)}
     )
-
-
-Values = Mapping[str, float]
-Found = Mapping[Subject, Mapping[float, Values]]
 
 
 def _dense(subject: Subject, several: Mapping[float, Values]) -> str:
@@ -132,12 +135,14 @@ def _behind(found: Found) -> str:
     every = [(subject, ratio, name) for subject in found for ratio in found[subject] for name in OTHERS]
     ahead, clearly_behind, little = 0, 0, 0
     behind: dict[str, list[str]] = {}
+    places: list[tuple[Subject, float, Reconstruction]] = []
     for subject, ratio, name in every:
         values = found[subject][ratio]
         gained, stderr = values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
         ahead += gained >= 2 * stderr > 0
         clearly_behind += gained <= -2 * stderr < 0
         if -gained > stderr:
+            places.append((subject, ratio, name))
             behind.setdefault(subject.name, []).append(f"{name} at {ratio:.0%} by {-gained / stderr:.1f}")
             little += values["none beside dense"] > -2 * values["none beside dense stderr"]
     text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
@@ -145,13 +150,13 @@ def _behind(found: Found) -> str:
         return f"{text}, and in none behind by more than one."
     once, twice = len(every) * _by_chance(1), len(every) * _by_chance(2)
     number, most = sum(map(len, behind.values())), max(behind, key=lambda name: len(behind[name]))
-    places = "\n".join(f"- {subject}: behind {', '.join(several)}" for subject, several in behind.items())
+    listed = "\n".join(f"- {subject}: behind {', '.join(several)}" for subject, several in behind.items())
     return (
         f"{text}, in {clearly_behind} behind by as much; if all repairs were equally good, chance alone would put it behind by "
         f"two in {twice:.0f}. Behind by more than one it is in {number}, by chance in {once:.0f}. In {little} of these "
         f"{number} not even removal without a repair costs two paired standard errors against the dense model, so there is "
-        f"little to give back; {len(behind[most])} are of {most}, whose ratios share their test items. In standard errors:"
-        f"\n\n{places}"
+        f"little to give back; {len(behind[most])} are of {most}, whose ratios share their test items. "
+        f"{nearness_sentence(found, BEST, places)}In standard errors:\n\n{listed}"
     )
 
 
