@@ -57,8 +57,8 @@ def nearness_table(several: Mapping[float, Values], best: Reconstruction, closes
     rows = [
         (
             f"{ratio:.0%}",
-            *(f"{values[f'{name} from dense']:.4f}" for name in RECONSTRUCTIONS),
-            f"{values[f'{best} nearer than {closest}']:+.4f} ± {values[f'{best} nearer than {closest} stderr']:.4f}",
+            *(f"{values[f'{name} from dense']:.5f}" for name in RECONSTRUCTIONS),
+            f"{values[f'{best} nearer than {closest}']:+.5f} ± {values[f'{best} nearer than {closest} stderr']:.5f}",
         )
         for ratio, values in several.items()
     ]

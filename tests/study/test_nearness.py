@@ -45,7 +45,7 @@ def test_the_report_counts_what_is_clear_and_leaves_out_what_was_not_measured() 
     several: Any = {0.1: {"n": 3.0}, 0.5: values()}
     found: Any = {RATING: several}
     table = nearness_table(several, "least-squares", "liar")
-    assert "50% | 9.0000 | 4.0000 | 4.0000 | 1.0000 | 0.0833 | +0.9167 ± 0.0833" in table
+    assert "50% | 9.00000 | 4.00000 | 4.00000 | 1.00000 | 0.08333 | +0.91667 ± 0.08333" in table
     assert "10%" not in table
     said = nearness_sentence(found, "least-squares", [(RATING, 0.1, "liar"), (RATING, 0.5, "liar")])
     assert "In the 4 comparisons of minilm-rating" in said
