@@ -64,7 +64,7 @@ class Explorer:
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         by_hand: list[Block] = [layers.edits, *inputs]
         layers.edits.change(self.by_hand, by_hand, self.outputs, trigger_mode="always_last", **QUEUED)
-        self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
+        self.recipe.need.submit(self.meet, [self.recipe.need, *by_hand], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
         self.work.wire()
@@ -103,16 +103,15 @@ class Explorer:
         if is_of_another(headline, base):
             return {**self.recipe.fill(base), **self.redraw(view, shown, base)}
         try:
-            spec = self.recipe.read(base, *values)
+            spec = self.recipe.read(base, *values, edits=edits)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         if spec.model != base.model:
             return self.switch_model(spec, view)
         tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
-        if spec.edits != base.edits:
+        if spec.edits != tuple(edits):  # typed since
             return {**tasks, **self.draw(spec, view, shown)}
-        if tuple(edits) != base.edits:
-            spec = spec.model_copy(update={"edits": tuple(edits)})
+        if spec.edits != base.edits:
             tasks = self.recipe.fill(spec)
         return {**tasks, **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
 
@@ -143,10 +142,10 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
 
-    def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+    def meet(self, need: str, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """Set the ratio that meets a need typed in words, as the curves have it, and draw the recipe."""
         try:
-            spec = self.recipe.read(base, *values)
+            spec = self.recipe.read(base, *values, edits=edits)
             atlas = self.studio.atlases.find(spec)
             if atlas is None:
                 raise InvalidSpecError(NO_ATLAS)

@@ -135,8 +135,12 @@ class Recipe:
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [control.input for control in picked] + finished
 
-    def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
-        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
+    def read(self, base: PruneSpec, *values: Any, edits: Sequence[str] | None = None) -> PruneSpec:
+        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it.
+
+        ``edits`` are those that the inspector has written, perhaps after the controls were filled from ``base``. They count
+        unless others were typed or another model was chosen since.
+        """
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
@@ -162,6 +166,8 @@ class Recipe:
                 choices["calibration"] = AUTO
             if choices["evaluate_length"] == base.evaluate_length:
                 choices["evaluate_length"] = None
+        elif edits is not None and choices["edits"] == base.edits:
+            choices["edits"] = tuple(edits)
         spec = PruneSpec.create(**{**kept, **choices})
         self.profile.check(spec)
         if spec.model == base.model and spec.evaluate == base.evaluate and spec.data != base.data:

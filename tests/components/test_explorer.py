@@ -273,3 +273,6 @@ def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
     assert visitor.state(page.bus.spec).ratio == ratio, "nothing is lost"
     visitor.sets(page.recipe.need, "1.4 x", "submit")
     assert "the curves predict" in visitor.sees(page.line)
+    visitor.state_is(page.layers.edits, ["layers.0.ffn:keep=1"])  # written by the inspector, and not answered yet
+    visitor.sets(page.recipe.need, "95 %", "submit")
+    assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)
