@@ -28,7 +28,7 @@ All curves together cost a few products of size d x d x d_out; every ratio is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +41,8 @@ from liar.maths.moments import Moments
 from liar.maths.reconstruct import factor_products, output_products
 from liar.maths.solver import RIDGE, cholesky, in_solver_precision, on_solver_device, ridge_of
 from liar.spec import RECONSTRUCTIONS, Reconstruction
+
+_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,11 @@ class _Ranked:
     @cached_property
     def upper_products(self) -> Tensor:
         """(2 triu(C, 1) + diag C) W, (d, d_out)."""
-        return (self.C.triu(1) @ self.W).mul_(2).addcmul_(self.C.diagonal().unsqueeze(1), self.W)
+        products = torch.empty_like(self.W)
+        for rows in self._row_blocks():
+            torch.mm(self.C[rows, rows.stop :], self.W[rows.stop :], out=products[rows])
+            products[rows].addmm_(self.C[rows, rows].triu(1), self.W[rows])
+        return products.mul_(2).addcmul_(self.C.diagonal().unsqueeze(1), self.W)
 
     @cached_property
     def factor(self) -> Tensor:
@@ -110,7 +116,15 @@ class _Ranked:
     @cached_property
     def rotated(self) -> Tensor:
         """L^T W, (d, d_out)."""
-        return self.factor.T @ self.W
+        products = torch.empty_like(self.W)
+        for rows in self._row_blocks():
+            torch.mm(self.factor[rows.start :, rows].T, self.W[rows.start :], out=products[rows])
+        return products
+
+    def _row_blocks(self) -> Iterator[slice]:
+        """Rows of a product with a triangular matrix, so many at a time that hardly a zero is multiplied."""
+        channels = len(self.W)
+        return (slice(start, min(start + _ROWS, channels)) for start in range(0, channels, _ROWS))
 
     def at_bundles(self, curve: Tensor) -> Tensor:
         """The entries of a curve over channels (d + 1,) at whole bundles, (bundles + 1,)."""

@@ -14,10 +14,15 @@ from liar.spec import RECONSTRUCTIONS, Reconstruction
 from tests.maths.problem import Problem, close, problems
 
 
-@given(problems, st.sampled_from([0.0, RIDGE]))
-def test_curves_equal_direct_solves(problem: Problem, ridge: float) -> None:
-    """Each curve equals the error plus the ridge penalty of the weight change, which is zero for none and bias."""
-    curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
+@given(problems, st.sampled_from([0.0, RIDGE]), st.sampled_from([1, 2, 256]))
+def test_curves_equal_direct_solves(problem: Problem, ridge: float, rows: int) -> None:
+    """Each curve equals the error plus the ridge penalty of the weight change, which is zero for none and bias.
+
+    ``rows`` of a triangular product at a time change nothing.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("liar.maths.error_curves._ROWS", rows)
+        curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
     energy = float((problem.X @ problem.W).square().sum() / len(problem.X))
     r = ridge * len(problem.W) / len(problem.X) * problem.moments.covariance.diagonal()
     assert curves.energy == pytest.approx(energy)
