@@ -22,6 +22,9 @@ from liar.spec import RECONSTRUCTIONS, PruneSpec
 _OPTIONS = {"edits": "edit"}
 """Choices whose command line option has another name."""
 
+_NAMED = ("criterion", "allocation", "reconstruction", "schedule")
+"""Choices that a file name has in words if they are no defaults."""
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -99,12 +102,23 @@ def mask_table_csv(table: MaskTable) -> str:
 
 
 def file_stem(spec: PruneSpec) -> str:
-    """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``, and ``-seed-3`` with that seed."""
+    """Name of a file about ``spec``, without its ending: ``liar-smollm2-135m-ffn-50``, with what differs from the defaults.
+
+    How it prunes stands there in words, such as ``-magnitude-one-shot`` or ``-seed-3``; any other choice but the tasks as
+    six digits of the run's key. So the files of two runs replace each other only if they differ in what was measured.
+    """
     id, revision = split_revision(spec.model)
     last = "-".join([re.split(r"[/\\]", id.rstrip("/\\"))[-1], *([revision] if revision else [])])
-    model = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "model"
-    seed = f"-seed-{spec.seed}" if spec.seed else ""
-    return f"liar-{model}-{spec.targets}-{100 * spec.ratio:g}{seed}"
+    chosen = _chosen(spec)
+    words = [_simple(chosen[name]) for name in _NAMED if name in chosen]
+    words += [f"seed-{spec.seed}"] if spec.seed else []
+    words += [spec.key[:6]] if chosen.keys() - {*_NAMED, "targets", "ratio", "seed", "evaluate"} else []
+    return "-".join(["liar", _simple(last) or "model", spec.targets, f"{100 * spec.ratio:g}", *words])
+
+
+def _simple(text: str) -> str:
+    """``text`` in small letters, digits and hyphens, 60 at most."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60]
 
 
 def _chosen(spec: PruneSpec) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from liar.report.export import file_stem
+from liar.spec import PruneSpec
 from tests.browser.conftest import FAST, MINILM, Visit, apply, finished, full, severe, to_tab, too_wide
 
 _LOAD = """
@@ -46,18 +48,19 @@ def saved(page: Page) -> str:
 
 def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path) -> None:
     """All layers keep the same number of neurons: the stock form."""
-    page = full(visit(), FAST.replace("targets=both", "targets=ffn"))
+    query = FAST.replace("targets=both", "targets=ffn")
+    page, stem = full(visit(), query), file_stem(PruneSpec.from_query(query))
     apply(page)
     finished(page)
     to_tab(page, "Take away")
-    assert "AutoModelForSequenceClassification.from_pretrained('liar-minilm-sentiment-ffn-50')" in saved(page)
+    assert f"AutoModelForSequenceClassification.from_pretrained('{stem}')" in saved(page)
     expect(page.locator("#save-status")).to_contain_text("its logits differ by 0 at most")
     with page.expect_download() as download:
         page.locator("#save-ready").click()
-    assert download.value.suggested_filename == "liar-minilm-sentiment-ffn-50.zip"
+    assert download.value.suggested_filename == f"{stem}.zip"
     with zipfile.ZipFile(download.value.path()) as file:
         file.extractall(tmp_path)
-    folder = tmp_path / "liar-minilm-sentiment-ffn-50"
+    folder = tmp_path / stem
     run = json.loads((folder / "liar.json").read_text())
     label, parameters = loaded(folder, trust=False)
     assert label == "positive"

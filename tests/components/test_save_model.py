@@ -21,6 +21,7 @@ from components.studio import Bus
 from liar import load_model, stream
 from liar.events import Finished
 from liar.models.catalog import LoadedModel
+from liar.report.export import file_stem
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -84,12 +85,12 @@ def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
     assert str(tmp_path) not in line, "the folder of the server is not shown"
     ready = updates[-1][page.panel.ready]
     archive = Path(ready["value"])
-    assert archive.name == "liar-llama-ffn-50.zip"
+    assert archive.name == f"{file_stem(page.run.spec)}.zip"
     assert archive.is_relative_to(page.panel.ready.GRADIO_CACHE), "Gradio would not serve it"
     assert archive.name in ready["label"]
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "home")
-    model = load_model(str(tmp_path / "home" / "liar-llama-ffn-50"))
+    model = load_model(str(tmp_path / "home" / archive.stem))
     assert {site.units for site in model.adapter.sites("ffn")} == {24}
     assert [path.name for path in archive.parent.iterdir()] == [archive.name], "the folder was for the zip alone"
     assert page.loads == 1, "its models were not in memory"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -174,6 +176,22 @@ def test_files_have_readable_names(model: str, ratio: float, stem: str) -> None:
     assert file_stem(PruneSpec(model=model, ratio=ratio)) == stem
 
 
-def test_runs_that_differ_in_the_seed_alone_have_names_of_their_own() -> None:
-    names = [file_stem(PruneSpec(seed=seed)) for seed in (0, 1, 2)]
-    assert names == ["liar-smollm2-135m-ffn-50", "liar-smollm2-135m-ffn-50-seed-1", "liar-smollm2-135m-ffn-50-seed-2"]
+@pytest.mark.parametrize(
+    ("choices", "end"),
+    [
+        ({"evaluate": ("perplexity",)}, ""),
+        ({"seed": 2}, "-seed-2"),
+        ({"criterion": "magnitude", "schedule": "one-shot", "seed": 2}, "-magnitude-one-shot-seed-2"),
+        ({"criterion": "custom:My_rule", "reconstruction": "liar"}, "-custom-my-rule-liar"),
+        ({"edits": ("layers.0.ffn:keep=1",)}, "-[0-9a-f]{6}"),
+        ({"tokens": 4096, "allocation": "uniform"}, "-uniform-[0-9a-f]{6}"),
+    ],
+)
+def test_what_is_no_default_is_in_the_name(choices: dict[str, Any], end: str) -> None:
+    assert re.fullmatch(f"liar-smollm2-135m-ffn-50{end}", file_stem(PruneSpec(**choices)))
+
+
+def test_runs_that_prune_differently_have_names_of_their_own() -> None:
+    others: list[dict[str, Any]] = [{}, {"tokens": 4096}, {"tokens": 8192}, {"edits": ("layers.0.ffn:keep=1",)}]
+    others += [{"calibration": "films"}, {"criterion": "obs"}, {"schedule": "sequential"}, {"dtype": "bfloat16"}]
+    assert len({file_stem(PruneSpec(**choices)) for choices in others}) == len(others)
