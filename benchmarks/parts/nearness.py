@@ -14,10 +14,7 @@ from readme import table
 
 from liar.results import Evaluation
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-from parts.subjects import Subject
-
-Values = Mapping[str, float]
-Found = Mapping[Subject, Mapping[float, Values]]
+from parts.subjects import Found, Subject, Values
 
 
 def nearness(dense: Evaluation, found: Mapping[Reconstruction, Evaluation], best: Reconstruction) -> dict[str, float]:

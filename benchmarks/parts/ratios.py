@@ -20,9 +20,9 @@ from liar.calibration.calibrate import Calibration, steps_of
 from liar.explore.reconstructions import REPAIRS
 from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-from parts.nearness import Found, Values, nearness, nearness_sentence, nearness_table
+from parts.nearness import nearness, nearness_sentence, nearness_table
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import SUBJECTS, Subject, examined, gain, with_each_repair
+from parts.subjects import SUBJECTS, Found, Subject, Values, examined, gain, with_each_repair
 
 BEST: Reconstruction = "least-squares"
 OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)

@@ -69,6 +69,12 @@ SUBJECTS = (
 )
 
 
+Values = Mapping[str, float]
+"""What a point holds."""
+Found = Mapping[Subject, Mapping[float, Values]]
+"""Points by subject and ratio."""
+
+
 @dataclass(frozen=True)
 class Examined:
     """A subject's dense model, the items that measure it, and its own result."""
