@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
+from statistics import stdev
 
 from figures import CLASSIFIERS, SMOLLM2
 from plotly.graph_objects import Figure
@@ -30,6 +31,10 @@ CLASSIFYING = tuple((Subject(model, task, "both"),) for model, task in CLASSIFIE
 WRITING = (Subject(SMOLLM2, PERPLEXITY.name, "ffn"), Subject(SMOLLM2, OUT_OF_DOMAIN.name, "ffn"))
 MODELS: tuple[tuple[Subject, ...], ...] = (*CLASSIFYING, WRITING)
 """Subjects of each model: one for each of its tasks."""
+DRAWS = (1, 2)
+"""Seeds of further draws of text; the table of all sizes has seed 0."""
+DRAWN = TOKENS[4:6]
+"""Sizes of them, of the model whose metric depends most on its text."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,13 @@ def pending(scope: Scope) -> Iterator[Pending]:
     models, sizes = (MODELS[:1], TOKENS[:2]) if scope.fast else (MODELS, TOKENS)
     for subjects, tokens in product(models, reversed(sizes)):  # the most text first: the others are compared with it
         yield Pending(name_of(subjects, tokens), partial(measure, subjects, tokens, max(sizes), scope))
+    for tokens, seed in product(sizes[:1], DRAWS[:1]) if scope.fast else product(DRAWN, DRAWS):
+        drawn = partial(measure, models[-1], tokens, max(sizes), scope, seed)
+        yield Pending(name_of(models[-1], tokens, seed), drawn)
 
 
-def name_of(subjects: tuple[Subject, ...], tokens: int) -> str:
-    return f"{subjects[0].name}, {tokens:,} tokens"
+def name_of(subjects: tuple[Subject, ...], tokens: int, seed: int = 0) -> str:
+    return f"{subjects[0].name}, {tokens:,} tokens" + (f", seed {seed}" if seed else "")
 
 
 @lru_cache(maxsize=1)
@@ -55,8 +63,8 @@ def with_most(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repai
     return repaired(subjects, tokens, scope)
 
 
-def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repaired:
-    spec = subjects[0].spec(RATIO, scope).model_copy(update={"tokens": tokens, "evaluate": ()})
+def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope, seed: int = 0) -> Repaired:
+    spec = subjects[0].spec(RATIO, scope).model_copy(update={"tokens": tokens, "seed": seed, "evaluate": ()})
     *_, last = with_what_there_is(spec, lambda asked: list(stream(asked, examined(subjects[0], scope).loaded)))
     assert isinstance(last, Finished)
     assert last.result.calibration is not None
@@ -65,9 +73,9 @@ def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repair
     return Repaired(last.result.calibration, tuple(finish(exam.steps(last.model, "reconstructed")) for exam in exams))
 
 
-def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope) -> Point:
+def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope, seed: int = 0) -> Point:
     best = with_most(subjects, most, scope)
-    here = best if tokens == most else repaired(subjects, tokens, scope)
+    here = best if (tokens, seed) == (most, 0) else repaired(subjects, tokens, scope, seed)
     values = {"tokens": float(here.text.tokens), "texts": float(here.text.sequences)}
     for subject, evaluation, other in zip(subjects, here.found, best.found, strict=True):
         dense, task = examined(subject, scope).dense, subject.task
@@ -105,14 +113,40 @@ def report(points: Mapping[str, Point]) -> Report:
     head = (
         "Half of the units removed, the default recipe but one-shot. ± is one standard error; the last column is what the most "
         "text gains over this much, with the paired standard error, of a perplexity in nats. Errors are those of the test "
-        "items; each size is one draw of text, and what another draw would change is not in them."
+        "items; each size is one draw of text, and what another draw would change is not in them but in the table of draws."
     )
     columns = ("model", "metric", "texts", "tokens", "repaired", "the most text gains")
     finding = (
         "The fewest from which on the most text is nowhere ahead by two paired standard errors, where all sizes are "
         f"measured: {'; '.join(serves) or 'none yet'}."
     )
-    return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}", {"sizes": figure})
+    return Report("\n\n".join([head, finding, table(columns, rows), *_draws(points)]), {"sizes": figure})
+
+
+def _draws(points: Mapping[str, Point]) -> list[str]:
+    """What the most text gains over each draw of a size, and how far the draws of a size are apart; empty if none is there."""
+    rows, apart = [], []
+    for subject, tokens in product(WRITING, DRAWN):
+        names = [name_of(WRITING, tokens, seed) for seed in (0, *DRAWS)]
+        if not all(name in points for name in names):
+            continue
+        several, task = [points[name].values for name in names], subject.task
+        gains = [(values[f"{task} most"], values[f"{task} most stderr"]) for values in several]
+        words = [
+            f"{subject.metric.words(values[task])} ({subject.gain_words(*ahead)})"
+            for values, ahead in zip(several, gains, strict=True)
+        ]
+        title = subject.metric.title_of(task)
+        rows.append((subject.name, title, f"{tokens:,}", *words))
+        apart.append(f"{stdev(ahead for ahead, _ in gains):.3f} nats at {tokens:,} tokens of {title}")
+    if not rows:
+        return []
+    head = (
+        "Other draws of the text, by their seed, and in brackets what the most text, of seed 0, gains over them. The standard "
+        f"deviation between the draws of a size is {', '.join(apart)}: a difference between two sizes that is not a few times "
+        "as large may be one between two draws."
+    )
+    return [head, table(("model", "metric", "tokens", *(f"seed {seed}" for seed in (0, *DRAWS))), rows)]
 
 
 def _enough(several: Sequence[Mapping[str, float]], task: str) -> int:
