@@ -125,28 +125,27 @@ def report(points: Mapping[str, Point]) -> Report:
 
 def _draws(points: Mapping[str, Point]) -> list[str]:
     """What the most text gains over each draw of a size, and how far the draws of a size are apart; empty if none is there."""
-    rows, apart = [], []
-    for subject, tokens in product(WRITING, DRAWN):
-        names = [name_of(WRITING, tokens, seed) for seed in (0, *DRAWS)]
-        if not all(name in points for name in names):
-            continue
-        several, task = [points[name].values for name in names], subject.task
-        gains = [(values[f"{task} most"], values[f"{task} most stderr"]) for values in several]
-        words = [
-            f"{subject.metric.words(values[task])} ({subject.gain_words(*ahead)})"
-            for values, ahead in zip(several, gains, strict=True)
-        ]
-        title = subject.metric.title_of(task)
-        rows.append((subject.name, title, f"{tokens:,}", *words))
-        apart.append(f"{stdev(ahead for ahead, _ in gains):.3f} nats at {tokens:,} tokens of {title}")
+    seeds, rows = (0, *DRAWS), []
+    for subjects, tokens in product(MODELS, TOKENS):
+        several = {seed: points[name].values for seed in seeds if (name := name_of(subjects, tokens, seed)) in points}
+        for subject in subjects if len(several) > 1 else ():
+            task, metric = subject.task, subject.metric
+            gains = {seed: (values[f"{task} most"], values[f"{task} most stderr"]) for seed, values in several.items()}
+            words = {
+                seed: f"{metric.words(several[seed][task])} ({subject.gain_words(*gains[seed])})" for seed in several
+            }
+            apart = stdev(ahead for ahead, _ in gains.values())
+            spread = f"{apart:.3f} nats" if metric.by_ratio else metric.words(apart)
+            read = (subject.name, metric.title_of(task), f"{tokens:,}")
+            rows.append((*read, *(words.get(seed, "not measured") for seed in seeds), spread))
     if not rows:
         return []
     head = (
-        "Other draws of the text, by their seed, and in brackets what the most text, of seed 0, gains over them. The standard "
-        f"deviation between the draws of a size is {', '.join(apart)}: a difference between two sizes that is not a few times "
-        "as large may be one between two draws."
+        "Other draws of the text, by their seed, and in brackets what the most text, of seed 0, gains over them. A difference "
+        "between two sizes that is not a few times the standard deviation between draws may be one between two draws."
     )
-    return [head, table(("model", "metric", "tokens", *(f"seed {seed}" for seed in (0, *DRAWS))), rows)]
+    columns = ("model", "metric", "tokens", *(f"seed {seed}" for seed in seeds), "standard deviation")
+    return [head, table(columns, rows)]
 
 
 def _enough(several: Sequence[Mapping[str, float]], task: str) -> int:
