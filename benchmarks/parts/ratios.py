@@ -93,6 +93,9 @@ def report(points: Mapping[str, Point]) -> Report:
         )
         if section
     ]
+    fewer = {tenths[-1] for subject in found if len(tenths := tenths_of(subject.model, subject.targets)) < len(TENTHS)}
+    for most in fewer:
+        head += f" Heads of smollm2-135m go to {most:.0%}: a layer has three groups of them, and one stays."
     names = [
         (subject.name, *(_breaks(subject, several, name) for name in RECONSTRUCTIONS))
         for subject, several in found.items()
