@@ -35,6 +35,7 @@ const place = () => {
 };
 const resized = new ResizeObserver(place);
 resized.observe(element);
+new MutationObserver(place).observe(element.closest('#recipe'), {childList: true, subtree: true});  // the slider can come later
 """
 
 

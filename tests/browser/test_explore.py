@@ -142,21 +142,38 @@ def test_the_keyboard_moves_the_slider_and_the_tabs(still: Page) -> None:
     expect(still).to_have_url(re.compile("tab=runs"))
 
 
+_ON_THE_TRACK = """() => {
+  const {value, min, max} = document.querySelector('#ratio [type=range]');
+  const [track, mark] = ['#ratio [type=range]', '#ratio-marks [aria-pressed=true]'].map((selector) =>
+    document.querySelector(selector).getBoundingClientRect());
+  return Math.abs(track.left + 8 + (value - min) / (max - min) * (track.width - 16) - mark.left - mark.width / 2) < 1;
+}"""
+"""Whether the mark of the run that is shown stands under the thumb of the slider."""
+
+
+def test_marks_find_a_slider_that_comes_after_them(page: Page) -> None:
+    page.add_init_script("""
+        const find = Document.prototype.querySelector;
+        Document.prototype.querySelector = function (selector) {
+          return selector.startsWith('#ratio input') && !window.come ? null : find.call(this, selector);
+        };
+    """)
+    full(page, MINILM)
+    expect(page.locator("#ratio-marks [aria-pressed=true]")).to_have_text("50")
+    assert not page.evaluate(_ON_THE_TRACK)
+    page.evaluate("window.come = true; document.querySelector('#recipe').append(document.createElement('i'))")
+    page.wait_for_function(_ON_THE_TRACK)
+
+
 def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
     full(page, MINILM)
     marks = page.locator("#ratio-marks button")
     expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
     track, thumb = page.locator("#ratio input[type=range]"), page.locator("#ratio-marks [aria-pressed=true]")
     expect(thumb).to_have_text("50")
-    on_the_track = """([track, mark]) => {
-      const [a, b] = [track.getBoundingClientRect(), mark.getBoundingClientRect()];
-      const at = (track.value - track.min) / (track.max - track.min);
-      return Math.abs(a.left + 8 + at * (a.width - 16) - b.left - b.width / 2) < 1;
-    }"""
-    both = [track.element_handle(), thumb.element_handle()]
-    page.wait_for_function(on_the_track, arg=both)
+    page.wait_for_function(_ON_THE_TRACK)
     track.evaluate("track => track.parentElement.style.paddingLeft = '30px'")  # the track alone becomes shorter
-    page.wait_for_function(on_the_track, arg=both)
+    page.wait_for_function(_ON_THE_TRACK)
     marks.filter(has_text="70").press("Enter")
     expect(page).to_have_url(re.compile("ratio=0.7"))
     expect(kind(page)).to_have_text("Measured")
