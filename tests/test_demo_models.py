@@ -78,9 +78,8 @@ def test_heads_separate_the_reconstructions(model: str) -> None:
 
 @pytest.mark.parametrize("task", ["sentiment", "topic"])
 def test_minilm_keeps_its_accuracy_at_half_of_everything(task: str) -> None:
-    spec = PruneSpec(
-        model=f"demo/minilm-{task}", targets="both", allocation="uniform", schedule="one-shot", evaluate=(task,)
-    )
+    shared = {"allocation": "uniform", "schedule": "one-shot", "evaluate_limit": 600}
+    spec = PruneSpec(model=f"demo/minilm-{task}", targets="both", evaluate=(task,), **shared)
     result = run(spec, prompts=["A film that I will see again."])
     accuracy = values(result)
     assert accuracy["dense"] >= 0.85
@@ -94,7 +93,7 @@ def test_minilm_keeps_its_accuracy_at_half_of_everything(task: str) -> None:
 def test_the_default_recipe_keeps_what_a_stand_in_can_do(task: str) -> None:
     """Pairs, numbers and answers in a text, with half of all heads and neurons gone."""
     record = task_named(task)
-    spec = PruneSpec(model=f"demo/minilm-{task}", targets="both", evaluate=(task,))
+    spec = PruneSpec(model=f"demo/minilm-{task}", targets="both", evaluate=(task,), evaluate_limit=600)
     result = run(spec, prompts=record.prompts[:1])
     metric = values(result)
     assert metric["dense"] >= {"match": 0.85, "rating": 0.60, "span": 0.75}[task]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Server, Visit, full, serving, severe, too_wide, visits
+from tests.browser.conftest import MINILM, Server, Visit, full, serving, severe, too_wide, visits
 from tests.hub import Hub, running
 
 pytestmark = [pytest.mark.demo, pytest.mark.long]
@@ -52,7 +52,7 @@ def visit_space(browser: Browser, space: Server) -> Iterator[Visit]:
 
 def test_the_model_goes_to_the_account_of_the_visitor(visit_space: Visit, hub: Hub, space: Server) -> None:
     page = visit_space()
-    page.goto("/?layout=full&tab=take-away&site=layers.3.ffn")
+    page.goto(f"/?{MINILM}&layout=full&tab=take-away&site=layers.3.ffn")
     push = page.get_by_role("button", name="Push to the Hub")
     page.get_by_label("Repository").fill("small")
     push.click()
