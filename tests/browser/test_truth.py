@@ -131,6 +131,10 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         expect(still.locator("#heatmap .js-plotly-plot")).to_be_hidden()
         dropdown(still, "Model", "Sentiment: MiniLM, movie sentences")
         expect(headline).to_contain_text("sentiment accuracy")
+        expect(still).to_have_url(re.compile("minilm-sentiment"))
+        still.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )  # all of it is shown
         tokens = still.locator("#tokens input")
         tokens.fill("2000")
         tokens.blur()
