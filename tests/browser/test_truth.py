@@ -132,7 +132,7 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         dropdown(still, "Model", "Sentiment: MiniLM, movie sentences")
         expect(headline).to_contain_text("sentiment accuracy")
         expect(still).to_have_url(re.compile("minilm-sentiment"))
-        still.wait_for_timeout(1_000)  # what sets the fields of the other model comes last, and would undo an edit
+        still.wait_for_timeout(1_000)  # Gradio sends a chosen model twice; the second answer would undo an edit
         tokens = still.locator("#tokens input")
         tokens.fill("2000")
         tokens.blur()
