@@ -205,7 +205,7 @@ def turned(loaded: LoadedModel, batches: Sequence[Batch]) -> LoadedModel:
     copied = working_copy(loaded, PlannedWork())
     adapter = copied.adapter
     gradients = finish(gradient_steps(adapter, batches, "heads", masks=False, outputs=True))
-    for visit in walk(adapter, sample_of(batches, adapter), "heads", norm_aware=False):
+    for visit in walk(adapter, sample_of(batches, adapter), "heads", norm_aware=0):
         attention = Attention.of(adapter.layers[visit.site.layer])
         outputs = gradients[visit.site.name].outputs
         assert outputs is not None, "they were asked for"

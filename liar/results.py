@@ -114,7 +114,9 @@ class SiteReport(Record):
     ``error`` is E|Y'-Y|^2 / E|Y|^2 of the consumer's output (without its bias) for each reconstruction, on the moments
     of the chosen schedule; ``norm_aware_error`` weights each token by one over the squared norm of its residual stream.
     If whole layers went, the site before them has the errors of the residual stream behind them, and no other has any.
-    What a corrective run adds to a repair, for the sites before, is no error.
+    The error of the spec's reconstruction is that of the weights installed, rounded to their dtype and, in a corrective run,
+    with what is added to a repair for the sites before; ``uncorrected_error`` is that of the exact repair without it, None in
+    files of earlier versions, whose ``error`` is this one.
     A run has all of its version; a forecast lacks those that the atlas does not have, for units chosen by hand above all.
     """
 
@@ -126,6 +128,7 @@ class SiteReport(Record):
     kept_units: list[int]
     error: dict[Reconstruction, float]
     norm_aware_error: dict[Reconstruction, float]
+    uncorrected_error: float | None = None
     unrounded: Unrounded | None = None
 
 

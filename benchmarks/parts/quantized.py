@@ -82,7 +82,7 @@ def repaired(loaded: LoadedModel, subject: Subject, ratio: float, scope: Scope) 
 def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
     """Mean output of each consumer of the dense model, by name of the site."""
     loaded = examined(subject, scope).loaded
-    calibration = finish(steps_of(subject.spec(0.5, scope), loaded, norm_aware=False))
+    calibration = finish(steps_of(subject.spec(0.5, scope), loaded, norm_aware=0))
     return {
         site.name: _mean_output(loaded, subject, site.name, moments.plain.mean)
         for site, moments in calibration.moments.items()
@@ -93,7 +93,7 @@ def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
 def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
     """``loaded``, its biases moved site by site, each on the activations behind the ones before."""
     batches, _ = finish(text_steps(subject.spec(0.5, scope), loaded))
-    for visit in walk(loaded.adapter, batches, subject.targets, schedule="sequential", norm_aware=False):
+    for visit in walk(loaded.adapter, batches, subject.targets, schedule="sequential", norm_aware=0):
         consumer = loaded.adapter.consumer(visit.site)
         found = _mean_output(loaded, subject, visit.site.name, visit.moments.plain.mean)
         shift = dense_outputs(subject, scope)[visit.site.name] - found

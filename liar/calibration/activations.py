@@ -7,7 +7,7 @@ dense stream as well, which gives the drift of the sites pruned so far, and at t
 (:mod:`liar.maths.drift`). Norm-aware moments, which are reported or allocate, are of a sample of the tokens
 (:mod:`liar.calibration.sample`).
 
-Each of several processes reads its share of the sequences, and the moments of every site are merged before it is visited
+Each of several processes reads its share of the batches, and the moments of every site are merged before it is visited
 (:mod:`liar.models.parallel`), so that all of them make the same of it.
 
 >>> import torch
@@ -29,14 +29,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from liar.calibration.sample import every, stride, tokens_of
+from liar.calibration.sample import MEAN_TOKENS, every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.merging import merge
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch, Stream
-from liar.models.heads import answers_every_token
+from liar.models.heads import answers_every_token, is_overconfident
 from liar.models.offload import resident
-from liar.models.parallel import Share, gathered, processes, shares, summed
+from liar.models.parallel import gathered, processes, shares, summed
 from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Schedule, SiteKind, Targets
@@ -63,30 +63,42 @@ def _advance(adapter: Adapter, site: Site, rows: Tensor, hidden: Tensor) -> tupl
     return adapter.add_residual(site, adapter.consumer(site)(rows), hidden)
 
 
+@torch.no_grad()
+def _advance_all(adapter: Adapter, site: Site, streams: list[Stream], contexts: list[dict[str, Any]]) -> None:
+    for stream, context in zip(streams, contexts, strict=True):
+        rows = adapter.consumer_input(site, stream.hidden, context)
+        stream.hidden = _advance(adapter, site, rows, stream.hidden)[1]
+
+
 def walk(
     adapter: Adapter,
     batches: Sequence[Batch],
     targets: Targets,
     *,
     schedule: Schedule = "one-shot",
-    norm_aware: bool = True,
+    norm_aware: int = MEAN_TOKENS,
     fast: bool = False,
+    unseen: Sequence[Batch] = (),
     on_attenuation: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Visit]:
-    """Visit every targeted site in the order of the forward; without ``norm_aware`` only plain moments are computed.
+    """Visit every targeted site in the order of the forward.
 
+    Norm-aware moments are of ``norm_aware`` tokens for each channel: few for errors that are reported, more for curves
+    (:mod:`liar.calibration.sample`), 0 for none.
     ``fast``: moments for curves that allocate, not for repairs, see :mod:`liar.models.precision`.
-    A corrective walk that has cut a model with a last norm ends by calling ``on_attenuation`` with the factor of its gain.
+    A corrective walk that has cut a model with a last norm, and with more than one output, ends by calling ``on_attenuation``
+    with the factor of the norm's gain. It is fitted to the ``unseen`` text, which enters no moments, or else to ``batches``.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
     streams: list[Stream] = []
     contexts: list[list[dict[str, Any]]] = []
     with evaluating(adapter.model):
         own = shares(batches)
-        for share in own:
-            stream, context = adapter.embed(share.batch)
+        for batch in [*own, *(shares(unseen) if unseen else [])]:
+            stream, context = adapter.embed(batch)
             streams.append(stream)
             contexts.append(context)
+        seen, aside = streams[: len(own)], streams[len(own) :]
         wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
         last = max(layer for layer, _ in wanted)
         kinds: tuple[SiteKind, ...] = ("attention", "ffn")
@@ -103,32 +115,32 @@ def walk(
                     stage = _stage(
                         adapter,
                         site,
-                        own,
-                        streams,
-                        its_contexts,
+                        seen,
+                        its_contexts[: len(own)],
                         visit=visited,
                         sequential=schedule != "one-shot",
-                        dense=ahead.pop(kind, None) if cut else None,
+                        dense=ahead[kind][: len(own)] if cut and dense else None,
                         made_up=share_of(layer, len(adapter.layers)),
-                        norm_aware_stride=stride(tokens, site.channels) if norm_aware and visited else None,
+                        norm_aware_stride=stride(tokens, site.channels, norm_aware) if norm_aware and visited else None,
                         fast=fast,
                     )
                     for visit in stage:
                         yield visit
                         cut |= not visit.whole
+                    _advance_all(adapter, adapter.site(layer, kind), aside, its_contexts[len(own) :])
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
                         break  # no site after this one is visited
-        norm = adapter.last_norm()
+        norm = adapter.last_norm() if is_overconfident(adapter.model) else None
         if cut and dense and norm is not None:
-            on_attenuation(_attenuation(norm, own, dense, streams, stride(tokens, adapter.widest)))
+            fitted = aside or seen
+            step = stride(tokens_of(unseen or batches), adapter.widest, MEAN_TOKENS)
+            on_attenuation(_attenuation(norm, dense[-len(fitted) :], fitted, step))
 
 
 @torch.no_grad()
-def _attenuation(
-    norm: nn.Module, own: Sequence[Share], dense: list[Tensor], streams: list[Stream], stride: float
-) -> float:
+def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], stride: float) -> float:
     """The attenuation by every ``stride``-th sequence of each batch: a mean over tokens, for which some suffice."""
-    choices = [share.those_of(every(stride, share.sequences)) for share in own]
+    choices = [every(stride, len(whole)) for whole in dense]
     pairs = [
         (stream.some(chosen), whole[chosen]) for stream, whole, chosen in zip(streams, dense, choices, strict=True)
     ]
@@ -161,7 +173,6 @@ def _ahead(
 def _stage(
     adapter: Adapter,
     site: Site,
-    own: Sequence[Share],
     streams: list[Stream],
     contexts: list[dict[str, Any]],
     *,
@@ -172,7 +183,7 @@ def _stage(
     norm_aware_stride: float | None,
     fast: bool,
 ) -> Iterator[Visit]:
-    """Run one half of a block on this process's share of every batch; yield a visit if ``visit`` is true.
+    """Run one half of a block on this process's batches; yield a visit if ``visit`` is true.
 
     The visit has the share ``made_up`` of the drift from ``dense``, the residual stream of each batch behind the site in
     the dense model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
@@ -199,7 +210,7 @@ def _stage(
     for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
         with torch.no_grad(), products():
             rows = adapter.consumer_input(site, stream.hidden, context)
-        chosen = own[place].those_of(every(norm_aware_stride or 1.0, own[place].sequences))
+        chosen = every(norm_aware_stride or 1.0, len(rows))
         some, some_rows = stream.some(chosen), rows[chosen]
         total: Tensor | None = None
         if visit and sequential:  # all rows pass the consumer once it is repaired

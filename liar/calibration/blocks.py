@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import evaluating
-from liar.calibration.sample import every, stride, tokens_of
+from liar.calibration.sample import MEAN_TOKENS, every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, ordinary
 from liar.maths.merging import merge
 from liar.maths.moments import Moments, MomentsAccumulator
@@ -34,7 +34,7 @@ from liar.maths.reconstruct import Solution
 from liar.models.adapter import Adapter, Batch, Stream
 from liar.models.heads import answers_every_token
 from liar.models.offload import resident
-from liar.models.parallel import Share, gathered, processes, shares, summed
+from liar.models.parallel import gathered, processes, shares, summed
 from liar.models.precision import fast_products
 from liar.sites import Site
 from liar.spec import Reconstruction, SiteKind
@@ -136,10 +136,9 @@ def spans(
     and :class:`CalibrationError`, which name the site.
     """
     with evaluating(adapter.model):
-        own = shares(batches)
         streams, contexts = [], []
-        for share in own:
-            stream, context = adapter.embed(share.batch)
+        for batch in shares(batches):
+            stream, context = adapter.embed(batch)
             streams.append(stream)
             contexts.append(context)
         tokens, layers, longest = tokens_of(batches), len(adapter.layers), max(lengths)
@@ -154,10 +153,7 @@ def spans(
                     yield _span(start, layer, ends)
             starts = [start for start in starts if start.layer + longest > layer]
             if layer + min(lengths) < layers if before is None else layer == before:
-                reported = [
-                    _tokens_of(stream, share, stride(tokens, site.channels))
-                    for stream, share in zip(streams, own, strict=True)
-                ]
+                reported = [_tokens_of(stream, stride(tokens, site.channels, MEAN_TOKENS)) for stream in streams]
                 starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported))
 
 
@@ -196,9 +192,9 @@ def _span(start: Start, last: int, ends: list[Tensor]) -> Span:
     return Span(start, last - start.layer, accumulator.finish(), ends, masks)
 
 
-def _tokens_of(stream: Stream, share: Share, stride: float) -> slice | Tensor:
+def _tokens_of(stream: Stream, stride: float) -> slice | Tensor:
     """Places, among the real tokens of a batch, of those of every ``stride``-th sequence."""
-    chosen = share.those_of(every(stride, share.sequences))
+    chosen = every(stride, len(stream.hidden))
     if isinstance(chosen, slice):
         return chosen
     sequences, length = stream.hidden.shape[:2]

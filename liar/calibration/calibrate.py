@@ -23,7 +23,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import sample_of
+from liar.calibration.sample import CURVE_TOKENS, sample_of
 from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
@@ -233,7 +233,7 @@ def calibration_steps(
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
         read = sample_of(batches, loaded.adapter) if sampled else batches
-        for visit in walk(loaded.adapter, read, targets, norm_aware=norm_aware, fast=sampled):
+        for visit in walk(loaded.adapter, read, targets, norm_aware=CURVE_TOKENS * norm_aware, fast=sampled):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(

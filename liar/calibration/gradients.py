@@ -9,11 +9,11 @@
   classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). For
   heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end.
   The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits, of a
-  sample of the text (:mod:`liar.calibration.sample`).
+  sample of the text (:mod:`liar.calibration.sample`). For two classes a fixed direction in place of s makes it exact.
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
 
 Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`. Several processes take turns with the pieces of
-the text, and add up what each has found (:mod:`liar.models.parallel`); the signs of a piece are those of one process.
+the text, and add up what each has found (:mod:`liar.models.parallel`). The signs of a piece depend on its number alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
-from liar.calibration.slopes import pass_over, slopes
+from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.models.adapter import Adapter, Batch, execution_device
@@ -76,7 +76,6 @@ def gradient_steps(
     signed_pieces = _pieces(sampled)
     pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
     sequences = tokens = 0
-    signs = torch.Generator().manual_seed(0)
     required = [parameter for parameter in adapter.model.parameters() if parameter.requires_grad]
     with evaluating(adapter.model):
         try:
@@ -85,13 +84,12 @@ def gradient_steps(
             for done, piece in enumerate(pieces, start=1):
                 signed = done <= len(signed_pieces)
                 if not is_own(done):
-                    if signed:
-                        pass_over(adapter.model, piece, signs)
                     yield done, len(pieces)
                     continue
+                signs = torch.Generator(device).manual_seed(done) if signed else None
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 with fast_products(adapter.model):
-                    by_mask, by_site = _backward(adapter, sites, inputs, signs if signed else None, masks)
+                    by_mask, by_site = _backward(adapter, sites, inputs, signs, masks)
                 for name, gradient in by_mask.items():
                     found[name].taylor += gradient.sum(dim=0)
                     found[name].fisher += gradient.square().sum(dim=0)

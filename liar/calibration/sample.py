@@ -70,9 +70,9 @@ def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
     return divided(batches, sample_tokens(adapter))[0]
 
 
-def stride(tokens: int, channels: int) -> float:
-    """s such that every s-th sequence suffices for a mean over tokens, such as a norm-aware error of a site."""
-    return max(1.0, tokens / (MEAN_TOKENS * channels))
+def stride(tokens: int, channels: int, each: int) -> float:
+    """s such that every s-th sequence of a text of ``tokens`` has ``each`` of them for each channel of a site."""
+    return max(1.0, tokens / (each * channels))
 
 
 def every(stride: float, sequences: int) -> slice | Tensor:

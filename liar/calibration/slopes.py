@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from liar.models.adapter import Batch, without_labels
+from liar.models.adapter import without_labels
 from liar.models.heads import Problem, head_of, problem_of
 from liar.models.memory import BACKWARD_POSITIONS
 
@@ -25,7 +25,7 @@ A gradient is None if it is not wanted. The loss is the sum over sequences of ea
 
 
 def slopes(model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Generator | None, with_loss: bool) -> Slopes:
-    """Run the model forward; ``signs`` draws the random signs s, None if they are not wanted.
+    """Run the model forward; ``signs`` draws the random signs s on its own device, None if they are not wanted.
 
     The tensor is the input of a language model's head (sequences, length, width), the logits of a classifier
     (sequences, outputs), or those of an answer's start and end (sequences, 2, length).
@@ -44,20 +44,6 @@ def slopes(model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Gener
         _text_slope(problem, seen, inputs.get("labels")) if with_loss else None,
         _text_signs(problem, seen, signs) if signs is not None else None,
     )
-
-
-def pass_over(model: PreTrainedModel, inputs: Batch, signs: torch.Generator) -> None:
-    """Draw as many signs as :func:`slopes` does, for inputs that another process reads."""
-    sequences, length = inputs["input_ids"].shape
-    head = model.get_output_embeddings()
-    if head is not None:
-        rows, each = length - 1, sequences * int(head.weight.shape[0])
-    elif head_of([type(model).__name__]) == "question-answering":
-        rows, each = 2, int(inputs["attention_mask"].sum())
-    else:
-        rows, each = sequences, int(model.config.num_labels or 1)
-    for _ in range(rows):
-        torch.randint(0, 2, (each,), generator=signs, dtype=torch.int8)
 
 
 # -- language models ---------------------------------------------------------------------------------------------------
@@ -121,7 +107,12 @@ def _text_slope(problem: Problem, logits: Tensor, labels: Tensor | None) -> Tens
 
 
 def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Tensor:
-    """Random signs, centred for single-label problems, because only differences of logits matter there."""
+    """Random signs, centred for single-label problems, because only differences of logits matter there.
+
+    For two classes one direction is left, in which nothing is random: (1, -1) / sqrt(2).
+    """
+    if problem == "single-label" and logits.shape[-1] == 2:
+        return logits.new_tensor([0.5**0.5, -(0.5**0.5)]).expand_as(logits)
     sign = _signs(logits, signs)
     return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
 
@@ -172,5 +163,5 @@ def _loss_slope(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
 
 
 def _signs(like: Tensor, signs: torch.Generator) -> Tensor:
-    drawn = torch.randint(0, 2, like.shape, generator=signs, dtype=torch.int8)
+    drawn = torch.randint(0, 2, like.shape, generator=signs, dtype=torch.int8, device=signs.device)
     return drawn.to(like.device, like.dtype).mul_(2).sub_(1)

@@ -143,7 +143,7 @@ def built(
         visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))
     else:
         attenuated = partial(attenuate, adapter)
-        visits = walk(adapter, sample, spec.targets, schedule=spec.walked, norm_aware=False, on_attenuation=attenuated)
+        visits = walk(adapter, sample, spec.targets, schedule=spec.walked, norm_aware=0, on_attenuation=attenuated)
     for visit in visits:
         site, seen = visit.site, calibration
         if spec.surveys_sample:

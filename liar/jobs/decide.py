@@ -45,6 +45,15 @@ class Decision:
         """E|Y'-Y|^2 / E|Y|^2 of each solution on ``moments``."""
         return relative_errors(moments, self.weight, self.channels, self.solutions)
 
+    @torch.no_grad()
+    def errors_with(
+        self, moments: Moments, method: Reconstruction, installed: Solution
+    ) -> tuple[dict[Reconstruction, float], float]:
+        """:meth:`errors` with ``method`` as it is ``installed``, and the error of its own solution."""
+        solutions = {(name, False): solution for name, solution in self.solutions.items()}
+        found = relative_errors(moments, self.weight, self.channels, {**solutions, (method, True): installed})
+        return {name: found[name, name == method] for name in self.solutions}, found[method, False]
+
 
 @torch.no_grad()
 def decide(

@@ -11,7 +11,7 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import sample_of
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, divided, sample_of, tokens_of
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate
@@ -19,6 +19,7 @@ from liar.explore.reconstructions import REPAIRS
 from liar.jobs.checked import checked_steps, curves_of
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
+from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
@@ -33,6 +34,19 @@ Events = Generator[Event, None, None]
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair gives back clearly less (README, table of tokens)."""
+
+SCARCE = 4
+"""Tokens for each channel below which repairs fit their text so closely that the attenuation needs another one."""
+UNSEEN = 1 / 12
+"""Share of a scarce text that the attenuation is fitted to, and no repair."""
+
+_AT_A_BOUND = {
+    1.0: "The calibration text does not show how much less sure the answers of the pruned model should be, so the gain of the "
+    "last norm stays as it was; take text that varies more.",
+    LEAST_FACTOR: "The last hidden states of the pruned model have so little in common with the dense ones that the gain of "
+    f"the last norm is multiplied by {LEAST_FACTOR:g}, the least allowed; remove less, or take text that varies more.",
+}
+"""What is said of an attenuation at one of its bounds."""
 
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
@@ -145,7 +159,8 @@ class Reduction:
         keeps = not spec.surveys_sample and (
             spec.needs_all_moments or keeps_moments(spec, self.loaded, sites, self.given)
         )
-        norm_aware = keeps or spec.allocation in ("error-curve", "checked")
+        drawn = spec.allocation in ("error-curve", "checked")
+        norm_aware = CURVE_TOKENS if drawn else MEAN_TOKENS * keeps
         read = sample_of(batches, self.adapter) if spec.surveys_sample else batches
         fast = spec.surveys_sample
         for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware, fast=fast):
@@ -162,8 +177,14 @@ class Reduction:
         if not self.spec.surveys_sample and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
+            seen, unseen = self._divided(batches)
             visits = walk(
-                self.adapter, batches, self.spec.targets, schedule=self.spec.walked, on_attenuation=self._attenuate
+                self.adapter,
+                seen,
+                self.spec.targets,
+                schedule=self.spec.walked,
+                unseen=unseen,
+                on_attenuation=self._attenuate,
             )
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
@@ -173,6 +194,23 @@ class Reduction:
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
                 yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
+        if self.attenuation in _AT_A_BOUND:
+            yield self._warn(_AT_A_BOUND[self.attenuation])
+
+    def _divided(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], Sequence[Batch]]:
+        """The text of the repairs, and one that they do not see, to fit the attenuation to, if text is scarce."""
+        tokens = tokens_of(batches)
+        if (
+            self.spec.walked != "corrective"
+            or tokens >= SCARCE * self.adapter.widest
+            or self.adapter.last_norm() is None
+        ):
+            return batches, []
+        return divided(batches, round(tokens * (1 - UNSEEN)))
+
+    def _warn(self, message: str) -> Warned:
+        self.warnings.append(message)
+        return Warned(message)
 
     def _attenuate(self, factor: float) -> None:
         self.attenuation = factor
@@ -196,8 +234,7 @@ class Reduction:
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
                 f"{FEWEST_PER_CHANNEL} for each a repair gives back less than it could; take {enough:,} or more."
             )
-            self.warnings.append(message)
-            yield Warned(message)
+            yield self._warn(message)
 
     def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
         """Those of the survey, unless it read a sample: by the moments of all tokens, of the model pruned so far."""
@@ -209,7 +246,7 @@ class Reduction:
     def _prune_site(self, visit: Visit, count: int, scores: Tensor) -> SiteReport:
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
-        consumer, spec = self.adapter.consumer(site), self.spec
+        consumer, spec, method = self.adapter.consumer(site), self.spec, self.spec.reconstruction
         choose = partial(
             decide,
             site,
@@ -221,10 +258,15 @@ class Reduction:
             drift=visit.drift,
         )
         decision = choose(multiple=spec.multiple)
+        repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
+        installed = repaired.solution_of(consumer)
+        errors, exact = decision.errors_with(moments.plain, method, installed)
         unrounded: Unrounded | None = None
         if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
-            other = choose(reconstructions=(spec.reconstruction,))
-            unrounded = Unrounded(kept=len(other.units), error=other.errors(moments.plain)[spec.reconstruction])
+            other = choose(reconstructions=(method,))
+            whole = ConsumerParameters.install_of(consumer, other.solutions[method]).solution_of(consumer)
+            its_errors, _ = other.errors_with(moments.plain, method, whole)
+            unrounded = Unrounded(kept=len(other.units), error=its_errors[method])
         report = SiteReport(
             name=site.name,
             layer=site.layer,
@@ -232,13 +274,13 @@ class Reduction:
             units=site.units,
             kept=len(decision.units),
             kept_units=decision.units,
-            error=decision.errors(moments.plain),
-            norm_aware_error=decision.errors(moments.norm_aware),
+            error=errors,
+            norm_aware_error=decision.errors_with(moments.norm_aware, method, installed)[0],
+            uncorrected_error=exact,
             unrounded=unrounded,
         )
         if self.variants is not None:
             self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
-        repaired = ConsumerParameters.install_of(consumer, decision.solutions[spec.reconstruction])
         shrink(self.adapter, site, decision.bundles, repaired)
         visit.kept, visit.whole = decision.channels, decision.is_whole
         return report

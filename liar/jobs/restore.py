@@ -56,7 +56,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
             batches,
             spec.targets,
             schedule=spec.walked,
-            norm_aware=False,
+            norm_aware=0,
             on_attenuation=variants.attenuate,
         )
         for done, visit in enumerate(visits, start=1):

@@ -72,7 +72,9 @@ def choice_errors(moments: Moments, weight: Tensor, bundle_size: int) -> dict[Re
     }
     for name in ("scale", "least-squares"):
         errors[name][0] = 0.0  # exact: with every channel kept only floating-point error is left
-    energy = G.sum().clamp_min(torch.finfo(dtype).tiny)
+    energy = G.sum()
+    if energy <= 0:  # the output is always zero, and what is left is the ridge
+        return {name: torch.zeros_like(error) for name, error in errors.items()}
     return {name: error.clamp_min(0) / energy for name, error in errors.items()}
 
 

@@ -39,6 +39,12 @@ MASSIVE = 10
 activations have thousands of times the drift of others, and the least-squares map would serve them alone."""
 
 
+LEAST_FACTOR = 0.5
+"""Smallest attenuation: a smaller slope is a sign of unusual text, or of a model that answers nothing any more."""
+_LEAST_VARIANCE = 1e-6
+"""Share of the mean squared norm of the last hidden states below which their variance is rounding noise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """``mean`` (d_out,) of the drift, and ``cross`` (d, d_out), the covariance of a consumer's input with it."""
@@ -120,15 +126,19 @@ def ordinary(streams: list[Tensor], gathered: Callable[[Tensor], Tensor] = alone
 def attenuation(dense: Sequence[Tensor], pruned: Sequence[Tensor], summed: Summed = alone) -> float:
     """Slope of the regression, with an intercept, of the last hidden states ``dense`` on ``pruned``, (tokens, width) each.
 
-    1 for states that are equal, and if those of the pruned model are constant; never below 0. ``summed`` adds what other
-    processes have read. Raises :class:`NonFiniteError`.
+    Not below :data:`LEAST_FACTOR` nor above 1. 1 if the states of either model hardly differ from token to token, as on a text
+    that repeats one word: their slope is rounding noise. ``summed`` adds what other processes have read. Raises
+    :class:`NonFiniteError`.
     """
     # On the CPU, because MPS has no fp64.
     both = torch.stack([torch.cat([rows.cpu().double() for rows in states]) for states in (dense, pruned)])
     tokens = summed(torch.tensor(both.shape[1], dtype=torch.float64))
-    first, second = both - summed(both.sum(dim=1)).unsqueeze(1) / tokens
-    shared, energy = summed(torch.stack([(first * second).sum(), second.square().sum()])).tolist()
-    slope = shared / energy if energy != 0 else 1.0
-    if not isfinite(slope):
+    centred = both - summed(both.sum(dim=1)).unsqueeze(1) / tokens
+    first, second = centred
+    sums = torch.stack([*centred.square().sum(dim=(1, 2)), *both.square().sum(dim=(1, 2)), (first * second).sum()])
+    dense_variance, variance, dense_energy, energy, shared = summed(sums).tolist()
+    if not isfinite(shared):
         raise NonFiniteError("The last hidden states hold NaN or Inf; calibrate in float32.")
-    return max(slope, 0.0)
+    if dense_variance <= _LEAST_VARIANCE * dense_energy or variance <= _LEAST_VARIANCE * energy:
+        return 1.0
+    return min(max(float(shared / variance), LEAST_FACTOR), 1.0)

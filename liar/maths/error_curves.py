@@ -71,15 +71,17 @@ def error_curves(
 ) -> ErrorCurves:
     """Curves of a consumer of ``weight`` (d, d_out) whose bundles are kept in ``order`` (bundles,), best first.
 
-    Raises :class:`SingularSystemError` if the covariance cannot be factorised.
+    All are zero if the consumer's output always is. Raises :class:`SingularSystemError` if the covariance cannot be
+    factorised.
     """
     ranked = _Ranked(moments, weight, order, bundle_size, ridge, site)
     found = {name: CURVES[name](ranked) for name in reconstructions}
     # With nothing kept the error is E|Y|^2, or tr(W^T C W) if a new bias makes up for the mean.
     first = reconstructions[0]
     energy = found[first][0] + (ranked.mean @ ranked.W).square().sum() * REPAIRS[first].changes_bias
-    energy = energy.clamp_min(torch.finfo(energy.dtype).tiny)
-    relative = {name: (curve.clamp_min(0) / energy).cpu() for name, curve in found.items()}
+    if ranked.is_dead:  # what is left is the ridge and the jitter of its factorisation
+        energy, found = torch.zeros_like(energy), {name: torch.zeros_like(curve) for name, curve in found.items()}
+    relative = {name: (curve.clamp_min(0) / (energy or 1.0)).cpu() for name, curve in found.items()}
     return ErrorCurves(order, relative, float(energy) * moments.weight / moments.tokens)
 
 
@@ -95,6 +97,12 @@ class _Ranked:
         self.W = in_solver_precision(weight[channels])
         self.mean = in_solver_precision(moments.mean[channels])
         self.C = in_solver_precision(moments.covariance[channels].gather(1, channels.expand(len(channels), -1)))
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether no channel with a weight ever differs from zero."""
+        second = self.C.diagonal() + self.mean.square()
+        return not bool((second * self.W.square().sum(dim=1)).any())
 
     @cached_property
     def upper_products(self) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -9,15 +12,16 @@ from liar.maths.channels import complement, covariance_between
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import in_solver_precision, on_solver_device
-from liar.spec import Reconstruction
+
+Name = TypeVar("Name", bound=Hashable)
 
 _OUTPUTS = 1024
 """Outputs that :func:`relative_errors` looks at together."""
 
 
 def relative_errors(
-    moments: Moments, weight: Tensor, kept: Tensor, solutions: dict[Reconstruction, Solution]
-) -> dict[Reconstruction, float]:
+    moments: Moments, weight: Tensor, kept: Tensor, solutions: Mapping[Name, Solution]
+) -> dict[Name, float]:
     """E|Y' - Y|^2 / E|Y|^2 of each solution on ``moments``; no forward pass.
 
     With D the new minus the old map and e the new minus the old bias this is tr(D^T C D) + |mu D + e|^2 over
@@ -41,7 +45,7 @@ def relative_errors(
     energy += sum(_inner(W_u[:, some], C_uu @ W_u[:, some] + 2 * kept_CW_m[:, some]) for some in outputs)
     if energy <= 0:
         return dict.fromkeys(solutions, 0.0)
-    errors: dict[Reconstruction, float] = {}
+    errors: dict[Name, float] = {}
     for name, solution in solutions.items():
         error, mean_error = removed_error, solution.bias_change - mean_removed
         if not torch.equal(solution.weight, W_u):

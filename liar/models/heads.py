@@ -115,6 +115,11 @@ def answers_every_token(model: PreTrainedModel) -> bool:
     return head_of([type(model).__name__]) == "causal-lm"
 
 
+def is_overconfident(model: PreTrainedModel) -> bool:
+    """Whether noise before the model's head makes its answers too sure: not the number of a head with one output."""
+    return head_of([type(model).__name__]) != "sequence-classification" or model.config.num_labels != 1
+
+
 def check_gradients(head: Head, *, streamed: bool = False) -> None:
     """Raise :class:`InvalidSpecError` if no gradients of a loss can be computed at a model's sites.
 

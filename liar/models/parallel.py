@@ -15,7 +15,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -57,44 +56,31 @@ def is_own(piece: int) -> bool:
 # -- the text ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The sequences of a batch that this process reads, and their places among the ``sequences`` of the whole batch."""
+def shares(batches: Sequence[Batch]) -> list[Batch]:
+    """The batches that this process reads: every n-th of them for n processes, or of their sequences if there are fewer.
 
-    batch: Batch
-    places: Tensor
-    sequences: int
-
-    def those_of(self, chosen: slice | Tensor) -> slice | Tensor:
-        """Indices in this share of the sequences ``chosen`` of the whole batch."""
-        return chosen if isinstance(chosen, slice) else torch.isin(self.places, chosen).nonzero().flatten()
-
-
-def shares(batches: Sequence[Batch]) -> list[Share]:
-    """Every n-th sequence of a text for n processes; batches that have none of them are left out.
-
-    Raises :class:`CalibrationError` if the text has fewer sequences than there are processes, or is not the same for all.
+    A batch stays whole, since the last bits of a product depend on its shape. Raises :class:`CalibrationError` if the text
+    has fewer sequences than there are processes, or is not the same for all.
     """
-    lengths = [len(batch["input_ids"]) for batch in batches]
     if processes() == 1:
-        whole = zip(batches, lengths, strict=True)
-        return [Share(batch, torch.arange(sequences), sequences) for batch, sequences in whole]
-    if sum(lengths) < processes():
+        return list(batches)
+    sequences = sum(len(batch["input_ids"]) for batch in batches)
+    if sequences < processes():
         raise CalibrationError(
-            f"The {processes()} processes have {sum(lengths)} sequences of calibration text to share; start as many processes "
+            f"The {processes()} processes have {sequences} sequences of calibration text to share; start as many processes "
             "as there are sequences, or fewer, or take more tokens."
         )
     if not _is_the_same(_digest(batches)):
         raise CalibrationError(
             "The processes have read different calibration texts; give each of them the same files, data and seed."
         )
-    found, before = [], 0
-    for batch, sequences in zip(batches, lengths, strict=True):
-        places = torch.arange((dist.get_rank() - before) % processes(), sequences, processes())
-        before += sequences
-        if len(places):
-            found.append(Share({name: tensor[places] for name, tensor in batch.items()}, places, sequences))
-    return found
+    if len(batches) < processes():
+        batches = [
+            {name: tensor[place : place + 1] for name, tensor in batch.items()}
+            for batch in batches
+            for place in range(len(batch["input_ids"]))
+        ]
+    return list(batches[dist.get_rank() :: processes()])
 
 
 def _digest(batches: Sequence[Batch]) -> bytes:

@@ -44,6 +44,12 @@ class ConsumerParameters:
         bias = in_solver_precision(consumer.bias.detach()) + solution.bias_change
         return cls(weight, bias.to(weight.dtype))
 
+    def solution_of(self, consumer: nn.Linear) -> Solution:
+        """The solution that these parameters are for ``consumer``, rounded as they are."""
+        weight = in_solver_precision(self.weight.T)
+        bias = torch.zeros_like(weight[0]) if self.bias is None else in_solver_precision(self.bias)
+        return Solution(weight, bias if consumer.bias is None else bias - in_solver_precision(consumer.bias.detach()))
+
 
 @torch.no_grad()
 def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerParameters) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from statistics import fmean
 
 import pytest
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, PreTrainedModel
 
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.slopes import pass_over, slopes
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
@@ -20,13 +20,13 @@ from tests.families import batches, build, gradients, logits
 
 def headed(name: str) -> PreTrainedModel:
     """A family, or a BERT with a head of that problem."""
-    model = build("bert" if name in ("regression", "multi-label", "span") else name)
+    model = build("bert" if name in ("regression", "two-class", "multi-label", "span") else name)
     if name == "span":
         return marking(model)
-    if name == "regression":
+    if name in ("regression", "two-class"):
         torch.manual_seed(3)
-        model.config.num_labels = 1
-        model.classifier = nn.Linear(32, 1).double()
+        model.config.num_labels = 1 if name == "regression" else 2
+        model.classifier = nn.Linear(32, model.config.num_labels).double()
     elif name == "multi-label":
         model.config.problem_type = "multi_label_classification"
     return model
@@ -222,11 +222,35 @@ def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
         assert both[site].fisher.sum() > 0
 
 
-@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
-def test_signs_passed_over_are_those_that_would_have_been_drawn(name: str) -> None:
-    model, (batch,) = headed(name), batches(1, size=3, padded=True)
-    drawn, passed = (torch.Generator().manual_seed(3) for _ in range(2))
-    with torch.enable_grad():
-        slopes(model, batch, drawn, with_loss=False)
-    pass_over(model, batch, passed)
-    assert torch.equal(drawn.get_state(), passed.get_state())
+def _note(outputs: dict[str, Tensor], _module: nn.Module, _inputs: object, output: Tensor) -> None:
+    outputs["of the site"] = output
+
+
+def test_two_classes_leave_nothing_to_chance() -> None:
+    """One text gives the sensitivity and the metric of the explicit Jacobian of the two logits' difference."""
+    model = headed("two-class")
+    adapter, batch = adapt(model), batches(1, size=1)[0]
+    found = gradients(gradient_steps(adapter, [batch], "both", masks=False, outputs=True))
+    for site in adapter.sites():
+        outputs: dict[str, Tensor] = {}
+        handle = adapter.consumer(site).register_forward_hook(partial(_note, outputs))
+        logits = model(**batch).logits[0]
+        handle.remove()
+        (rows,) = torch.autograd.grad((logits[0] - logits[1]) / 2**0.5, outputs["of the site"])
+        metric = rows[0].T @ rows[0] / rows.shape[1]
+        torch.testing.assert_close(found[site.name].outputs, metric, check_dtype=False, rtol=1e-4, atol=1e-7)
+        assert found[site.name].sensitivity == pytest.approx(float(metric.trace()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "span"])
+def test_the_signs_of_a_piece_depend_on_its_number_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the processes that share a text find between them what one alone does."""
+    adapter, text = adapt(headed(name)), batches(4, size=2)
+    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
+    whole = gradients(gradient_steps(adapter, text, "both", masks=False))
+    halves = []
+    for process in range(2):
+        monkeypatch.setattr("liar.calibration.gradients.is_own", lambda piece, process=process: piece % 2 == process)
+        halves.append(gradients(gradient_steps(adapter, text, "both", masks=False)))
+    for site, expected in whole.items():
+        assert fmean(half[site].sensitivity for half in halves) == pytest.approx(expected.sensitivity)

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from liar import LoadedModel, PruneSpec, run
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibrate, calibration_steps
-from liar.calibration.sample import divided, every, sample_tokens, sensitivity_tokens, stride, tokens_of
+from liar.calibration.sample import (
+    CURVE_TOKENS,
+    MEAN_TOKENS,
+    divided,
+    every,
+    sample_tokens,
+    sensitivity_tokens,
+    stride,
+    tokens_of,
+)
 from liar.errors import InvalidSpecError
 from liar.maths.solver import RIDGE, ridge_share
 from liar.models.adapter import Batch
@@ -67,7 +76,7 @@ def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> No
     tokens = 16 * site.channels
     ids = torch.randint(4, 30, (tokens // 16, 16))
     batches: list[Batch] = [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in ids.split(8)]
-    assert stride(tokens, site.channels) == 8
+    assert stride(tokens, site.channels, MEAN_TOKENS) == 8
     visit = next(iter(walk(loaded.adapter, batches, "ffn")))
     assert visit.moments.plain.tokens == tokens
     assert visit.moments.norm_aware is not None
@@ -75,6 +84,14 @@ def test_norm_aware_moments_are_of_a_sample_and_plain_ones_of_all_tokens() -> No
     alone = next(iter(walk(loaded.adapter, [{n: t[:1] for n, t in batch.items()} for batch in batches], "ffn")))
     assert alone.moments.norm_aware is not None
     torch.testing.assert_close(visit.moments.norm_aware.covariance, alone.moments.norm_aware.covariance)
+
+
+def test_curves_of_norm_aware_moments_read_as_many_tokens_as_those_of_plain_ones(text: str) -> None:
+    loaded = tiny.language_model()
+    calibration = calibrate(loaded, text, tokens=2048, sequence_length=32)
+    for site, moments in calibration.moments.items():
+        assert moments.norm_aware is not None
+        assert moments.norm_aware.tokens >= min(CURVE_TOKENS * site.channels, 2048)
 
 
 @given(st.integers(1, 20), st.floats(1, 12) | st.integers(1, 12).map(float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
 import weakref
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from liar import calibrate, curves, run, stream
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
+from liar.maths.moments import SiteMomentsAccumulator
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
+from liar.models.families import adapt
+from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.results import SiteReport
+from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny
 from tests.jobs.recipe import spec
@@ -162,6 +169,58 @@ def test_with_any_other_repair_corrective_is_sequential(model: LoadedModel, text
     )
     assert corrective.sites == sequential.sites
     assert corrective.attenuation is None
+
+
+def test_a_text_of_one_word_leaves_the_last_norm_as_it_is(model: LoadedModel, tmp_path: Path) -> None:
+    """Every state of such a text is the same, and the slope of what is left would make every logit zero."""
+    (tmp_path / "river.txt").write_text("r " * 3000)
+    *_, last = stream(spec(str(tmp_path / "river.txt")), model)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    assert torch.equal(last.model.adapter.last_norm().weight, model.adapter.last_norm().weight)  # type: ignore[union-attr]
+    assert last.result.attenuation == 1
+    assert any("the gain of the last norm stays as it was" in warning for warning in last.result.warnings)
+
+
+@pytest.mark.parametrize(("outputs", "attenuated"), [(1, False), (3, True)])
+def test_the_number_of_a_head_with_one_output_is_not_drawn_towards_zero(
+    model: LoadedModel, text: str, outputs: int, attenuated: bool
+) -> None:
+    config = LlamaConfig(**{**model.model.config.to_dict(), "num_labels": outputs})
+    score = LlamaForSequenceClassification(config).eval()
+    score.model.load_state_dict(model.model.model.state_dict())
+    rewarding = dataclasses.replace(model, model=score, adapter=adapt(score))
+    assert (run(spec(text), rewarding).attenuation is not None) == attenuated
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "corrective"])
+def test_the_error_is_that_of_the_installed_weights(
+    model: LoadedModel, text: str, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E|Y' - Y|^2 / E|Y|^2 of the consumer's outputs before and after, on the inputs that the run had, token by token."""
+    model.model.to(torch.bfloat16)
+    original = SiteMomentsAccumulator.update
+    monkeypatch.setattr(
+        SiteMomentsAccumulator, "update", lambda self, rows: (seen.append(rows.double()), original(self, rows))[1]
+    )
+    seen: list[torch.Tensor] = []
+    found: dict[str, float] = {}
+
+    def noted(adapter: Adapter, site: Site, bundles: torch.Tensor, parameters: ConsumerParameters) -> None:
+        rows, old = torch.cat(seen), adapter.consumer(site).weight.double()
+        seen.clear()
+        bias = 0 if parameters.bias is None else parameters.bias.double()
+        kept = kept_channels(site, bundles, old.device)
+        lost = rows[:, kept] @ parameters.weight.double().T + bias - rows @ old.T
+        found[site.name] = float(lost.square().sum() / (rows @ old.T).square().sum())
+        shrink(adapter, site, bundles, parameters)
+
+    monkeypatch.setattr("liar.jobs.reduction.shrink", noted)
+    result = run(spec(text, schedule=schedule, allocation="uniform", dtype="bfloat16"), model)
+    for site in result.sites:
+        assert site.error["least-squares"] == pytest.approx(found[site.name], rel=1e-3)
+        assert site.uncorrected_error is not None
+        assert site.uncorrected_error < site.error["least-squares"] or site.kept == site.units
 
 
 # -- edits by hand ------------------------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors
 from liar.maths.error_curves import error_curves
+from liar.maths.moments import Moments
 from liar.maths.relative_errors import relative_errors
 from liar.maths.solver import RIDGE
 from liar.spec import RECONSTRUCTIONS, Reconstruction
@@ -70,3 +72,23 @@ def test_the_least_squares_objective_never_grows_with_kept_units(problem: Proble
     curve = curves.error["least-squares"]
     assert (curve.diff() <= 1e-12).all()
     assert float(curve[-1]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("reason", ["inputs", "weights", "both in turn"])
+def test_a_dead_site_has_no_error(reason: str) -> None:
+    """Its output is always zero; what would be left is the ridge divided by the smallest number there is."""
+    rows, weight = torch.randn(100, 6, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    if reason != "weights":
+        rows[:, 0 if reason == "inputs" else 3 :] = 0
+    if reason != "inputs":
+        weight[: 6 if reason == "weights" else 3] = 0
+    moments = Moments.of(rows)
+    curves = error_curves(moments, weight, torch.arange(6))
+    assert curves.energy == 0
+    for name in RECONSTRUCTIONS:
+        assert not curves.error[name].any()
+        alone = error_curves(moments, weight, torch.arange(6), reconstructions=(name,))
+        assert alone.energy == 0
+        assert not alone.error[name].any()
+    for error in choice_errors(moments, weight, 2).values():
+        assert not error.any()

@@ -226,7 +226,7 @@ def test_attenuation_is_the_slope_between_the_last_states(
     name: str, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two plain forwards, of the dense and of the pruned model. A model without a last norm has none."""
-    monkeypatch.setattr("liar.calibration.sample.MEAN_TOKENS", 10**9)
+    monkeypatch.setattr("liar.calibration.activations.MEAN_TOKENS", 10**9)
     model = build(name)
     adapter, dense, keep = adapt(model), copy.deepcopy(model), half(adapt(model))
     found: list[float] = []
