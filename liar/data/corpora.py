@@ -126,7 +126,7 @@ def _steps(
     held: int = 0,
 ) -> HeldTextSteps:
     """:func:`calibration_text_steps`, and ``held`` tokens or texts beside."""
-    check_length(sequence_length, loaded.model.config, loaded.tokenizer)
+    check_length(sequence_length, loaded)
     shares: Sequence[Share] = _settled(source, loaded)
     tokens = settled_tokens(source, tokens, loaded)
     if loaded.is_language_model:

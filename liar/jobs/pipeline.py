@@ -224,7 +224,7 @@ class _Run:
                 "schedule sequential, or the allocation loss-curve."
             )
         if not is_calibrated(self.spec, self.calibration):
-            check_length(self.spec.sequence_length, loaded.model.config, loaded.tokenizer)
+            check_length(self.spec.sequence_length, loaded)
         self.measures.exams = prepare_all(loaded, self.spec)
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)
