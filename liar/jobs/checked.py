@@ -20,7 +20,7 @@ from liar.calibration.calibrate import Calibration
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
 from liar.edits import SiteEdit
 from liar.errors import NonFiniteError
-from liar.explore.allocation import Candidate, allocate
+from liar.explore.allocation import Candidate, allocate, settled_counts
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
 from liar.models.adapter import Adapter, Batch
@@ -144,6 +144,7 @@ def built(
     else:
         attenuated = partial(attenuate, adapter)
         visits = walk(adapter, sample, spec.targets, schedule=spec.walked, norm_aware=False, on_attenuation=attenuated)
+    counts = settled_counts(spec, adapter.sites(spec.targets), kept, edits)
     for visit in visits:
         site, seen = visit.site, calibration
         if spec.surveys_sample:
@@ -153,10 +154,9 @@ def built(
         decision = decide(
             site,
             seen.scores(criterion, site, weight, spec.seed),
-            kept[site.name],
+            counts[site.name],
             visit.moments.plain,
             weight,
-            multiple=spec.multiple,
             edit=edits.get(site.name),
             reconstructions=(spec.reconstruction,),
             drift=visit.drift,

@@ -14,7 +14,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import sample_of
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
-from liar.explore.allocation import Candidate, allocate
+from liar.explore.allocation import Candidate, allocate, settled_counts, share_warning
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.checked import checked_steps, curves_of
 from liar.jobs.decide import decide
@@ -70,6 +70,7 @@ class Reduction:
         self.checked: list[CheckedAllocation] = []
         self.tried: list[TriedRun] = []
         self.attenuation: float | None = None
+        self.unrounded: dict[str, int] = {}
 
     def events(
         self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
@@ -84,7 +85,15 @@ class Reduction:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
             masked, outputs = self.spec.needs_mask_gradients, self.spec.needs_output_gradients
             calibration = Calibration({}, gradients, masked=masked, outputs=outputs)
-        kept = yield from self._survey(batches, held, sites, calibration)
+        allocated = yield from self._survey(batches, held, sites, calibration)
+        kept = settled_counts(self.spec, sites, allocated, self.edits)
+        if self.spec.multiple > 1:
+            plain = self.spec.model_copy(update={"multiple": 1})
+            self.unrounded = settled_counts(plain, sites, allocated, self.edits)
+        candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
+        if message := share_warning(self.spec, candidates, kept):
+            self.warnings.append(message)
+            yield Warned(message)
         yield from self._prune(batches, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
 
@@ -214,16 +223,15 @@ class Reduction:
             decide,
             site,
             scores,
-            count,
-            moments.plain,
-            consumer.weight.T,
+            moments=moments.plain,
+            weight=consumer.weight.T,
             edit=self.edits.get(site.name),
             drift=visit.drift,
         )
-        decision = choose(multiple=spec.multiple)
+        decision = choose(count)
         unrounded: Unrounded | None = None
         if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
-            other = choose(reconstructions=(spec.reconstruction,))
+            other = choose(self.unrounded[site.name], reconstructions=(spec.reconstruction,))
             unrounded = Unrounded(kept=len(other.units), error=other.errors(moments.plain)[spec.reconstruction])
         report = SiteReport(
             name=site.name,
