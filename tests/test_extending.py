@@ -150,6 +150,13 @@ def test_gradients_are_there_for_a_function_that_needs_them() -> None:
     ("function", "error", "words"),
     [
         (lambda evidence: torch.ones(3), InvalidSpecError, r"one score for each bundle of layers\.0\.\w+, \(4,\)"),
+        (lambda evidence: [1.0] * evidence.site.bundles, InvalidSpecError, "scores of type list; return a tensor"),
+        (lambda evidence: None, InvalidSpecError, "scores of type NoneType; return a tensor"),
+        (
+            lambda evidence: torch.ones(evidence.site.bundles, dtype=torch.complex64),
+            InvalidSpecError,
+            r"scores a tensor \(4,\) of complex64; return",
+        ),
         (lambda evidence: torch.full((evidence.site.bundles,), torch.nan), NonFiniteError, "NaN or Inf"),
     ],
 )

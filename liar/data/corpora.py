@@ -170,6 +170,11 @@ def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedMod
     return (AUTO_TOKENS_OF_A_MIX if len(_settled(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
 
 
+def settled_source(source: str, loaded: LoadedModel) -> str:
+    """The name of the text ``source`` with what "auto" is for the model."""
+    return name_of(_settled(source, loaded))
+
+
 def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
     return replaced(shares_of(source), AUTO, _automatic(loaded))
 
