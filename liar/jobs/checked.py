@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import count
 from math import isfinite
 
@@ -24,7 +23,7 @@ from liar.explore.allocation import Candidate, allocate, settled_counts
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
 from liar.models.adapter import Adapter, Batch
-from liar.models.surgery import ConsumerParameters, attenuate, install
+from liar.models.surgery import ConsumerParameters, install
 from liar.progress import relay
 from liar.results import CheckedAllocation
 from liar.sites import Site
@@ -142,8 +141,14 @@ def built(
     if spec.schedule == "one-shot":
         visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))
     else:
-        attenuated = partial(attenuate, adapter)
-        visits = walk(adapter, sample, spec.targets, schedule=spec.walked, norm_aware=False, on_attenuation=attenuated)
+        visits = walk(
+            adapter,
+            sample,
+            spec.targets,
+            schedule=spec.walked,
+            norm_aware=False,
+            on_attenuation=adapter.attenuate,
+        )
     counts = settled_counts(spec, adapter.sites(spec.targets), kept, edits)
     for visit in visits:
         site, seen = visit.site, calibration

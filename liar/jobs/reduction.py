@@ -22,7 +22,7 @@ from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
-from liar.models.surgery import ConsumerParameters, attenuate, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import CheckedAllocation, SiteReport, TriedRun, Unrounded
@@ -188,7 +188,7 @@ class Reduction:
         if self.variants is not None:
             self.variants.attenuate(factor)
         else:
-            attenuate(self.adapter, factor)
+            self.adapter.attenuate(factor)
 
     def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
         for site in sites:
