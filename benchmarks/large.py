@@ -171,7 +171,7 @@ def paper() -> str:
                     f"{2 * parameters(config) / 1e9:.0f} GB",
                     f"{2 * block(config) / 1e9:.2f} GB",
                     f"{moment_bytes(config.intermediate_size, DTYPE) / 1e9:.2f} GB",
-                    f"{working_bytes(config, DTYPE, PlannedWork.of(part)) / 1e9:.1f} GB",
+                    f"{working_bytes(config, config.intermediate_size, DTYPE, PlannedWork.of(part)) / 1e9:.1f} GB",
                     f"{(done.half + done.single) / processes / 1e15:,.1f}",
                     f"{done.own / 1e15:,.1f}",
                     f"{carried[0]} of {carried[1] / 1e9:,.0f} GB in all" if processes > 1 else "none",

@@ -161,7 +161,8 @@ TERMS: Mapping[str, Term] = {
         "64 suits most accelerators; 1 rounds nothing.",
         "Why round?",
         "Matrix products run in tiles, so a layer of 1,000 neurons is often no faster than one of 1,024. What each FFN layer "
-        "keeps is rounded to the nearest multiple; what that costs in error stands below the verdict. Heads are left alone.",
+        "keeps is rounded to a multiple, and all layers together keep at most what the ratio leaves; what that costs in error "
+        "stands below the verdict. Heads are left alone.",
     ),
     "seed": Term(
         "The same seed gives the same result.",

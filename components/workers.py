@@ -138,7 +138,7 @@ def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     choices: dict[str, Any] = {}
     if not spec.evaluate:
         choices["evaluate"] = usual_tasks(loaded.task, spec.data)
-    longest = longest_sequence(loaded.model.config, loaded.tokenizer)
+    longest = longest_sequence(loaded)
     if spec.sequence_length > longest:
         choices["sequence_length"] = longest
     return spec.model_copy(update=choices) if choices else spec

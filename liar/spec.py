@@ -140,7 +140,8 @@ class PruneSpec(BaseModel):
     separator: Separator = "auto"
     """Text or token between two texts in one window, see :mod:`liar.data.joining`; only for language models."""
     multiple: int = Field(1, ge=1, le=1024)
-    """Kept neurons of each site are rounded to a multiple of this, for kernels that are faster at such widths."""
+    """Kept neurons of each site are rounded to a multiple of this, for kernels that are faster at such widths; their sum is at
+    most that without rounding, unless every site is down to one multiple."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

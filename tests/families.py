@@ -39,7 +39,7 @@ _DECODER = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-_ENCODER = {
+ENCODER = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -76,11 +76,11 @@ def _qwen3() -> PreTrainedModel:
 
 
 def _bert() -> PreTrainedModel:
-    return BertForSequenceClassification(BertConfig(**_ENCODER))
+    return BertForSequenceClassification(BertConfig(**ENCODER))
 
 
 def _roberta() -> PreTrainedModel:
-    return RobertaForSequenceClassification(RobertaConfig(**_ENCODER, pad_token_id=0))
+    return RobertaForSequenceClassification(RobertaConfig(**ENCODER, pad_token_id=0))
 
 
 BUILDERS = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, flipped, merge, spans, written
 from liar.errors import EmptySiteError, InvalidSpecError
-from liar.explore.allocation import check_edits, edited_scores, settled_count
+from liar.explore.allocation import check_edits, edited_scores, settled_counts
 from liar.sites import Site
 from liar.spec import PruneSpec
 
@@ -159,12 +159,12 @@ def test_a_recipe_refuses_what_is_no_edit(edits: list[str], message: str) -> Non
     ],
 )
 def test_how_many_stay(edit: dict[str, Any], allocated: int, kept: int) -> None:
-    assert settled_count(NEURONS, allocated, edit=of(**edit)) == kept
+    assert settled(NEURONS, allocated, of(**edit)) == kept
 
 
 def test_heads_that_share_keys_and_values_stay_or_go_together() -> None:
-    assert settled_count(HEADS, 1, edit=of(keep={0, 1, 5})) == 2
-    assert settled_count(HEADS, 3, edit=of(remove={5})) == 2
+    assert settled(HEADS, 1, of(keep={0, 1, 5})) == 2
+    assert settled(HEADS, 3, of(remove={5})) == 2
     assert edited_scores(of(keep={5}, remove={1}), HEADS, np.array([3.0, 2.0, 1.0])).tolist() == [-np.inf, 2, np.inf]
 
 
@@ -186,7 +186,7 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
         return
     check_edits({NEURONS.name: edit}, [NEURONS])
     best = np.argsort(-edited_scores(edit, NEURONS, np.zeros(12)), kind="stable")
-    left = set(best[: settled_count(NEURONS, count, edit=edit)].tolist())
+    left = set(best[: settled(NEURONS, count, edit)].tolist())
     assert edit.keep <= left
     assert not left & remove
     assert left
@@ -227,3 +227,7 @@ def test_a_flipped_bundle_is_on_the_other_side(keep: set[int], remove: set[int],
     assert not changed.keep & changed.remove
     assert (changed.keep - units, changed.remove - units) == (edit.keep - units, edit.remove - units)
     assert changed.ratio == edit.ratio
+
+
+def settled(site: Site, allocated: int, edit: SiteEdit) -> int:
+    return settled_counts(PruneSpec(), [site], {site.name: allocated}, {site.name: edit})[site.name]

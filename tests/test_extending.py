@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM, OPTConfig, OPTForCausalLM
 
 from liar import PruneSpec, RunResult, load_model, run, save_model
 from liar.errors import InvalidSpecError, NonFiniteError
+from liar.events import Finished
 from liar.explore.forecast import forecast
 from liar.jobs.pipeline import stream
 from liar.maths import criteria
 from liar.maths.criteria import Evidence
 from liar.models import families
-from liar.spec import ALLOCATIONS, Allocation
+from liar.models.adapter import Adapter, Producer, bypassed
+from liar.sites import Site
+from liar.spec import ALLOCATIONS, Allocation, SiteKind
 from liar.store import RunStore
 from tests import tiny
 from tests.fake_atlas import tiny_atlas
@@ -48,6 +51,71 @@ def test_the_documented_criterion_runs() -> None:
     assert result.spec.criterion == "custom:loudest"
     assert all(site.error["least-squares"] <= site.error["none"] for site in result.sites)
     assert 0.4 < sum(site.kept for site in result.sites) / sum(site.units for site in result.sites) < 0.6
+
+
+class OptAdapter(Adapter):
+    """The neurons of OPT, whose config has ffn_dim in place of intermediate_size."""
+
+    family, model_types, layers_path = "opt", ("opt",), "decoder.layers"
+
+    def site(self, layer: int, kind: SiteKind) -> Site:
+        block: Any = self.layers[layer]
+        if kind == "ffn":
+            return Site(layer, "ffn", block.fc2.in_features)
+        return Site(layer, "attention", block.self_attn.num_heads, block.self_attn.head_dim)
+
+    def consumer(self, site: Site) -> nn.Linear:
+        block: Any = self.layers[site.layer]
+        return block.fc2 if site.kind == "ffn" else block.self_attn.out_proj
+
+    def producers(self, site: Site) -> list[Producer]:
+        block: Any = self.layers[site.layer]
+        attention = block.self_attn
+        if site.kind == "ffn":
+            return [Producer(block.fc1, 1)]
+        return [Producer(linear, site.unit_size) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+
+    def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
+        block: Any = self.layers[site.layer]
+        if site.kind == "ffn":
+            return block.activation_fn(block.fc1(block.final_layer_norm(hidden)))
+        with bypassed(block.self_attn, "out_proj"):
+            return block.self_attn(hidden_states=block.self_attn_layer_norm(hidden), **context)[0]
+
+    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        return hidden + output, hidden + output
+
+    def last_norm(self) -> nn.Module:
+        return self.base.get_submodule("decoder.final_layer_norm")
+
+
+def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32,
+        "word_embed_proj_dim": 32,
+        "ffn_dim": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    config = OPTConfig(**sizes, vocab_size=30, pad_token_id=0, max_position_embeddings=128, init_std=0.3, dropout=0.0)
+    assert not hasattr(config, "intermediate_size")
+    OPTForCausalLM(config).save_pretrained(tmp_path / "opt")
+    tiny.tokenizer(128).save_pretrained(tmp_path / "opt")
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    families.FAMILIES.append(OptAdapter)
+    chosen = spec(model=str(tmp_path / "opt"), calibration=str(text), targets="ffn", ratio=0.5)
+    *_, last = stream(chosen)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    assert all(site.error["least-squares"] <= site.error["none"] for site in last.result.sites)
+    assert last.result.attenuation not in (None, 1.0)
+    saved = save_model(last.model, tmp_path / "small", last.result)
+    ids = torch.arange(4, 28).reshape(2, 12)
+    again = AutoModelForCausalLM.from_pretrained(saved.folder, trust_remote_code=True).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids).logits, last.model.model(ids).logits)
 
 
 def test_the_documented_family_is_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
@@ -150,6 +218,13 @@ def test_gradients_are_there_for_a_function_that_needs_them() -> None:
     ("function", "error", "words"),
     [
         (lambda evidence: torch.ones(3), InvalidSpecError, r"one score for each bundle of layers\.0\.\w+, \(4,\)"),
+        (lambda evidence: [1.0] * evidence.site.bundles, InvalidSpecError, "scores of type list; return a tensor"),
+        (lambda evidence: None, InvalidSpecError, "scores of type NoneType; return a tensor"),
+        (
+            lambda evidence: torch.ones(evidence.site.bundles, dtype=torch.complex64),
+            InvalidSpecError,
+            r"scores a tensor \(4,\) of complex64; return",
+        ),
         (lambda evidence: torch.full((evidence.site.bundles,), torch.nan), NonFiniteError, "NaN or Inf"),
     ],
 )

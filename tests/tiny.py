@@ -60,10 +60,12 @@ def tokenizer(positions: int) -> PreTrainedTokenizerFast:
     )
 
 
-def language_model(positions: int = 512, layers: int = 2) -> LoadedModel:
+def language_model(positions: int = 512, layers: int = 2, kv_heads: int = 2) -> LoadedModel:
     torch.manual_seed(0)
     sizes = {**_SIZES, "num_hidden_layers": layers}
-    config = LlamaConfig(**sizes, num_key_value_heads=2, max_position_embeddings=positions, initializer_range=0.2)
+    config = LlamaConfig(
+        **sizes, num_key_value_heads=kv_heads, max_position_embeddings=positions, initializer_range=0.2
+    )
     return _loaded("tiny/llama", LlamaForCausalLM(config), positions)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.origin import Origin
 from liar.calibration.sample import CURVE_TOKENS, sample_of
 from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
@@ -54,7 +55,8 @@ class Calibration:
     ``gradients``, by name of the site, hold mask gradients if ``masked``, sensitivities if ``sensitive``, and second moments
     of the gradients at outputs if ``outputs``.
     ``norm_aware``: the moments include norm-aware ones. ``sampled``: the moments are of a sample of the text
-    (:mod:`liar.calibration.sample`), which allocates but repairs nothing. ``text`` describes the calibration text. Scores
+    (:mod:`liar.calibration.sample`), which allocates but repairs nothing. ``text`` describes the calibration text. ``origin``
+    says which model and text it is of; None of one that was put together by hand, which is not compared with a run. Scores
     and candidates are equal in all runs of a recipe, so they are cached at the first use.
     """
 
@@ -66,15 +68,20 @@ class Calibration:
     norm_aware: bool = True
     sampled: bool = False
     text: CalibrationText | None = None
+    origin: Origin | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def tokens(self) -> int:
         return next(iter(self.moments.values())).plain.tokens
 
-    def check(self, spec: PruneSpec, sites: Sequence[Site]) -> None:
-        """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` needs."""
-        if missing := [site.name for site in sites if site not in self.moments]:
+    def check(self, spec: PruneSpec, loaded: LoadedModel) -> None:
+        """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` on ``loaded`` needs, or is of
+        another model or text.
+        """
+        if self.origin is not None:
+            self.origin.check(Origin.of(spec, loaded))
+        if missing := [site.name for site in loaded.adapter.sites(spec.targets) if site not in self.moments]:
             raise InvalidSpecError(
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
@@ -215,6 +222,7 @@ def calibration_steps(
     ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     """
     with readable_failures():
+        origin = Origin.of_text(loaded, source, tokens, sequence_length, seed, separator, data)
         reading = calibration_text_steps(source, loaded, tokens, sequence_length, seed, separator, data=data)
         batches, text = yield from relay(reading, lambda _written: (0, 1))  # no step of the calibration is done yet
         sites = loaded.adapter.sites(targets)
@@ -245,6 +253,7 @@ def calibration_steps(
             norm_aware=norm_aware,
             sampled=sampled,
             text=text,
+            origin=origin,
         )
 
 

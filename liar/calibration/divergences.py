@@ -67,7 +67,7 @@ def divergence_steps(
 def restored(adapter: Adapter, sites: Sequence[Site]) -> Iterator[None]:
     """Consumers of ``sites``, and a last norm, that are changed inside the context are the former ones after it."""
     norm = adapter.last_norm()
-    gain = None if norm is None else norm.weight
+    gain = {} if norm is None else dict(norm.named_parameters())
     before = {site: adapter.consumer(site) for site in sites}
     weights = {site: (consumer.weight, consumer.bias) for site, consumer in before.items()}
     try:
@@ -76,8 +76,8 @@ def restored(adapter: Adapter, sites: Sequence[Site]) -> Iterator[None]:
         for site, (weight, bias) in weights.items():
             before[site].weight = weight
             before[site].register_parameter("bias", bias)
-        if norm is not None and gain is not None:
-            norm.weight = gain
+        for name, parameter in gain.items():
+            setattr(norm, name, parameter)
 
 
 def masked(consumer_weight: Tensor, kept: Tensor, parameters: ConsumerParameters) -> ConsumerParameters:

@@ -126,7 +126,7 @@ def _steps(
     held: int = 0,
 ) -> HeldTextSteps:
     """:func:`calibration_text_steps`, and ``held`` tokens or texts beside."""
-    check_length(sequence_length, loaded.model.config, loaded.tokenizer)
+    check_length(sequence_length, loaded)
     shares: Sequence[Share] = _settled(source, loaded)
     tokens = settled_tokens(source, tokens, loaded)
     if loaded.is_language_model:
@@ -168,6 +168,11 @@ def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedMod
     if tokens != AUTO:
         return tokens
     return (AUTO_TOKENS_OF_A_MIX if len(_settled(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
+
+
+def settled_source(source: str, loaded: LoadedModel) -> str:
+    """The name of the text ``source`` with what "auto" is for the model."""
+    return name_of(_settled(source, loaded))
 
 
 def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:

@@ -9,14 +9,18 @@ torch.Size([2, 8])
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from liar.data.joining import DOCUMENTS, Joining, token_between
 from liar.errors import InvalidSpecError
 from liar.spec import EVALUATION_LENGTH
+
+if TYPE_CHECKING:
+    from liar.models.catalog import LoadedModel
 
 _CHARACTERS = 5  # first guess of the characters in a token
 _UNSETTLED = 16  # tokens at the end of a text that may change when more text follows
@@ -74,31 +78,28 @@ def _joined_by_text(texts: Iterator[str], tokenizer: PreTrainedTokenizerBase, wa
         needed = characters + needed
 
 
-def longest_sequence(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+def longest_sequence(loaded: LoadedModel) -> int:
     """Number of tokens that the model has positions for."""
-    # RoBERTa's positions begin after its padding id.
-    unused = config.pad_token_id + 1 if config.model_type == "roberta" else 0
-    return int(min(config.max_position_embeddings - unused, tokenizer.model_max_length))
+    embeddings = getattr(loaded.adapter.base, "embeddings", None)
+    padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
+    unused = 0 if padding is None else padding + 1  # RoBERTa's positions begin after its padding id
+    return int(min(loaded.model.config.max_position_embeddings - unused, loaded.tokenizer.model_max_length))
 
 
-def evaluation_length(
-    asked: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, usual: int = EVALUATION_LENGTH
-) -> int:
+def evaluation_length(asked: int | None, loaded: LoadedModel, usual: int = EVALUATION_LENGTH) -> int:
     """Tokens of an evaluated sequence: ``asked``, else the ``usual`` ones or all positions of a smaller model.
 
     Raises what :func:`check_length` raises.
     """
     if asked is None:
-        return min(usual, longest_sequence(config, tokenizer))
-    check_length(asked, config, tokenizer, "length of measured sequences")
+        return min(usual, longest_sequence(loaded))
+    check_length(asked, loaded, "length of measured sequences")
     return asked
 
 
-def check_length(
-    sequence_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, name: str = "sequence length"
-) -> None:
+def check_length(sequence_length: int, loaded: LoadedModel, name: str = "sequence length") -> None:
     """Raise :class:`InvalidSpecError` if the model has too few positions; ``name`` names the setting in the message."""
-    limit = longest_sequence(config, tokenizer)
+    limit = longest_sequence(loaded)
     if sequence_length > limit:
         raise InvalidSpecError(
             f"The {name} {sequence_length} is above the {limit} positions of this model; choose at most {limit}."

@@ -109,7 +109,7 @@ def _confusion(loaded: LoadedModel, task: Task, samples: Sequence[Sample]) -> Te
     """Number of samples with each label that the model gives each class, (labels, classes)."""
     labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
     counts = torch.zeros(len(task.labels), len(task.labels), dtype=torch.long)
-    length = evaluation_length(None, loaded.model.config, loaded.tokenizer, task.length)
+    length = evaluation_length(None, loaded, task.length)
     rows = rows_of(loaded.model, loaded.tokenizer, samples, length)
     for positions, logits in logits_of(loaded.model, loaded.tokenizer, rows):
         counts.index_put_((labels[positions], logits.argmax(dim=1)), torch.tensor(1), accumulate=True)

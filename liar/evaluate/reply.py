@@ -112,7 +112,7 @@ def check_room(loaded: LoadedModel, length: int, new: int) -> None:
 
 def positions(loaded: LoadedModel) -> int:
     """Tokens that the model can read at once."""
-    return longest_sequence(loaded.model.config, loaded.tokenizer)
+    return longest_sequence(loaded)
 
 
 def _parts(loaded: LoadedModel, prompt: str) -> tuple[str, str | None]:

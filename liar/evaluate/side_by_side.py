@@ -43,7 +43,7 @@ class Pair:
 
 def prompt_length(loaded: LoadedModel, new_tokens: int = 0) -> int:
     """:data:`PROMPT_TOKENS`, or fewer if the model has no positions for them and ``new_tokens`` after them."""
-    return max(min(PROMPT_TOKENS, longest_sequence(loaded.model.config, loaded.tokenizer) - new_tokens), 1)
+    return max(min(PROMPT_TOKENS, longest_sequence(loaded) - new_tokens), 1)
 
 
 def comparison_steps(

@@ -37,12 +37,11 @@ def compare_steps(
     token or new token, fewer than two repeats, and sequences longer than the model's positions.
     """
     _check_pair(dense, pruned)
-    config, tokenizer = dense.model.config, dense.tokenizer
     written = new_tokens if dense.is_language_model else 0
     if prompt_tokens is None:
         prompt_tokens = prompt_length(dense, written)
     _check_numbers(prompt_tokens, new_tokens, repeats)
-    check_length(prompt_tokens + written, config, tokenizer)
+    check_length(prompt_tokens + written, dense)
     start = time.perf_counter()
     speeds = yield from comparison_steps(dense, pruned, prompt_tokens, new_tokens, repeats)
     return CostsResult(

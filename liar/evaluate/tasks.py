@@ -57,7 +57,7 @@ def prepare(
     """
     task = fitting(task_named(name), loaded, data)
     assert task.head is not None, "a fitting task has a head"
-    length = evaluation_length(sequence_length, loaded.model.config, loaded.tokenizer, task.length)
+    length = evaluation_length(sequence_length, loaded, task.length)
     request = Request(loaded, task, split, limit or task.count, data, length, separator)
     if isinstance(task.data, HarnessData):
         return _of_the_harness(request, task.data)

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.sites import Site
-from liar.spec import Allocation, PruneSpec
+from liar.spec import Allocation, PruneSpec, Targets
 
 FLOOR = 12
 """All allocations but ``uniform`` keep one ``FLOOR``-th of a site's bundles."""
 STEPS = 48
 """A step of the greedy search removes one ``STEPS``-th of a site's bundles: a few dozen channels of an FFN."""
+TOLERANCE = 0.03
+"""Difference between the share that a ratio asks for and the one that goes above which a run warns."""
+UNITS_OF: Mapping[Targets, str] = {"heads": "heads", "ffn": "neurons", "both": "heads and neurons", "layers": "layers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,29 +150,89 @@ def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
             )
 
 
-def settled_count(site: Site, count: int, multiple: int = 1, edit: SiteEdit | None = None) -> int:
-    """Kept bundles: the allocation's ``count`` or the edit's ratio, rounded to ``multiple``, within the edit's units."""
-    if edit is not None and edit.ratio is not None:
-        count = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
-    if site.kind == "ffn" and count < site.bundles:
-        most = site.bundles // multiple
-        count = multiple * min(max(1, int(count / multiple + 0.5)), most)
-    if edit is not None:
-        most = site.bundles - len(bundles_of(site, edit.remove))
-        count = min(max(count, len(bundles_of(site, edit.keep))), most)
-    return count
+def settled_counts(
+    spec: PruneSpec,
+    sites: Sequence[Site],
+    allocated: Mapping[str, int],
+    edits: Mapping[str, SiteEdit] | None = None,
+) -> dict[str, int]:
+    """Kept bundles of each site, by name: the ``allocated`` ones, or those of an edit's ratio, in legal numbers.
+
+    Neurons of the sites that lose any become multiples of ``spec.multiple``, at least one each. Their sum is the largest
+    within that of the counts: every count is rounded down, and the largest remainders are rounded up. For the allocation
+    uniform all are rounded down, so that sites of one size keep one size. ``edits``, by default those of ``spec``, may
+    change a count after that: what they keep stays, and what they remove goes.
+    """
+    edits = merge(spec.edits) if edits is None else edits
+    counts = dict(allocated)
+    for site in sites:
+        edit = edits.get(site.name)
+        if edit is not None and edit.ratio is not None:
+            counts[site.name] = max(1, site.bundles - nearest_removed(site.bundles, edit.ratio))
+    cut = [site for site in sites if site.kind == "ffn" and counts[site.name] < site.bundles]
+    wanted = [counts[site.name] for site in cut]
+    most = [site.bundles // spec.multiple for site in cut]
+    rounded = _in_multiples(wanted, most, spec.multiple, together=spec.allocation != "uniform")
+    counts |= {site.name: count for site, count in zip(cut, rounded, strict=True)}
+    for site in sites:
+        edit = edits.get(site.name)
+        if edit is not None:
+            left = site.bundles - len(bundles_of(site, edit.remove))
+            counts[site.name] = min(max(counts[site.name], len(bundles_of(site, edit.keep))), left)
+    return counts
+
+
+def _in_multiples(counts: Sequence[int], most: Sequence[int], multiple: int, *, together: bool) -> list[int]:
+    """``counts`` as numbers of ``multiple``, from one to ``most`` of them each; ``together``: by largest remainder."""
+    times = [max(1, count // multiple) for count in counts]
+    left = sum(counts) - multiple * sum(times) if together else 0
+
+    def remainder(index: int) -> int:
+        return counts[index] - multiple * times[index]
+
+    while left >= multiple and (open_ := [index for index, time in enumerate(times) if time < most[index]]):
+        times[max(open_, key=remainder)] += 1  # of equal ones the first
+        left -= multiple
+    while left < 0 and (open_ := [index for index, time in enumerate(times) if time > 1]):
+        times[min(open_, key=remainder)] -= 1
+        left += multiple
+    return [multiple * time for time in times]
 
 
 def best_bundles(
-    site: Site, scores: NDArray[np.floating], count: int, multiple: int = 1, edit: SiteEdit | None = None
+    site: Site, scores: NDArray[np.floating], count: int, edit: SiteEdit | None = None
 ) -> NDArray[np.intp]:
-    """Bundles to keep, ascending: the best by ``scores`` (bundles,) after the ``edit``, ties to the lower index.
+    """The ``count`` bundles to keep, ascending: the best by ``scores`` (bundles,) after the ``edit``, ties to the lower index.
 
-    Their number is that of :func:`settled_count`.
+    The count is that of :func:`settled_counts`.
     """
     if edit is not None:
         scores = edited_scores(edit, site, scores)
-    return np.sort(np.argsort(-scores, kind="stable")[: settled_count(site, count, multiple, edit)])
+    return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def share_warning(spec: PruneSpec, candidates: Sequence[Candidate], counts: Mapping[str, int]) -> str | None:
+    """Sentence on the share that goes if it is not what the ratio asks for; None within :data:`TOLERANCE`.
+
+    The share is one of parameters, which for one kind of unit is that of units; ``counts`` are of :func:`settled_counts`.
+    """
+    whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
+    reached = 1 - sum(counts[c.site.name] * c.bundle_parameters for c in candidates) / whole
+    if spec.edits:
+        why = "edits by hand change it; change them"
+    elif spec.multiple > 1 and any(c.site.kind == "ffn" for c in candidates):
+        why = f"kept neurons are multiples of {spec.multiple}; take a smaller multiple"
+    else:
+        smallest = min((c.site for c in candidates), key=lambda site: site.bundles)
+        why = f"{smallest.name} has {smallest.bundles} that can go one by one; choose a ratio that this allows"
+    return off_target(spec.ratio, reached, UNITS_OF[spec.targets], why)
+
+
+def off_target(asked: float, reached: float, what: str, why: str) -> str | None:
+    """Sentence on two shares of ``what`` that differ by more than :data:`TOLERANCE`, and ``why``; else None."""
+    if round(abs(asked - reached), 9) <= TOLERANCE:
+        return None
+    return f"The ratio asks for {100 * asked:.3g} % of the {what}, and {100 * reached:.3g} % go: {why}."
 
 
 # -- edits -----------------------------------------------------------------------------------------------------------

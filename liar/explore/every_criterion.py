@@ -21,7 +21,7 @@ from statistics import fmean
 
 from liar.edits import merge
 from liar.errors import EmptySiteError
-from liar.explore.allocation import allocate, settled_count
+from liar.explore.allocation import allocate, settled_counts
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import candidate_of, check_covered, targeted
 from liar.spec import PruneSpec
@@ -47,6 +47,7 @@ def every_criterion(
     """
     check_covered(spec, atlas)
     edits, charts, known = merge(spec.edits), targeted(atlas, spec), atlas.facts.sensitive
+    sites = [chart.site for chart in charts]
     found: dict[str, dict[float, Loss]] = {}
     for criterion in atlas.facts.criteria:
         chosen = spec.model_copy(update={"criterion": criterion})
@@ -56,10 +57,8 @@ def every_criterion(
         for ratio in ratios:
             with suppress(EmptySiteError):
                 allocated = allocate(spec.allocation, candidates, ratio)
-                kept = [
-                    settled_count(chart.site, allocated[chart.site.name], spec.multiple, edits.get(chart.site.name))
-                    for chart in charts
-                ]
+                counts = settled_counts(spec, sites, allocated, edits)
+                kept = [counts[site.name] for site in sites]
                 errors = [
                     chart.error_at(criterion, spec.reconstruction, k) for chart, k in zip(charts, kept, strict=True)
                 ]

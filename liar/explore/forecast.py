@@ -23,9 +23,9 @@ from math import isnan
 
 import numpy as np
 
-from liar.edits import SiteEdit, merge
+from liar.edits import merge
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_count
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_counts
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals, Unrounded
@@ -59,12 +59,13 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     edits = merge(spec.edits)
     check_choices(spec, sites)
     allocated = allocate(spec.allocation, [candidate_of(chart, spec) for chart in charts], spec.ratio)
+    counts = settled_counts(spec, sites, allocated, edits)
+    unrounded = settled_counts(spec.model_copy(update={"multiple": 1}), sites, allocated, edits)
     kept = {
         chart.site: best_bundles(
             chart.site,
             -np.argsort(chart.order(spec.criterion)).astype(np.float64),  # minus the rank
-            allocated[chart.site.name],
-            spec.multiple,
+            counts[chart.site.name],
             edits.get(chart.site.name),
         )
         for chart in charts
@@ -90,9 +91,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 kept_units=units.tolist(),
                 error=plain,
                 norm_aware_error=aware,
-                unrounded=None
-                if by_hand or spec.multiple == 1
-                else _unrounded(chart, spec, allocated[site.name], edit),
+                unrounded=None if by_hand or spec.multiple == 1 else _unrounded(chart, spec, unrounded[site.name]),
             )
         )
         change -= (site.bundles - count) * chart.facts.bundle_parameters
@@ -137,8 +136,7 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
     return total / 2
 
 
-def _unrounded(chart: SiteAtlas, spec: PruneSpec, allocated: int, edit: SiteEdit | None) -> Unrounded:
-    count = settled_count(chart.site, allocated, edit=edit)
+def _unrounded(chart: SiteAtlas, spec: PruneSpec, count: int) -> Unrounded:
     error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")
     return Unrounded(kept=count * chart.site.group, error=error)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import count
 from math import isfinite
 
@@ -20,11 +19,11 @@ from liar.calibration.calibrate import Calibration
 from liar.calibration.divergences import answers_steps, divergence_steps, masked, pieces_of, restored
 from liar.edits import SiteEdit
 from liar.errors import NonFiniteError
-from liar.explore.allocation import Candidate, allocate
+from liar.explore.allocation import Candidate, allocate, settled_counts
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction
 from liar.models.adapter import Adapter, Batch
-from liar.models.surgery import ConsumerParameters, attenuate, install
+from liar.models.surgery import ConsumerParameters, install
 from liar.progress import relay
 from liar.results import CheckedAllocation
 from liar.sites import Site
@@ -142,8 +141,15 @@ def built(
     if spec.schedule == "one-shot":
         visits: Iterable[Visit] = (Visit(site, calibration.moments[site]) for site in adapter.sites(spec.targets))
     else:
-        attenuated = partial(attenuate, adapter)
-        visits = walk(adapter, sample, spec.targets, schedule=spec.walked, norm_aware=0, on_attenuation=attenuated)
+        visits = walk(
+            adapter,
+            sample,
+            spec.targets,
+            schedule=spec.walked,
+            norm_aware=0,
+            on_attenuation=adapter.attenuate,
+        )
+    counts = settled_counts(spec, adapter.sites(spec.targets), kept, edits)
     for visit in visits:
         site, seen = visit.site, calibration
         if spec.surveys_sample:
@@ -153,10 +159,9 @@ def built(
         decision = decide(
             site,
             seen.scores(criterion, site, weight, spec.seed),
-            kept[site.name],
+            counts[site.name],
             visit.moments.plain,
             weight,
-            multiple=spec.multiple,
             edit=edits.get(site.name),
             reconstructions=(spec.reconstruction,),
             drift=visit.drift,

@@ -63,18 +63,17 @@ def decide(
     moments: Moments,
     weight: Tensor,
     *,
-    multiple: int = 1,
     edit: SiteEdit | None = None,
     reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
     drift: Drift | None = None,
 ) -> Decision:
     """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    What is installed of least-squares makes up for the ``drift`` too. The number of bundles is ``count`` after rounding and
-    edits, see :func:`liar.explore.allocation.settled_count`.
+    What is installed of least-squares makes up for the ``drift`` too. Their ``count`` is that of
+    :func:`liar.explore.allocation.settled_counts`.
     Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """
-    bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, multiple, edit))
+    bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, edit))
     return solve(site, bundles, moments, weight, reconstructions, drift)
 
 

@@ -138,7 +138,7 @@ class Amounts:
 
 def _text_of(name: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, float]:
     task = task_named(name)
-    longest = evaluation_length(spec.evaluate_length, loaded.model.config, loaded.tokenizer, task.length)
+    longest = evaluation_length(spec.evaluate_length, loaded, task.length)
     count = spec.evaluate_limit or task.count
     if task.head == "language-model":
         return count * longest, longest

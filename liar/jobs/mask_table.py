@@ -15,7 +15,7 @@ from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.tasks import prepare_all
 from liar.events import Evaluated, Progress
-from liar.explore.allocation import Candidate, allocate, check_choices
+from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts
 from liar.jobs.decide import decide
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
@@ -117,7 +117,7 @@ def repair_steps(
         reached = number / (2 * len(sites))
         yield pace.at(part, "calibrate", *pieces, f"Scoring {site.name} by {spec.criterion}", fraction=reached)
         candidates.append(calibration.candidate(spec, site, adapter))
-    kept = allocate(spec.allocation, candidates, spec.ratio)
+    kept = settled_counts(spec, sites, allocate(spec.allocation, candidates, spec.ratio), edits)
     repairs: Repairs = {name: {} for name in reconstructions}
     errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
     for number, site in enumerate(sites, start=len(sites)):
@@ -132,7 +132,6 @@ def repair_steps(
             kept[site.name],
             moments,
             weight,
-            multiple=spec.multiple,
             edit=edits.get(site.name),
             reconstructions=reconstructions,
         )

@@ -14,12 +14,13 @@ Of several processes (:mod:`liar.models.parallel`) all make the same smaller mod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from liar.calibration.calibrate import Calibration, fits
 from liar.data.packing import check_length
-from liar.errors import InsufficientMemoryError
+from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.tasks import check_apart, order_notes, prepare_all
@@ -36,6 +37,7 @@ from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_held_text, read_text
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.jobs.shortening import Shortening, check_removal
+from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count, working_copy
@@ -53,6 +55,15 @@ from liar.spec import PruneSpec
 from liar.store import RunSummary
 
 Events = Generator[Event, None, None]
+
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "spec": (PruneSpec, "a liar.PruneSpec"),
+    "loaded": (LoadedModel | None, "what liar.load_model returns"),
+    "prompts": (list | tuple, "a list of texts"),
+    "criterion": (Callable | None, "a function of Evidence, or name one of the criteria in the spec"),
+    "calibration": (Calibration | None, "what liar.calibrate returns"),
+}
+"""Arguments of :func:`stream`: what they are, in words too."""
 
 
 def run(
@@ -92,7 +103,7 @@ def stream(
     returns scores (bundles,) or (channels,). The spec of the result names it, so that it is not taken for another's.
 
     Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
-    same text, tokens, sequence length, separator and seed (not checked), ``sampled`` unless one-shot, and
+    same text, tokens, sequence length, separator and seed (another is refused), ``sampled`` unless one-shot, and
     evaluations of the ``dense`` model on the same items, with the ``comparison`` that recorded its answers (without it a
     classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and a sequential one saves its
     first walk; by one that is not sampled it allocates by all of the text, which may keep other units. The stage times of
@@ -101,8 +112,17 @@ def stream(
     Raises :class:`liar.errors.LiarError` for every expected failure.
     """
     with readable_failures():
+        _check_kinds(spec=spec, loaded=loaded, prompts=prompts, criterion=criterion, calibration=calibration)
         job = _Run(spec, prompts, max_new_tokens, criterion, calibration, dense, comparison, earlier)
         yield from job.events(loaded)
+
+
+def _check_kinds(**arguments: Any) -> None:
+    """Raise :class:`InvalidSpecError` for an argument of :func:`stream` of another kind than it takes."""
+    for name, value in arguments.items():
+        kind, wanted = _KINDS[name]
+        if not isinstance(value, kind) or (name == "prompts" and not all(isinstance(text, str) for text in value)):
+            raise InvalidSpecError(f"{name} is {described(value)}; give {wanted}.")
 
 
 class _Run:
@@ -217,14 +237,14 @@ class _Run:
         sites = loaded.adapter.sites(self.spec.targets)
         check_removal(self.spec, loaded.adapter)
         if self.calibration is not None and not self.spec.removes_layers:
-            self.calibration.check(self.spec, sites)
+            self.calibration.check(self.spec, loaded)
         elif self.spec.needs_all_moments and not fits(loaded, sites, norm_aware=True):
             raise InsufficientMemoryError(
                 "A one-shot run keeps the moments of all sites for checked, and they do not fit into memory; choose the "
                 "schedule sequential, or the allocation loss-curve."
             )
         if not is_calibrated(self.spec, self.calibration):
-            check_length(self.spec.sequence_length, loaded.model.config, loaded.tokenizer)
+            check_length(self.spec.sequence_length, loaded)
         self.measures.exams = prepare_all(loaded, self.spec)
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)

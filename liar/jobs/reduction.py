@@ -14,7 +14,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, divided, sample_of, tokens_of
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
-from liar.explore.allocation import Candidate, allocate
+from liar.explore.allocation import Candidate, allocate, settled_counts, share_warning
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.checked import checked_steps, curves_of
 from liar.jobs.decide import decide
@@ -23,7 +23,7 @@ from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
-from liar.models.surgery import ConsumerParameters, attenuate, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import CheckedAllocation, SiteReport, TriedRun, Unrounded
@@ -84,6 +84,7 @@ class Reduction:
         self.checked: list[CheckedAllocation] = []
         self.tried: list[TriedRun] = []
         self.attenuation: float | None = None
+        self.unrounded: dict[str, int] = {}
 
     def events(
         self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
@@ -98,7 +99,14 @@ class Reduction:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
             masked, outputs = self.spec.needs_mask_gradients, self.spec.needs_output_gradients
             calibration = Calibration({}, gradients, masked=masked, outputs=outputs)
-        kept = yield from self._survey(batches, held, sites, calibration)
+        allocated = yield from self._survey(batches, held, sites, calibration)
+        kept = settled_counts(self.spec, sites, allocated, self.edits)
+        if self.spec.multiple > 1:
+            plain = self.spec.model_copy(update={"multiple": 1})
+            self.unrounded = settled_counts(plain, sites, allocated, self.edits)
+        candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
+        if message := share_warning(self.spec, candidates, kept):
+            yield self._warn(message)
         yield from self._prune(batches, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
 
@@ -217,7 +225,7 @@ class Reduction:
         if self.variants is not None:
             self.variants.attenuate(factor)
         else:
-            attenuate(self.adapter, factor)
+            self.adapter.attenuate(factor)
 
     def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
         for site in sites:
@@ -251,19 +259,18 @@ class Reduction:
             decide,
             site,
             scores,
-            count,
-            moments.plain,
-            consumer.weight.T,
+            moments=moments.plain,
+            weight=consumer.weight.T,
             edit=self.edits.get(site.name),
             drift=visit.drift,
         )
-        decision = choose(multiple=spec.multiple)
+        decision = choose(count)
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         installed = repaired.solution_of(consumer)
         errors, exact = decision.errors_with(moments.plain, method, installed)
         unrounded: Unrounded | None = None
         if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
-            other = choose(reconstructions=(method,))
+            other = choose(self.unrounded[site.name], reconstructions=(method,))
             whole = ConsumerParameters.install_of(consumer, other.solutions[method]).solution_of(consumer)
             its_errors, _ = other.errors_with(moments.plain, method, whole)
             unrounded = Unrounded(kept=len(other.units), error=its_errors[method])

@@ -22,8 +22,8 @@ from liar.calibration.blocks import Errors, Span, spans
 from liar.calibration.calibrate import Calibration
 from liar.calibration.sample import sample_of
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
-from liar.events import Calibrated, Event, SiteDone
-from liar.explore.allocation import check_choices, nearest_removed
+from liar.events import Calibrated, Event, SiteDone, Warned
+from liar.explore.allocation import UNITS_OF, check_choices, nearest_removed, off_target
 from liar.maths.patch import PATCHES
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel
@@ -96,7 +96,11 @@ class Shortening:
         self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
         """Do the work on the blocks of ``sites``; neither text ``held`` back nor a ``given`` calibration is read."""
-        blocks = blocks_to_remove(self.spec, self.adapter)
+        blocks, layers = blocks_to_remove(self.spec, self.adapter), len(self.adapter.layers)
+        why = f"only whole layers of {layers} can; choose a ratio that this allows"
+        if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):
+            self.warnings.append(message)
+            yield Warned(message)
         if blocks == 0:
             self.reports = [_report(site, site.units) for site in sites]
             return

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from liar.errors import InvalidSpecError, NonFiniteError
 from liar.maths.channels import members
+from liar.maths.checks import described
 from liar.maths.moments import Moments
 from liar.maths.solver import cholesky, on_solver_device, ridge_of
 from liar.sites import Site
@@ -255,10 +256,11 @@ def deviation(criterion: str | ScoreFunction, evidence: Evidence, scores: Tensor
 def _raw_scores(criterion: str | ScoreFunction, evidence: Evidence) -> Tensor:
     site = evidence.site
     found = (criterion_of(criterion) if isinstance(criterion, str) else criterion)(evidence)
-    if found.shape not in ((site.bundles,), (site.channels,)):
+    wanted = ((site.bundles,), (site.channels,))
+    if not isinstance(found, Tensor) or found.shape not in wanted or found.is_complex():
         raise InvalidSpecError(
-            f"A criterion returns one score for each bundle of {site.name}, ({site.bundles},), or for each channel, "
-            f"({site.channels},), not {tuple(found.shape)}."
+            f"The criterion returned scores {described(found)}; return a tensor with one score for each bundle of {site.name}, "
+            f"({site.bundles},), or for each channel, ({site.channels},)."
         )
     return found
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from liar.errors import CalibrationError, NonFiniteError
+from liar.maths.checks import check_rows
 
 _SMALLEST_BLOCK = 256
 
@@ -45,7 +46,11 @@ class Moments:
 
     @classmethod
     def of(cls, rows: Tensor, weights: Tensor | None = None) -> Moments:
-        """Moments of ``rows`` (tokens, d), each weighted by ``weights`` (tokens,) if given."""
+        """Moments of ``rows`` (tokens, d), each weighted by ``weights`` (tokens,) if given.
+
+        Raises :class:`liar.errors.InvalidSpecError` for another shape or type, and what ``MomentsAccumulator.finish`` raises.
+        """
+        check_rows(rows, weights)
         accumulator = MomentsAccumulator(rows.shape[-1], rows.device, rows.dtype)
         accumulator.update(rows, weights)
         return accumulator.finish()

@@ -48,8 +48,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from liar.errors import EmptySiteError, NonFiniteError
+from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.maths.channels import bundled, complement, covariance_between
+from liar.maths.checks import check_repair, described
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE, cholesky, in_solver_precision, ridge_of
@@ -109,9 +110,18 @@ def reconstruct_all(
     ``kept`` (k,) holds whole bundles of ``bundle_size`` channels, one after the other. Least-squares has a solution
     ``corrected`` for the ``drift`` as well; the others do not read it.
 
-    Raises :class:`EmptySiteError` if nothing is kept, :class:`liar.errors.SingularSystemError` if C_uu cannot be factorised,
+    Raises :class:`InvalidSpecError` for arguments of another kind or shape, and for an unknown method;
+    :class:`EmptySiteError` if nothing is kept, :class:`liar.errors.SingularSystemError` if C_uu cannot be factorised,
     :class:`NonFiniteError` if the covariance or a solution is not finite.
     """
+    if not isinstance(moments, Moments):
+        raise InvalidSpecError(f"The moments are {described(moments)}; give what Moments.of(rows) returns.")
+    check_repair(len(moments.mean), weight, kept, bundle_size, ridge)
+    methods = tuple(methods)
+    if unknown := [name for name in methods if name not in RECONSTRUCTIONS]:
+        raise InvalidSpecError(
+            f"There is no reconstruction {unknown[0]!r}; choose one of: {', '.join(RECONSTRUCTIONS)}."
+        )
     if kept.numel() == 0:
         raise EmptySiteError(f"Nothing would be left of {site}; lower the ratio.")
     masked = _Masked(moments, weight, kept, bundle_size, ridge, drift, site)

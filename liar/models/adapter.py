@@ -20,9 +20,11 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.models.offload import resident
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
@@ -139,9 +141,27 @@ class Adapter(ABC):
         """Linear layers that read only one token of each text; none by default."""
         return []
 
-    def last_norm(self) -> nn.RMSNorm | None:
-        """The norm between the last block and the head, with a ``weight`` that scales what the head reads; none by default."""
+    def last_norm(self) -> nn.Module | None:
+        """The norm between the last block and the head, whose parameters scale what the head reads; none by default."""
         return None
+
+    @torch.no_grad()
+    def attenuate(self, factor: float) -> None:
+        """Multiply what the head reads, the output of the last norm, by ``factor``.
+
+        A norm multiplies by its ``weight``, or by 1 + ``weight`` (Gemma), and may add a ``bias``.
+        """
+        norm = self.last_norm()
+        assert norm is not None, "only a family with a last norm has a gain"
+        with resident(norm):
+            parameters = dict(norm.named_parameters())
+            zeros = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+            probe = zeros["weight"].new_ones(zeros["weight"].shape).cumsum(0)
+            plus_one = bool(functional_call(norm, zeros, (probe,)).any())
+            for name, parameter in parameters.items():
+                added = float(plus_one and name == "weight")
+                changed = (parameter + added) * factor - added
+                setattr(norm, name, nn.Parameter(changed, requires_grad=False))
 
     # -- one forward, block by block ----------------------------------------------------------------------------
 

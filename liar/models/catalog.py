@@ -254,7 +254,9 @@ def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
     """
     if is_offloaded(loaded.model):
         raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
-    needed = bytes_in_memory(loaded.model) + working_bytes(loaded.model.config, loaded.model.dtype, work)
+    needed = bytes_in_memory(loaded.model) + working_bytes(
+        loaded.model.config, loaded.adapter.widest, loaded.model.dtype, work
+    )
     check_room(needed, execution_device(loaded.model))
     model = copy.deepcopy(loaded.model)
     return replace(loaded, model=model, adapter=type(loaded.adapter)(model))

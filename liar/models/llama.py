@@ -53,8 +53,8 @@ class LlamaAdapter(Adapter):
         stream = hidden + output
         return stream, stream
 
-    def last_norm(self) -> nn.RMSNorm | None:
-        return cast(nn.RMSNorm, self.base.norm)
+    def last_norm(self) -> nn.Module | None:
+        return cast(nn.Module, self.base.norm)
 
     def after_surgery(self, sites: list[Site]) -> None:
         """Write uniform sizes to the plain config fields, so that the result is an ordinary checkpoint of its family.
@@ -93,8 +93,10 @@ class LlamaAdapter(Adapter):
     def remove_blocks(self, blocks: range) -> None:
         """The result is an ordinary checkpoint of its family, with fewer layers."""
         config: Any = self.config
-        if getattr(config, "layer_types", None) is not None:
-            config.layer_types = [kind for layer, kind in enumerate(config.layer_types) if layer not in blocks]
+        for name, values in list(vars(config).items()):
+            # Lists of token ids may be as long by chance.
+            if isinstance(values, list) and len(values) == len(self.layers) and "token_id" not in name:
+                setattr(config, name, [value for layer, value in enumerate(values) if layer not in blocks])
         self.base.layers = nn.ModuleList(block for layer, block in enumerate(self.layers) if layer not in blocks)
         for layer in range(len(self.layers)):
             self._block(layer).self_attn.layer_idx = layer  # its place in the cache of keys and values

@@ -75,17 +75,20 @@ def moment_bytes(channels: int, dtype: torch.dtype, *, norm_aware: bool = True) 
     return (1 + norm_aware) * channels**2 * torch.promote_types(dtype, torch.float32).itemsize
 
 
-def working_bytes(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
-    """Peak memory in bytes of ``work`` on a model of ``config`` in ``dtype``, without its weights."""
+def working_bytes(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: PlannedWork) -> int:
+    """Peak memory in bytes of ``work`` on a model of ``config`` in ``dtype``, without its weights.
+
+    ``channels`` are those of its widest site (:attr:`liar.models.adapter.Adapter.widest`): families name them differently.
+    """
     parts = [_evaluation(config, dtype, work)]
-    parts += [_walk(config, dtype, work)] if work.prunes else []
-    parts += [_backward(config, dtype, work)] if work.gradients else []
+    parts += [_walk(config, channels, dtype, work)] if work.prunes else []
+    parts += [_backward(config, channels, dtype, work)] if work.gradients else []
     return max(parts) + (_outputs(config) if work.outputs else 0)
 
 
-def _walk(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
+def _walk(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a sequential pass over the widest site, which keeps every token's states and consumer input."""
-    width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
+    width, size = int(config.hidden_size), dtype.itemsize
     # The most that "auto" takes: what is read is not known yet.
     tokens = AUTO_TOKENS_OF_A_MIX * channels if work.tokens == AUTO else work.tokens
     streams = 5 if work.corrects else 2
@@ -111,12 +114,12 @@ def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork)
     return logits * (work.evaluate_length * dtype.itemsize + 3 * positions * _SINGLE)
 
 
-def _backward(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:
+def _backward(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: PlannedWork) -> int:
     """Peak of a backward pass: per block sixteen tensors of the stream's width and five of all channels, norms in fp32.
 
     Attention is included: its full score matrix is never in memory. Five fp32 copies of the logits are alive at once.
     """
-    width, channels, size = int(config.hidden_size), int(config.intermediate_size), dtype.itemsize
+    width, size = int(config.hidden_size), dtype.itemsize
     norms = 4 * width * _SINGLE if size < _SINGLE else 0
     block = (16 * width + 5 * channels) * size + norms
     kept = BACKWARD_SEQUENCES * work.sequence_length * int(config.num_hidden_layers) * block

@@ -7,6 +7,7 @@ ones (host memory, or the folder of a disk offload).
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from accelerate.hooks import AlignDevicesHook
 from accelerate.utils import OffloadedWeightsLoader, PrefixedDataset, has_offloaded_params, offload_weight
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+_SAMPLED = 64
+"""Values of each weight that :func:`fingerprint` reads, at least."""
 
 
 def is_offloaded(model: nn.Module) -> bool:
@@ -42,6 +46,21 @@ def resident(block: nn.Module) -> Iterator[None]:
             if after.keys() != before.keys() or any(after[name] is not before[name] for name in after):
                 hook.weights_map = _put_back(hook.weights_map, after)
             hook.post_forward(module, None)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """sha256 of the names, sizes and number formats of all weights and of a sample of their values, also of a streamed model.
+
+    Models with other weights have another one, unless the sample misses what differs.
+    """
+    found = hashlib.sha256()
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            values: Tensor = module._hf_hook.weights_map[name] if parameter.is_meta else parameter.detach()  # type: ignore[index,union-attr]
+            found.update(f"{path}.{name} {tuple(values.shape)} {values.dtype}".encode())
+            some = values.flatten()[:: max(1, values.numel() // _SAMPLED)]
+            found.update(some.cpu().double().numpy().tobytes())
+    return found.hexdigest()
 
 
 def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None:

@@ -22,7 +22,6 @@ from liar.maths.criteria import channels_of
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import in_solver_precision
 from liar.models.adapter import Adapter
-from liar.models.offload import resident
 from liar.sites import Site
 
 
@@ -81,15 +80,6 @@ def install(adapter: Adapter, site: Site, parameters: ConsumerParameters) -> Non
         consumer.register_parameter("bias", _parameter(parameters.bias.to(device)))
     elif consumer.bias is not None:
         consumer.bias = _parameter(torch.zeros_like(consumer.bias))
-
-
-@torch.no_grad()
-def attenuate(adapter: Adapter, factor: float) -> None:
-    """Multiply the gain of the last norm, and so all that the head reads, by ``factor``."""
-    norm = adapter.last_norm()
-    assert norm is not None, "only a family with a last norm has a gain"
-    with resident(norm):
-        norm.weight = _parameter(norm.weight * factor)
 
 
 def kept_channels(site: Site, bundles: Tensor, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from liar.errors import InvalidSpecError
 from liar.models.catalog import LoadedModel, bytes_in_memory
 from liar.models.offload import resident
-from liar.models.surgery import ConsumerParameters, attenuate, install
+from liar.models.surgery import ConsumerParameters, install
 from liar.results import Variant
 from liar.sites import Site
 
@@ -36,7 +36,7 @@ class Variants:
         self.dense = dense
         self._pruned = pruned
         self._parked: dict[Site, _Parked] = {}
-        self._norm: tuple[Variant, Tensor] | None = None
+        self._norm: tuple[Variant, dict[str, Tensor]] | None = None
         self._lock = Lock()
 
     def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
@@ -44,11 +44,11 @@ class Variants:
         self._parked[site] = _Parked("pruned", _on_host(unrepaired))
 
     def attenuate(self, factor: float) -> None:
-        """:func:`liar.models.surgery.attenuate` the reconstructed model; the pruned one keeps its gain."""
+        """Attenuate the reconstructed model, see :class:`liar.models.adapter.Adapter`; the pruned one keeps its gain."""
         norm = self._last_norm
         with resident(norm):
-            self._norm = ("pruned", norm.weight.detach().cpu())
-        attenuate(self._pruned.adapter, factor)
+            self._norm = ("pruned", _weights_of(norm))
+        self._pruned.adapter.attenuate(factor)
 
     @property
     def has_pruned(self) -> bool:
@@ -94,12 +94,13 @@ class Variants:
         if self._norm is not None and self._norm[0] == variant:
             norm = self._last_norm
             with resident(norm):
-                taken_gain = norm.weight.detach().cpu()
-                norm.weight = nn.Parameter(self._norm[1].to(norm.weight.device), requires_grad=False)
+                taken_gain = _weights_of(norm)
+                for name, parameter in list(norm.named_parameters()):
+                    setattr(norm, name, nn.Parameter(self._norm[1][name].to(parameter.device), requires_grad=False))
             self._norm = (_other(variant), taken_gain)
 
     @property
-    def _last_norm(self) -> nn.RMSNorm:
+    def _last_norm(self) -> nn.Module:
         norm = self._pruned.adapter.last_norm()
         assert norm is not None, "only a family with a last norm has a gain"
         return norm
@@ -107,6 +108,10 @@ class Variants:
 
 def _other(variant: Variant) -> Variant:
     return "pruned" if variant == "reconstructed" else "reconstructed"
+
+
+def _weights_of(norm: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().cpu() for name, parameter in norm.named_parameters()}
 
 
 def _parameters_of(consumer: nn.Linear) -> ConsumerParameters:

@@ -28,6 +28,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.models.families import adapt
 from liar.models.heads import Head, check_gradients, head_of
 from liar.models.memory import PlannedWork, working_bytes
 from liar.models.placement import check_room, place
@@ -98,8 +99,8 @@ def load_network(
     if offload_folder is not None and device.type == "cpu":
         # Directly from the checkpoint's files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
-    parameters = explained(source, lambda: _count_parameters(config))
-    placement = place(parameters, dtype, device, working_bytes(config, dtype, work))
+    parameters, widest = explained(source, lambda: _sizes_of(config))
+    placement = place(parameters, dtype, device, working_bytes(config, widest, dtype, work))
     if work.gradients:
         check_gradients(head, streamed=placement == "streamed")
     network = _read(source, config, dtype)
@@ -132,8 +133,8 @@ def load_classifier(
         raise ModelNotFoundError(
             f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
         )
-    parameters = explained(source, lambda: _count_parameters(config))
-    host, working = torch.device("cpu"), working_bytes(config, dtype, work)
+    parameters, widest = explained(source, lambda: _sizes_of(config))
+    host, working = torch.device("cpu"), working_bytes(config, widest, dtype, work)
     if device.type == "cpu":
         place(parameters, torch.float32, host, working)
     else:  # the adapter is merged on the host, the work is done on the device
@@ -226,12 +227,12 @@ def _is_of_a_head(name: str) -> bool:
     return not name.startswith("pooler.") and not name.endswith(("position_ids", "inv_freq"))
 
 
-def _count_parameters(config: PreTrainedConfig) -> int:
-    """Number of distinct parameters, without allocating them."""
+def _sizes_of(config: PreTrainedConfig) -> tuple[int, int]:
+    """Number of distinct parameters, without allocating them, and channels of the widest site."""
     with init_empty_weights():
         skeleton = auto_class(config).from_config(config)
     skeleton.tie_weights()
-    return sum(parameter.numel() for parameter in skeleton.parameters())
+    return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
 
 
 def explained(source: Source, load: Callable[[], T]) -> T:

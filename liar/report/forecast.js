@@ -110,10 +110,26 @@ async function forecaster(data, criterion) {
     return allocation === 'global' ? byScores(ratio) : byCurve(ratio, repair, allocation !== 'error-curve');
   }
 
-  function settled(site, count) {
-    if (site.kind !== 'ffn' || count >= site.bundles) return count;
-    const most = Math.floor(site.bundles / data.multiple);
-    return data.multiple * Math.min(Math.max(1, Math.floor(count / data.multiple + 0.5)), most);
+  /** Kept neurons in multiples, at least one a site, by largest remainder; uniform ones are rounded down. */
+  function settled(counts, together) {
+    const { multiple } = data, kept = [...counts];
+    const cut = sites.flatMap((site, index) => site.kind === 'ffn' && counts[index] < site.bundles ? [index] : []);
+    let left = 0;
+    for (const index of cut) {
+      kept[index] = multiple * Math.max(1, Math.floor(counts[index] / multiple));
+      left += together ? counts[index] - kept[index] : 0;
+    }
+    const change = (sign, open) => {
+      const [first, ...others] = cut.filter(open);
+      if (first === undefined) return false;
+      const gain = (index) => sign * (counts[index] - kept[index]);
+      kept[others.reduce((best, index) => gain(index) > gain(best) ? index : best, first)] += sign * multiple;
+      left -= sign * multiple;
+      return true;
+    };
+    while (left >= multiple && change(1, (index) => kept[index] + multiple <= sites[index].bundles));
+    while (left < 0 && change(-1, (index) => kept[index] > multiple));
+    return kept;
   }
 
   /** Kept units and errors of every site, the parameters left and the predicted nats, or why the ratio cannot be taken. */
@@ -123,7 +139,7 @@ async function forecaster(data, criterion) {
       const most = (empty.bundles - 1) / empty.bundles;
       return { problem: `${empty.name} would be left without units; choose a ratio of at most ${most.toFixed(2)}.` };
     }
-    const kept = allocated(allocation, ratio, repair).map((count, index) => settled(sites[index], count));
+    const kept = settled(allocated(allocation, ratio, repair), allocation !== 'uniform');
     const shifts = data.repairs[repairs.indexOf(repair)].bias;
     const cut = new Set(sites.filter((site, index) => shifts && kept[index] < site.bundles).map((site) => site.kind));
     let change = 0, divergence = 0;

@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
-from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
+from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from liar.calibration.sample import tokens_of
 from liar.data.bundle import rows_of
@@ -27,14 +27,17 @@ from liar.data.tasks import text_samples
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.tasks import prepare
-from liar.models.catalog import load_model
+from liar.models.catalog import LoadedModel, load_model
+from liar.models.families import adapt
 from liar.progress import finish
 from liar.results import CalibrationText
+from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
 from liar.tasks.items import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
+from tests import cut_models, families
 from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer, windows
 
 EOS = 3
@@ -275,11 +278,22 @@ def test_sequences_beyond_the_models_positions_are_refused(text: str) -> None:
         prepare(language_model(positions=128), "perplexity", data=text, sequence_length=129)
 
 
-def test_roberta_has_fewer_positions_than_its_table() -> None:
-    config = RobertaConfig(max_position_embeddings=514, pad_token_id=1)
-    assert longest_sequence(config, tokenizer(10_000)) == 512
-    assert longest_sequence(BertConfig(max_position_embeddings=512), tokenizer(10_000)) == 512
-    assert longest_sequence(BertConfig(max_position_embeddings=512), tokenizer(128)) == 128
+def test_roberta_has_fewer_positions_than_its_table_also_with_ragged_layers(tmp_path: Path) -> None:
+    def positions(model: PreTrainedModel, limit: int = 10_000) -> int:
+        return longest_sequence(LoadedModel("a", model, tokenizer(limit), adapt(model), None))
+
+    table = {"max_position_embeddings": 64}
+    assert positions(RobertaModel(RobertaConfig(**families.ENCODER | table, pad_token_id=1))) == 62
+    assert positions(BertModel(BertConfig(**families.ENCODER | table, pad_token_id=1))) == 64
+    assert positions(BertModel(BertConfig(**families.ENCODER | table)), limit=32) == 32
+    whole = cut_models.loaded("roberta")
+    saved = save_model(cut_models.cut(whole, "ffn", lambda layer: 10 + 7 * layer), tmp_path / "ragged")
+    ragged = load_model(str(saved.folder))
+    assert saved.form == "ragged"
+    assert longest_sequence(ragged) == longest_sequence(whole) == 63
+    ragged.model(input_ids=torch.full((1, 63), 5))  # all positions, and not one more
+    with pytest.raises(RuntimeError):
+        ragged.model(input_ids=torch.full((1, 64), 5))
 
 
 @pytest.mark.demo

@@ -35,11 +35,11 @@ def test_the_best_bundles_stay_with_the_solutions_of_their_channels() -> None:
     assert decision.errors(moments) == relative_errors(moments, weight, decision.channels, decision.solutions)
 
 
-def test_rounding_and_edits_come_after_the_count() -> None:
+def test_edits_decide_before_the_scores() -> None:
     moments, weight = problem()
     scores = torch.arange(24, dtype=torch.float64)
     edit = SiteEdit(keep=frozenset({0}), remove=frozenset({23}))
-    decision = decide(NEURONS, scores, 10, moments, weight, multiple=8, edit=edit, reconstructions=("none",))
+    decision = decide(NEURONS, scores, 8, moments, weight, edit=edit, reconstructions=("none",))
     assert decision.units == [0, *range(16, 23)]
     assert list(decision.solutions) == ["none"]
 

@@ -349,3 +349,21 @@ def test_texts_of_a_pair_are_distinguished_forward_and_backward(tmp_path: Path) 
         found[types] = calibration.gradients["layers.0.ffn"].taylor, next(iter(calibration.moments.values())).plain.mean
     for with_types, without in zip(found[2], found[1], strict=True):
         assert not torch.allclose(with_types, without)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"spec": {"ratio": 0.5}}, r"spec is of type dict; give a liar\.PruneSpec\."),
+        ({"loaded": "tiny"}, r"loaded is of type str; give what liar\.load_model returns\."),
+        ({"prompts": "one text"}, "prompts is of type str; give a list of texts"),
+        ({"prompts": [5]}, "prompts is of type list; give a list of texts"),
+        ({"criterion": "obs"}, "criterion is of type str; give a function of Evidence"),
+        ({"calibration": {}}, r"calibration is of type dict; give what liar\.calibrate returns\."),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(
+    model: LoadedModel, text: str, wrong: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidSpecError, match=sentence):
+        run(**{"spec": spec(text), "loaded": model, **wrong})

@@ -75,7 +75,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
 ) -> None:
     """Memory suffices for the copy and the forward passes, but not for a backward pass through many tokens."""
     free = bytes_in_memory(model.model) + working_bytes(
-        model.model.config, torch.float32, PlannedWork(tokens=640, sequence_length=256)
+        model.model.config, model.adapter.widest, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
     monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
     monkeypatch.setattr("liar.models.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))

@@ -145,6 +145,25 @@ def test_a_calibration_that_lacks_something_is_refused(
         run(chosen, model, calibration=shared)
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "corrective"])
+def test_a_calibration_of_another_model_or_text_is_refused(text: str, tmp_path: Path, schedule: str) -> None:
+    model, fine_tuned = tiny.language_model(), tiny.language_model()
+    with torch.no_grad():
+        fine_tuned.model.get_submodule("model.layers.1.mlp.up_proj").weight.mul_(1.01)
+    chosen = spec(text, allocation="uniform", criterion="obs", schedule=schedule)
+    made = {"tokens": 640, "sequence_length": 32, "sampled": chosen.surveys_sample}
+    run(chosen, model, calibration=calibrate(model, text, **made))
+    with pytest.raises(InvalidSpecError, match="of a model with other weights"):
+        run(chosen, model, calibration=calibrate(fine_tuned, text, **made))
+    other = tmp_path / "other.txt"
+    other.write_text(Path(text).read_text())
+    with pytest.raises(InvalidSpecError, match=r"The calibration has calibration .*other\.txt, and the recipe"):
+        run(chosen, model, calibration=calibrate(model, str(other), **made))
+    for name, value in {"tokens": 512, "sequence_length": 16, "seed": 1, "separator": "newline"}.items():
+        with pytest.raises(InvalidSpecError, match=f"The calibration has {name} {value}, and the recipe"):
+            run(chosen, model, calibration=calibrate(model, text, **made | {name: value}))
+
+
 # -- sweeps -------------------------------------------------------------------------------------------------------------
 
 

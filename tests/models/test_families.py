@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,12 @@ from transformers import (
     AutoModelForSequenceClassification,
     Cache,
     DynamicCache,
+    GemmaConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    PreTrainedConfig,
+    SmolLM3Config,
+    StableLmConfig,
 )
 
 from liar.calibration.activations import Visit, walk
@@ -25,10 +30,11 @@ from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
-from liar.models.surgery import ConsumerParameters, attenuate, kept_channels, shrink
+from liar.models.llama import LlamaAdapter
+from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.sites import Site
 from liar.spec import Reconstruction, Schedule, Targets
-from tests.families import BUILDERS, DECODERS, batches, build, gradients, logits
+from tests.families import BUILDERS, DECODERS, VOCABULARY, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)
 
@@ -42,7 +48,7 @@ def prune(
 ):
     """Keep the last bundles of each site; returns the kept channels of each site."""
     kept: dict[Site, Tensor] = {}
-    for visit in walk(adapter, batches(), "both", schedule=schedule, on_attenuation=partial(attenuate, adapter)):
+    for visit in walk(adapter, batches(), "both", schedule=schedule, on_attenuation=adapter.attenuate):
         kept[visit.site] = cut(adapter, visit, keep[visit.site], method)
     adapter.after_surgery(list(keep))
     return kept
@@ -248,9 +254,59 @@ def test_attenuation_is_the_slope_between_the_last_states(
     assert found == [pytest.approx(slope, rel=1e-8)]
     assert 0 < slope < 1
     before = [logits(model, batch) for batch in batches()]
-    attenuate(adapter, slope)
+    adapter.attenuate(slope)
     for batch, expected in zip(batches(), before, strict=True):
         torch.testing.assert_close(logits(model, batch), slope * expected)
+
+
+_SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 60,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 3,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "eos_token_id": [2, 3, 4, 5],
+}
+
+
+def other_llama(config: type[PreTrainedConfig], **choices: Any) -> Adapter:
+    """The adapter of a model of another family with LLaMA's modules, as a library user writes it, and a random norm."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config(**_SIZES, **choices)).double().eval()
+    for parameter in model.model.norm.parameters():
+        parameter.data.normal_(std=0.3)
+    return LlamaAdapter(model)
+
+
+@pytest.mark.parametrize("name", [*DECODERS, "gemma", "stablelm"])
+def test_attenuation_scales_the_logits_whatever_the_last_norm_does_with_its_weight(name: str) -> None:
+    """Gemma multiplies by 1 + weight, StableLM adds a bias."""
+    others = {"gemma": GemmaConfig, "stablelm": StableLmConfig}
+    adapter = other_llama(others[name]) if name in others else adapt(build(name))
+    data = batches(2)
+    before = [logits(adapter.model, batch) for batch in data]
+    adapter.attenuate(0.75)
+    for batch, expected in zip(data, before, strict=True):
+        torch.testing.assert_close(logits(adapter.model, batch), 0.75 * expected)
+
+
+def test_whole_layers_take_their_entry_of_every_list_of_the_config_with_them(tmp_path: Path) -> None:
+    """SmolLM3 lists the layers without rotary embeddings; lists of token ids may be as long as a model has layers."""
+    choices = {"no_rope_layers": [1, 0, 1, 0], "use_sliding_window": True, "sliding_window": 6}
+    adapter = other_llama(SmolLM3Config, **choices)
+    kinds = list(adapter.config.layer_types)
+    assert len(set(kinds)) == 2
+    adapter.remove_blocks(range(1, 3))
+    assert adapter.config.no_rope_layers == [1, 0]
+    assert adapter.config.layer_types == [kinds[0], kinds[3]]
+    assert adapter.config.eos_token_id == [2, 3, 4, 5]
+    adapter.model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    batch = batches(1)[0]
+    torch.testing.assert_close(logits(loaded, batch), logits(adapter.model, batch))
 
 
 def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:

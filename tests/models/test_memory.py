@@ -82,7 +82,7 @@ def test_a_run_takes_the_estimated_memory(
     events = stream(spec, loaded)
     assert any(isinstance(event, Loaded) for event in events)  # the copy to be pruned exists from this event on
     measured = allocated(events)
-    estimated = working_bytes(loaded.model.config, torch.float32, PlannedWork.of(spec))
+    estimated = working_bytes(loaded.model.config, loaded.adapter.widest, torch.float32, PlannedWork.of(spec))
     assert estimated / 4 < measured < estimated
 
 
@@ -94,21 +94,23 @@ def test_an_evaluation_takes_the_estimated_memory() -> None:
         PlannedWork(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH),
         PlannedWork.of_evaluation(LENGTH),
     ):
-        estimated = working_bytes(loaded.model.config, torch.float32, work)
+        estimated = working_bytes(loaded.model.config, loaded.adapter.widest, torch.float32, work)
         assert estimated / 4 < measured < estimated
 
 
 def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_still() -> None:
     seven = LlamaConfig(hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, vocab_size=32_000)
     work = PlannedWork(tokens=12_288)
-    half, full = (working_bytes(seven, dtype, work) for dtype in (torch.bfloat16, torch.float32))
+    half, full = (working_bytes(seven, 11_008, dtype, work) for dtype in (torch.bfloat16, torch.float32))
     assert 5e9 < half < full < 10e9
-    assert full < working_bytes(seven, torch.float32, PlannedWork()) < 3 * full, "as many tokens as its channels need"
-    assert working_bytes(seven, torch.float32, PlannedWork(gradients=True, sequence_length=512)) > 1.5 * full
-    assert working_bytes(seven, torch.bfloat16, PlannedWork.of_evaluation()) < 0.1 * half, (
+    assert full < working_bytes(seven, 11_008, torch.float32, PlannedWork()) < 3 * full, (
+        "as many tokens as its channels need"
+    )
+    assert working_bytes(seven, 11_008, torch.float32, PlannedWork(gradients=True, sequence_length=512)) > 1.5 * full
+    assert working_bytes(seven, 11_008, torch.bfloat16, PlannedWork.of_evaluation()) < 0.1 * half, (
         "nothing is calibrated or solved"
     )
-    assert working_bytes(seven, torch.bfloat16, PlannedWork.of_evaluation(4_096)) > working_bytes(
-        seven, torch.bfloat16, PlannedWork.of_evaluation()
+    assert working_bytes(seven, 11_008, torch.bfloat16, PlannedWork.of_evaluation(4_096)) > working_bytes(
+        seven, 11_008, torch.bfloat16, PlannedWork.of_evaluation()
     )
-    assert working_bytes(model("llama", 64, 128, 2).model.config, torch.float32, PlannedWork()) < 0.1e9
+    assert working_bytes(model("llama", 64, 128, 2).model.config, 128, torch.float32, PlannedWork()) < 0.1e9

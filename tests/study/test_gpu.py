@@ -51,7 +51,7 @@ def test_what_a_further_token_takes_leaves_out_what_is_the_same_for_any_text() -
 def test_a_slice_of_llama_7b_runs_on_a_cpu() -> None:
     loaded = model_of(2, torch.device("cpu"))
     planned = PlannedWork(tokens=256, sequence_length=256)
-    expected = working_bytes(loaded.model.config, loaded.model.dtype, planned)
+    expected = working_bytes(loaded.model.config, loaded.adapter.widest, loaded.model.dtype, planned)
     moments = moment_bytes(loaded.adapter.widest, loaded.model.dtype)
     block, before = bytes_in_memory(loaded.adapter.layers[0]), resident_bytes()
     found = measure("one-shot", loaded, text_of(1, 256))
