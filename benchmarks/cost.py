@@ -31,7 +31,7 @@ from readme import plain, write
 from rich.table import Table
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.calibration.sample import divided, sensitivity_tokens, stride
+from liar.calibration.sample import MEAN_TOKENS, divided, sensitivity_tokens, stride
 from liar.data.corpora import calibration_batches
 from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
@@ -170,7 +170,7 @@ def floor() -> dict[str, float]:
         start = time.perf_counter()
         for chunk in chunks:
             covariance.addmm_(chunk.T, chunk)
-        seconds["covariance"] += (1 + 1 / stride(tokens, d)) * (time.perf_counter() - start)
+        seconds["covariance"] += (1 + 1 / stride(tokens, d, MEAN_TOKENS)) * (time.perf_counter() - start)
         covariance /= tokens
         start = time.perf_counter()
         block = covariance[:kept, :kept].clone()

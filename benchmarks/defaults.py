@@ -131,20 +131,14 @@ def _stderr(values: Sequence[float]) -> float | None:
 
 
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
-    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`.
-
-    One-shot runs share a calibration, and so do all others.
-    """
+    """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`; they share one calibration."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
-    shared = {
-        sampled: finish(steps_of(base, loaded, sensitivity=True, outputs=True, sampled=sampled))
-        for sampled in {recipe.schedule != "one-shot" for recipe in candidates}
-    }
+    shared = finish(steps_of(base, loaded, sensitivity=True, outputs=True))
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
         spec = base.model_copy(update={"ratio": ratio, **choices})
-        *_, last = stream(spec, loaded, calibration=shared[recipe.schedule != "one-shot"])
+        *_, last = stream(spec, loaded, calibration=shared)
         assert isinstance(last, Finished)
         assert last.model is not None
         found[ratio, recipe] = evaluate(last.model, case.task, "reconstructed", split=SPLIT, limit=limit)

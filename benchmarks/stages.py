@@ -96,7 +96,7 @@ class Bench:
         self.sites = self.adapter.sites(spec.targets)
         batches, held, _ = finish(held_text_steps(spec, self.loaded))
         self.sample = sample_of(batches, self.adapter)
-        self.calibration = finish(steps_of(spec, self.loaded, sensitivity=True, outputs=True, sampled=True))
+        self.calibration = finish(steps_of(spec, self.loaded, sensitivity=True, outputs=True))
         self.pieces = pieces_of(self.adapter, held)
         self.dense = finish(answers_steps(self.adapter, self.pieces))
         self.damages = checked.damages_of(spec, self.adapter, spec.criterion, self.calibration, self.sites)

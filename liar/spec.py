@@ -245,9 +245,9 @@ class PruneSpec(BaseModel):
         return "sequential" if self.schedule == "corrective" and not corrects else self.schedule
 
     @property
-    def surveys_sample(self) -> bool:
-        """Whether a sample of the text allocates, see :mod:`liar.calibration.sample`."""
-        return self.schedule != "one-shot" or self.removes_layers
+    def repairs_by_survey(self) -> bool:
+        """Whether the moments of the dense model, by which units are chosen, repair as well."""
+        return self.schedule == "one-shot" and not self.removes_layers
 
     @property
     def needs_all_moments(self) -> bool:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -68,11 +67,6 @@ def batches() -> list[Batch]:
     return [*families.batches(2, size=8, length=20, padded=True), *families.batches(1, size=1, length=9, seed=5)]
 
 
-in_one_precision = patch("liar.models.precision.has_fast_half", lambda: False)
-"""Products in half precision, as some processors do them, would round differently for other shares of a text."""
-
-
-@in_one_precision
 def found(family: str) -> dict[str, Any]:
     """Gradients, and of each schedule the reports of the sites, the attenuation and the weights that are left."""
     model = cut_models.loaded(family)
@@ -87,7 +81,6 @@ def found(family: str) -> dict[str, Any]:
     return answer
 
 
-@in_one_precision
 def streamed() -> list[SiteReport]:
     """Reports of the sites of a model whose blocks are loaded one by one."""
     model = cut_models.loaded("llama")
@@ -95,7 +88,6 @@ def streamed() -> list[SiteReport]:
     return reduced(model, criterion="fluctuation", allocation="error-curve", schedule="corrective").reports
 
 
-@in_one_precision
 def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
     """Runs of layers that are tried, reports of the sites and weights that are left of a LLaMA of which a layer goes."""
     model = cut_models.loaded("llama")

@@ -82,7 +82,7 @@ def repaired(loaded: LoadedModel, subject: Subject, ratio: float, scope: Scope) 
 def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
     """Mean output of each consumer of the dense model, by name of the site."""
     loaded = examined(subject, scope).loaded
-    calibration = finish(steps_of(subject.spec(0.5, scope), loaded, norm_aware=0))
+    calibration = finish(steps_of(subject.spec(0.5, scope), loaded, norm_aware=False))
     return {
         site.name: _mean_output(loaded, subject, site.name, moments.plain.mean)
         for site, moments in calibration.moments.items()

@@ -21,9 +21,8 @@ Each of several processes reads its share of the batches, and the moments of eve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -77,7 +76,6 @@ def walk(
     *,
     schedule: Schedule = "one-shot",
     norm_aware: int = MEAN_TOKENS,
-    fast: bool = False,
     unseen: Sequence[Batch] = (),
     on_attenuation: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Visit]:
@@ -85,7 +83,6 @@ def walk(
 
     Norm-aware moments are of ``norm_aware`` tokens for each channel: few for errors that are reported, more for curves
     (:mod:`liar.calibration.sample`), 0 for none.
-    ``fast``: moments for curves that allocate, not for repairs, see :mod:`liar.models.precision`.
     A corrective walk that has cut a model with a last norm, and with more than one output, ends by calling ``on_attenuation``
     with the factor of the norm's gain. It is fitted to the ``unseen`` text, which enters no moments, or else to ``batches``.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
@@ -122,7 +119,6 @@ def walk(
                         dense=ahead[kind][: len(own)] if cut and dense else None,
                         made_up=share_of(layer, len(adapter.layers)),
                         norm_aware_stride=stride(tokens, site.channels, norm_aware) if norm_aware and visited else None,
-                        fast=fast,
                     )
                     for visit in stage:
                         yield visit
@@ -181,7 +177,6 @@ def _stage(
     dense: list[Tensor] | None,
     made_up: float,
     norm_aware_stride: float | None,
-    fast: bool,
 ) -> Iterator[Visit]:
     """Run one half of a block on this process's batches; yield a visit if ``visit`` is true.
 
@@ -204,11 +199,8 @@ def _stage(
         before = [stream.real(total) for stream, total in zip(streams, dense, strict=True)]
         ordinaries = ordinary(before, gathered)
     inputs: list[Tensor] = []
-    products: Callable[[], AbstractContextManager[object]] = (
-        partial(fast_products, adapter.model) if fast else nullcontext
-    )
     for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
-        with torch.no_grad(), products():
+        with torch.no_grad():
             rows = adapter.consumer_input(site, stream.hidden, context)
         chosen = every(norm_aware_stride or 1.0, len(rows))
         some, some_rows = stream.some(chosen), rows[chosen]
@@ -224,8 +216,7 @@ def _stage(
             elif norm_aware_stride is not None:
                 total, _ = _advance(adapter, site, some_rows, some.hidden)
         else:
-            with products():
-                sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
+            sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
             total = sums[chosen]
         if accumulator is not None:
             accumulator.update(stream.real(rows))

@@ -24,7 +24,7 @@ from torch import Tensor
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.origin import Origin
-from liar.calibration.sample import CURVE_TOKENS, sample_of
+from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
@@ -54,10 +54,9 @@ class Calibration:
 
     ``gradients``, by name of the site, hold mask gradients if ``masked``, sensitivities if ``sensitive``, and second moments
     of the gradients at outputs if ``outputs``.
-    ``norm_aware``: the moments include norm-aware ones. ``sampled``: the moments are of a sample of the text
-    (:mod:`liar.calibration.sample`), which allocates but repairs nothing. ``text`` describes the calibration text. ``origin``
-    says which model and text it is of; None of one that was put together by hand, which is not compared with a run. Scores
-    and candidates are equal in all runs of a recipe, so they are cached at the first use.
+    ``norm_aware``: the moments include norm-aware ones. ``text`` describes the calibration text; ``origin`` says which model
+    and text it is of, None of one that was put together by hand, which is not compared with a run. Scores and candidates are
+    equal in all runs of a recipe, so they are cached at the first use.
     """
 
     moments: dict[Site, SiteMoments]
@@ -66,7 +65,6 @@ class Calibration:
     sensitive: bool = False
     outputs: bool = False
     norm_aware: bool = True
-    sampled: bool = False
     text: CalibrationText | None = None
     origin: Origin | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -86,8 +84,6 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if self.sampled and not spec.surveys_sample:
-            raise InvalidSpecError("A one-shot run repairs by all of its text; calibrate without sampled=True.")
         if spec.needs_mask_gradients and not self.masked:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
         if spec.needs_output_gradients and not self.outputs:
@@ -167,7 +163,6 @@ def calibrate(
     gradients: bool = False,
     sensitivity: bool = False,
     outputs: bool = False,
-    sampled: bool = False,
     data: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
@@ -175,7 +170,6 @@ def calibrate(
 
     The criteria taylor and fisher need mask ``gradients``, kfac the gradients at ``outputs``, the allocation loss-curve the
     ``sensitivity`` of the sites.
-    ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     ``source`` is ``auto``, ``wiki``, ``self``, a task, a file or a hub dataset, or several with " + " between two;
     ``tokens="auto"`` takes as many as the widest site needs; ``data`` is a folder with copies of the datasets of
     tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
@@ -194,7 +188,6 @@ def calibrate(
         gradients=gradients,
         sensitivity=sensitivity,
         outputs=outputs,
-        sampled=sampled,
         data=data,
     )
     return finish(steps, of_pair(on_progress))
@@ -213,13 +206,11 @@ def calibration_steps(
     sensitivity: bool = False,
     outputs: bool = False,
     norm_aware: bool = True,
-    sampled: bool = False,
     data: str | None = None,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
 
     Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
-    ``sampled`` moments are those by which a run that is not one-shot allocates; a one-shot run refuses them.
     """
     with readable_failures():
         origin = Origin.of_text(loaded, source, tokens, sequence_length, seed, separator, data)
@@ -240,8 +231,7 @@ def calibration_steps(
             )
             found = yield from relay(backward, step)
         moments: dict[Site, SiteMoments] = {}
-        read = sample_of(batches, loaded.adapter) if sampled else batches
-        for visit in walk(loaded.adapter, read, targets, norm_aware=CURVE_TOKENS * norm_aware, fast=sampled):
+        for visit in walk(loaded.adapter, batches, targets, norm_aware=CURVE_TOKENS * norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(
@@ -251,7 +241,6 @@ def calibration_steps(
             sensitive=sensitivity,
             outputs=outputs,
             norm_aware=norm_aware,
-            sampled=sampled,
             text=text,
             origin=origin,
         )
@@ -265,7 +254,6 @@ def steps_of(
     sensitivity: bool = False,
     outputs: bool = False,
     norm_aware: bool = True,
-    sampled: bool = False,
 ) -> Generator[tuple[int, int], None, Calibration]:
     """:func:`calibration_steps` on the text and targets of ``spec``."""
     return calibration_steps(
@@ -280,7 +268,6 @@ def steps_of(
         sensitivity=sensitivity,
         outputs=outputs,
         norm_aware=norm_aware,
-        sampled=sampled,
         data=copies_of(spec),
     )
 
@@ -301,7 +288,6 @@ def shared_calibration(
         sensitivity=base.needs_sensitivity,
         outputs=any(spec.needs_output_gradients for spec in specs),
         norm_aware=norm_aware,
-        sampled=base.surveys_sample,
     )
     words = "One calibration for all runs"
     calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
@@ -310,8 +296,11 @@ def shared_calibration(
 
 def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
     """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
-    looks = (spec.schedule == "one-shot" or spec.allocation != "uniform") and not spec.removes_layers
-    return looks and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
+    return (
+        not spec.removes_layers
+        and not is_offloaded(loaded.model)
+        and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
+    )
 
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:

@@ -29,6 +29,7 @@ from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
+from liar.maths.moments import sum_dtype
 from liar.models.adapter import Adapter, Batch, execution_device
 from liar.models.heads import check_gradients, head_of
 from liar.models.memory import BACKWARD_SEQUENCES
@@ -97,7 +98,7 @@ def gradient_steps(
                     # The consumer's output is added to the residual stream, so both have the same gradient.
                     found[name].sensitivity += float(rows.square().sum())
                     if outputs:
-                        product = rows.T @ rows
+                        product = (rows.T @ rows).to(sum_dtype(rows.device))
                         former = found[name].outputs
                         found[name].outputs = product if former is None else former.add_(product)
                 sequences += len(inputs["input_ids"])
@@ -136,7 +137,7 @@ def _merge(
     if processes() == 1:
         return counts
     own = [
-        (torch.tensor([gradients.sensitivity]).double(), gradients.taylor, gradients.fisher)
+        (torch.tensor([gradients.sensitivity], dtype=torch.float64), gradients.taylor, gradients.fisher)
         for gradients in found.values()
     ]
     sums = summed(torch.cat([torch.tensor(counts).double(), *(part for parts in own for part in parts)]))
@@ -145,7 +146,8 @@ def _merge(
         product = found[site.name].outputs
         if outputs and product is None:  # no piece was this process's own
             width = adapter.consumer(site).out_features
-            product = torch.zeros(width, width, device=execution_device(adapter.model))
+            device = execution_device(adapter.model)
+            product = torch.zeros(width, width, device=device, dtype=sum_dtype(device))
         product = None if product is None else summed(product)
         found[site.name] = SiteGradients(taylor, fisher, float(sensitivity), product)
     return int(counted[0]), int(counted[1])

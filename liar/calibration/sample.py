@@ -1,8 +1,7 @@
 """The part of the calibration text that suffices where an estimate only steers or reports.
 
-A repair is fitted to all tokens. Error curves for an allocation change little beyond a few tokens for each channel, since the
-ridge depends on how many there are; sensitivities for an allocation and norm-aware errors for a report are means, which need
-fewer. A one-shot run reads all tokens once and allocates by them; any other reads the sample of the dense model first.
+Units are chosen and repairs fitted by all tokens. Norm-aware curves, and the run of layers that goes, change little beyond a
+few tokens for each channel; sensitivities for an allocation and norm-aware errors for a report are means, which need fewer.
 
 >>> import torch
 >>> from liar.calibration.sample import divided
@@ -23,17 +22,12 @@ from torch import Tensor
 from liar.models.adapter import Adapter, Batch
 
 CURVE_TOKENS = 6
-"""Tokens of the sample for each channel of the widest site."""
+"""Tokens for each channel that suffice for a curve, or to choose a run of layers."""
 MEAN_TOKENS = 2
 """Tokens for each channel that suffice for a mean over tokens."""
 SENSITIVITY_TOKENS = (1, 2)
 """Fewest and most tokens for each channel that sensitivities are means of; between the two a third of the text. With 4,096
 tokens of SmolLM2 and one for each channel, the loss on validation windows is that of two, at half the cost."""
-
-
-def sample_tokens(adapter: Adapter) -> int:
-    """Number of tokens of the sample: enough for the widest site, whatever the targets."""
-    return CURVE_TOKENS * adapter.widest
 
 
 def sensitivity_tokens(widest: int, tokens: int) -> int:
@@ -66,8 +60,8 @@ def divided(batches: Sequence[Batch], tokens: int) -> tuple[list[Batch], list[Ba
 
 
 def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
-    """The sample of the text."""
-    return divided(batches, sample_tokens(adapter))[0]
+    """:data:`CURVE_TOKENS` of the text for each channel of the widest site, whatever the targets."""
+    return divided(batches, CURVE_TOKENS * adapter.widest)[0]
 
 
 def stride(tokens: int, channels: int, each: int) -> float:

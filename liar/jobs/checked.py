@@ -7,7 +7,6 @@ least from the dense model's, on text that the calibration does not have, stays.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from math import isfinite
@@ -151,14 +150,12 @@ def built(
         )
     counts = settled_counts(spec, adapter.sites(spec.targets), kept, edits)
     for visit in visits:
-        site, seen = visit.site, calibration
-        if spec.surveys_sample:
-            seen = dataclasses.replace(calibration, moments={site: visit.moments})
+        site = visit.site
         consumer = adapter.consumer(site)
         weight = consumer.weight.T
         decision = decide(
             site,
-            seen.scores(criterion, site, weight, spec.seed),
+            calibration.scores(criterion, site, weight, spec.seed),
             counts[site.name],
             visit.moments.plain,
             weight,

@@ -215,8 +215,7 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.criterion) + _curves(spec.allocation) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
-    read = sample(shape, amounts) if spec.surveys_sample else amounts
-    return each + (0.0 if calibrated else walk_cost(shape, read, spec.targets, norm_aware=spec.surveys_norm_aware))
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
 
 
 def _curves(allocation: Allocation) -> int:
@@ -229,7 +228,6 @@ def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
     sites = shape.chosen(spec.targets)
     built = sum(repair_cost(site, spec.ratio) for site in sites) / 3  # one of the repairs, and no errors
     if not spec.needs_all_moments:
-        built += sum(scores_cost(site, spec.criterion) for site in sites)
         built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
         if spec.walked == "corrective":
             built += drift_cost(shape, sample(shape, amounts), spec.targets)
@@ -242,11 +240,11 @@ _CANDIDATES = 4
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:
-    """Cost of the repairs, and of a walk with scores unless the survey ``kept`` its moments."""
+    """Cost of the repairs, and of a walk unless the survey ``kept`` its moments."""
     chosen = shape.chosen(spec.targets)
     cost = sum(repair_cost(site, spec.ratio) for site in chosen)
     if not kept:
-        cost += walk_cost(shape, amounts, spec.targets) + sum(scores_cost(site, spec.criterion) for site in chosen)
+        cost += walk_cost(shape, amounts, spec.targets)
     if spec.walked == "corrective":
         cost += drift_cost(shape, amounts, spec.targets)
     return cost

@@ -77,7 +77,6 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
         sensitivity=True,
         outputs=spec.needs_output_gradients,
         norm_aware=spec.surveys_norm_aware,
-        sampled=spec.surveys_sample,
     )
     calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")

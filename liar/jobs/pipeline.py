@@ -103,11 +103,10 @@ def stream(
     returns scores (bundles,) or (channels,). The spec of the result names it, so that it is not taken for another's.
 
     Results that runs share can be passed in, and change no figure: a ``calibration`` of the same dense model on the
-    same text, tokens, sequence length, separator and seed (another is refused), ``sampled`` unless one-shot, and
+    same text, tokens, sequence length, separator and seed (another is refused), and
     evaluations of the ``dense`` model on the same items, with the ``comparison`` that recorded its answers (without it a
-    classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and a sequential one saves its
-    first walk; by one that is not sampled it allocates by all of the text, which may keep other units. The stage times of
-    an ``earlier`` run of the same model on this machine improve the estimates of time left.
+    classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and any other saves its
+    first walk. The stage times of an ``earlier`` run of the same model on this machine improve the estimates of time left.
 
     Raises :class:`liar.errors.LiarError` for every expected failure.
     """

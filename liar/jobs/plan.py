@@ -68,13 +68,11 @@ def reduction_parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrat
     if spec.needs_gradients and not calibrated:
         cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
         parts.append(Part("gradients", cost))
-    one_shot = calibrated and spec.schedule == "one-shot"
-    surveyed = spec.allocation != "uniform" or one_shot
-    if surveyed:
+    if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
         parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
     if spec.allocation == "checked":
         parts.append(Part("check", check_cost(spec, shape, amounts), "check"))
-    kept = surveyed and keeps and not spec.surveys_sample
+    kept = keeps and spec.repairs_by_survey
     return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
 
 
@@ -115,8 +113,7 @@ def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts)
     """The part of one calibration that serves all ``specs``."""
     base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
     cost = gradients_cost(shape, amounts, masks=masks, signs=any(spec.needs_signs for spec in specs))
-    read = sample(shape, amounts) if base.surveys_sample else amounts
-    walk = walk_cost(shape, read, base.targets, norm_aware=base.surveys_norm_aware)
+    walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
     return Part("calibrate", cost + walk)
 
 

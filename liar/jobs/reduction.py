@@ -51,7 +51,7 @@ _AT_A_BOUND = {
 
 def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
     """Whether a run of ``spec`` reads no calibration text: it repairs by the moments that allocate, which are passed in."""
-    return calibration is not None and not spec.surveys_sample
+    return calibration is not None and spec.repairs_by_survey
 
 
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
@@ -129,7 +129,7 @@ class Reduction:
     def _survey(
         self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
     ) -> Generator[Event, None, dict[str, int]]:
-        """Allocate by the dense model, which uniform allocation does not read: the kept bundles of each site, by name.
+        """Score all bundles and allocate by the dense model: the kept bundles of each site, by name.
 
         Without a calibration passed in, ``calibration`` is filled by a walk: with scores, and with moments if the run
         is one-shot and they fit into memory.
@@ -146,15 +146,16 @@ class Reduction:
         with self.watch.stage("allocate"):
             if spec.allocation != "checked":
                 return allocate(spec.allocation, candidates, spec.ratio)
-            sample = sample_of(batches, self.adapter) if spec.surveys_sample else []
+            sample = [] if spec.repairs_by_survey else sample_of(batches, self.adapter)
             steps = checked_steps(spec, self.adapter, self.criterion, calibration, sample, held, self.edits)
             kept, self.checked = yield from self.pace.along("check", steps, "allocate", "Comparing allocations")
             return kept
 
     @property
     def _surveys(self) -> bool:
-        """Whether the moments of the dense model are read before anything is pruned."""
-        return self.spec.allocation != "uniform" or is_calibrated(self.spec, self.given)
+        """Whether units are chosen before any goes: else one walk over the dense model chooses and repairs, site by site."""
+        alone = self.spec.allocation == "uniform" and self.spec.repairs_by_survey
+        return not alone or is_calibrated(self.spec, self.given)
 
     def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
         """Every site of the dense model, its block on the device and its moments in ``calibration``."""
@@ -164,14 +165,12 @@ class Reduction:
                     yield site
             return
         spec = self.spec
-        keeps = not spec.surveys_sample and (
+        keeps = spec.repairs_by_survey and (
             spec.needs_all_moments or keeps_moments(spec, self.loaded, sites, self.given)
         )
         drawn = spec.allocation in ("error-curve", "checked")
-        norm_aware = CURVE_TOKENS if drawn else MEAN_TOKENS * keeps
-        read = sample_of(batches, self.adapter) if spec.surveys_sample else batches
-        fast = spec.surveys_sample
-        for visit in walk(self.adapter, read, self.spec.targets, norm_aware=norm_aware, fast=fast):
+        norm_aware = CURVE_TOKENS * (keeps or drawn)
+        for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
             yield visit.site
             if not keeps:
@@ -182,7 +181,7 @@ class Reduction:
     def _prune(
         self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
     ) -> Events:
-        if not self.spec.surveys_sample and calibration.moments:
+        if self.spec.repairs_by_survey and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
             seen, unseen = self._divided(batches)
@@ -191,6 +190,7 @@ class Reduction:
                 seen,
                 self.spec.targets,
                 schedule=self.spec.walked,
+                norm_aware=CURVE_TOKENS if self.spec.repairs_by_survey else MEAN_TOKENS,
                 unseen=unseen,
                 on_attenuation=self._attenuate,
             )
@@ -245,8 +245,8 @@ class Reduction:
             yield self._warn(message)
 
     def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
-        """Those of the survey, unless it read a sample: by the moments of all tokens, of the model pruned so far."""
-        if self.spec.surveys_sample or not self._surveys:
+        """Those of the dense model."""
+        if not self._surveys:
             calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
         weight = self.adapter.consumer(visit.site).weight.T
         return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)

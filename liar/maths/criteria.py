@@ -28,7 +28,7 @@ from liar.errors import InvalidSpecError, NonFiniteError
 from liar.maths.channels import members
 from liar.maths.checks import described
 from liar.maths.moments import Moments
-from liar.maths.solver import cholesky, on_solver_device, ridge_of
+from liar.maths.solver import cholesky, in_solver_precision, ridge_of
 from liar.sites import Site
 from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
 
@@ -119,8 +119,7 @@ def obs(evidence: Evidence) -> Tensor:
     In each of a few dozen steps remove the bundles with the least tr(W*_B^T ([C^-1]_BB)^-1 W*_B), then repair the rest
     in closed form. The score is the error accumulated at a bundle's removal, so one order serves every ratio.
 
-    Computed in the dtype of the moments: with channels scaled to variance 1 the ridge bounds the condition number by
-    1 + tokens / RIDGE, so for an order single precision is enough.
+    In fp64: rounding noise of single precision, times the condition number, would decide the order of near-equal bundles.
     """
     return _surgeon(evidence, evidence.weight)
 
@@ -138,13 +137,12 @@ def kfac(evidence: Evidence) -> Tensor:
     if not bool(metric.diagonal().any()):  # no output of this site changes the answer
         return obs(evidence)
     factor = cholesky(damped_metric(metric), None, site=evidence.site.name, tokens=evidence.moments.tokens)
-    dtype = evidence.moments.covariance.dtype
-    return _surgeon(evidence, on_solver_device(evidence.weight).to(dtype) @ factor.to(dtype))
+    return _surgeon(evidence, in_solver_precision(evidence.weight) @ factor)
 
 
 def damped_metric(outputs: Tensor) -> Tensor:
     """The metric of :func:`kfac`, from second moments of the gradients at ``outputs``, whose trace is not zero."""
-    metric = on_solver_device(outputs).double()
+    metric = in_solver_precision(outputs)
     metric = metric * ((1 - _DAMPING) * len(metric) / float(metric.diagonal().sum()))
     metric.diagonal().add_(_DAMPING)
     return metric
@@ -153,16 +151,16 @@ def damped_metric(outputs: Tensor) -> Tensor:
 def _surgeon(evidence: Evidence, weight: Tensor) -> Tensor:
     """The scores of :func:`obs` for a consumer of ``weight`` (channels, any number of outputs)."""
     site, moments = evidence.site, evidence.moments
-    dtype = moments.covariance.dtype
-    W = on_solver_device(weight).to(dtype)
-    covariance = on_solver_device(moments.covariance).clone()
+    W = in_solver_precision(weight)
+    covariance = in_solver_precision(moments.covariance)
+    covariance = covariance.clone() if covariance is moments.covariance else covariance
     factor = cholesky(covariance, ridge_of(moments), site=site.name, tokens=moments.tokens)
     inverse = torch.cholesky_inverse(factor)
     del covariance, factor  # each as large as the inverse
-    scores = torch.zeros(site.bundles, dtype=dtype, device=W.device)
+    scores = torch.zeros(site.bundles, dtype=W.dtype, device=W.device)
     alive = torch.arange(site.bundles, device=W.device)
     step = max(1, site.bundles // _OBS_STEPS)
-    paid = torch.zeros((), dtype=dtype, device=W.device)
+    paid = torch.zeros((), dtype=W.dtype, device=W.device)
     while len(alive):
         saliency = _block_saliency(inverse, W, site.bundle_size)
         order = saliency.argsort(stable=True)

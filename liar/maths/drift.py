@@ -29,6 +29,7 @@ from torch import Tensor
 
 from liar.errors import NonFiniteError
 from liar.maths.merging import Summed, alone
+from liar.maths.moments import sum_dtype
 
 SHARES = (0.4, 0.1)
 """Shares of the drift that the repairs of the first and of the last block make up for. On validation windows of SmolLM2 at
@@ -71,9 +72,10 @@ class DriftAccumulator:
     ) -> None:
         self.dtype = torch.promote_types(dtype, torch.float32)
         self._tokens = 0
-        self._input = torch.zeros(width, device=device, dtype=self.dtype)
-        self._mean = torch.zeros(outputs, device=device, dtype=self.dtype)
-        self._cross = torch.zeros(width, outputs, device=device, dtype=self.dtype)
+        sums = sum_dtype(device)
+        self._input = torch.zeros(width, device=device, dtype=sums)
+        self._mean = torch.zeros(outputs, device=device, dtype=sums)
+        self._cross = torch.zeros(width, outputs, device=device, dtype=sums)
 
     def update(self, rows: Tensor, drift: Tensor) -> None:
         """Merge a chunk: a consumer's input ``rows`` (tokens, d), and the ``drift`` (tokens, d_out) of the same tokens."""
@@ -83,7 +85,7 @@ class DriftAccumulator:
         mean, drift_mean = rows.mean(dim=0), drift.mean(dim=0)
         total = self._tokens + rows.shape[0]
         shift, drift_shift = mean - self._input, drift_mean - self._mean
-        self._cross.addmm_((rows - mean).T, drift - drift_mean)
+        self._cross += (rows - mean).T @ (drift - drift_mean)
         self._cross.addr_(shift, drift_shift, alpha=self._tokens * rows.shape[0] / total)
         self._input.add_(shift, alpha=rows.shape[0] / total)
         self._mean.add_(drift_shift, alpha=rows.shape[0] / total)
@@ -98,10 +100,10 @@ class DriftAccumulator:
         """Take over the ``sums`` of all parts; the products about the common means."""
         means = (sums[1:] / sums[0].clamp_min(1)).split([len(self._input), len(self._mean)])
         shift, drift_shift = (
-            (own - common).to(self.dtype) for own, common in zip((self._input, self._mean), means, strict=True)
+            own - common.to(own.dtype) for own, common in zip((self._input, self._mean), means, strict=True)
         )
         self._cross.addr_(shift, drift_shift, alpha=self._tokens)
-        self._tokens, (self._input, self._mean) = int(sums[0]), (mean.to(self.dtype) for mean in means)
+        self._tokens, (self._input, self._mean) = int(sums[0]), (mean.to(self._mean.dtype) for mean in means)
         return self._cross.flatten()
 
     def complete(self, products: Tensor) -> None:
@@ -109,8 +111,8 @@ class DriftAccumulator:
         self._cross.copy_(products.view_as(self._cross))  # a view would keep the products of all accumulators
 
     def finish(self) -> Drift:
-        """The drift of all rows so far. It reuses the memory of the accumulator, which must not be used again."""
-        return Drift(self._mean, self._cross.div_(max(self._tokens, 1)))
+        """The drift of all rows so far, in the dtype of the products. The accumulator must not be used again."""
+        return Drift(self._mean.to(self.dtype), self._cross.div_(max(self._tokens, 1)).to(self.dtype))
 
 
 def ordinary(streams: list[Tensor], gathered: Callable[[Tensor], Tensor] = alone) -> list[Tensor]:

@@ -67,8 +67,16 @@ class SiteMoments:
     norm_aware: Moments | None = None
 
 
+def sum_dtype(device: torch.device | str) -> torch.dtype:
+    """Dtype of sums over chunks: fp64, so that their order, which depends on how processes share a text, is no matter.
+
+    MPS has no fp64.
+    """
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
 class MomentsAccumulator:
-    """Accumulator of moments over chunks of rows, in fp32 for half-precision rows and in fp64 for fp64 rows."""
+    """Accumulator of moments over chunks of rows: products in fp32 (fp64 for fp64 rows), their sums in fp64."""
 
     def __init__(
         self,
@@ -82,8 +90,8 @@ class MomentsAccumulator:
         self.all_answer = all_answer
         self.tokens = 0
         self.weight = 0.0
-        self.mean = torch.zeros(width, device=device, dtype=self.dtype)
-        self._scatter = torch.zeros(width, width, device=device, dtype=self.dtype)
+        self.mean = torch.zeros(width, device=device, dtype=sum_dtype(device))
+        self._scatter = torch.zeros(width, width, device=device, dtype=sum_dtype(device))
 
     def update(self, rows: Tensor, weights: Tensor | None = None) -> None:
         """Merge a chunk of ``rows`` (tokens, d) with optional positive ``weights`` (tokens,)."""
@@ -103,7 +111,7 @@ class MomentsAccumulator:
             mean = weights @ rows / weight
             centred = (rows - mean).mul_(weights.sqrt().unsqueeze(1))
         for block, right in _blocks(rows.shape[1]):
-            self._scatter[block, right].addmm_(centred[:, block].T, centred[:, right])
+            self._scatter[block, right] += centred[:, block].T @ centred[:, right]
         total = self.weight + weight
         shift = mean - self.mean
         self._scatter.addr_(shift, shift, alpha=self.weight * weight / total)
@@ -119,9 +127,9 @@ class MomentsAccumulator:
     def centred(self, sums: Tensor) -> Tensor:
         """Take over the ``sums`` of all parts; the upper triangle of the scatter about the common mean, in column blocks."""
         mean = sums[2:] / sums[1].clamp_min(torch.finfo(sums.dtype).tiny)
-        shift = (self.mean - mean).to(self.dtype)
+        shift = self.mean - mean.to(self.mean.dtype)
         self._scatter.addr_(shift, shift, alpha=self.weight)
-        self.tokens, self.weight, self.mean = int(sums[0]), float(sums[1]), mean.to(self.dtype)
+        self.tokens, self.weight, self.mean = int(sums[0]), float(sums[1]), mean.to(self.mean.dtype)
         return torch.cat([self._scatter[block].flatten() for block in _blocks(len(mean))])
 
     def complete(self, products: Tensor) -> None:
@@ -132,21 +140,22 @@ class MomentsAccumulator:
             products = products[part.numel() :]
 
     def finish(self, site: str = "the site") -> Moments:
-        """Moments of all rows so far. They reuse the memory of the accumulator, which must not be used again.
+        """Moments of all rows so far, in the dtype of the products. The accumulator must not be used again.
 
         Raises :class:`CalibrationError` without tokens, :class:`NonFiniteError` if an activation was NaN or Inf.
         """
         if self.tokens == 0 or self.weight <= 0:
             raise CalibrationError(f"No token reached {site}; give longer calibration text.")
-        covariance = self._scatter.div_(self.weight)
+        covariance = self._scatter.div_(self.weight).to(self.dtype)
         del self._scatter
+        mean = self.mean.to(self.dtype)
         upper = covariance.triu(1)
         covariance.triu_().add_(upper.T)
-        if not (torch.isfinite(covariance.diagonal()).all() and torch.isfinite(self.mean).all()):
+        if not (torch.isfinite(covariance.diagonal()).all() and torch.isfinite(mean).all()):
             raise NonFiniteError(
                 f"The activations at {site} hold NaN or Inf; check the weights up to that layer, or calibrate in float32."
             )
-        return Moments(self.tokens, self.weight, self.mean, covariance, self.all_answer)
+        return Moments(self.tokens, self.weight, mean, covariance, self.all_answer)
 
 
 def _blocks(width: int) -> Iterator[tuple[slice, slice]]:

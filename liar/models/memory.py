@@ -96,15 +96,16 @@ def _walk(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: Pla
     # The feed-forward layer makes three tensors of all channels; moments need the rows in fp32 and centred.
     batch = BATCH * work.sequence_length
     activations = batch * (channels * (size + max(2 * size, 2 * _SINGLE)) + 4 * width * max(size, _SINGLE))
-    # Five fp32 copies of a covariance (or nearly three in fp64); with most units kept, twelve of the weight in fp64.
-    solve = 5 * channels**2 * _SINGLE + 12 * channels * width * _DOUBLE
-    cross = channels * width * _SINGLE if work.corrects else 0
-    return waiting + cross + moment_bytes(channels, dtype) + max(activations + channels**2 * _SINGLE, solve)
+    # Both covariances are summed in fp64, and the cross moments of the drift too.
+    summing = (2 * channels**2 + channels * width * work.corrects) * _DOUBLE + activations
+    # Four fp64 copies of a covariance; with most units kept, twelve of the weight.
+    solve = (4 * channels**2 + 12 * channels * width) * _DOUBLE + channels * width * _SINGLE * work.corrects
+    return waiting + max(summing, moment_bytes(channels, dtype) + solve)
 
 
 def _outputs(config: PreTrainedConfig) -> int:
     """What is kept of the gradients at the outputs of both sites of every block."""
-    return 2 * int(config.num_hidden_layers) * int(config.hidden_size) ** 2 * _SINGLE
+    return 2 * int(config.num_hidden_layers) * int(config.hidden_size) ** 2 * _DOUBLE
 
 
 def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:

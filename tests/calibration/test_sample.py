@@ -12,21 +12,20 @@ from hypothesis import strategies as st
 
 from liar import LoadedModel, PruneSpec, run
 from liar.calibration.activations import walk
-from liar.calibration.calibrate import calibrate, calibration_steps
+from liar.calibration.calibrate import calibrate
 from liar.calibration.sample import (
     CURVE_TOKENS,
     MEAN_TOKENS,
     divided,
     every,
-    sample_tokens,
     sensitivity_tokens,
     stride,
     tokens_of,
 )
-from liar.errors import InvalidSpecError
+from liar.maths.criteria import Evidence, magnitude
 from liar.maths.solver import RIDGE, ridge_share
 from liar.models.adapter import Batch
-from liar.progress import finish
+from liar.spec import SCHEDULES
 from tests import tiny
 
 
@@ -111,28 +110,27 @@ def test_little_text_has_a_larger_ridge_in_a_language_model_alone(loaded: Loaded
         assert ridge_share(moments) == growth * RIDGE * len(moments.mean) / 8, visit.site
 
 
-def test_a_sequential_run_allocates_by_the_sample_and_repairs_by_all_of_the_text(text: str) -> None:
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_one_calibration_serves_every_schedule(text: str, schedule: str) -> None:
     loaded = tiny.language_model()
-    choices = {"calibration": text, "tokens": 2048, "sequence_length": 32}
-    spec = PruneSpec(model=loaded.id, schedule="sequential", **choices)
-    needs = {"sensitivity": True, "outputs": True, "sampled": True}
-    sampled = finish(calibration_steps(loaded, text, tokens=2048, sequence_length=32, **needs))
-    enough = sample_tokens(loaded.adapter)
-    assert enough <= sampled.tokens < 2048
-    alone, shared = run(spec, loaded), run(spec, loaded, calibration=sampled)
+    spec = PruneSpec(model=loaded.id, schedule=schedule, calibration=text, tokens=2048, sequence_length=32)
+    calibration = calibrate(loaded, text, tokens=2048, sequence_length=32, sensitivity=True, outputs=True)
+    alone, shared = run(spec, loaded), run(spec, loaded, calibration=calibration)
     assert [site.kept_units for site in alone.sites] == [site.kept_units for site in shared.sites]
     assert [site.error for site in alone.sites] == [site.error for site in shared.sites]
-    assert alone.calibration is not None
-    assert alone.calibration.tokens == 2048
 
 
-def test_a_one_shot_run_refuses_the_sample(text: str) -> None:
-    loaded = tiny.language_model()
-    steps = calibration_steps(loaded, text, tokens=2048, sequence_length=32, sensitivity=True, sampled=True)
-    spec = PruneSpec(model=loaded.id, schedule="one-shot", calibration=text, tokens=2048, sequence_length=32)
-    with pytest.raises(InvalidSpecError, match="all of its text"):
-        run(spec, loaded, calibration=finish(steps))
-    assert calibrate(loaded, text, tokens=2048, sequence_length=32).tokens == 2048
+def test_a_site_is_scored_once(text: str) -> None:
+    """By the dense model, which allocates; so what an earlier site lost does not decide which units a later one keeps."""
+    loaded, scored = tiny.language_model(), []
+
+    def by_norm(evidence: Evidence) -> torch.Tensor:
+        scored.append(evidence.site.name)
+        return magnitude(evidence)
+
+    spec = PruneSpec(model=loaded.id, calibration=text, tokens=640, sequence_length=32)
+    run(spec, loaded, criterion=by_norm)
+    assert sorted(scored) == sorted(site.name for site in loaded.adapter.sites("ffn"))
 
 
 @given(st.integers(1, 4096), st.integers(1, 10**6))

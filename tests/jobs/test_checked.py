@@ -210,8 +210,7 @@ def test_too_little_text_to_hold_some_back_is_refused_before_the_work(
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_shared_calibration_changes_nothing(text: str, model: LoadedModel, schedule: str) -> None:
     chosen = spec(text, schedule=schedule)
-    sampled = chosen.surveys_sample
-    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, outputs=True, sampled=sampled)
+    shared = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, outputs=True)
     assert outcome(run(chosen, model, calibration=shared)) == outcome(run(chosen, model))
 
 
@@ -242,7 +241,7 @@ def test_candidates_are_built_as_the_run_builds_them(
 
 def test_a_stop_leaves_the_consumers_as_they_were(text: str, model: LoadedModel) -> None:
     before = [model.adapter.consumer(site).weight for site in model.adapter.sites()]
-    loaded = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True, sampled=True)
+    loaded = calibrate(model, text, tokens=TOKENS, sequence_length=32, sensitivity=True)
     chosen = spec(text)
     batches, held, _ = finish(held_text_steps(chosen, model))
     steps = checked.checked_steps(chosen, model.adapter, "obs", loaded, sample_of(batches, model.adapter), held, {})

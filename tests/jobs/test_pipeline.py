@@ -216,7 +216,10 @@ def test_the_error_is_that_of_the_installed_weights(
         shrink(adapter, site, bundles, parameters)
 
     monkeypatch.setattr("liar.jobs.reduction.shrink", noted)
-    result = run(spec(text, schedule=schedule, allocation="uniform", dtype="bfloat16"), model)
+    chosen = spec(text, schedule=schedule, dtype="bfloat16")
+    calibration = calibrate(model, text, tokens=640, sequence_length=32, sensitivity=True, outputs=True)
+    seen.clear()
+    result = run(chosen, model, calibration=calibration)
     for site in result.sites:
         assert site.error["least-squares"] == pytest.approx(found[site.name], rel=1e-3)
         assert site.uncorrected_error is not None

@@ -13,7 +13,6 @@ import torch
 
 from liar import PruneSpec, calibrate, run
 from liar.calibration.calibrate import Calibration
-from liar.calibration.sample import sample_tokens
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.outcome import Outcome
@@ -99,8 +98,7 @@ def same(first: RunResult, second: RunResult) -> bool:
 def test_a_run_from_a_calibration_is_that_run(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
-    sampled = spec(text, allocation=allocation, schedule=schedule).surveys_sample
-    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True, sampled=sampled)
+    shared = calibrate(model, text, tokens=640, sequence_length=32, gradients=True, sensitivity=True)
     for targets, edits in (("both", _EDITS), ("ffn", _EDITS), ("heads", ())):
         for criterion in ("fisher", "obs"):
             chosen = spec(
@@ -151,7 +149,7 @@ def test_a_calibration_of_another_model_or_text_is_refused(text: str, tmp_path: 
     with torch.no_grad():
         fine_tuned.model.get_submodule("model.layers.1.mlp.up_proj").weight.mul_(1.01)
     chosen = spec(text, allocation="uniform", criterion="obs", schedule=schedule)
-    made = {"tokens": 640, "sequence_length": 32, "sampled": chosen.surveys_sample}
+    made = {"tokens": 640, "sequence_length": 32}
     run(chosen, model, calibration=calibrate(model, text, **made))
     with pytest.raises(InvalidSpecError, match="of a model with other weights"):
         run(chosen, model, calibration=calibrate(fine_tuned, text, **made))
@@ -177,8 +175,7 @@ def test_every_point_equals_a_run_by_itself(
     found = points(sweep_steps(sweep, model))
     assert [result.spec for result in found] == sweep.specs
     assert measured.count("dense") == 1
-    calibrated = ["calibration"] if schedule == "one-shot" or allocation != "uniform" else []
-    assert [result.shared for result in found] == [calibrated, *([[*calibrated, "dense"]] * (len(found) - 1))]
+    assert [result.shared for result in found] == [["calibration"], *([["calibration", "dense"]] * (len(found) - 1))]
     for result in found:
         assert result.changes
         assert same(result, run(result.spec, model))
@@ -300,7 +297,7 @@ def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str
     assert sum(isinstance(step, Evaluated) for step in steps) == 1
     for cell in cells:
         alone = run(base.model_copy(update={"criterion": cell.criterion, "reconstruction": cell.reconstruction}), model)
-        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-12)
+        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-6)
         repaired = alone.evaluations[-1]
         assert repaired.variant == "reconstructed"
         assert cell.value == pytest.approx(repaired.value, rel=1e-6)
@@ -313,7 +310,7 @@ def test_a_curve_allocation_spreads_all_of_a_row_alike(model: LoadedModel, text:
     cells = [step for step in mask_table_steps(base, ("wanda",), ("none", "bias"), model) if isinstance(step, MaskCell)]
     alone = run(base.model_copy(update={"criterion": "wanda"}), model)
     for cell in cells:
-        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-12)
+        assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-6)
 
 
 def test_a_model_without_a_task_has_errors_and_no_metric(text: str) -> None:
@@ -334,10 +331,8 @@ def test_nothing_of_a_calibration_is_used_up(model: LoadedModel, text: str, meas
     assert all(moments.plain.covariance.isfinite().all() for moments in shared.moments.values())
 
 
-def test_a_table_of_masks_repairs_by_all_of_the_text(text: str, model: LoadedModel) -> None:
-    """Also of a sequential recipe, whose runs allocate by a sample: the table is one-shot."""
+def test_a_table_of_masks_is_one_shot(text: str, model: LoadedModel) -> None:
     base = spec(text, allocation="error-curve", tokens=1024, schedule="sequential")
-    assert sample_tokens(model.adapter) < 1024
     tables = [
         [step for step in mask_table_steps(chosen, ("wanda",), ("least-squares",), model) if isinstance(step, MaskCell)]
         for chosen in (base, base.model_copy(update={"schedule": "one-shot"}))

@@ -102,7 +102,7 @@ def test_a_large_model_needs_more_than_a_small_one_and_a_backward_pass_more_stil
     seven = LlamaConfig(hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, vocab_size=32_000)
     work = PlannedWork(tokens=12_288)
     half, full = (working_bytes(seven, 11_008, dtype, work) for dtype in (torch.bfloat16, torch.float32))
-    assert 5e9 < half < full < 10e9
+    assert 5e9 < half < full < 11e9
     assert full < working_bytes(seven, 11_008, torch.float32, PlannedWork()) < 3 * full, (
         "as many tokens as its channels need"
     )
