@@ -233,6 +233,7 @@ def test_attenuation_is_the_slope_between_the_last_states(
 ) -> None:
     """Of two plain forwards, of the dense and of the pruned model. A model without a last norm has none."""
     monkeypatch.setattr("liar.calibration.activations.MEAN_TOKENS", 10**9)
+    monkeypatch.setattr("liar.maths.drift.LEAST_FACTOR", 0.0)
     model = build(name)
     adapter, dense, keep = adapt(model), copy.deepcopy(model), half(adapt(model))
     found: list[float] = []
