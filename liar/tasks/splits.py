@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
 Split = Literal["train", "validation", "test"]
 """``train`` is also for calibration; recipes are chosen on ``validation``; only results on ``test`` are reported."""
+
+T = TypeVar("T")
 
 _TRAIN_PERCENT = 70
 _VALIDATION_PERCENT = 15
@@ -15,6 +18,28 @@ _VALIDATION_PERCENT = 15
 def digest_of(key: str) -> int:
     """sha256 of ``key`` as an integer, after case folding and with each run of white space as one space."""
     return int(hashlib.sha256(" ".join(key.casefold().split()).encode()).hexdigest(), 16)
+
+
+def letters_of(key: str) -> str:
+    """The letters and digits of ``key`` after case folding: equal for keys that differ in punctuation and spaces only."""
+    return "".join(filter(str.isalnum, key.casefold())) or key
+
+
+def part_of(items: Iterable[tuple[str, T]], split: Split) -> dict[int, T]:
+    """The items of one part, by the digest of their keys in ascending order.
+
+    An item of validation or test is left out if it equals one of a part before, up to punctuation: the hash alone would put
+    both into different parts. Moving it to the part of the other would change texts that models were trained on.
+    """
+    parts: dict[Split, dict[int, tuple[str, T]]] = {"train": {}, "validation": {}, "test": {}}
+    for key, item in items:
+        parts[split_of(key)][digest_of(key)] = letters_of(key), item
+    before: set[str] = set()
+    for name, part in parts.items():
+        if name == split:
+            return {digest: part[digest][1] for digest in sorted(part) if part[digest][0] not in before}
+        before |= {letters for letters, _ in part.values()}
+    raise KeyError(split)
 
 
 def split_of(key: str) -> Split:
