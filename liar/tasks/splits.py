@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
@@ -11,6 +12,7 @@ Split = Literal["train", "validation", "test"]
 
 T = TypeVar("T")
 
+_PUNCTUATION = re.compile(r"[\W_]+")
 _TRAIN_PERCENT = 70
 _VALIDATION_PERCENT = 15
 
@@ -22,7 +24,7 @@ def digest_of(key: str) -> int:
 
 def letters_of(key: str) -> str:
     """The letters and digits of ``key`` after case folding: equal for keys that differ in punctuation and spaces only."""
-    return "".join(filter(str.isalnum, key.casefold())) or key
+    return _PUNCTUATION.sub("", key.casefold()) or key
 
 
 def part_of(items: Iterable[tuple[str, T]], split: Split) -> dict[int, T]:
@@ -33,13 +35,10 @@ def part_of(items: Iterable[tuple[str, T]], split: Split) -> dict[int, T]:
     """
     parts: dict[Split, dict[int, tuple[str, T]]] = {"train": {}, "validation": {}, "test": {}}
     for key, item in items:
-        parts[split_of(key)][digest_of(key)] = letters_of(key), item
-    before: set[str] = set()
-    for name, part in parts.items():
-        if name == split:
-            return {digest: part[digest][1] for digest in sorted(part) if part[digest][0] not in before}
-        before |= {letters for letters, _ in part.values()}
-    raise KeyError(split)
+        parts[split_of(key)][digest_of(key)] = key, item
+    own, before = parts[split], list(parts)[: list(parts).index(split)]
+    letters = {letters_of(key) for name in before for key, _ in parts[name].values()}
+    return {digest: own[digest][1] for digest in sorted(own) if not before or letters_of(own[digest][0]) not in letters}
 
 
 def split_of(key: str) -> Split:
