@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from liar.errors import StorageError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 """Package data: pins of the demo packages, adapters of the demo classifiers, precomputed atlases and runs."""
+
+_ABANDONED = 24 * 60 * 60
 
 
 def check_writable(path: Path | None) -> None:
@@ -51,12 +54,14 @@ def cache_folder() -> Path:
 def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a hidden folder beside ``folder`` to write into; rename it to ``folder`` at the end.
 
-    Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``. With ``replace``
-    an existing ``folder`` is replaced, and stays as it was after an error.
+    Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``, and its hidden one is
+    deleted by the next call in the same place that comes a day later. With ``replace`` an existing ``folder`` is replaced,
+    and stays as it was after an error.
     """
     if not (replace and folder.exists()):
         check_new_folder(folder)
     partial: Path | None = None
+    _sweep(folder.resolve().parent)
     try:
         partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
         yield partial
@@ -74,6 +79,14 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Delete the hidden folders in ``parent`` that processes killed more than :data:`_ABANDONED` seconds ago have left."""
+    for path in parent.glob(".*-????????.partial"):  # as mkdtemp names them
+        with suppress(OSError):  # another process may delete it too
+            if path.is_dir() and not path.is_symlink() and time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _exchange(new: Path, folder: Path) -> None:

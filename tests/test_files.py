@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,24 @@ def test_leftovers_of_a_killed_process_are_no_obstacle(tmp_path: Path) -> None:
         (partial / "new.txt").write_text("new")
     assert content(folder) == {"new.txt": "new"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_save_left_is_deleted_a_day_later(tmp_path: Path) -> None:
+    hours = {
+        ".model-abcdefgh.partial": 25,
+        ".other-12345_67.partial": 25,
+        ".model-hgfedcba.partial": 23,
+        ".mine.partial": 25,
+    }
+    for name, age in hours.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_text("half of it")
+        then = time.time() - age * 3600
+        os.utime(tmp_path / name, (then, then))
+    with whole_folder(tmp_path / "model") as partial:
+        (partial / "new.txt").write_text("new")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"model", ".model-hgfedcba.partial", ".mine.partial"}, "one may be at work still, one is not ours"
 
 
 @pytest.mark.parametrize("broken", [1, 2], ids=["the old one cannot be moved", "the new one cannot be moved"])

@@ -8,7 +8,7 @@ from itertools import groupby
 from liar.data.bundle import rows_of
 from liar.tasks.items import Article, RatedSentence, Sample
 from liar.tasks.record import DemoData
-from liar.tasks.splits import Split, digest_of, split_of
+from liar.tasks.splits import Split, part_of
 from liar.tasks.texts import Text
 
 
@@ -20,15 +20,12 @@ def demo_samples(data: DemoData, split: Split) -> list[Sample]:
     if data.build is None:
         return [sample for text in data.texts for sample in text_samples(text, split)]
     (text,) = data.texts  # no task needs rows of two texts
-    # Keyed by digest, so that a text which the source repeats counts once.
-    items = {digest_of(key): sample for key, sample in data.build(rows_of(text)) if split_of(key) == split}
-    return [items[digest] for digest in sorted(items)]
+    return list(part_of(data.build(rows_of(text)), split).values())
 
 
 def text_samples(text: Text, split: Split) -> list[Sample]:
     """The documents of one part of a text of the demo bundle, sorted by a hash; none is in two parts."""
-    chosen = {digest_of(key): document for key, document in _documents(text) if split_of(key) == split}
-    return [Sample(chosen[digest]) for digest in sorted(chosen)]
+    return [Sample(document) for document in part_of(_documents(text), split).values()]
 
 
 def _documents(text: Text) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,8 @@
 
 The share of the blocks that goes is the ratio. Every run of up to so many consecutive blocks is tried on a sample of the text
 (:mod:`liar.calibration.sample`), which gives a map of errors by start and length; of the longest ones that goes whose residual
-stream is closest behind it, each token weighted by 1/|y|^2. The patch is fitted to all of the text. What is left is an ordinary
-checkpoint of its family with fewer layers.
+stream is closest behind it, each token weighted by 1/|y|^2. The patch is fitted to all of the text. What is left is a
+model of its family with fewer layers; it is saved as an ordinary checkpoint if the family's config knows a bias of the patch.
 
 >>> from liar import PruneSpec, run
 >>> spec = PruneSpec(model="tiny", targets="layers", ratio=0.0, calibration="notes.txt", tokens=512, sequence_length=64)

@@ -91,7 +91,7 @@ class LlamaAdapter(Adapter):
         """Blocks only add to the residual stream, so any of them can go."""
 
     def remove_blocks(self, blocks: range) -> None:
-        """The result is an ordinary checkpoint of its family, with fewer layers."""
+        """The result has the config of its family with fewer layers; a bias of the patch may make it ragged all the same."""
         config: Any = self.config
         for name, values in list(vars(config).items()):
             # Lists of token ids may be as long by chance.

@@ -27,7 +27,7 @@ from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from liar.errors import InvalidSpecError, ModelNotFoundError
@@ -149,7 +149,7 @@ def save_model(
     with whole_folder(folder) as partial, _storage():
         with quiet_transformers():
             save_weights(loaded.model, partial, shard_bytes)
-            loaded.tokenizer.save_pretrained(partial)
+            _save_tokenizer(loaded.tokenizer, partial)
         if precision != loaded.model.dtype:
             _cast_weights(partial, precision)
         _write_sizes(partial, loaded.model, sizes, loader, precision)
@@ -161,6 +161,15 @@ def save_model(
             card = model_card(result, loader, trust=is_ragged, quantized=quantized, notices=notices)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
     return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, quantized)
+
+
+def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Call ``save_pretrained``, and leave out how the tokenizer was loaded here, which transformers writes too."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in config.items() if name not in ("is_local", "local_files_only")}
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _cast_weights(folder: Path, dtype: torch.dtype) -> None:

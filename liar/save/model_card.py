@@ -46,7 +46,7 @@ from transformers import {loader}, AutoTokenizer
 
 path = "PATH"  # this folder, or the id of the repository that it was pushed to
 model = {loader}.from_pretrained(path{trust})
-tokenizer = AutoTokenizer.from_pretrained(path{trust})
+tokenizer = AutoTokenizer.from_pretrained(path{distrust})
 ```
 
 ## Make it again
@@ -101,6 +101,8 @@ def model_card(
         needs=_NEEDS if quantized else "",
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
+        # Without it transformers asks whether to run the modelling file, which no tokenizer needs.
+        distrust=", trust_remote_code=False" if trust else "",
         command=as_command(result.spec),
         licence=_of_base(base, revision) + _licence(licence, notices),
         credits=_credits(result),

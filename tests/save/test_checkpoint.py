@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.maths.reconstruct import Solution
 from liar.models.offload import is_offloaded, resident
-from liar.models.surgery import ConsumerParameters, shrink
-from liar.save.checkpoint import RESULT_FILE, save_model
+from liar.models.surgery import ConsumerParameters, install, shrink
+from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
 from liar.spec import Reconstruction
 from tests import families, tiny
 from tests.cut_models import cut, elsewhere, loaded, logits
+from tests.fakes import language_run
 
 UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock", "bert": "stock", "roberta": "stock"}
 """Form of a uniformly pruned and repaired FFN by family; the others have no parameter for its bias and are ragged."""
@@ -74,6 +76,39 @@ def test_a_ragged_model_can_be_pruned_and_saved_again(tmp_path: Path) -> None:
     assert plain.form == "stock", "even layers need nothing of ours any more"
     assert "liar" not in (plain.folder / "config.json").read_text()
     assert not (plain.folder / "modeling_liar.py").exists()
+
+
+@pytest.mark.parametrize("form", ["stock", "ragged"])
+def test_the_tokenizer_says_nothing_of_its_origin_and_needs_no_code(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the model card loads it: transformers asks on the terminal whether to run code, unless it is told not to."""
+    first = save_model(loaded("llama"), tmp_path / "first")
+    again = load_model(str(first.folder))
+    assert "is_local" in again.tokenizer.init_kwargs
+    model = cut(again, "ffn", lambda layer: 9 + (form == "ragged") * layer)
+    saved = save_model(model, tmp_path / "model", language_run())
+    assert saved.form == form
+    assert (
+        not {"is_local", "local_files_only"} & json.loads((saved.folder / "tokenizer_config.json").read_text()).keys()
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("transformers asks whether to run code"))
+    (line,) = re.findall(r"^tokenizer = (.*)$", (saved.folder / CARD_FILE).read_text(), flags=re.MULTILINE)
+    tokenizer = eval(line, {"AutoTokenizer": transformers.AutoTokenizer, "path": str(saved.folder)})
+    assert tokenizer("a b c") == model.tokenizer("a b c")
+
+
+@pytest.mark.parametrize(("family", "form"), [("llama", "stock"), ("mistral", "ragged"), ("qwen3", "ragged")])
+def test_a_patch_with_a_bias_needs_a_config_that_knows_one(family: str, form: str, tmp_path: Path) -> None:
+    model = loaded(family)
+    site = model.adapter.sites("ffn")[0]
+    weight = model.adapter.consumer(site).weight
+    install(model.adapter, site, ConsumerParameters(weight, torch.full((weight.shape[0],), 0.1)))
+    model.adapter.remove_blocks(range(1, 2))
+    model.adapter.after_surgery([site])
+    saved = save_model(model, tmp_path / "model")
+    assert saved.form == form
+    assert torch.equal(elsewhere(saved), logits(model))
 
 
 @pytest.mark.parametrize("kept", [lambda layer: 20, lambda layer: 10 + 7 * layer], ids=["stock", "ragged"])
