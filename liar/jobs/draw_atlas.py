@@ -14,6 +14,7 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.sample import CURVE_TOKENS
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import settle_calibration
 from liar.events import Event
@@ -69,7 +70,7 @@ def atlas_steps(
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
         sites = adapter.sites("both")
         tokens = 0
-        for done, visit in enumerate(walk(adapter, batches, "both"), start=1):
+        for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
