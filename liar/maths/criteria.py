@@ -227,12 +227,14 @@ def name_of(criterion: ScoreFunction) -> str:
 
 
 def score(criterion: str | ScoreFunction, evidence: Evidence) -> Tensor:
-    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU.
+    """Scores of every bundle of a site, (bundles,) in fp64 on the CPU, rounded to the precision of fp32.
 
-    Raises :class:`InvalidSpecError` for scores of another shape and :class:`NonFiniteError` for NaN or Inf.
+    So rounding noise of fp64, from another number of threads or processes, does not decide between equal bundles: they go
+    by their index. An atlas stores just these. Raises :class:`InvalidSpecError` for scores of another shape and
+    :class:`NonFiniteError` for NaN or Inf.
     """
     site, raw = evidence.site, _raw_scores(criterion, evidence)
-    found = raw.reshape(site.bundles, -1).sum(dim=1).cpu().double()
+    found = raw.reshape(site.bundles, -1).sum(dim=1).cpu().float().double()
     if not bool(found.isfinite().all()):
         raise NonFiniteError(f"The scores of {site.name} hold NaN or Inf; choose another criterion or text.")
     return found
