@@ -1,6 +1,6 @@
 """Several processes, and models larger than the demo: what sharing a text gains here, and what it should gain elsewhere.
 
-    python benchmarks/large.py            prints both tables (ten minutes on two cores)
+    python benchmarks/large.py            prints the tables (twenty minutes on two cores)
     python benchmarks/large.py --only paper
     python benchmarks/large.py --write    also puts them into docs/large.md, between its markers
 
@@ -37,6 +37,7 @@ from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.models.environment import versions
 from liar.models.memory import PlannedWork, moment_bytes, working_bytes
 from liar.models.parallel import is_first, joined
+from liar.presets import PRESETS
 from liar.report.export import as_json
 from liar.results import RunResult
 from liar.spec import AUTO_TOKENS_OF_A_MIX
@@ -66,10 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS))
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--process", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--process", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.process:
-        process(arguments.process)
+        process(PruneSpec.from_json(arguments.process[0]), Path(arguments.process[1]))
         return
     for name in arguments.only:
         text = SECTIONS[name]()
@@ -81,21 +82,22 @@ def main() -> None:
 # -- measured here -----------------------------------------------------------------------------------------------------
 
 
-def process(path: Path) -> None:
+def process(spec: PruneSpec, path: Path) -> None:
     """Do the run in one of the processes; the first writes the result."""
     with joined() as group:
         group.settle(versions())
-        result = run(SPEC)
+        result = run(spec)
         if is_first():
             write_atomically(path, as_json(result))
 
 
-def launched(case: Case) -> RunResult:
+def launched(case: Case, spec: PruneSpec = SPEC) -> RunResult:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "result.json"
         start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(case.processes)]
         environment = os.environ | {"OMP_NUM_THREADS": str(case.threads), "PYTHONPATH": str(ROOT)}
-        subprocess.run([*start, __file__, "--process", str(path)], check=True, env=environment, capture_output=True)
+        own = [__file__, "--process", spec.to_json(), str(path)]
+        subprocess.run([*start, *own], check=True, env=environment, capture_output=True)
         return RunResult.model_validate(json.loads(path.read_text()))
 
 
@@ -106,15 +108,8 @@ def scaling() -> str:
     for case, result in found.items():
         seconds = [sum(each.timings[stage] for stage in STAGES) for each in (one, result)]
         stages = (f"{result.timings[stage]:.1f}" for stage in STAGES)
-        differing = sum(
-            site.kept_units != other.kept_units for site, other in zip(result.sites, one.sites, strict=True)
-        )
-        worst = max(
-            abs(site.error["least-squares"] / other.error["least-squares"] - 1)
-            for site, other in zip(result.sites, one.sites, strict=True)
-        )
         gained = f"{seconds[0] / seconds[1]:.2f} x"
-        rows.append((case.processes, case.threads, *stages, f"{seconds[1]:.1f}", gained, differing, f"{worst:.0e}"))
+        rows.append((case.processes, case.threads, *stages, f"{seconds[1]:.1f}", gained, *difference(result, one)))
     columns = (
         "processes",
         "threads of each",
@@ -128,6 +123,31 @@ def scaling() -> str:
     head = (
         f"The default recipe on {SMOLLM2}, half of its neurons, {one.calibration.tokens:,} calibration tokens, nothing "
         "measured. Differences are beside one process with one thread."
+    )
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+def difference(result: RunResult, one: RunResult) -> tuple[int, str]:
+    """Sites that keep other units than in the run ``one``, and the largest relative difference of an error."""
+    pairs = list(zip(result.sites, one.sites, strict=True))
+    errors = [(site.error["least-squares"], other.error["least-squares"]) for site, other in pairs]
+    worst = max((abs(error / other - 1) if other else abs(error)) for error, other in errors)
+    return sum(site.kept_units != other.kept_units for site, other in pairs), f"{worst:.0e}"
+
+
+def equal() -> str:
+    """Units of each demo model by other numbers of processes and threads."""
+    rows = []
+    for model in (*(preset.id for preset in PRESETS if preset.adapter), SMOLLM2):
+        spec = PruneSpec.create(model=model, targets="both", ratio=0.5, tokens=6000)
+        one = launched(CASES[0], spec)
+        found = (difference(launched(case, spec), one) for case in CASES[1:])
+        rows.append((model, len(one.sites), *(f"{sites} ({worst})" for sites, worst in found)))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    columns = ("model", "sites", *(f"{case.processes} x {case.threads}" for case in CASES[1:]))
+    head = (
+        "Sites that keep other units than with one process of one thread, and the largest relative difference of an error, by "
+        "processes x threads: default recipe, half of the heads and neurons, 6,000 tokens."
     )
     return f"{head}\n\n{table(columns, rows)}"
 
@@ -261,7 +281,7 @@ def parameters(config: LlamaConfig) -> int:
     return config.num_hidden_layers * block(config) + 2 * config.vocab_size * config.hidden_size + config.hidden_size
 
 
-SECTIONS = {"scaling": scaling, "paper": paper}
+SECTIONS = {"scaling": scaling, "equal": equal, "paper": paper}
 
 if __name__ == "__main__":
     main()
