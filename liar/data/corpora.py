@@ -38,6 +38,9 @@ HELD_TOKENS = 2_048
 HELD_TEXTS = 1_024
 """Texts on which it compares them, of a model that answers each text once: a few texts whose answer changes make up most of
 the divergence, so that with fewer the best candidate is often a matter of chance."""
+SCARCE = 4
+UNSEEN = 12
+"""A scarce text has one ``UNSEEN``-th as much beside it that no repair sees."""
 FEWEST_HELD_TEXTS = 256
 """As many are enough if there are no more."""
 
@@ -56,9 +59,14 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
 
 
 def held_text_steps(spec: PruneSpec, loaded: LoadedModel) -> HeldTextSteps:
-    """The calibration text of a recipe, and :data:`HELD_TOKENS` or :data:`HELD_TEXTS` of the same training parts that it does
-    not have. Raises :class:`CalibrationError` if too few are left.
+    """The calibration text of a recipe, and text of the same training parts that it does not have.
+
+    It is :data:`HELD_TOKENS` or :data:`HELD_TEXTS` for the allocation ``checked``, else :func:`unseen_tokens`. Raises
+    :class:`CalibrationError` if too few are left.
     """
+    held = unseen_tokens(spec, loaded)
+    if spec.allocation == "checked":
+        held = HELD_TOKENS if loaded.is_language_model else HELD_TEXTS
     return _steps(
         spec.calibration,
         loaded,
@@ -67,8 +75,19 @@ def held_text_steps(spec: PruneSpec, loaded: LoadedModel) -> HeldTextSteps:
         spec.seed,
         spec.separator,
         data=copies_of(spec),
-        held=HELD_TOKENS if loaded.is_language_model else HELD_TEXTS,
+        held=held,
     )
+
+
+def unseen_tokens(spec: PruneSpec, loaded: LoadedModel) -> int:
+    """Tokens to fit the attenuation of a corrective run to, beside its calibration text; 0 if that text serves as well.
+
+    Repairs fit a text of fewer than :data:`SCARCE` tokens for each channel so closely that the last states are nearer to the
+    dense ones on it than on any other.
+    """
+    attenuates = spec.walked == "corrective" and loaded.is_language_model and loaded.adapter.last_norm() is not None
+    tokens = settled_tokens(spec.calibration, spec.tokens, loaded)
+    return round(tokens / UNSEEN) if attenuates and tokens < SCARCE * loaded.adapter.widest else 0
 
 
 def copies_of(spec: PruneSpec) -> str | None:

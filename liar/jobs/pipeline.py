@@ -34,7 +34,7 @@ from liar.events import (
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
-from liar.jobs.read_text import read_held_text, read_text
+from liar.jobs.read_text import read_with_unseen
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.jobs.shortening import Shortening, check_removal
 from liar.maths.checks import described
@@ -254,14 +254,12 @@ class _Run:
         return [*calibration, "dense"] if self.measures.known else calibration
 
     def _batches(self) -> Generator[Event, None, tuple[list[Batch], list[Batch]]]:
-        """The calibration text, if the run reads it, and the text held back, if there is anything to compare on it."""
+        """The calibration text, if the run reads it, and text of its kind that no repair sees, if the recipe needs any."""
         reads = not is_calibrated(self.spec, self.calibration)
-        held: list[Batch] = []
+        if not reads and self.spec.allocation != "checked":
+            return [], []
         with self.watch.stage("data"):
-            if self.spec.allocation == "checked" and not self.spec.removes_layers:
-                batches, held, text = yield from read_held_text(self.spec, self.loaded)
-            elif reads:
-                batches, text = yield from read_text(self.spec, self.loaded)
+            batches, held, text = yield from read_with_unseen(self.spec, self.loaded)
             if not reads:
                 return [], held
             self.text = text

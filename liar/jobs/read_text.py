@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TypeVar
 
-from liar.data.corpora import held_text_steps, text_steps
+from liar.data.corpora import held_text_steps, text_steps, unseen_tokens
+from liar.errors import CalibrationError
 from liar.events import Progress
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
@@ -27,6 +29,19 @@ def read_held_text(
 ) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
     """:func:`liar.data.corpora.held_text_steps` in the same way."""
     return _with_progress(held_text_steps(spec, loaded))
+
+
+def read_with_unseen(
+    spec: PruneSpec, loaded: LoadedModel
+) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
+    """:func:`read_held_text` if the recipe needs text held back and there is enough of it, else :func:`read_text`."""
+    if spec.allocation == "checked" and not spec.removes_layers:
+        return (yield from read_held_text(spec, loaded))
+    if unseen_tokens(spec, loaded):
+        with suppress(CalibrationError):  # what else is wrong with the text is found by the next lines
+            return (yield from read_held_text(spec, loaded))
+    batches, text = yield from read_text(spec, loaded)
+    return batches, [], text
 
 
 def _with_progress(steps: Generator[tuple[int, int], None, T]) -> Generator[Progress, None, T]:

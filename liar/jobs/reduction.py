@@ -11,7 +11,8 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, divided, sample_of, tokens_of
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sample_of
+from liar.data.corpora import unseen_tokens
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate, settled_counts, share_warning
@@ -23,6 +24,7 @@ from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.offload import resident
+from liar.models.parallel import processes
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
@@ -34,11 +36,6 @@ Events = Generator[Event, None, None]
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair gives back clearly less (README, table of tokens)."""
-
-SCARCE = 4
-"""Tokens for each channel below which repairs fit their text so closely that the attenuation needs another one."""
-UNSEEN = 1 / 12
-"""Share of a scarce text that the attenuation is fitted to, and no repair."""
 
 _AT_A_BOUND = {
     1.0: "The calibration text does not show how much less sure the answers of the pruned model should be, so the gain of the "
@@ -91,8 +88,8 @@ class Reduction:
     ) -> Events:
         """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
 
-        The allocation ``checked`` compares its candidates on the text ``held`` back. All moments of its own calibration are
-        freed at the end.
+        No repair sees the text ``held`` back: the allocation ``checked`` compares its candidates on it, and the attenuation is
+        fitted to it if ``batches`` are scarce. All moments of its own calibration are freed at the end.
         """
         self.given = calibration = given
         if calibration is None:
@@ -107,7 +104,7 @@ class Reduction:
         candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
-        yield from self._prune(batches, sites, calibration, kept)
+        yield from self._prune(batches, held, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
 
     # -- allocation ---------------------------------------------------------------------------------------------
@@ -179,19 +176,24 @@ class Reduction:
     # -- pruning and repair -------------------------------------------------------------------------------------
 
     def _prune(
-        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration, kept: dict[str, int]
+        self,
+        batches: Sequence[Batch],
+        held: Sequence[Batch],
+        sites: Sequence[Site],
+        calibration: Calibration,
+        kept: dict[str, int],
     ) -> Events:
         if self.spec.repairs_by_survey and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
-            seen, unseen = self._divided(batches)
+            scarce = unseen_tokens(self.spec, self.loaded) > 0 and len(held) >= processes()
             visits = walk(
                 self.adapter,
-                seen,
+                batches,
                 self.spec.targets,
                 schedule=self.spec.walked,
                 norm_aware=CURVE_TOKENS if self.spec.repairs_by_survey else MEAN_TOKENS,
-                unseen=unseen,
+                unseen=held if scarce else (),
                 on_attenuation=self._attenuate,
             )
         with self.watch.stage("prune"):
@@ -204,17 +206,6 @@ class Reduction:
                 yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
         if self.attenuation in _AT_A_BOUND:
             yield self._warn(_AT_A_BOUND[self.attenuation])
-
-    def _divided(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], Sequence[Batch]]:
-        """The text of the repairs, and one that they do not see, to fit the attenuation to, if text is scarce."""
-        tokens = tokens_of(batches)
-        if (
-            self.spec.walked != "corrective"
-            or tokens >= SCARCE * self.adapter.widest
-            or self.adapter.last_norm() is None
-        ):
-            return batches, []
-        return divided(batches, round(tokens * (1 - UNSEEN)))
 
     def _warn(self, message: str) -> Warned:
         self.warnings.append(message)

@@ -57,7 +57,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
             spec.targets,
             schedule=spec.walked,
             norm_aware=0,
-            on_attenuation=variants.attenuate,
+            on_attenuation=lambda factor: variants.attenuate(result.attenuation or factor),
         )
         for done, visit in enumerate(visits, start=1):
             _prune(result, working, variants, visit, masks[visit.site])
