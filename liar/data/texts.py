@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from liar.errors import CalibrationError
 from liar.tasks.items import Sample
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
-from liar.tasks.splits import Split
+from liar.tasks.splits import Split, digest_of
 from liar.tasks.texts import WIKI, text_named
 
 _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -44,7 +44,8 @@ class Samples:
     """Texts of a ``source``; they can be iterated once.
 
     ``split`` is the part that was read, None for a file, which has no parts. ``label_names`` are all possible labels,
-    empty if the source does not list them. ``number`` is that of all texts, None if it is not known.
+    empty if the source does not list them. ``number`` is that of all texts, None if it is not known. ``digests`` are those of
+    the texts that were read so far, by which two sources with a text in common are known.
     """
 
     source: str
@@ -52,9 +53,13 @@ class Samples:
     _rows: Iterator[Sample]
     label_names: tuple[str, ...] = ()
     number: int | None = None
+    digests: set[int] = field(default_factory=set, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
-        return self._rows
+        for sample in self._rows:
+            if text := sample.joined.strip():
+                self.digests.add(digest_of(text))
+            yield sample
 
 
 def read_samples(
@@ -152,11 +157,11 @@ def _open_file(path: Path) -> Part:
     if path.is_dir():
         raise CalibrationError(f"{path} is a folder; name one of its files, which should end in {', '.join(_FORMATS)}.")
     if not path.is_file():
-        raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI.id}.")
+        raise CalibrationError(f"There is no text file {path}; check the path.")
     if path.suffix not in _FORMATS:
         raise CalibrationError(f"The text file {path} should end in one of: {', '.join(_FORMATS)}.")
     if path.stat().st_size == 0:
-        raise CalibrationError(f"The text file {path} is empty; write some paragraphs into it, or take {WIKI.id}.")
+        raise CalibrationError(f"The text file {path} is empty; name one that holds text.")
     kind, options = _FORMATS[path.suffix]
     return Part(None, load_dataset(kind, data_files=str(path), split="train", streaming=True, **options))
 

@@ -16,7 +16,7 @@ from liar.report.compare import differing
 from liar.report.labels import choice, token_words
 from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
 from liar.report.speed_sentences import speed_words
-from liar.results import VARIANTS, RunResult, SiteReport, Totals
+from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, SiteKind
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
@@ -133,6 +133,14 @@ def calibrated_on(result: RunResult) -> str | None:
     words = read[0] if len(read) == 1 else f"{equal}{', '.join(read[:-1])} and {read[-1]}"
     cut = f", {text.cut:,} of them cut" if text.cut else ""
     return f"Calibrated on {words}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
+
+
+def shared_texts(text: CalibrationText) -> list[str]:
+    """``12 % of the texts that sentiment measures were also used to repair the model.``, for each such task."""
+    return [
+        f"{percent(share)} of the texts that {task} measures were also used to repair the model."
+        for task, share in text.shared.items()
+    ]
 
 
 def count(number: int) -> str:
