@@ -145,13 +145,12 @@ class Recipe:
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
         choices["data"] = (choices["data"] or "").strip() or None
+        choices["edits"] = choices["edits"] or ""
         choices["evaluate"] = tuple(choices["evaluate"] or ())
         chosen = choices["calibration"] or [AUTO]
         choices["calibration"] = chosen if isinstance(chosen, str) else MIXED.join(chosen)
-        empty = next((name for name, value in choices.items() if value is None and name not in _OPTIONAL), None)
-        if empty:
-            raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
-        self._check_ranges(choices)
+        wrong = self._wrong(choices)
+        choices |= {name: getattr(base, name) for name in wrong}
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
         if choices["model"] != base.model:  # evaluation and edits belong to the former model
@@ -168,24 +167,31 @@ class Recipe:
                 choices["evaluate_length"] = None
         elif edits is not None and choices["edits"] == base.edits:
             choices["edits"] = tuple(edits)
-        spec = PruneSpec.create(**{**kept, **choices})
+        complaints = [f"{'; '.join(wrong.values())}; the other fields stay as they are."] if wrong else []
+        try:
+            spec = PruneSpec.create(**{**kept, **choices})
+        except InvalidSpecError as error:
+            complaints.append(str(error))
+        if complaints:
+            raise InvalidSpecError(" ".join(complaints))
         self.profile.check(spec)
         if spec.model == base.model and spec.evaluate == base.evaluate and spec.data != base.data:
             tasks = [name for name in spec.evaluate if name != OWN.name]  # new data are measured, old ones are not
             spec = spec.model_copy(update={"evaluate": (*tasks, *usual_tasks(None, spec.data)) if tasks else ()})
         return measured_on_its_task(spec)
 
-    def _check_ranges(self, choices: dict[str, Any]) -> None:
-        """Raise :class:`InvalidSpecError` for a number outside its range, with field and range. Gradio's own limits
-        would refuse each event that reads the rail, and name neither.
+    def _wrong(self, choices: dict[str, Any]) -> dict[str, str]:
+        """What to set in each field that is empty or has a number outside its range. Gradio's own limits would refuse each
+        event that reads the rail, and name neither field nor range.
         """
+        found: dict[str, str] = {}
         for name, value in choices.items():
-            bounds = bounds_of(name)
-            if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
-                label = getattr(self.controls[name], "label", name)
-                raise InvalidSpecError(
-                    f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}; the other fields stay as they are."
-                )
+            bounds, label = bounds_of(name), getattr(self.controls[name], "label", name)
+            if value is None and name not in _OPTIONAL:
+                found[name] = f"{label}: give it a value, the field is empty"
+            elif bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
+                found[name] = f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}"
+        return found
 
     def fill(self, spec: PruneSpec) -> Updates:
         """Values of the controls for ``spec``. The names of a custom criterion and of other texts join the choices."""

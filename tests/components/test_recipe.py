@@ -164,8 +164,23 @@ def test_several_calibration_texts_are_one_mix(rail: Recipe) -> None:
     assert read(rail, FULL, calibration=[]).calibration == "auto"
 
 
+def test_all_wrong_fields_are_named_at_once(rail: Recipe) -> None:
+    with pytest.raises(InvalidSpecError) as caught:
+        read(rail, default_spec(), seed=-1, multiple=5000, tokens=-3, edits="layers.0:gone", calibration=["a", "a"])
+    message = str(caught.value)
+    assert message.count("the other fields stay as they are") == 1
+    for words in (
+        "Seed: set",
+        "Round neurons to a multiple: set",
+        "Calibration tokens: set",
+        "is no edit",
+        "a text twice",
+    ):
+        assert words in message
+
+
 def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
-    with pytest.raises(InvalidSpecError, match="The field for seed is empty"):
+    with pytest.raises(InvalidSpecError, match="Seed: give it a value, the field is empty"):
         read(rail, default_spec(), seed=None)
 
 

@@ -160,4 +160,5 @@ def test_a_file_that_is_no_lesson_is_one_sentence(tmp_path: Path, changed: tuple
     with pytest.raises(StorageError, match=r"The lesson 01-units.md cannot be read: ") as caught:
         read(written(tmp_path, GOOD.replace(*changed)))
     assert reason in str(caught.value)
+    assert "Value error" not in str(caught.value)
     assert str(caught.value).endswith("install the package anew.")
