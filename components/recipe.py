@@ -28,7 +28,7 @@ from liar.spec import (
     range_words,
 )
 from liar.store import RunSummary
-from liar.tasks.mixes import MIXED
+from liar.tasks.mixes import MIXED, sources_of
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
@@ -147,8 +147,7 @@ class Recipe:
         choices["data"] = (choices["data"] or "").strip() or None
         choices["edits"] = choices["edits"] or ""
         choices["evaluate"] = tuple(choices["evaluate"] or ())
-        chosen = choices["calibration"] or [AUTO]
-        choices["calibration"] = chosen if isinstance(chosen, str) else MIXED.join(chosen)
+        choices["calibration"] = _mixed(choices["calibration"] or [AUTO], base)
         wrong = self._wrong(choices)
         choices |= {name: getattr(base, name) for name in wrong}
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
@@ -193,6 +192,13 @@ class Recipe:
                 found[name] = f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}"
         return found
 
+    def settled(self, base: PruneSpec, spec: PruneSpec) -> Updates:
+        """Controls that show another choice than ``spec``, which was read from them: of tasks for new data, of a text alone."""
+        updates: Updates = {self.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
+        if spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS):
+            updates[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
+        return updates
+
     def fill(self, spec: PruneSpec) -> Updates:
         """Values of the controls for ``spec``. The names of a custom criterion and of other texts join the choices."""
         values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
@@ -225,6 +231,14 @@ def _menu(name: str, label: str, choices: Sequence[str], value: str, *, is_simpl
 def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
     with _choice(name) as shared:
         return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def _mixed(chosen: str | list[str], base: PruneSpec) -> str:
+    """The calibration texts as one choice. A text of one's own that ``base`` does not have replaces the automatic one."""
+    if isinstance(chosen, str):
+        return chosen
+    own = set(sources_of(MIXED.join(chosen))).difference(TEXTS, base.sources)
+    return MIXED.join(text for text in chosen if not own or text != AUTO)
 
 
 def _mix(spec: PruneSpec) -> list[str]:

@@ -170,6 +170,7 @@ def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[
         if label is None:
             has = f"the label {sample.label!r}, which the model does not know" if sample.label else "no label"
             raise CalibrationError(
-                f"Text number {place + 1} of {read.source!r} has {has}; name a column 'label' and use {', '.join(names[:12])}."
+                f"Text number {place + 1} of {read.source!r} has {has}; name a column 'label', or yours with "
+                f"#label=COLUMN behind the source, and use {', '.join(names[:12])}."
             )
     return [replace(sample, label=names[label or 0]) for sample, label in zip(samples, classes, strict=True)]

@@ -132,7 +132,7 @@ def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
 
 def _named_part(source: str) -> CalibrationPart:
     """The part of a hub dataset that ``source`` names, before it is read."""
-    named = selection(source)[0].split(":")
+    named = selection(source).source.split(":")
     return CalibrationPart(source=source, split=named[2] if len(named) == 3 else None)
 
 
@@ -172,7 +172,7 @@ def check_apart(spec: PruneSpec, read: Iterable[CalibrationPart], exams: Mapping
 
 def _place(source: str, split: str | None) -> tuple[str, str | None]:
     """What a source is, however it is written: the path of a file, or dataset and configuration with the part."""
-    name, _ = selection(source)
+    name = selection(source).source
     if split is None:
         return str(Path(name).expanduser().resolve()), None
     return ":".join(name.split(":")[:2]).rstrip(":"), split
