@@ -220,7 +220,7 @@ BAD: dict[str, tuple[LoadedModel, Rows, str]] = {
     "a gap among the labels": (
         classifier(COLOURS),
         _rows(text=TEXTS[:3], label=["warm", None, "cold"]),
-        "Text number 2 of .* has no label; name a column 'label', or yours with #label=COLUMN behind the source, and use warm, cold",
+        "Text number 2 of .* has no label; name a column 'label', or yours with #label=COLUMN .*, and use warm, cold",
     ),
     "a label that is no class": (
         classifier(COLOURS),
