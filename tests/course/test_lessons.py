@@ -10,7 +10,7 @@ import pytest
 from parts.points import PointStore
 from readme import ROOT
 
-from liar.course.figures import Shelf
+from liar.course.figures import Figure, Shelf
 from liar.course.lesson import FOLDER, TEXTS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
 from liar.course.pictures import drawn
 from liar.errors import StorageError
@@ -127,11 +127,13 @@ def test_what_the_lessons_claim_is_so() -> None:
     late, fast = units["dense"] - units["half"], units["seven"] - units["nine"]
     assert 0 < late < 0.04, "the loss comes late"
     assert fast > 0.15, "and then fast"
-    seven = SHELF.run(SHELF.spec("demo/minilm-topic", {"ratio": 0.7})).evaluations
-    dense, pruned = (next(each for each in seven if each.variant == name) for name in ("dense", "pruned"))
+    half = lessons()[0].figures["half"]
+    assert isinstance(half, Figure)
+    measured = SHELF.run(SHELF.spec(half.model, half.choices)).evaluations
+    dense, pruned = (next(each for each in measured if each.variant == name) for name in ("dense", "pruned"))
     lost = difference(dense, pruned)
     assert lost.stderr is not None
-    assert -lost.change > 4 * lost.stderr, "removing hurts, beyond chance"
+    assert -lost.change > 2 * lost.stderr, "removing half costs something, beyond chance"
     assert weights["magnitude"] > weights["by_lot"], "worse than chance"
     assert weights["wanda"] < 1.05 * weights["best_choice"]
     assert means["bert_back"] > 3 * means["llama_back"]
