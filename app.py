@@ -33,7 +33,7 @@ from components.takeaway import TakeawayPanel
 from components.theme import HEAD, stylesheets, theme
 from components.tradeoff import TradeoffPanel
 from components.verdict import VerdictPanel
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 from liar.errors import LiarError
 from liar.explore.atlas_store import AtlasStore, default_folder
 from liar.report.between import of_other_ratios
@@ -175,7 +175,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve the page; Gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     profile = chosen_profile(arguments)
     settle_threads()
-    quiet_libraries()
     sys.setswitchinterval(SWITCH_SECONDS)
     if "SPACE_ID" in os.environ:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS)

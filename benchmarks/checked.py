@@ -17,10 +17,9 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 import numpy as np
 from figures import CLASSIFIERS, SEEDS, SMOLLM2, change_words, loaded, value

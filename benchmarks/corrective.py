@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 from checked import MODELS, WORK
 from figures import SMOLLM2, beside, measured, value_of, with_error

@@ -21,10 +21,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 import torch
 from readme import plain, write

@@ -18,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product, starmap
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 from readme import table, write
 

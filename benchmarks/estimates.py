@@ -17,10 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 import torch

@@ -14,10 +14,9 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 from readme import sections, table
 

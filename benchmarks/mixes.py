@@ -15,10 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 from checked import WORK
 from figures import SMOLLM2, loaded

@@ -16,10 +16,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 from huggingface_hub import HfApi
 from readme import table

@@ -24,10 +24,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 import torch
 from figures import with_error

@@ -15,10 +15,9 @@ import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 import torch
 from readme import table, write

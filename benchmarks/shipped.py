@@ -13,10 +13,9 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 from figures import SENTIMENT, tenths_of

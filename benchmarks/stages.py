@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from liar.cli.startup import quiet_libraries, settle_threads
+from liar.cli.startup import settle_threads
 
 settle_threads()
-quiet_libraries()
 
 import numpy as np
 from figures import beside, with_error

@@ -46,15 +46,20 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     pairs = [(name, value) for name, value in pairs if not name.startswith("__")]
     view, complaints = View.from_pairs(pairs)
     good: list[tuple[str, str]] = []
+    bad: list[tuple[str, str]] = []
     for name, value in pairs:
         if name in View.model_fields:
             continue
         try:
             PruneSpec.from_query(urlencode([(name, value)]))
             good.append((name, value))
-        except InvalidSpecError as error:
-            complaints.append(str(error))
-    complaint = f"Part of the link was left out. {complaints[0]}" if complaints else None
+        except InvalidSpecError:
+            bad.append((name, value))
+    try:
+        PruneSpec.from_query(urlencode(bad))
+    except InvalidSpecError as error:  # one sentence for each choice
+        complaints.append(str(error))
+    complaint = f"Part of the link was left out. {' '.join(complaints)}" if complaints else None
     try:
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
     except InvalidSpecError as error:  # each choice is valid, their combination is not

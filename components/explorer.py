@@ -108,7 +108,7 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         if spec.model != base.model:
             return self.switch_model(spec, view)
-        tasks: Updates = {self.recipe.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
+        tasks = self.recipe.settled(base, spec)
         if spec.edits != tuple(edits):  # typed since
             return {**tasks, **self.draw(spec, view, shown)}
         if spec.edits != base.edits:

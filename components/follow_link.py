@@ -48,7 +48,7 @@ class Opening:
         built without a run, it also draws the forecast."""
         named = list(pairs)
         spec, view, complaint = read_address(named)
-        complaint = complaint or complaint_about(view)
+        complaints = [words for words in (complaint, complaint_about(view)) if words]
         if remembered in ("simple", "full") and "layout" not in dict(named):
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
         updates: Updates = {
@@ -62,12 +62,13 @@ class Opening:
             try:
                 self.explorer.studio.profile.check(spec)
             except LiarError as error:
-                spec, complaint = None, str(error)
+                spec = None
+                complaints.append(str(error))
         if spec is not None or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
             spec = self.explorer.bus.spec.value if spec is None else measured_on_its_task(spec)
             updates |= self._draw(spec, view)
-        if complaint is not None:
-            updates[self.explorer.line] = status.problem(complaint)
+        if complaints:
+            updates[self.explorer.line] = status.problem(" ".join(complaints))
         return updates
 
     def _draw(self, spec: PruneSpec, view: View) -> Updates:

@@ -28,7 +28,7 @@ from liar.spec import (
     range_words,
 )
 from liar.store import RunSummary
-from liar.tasks.mixes import MIXED
+from liar.tasks.mixes import MIXED, sources_of
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
@@ -145,13 +145,11 @@ class Recipe:
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
         choices["data"] = (choices["data"] or "").strip() or None
+        choices["edits"] = choices["edits"] or ""
         choices["evaluate"] = tuple(choices["evaluate"] or ())
-        chosen = choices["calibration"] or [AUTO]
-        choices["calibration"] = chosen if isinstance(chosen, str) else MIXED.join(chosen)
-        empty = next((name for name, value in choices.items() if value is None and name not in _OPTIONAL), None)
-        if empty:
-            raise InvalidSpecError(f"The field for {empty} is empty: give it a value.")
-        self._check_ranges(choices)
+        choices["calibration"] = _mixed(choices["calibration"] or [AUTO], base)
+        wrong = self._wrong(choices)
+        choices |= {name: getattr(base, name) for name in wrong}
         choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
         kept = base.model_dump()
         if choices["model"] != base.model:  # evaluation and edits belong to the former model
@@ -168,24 +166,38 @@ class Recipe:
                 choices["evaluate_length"] = None
         elif edits is not None and choices["edits"] == base.edits:
             choices["edits"] = tuple(edits)
-        spec = PruneSpec.create(**{**kept, **choices})
+        complaints = [f"{'; '.join(wrong.values())}; the other fields stay as they are."] if wrong else []
+        try:
+            spec = PruneSpec.create(**{**kept, **choices})
+        except InvalidSpecError as error:
+            complaints.append(str(error))
+        if complaints:
+            raise InvalidSpecError(" ".join(complaints))
         self.profile.check(spec)
         if spec.model == base.model and spec.evaluate == base.evaluate and spec.data != base.data:
             tasks = [name for name in spec.evaluate if name != OWN.name]  # new data are measured, old ones are not
             spec = spec.model_copy(update={"evaluate": (*tasks, *usual_tasks(None, spec.data)) if tasks else ()})
         return measured_on_its_task(spec)
 
-    def _check_ranges(self, choices: dict[str, Any]) -> None:
-        """Raise :class:`InvalidSpecError` for a number outside its range, with field and range. Gradio's own limits
-        would refuse each event that reads the rail, and name neither.
+    def _wrong(self, choices: dict[str, Any]) -> dict[str, str]:
+        """What to set in each field that is empty or has a number outside its range. Gradio's own limits would refuse each
+        event that reads the rail, and name neither field nor range.
         """
+        found: dict[str, str] = {}
         for name, value in choices.items():
-            bounds = bounds_of(name)
-            if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
-                label = getattr(self.controls[name], "label", name)
-                raise InvalidSpecError(
-                    f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}; the other fields stay as they are."
-                )
+            bounds, label = bounds_of(name), getattr(self.controls[name], "label", name)
+            if value is None and name not in _OPTIONAL:
+                found[name] = f"{label}: give it a value, the field is empty"
+            elif bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
+                found[name] = f"{label}: set {range_words(name)}, not {f'{value:,}'[:40]}"
+        return found
+
+    def settled(self, base: PruneSpec, spec: PruneSpec) -> Updates:
+        """Controls that show another choice than ``spec``, which was read from them: of tasks for new data, of a text alone."""
+        updates: Updates = {self.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
+        if spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS):
+            updates[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
+        return updates
 
     def fill(self, spec: PruneSpec) -> Updates:
         """Values of the controls for ``spec``. The names of a custom criterion and of other texts join the choices."""
@@ -219,6 +231,14 @@ def _menu(name: str, label: str, choices: Sequence[str], value: str, *, is_simpl
 def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
     with _choice(name) as shared:
         return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def _mixed(chosen: str | list[str], base: PruneSpec) -> str:
+    """The calibration texts as one choice. A text of one's own that ``base`` does not have replaces the automatic one."""
+    if isinstance(chosen, str):
+        return chosen
+    own = set(sources_of(MIXED.join(chosen))).difference(TEXTS, base.sources)
+    return MIXED.join(text for text in chosen if not own or text != AUTO)
 
 
 def _mix(spec: PruneSpec) -> list[str]:

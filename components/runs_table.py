@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.markup import Markup, cell, element, row, table
 from liar.report.labels import run_labels
 from liar.report.metric_sentences import value_words
-from liar.report.sentences import count
+from liar.report.sentences import counts
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
@@ -34,7 +34,7 @@ def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
     current = "true" if run.spec.key == shown else None
     button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
     words = [when_kept(run), run.spec.model] if wide else []
-    words += [*_metrics(run), f"{count(run.totals.parameters_after)} of {count(run.totals.parameters_before)}"]
+    words += [*_metrics(run), " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before))]
     return row(button, *map(cell, words), aria_current=current)
 
 

@@ -24,10 +24,27 @@ work on plain tensors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from logging import LogRecord, getLogger
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_NOISE = {
+    "torchao": ("Failed to load", "Skipping import"),
+    "torch.utils._pytree": ("%s is an Enum subclass",),
+}
+"""Loggers and how messages begin that never reach a user, who could not act on them: transformers loads torchao, which reports
+each CUDA kernel that this machine cannot use."""
+
+
+def _without(beginnings: tuple[str, ...]) -> Callable[[LogRecord], bool]:
+    return lambda record: not str(record.msg).startswith(beginnings)
+
+
+for _name, _beginnings in _NOISE.items():
+    getLogger(_name).addFilter(_without(_beginnings))
 
 if TYPE_CHECKING:
     from liar.calibration.calibrate import Calibration, calibrate, curves

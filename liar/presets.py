@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from liar.spec import Targets
 from liar.tasks.demo import PERPLEXITY
@@ -126,6 +127,11 @@ def split_revision(model: str) -> tuple[str, str | None]:
     """
     found = _AT_REVISION.fullmatch(model)
     return (found[1], found[2]) if found else (model, None)
+
+
+def likely(model: str) -> str | None:
+    """The id of the demo model that a mistyped ``model`` most probably means; None if none is near."""
+    return next(iter(get_close_matches(model, [preset.id for preset in PRESETS if preset.weights], 1, 0.8)), None)
 
 
 def preset_of(model: str) -> Preset | None:

@@ -63,7 +63,8 @@ class CalibrationText(Record):
     """Calibration text of a run: ``tokens`` in ``sequences`` of part ``split`` of ``source``; a file has no parts.
 
     ``cut`` of the sequences are the beginning of a longer text; None for windows, into which texts are packed. ``mixed``
-    are the texts of a mix, whose shares are in ``source``; empty for a single one.
+    are the texts of a mix, whose shares are in ``source``; empty for a single one. ``shared``: of a task that measures texts
+    which were read here as well, their share of its texts. ``digests`` are those of the texts, and are not stored.
     """
 
     source: str
@@ -72,6 +73,8 @@ class CalibrationText(Record):
     sequences: int
     cut: int | None = None
     mixed: list[CalibrationPart] = []
+    shared: dict[str, float] = {}
+    digests: frozenset[int] = Field(frozenset(), exclude=True, repr=False)
 
     @property
     def parts(self) -> list[CalibrationPart]:

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
@@ -61,6 +62,7 @@ _CUSTOM_NAME = re.compile(rf"({CUSTOM}|{CUSTOM_WITH_GRADIENTS})[A-Za-z_][A-Za-z0
 
 MAX_RATIO = 0.95
 MAX_TASKS = 16
+_MOST_NAMED = 8  # unknown names in one message, which a link of any length may have
 EVALUATION_LENGTH = 256
 """Tokens of one sequence of an evaluation, if the spec sets no length and the model has enough positions."""
 AUTO: Final = "auto"
@@ -187,11 +189,11 @@ class PruneSpec(BaseModel):
 
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
-        """Validate ``choices``; raises :class:`InvalidSpecError` with one sentence instead of pydantic's report."""
+        """Validate ``choices``; raises :class:`InvalidSpecError` with a sentence for each invalid one."""
         try:
             return cls(**choices)
         except ValidationError as error:
-            raise InvalidSpecError(_sentence(error)) from None
+            raise InvalidSpecError(_sentences(error)) from None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -269,7 +271,7 @@ class PruneSpec(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise InvalidSpecError(_sentence(error)) from None
+            raise InvalidSpecError(_sentences(error)) from None
 
     @property
     def key(self) -> str:
@@ -400,18 +402,25 @@ def range_words(name: str) -> str:
     return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
 
 
-def _sentence(error: ValidationError) -> str:
-    """First error of pydantic's report as one sentence."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or "spec"
-    name = str(first["loc"][0]) if first["loc"] and bounds_of(str(first["loc"][0])) else name  # the kinds of a union
+def _sentences(error: ValidationError) -> str:
+    """All errors of pydantic's report, one sentence for each choice."""
+    errors = error.errors(include_url=False)
+    unknown = [str(each["loc"][0])[:80] for each in errors if each["type"] == "extra_forbidden"]
+    found = [_sentence(each) for each in errors if each["type"] != "extra_forbidden"]
+    if unknown:
+        names = " or ".join(map(repr, unknown[:_MOST_NAMED]))
+        found.append(f"There is no choice called {names}; the choices are {', '.join(PruneSpec.model_fields)}.")
+    return " ".join(dict.fromkeys(found))
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "spec"
+    name = str(error["loc"][0]) if error["loc"] and bounds_of(str(error["loc"][0])) else name  # the kinds of a union
     if bounds_of(name) is not None:
         automatic = f" or {AUTO!r}" if PruneSpec.model_fields[name].default == AUTO else ""
         named = "The ratio" if name == "ratio" else name
-        return f"{named} must be {range_words(name)}{automatic}, not {str(first['input'])[:80]!r}."
-    if first["type"] == "extra_forbidden":
-        return f"There is no choice called {name[:80]!r}; the choices are {', '.join(PruneSpec.model_fields)}."
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    message = first["msg"].removeprefix("Input should be ").rstrip(".")
-    return f"{name} should be {message}, not {str(first['input'])[:80]!r}."
+        return f"{named} must be {range_words(name)}{automatic}, not {str(error['input'])[:80]!r}."
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message = error["msg"].removeprefix("Input should be ").rstrip(".")
+    return f"{name} should be {message}, not {str(error['input'])[:80]!r}."

@@ -237,7 +237,8 @@ def _version(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """The JSON in a file of a run, which is compressed if its name ends in ``.gz``."""
     content = path.read_bytes()
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
@@ -255,7 +256,7 @@ def _key_of(path: Path) -> str:
 
 def _read(path: Path) -> RunResult | None:
     try:
-        return RunResult.model_validate_json(_content(path))
+        return RunResult.model_validate_json(content_of(path))
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
@@ -265,7 +266,7 @@ def _read(path: Path) -> RunResult | None:
 
 def _read_summary(path: Path, *, is_shipped: bool) -> RunSummary | None:
     try:
-        summary = RunSummary.model_validate_json(_content(path))
+        summary = RunSummary.model_validate_json(content_of(path))
     except FileNotFoundError:
         return None
     except _DAMAGED as error:

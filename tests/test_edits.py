@@ -195,7 +195,11 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
 @pytest.mark.parametrize(
     ("name", "edit", "message"),
     [
-        ("layers.9.ffn", {"ratio": 0.5}, r"layers\.9\.ffn is edited but not among the pruned sites"),
+        (
+            "layers.9.ffn",
+            {"ratio": 0.5},
+            r"layers\.9\.ffn is edited, and the layers of this model are 0 to \d+; change",
+        ),
         (NEURONS.name, {"keep": {12}}, "has the units 0 to 11, not 12"),
         (HEADS.name, {"remove": {5, 6, 7}}, "has the units 0 to 5, not 6-7"),
         (HEADS.name, {"keep": {2}, "remove": {3}}, "go in groups of 2, and group 1 is both kept and removed"),

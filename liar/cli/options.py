@@ -30,7 +30,8 @@ _TEXT_NAMES = f"auto, {', '.join(text.id for text in TEXTS)}, {OWN_TEXT} (what a
 Calibration = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses. "
+        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses, #text,label=kind "
+        "names the labels. "
         "Repeat for a mix; '2 wiki' has two parts.",
         show_default=AUTO,
     ),
@@ -43,7 +44,8 @@ TaskNames = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="A file or Hub dataset in place of the demo text, or a folder with copies of the Hub's datasets."
+        help="A file or Hub dataset in place of the demo text, such as reviews.csv#message,label=kind, or a folder with "
+        "copies of the Hub's datasets."
     ),
 ]
 Tokens = Annotated[

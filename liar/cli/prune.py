@@ -50,7 +50,10 @@ def prune(
     model: Model,
     targets: Annotated[Targets, typer.Option(help="What is removed.")] = DEFAULTS.targets,
     criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,  # type: ignore[assignment]
-    ratio: Annotated[float, typer.Option(help="Share of the targeted units removed, 0 to 0.95.")] = DEFAULTS.ratio,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
+    ] = None,
     parameters: Annotated[
         float | None, typer.Option(help="Instead of a ratio: the share of all parameters left, such as 0.7.")
     ] = None,
@@ -93,11 +96,12 @@ def prune(
         raise InvalidSpecError(
             "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
         )
+    need = _need(ratio, parameters, size, loss)
     spec = PruneSpec.create(
         model=model,
         targets=targets,
         criterion=criterion,
-        ratio=ratio,
+        ratio=DEFAULTS.ratio if ratio is None else ratio,
         allocation=allocation,
         reconstruction=reconstruction,
         schedule=schedule,
@@ -117,7 +121,7 @@ def prune(
         quantize=quantize,
     )
     destination = None if push is None else _destination(push, private)
-    if (need := _need(parameters, size, loss)) is not None:
+    if need is not None:
         spec = spec.model_copy(update={"ratio": _met(need, spec)})
     finished = _run(spec)
     if not is_first_process():
@@ -142,12 +146,13 @@ def push_command(
     _push(folder, _destination(repo, private))
 
 
-def _need(parameters: float | None, size: int | None, loss: float | None) -> Need | None:
-    """What is asked for instead of a ratio; raises :class:`InvalidSpecError` for more than one need."""
+def _need(ratio: float | None, parameters: float | None, size: int | None, loss: float | None) -> Need | None:
+    """What is asked for instead of a ratio; raises :class:`InvalidSpecError` if more than one of all is given."""
     needs: dict[NeedKind, float | None] = {"parameters": parameters, "size": size, "loss": loss}
     asked = {kind: amount for kind, amount in needs.items() if amount is not None}
-    if len(asked) > 1:
-        raise InvalidSpecError(f"--{' and --'.join(asked)} ask for two ratios; keep one of them.")
+    names = [*asked] if ratio is None else ["ratio", *asked]
+    if len(names) > 1:
+        raise InvalidSpecError(f"--{' and --'.join(names)} ask for more than one ratio; keep one of them.")
     return next((Need.of(kind, amount) for kind, amount in asked.items()), None)
 
 

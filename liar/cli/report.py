@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +18,14 @@ from liar.explore.atlas_store import AtlasStore, default_folder
 from liar.files import check_writable, write_atomically
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
+from liar.store import content_of
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(help="What `liar prune --json` wrote.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="What `liar prune --json` wrote; it may be compressed (.json.gz).", show_default=False),
+    ],
     out: Annotated[Path | None, typer.Option(help="The page; without it RUN with the ending .html.")] = None,
     interactive: Annotated[
         bool, typer.Option("--interactive", help="A page on which ratio, allocation and repair can be changed.")
@@ -28,6 +33,7 @@ def report_command(
     all_criteria: Annotated[
         bool, typer.Option("--all-criteria", help="With --interactive: the criterion can be changed, too.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Turn a finished run into one HTML file that opens without a network.
 
@@ -35,12 +41,14 @@ def report_command(
     model is calibrated for them.
     """
     result = _read_run(run)
-    target = out or run.with_suffix(".html")
+    target = out or run.with_name(run.name.removesuffix(".gz")).with_suffix(".html")
     if target.resolve() == run.resolve():
         raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
     check_writable(target)
     if all_criteria and not interactive:
         raise LiarError("--all-criteria is for a page on which the criterion can be changed; add --interactive.")
+    if target.exists() and not force:
+        raise LiarError(f"{target} exists already; replace it with --force, or choose another file with --out.")
     if interactive:
         from liar.report.interactive import interactive_report
 
@@ -73,9 +81,9 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
 
 def _read_run(path: Path) -> RunResult:
     try:
-        return RunResult.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = error.strerror or str(error)
+        return RunResult.model_validate_json(content_of(path))
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise LiarError(f"{path} cannot be read ({reason}); name a file that `liar prune --json` wrote.") from error
     except ValidationError as error:
         raise LiarError(f"{path} holds no run of this version; name a file that `liar prune --json` wrote.") from error

@@ -1,13 +1,12 @@
-"""Settings of a program before it loads torch and transformers: how threads wait, which libraries do not log, that an
-interrupt is never lost, and which of several processes this one is.
+"""Settings of a program before it loads torch and transformers: how threads wait, that an interrupt is never lost, and which
+of several processes this one is.
 
-A library should not change environment or logging, so nothing here runs on import.
+A library should not change its environment, so nothing here runs on import.
 """
 
 from __future__ import annotations
 
 import _thread
-import logging
 import os
 import sys
 import threading
@@ -15,10 +14,6 @@ import threading
 SPINS = 10_000
 """Rounds that an idle thread spins before it sleeps, some tens of microseconds. If threads sleep after every loop,
 waking them up takes a tenth of a run; if they spin for milliseconds, the default, they keep a core from other work."""
-
-_VERBOSE = ("torchao", "torch.utils._pytree")
-"""Loggers to silence: transformers loads torchao, which reports each CUDA kernel that this machine cannot use."""
-
 
 _LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun and accelerate set for each process that they launch."""
@@ -37,12 +32,6 @@ def is_first_process() -> bool:
 def settle_threads() -> None:
     """Let idle threads of torch sleep soon. A value set by the user stays. Only GNU OpenMP reads the variable."""
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
-
-
-def quiet_libraries() -> None:
-    """Suppress messages that libraries log while they load and that no user of this program can act on."""
-    for name in _VERBOSE:
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def repeat_lost_interrupts() -> None:

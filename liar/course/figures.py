@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +29,13 @@ from liar.errors import InvalidSpecError, StorageError
 from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore
 from liar.explore.forecast import Forecast, divergence, forecast
-from liar.report.compare import right_answers
+from liar.report.compare import Difference, difference, right_answers
 from liar.results import RunResult, Totals
 from liar.spec import PruneSpec
 from liar.store import RunStore
+
+_STDERRS = {"value": "stderr", "ratio": "ratio_stderr", "majority": "n"}
+"""What stands beside a value in a run, by which its standard error is known."""
 
 Unit = Literal["", "%", "x", "points", "nats"]
 
@@ -64,11 +68,16 @@ class Derived(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A figure with its value: a number, or nested lists of numbers."""
+    """A figure with its value: a number, or nested lists of numbers; ``stderr`` of what was measured on a sample of items.
+
+    ``is_exact``: it is of the curves, so of all of the calibration text, and of no sample.
+    """
 
     value: Any
     unit: Unit
     digits: int
+    stderr: float | None = None
+    is_exact: bool = True
 
     @property
     def shown(self) -> float:
@@ -105,8 +114,13 @@ class Shelf:
         :class:`InvalidSpecError` for a path or formula that leads nowhere."""
         found: dict[str, Known] = {}
         for name, figure in wanted.items():
-            value = _computed(figure.formula, found) if isinstance(figure, Derived) else self.value(figure)
-            found[name] = Known(value, figure.unit, figure.digits)
+            if isinstance(figure, Derived):
+                value = _computed(figure.formula, found)
+                is_exact = all(found[each].is_exact for each in re.findall(r"[a-z_]+", figure.formula))
+                found[name] = Known(value, figure.unit, figure.digits, is_exact=is_exact)
+            else:
+                value, stderr = self.value(figure), self.stderr(figure)
+                found[name] = Known(value, figure.unit, figure.digits, stderr, figure.of != "run")
         return found
 
     def spec(self, model: str, choices: Mapping[str, Any]) -> PruneSpec:
@@ -143,6 +157,17 @@ class Shelf:
             root = Forecasted.of(spec, self.atlas(spec))
         return _plain(_followed(root, figure.path.split("/"), figure.path))
 
+    def stderr(self, figure: Figure) -> float | None:
+        """Standard error of a metric of a run, or of the share of its most frequent label; None if there is none."""
+        beside, _, last = figure.path.rpartition("/")
+        if figure.of != "run" or last not in _STDERRS:
+            return None
+        found = float(self.value(figure.model_copy(update={"path": f"{beside}/{_STDERRS[last]}"})))
+        if last != "majority":
+            return found
+        share = float(self.value(figure))
+        return sqrt(share * (1 - share) / found)
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -169,6 +194,11 @@ class Ran:
     @property
     def totals(self) -> Totals:
         return self.run.totals
+
+    def times(self, task: str) -> Difference:
+        """The repaired model beside the dense one, on the same windows of a task of perplexity."""
+        found = {item.variant: item for item in self.run.evaluations if item.task == task}
+        return difference(found["dense"], found["reconstructed"])
 
     def changed(self, before: str, after: str) -> int:
         """Items of the first task that the repaired model answers ``before`` ("right" or "wrong") by the dense one, and

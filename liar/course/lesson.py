@@ -245,5 +245,7 @@ def read(path: Path) -> Lesson:
         texts = {title.lower(): text.strip() for title, text in zip(sections[::2], sections[1::2], strict=True)}
         return Lesson(number=int(number), name=name, texts=texts, **tomllib.loads(head))
     except (OSError, ValueError, TypeError) as error:  # ValidationError and TOMLDecodeError are ValueErrors
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise StorageError(f"The lesson {path.name} cannot be read: {reason}; install the package anew.") from error

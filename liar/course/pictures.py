@@ -71,17 +71,41 @@ def plot(axes: Axes, curves: Mapping[str, Known]) -> Markup:
 
 
 def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
-    """Bars in a table, whose words wrap on a narrow screen; so it is its own table."""
-    high = max(float(known.value) for known in shown.values()) or 1.0
-    shares = {label: 100 * float(known.value) / high for label, known in shown.items()}
+    """Bars in a table, whose words wrap on a narrow screen; so it is its own table. A measured bar has its whisker."""
+    high = max(float(known.value) + (known.stderr or 0.0) for known in shown.values()) or 1.0
     rows = Markup("").join(
         Markup(
             '<tr><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
-            'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/></svg></td></tr>'
-        ).format(label, known.words, round(shares[label], 2))
+            'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/>{}</svg></td></tr>'
+        ).format(label, _with_error(known), round(100 * float(known.value) / high, 2), _whisker(known, high))
         for label, known in shown.items()
     )
-    return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows), Markup("")
+    about = Markup('<p class="quiet">{}</p>').format(_about_errors(list(shown.values())))
+    return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows), about
+
+
+def _with_error(known: Known) -> str:
+    """``85.5 ± 1.0 %``."""
+    if known.stderr is None:
+        return known.words
+    number, _, unit = known.words.partition(" ")
+    return f"{number} ± {figure_words(known.stderr, known.unit, known.digits).partition(' ')[0]} {unit}".rstrip()
+
+
+def _whisker(known: Known, high: float) -> Markup:
+    """One standard error to each side of the end of a bar."""
+    if known.stderr is None:
+        return Markup("")
+    low, up = (round(100 * (float(known.value) + sign * known.stderr) / high, 2) for sign in (-1, 1))
+    return Markup('<path class="whisker" d="M{0} 4H{1}M{0} 1.5V6.5M{1} 1.5V6.5"/>').format(low, up)
+
+
+def _about_errors(shown: Sequence[Known]) -> str:
+    if all(known.stderr is not None for known in shown):
+        return "Whiskers: one standard error."
+    if all(known.is_exact for known in shown):
+        return "Without whiskers: these are of all of the calibration text, not of a sample."
+    return "Without whiskers: the run keeps no standard error of these."
 
 
 def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:

@@ -152,10 +152,10 @@ def _steps(
         if source == AUTO:
             count = sequences_of(tokens, sequence_length)
             shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
-        windows, others, splits = yield from calibration_windows_steps(
+        windows, others, splits, digests = yield from calibration_windows_steps(
             shares, loaded, tokens, sequence_length, seed, separator, data, held
         )
-        text = _description(shares, splits, tokens=windows.numel(), sequences=len(windows))
+        text = _description(shares, splits, digests, tokens=windows.numel(), sequences=len(windows))
         return _unpadded(windows, batch_size), _unpadded(others, batch_size), text
     if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
@@ -229,6 +229,7 @@ def _texts(
     others: list[Row] = []
     labels: list[Tensor | None] = []
     splits: list[str | None] = []
+    digests: set[int] = set()
     fewest = divided(min(held, FEWEST_HELD_TEXTS), shares)
     for share, number, more, least in zip(shares, divided(tokens, shares), divided(held, shares), fewest, strict=True):
         samples = read_samples(share.source, "train", seed, data=data)
@@ -238,6 +239,7 @@ def _texts(
             check_answers(its_samples, share.source)
         labels.append(_labels(its_samples, loaded, samples))
         splits.append(samples.split)
+        digests |= samples.digests
         chosen += its_samples
         rows += its_rows
         beside = list(islice(samples, more))
@@ -247,7 +249,7 @@ def _texts(
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
     batches = _batches(rows, targets, loaded, batch_size)
     cut = sum(row.cut for row in rows)
-    text = _description(shares, splits, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
+    text = _description(shares, splits, digests, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
     return batches, _batches(others, {}, loaded, batch_size), text
 
 
@@ -264,7 +266,13 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
 
 
 def _description(
-    shares: Sequence[Share], splits: Sequence[str | None], *, tokens: int, sequences: int, cut: int | None = None
+    shares: Sequence[Share],
+    splits: Sequence[str | None],
+    digests: set[int],
+    *,
+    tokens: int,
+    sequences: int,
+    cut: int | None = None,
 ) -> CalibrationText:
     parts = [CalibrationPart(source=share.source, split=split) for share, split in zip(shares, splits, strict=True)]
     return CalibrationText(
@@ -274,6 +282,7 @@ def _description(
         sequences=sequences,
         cut=cut,
         mixed=parts if len(parts) > 1 else [],
+        digests=frozenset(digests),
     )
 
 

@@ -13,7 +13,6 @@ from huggingface_hub.errors import GatedRepoError
 from liar.errors import CalibrationError
 from liar.tasks.record import HubData
 from liar.tasks.splits import Split
-from liar.tasks.texts import WIKI
 
 _NAMES: Mapping[Split, tuple[str, ...]] = {
     "train": ("train",),
@@ -60,7 +59,7 @@ def open_named(source: str, split: Split) -> Part:
     except Exception as error:  # as above
         raise _gated(name, error) or CalibrationError(
             f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling "
-            f"(id:config:split) and the network, or take {WIKI.id}."
+            "(id:config:split) and the network."
         ) from error
     purpose = "calibrate" if split == "train" else "measure"
     raise CalibrationError(

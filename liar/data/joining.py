@@ -53,7 +53,7 @@ def joining_of(source: str, separator: Separator = AUTO) -> Joining:
 
     If the separator is a token, each row is a text of its own.
     """
-    source, _ = selection(source)
+    source = selection(source).source
     dataset = source.split(":", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1].casefold()
     named = (kind for kind in _RUNNING if dataset.startswith(kind))
     own = _RUNNING.get(PurePath(source).suffix) or _RUNNING.get(next(named, ""), DOCUMENTS)

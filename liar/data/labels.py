@@ -22,20 +22,25 @@ _ABSENT = -1
 LabelOf = Callable[[Mapping[str, Any]], str | None]
 
 
-def label_names(dataset: IterableDataset) -> tuple[str, ...]:
-    """Names of all possible labels, in the order of their numbers; empty if the data do not name them."""
+def label_names(dataset: IterableDataset, named: str | None = None) -> tuple[str, ...]:
+    """Names of all possible labels, in the order of their numbers, of the column ``named`` or of the usual ones; empty if the
+    data do not name them.
+    """
     features = dataset.features or {}
-    found = (features[name] for name in LABELS if isinstance(features.get(name), ClassLabel))
+    found = (features[name] for name in ([named] if named else LABELS) if isinstance(features.get(name), ClassLabel))
     return tuple(next((feature.names for feature in found), ()))
 
 
-def label_reader(source: str, dataset: IterableDataset, row: Mapping[str, Any], task: Task | None) -> LabelOf:
+def label_reader(
+    source: str, dataset: IterableDataset, row: Mapping[str, Any], task: Task | None, named: str | None = None
+) -> LabelOf:
     """A function that returns the label of a row: its name if the data or the ``task`` name it, else what is written.
 
-    ``row`` is any row of the ``dataset``. For a task with labels the function raises :class:`CalibrationError` for any
-    other label but :data:`HIDDEN`; for one that needs a column of labels it is raised at once if there is none.
+    It is in the column ``named``, else in one of :data:`liar.data.columns.LABELS`. ``row`` is any row of the ``dataset``. For a
+    task with labels the function raises :class:`CalibrationError` for any other label but :data:`HIDDEN`; for one that needs a
+    column of labels it is raised at once if there is none.
     """
-    column = next((name for name in LABELS if name in row), None)
+    column = named or next((name for name in LABELS if name in row), None)
     if task is not None and task.head != "span" and column is None:
         raise CalibrationError(
             f"The data of {source} have no column {task.label!r} (they have {', '.join(row)}); take an unchanged copy of "
@@ -44,7 +49,7 @@ def label_reader(source: str, dataset: IterableDataset, row: Mapping[str, Any], 
     if column is None:
         return lambda row: None
     known = task.labels if task is not None and task.head in CLASSES else ()
-    names = label_names(dataset) or known
+    names = label_names(dataset, named) or known
     numbers = {str(number): name for number, name in enumerate(names)}
 
     def label_of(row: Mapping[str, Any]) -> str | None:

@@ -40,9 +40,9 @@ def calibration_windows_steps(
     separator: Separator,
     data: str | None,
     held: int = 0,
-) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None]]]:
+) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None], set[int]]]:
     """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, as many ``held`` tokens' windows
-    of the same mix that are none of those, and the names of the parts.
+    of the same mix that are none of those, the names of the parts, and the digests of the texts.
 
     The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
     while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
@@ -57,14 +57,16 @@ def calibration_windows_steps(
     found: list[Tensor] = []
     others: list[Tensor] = []
     splits: list[str | None] = []
+    digests: set[int] = set()
     for share, number, more in zip(shares, numbers, divided(sequences_of(held, sequence_length), shares), strict=True):
         if share.source == OWN_TEXT:
             windows, split = (yield from own_text_steps(loaded, number, sequence_length, seed)), None
             beside = (yield from own_text_steps(loaded, more, sequence_length, -1 - seed)) if more else windows[:0]
         else:
-            windows, beside, split = _windows(
+            windows, beside, samples = _windows(
                 share.source, loaded, sequence_length, number, more, seed, separator, data
             )
+            split, digests = samples.split, digests | samples.digests
         wanted = min(number * sequence_length, tokens)
         check_amount(share.source, windows.numel(), wanted, whole=tokens)
         check_held(share.source, beside.numel(), more * sequence_length, "tokens")
@@ -74,7 +76,7 @@ def calibration_windows_steps(
     windows = torch.cat(found)
     if len(shares) > 1:
         windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
-    return windows, torch.cat(others), splits
+    return windows, torch.cat(others), splits, digests
 
 
 def sequences_of(tokens: int, sequence_length: int) -> int:
@@ -134,11 +136,13 @@ def held_out_windows(
     sources = [data] if data is not None else [text.id for text in task.texts]
     count = max(limit, _MIN_WINDOWS)
     found: list[Tensor] = []
+    digests: set[int] = set()
     for source in sources:
         joining = joining_of(source, separator)
         samples = read_samples(source, split, raw=joining.is_running)
         texts = (sample.joined for sample in samples)
         found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
+        digests |= samples.digests
     in_turn = _in_turn(found)[:count]
     if len(in_turn) < _MIN_WINDOWS:
         raise CalibrationError(
@@ -146,7 +150,7 @@ def held_out_windows(
             f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
     source = samples.source if len(sources) == 1 else ", ".join(sources)
-    return torch.stack(in_turn), replace(samples, source=source)
+    return torch.stack(in_turn), replace(samples, source=source, digests=digests)
 
 
 def _in_turn(found: Iterable[Tensor]) -> list[Tensor]:
@@ -163,18 +167,18 @@ def _windows(
     seed: int,
     separator: Separator,
     data: str | None,
-) -> tuple[Tensor, Tensor, str | None]:
-    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, at most ``more`` others, and the
-    name of that part. The ``count`` do not depend on ``more``.
+) -> tuple[Tensor, Tensor, Samples]:
+    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, at most ``more`` others, and that
+    part. The ``count`` do not depend on ``more``.
     """
     joining = joining_of(source, separator)
     samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
     pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
     windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool + more, joining)
     if not joining.is_running:
-        return windows[:count], windows[count:], samples.split
+        return windows[:count], windows[count:], samples
     among = range(min(pool, len(windows)))
     drawn = random.Random(seed).sample(among, min(count, len(among)))
     left = sorted({*range(len(windows))}.difference(drawn))
     others = random.Random(seed).sample(left, min(more, len(left)))
-    return windows[sorted(drawn)], windows[sorted(others)], samples.split
+    return windows[sorted(drawn)], windows[sorted(others)], samples

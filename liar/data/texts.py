@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
+import csv
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from datasets import load_dataset
 from datasets.utils import logging
 
-from liar.data.columns import selection, text_columns
+from liar.data.columns import Selection, selection, text_columns
 from liar.data.copies import CSV, open_copy
 from liar.data.hub import Part, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
@@ -27,7 +28,7 @@ from liar.errors import CalibrationError
 from liar.tasks.items import Sample
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
-from liar.tasks.splits import Split
+from liar.tasks.splits import Split, digest_of
 from liar.tasks.texts import WIKI, text_named
 
 _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -35,6 +36,7 @@ _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".csv": ("csv", CSV),
 }
+_DELIMITERS = (",", ";", "\t", "|")
 _SHUFFLE_BUFFER = 10_000
 _AT_ONCE = 32
 
@@ -44,7 +46,8 @@ class Samples:
     """Texts of a ``source``; they can be iterated once.
 
     ``split`` is the part that was read, None for a file, which has no parts. ``label_names`` are all possible labels,
-    empty if the source does not list them. ``number`` is that of all texts, None if it is not known.
+    empty if the source does not list them. ``number`` is that of all texts, None if it is not known. ``digests`` are those of
+    the texts that were read so far, by which two sources with a text in common are known.
     """
 
     source: str
@@ -52,9 +55,13 @@ class Samples:
     _rows: Iterator[Sample]
     label_names: tuple[str, ...] = ()
     number: int | None = None
+    digests: set[int] = field(default_factory=set, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
-        return self._rows
+        for sample in self._rows:
+            if text := sample.joined.strip():
+                self.digests.add(digest_of(text))
+            yield sample
 
 
 def read_samples(
@@ -65,8 +72,9 @@ def read_samples(
     ``raw`` keeps empty texts and the white space at both ends, which are part of a running text. ``source`` is
     a text of the demo bundle or a task (of which part ``split`` is read), for a task of the hub from the copy below the
     folder ``data`` if one is given; the path of a .txt file (paragraphs
-    between blank lines), a .jsonl or a .csv file; or a hub dataset as ``id``, ``id:config`` or ``id:config:split``.
-    ``#column`` or ``#first,second`` behind it names its text columns (:func:`liar.data.columns.text_columns`).
+    between blank lines), a .jsonl or a .csv file (commas, semicolons, tabs or bars separate its columns); or a hub dataset
+    as ``id``, ``id:config`` or ``id:config:split``. ``#column`` or ``#first,second`` behind it names its text columns,
+    ``#column,label=other`` the one of labels too (:func:`liar.data.columns.selection`).
 
     Without a named split, "train" reads the training part of a dataset, else its validation part. "validation" and
     "test" read the part of that name ("test", if it is missing, the validation part), but never the part of "train".
@@ -82,27 +90,20 @@ def read_samples(
         return replace(bundled, _rows=iter(shuffled))
     if (task := _task_of_the_hub(source)) is not None:
         return _of_the_hub(task, split, seed, data)
-    name, asked = selection(source)
-    path = Path(name).expanduser()
-    part = _open_file(path) if _is_file_name(name) else open_named(name, split)
-    return _of_part(source, name, asked, part, seed, raw=raw)
+    asked = selection(source)
+    path = Path(asked.source).expanduser()
+    part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
+    return _of_part(source, asked, part, seed, raw=raw)
 
 
 def _of_part(
-    source: str,
-    name: str,
-    columns: Sequence[str],
-    part: Part,
-    seed: int | None,
-    task: Task | None = None,
-    *,
-    raw: bool = False,
+    source: str, asked: Selection, part: Part, seed: int | None, task: Task | None = None, *, raw: bool = False
 ) -> Samples:
     dataset = part.dataset
     if seed is not None:
         dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
-    rows = _rows(name, columns, replace(part, dataset=dataset), task)
-    names = task.labels if task is not None else label_names(part.dataset)
+    rows = _rows(asked, replace(part, dataset=dataset), task)
+    names = task.labels if task is not None else label_names(part.dataset, asked.label)
     return Samples(source, part.name, rows if raw else _written(rows), names, part.number)
 
 
@@ -139,7 +140,7 @@ def _of_the_hub(task: Task, split: Split, seed: int | None, data: str | None) ->
     assert isinstance(task.data, HubData)
     name = task.data.parts[split]
     part = open_copy(data, task.data, name) if data is not None else open_part(task.data, name)
-    return _of_part(task.name, task.name, task.columns, part, seed, task)
+    return _of_part(task.name, Selection(task.name, task.columns), part, seed, task)
 
 
 def _is_file_name(source: str) -> bool:
@@ -152,21 +153,34 @@ def _open_file(path: Path) -> Part:
     if path.is_dir():
         raise CalibrationError(f"{path} is a folder; name one of its files, which should end in {', '.join(_FORMATS)}.")
     if not path.is_file():
-        raise CalibrationError(f"There is no text file {path}; check the path, or take {WIKI.id}.")
+        raise CalibrationError(f"There is no text file {path}; check the path.")
     if path.suffix not in _FORMATS:
         raise CalibrationError(f"The text file {path} should end in one of: {', '.join(_FORMATS)}.")
     if path.stat().st_size == 0:
-        raise CalibrationError(f"The text file {path} is empty; write some paragraphs into it, or take {WIKI.id}.")
+        raise CalibrationError(f"The text file {path} is empty; name one that holds text.")
     kind, options = _FORMATS[path.suffix]
+    if kind == "csv":
+        options = {**options, "sep": _delimiter(path)}
     return Part(None, load_dataset(kind, data_files=str(path), split="train", streaming=True, **options))
 
 
-def _rows(source: str, asked: Sequence[str], part: Part, task: Task | None) -> Iterator[Sample]:
+def _delimiter(path: Path) -> str:
+    """The character that separates the columns of a CSV: of :data:`_DELIMITERS` the one that makes most of its first line."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            first = "".join(islice(file, 1))
+        return max(_DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), ())))
+    except (UnicodeDecodeError, csv.Error):  # the reader of the whole file says so
+        return _DELIMITERS[0]
+
+
+def _rows(asked: Selection, part: Part, task: Task | None) -> Iterator[Sample]:
     columns: list[str] = []
-    for row in _read(source, part):
+    for row in _read(asked.source, part):
         if not columns:
-            columns = text_columns(source, asked, row, part.dataset.features or {})
-            label_of, answers_of = label_reader(source, part.dataset, row, task), answers_reader(row)
+            columns = text_columns(asked, row, part.dataset.features or {})
+            label_of = label_reader(asked.source, part.dataset, row, task, asked.label)
+            answers_of = answers_reader(row)
         texts = [str(row[column] or "") for column in columns]
         pair = texts[1] if len(texts) > 1 else None
         yield Sample(texts[0], label_of(row), pair, answers_of(row, pair))
@@ -187,8 +201,9 @@ def _read(source: str, part: Part) -> Iterator[Mapping[str, Any]]:
 
 def _unreadable(source: str, part: Part) -> CalibrationError:
     if part.name is None:
+        separated = ", with , ; tab or | between its columns" if Path(source).suffix == ".csv" else ""
         return CalibrationError(
-            f"The text {source!r} cannot be read; check that it is UTF-8 and valid for its file type."
+            f"The text {source!r} cannot be read; check that it is UTF-8 and valid for its file type{separated}."
         )
     return CalibrationError(
         f"Part {part.name!r} of {source!r} cannot be read to its end; check the network, or, if it is a copy, copy it once "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -27,12 +27,15 @@ EvaluationSteps = Generator[tuple[int, int], None, Evaluation]
 
 @dataclass(frozen=True, slots=True)
 class Exam(ABC):
-    """The items of ``task``: a part ``split`` of ``source``, cut at ``length`` tokens."""
+    """The items of ``task``: a part ``split`` of ``source``, cut at ``length`` tokens; ``digests`` of their texts, as far as
+    they are known.
+    """
 
     task: Task
     source: str
     split: str | None
     length: int | None
+    digests: frozenset[int] = field(default=frozenset(), kw_only=True)
 
     @abstractmethod
     def steps(

@@ -60,7 +60,8 @@ def _windows(request: Request) -> Exam:
         separator=request.separator,
     )
     separator = joining_of(request.source, request.separator).separator
-    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator)
+    digests = frozenset(read.digests)
+    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator, digests=digests)
 
 
 def _classes(request: Request) -> Exam:
@@ -80,7 +81,8 @@ def _classes(request: Request) -> Exam:
     def ask(model: LoadedModel) -> Steps:
         return classify_steps(model.model, model.tokenizer, samples, names, classes, length)
 
-    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note)
+    digests = frozenset(read.digests)
+    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note, digests=digests)
 
 
 def _numbers(request: Request) -> Exam:
@@ -97,7 +99,8 @@ def _numbers(request: Request) -> Exam:
     def ask(model: LoadedModel) -> Steps:
         return rate_steps(model.model, model.tokenizer, samples, request.length)
 
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+    digests, metrics = frozenset(read.digests), request.task.metrics
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, metrics, available, digests=digests)
 
 
 def _spans(request: Request) -> Exam:
@@ -115,7 +118,8 @@ def _spans(request: Request) -> Exam:
     def ask(model: LoadedModel) -> Steps:
         return mark_steps(model.model, model.tokenizer, samples, request.length)
 
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, request.task.metrics, available)
+    digests, metrics = frozenset(read.digests), request.task.metrics
+    return ItemsExam(request.task, read.source, read.split, request.length, ask, metrics, available, digests=digests)
 
 
 def _choices(request: Request) -> Exam:
@@ -129,7 +133,8 @@ def _choices(request: Request) -> Exam:
     def ask(model: LoadedModel) -> Steps:
         return choose_steps(model.model, model.tokenizer, samples)
 
-    return ItemsExam(request.task, read.source, read.split, None, ask, request.task.metrics, available)
+    digests, metrics = frozenset(read.digests), request.task.metrics
+    return ItemsExam(request.task, read.source, read.split, None, ask, metrics, available, digests=digests)
 
 
 READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
@@ -152,8 +157,9 @@ def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:
         raise CalibrationError(
             f"The text {read.source!r} is empty; give one with a column of text and one named 'label'."
         )
+    asked = replace(read, digests=set(read.digests))
     is_all = next(iter(read), None) is None
-    return read, samples, len(samples) if is_all else read.number
+    return asked, samples, len(samples) if is_all else read.number
 
 
 def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[str, ...]) -> list[Sample]:
@@ -164,6 +170,7 @@ def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[
         if label is None:
             has = f"the label {sample.label!r}, which the model does not know" if sample.label else "no label"
             raise CalibrationError(
-                f"Text number {place + 1} of {read.source!r} has {has}; name a column 'label' and use {', '.join(names[:12])}."
+                f"Text number {place + 1} of {read.source!r} has {has}; name a column 'label', or yours with "
+                f"#label=COLUMN behind the source, and use {', '.join(names[:12])}."
             )
     return [replace(sample, label=names[label or 0]) for sample, label in zip(samples, classes, strict=True)]

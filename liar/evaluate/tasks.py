@@ -26,7 +26,7 @@ from liar.evaluate.reading import READERS, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
-from liar.results import CalibrationPart, MeasuredVariant
+from liar.results import CalibrationPart, CalibrationText, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
 from liar.tasks.registry import is_task, own_task, task_named
@@ -132,8 +132,24 @@ def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:
 
 def _named_part(source: str) -> CalibrationPart:
     """The part of a hub dataset that ``source`` names, before it is read."""
-    named = selection(source)[0].split(":")
+    named = selection(source).source.split(":")
     return CalibrationPart(source=source, split=named[2] if len(named) == 3 else None)
+
+
+def with_shared(text: CalibrationText, exams: Mapping[str, Exam]) -> CalibrationText:
+    """The calibration ``text`` with the share of each exam's texts that it holds as well, wherever it was copied from.
+
+    Raises :class:`CalibrationError` if it holds all texts of an exam.
+    """
+    shares = {
+        name: len(exam.digests & text.digests) / len(exam.digests) for name, exam in exams.items() if exam.digests
+    }
+    if whole := next((name for name, share in shares.items() if share == 1), None):
+        raise CalibrationError(
+            f"The model would be measured on the texts that it is calibrated on: {text.source!r} holds every text of "
+            f"{exams[whole].source!r}; name another text for one of the two."
+        )
+    return text.model_copy(update={"shared": {name: share for name, share in shares.items() if share}})
 
 
 def check_apart(spec: PruneSpec, read: Iterable[CalibrationPart], exams: Mapping[str, Exam]) -> None:
@@ -156,7 +172,7 @@ def check_apart(spec: PruneSpec, read: Iterable[CalibrationPart], exams: Mapping
 
 def _place(source: str, split: str | None) -> tuple[str, str | None]:
     """What a source is, however it is written: the path of a file, or dataset and configuration with the part."""
-    name, _ = selection(source)
+    name = selection(source).source
     if split is None:
         return str(Path(name).expanduser().resolve()), None
     return ":".join(name.split(":")[:2]).rstrip(":"), split

@@ -244,6 +244,11 @@ def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
     for name, edit in edits.items():
         site = at.get(name)
         if site is None:
+            last = max(site.layer for site in sites)
+            if int(name.split(".")[1]) > last:
+                raise InvalidSpecError(
+                    f"{name} is edited, and the layers of this model are 0 to {last}; change the edit."
+                )
             raise InvalidSpecError(f"{name} is edited but not among the pruned sites; choose other targets or drop it.")
         if beyond := {unit for unit in edit.keep | edit.remove if unit >= site.units}:
             raise InvalidSpecError(f"{name} has the units 0 to {site.units - 1}, not {spans(beyond)}; change the edit.")

@@ -23,7 +23,7 @@ from liar.data.packing import check_length
 from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.tasks import check_apart, order_notes, prepare_all
+from liar.evaluate.tasks import check_apart, order_notes, prepare_all, with_shared
 from liar.events import (
     Event,
     Finished,
@@ -49,6 +49,7 @@ from liar.models.parallel import is_first
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
+from liar.report.sentences import shared_texts
 from liar.results import QUANTIZED, Evaluation, RunResult, Shared, Totals, Variant
 from liar.sites import Site
 from liar.spec import PruneSpec
@@ -165,6 +166,10 @@ class _Run:
         batches, held = yield from self._batches()
         if self.text is not None:
             check_apart(self.spec, self.text.parts, self.measures.exams)
+            self.text = with_shared(self.text, self.measures.exams)
+            for note in shared_texts(self.text):
+                self.measures.warnings.append(note)
+                yield Warned(note)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         measures = self.measures.is_wanted and is_first()
@@ -193,7 +198,7 @@ class _Run:
                 model=info,
                 sites=reduction.reports,
                 totals=totals,
-                calibration=self.text,
+                calibration=self.text and self.text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),

@@ -42,7 +42,7 @@ from liar.models.placement import check_room, choose_device, choose_dtype
 from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, hub_model, is_hub_id, local_folder, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
-from liar.presets import DEMO, PRESETS, Preset, preset_of
+from liar.presets import DEMO, PRESETS, Preset, likely, preset_of
 from liar.results import ModelInfo
 from liar.tasks.record import HeadKind, Task
 from liar.tasks.registry import TASKS, task_named
@@ -135,7 +135,8 @@ def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -
         return Source(str(fetch_demo(on_progress) / preset.weights.folder), local_only=True)
     if model.startswith(DEMO):
         known = ", ".join(preset.id for preset in PRESETS if preset.weights is not None)
-        raise ModelNotFoundError(f"There is no demo model {model!r}; choose one of: {known}.")
+        advice = f"did you mean {near!r}?" if (near := likely(model)) else f"choose one of: {known}."
+        raise ModelNotFoundError(f"There is no demo model {model!r}; {advice}")
     return find_model(model)
 
 

@@ -28,7 +28,7 @@ from transformers import PreTrainedConfig
 from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.models.families import model_types
 from liar.models.ragged import PREFIX
-from liar.presets import preset_of, split_revision
+from liar.presets import likely, preset_of, split_revision
 
 PROBE_SECONDS = 8.0
 """Time limit of the first request to the Hub, which shows whether it can be reached."""
@@ -114,9 +114,8 @@ def find_model(model: str) -> Source:
         ) from None
     except HfHubHTTPError as error:
         if error.response.status_code in _HTTP_NOT_FOUND:
-            raise ModelNotFoundError(
-                f"The hub has no model {model!r} that you may read; check the spelling, or log in with `hf auth login`."
-            ) from None
+            advice = _meant(model) or "check the spelling, or log in with `hf auth login`."
+            raise ModelNotFoundError(f"The hub has no model {model!r} that you may read; {advice}") from None
         return _cached(model)
     except (OSError, OfflineModeIsEnabled):
         return _cached(model)
@@ -135,10 +134,13 @@ def _not_an_id(model: str) -> str:
             f"There is no folder {model!r}, and {revision!r} cannot be a revision of {id!r}; name a branch, a tag, a commit "
             f"or a pull request after the @, as in {id}@refs/pr/1."
         )
-    return (
-        f"There is no folder {model!r}, and it is not a hub id either; ids look like owner/name or owner/name@revision, "
-        "see `liar models`."
-    )
+    advice = _meant(model) or "ids look like owner/name or owner/name@revision, see `liar models`."
+    return f"There is no folder {model!r}, and it is not a hub id either; {advice}"
+
+
+def _meant(model: str) -> str | None:
+    """A question after the demo model that a mistyped name most probably means."""
+    return f"did you mean {near!r}?" if (near := likely(model)) else None
 
 
 def conversion_of(source: Source) -> str | None:
@@ -192,10 +194,8 @@ def _cached(model: str) -> Source:
     if isinstance(config, str):
         # The folder and not the id: given an id, some loaders send requests in spite of local_files_only.
         return Source(str(Path(config).parent), local_only=True)
-    raise ModelNotFoundError(
-        f"There is no folder {model!r}, and the hub cannot be reached; check the path or the network, or take one of "
-        "the demo models (see `liar models`)."
-    )
+    advice = _meant(model) or "check the path or the network, or take one of the demo models (see `liar models`)."
+    raise ModelNotFoundError(f"There is no folder {model!r}, and the hub cannot be reached; {advice}")
 
 
 def read_config(source: Source) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.metric_sentences import percent
-from liar.report.sentences import count
+from liar.report.sentences import counts
 from liar.report.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
 from liar.results import Quartiles, Workload
 
@@ -31,7 +31,7 @@ def rows(result: CostsResult) -> list[Row]:
     """Table rows of everything measured: costs, then speeds with their quartiles."""
     dense, pruned = result.dense, result.pruned
     found = [
-        Row(name, count(before), count(after), _change(before, after))
+        Row(name, *counts(before, after), _change(before, after))
         for name, before, after in (
             ("parameters", dense.model.parameters, pruned.model.parameters),
             (f"MACs a token, {result.context:,} in sight", dense.macs_per_token, pruned.macs_per_token),

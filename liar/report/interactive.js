@@ -10,8 +10,13 @@ const forecasters = {};
 const CHOICES = ['criterion', 'ratio', 'allocation', 'repair'];
 const ofTheRun = () => Object.fromEntries(CHOICES.map((name) => [name, data.run[name]]));
 const chosen = { ...ofTheRun(), site: 0 };
-const share = (value) => `${(100 * value).toFixed(Math.abs(value) < 0.095 && value ? 1 : 0)}\u00a0%`;
-const millions = (value) => `${(value / 1e6).toFixed(1)}\u00a0M`;
+// Rounded as in liar/report/sentences.py, whose words stand on the same page.
+const share = (value) => `${(100 * value).toFixed(0)}\u00a0%`;
+const sizes = [[1e9, '\u00a0B', 1], [1e6, '\u00a0M', 1], [1e3, '\u00a0k', 1], [1, '', 0]];
+const counts = (...numbers) => {
+  const largest = Math.max(...numbers), [size, letter, digits] = sizes.find(([each]) => largest >= each);
+  return numbers.map((number) => `${(number / size).toFixed(digits && largest < 10 * size ? 2 : digits)}${letter}`);
+};
 const element = (name, attributes = {}, ...children) => {
   const svg = ['svg', 'rect', 'polyline', 'line', 'text', 'title'].includes(name);
   const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
@@ -55,7 +60,9 @@ function widthOf(selector) {
 /** Mean error of the sites in words; a run of an older version lacks some repairs. */
 function mean(sites, repair) {
   const known = sites.map((site) => site.errors[repair]).filter((error) => error !== undefined);
-  return known.length ? (known.reduce((sum, error) => sum + error, 0) / known.length).toFixed(3) : 'not known';
+  if (!known.length) return 'not known';
+  const found = known.reduce((sum, error) => sum + error, 0) / known.length;
+  return found >= 0.001 ? found.toFixed(3) : found < 1e-9 ? '0' : `${Number(found.toPrecision(1))}`;
 }
 
 function drawVerdict(found, measured) {
@@ -67,7 +74,7 @@ function drawVerdict(found, measured) {
   one('#kind').className = `pill ${measured ? 'measured' : 'predicted'}`;
   one('#verdict').textContent = `${removedWords(found.sites)} gone: mean error ${mean(found.sites, 'none')}`
     + `${repaired}; ${fewer} fewer parameters.${candidate}`;
-  one('#left').textContent = `${millions(data.parameters)} → ${millions(found.after)} parameters; `
+  one('#left').textContent = `${counts(data.parameters, found.after).join(' → ')} parameters; `
     + `${share(1 - found.blocks / data.blocks)} of the blocks and ${fewer} of the whole model removed.`;
   one('#back').style.visibility = measured ? 'hidden' : '';
 }

@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
 
 from liar.report.compare import Recovery, difference, in_metric, is_chance, recovery_of
@@ -183,5 +184,5 @@ def measured_tasks(result: Measurements) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """``0.304`` -> ``30 %``."""
-    return f"{100 * share:.0f} %"
+    """``0.304`` -> ``30 %``; a half is rounded up, as the page to explore a run on does."""
+    return f"{Decimal(100 * share).quantize(Decimal(1), ROUND_HALF_UP):f} %"

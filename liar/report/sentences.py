@@ -15,8 +15,9 @@ from typing import Protocol
 from liar.report.compare import differing
 from liar.report.labels import choice, token_words
 from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
+from liar.report.site_sentences import NO_ERROR
 from liar.report.speed_sentences import speed_words
-from liar.results import VARIANTS, RunResult, SiteReport, Totals
+from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, SiteKind
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
@@ -26,6 +27,8 @@ _IN_RECIPE = (
     *("quantize", "evaluate"),
 )
 """Choices that :func:`_unusual` leaves out: :func:`recipe` always states them, and tasks appear with their figures."""
+
+_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
@@ -67,6 +70,12 @@ def outlook(forecast: Outcome) -> str:
     return f"{words} This is its candidate loss-curve; which one stays is measured when it is applied."
 
 
+def mean_words(errors: Sequence[float]) -> str:
+    """Mean of the errors of sites: three decimals, or one digit of a smaller one."""
+    mean = fmean(errors)
+    return f"{mean:.3f}" if mean >= 0.001 else f"{mean:.1g}" if mean >= NO_ERROR else "0"
+
+
 def _expected_errors(forecast: Outcome) -> str:
     """Mean errors over the sites at which they are known, and the number of other sites."""
     chosen = forecast.spec.reconstruction
@@ -74,9 +83,9 @@ def _expected_errors(forecast: Outcome) -> str:
     missing = len(forecast.sites) - len(known)
     if not known:
         return "its error is not known for units chosen by hand"
-    errors = f"predicted error {fmean(error['none'] for error in known):.3f}"
+    errors = f"predicted error {mean_words([error['none'] for error in known])}"
     if chosen != "none":
-        errors += f", repaired {fmean(error[chosen] for error in known):.3f}"
+        errors += f", repaired {mean_words([error[chosen] for error in known])}"
     if not missing:
         return errors
     sites = "the site" if missing == 1 else f"the {missing} sites"
@@ -88,7 +97,7 @@ def parameters(result: Outcome) -> str:
     totals = result.totals
     blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
     return (
-        f"{count(totals.parameters_before)} → {count(totals.parameters_after)} parameters; "
+        f"{' → '.join(counts(totals.parameters_before, totals.parameters_after))} parameters; "
         f"{percent(blocks)} of the blocks and {percent(_saved(result))} of the whole model removed."
     )
 
@@ -135,12 +144,29 @@ def calibrated_on(result: RunResult) -> str | None:
     return f"Calibrated on {words}: {text.tokens:,} tokens in {text.sequences:,} sequences{cut}."
 
 
+def shared_texts(text: CalibrationText) -> list[str]:
+    """``12 % of the texts that sentiment measures were also used to repair the model.``, for each such task."""
+    return [
+        f"{percent(share)} of the texts that {task} measures were also used to repair the model."
+        for task, share in text.shared.items()
+    ]
+
+
 def count(number: int) -> str:
     """Short form of a large number: ``134515008`` -> ``134.5 M``."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for size, letter in _SIZES:
         if number >= size:
             return f"{number / size:.1f} {letter}"
     return str(number)
+
+
+def counts(*numbers: int) -> list[str]:
+    """Short forms of numbers that are compared, all in the unit of the largest: ``1.03 M`` and ``0.59 M``."""
+    for size, letter in _SIZES:
+        if max(numbers) >= size:
+            digits = 1 if max(numbers) >= 10 * size else 2
+            return [f"{number / size:.{digits}f} {letter}" for number in numbers]
+    return [str(number) for number in numbers]
 
 
 def duration(seconds: float) -> str:

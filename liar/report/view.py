@@ -52,8 +52,9 @@ NAMED = (*_OF_UNITS, *_OF_REPAIR, *_OF_MEASURES, *PARTS)
 
 
 def _hideable(names: str) -> str:
-    if set(filter(None, names.split(","))) - set(NAMED):
-        raise PydanticCustomError("hide", "names of controls and parts of the page such as criterion,heatmap")
+    if unknown := [name for name in names.split(",") if name and name not in NAMED]:
+        known = "names of controls and parts of the page such as criterion,heatmap"
+        raise PydanticCustomError("hide", known, {"wrong": ",".join(unknown)})
     return names
 
 
@@ -137,4 +138,5 @@ _PATTERNS = {"site": "a site such as layers.3.ffn", "beside": "the name of a les
 def _sentence(name: str, value: str, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     wanted = _PATTERNS.get(name) or first["msg"].removeprefix("Input should be ")
-    return f"{name} should be {wanted}, not {value[:80]!r}."
+    wrong = first.get("ctx", {}).get("wrong", value)
+    return f"{name} should be {wanted}, not {wrong[:80]!r}."

@@ -13,7 +13,7 @@ from liar.report.domain_sentences import domains
 from liar.report.export import as_command
 from liar.report.metric_sentences import sample, stderr_words, value_words, variant_name
 from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import parameters, recipe, verdict
+from liar.report.sentences import parameters, recipe, shared_texts, verdict
 from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import HeadKind
@@ -169,10 +169,9 @@ def _figures(result: RunResult) -> str:
             values = [None if item is None else in_metric(item, figure.metric) for item in items]
             lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, values))} |")
     sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
-    return (
-        "\n".join(lines)
-        + f"\n\nValues ± their standard error, on texts that were not used to repair the model.\n{sentences}"
-    )
+    shared = shared_texts(result.calibration) if result.calibration is not None else []
+    apart = ". " + " ".join(shared) if shared else ", on texts that were not used to repair the model."
+    return "\n".join(lines) + f"\n\nValues ± their standard error{apart}\n{sentences}"
 
 
 def _value(item: Evaluation | None) -> str:

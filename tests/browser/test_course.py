@@ -157,7 +157,9 @@ def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
     expect(page.locator("#guess")).to_have_value("51")
     focus("#bet-form button")
     page.keyboard.press("Enter")
-    expect(page.locator("#said")).to_contain_text("You said 51 %, and it is 85.5 %: 34.5 points too low.")
+    half = named("units").known(SHELF)["half"]
+    off = f"{half.shown - 51:.1f} points too low."
+    expect(page.locator("#said")).to_contain_text(f"You said 51 %, and it is {half.words}: {off}")
     expect(shown_gap(page)).to_have_attribute("data-gap", "far")
     expect(page.locator("#reveal-title")).to_be_focused()
     focus("#ratio")
@@ -240,6 +242,14 @@ def test_a_browser_that_cannot_read_the_curves_says_so(offline: Page, site: Path
     expect(page.locator("#task-problem")).to_contain_text("cannot read the curves")
 
 
+def test_a_lesson_that_there_is_not_is_said_above_the_list(offline: Page, site: Path) -> None:
+    offline.goto(f"{(site / 'index.html').as_uri()}?lesson=12")
+    note, first = offline.get_by_text("There is no lesson 12; these are all."), offline.locator("li").first
+    expect(note).to_be_visible()
+    places = [found.bounding_box() for found in (note, first)]
+    assert places[0]["y"] < places[1]["y"], "where it is seen on a phone too"  # type: ignore[index]
+
+
 def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
     page = opened(offline, site, named("units"))
     bet(page, named("units"))
@@ -249,7 +259,7 @@ def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
     with page.expect_download() as started:
         page.get_by_role("button", name="Save my bets").click()
     saved = json.loads(started.value.path().read_text())
-    assert saved["lessons"]["units"]["bet"] == pytest.approx(85.5)
+    assert saved["lessons"]["units"]["bet"] == pytest.approx(named("units").known(SHELF)["half"].shown, abs=1e-3)
     page.get_by_role("button", name="Start over").click()
     expect(page.get_by_role("button", name="Start over")).to_be_hidden()
     opened(page, site, named("units"))

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.interactive import interactive_report
+from liar.report.metric_sentences import percent
+from liar.report.sentences import counts, mean_words, parameters
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
 from tests.browser.conftest import severe
@@ -72,6 +74,29 @@ def test_its_forecasts_are_those_of_the_library(
         assert found["blocks"] == expected.totals.block_parameters_after, choice
         for site, report in zip(found["sites"], expected.sites, strict=True):
             assert site["errors"] == report.error, (choice, report.name)
+
+
+def test_its_words_are_those_of_the_library(offline: Page, tmp_path: Path) -> None:
+    shown, atlas = shipped_pair("demo/smollm2-135m")
+    sites = [
+        site.model_copy(update={"kept": site.units * 3 // 8, "error": dict.fromkeys(site.error, 0.0003)})
+        for site in shown.sites
+    ]
+    before, after = shown.totals.parameters_before, 589_900
+    totals = shown.totals.model_copy(update={"parameters_after": after, "block_parameters_after": after})
+    run = shown.model_copy(update={"sites": sites, "totals": totals})
+    offline.goto(saved(run, atlas, tmp_path))
+    assert percent(0.625) == "63 %"
+    for words in (offline.locator("h1"), offline.locator("#verdict")):
+        expect(words).to_contain_text("63\u00a0% of the neurons")
+    expect(offline.locator("#verdict")).to_contain_text("mean error 0.0003, repaired 0.0003;")
+    expect(offline.locator("#heatmap text").first).to_have_text("none  mean 0.0003")
+    assert mean_words([0.0003]) == "0.0003"
+    expect(offline.locator("#left")).to_have_text(parameters(run))  # which takes any white space for a space
+    small = [[1_030_000, after], [before, after], [12, 3], [2_500, 700]]
+    assert offline.evaluate("(pairs) => pairs.map((pair) => counts(...pair))", small) == [
+        [each.replace(" ", "\u00a0") for each in counts(*pair)] for pair in small
+    ]
 
 
 def test_with_every_criterion_its_forecasts_are_those_of_the_library(offline: Page, tmp_path: Path) -> None:

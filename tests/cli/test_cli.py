@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from liar import __version__
 from liar.explore.curves import CurvesResult
 from liar.presets import PRESETS
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
 from liar.spec import RECONSTRUCTIONS
+from liar.store import RunStore
 from liar.tasks.registry import TASKS
 from tests.fakes import language_run
 from tests.shipped import shipped_run
@@ -186,6 +188,34 @@ def test_an_edit_that_is_none_is_refused_before_anything_is_loaded() -> None:
     assert "'layers.0:gone' is no edit" in sentence(liar("prune", "demo/minilm", "--edit", "layers.0:gone"))
 
 
+@pytest.mark.parametrize("need", [("--parameters", "0.95"), ("--size", "60MB"), ("--loss", "1.5")])
+def test_a_ratio_and_a_need_are_refused_before_anything_is_loaded(need: tuple[str, str]) -> None:
+    message = sentence(liar("prune", "demo/minilm", "--ratio", "0.5", *need))
+    assert message == f"--ratio and {need[0]} ask for more than one ratio; keep one of them."
+
+
+def test_all_wrong_choices_are_named_at_once() -> None:
+    wrong = ("--ratio", "2", "--seed", "-1", "--edit", "layers.0:gone", "--device", "abacus")
+    message = sentence(liar("prune", "demo/minilm", *wrong))
+    for words in ("The ratio must be", "seed must be", "'layers.0:gone' is no edit", "device should"):
+        assert words in message
+
+
+def test_help_has_a_short_name_and_the_version_is_printed() -> None:
+    for arguments in (("-h",), ("prune", "-h"), ("--help",)):
+        done = liar(*arguments)
+        assert (done.returncode, "Usage:" in done.stdout) == (0, True)
+    assert liar("--version").stdout == f"liar {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("demo/minilm-sentment", "demo/minilm-sentiment"), ("smollm2-135m", "demo/smollm2-135m")]
+)
+def test_a_mistyped_demo_model_is_guessed(typed: str, meant: str, tmp_path: Path) -> None:
+    assert sentence(liar("prune", typed, HF_HUB_OFFLINE="1")).endswith(f"; did you mean '{meant}'?")
+    assert "did you mean" not in sentence(liar("prune", "somebody/else", HF_HUB_OFFLINE="1"))
+
+
 def test_report_writes_a_page_next_to_the_run(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(language_run().model_dump_json())
@@ -195,17 +225,38 @@ def test_report_writes_a_page_next_to_the_run(tmp_path: Path) -> None:
     assert (tmp_path / "other.html").read_text() == (tmp_path / "run.html").read_text()
 
 
+def test_report_reads_a_compressed_run(tmp_path: Path) -> None:
+    path = RunStore(shipped=tmp_path).ship(language_run())
+    assert liar("report", str(path)).returncode == 0
+    assert "110.7" in (tmp_path / f"{path.name.partition('.')[0]}.html").read_text()
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "cannot be read" in sentence(liar("report", str(path), "--force"))
+
+
+def test_report_replaces_a_file_only_if_asked_to(tmp_path: Path) -> None:
+    run, page = tmp_path / "run.json", tmp_path / "run.html"
+    run.write_text(language_run().model_dump_json())
+    page.write_text("mine")
+    for arguments in ((), ("--out", str(page))):
+        assert f"{page} exists already; replace it with --force" in sentence(liar("report", str(run), *arguments))
+        assert page.read_text() == "mine"
+    assert liar("report", str(run), "--force").returncode == 0
+    assert "110.7" in page.read_text()
+
+
 def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
     shipped, path = shipped_run("demo/minilm-topic"), tmp_path / "run.json"
     path.write_text(shipped.model_dump_json())
     assert liar("report", str(path), "--interactive").returncode == 0
     assert "LIAR, to explore" in (tmp_path / "run.html").read_text()
-    assert liar("report", str(path), "--interactive", "--all-criteria").returncode == 0
+    assert liar("report", str(path), "--interactive", "--all-criteria", "--force").returncode == 0
     assert '<select id="criterion">' in (tmp_path / "run.html").read_text()
     assert "add --interactive" in sentence(liar("report", str(path), "--all-criteria"))
     own = shipped.model_copy(update={"spec": shipped.spec.model_copy(update={"criterion": "custom:my_own"})})
     path.write_text(own.model_dump_json())
-    assert "custom:my_own is a function of one program" in sentence(liar("report", str(path), "--interactive"))
+    assert "custom:my_own is a function of one program" in sentence(
+        liar("report", str(path), "--interactive", "--force")
+    )
 
 
 @pytest.mark.demo
@@ -291,7 +342,7 @@ def test_a_need_takes_the_place_of_the_ratio(tmp_path: Path) -> None:
     result = RunResult.model_validate_json(path.read_text())
     assert f"A ratio of {result.spec.ratio:g} meets that." in done.stdout
     assert result.totals.parameters_after / result.totals.parameters_before == pytest.approx(0.85, abs=0.01)
-    assert "--parameters and --size ask for two ratios" in sentence(
+    assert "--parameters and --size ask for more than one ratio" in sentence(
         liar("prune", *recipe, "--parameters", "0.8", "--size", "60MB")
     )
     assert "leaves less than 50.5 MB; ask for at least that" in sentence(liar("prune", *recipe, "--size", "20MB"))

@@ -59,6 +59,21 @@ def test_nothing_but_nonsense_is_a_sentence_and_no_spec() -> None:
     assert complaint
 
 
+def test_every_invalid_part_is_named() -> None:
+    pairs = [("ratio", "9"), ("seed", "-1"), ("hide", "criterion,nothing"), ("tab", "x"), ("lesson", "3"), ("foo", "1")]
+    spec, view, complaint = read_address([*pairs, ("targets", "heads")])
+    assert (spec, view) == (PruneSpec.from_query("targets=heads"), View())
+    assert complaint is not None
+    for words in (
+        "The ratio must be",
+        "seed must be",
+        "heatmap, not 'nothing'.",
+        "tab should be",
+        "called 'lesson' or 'foo'",
+    ):
+        assert words in complaint
+
+
 def test_choices_that_are_fine_but_not_together_are_a_sentence() -> None:
     spec, view, complaint = read_address([("edits", f"layers.{layer}.ffn:ratio=0") for layer in range(201)])
     assert (spec, view) == (None, View())

@@ -105,9 +105,10 @@ def test_a_link_opens_a_tab_and_a_site_of_the_run_shown(studio: Studio) -> None:
 
 
 def test_an_invalid_part_of_a_link_is_a_sentence_and_the_rest_is_followed(page: Page) -> None:
-    visitor = visit(page, "ratio=99&seed=7&tab=nonsense&__theme=dark")
+    visitor = visit(page, "ratio=99&seed=7&tab=nonsense&hide=foot&beside=nolesson&__theme=dark")
     assert visitor.sees(page.recipe.seed) == 7
-    assert "ratio" in visitor.sees(page.line)
+    for words in ("ratio", "tab should be", "foot", "nolesson"):
+        assert words in visitor.sees(page.line)
     assert visitor.state(page.bus.spec).ratio == PruneSpec().ratio
 
 

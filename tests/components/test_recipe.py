@@ -78,6 +78,21 @@ def test_the_texts_of_a_mix_join_the_choices(rail: Recipe) -> None:
     assert read(rail, mixed, calibration=filled["value"]) == mixed
 
 
+def test_a_text_of_ones_own_takes_the_place_of_the_automatic_one(rail: Recipe) -> None:
+    spec = default_spec()
+    moved = read(rail, spec, calibration=["auto", "train.csv"])
+    assert moved.calibration == "train.csv"
+    shown = rail.settled(spec, moved)[rail.calibration]
+    assert shown["value"] == ["train.csv"]
+    assert "train.csv" in shown["choices"]
+    assert read(rail, moved, calibration=["train.csv", "auto"]).calibration == "train.csv + auto", "asked for after it"
+    mixed = spec.model_copy(update={"calibration": "auto + train.csv"})
+    assert read(rail, mixed, calibration=["auto", "train.csv"]).calibration == "auto + train.csv", "as a link has it"
+    assert read(rail, spec, calibration=["auto", "self"]).calibration == "auto + self"
+    assert read(rail, spec, calibration=["wiki", "train.csv"]).calibration == "wiki + train.csv"
+    assert rail.settled(spec, spec) == {}
+
+
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
         rail = Recipe(FULL, LOCAL, {})
@@ -164,8 +179,23 @@ def test_several_calibration_texts_are_one_mix(rail: Recipe) -> None:
     assert read(rail, FULL, calibration=[]).calibration == "auto"
 
 
+def test_all_wrong_fields_are_named_at_once(rail: Recipe) -> None:
+    with pytest.raises(InvalidSpecError) as caught:
+        read(rail, default_spec(), seed=-1, multiple=5000, tokens=-3, edits="layers.0:gone", calibration=["a", "a"])
+    message = str(caught.value)
+    assert message.count("the other fields stay as they are") == 1
+    for words in (
+        "Seed: set",
+        "Round neurons to a multiple: set",
+        "Calibration tokens: set",
+        "is no edit",
+        "a text twice",
+    ):
+        assert words in message
+
+
 def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
-    with pytest.raises(InvalidSpecError, match="The field for seed is empty"):
+    with pytest.raises(InvalidSpecError, match="Seed: give it a value, the field is empty"):
         read(rail, default_spec(), seed=None)
 
 

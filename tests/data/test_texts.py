@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from pathlib import Path
@@ -39,6 +40,34 @@ def test_the_only_text_column_of_a_table(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text('number,review,label\n1,"fine, really",pos\n2,dull,neg\n')
     assert _read(path) == [Sample("fine, really", "pos"), Sample("dull", "neg")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_csv_is_read_whatever_separates_its_columns(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "own.csv"
+    rows = [("message", "kind"), ("fine, really; yes", "pos"), ("dull | grey\tand long", "neg")]
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert _read(f"{path}#message,label=kind") == [Sample(*row) for row in rows[1:]]
+    path.write_text(f"text\nonly one column{delimiter} here\n")
+    if delimiter != ",":
+        assert _read(path) == [Sample(f"only one column{delimiter} here")]
+
+
+def test_a_column_of_labels_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"first": "a", "second": "b", "kind": "1", "label": "0"}))
+    assert _read(f"{path}#first,second,label=kind") == [Sample("a", "1", "b")]
+    assert _read(f"{path}#first") == [Sample("a", "0")]
+    path.write_text(json.dumps({"message": "a", "kind": "1"}))
+    assert _read(f"{path}#label=kind") == [Sample("a", "1")], "the only other column"
+    with pytest.raises(CalibrationError, match=r"or one of labels as '.*own.jsonl#message,label=kind'"):
+        _read(path)
+    with pytest.raises(CalibrationError, match="no column 'sort'; its columns are message, kind"):
+        _read(f"{path}#message,label=sort")
+    for wrong in ("#message,label=", "#label=a,label=b"):
+        with pytest.raises(CalibrationError, match="and may name one of labels"):
+            _read(f"{path}{wrong}")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +127,7 @@ def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
         ("broken.jsonl", b'{"text": \n', "cannot be read"),
         ("binary.txt", b"\xff\xfe\xbb\x00", "cannot be read"),
         ("numbers.csv", b"a,b\n1,2\n", "no column of text"),
+        ("ragged.csv", b"text\na\nb,c\n", "with , ; tab or | between its columns"),
         ("letter.docx", b"text", "should end in"),
     ],
 )
@@ -107,6 +137,7 @@ def test_unreadable_files_are_named_in_one_sentence(tmp_path: Path, name: str, c
     with pytest.raises(CalibrationError, match=message) as caught:
         _read(path)
     assert name in str(caught.value)
+    assert "wiki" not in str(caught.value), "no advice on calibration, since data to measure are read here too"
     assert "\n" not in str(caught.value)
 
 

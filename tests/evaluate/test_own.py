@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from liar.evaluate.tasks import evaluate, prepare, prepare_all
 from liar.jobs.pipeline import run
 from liar.models.catalog import LoadedModel
 from liar.progress import finish
+from liar.save.model_card import model_card
 from liar.spec import PruneSpec
 from liar.tasks.items import Answer, Sample
 from tests.copies import write_copy
@@ -218,7 +220,7 @@ BAD: dict[str, tuple[LoadedModel, Rows, str]] = {
     "a gap among the labels": (
         classifier(COLOURS),
         _rows(text=TEXTS[:3], label=["warm", None, "cold"]),
-        "Text number 2 of .* has no label; name a column 'label' and use warm, cold",
+        "Text number 2 of .* has no label; name a column 'label', or yours with #label=COLUMN .*, and use warm, cold",
     ),
     "a label that is no class": (
         classifier(COLOURS),
@@ -320,8 +322,32 @@ def test_a_file_for_calibration_and_measuring_is_refused(
     monkeypatch.chdir(tmp_path)
     for same in (data, f"own.{kind}", f"./own.{kind}#text"):
         _refused(_spec(calibration=same, data=data, tokens=20), classifier(COLOURS), message, monkeypatch)
-    other = _written(tmp_path, kind, rows, "other")
-    assert run(_spec(calibration=other, data=data, tokens=20), classifier(COLOURS)).evaluations
+    copy = _written(tmp_path, kind, rows, "copy")
+    message = (
+        f"{re.escape(repr(copy))} holds every text of {re.escape(repr(data))}; name another text for one of the two"
+    )
+    _refused(_spec(calibration=copy, data=data, tokens=34), classifier(COLOURS), message, monkeypatch)
+
+
+def test_the_share_of_texts_that_calibration_read_too_is_stated(tmp_path: Path) -> None:
+    rows = _rows(text=TEXTS, label=list(COLOURS) * 4)
+    data = _written(tmp_path, "jsonl", rows)
+    two = [{**row, "text": row["text"].upper() + " "} for row in rows[:2]] + [{"text": "unseen " * 40, "label": None}]
+    result = run(_spec(calibration=_written(tmp_path, "jsonl", two, "two"), data=data, tokens=25), classifier(COLOURS))
+    assert result.calibration is not None
+    assert result.calibration.shared == {"own": 2 / len(TEXTS)}
+    stated = "25 % of the texts that own measures were also used to repair the model."
+    assert stated in result.warnings
+    card = model_card(result, "AutoModelForSequenceClassification", trust=False)
+    assert stated in card
+    assert "not used to repair" not in card
+    assert "digests" not in result.model_dump_json()
+    apart = run(
+        _spec(calibration=_written(tmp_path, "jsonl", two[2:], "one"), data=data, tokens=10), classifier(COLOURS)
+    )
+    assert apart.calibration is not None
+    assert apart.calibration.shared == {}
+    assert "not used to repair" in model_card(apart, "AutoModelForSequenceClassification", trust=False)
 
 
 def test_data_of_ones_own_beside_a_calibration_task_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,12 @@ def test_every_cost_is_a_row_with_its_unit() -> None:
     ]
 
 
+def test_both_models_have_the_unit_of_the_larger() -> None:
+    small = costs_result().model_copy(update={"dense": costs(macs=1_030_000), "pruned": costs(macs=589_900)})
+    row = next(row for row in rows(small) if row.name.startswith("MACs"))
+    assert (row.dense, row.pruned) == ("1.03 M", "0.59 M")
+
+
 def test_texts_are_counted_as_texts() -> None:
     one, many = rows(costs_result(turns("text", 1, 1.28, 2), turns("batch", 1, 2.56, 3)))[-2:]
     assert (one.name, one.dense, one.pruned) == ("texts of 256 tokens a second", "0.4 (0.4 to 0.4)", "0.5 (0.4 to 0.8)")

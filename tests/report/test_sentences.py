@@ -6,6 +6,7 @@ import pytest
 
 from liar.report import change_groups
 from liar.report import sentences as words
+from liar.report.metric_sentences import percent
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, CalibrationPart, CalibrationText, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed, with_answers
 
@@ -145,6 +146,20 @@ def test_an_outlook_counts_only_what_is_known() -> None:
     nothing = run.model_copy(update={"sites": [site.model_copy(update={"error": {}}) for site in run.sites]})
     assert "its error is not known for units chosen by hand" in words.outlook(nothing)
     assert "not known" not in words.outlook(run)
+
+
+def test_an_error_that_is_small_is_not_said_to_be_none() -> None:
+    run = language_run(3)
+    tiny = run.model_copy(
+        update={"sites": [site.model_copy(update={"error": dict.fromkeys(site.error, 0.00031)}) for site in run.sites]}
+    )
+    assert "predicted error 0.0003, repaired 0.0003;" in words.outlook(tiny)
+    assert words.mean_words([0.0, 0.0]) == "0"
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.625, "63 %"), (0.005, "1 %"), (0.304, "30 %"), (-0.625, "-63 %")])
+def test_a_half_is_rounded_up_as_javascript_does(share: float, expected: str) -> None:
+    assert percent(share) == expected
 
 
 def test_an_outlook_of_checked_names_the_candidate_that_it_shows() -> None:

@@ -78,6 +78,7 @@ def error_heatmap(
             "fixedrange": True,
             "constrain": "domain",
             "title": {"text": "layer", "standoff": 4, "font": FONT},
+            "dtick": layer_ticks(layers),
         },
         "coloraxis": coloraxis(view, colour_limits(sites, view), -62 / drawn),
         "meta": dict(about or {}),
@@ -119,6 +120,11 @@ def error_heatmap(
         for name, strip in zip(names, strips, strict=True)
     ]
     return drawing(data, layout, drawn=drawn, bottom=114, left=8, right=8)
+
+
+def layer_ticks(layers: Sequence[int]) -> int:
+    """Distance of the ticks of an axis of layers: without one an axis of few layers has ticks at their halves."""
+    return 5 if len(layers) > 12 else 1
 
 
 def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float, float]:

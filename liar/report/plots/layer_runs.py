@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.report.plots.frame import SMALLEST_ERROR, axis, drawing, title
-from liar.report.plots.heatmap import SAME_ERRORS, coloraxis
+from liar.report.plots.heatmap import SAME_ERRORS, coloraxis, layer_ticks
 from liar.report.site_sentences import error_words
 from liar.report.view import HeatmapView
 from liar.results import TriedRun
@@ -48,7 +48,7 @@ def layer_runs(
         }
     ]
     layout: dict[str, Any] = {
-        "xaxis": axis("first layer that goes", showgrid=False),
+        "xaxis": axis("first layer that goes", showgrid=False, dtick=layer_ticks(firsts)),
         "yaxis": axis("layers in a row", showgrid=False, dtick=max(1, len(lengths) // 8)),
         "coloraxis": coloraxis(_VIEW, SAME_ERRORS["log"], -84 / drawn),
         "meta": dict(about or {}),

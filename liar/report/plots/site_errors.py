@@ -79,7 +79,11 @@ def site_errors(
             for name, error in errors_of(measured, weighting).items()
         ]
     chosen = 1 - predicted.kept / predicted.units
-    value = error_words(errors_of(predicted, weighting).get(reconstruction))
+    error = errors_of(predicted, weighting).get(reconstruction)
+    on_the_line = chart.error_at(criterion, reconstruction, predicted.kept // site.group, weighting)
+    by_hand = error is None or abs(error - on_the_line) > 0.01 * on_the_line + NO_ERROR
+    if by_hand and error is not None:
+        lines.append(_chosen_units(chosen, error, reconstruction))
     heading = "Error over the ratio" if weighting == "plain" else "Norm-aware error over the ratio"
     layout: dict[str, Any] = {
         "xaxis": axis("share of the site's units removed", tickformat=".0%"),
@@ -89,7 +93,7 @@ def site_errors(
         "annotations": [
             title(f"<b>{heading}</b>" + ("  ◇ measured" if measured else "")),
             {
-                "text": f"{chosen:.0%}: <b>{value}</b>",
+                "text": f"{chosen:.0%}{', units chosen by hand' if by_hand else ''}: <b>{error_words(error)}</b>",
                 "x": chosen,
                 "y": 1,
                 "yref": "paper",
@@ -101,6 +105,19 @@ def site_errors(
         ],
     }
     return drawing(lines, layout, drawn=SITE_HEIGHT, bottom=96, left=64, right=8)
+
+
+def _chosen_units(removed: float, error: float, reconstruction: Reconstruction) -> dict[str, Any]:
+    """The error of units chosen by hand, which is on no line: those are of the units that the criterion keeps."""
+    return {
+        "type": "scatter",
+        "x": [removed],
+        "y": [error],
+        "mode": "markers",
+        "marker": {"size": 10, "symbol": "x", "color": REPAIRS[reconstruction].colour},
+        "showlegend": False,
+        "hovertemplate": "units chosen by hand: %{y:.3g} at %{x:.0%} removed<extra></extra>",
+    }
 
 
 def _curves(

@@ -176,3 +176,8 @@ def test_an_unknown_error_has_no_colour_and_gives_the_reason(view: HeatmapView) 
     titles = [title.text for title in error_heatmap([by_hand], view).layout.annotations if "<b>" in title.text]
     assert titles
     assert all("not known" in title and "mean" not in title for title in titles), "there is no mean of nothing"
+
+
+@pytest.mark.parametrize(("layers", "step"), [(2, 1), (4, 1), (12, 1), (30, 5)])
+def test_an_axis_of_layers_has_whole_numbers(layers: int, step: int) -> None:
+    assert error_heatmap(language_run(layers).sites).layout.xaxis.dtick == step

@@ -160,3 +160,19 @@ def test_the_spectrum_states_its_condition() -> None:
     assert "condition 3.2e4" in words(figure)
     assert figure.data[0].x[0] == 1
     assert figure.data[0].x[-1] == 60
+
+
+def test_the_error_of_units_chosen_by_hand_is_a_mark_of_its_own() -> None:
+    """The lines are of the units that the criterion keeps; the error of other ones is elsewhere."""
+    of_the_best, by_hand = left(ATTENTION, 2), left(ATTENTION, 2).model_copy(update={"error": {"liar": 0.9}})
+    assert ATTENTION.error_at("obs", "liar", 2) != pytest.approx(0.9)
+    lines = len(site_errors(ATTENTION, "obs", of_the_best, "liar").data)
+    figure = site_errors(ATTENTION, "obs", by_hand, "liar")
+    removed = 1 - by_hand.kept / by_hand.units
+    assert f"{removed:.0%}, units chosen by hand: <b>0.9</b>" in words(figure)
+    (mark,) = figure.data[lines:]
+    assert (list(mark.x), list(mark.y), mark.marker.symbol) == ([removed], [0.9], "x")
+    assert "by hand" not in words(site_errors(ATTENTION, "obs", of_the_best, "liar"))
+    unknown = site_errors(ATTENTION, "obs", by_hand.model_copy(update={"error": {}}), "liar")
+    assert "units chosen by hand: <b>not known</b>" in words(unknown)
+    assert len(unknown.data) == lines
