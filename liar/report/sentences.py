@@ -160,13 +160,14 @@ def count(number: int) -> str:
     return str(number)
 
 
-def counts(*numbers: int) -> list[str]:
-    """Short forms of numbers that are compared, all in the unit of the largest: ``1.03 M`` and ``0.59 M``."""
+def counts(before: int, after: int) -> tuple[str, str]:
+    """Short forms of two numbers that are compared, in the unit of the larger: ``1.03 M`` and ``0.59 M``."""
+    most = max(before, after)
     for size, letter in _SIZES:
-        if max(numbers) >= size:
-            digits = 1 if max(numbers) >= 10 * size else 2
-            return [f"{number / size:.{digits}f} {letter}" for number in numbers]
-    return [str(number) for number in numbers]
+        if most >= size:
+            digits = 1 if most >= 10 * size else 2
+            return f"{before / size:.{digits}f} {letter}", f"{after / size:.{digits}f} {letter}"
+    return str(before), str(after)
 
 
 def duration(seconds: float) -> str:
