@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
+from components.recipe import default_of
 from liar.errors import InvalidSpecError
 from liar.report.view import View
-from liar.spec import PruneSpec
+from liar.spec import VERSION, PruneSpec
 
 _REPLACE = """
 const write = () => {
@@ -40,6 +41,7 @@ def query_of(spec: PruneSpec, view: View) -> str:
 def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:
     """Parse a link into its spec, its view and a sentence about the part that could not be followed (else None).
 
+    What a link without a version leaves out is the default of its model, see :data:`liar.spec.LINKED`.
     The spec is None if the link names no valid choice of a recipe, or if its choices contradict each other. Choices are
     checked one by one, so an invalid one leaves the others in force.
     """
@@ -55,6 +57,8 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
         except InvalidSpecError as error:
             complaints.append(str(error))
     complaint = f"Part of the link was left out. {complaints[0]}" if complaints else None
+    if good and not {VERSION, "targets"} & dict(good).keys():
+        good.append(("targets", default_of(dict(good).get("model", PruneSpec().model)).targets))
     try:
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
     except InvalidSpecError as error:  # each choice is valid, their combination is not

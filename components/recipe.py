@@ -42,7 +42,13 @@ QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 
 def default_spec() -> PruneSpec:
     """Recipe that the page opens with: the default one, measured on the task of its model."""
-    return measured_on_its_task(PruneSpec())
+    return default_of(PruneSpec().model)
+
+
+def default_of(model: str) -> PruneSpec:
+    """The default recipe of ``model``: it removes what its preset names, and is measured on its task."""
+    preset, spec = preset_of(model), PruneSpec.create(model=model)
+    return measured_on_its_task(spec if preset is None else spec.model_copy(update={"targets": preset.targets}))
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
