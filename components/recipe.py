@@ -135,11 +135,15 @@ class Recipe:
 
     @property
     def moves(self) -> list[Any]:
-        """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus."""
+        """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus.
+
+        The menu of models loses focus once for each choice, picked or typed. Its ``input`` comes once more then, and the
+        second answer would put back what was typed into another field since the first.
+        """
         typed: list[Any] = [self.tokens, self.data, self.evaluate_length, self.multiple, self.seed, self.edits]
-        picked: list[Any] = [control for control in self.controls.values() if control not in typed]
+        picked: list[Any] = [control for control in self.controls.values() if control not in (self.model, *typed)]
         finished = [event for control in typed for event in (control.submit, control.blur)]
-        return [control.input for control in picked] + finished
+        return [self.model.blur, *(control.input for control in picked), *finished]
 
     def read(self, base: PruneSpec, *values: Any, edits: Sequence[str] | None = None) -> PruneSpec:
         """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it.
