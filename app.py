@@ -116,11 +116,11 @@ def build(studio: Studio) -> gr.Blocks:
         panels: list[Panel] = [before_after, accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, provenances, address)
         apply.wire(explorer)
-        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside):
+        opening = Opening(explorer, tabs, layout, marker, beside)
+        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
-        opening = Opening(explorer, tabs, layout, marker, beside)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         for working in (apply, tradeoff, accuracy.costs, saving):
             working.resume_with(loaded)
