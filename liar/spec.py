@@ -289,9 +289,9 @@ class PruneSpec(BaseModel):
 
     def to_query(self) -> str:
         """URL query: the newest version of :data:`LINKED`, and the choices that differ from it."""
-        version = next(reversed(LINKED))
+        *_, (version, omitted) = LINKED.items()
         pairs = [(VERSION, version)]
-        for name, value in self._other_than(LINKED[version]).items():
+        for name, value in self._other_than(omitted).items():
             pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
         return urlencode(pairs)
 
