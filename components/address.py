@@ -23,7 +23,8 @@ const place = (query) => {
   const layout = query.get('layout') ?? 'simple';
   return { model: query.get('model') ?? MODEL, layout, tab: (layout === 'full' && query.get('tab')) || 'layers' };
 };
-let written = location.search, returningTo = null;
+let written = location.search, returningTo = null, isVisitors = false;  // else it is the layout of the last visit
+for (const act of ['pointerdown', 'keydown']) document.addEventListener(act, () => (isVisitors = true), { capture: true });
 const write = (isNew) => {
   const now = new URLSearchParams(location.search), next = new URLSearchParams(props.value);
   for (const [name, value] of now) if (name.startsWith('__')) next.append(name, value);  // Gradio's own
@@ -35,7 +36,6 @@ watch('value', () => setTimeout(() => {
   const from = place(new URLSearchParams(location.search)), to = place(new URLSearchParams(props.value));
   const { layout, tab } = document.body.dataset;
   if (returningTo !== null || to.layout !== layout || to.tab !== tab) return;
-  const isVisitors = navigator.userActivation?.hasBeenActive ?? true;  // else it is the layout of the last visit
   write(isVisitors && Object.keys(to).some((name) => to[name] !== from[name]));
 }));
 const goBack = () => trigger('select', { query: returningTo = location.search });
