@@ -46,6 +46,7 @@ from server.job_queue import JobQueue
 from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
+from server.rate import Rate
 from server.strict_blocks import Page
 from server.study import STUDY_ROUTE
 
@@ -198,7 +199,7 @@ def serve(profile: Profile) -> None:
         if finished.variants is not None:
             registry.keep(finished.result.spec.key, finished.variants)
 
-    jobs = JobQueue(profile.waiting_jobs, starts=profile.starts, on_finished=keep)
+    jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(default_folder()), registry, jobs, profile)
     page = build(studio)
     page.queue(max_size=WAITING_EVENTS, api_open=False)

@@ -101,8 +101,10 @@ class Job:
     def seconds_left(self) -> float | None:
         """Time left by the job's own latest estimate, before its first one by ``expected_seconds``.
 
-        None if there is no estimate, or the job takes longer than estimated.
+        None if there is no estimate, the job takes longer than estimated, or it has ended.
         """
+        if self.ended is not None:
+            return None
         if self.event is not None and self.event.seconds_left is not None:
             return max(self.event.seconds_left - (monotonic() - self.event_time), 0.0) or None
         if self.expected_seconds is None:
