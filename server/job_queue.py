@@ -327,7 +327,7 @@ class JobQueue:
                 case Finished():
                     job.result = step.result
                 case Progress():
-                    job.event, job.event_time = step, monotonic()
+                    job.event = step
                     if step.share is not None:
                         job.share = max(job.share or 0.0, step.share)
                 case HandOut():
