@@ -52,7 +52,7 @@ class Pace:
 
     The pace (seconds per cost) of each kind of work is measured, and shrunk towards that of the whole job while little
     of the kind is done. Parts come in the order of the plan; a skipped part counts as no work. There is no estimate
-    before :data:`_FIRST` of the work is done, it never rises above :data:`MOST_RISE` times its least value so far, and the finished share of
+    before :data:`_FIRST` of the work is done, and none above :data:`MOST_RISE` times an earlier one. The finished share of
     the job never falls.
     """
 
