@@ -16,7 +16,7 @@ from liar.report.view import View
 from liar.spec import VERSION, PruneSpec
 
 # Gradio sets the components of one answer in one task, so the marker of layout and tab is set before a later task writes.
-# An answer to an earlier event may name another layout or tab than the marker; the page draws itself again after it.
+# An answer that names another layout or tab than the marker is of an earlier event, or the marker's own is still on its way.
 _WRITE = """
 const MODEL = 'DEFAULT_MODEL';
 const place = (query) => {
@@ -32,12 +32,14 @@ const write = (isNew) => {
   written = location.search;
   window.dispatchEvent(new Event('liar:address'));  // the browser has no event of its own for this
 };
-watch('value', () => setTimeout(() => {
+const follow = () => {
   const from = place(new URLSearchParams(location.search)), to = place(new URLSearchParams(props.value));
   const { layout, tab } = document.body.dataset;
-  if (returningTo !== null || to.layout !== layout || to.tab !== tab) return;
+  if (!props.value || returningTo !== null || to.layout !== layout || to.tab !== tab) return;
   write(isVisitors && Object.keys(to).some((name) => to[name] !== from[name]));
-}));
+};
+watch('value', () => setTimeout(follow));
+window.addEventListener('liar:marked', () => element.isConnected && setTimeout(follow));  // the marker may be the later one
 const goBack = () => trigger('select', { query: returningTo = location.search });
 window.addEventListener('popstate', () => {
   if (element.isConnected && returningTo === null && location.search !== written) goBack();

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, to_tab
+from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, slide, to_tab
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,18 @@ def test_the_layout_of_the_last_visit_is_no_entry_of_the_history(page: Page) -> 
     page.goto("/")
     expect(page).to_have_url(re.compile("layout=full$"))
     assert page.evaluate("history.length") == entries + 1
+
+
+def test_an_address_waits_for_the_marker_of_its_tab(page: Page) -> None:
+    """The answers to one click may arrive in either order; of an earlier tab, the address is not written."""
+    full(page)
+    page.evaluate("document.body.dataset.tab = 'runs'")
+    slide(page, "#ratio", 0.42)
+    expect(page.locator("#verdict")).to_contain_text("42 % of the neurons")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    assert "ratio" not in page.url
+    page.evaluate("document.body.dataset.tab = 'layers'; window.dispatchEvent(new Event('liar:marked'))")
+    expect(page).to_have_url(re.compile("ratio=0.42"))
 
 
 def test_clip_paths_do_not_carry_the_address(page: Page) -> None:
