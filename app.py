@@ -46,6 +46,7 @@ from server.job_queue import JobQueue
 from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
+from server.rate import Rate
 from server.strict_blocks import Page
 from server.study import STUDY_ROUTE
 
@@ -116,11 +117,11 @@ def build(studio: Studio) -> gr.Blocks:
         panels: list[Panel] = [before_after, accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, layers, panels, provenances, address)
         apply.wire(explorer)
-        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside):
+        opening = Opening(explorer, tabs, layout, marker, beside)
+        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
-        opening = Opening(explorer, tabs, layout, marker, beside)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         for working in (apply, tradeoff, accuracy.costs, saving):
             working.resume_with(loaded)
@@ -197,7 +198,7 @@ def serve(profile: Profile) -> None:
         if finished.variants is not None:
             registry.keep(finished.result.spec.key, finished.variants)
 
-    jobs = JobQueue(profile.waiting_jobs, starts=profile.starts, on_finished=keep)
+    jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(default_folder()), registry, jobs, profile)
     page = build(studio)
     page.queue(max_size=WAITING_EVENTS, api_open=False)

@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from gradio.blocks import Block
 
+from components.panel import QUEUED, UNQUEUED
+from components.recipe import default_of
 from liar.errors import InvalidSpecError
 from liar.report.view import View
-from liar.spec import PruneSpec
+from liar.spec import VERSION, PruneSpec
 
-_REPLACE = """
-const write = () => {
-  const now = new URLSearchParams(location.search);
-  const next = new URLSearchParams(props.value);
+# Gradio sets the components of one answer in one task, so the marker of layout and tab is set before a later task writes.
+# An answer that names another layout or tab than the marker is of an earlier event, or the marker's own is still on its way.
+_WRITE = """
+const MODEL = 'DEFAULT_MODEL';
+const place = (query) => {
+  const layout = query.get('layout') ?? 'simple';
+  return { model: query.get('model') ?? MODEL, layout, tab: (layout === 'full' && query.get('tab')) || 'layers' };
+};
+let written = location.search, returningTo = null, isVisitors = false;  // else it is the layout of the last visit
+for (const act of ['pointerdown', 'keydown']) document.addEventListener(act, () => (isVisitors = true), { capture: true });
+const write = (isNew) => {
+  const now = new URLSearchParams(location.search), next = new URLSearchParams(props.value);
   for (const [name, value] of now) if (name.startsWith('__')) next.append(name, value);  // Gradio's own
-  const query = next.toString();
-  history.replaceState(null, '', query ? '?' + query : location.pathname);
+  history[isNew ? 'pushState' : 'replaceState'](null, '', '?' + next);
+  written = location.search;
   window.dispatchEvent(new Event('liar:address'));  // the browser has no event of its own for this
 };
-watch('value', write);
+const follow = () => {
+  const from = place(new URLSearchParams(location.search)), to = place(new URLSearchParams(props.value));
+  const { layout, tab } = document.body.dataset;
+  if (!props.value || returningTo !== null || to.layout !== layout || to.tab !== tab) return;
+  write(isVisitors && Object.keys(to).some((name) => to[name] !== from[name]));
+};
+watch('value', () => setTimeout(follow));
+window.addEventListener('liar:marked', () => element.isConnected && setTimeout(follow));  // the marker may be the later one
+const goBack = () => trigger('select', { query: returningTo = location.search });
+window.addEventListener('popstate', () => {
+  if (element.isConnected && returningTo === null && location.search !== written) goBack();
+});
+window.addEventListener('liar:returned', () => setTimeout(() => {
+  if (location.search !== returningTo) return goBack();  // the visitor went on meanwhile
+  returningTo = null;
+  write(false);
+}));
 """
+_RETURNED = "() => window.dispatchEvent(new Event('liar:returned'))"
 
 
 def address_bar() -> gr.HTML:
     """Component without a body that writes its value, a query string, into the page's address.
 
-    It then dispatches the window event ``liar:address``; links to the current page are built from ``location`` only.
+    Another model, layout or tab is an entry of the browser's history, any other change replaces the entry. After writing it
+    dispatches the window event ``liar:address``; links to the current page are built from ``location`` only.
     """
-    return gr.HTML(value="", html_template="", js_on_load=_REPLACE, elem_id="address", container=False)
+    script = _WRITE.replace("DEFAULT_MODEL", PruneSpec().model)
+    return gr.HTML(value="", html_template="", js_on_load=script, elem_id="address", container=False)
+
+
+def on_return(address: gr.HTML, follow: Callable[..., Any], inputs: list[Block], outputs: list[Block]) -> None:
+    """Call ``follow`` with the ``query`` of the entry when the visitor returns to one; writes wait until its answer."""
+    returned = address.select(follow, inputs, outputs, **QUEUED)
+    returned.then(None, None, None, js=_RETURNED, **UNQUEUED)
 
 
 def query_of(spec: PruneSpec, view: View) -> str:
@@ -40,6 +77,7 @@ def query_of(spec: PruneSpec, view: View) -> str:
 def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:
     """Parse a link into its spec, its view and a sentence about the part that could not be followed (else None).
 
+    What a link without a version leaves out is the default of its model, see :data:`liar.spec.LINKED`.
     The spec is None if the link names no valid choice of a recipe, or if its choices contradict each other. Choices are
     checked one by one, so an invalid one leaves the others in force.
     """
@@ -60,6 +98,8 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     except InvalidSpecError as error:  # one sentence for each choice
         complaints.append(str(error))
     complaint = f"Part of the link was left out. {' '.join(complaints)}" if complaints else None
+    if good and not {VERSION, "targets"} & dict(good).keys():
+        good.append(("targets", default_of(dict(good).get("model", PruneSpec().model)).targets))
     try:
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
     except InvalidSpecError as error:  # each choice is valid, their combination is not

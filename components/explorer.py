@@ -15,7 +15,7 @@ from components.known import NO_ATLAS, Known, run_of, what_is_known
 from components.layers import LayersPanel
 from components.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all
 from components.provenance import Provenance
-from components.recipe import Recipe, measured_on_its_task
+from components.recipe import Recipe, default_of
 from components.studio import Bus, Studio
 from components.verdict import VerdictPanel, is_of_another
 from components.workers import loaded_for
@@ -123,7 +123,7 @@ class Explorer:
         """
         if view.layout == "simple":
             own = self.studio.store.shipped_of(spec.model)
-            spec = own.spec if own else measured_on_its_task(PruneSpec(model=spec.model, ratio=spec.ratio))
+            spec = own.spec if own else default_of(spec.model).model_copy(update={"ratio": spec.ratio})
         return self.show_model(spec, view)
 
     def show_model(self, spec: PruneSpec, view: View) -> Updates:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import cast
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components import status
-from components.address import read_address
+from components.address import on_return, read_address
 from components.explorer import Explorer
 from components.lesson_beside import LessonBeside, complaint_about
 from components.panel import Updates
@@ -39,16 +40,30 @@ class Opening:
     def outputs(self) -> list[Block]:
         return [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame, *self.explorer.outputs]
 
+    def wire(self) -> None:
+        bus = self.explorer.bus
+        on_return(self.explorer.address, self.back, [bus.spec, bus.shown], self.outputs)
+
     def open(self, remembered: str | None, request: gr.Request) -> Updates:
         # multi_items, because a choice may be named several times and each value counts.
         return self.follow(request.query_params.multi_items(), remembered)
 
-    def follow(self, pairs: Iterable[tuple[str, str]], remembered: str | None = None) -> Updates:
+    def back(self, event: gr.EventData, spec: PruneSpec, shown: str) -> Updates:
+        """Updates for an entry of the browser's history, on a page that has recipe ``spec`` and shows run ``shown``."""
+        return self.follow(parse_qsl(str(getattr(event, "query", "")).lstrip("?")), now=(spec, shown))
+
+    def follow(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        remembered: str | None = None,
+        now: tuple[PruneSpec, str] | None = None,
+    ) -> Updates:
         """Updates for a link. A bare address only sets the layout that the browser ``remembered``; if the page was
-        built without a run, it also draws the forecast."""
+        built without a run, or is ``now`` at another recipe, it also draws what the page was built with."""
         named = list(pairs)
         spec, view, complaint = read_address(named)
         complaints = [words for words in (complaint, complaint_about(view)) if words]
+        opened = self.explorer.bus.spec.value
         if remembered in ("simple", "full") and "layout" not in dict(named):
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
         updates: Updates = {
@@ -64,17 +79,17 @@ class Opening:
             except LiarError as error:
                 spec = None
                 complaints.append(str(error))
-        if spec is not None or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
-            spec = self.explorer.bus.spec.value if spec is None else measured_on_its_task(spec)
-            updates |= self._draw(spec, view)
+        if spec is not None or now or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
+            spec = opened if spec is None else measured_on_its_task(spec)
+            updates |= self._draw(spec, view, *(now or (opened, str(self.explorer.bus.shown.value))))
         if complaints:
             updates[self.explorer.line] = status.problem(" ".join(complaints))
         return updates
 
-    def _draw(self, spec: PruneSpec, view: View) -> Updates:
-        """Draw a recipe; the run that the page was built with stays unless the link names another run or model."""
+    def _draw(self, spec: PruneSpec, view: View, now: PruneSpec, shown: str) -> Updates:
+        """Draw a recipe; the run ``shown`` stays unless the link names another run, or another model than ``now``."""
         explorer = self.explorer
-        if explorer.bus.spec.value.model != spec.model:
+        if now.model != spec.model:
             return explorer.show_model(spec, view)
-        shown = "" if explorer.studio.store.find(spec) is not None else str(explorer.bus.shown.value)
+        shown = "" if explorer.studio.store.find(spec) is not None else shown
         return {**explorer.recipe.fill(spec), **explorer.draw(spec, view, shown)}

@@ -42,7 +42,13 @@ QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 
 def default_spec() -> PruneSpec:
     """Recipe that the page opens with: the default one, measured on the task of its model."""
-    return measured_on_its_task(PruneSpec())
+    return default_of(PruneSpec().model)
+
+
+def default_of(model: str) -> PruneSpec:
+    """The default recipe of ``model``: it removes what its preset names, and is measured on its task."""
+    preset, spec = preset_of(model), PruneSpec.create(model=model)
+    return measured_on_its_task(spec if preset is None else spec.model_copy(update={"targets": preset.targets}))
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
@@ -129,11 +135,15 @@ class Recipe:
 
     @property
     def moves(self) -> list[Any]:
-        """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus."""
+        """Events of a visitor changing a choice; typed text counts when it is submitted or loses focus.
+
+        The menu of models loses focus once for each choice, picked or typed. Its ``input`` comes once more then, and the
+        second answer would put back what was typed into another field since the first.
+        """
         typed: list[Any] = [self.tokens, self.data, self.evaluate_length, self.multiple, self.seed, self.edits]
-        picked: list[Any] = [control for control in self.controls.values() if control not in typed]
+        picked: list[Any] = [control for control in self.controls.values() if control not in (self.model, *typed)]
         finished = [event for control in typed for event in (control.submit, control.blur)]
-        return [control.input for control in picked] + finished
+        return [self.model.blur, *(control.input for control in picked), *finished]
 
     def read(self, base: PruneSpec, *values: Any, edits: Sequence[str] | None = None) -> PruneSpec:
         """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it.

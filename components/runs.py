@@ -64,7 +64,9 @@ class RunsPanel:
         with gr.Row(elem_id="runs-actions"):
             self.open = gr.Button("Open run A", size="md", min_width=120)
             self.download = gr.Button("Download run A (JSON)", size="md", min_width=120)
-            self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop", visible=self.may_delete)
+            self.delete = gr.Button(
+                "Delete run A", size="md", min_width=120, variant="stop", visible=self._may_go(runs, shown)
+            )
         self.message = gr.HTML("", elem_id="runs-said")
         self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
         self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
@@ -72,7 +74,7 @@ class RunsPanel:
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.table, self.a, self.b]
+        return [self.table, self.a, self.b, self.delete]
 
     def show(self, result: RunResult) -> Updates:
         runs = self.studio.store.summaries()
@@ -82,6 +84,7 @@ class RunsPanel:
             self.table: _listing(runs, key),
             self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices),
+            self.delete: gr.update(visible=self._may_go(runs, key)),
         }
 
     def blank(self, spec: PruneSpec) -> Updates:
@@ -94,12 +97,11 @@ class RunsPanel:
         open_run_on(self.open.click, _named, self.a, self.chosen, bus)
         bus.view.change(self.refresh, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
         compared: list[Block] = [self.comparison, self.heatmap, self.message]
-        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], compared, **UNQUEUED)
+        gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], [*compared, self.delete], **UNQUEUED)
         made = self.download.click(self.file_of, self.a, [self.file, self.message], **UNQUEUED)
         made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
         if self.may_delete:
-            left: list[Block] = [self.table, self.a, self.b, *compared]
-            self.delete.click(self.drop, [self.a, bus.shown], left, js=_CONFIRM, **UNQUEUED)
+            self.delete.click(self.drop, [self.a, bus.shown], [*self.outputs, *compared], js=_CONFIRM, **UNQUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -117,13 +119,15 @@ class RunsPanel:
 
     def compare(self, a: str | None, b: str | None) -> Updates:
         """Show settings, metrics and sites of two runs; nothing until both are chosen."""
+        offered: Updates = {self.delete: gr.update(visible=self._may_go(self.studio.store.summaries(), a))}
         if not a or not b:
-            return self._nothing("")
+            return {**offered, **self._nothing("")}
         first, second = self.studio.store.load(a), self.studio.store.load(b)
         if first is None or second is None:
-            return self._nothing(status.problem(_GONE))
+            return {**offered, **self._nothing(status.problem(_GONE))}
         found = compare(first, second)
         return {
+            **offered,
             self.comparison: _comparison(found),
             self.heatmap: gr.update(value=comparison_heatmap(found), visible=bool(found.sites)),
             self.message: "",
@@ -154,7 +158,12 @@ class RunsPanel:
             self.table: _listing(runs, shown),
             self.a: gr.update(choices=choices, value=_among(choices, key)),
             self.b: gr.update(choices=choices, value=None),
+            self.delete: gr.update(visible=self._may_go(runs, key)),
         }
+
+    def _may_go(self, runs: Sequence[RunSummary], key: str | None) -> bool:
+        """Whether run ``key`` can be deleted: a shipped one cannot."""
+        return self.may_delete and any(run.spec.key == key and run.saved is not None for run in runs)
 
     def _nothing(self, message: str) -> Updates:
         return {self.comparison: "", self.heatmap: gr.update(visible=False), self.message: message}

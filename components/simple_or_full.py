@@ -13,6 +13,7 @@ const hidden = document.head.appendChild(document.createElement('style'));
 const mark = () => {
   const { hide, ...shown } = props.value;
   Object.assign(document.body.dataset, shown);
+  window.dispatchEvent(new Event('liar:marked'));
   hidden.textContent = hide && `${hide} { display: none !important; }`;
   requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));
 };

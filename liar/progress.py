@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -51,7 +52,8 @@ class Pace:
 
     The pace (seconds per cost) of each kind of work is measured, and shrunk towards that of the whole job while little
     of the kind is done. Parts come in the order of the plan; a skipped part counts as no work. There is no estimate
-    before some work is done, and the finished share of the job never falls.
+    before :data:`_FIRST` of the work is done, and none above :data:`MOST_RISE` times an earlier one. The finished share of
+    the job never falls.
     """
 
     def __init__(self, parts: Sequence[Part], *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -63,6 +65,7 @@ class Pace:
         self._costs = list(self._left)
         self._current = -1
         self._share = 0.0
+        self._most = math.inf
         self._done: dict[str, tuple[float, float]] = {}  # seconds and cost of each kind
 
     def at(
@@ -74,6 +77,8 @@ class Pace:
         left = self.seconds_left
         if left is None:
             return Progress(stage, done, total, message, part=part)
+        left = min(left, self._most)
+        self._most = min(self._most, MOST_RISE * left)
         elapsed = self._seen - self._begun
         self._share = max(self._share, elapsed / (elapsed + left) if elapsed + left > 0 else 1.0)
         return Progress(stage, done, total, message, left, self._share, part)
@@ -114,10 +119,10 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds left in the whole job at the last step; None before any work is done."""
+        """Seconds left in the whole job at the last step by its pace alone; None before :data:`_FIRST` of it is done."""
         seconds = sum(seconds for seconds, _ in self._done.values())
         cost = sum(cost for _, cost in self._done.values())
-        if cost <= 0:
+        if cost <= 0 or cost < _FIRST * (cost + sum(self._left)):
             return None
         overall = seconds / cost
         shrinkage = _SHRINKAGE * sum(self._costs)
@@ -148,6 +153,12 @@ class Pace:
             before = self._done.get(kind, (0.0, 0.0))
             self._done[kind] = before[0] + seconds * cost / whole, before[1] + cost
 
+
+MOST_RISE = 4 / 3
+"""An estimate that goes up and down is of no use to a visitor who waits."""
+
+_FIRST = 0.05
+"""Share of the work; the first calls of a process are slow, so a pace measured on less says little of the rest."""
 
 _SHRINKAGE = 0.02
 """Strength of the shrinkage: with this share of the job's cost done in one kind, both paces count equally."""

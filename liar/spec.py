@@ -3,8 +3,8 @@
 >>> from liar.spec import PruneSpec
 >>> spec = PruneSpec(criterion="wanda", ratio=0.3)
 >>> spec.to_query()
-'criterion=wanda&ratio=0.3&schedule=corrective'
->>> PruneSpec.from_query("criterion=wanda&ratio=0.3&schedule=corrective") == spec
+'v=2&criterion=wanda&ratio=0.3'
+>>> PruneSpec.from_query("v=2&criterion=wanda&ratio=0.3") == spec
 True
 """
 
@@ -107,9 +107,20 @@ Defaults may change; a line here never does, so that keys and files keep their m
 with the behaviour of earlier runs. Lists are empty and optional values are None: a query can express neither.
 """
 
-LINKED: Mapping[str, Any] = MappingProxyType({**BASELINE, "separator": AUTO, "tokens": AUTO})
-"""Values of the choices that a link omits; they never change either. Links are also written by hand, so one without a
-separator or tokens uses those of the source and the model, even if it is older than these choices.
+VERSION: Final = "v"
+"""Name of the version in a link; no choice and no part of a view has it."""
+
+LINKED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "1": MappingProxyType({**BASELINE, "separator": AUTO, "tokens": AUTO}),
+        "2": MappingProxyType(
+            {**BASELINE, "criterion": "kfac", "schedule": "corrective", "separator": AUTO, "tokens": AUTO}
+        ),
+    }
+)
+"""Values of the choices that a link of each version omits. The last version is the one that is written, and holds the
+defaults of today; another default is a new version, so that links keep their meaning. A link without a version, as
+typed by hand, takes the defaults of the day it is opened. "1" are the links that were written without a version.
 """
 
 
@@ -280,12 +291,10 @@ class PruneSpec(BaseModel):
         return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_query(self) -> str:
-        """URL query of the choices that differ from :data:`LINKED`; empty only for the default recipe."""
-        chosen = self._other_than(LINKED)
-        if not chosen and self != type(self)():  # an empty query means the current defaults
-            chosen = {"model": self.model}
-        pairs: list[tuple[str, str]] = []
-        for name, value in chosen.items():
+        """URL query: the newest version of :data:`LINKED`, and the choices that differ from it."""
+        *_, (version, omitted) = LINKED.items()
+        pairs = [(VERSION, version)]
+        for name, value in self._other_than(omitted).items():
             pairs += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
         return urlencode(pairs)
 
@@ -296,15 +305,20 @@ class PruneSpec(BaseModel):
     def from_query(cls, query: str) -> Self:
         """Inverse of :meth:`to_query`; raises :class:`InvalidSpecError` for unknown names or bad values.
 
-        A query without choices means the defaults; any other takes the choices that it omits from :data:`LINKED`.
+        A query takes the choices that it omits from :data:`LINKED`, one without a version from the defaults.
         """
         choices: dict[str, Any] = {}
+        omitted: Mapping[str, Any] = {}
         for name, value in parse_qsl(query.lstrip("?")):
-            if name in _LISTS:
+            if name == VERSION:
+                if value not in LINKED:
+                    raise InvalidSpecError(f"Links have version {' or '.join(LINKED)}, not {value[:80]!r}.")
+                omitted = LINKED[value]
+            elif name in _LISTS:
                 choices.setdefault(name, []).append(value)
             else:
                 choices[name] = value
-        return cls.create(**{**LINKED, **choices}) if choices else cls()
+        return cls.create(**{**omitted, **choices})
 
 
 MAX_RATIOS = 20

@@ -83,7 +83,6 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         self.event: Progress | None = None
-        self.event_time = 0.0
         self.share: float | None = None
         self.result: Any = None
         self.handed_out: list[Any] = []
@@ -101,10 +100,12 @@ class Job:
     def seconds_left(self) -> float | None:
         """Time left by the job's own latest estimate, before its first one by ``expected_seconds``.
 
-        None if there is no estimate, or the job takes longer than estimated.
+        None if there is no estimate, the job takes longer than expected, or it has ended.
         """
+        if self.ended is not None:
+            return None
         if self.event is not None and self.event.seconds_left is not None:
-            return max(self.event.seconds_left - (monotonic() - self.event_time), 0.0) or None
+            return self.event.seconds_left
         if self.expected_seconds is None:
             return None
         return max(self.expected_seconds - self.seconds, 0.0) or None

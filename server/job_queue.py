@@ -10,6 +10,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from statistics import median
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 KEPT_JOBS = 50
 KEPT_SECONDS = 30 * 60.0
+USUAL_SECONDS = 30.0
+"""Length of a job without an estimate, before any job is done."""
+
 TICK = 1.0
 """Seconds after which a watcher gets a new snapshot even if nothing has changed."""
 
@@ -47,7 +51,7 @@ class JobQueue:
     A job is given up by :meth:`close`, or by a :meth:`stop` after which no owner with an open page is left. It can be
     joined while it is waiting or running. In a snapshot, *stopping* is "running" with ``stopping`` set.
 
-    ``starts`` limits how often one client may start a job, in the notation of :class:`~server.rate.Rate`.
+    ``rate`` limits how often one session and one address may start a job.
     ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
     queue drops all of the event but ``result``: the event may hold whole models.
     """
@@ -56,11 +60,11 @@ class JobQueue:
         self,
         max_waiting: int = 16,
         *,
-        starts: str = "",
+        rate: Rate | None = None,
         on_finished: Callable[[str, Finished], None] | None = None,
     ) -> None:
         self._on_finished = on_finished
-        self._rate = Rate(starts)
+        self._rate = rate or Rate()
         self._changed = Condition()
         self._line = Line(max_waiting)
         self._running: Job | None = None
@@ -86,8 +90,8 @@ class JobQueue:
         :attr:`Snapshot.event`; the value of each :class:`HandOut` is appended to :attr:`Snapshot.handed_out`; other
         events are not kept. The result is the generator's return value or, if that is None, that of its last Finished.
 
-        Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or
-        ``client`` has started too many.
+        Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or the session
+        or its address ``client`` has started too many.
         """
         with self._changed:
             if self._closed:
@@ -96,7 +100,7 @@ class JobQueue:
             job = next((job for job in self._live() if job.key == key and not job.stopping), None)
             if job is None:
                 self._line.check_room(session)
-                self._rate.spend(client)
+                self._rate.spend(session, client)
                 self._line.enter(session)
                 job = Job(session, key, title, make, expected_seconds)
                 self._line.waiting.append(job)
@@ -244,7 +248,7 @@ class JobQueue:
             state=job.state,
             place=len(ahead),
             event=job.event,
-            seconds_left=self._sum_left([*ahead, job]) if job.ended is None else None,
+            seconds_left=self._sum_left([*ahead, job]) if job.state == "waiting" else job.seconds_left,
             result=job.result if job.state == "done" else None,
             handed_out=list(job.handed_out),
             error=job.error,
@@ -254,9 +258,11 @@ class JobQueue:
             stopping=job.stopping and job.ended is None,
         )
 
-    def _sum_left(self, jobs: list[Job]) -> float | None:
-        known = [left for job in jobs if (left := job.seconds_left) is not None]
-        return sum(known) if len(known) == len(jobs) else None
+    def _sum_left(self, jobs: list[Job]) -> float:
+        """Seconds that ``jobs`` take in turn; one without an estimate takes what the jobs before it took."""
+        took = [job.seconds for job in self._ended if job.state == "done"]
+        usual = median(took) if took else USUAL_SECONDS
+        return sum(max(usual - job.seconds, 0.0) if job.seconds_left is None else job.seconds_left for job in jobs)
 
     # -- the worker ---------------------------------------------------------------------------------------------
 
@@ -321,7 +327,7 @@ class JobQueue:
                 case Finished():
                     job.result = step.result
                 case Progress():
-                    job.event, job.event_time = step, monotonic()
+                    job.event = step
                     if step.share is not None:
                         job.share = max(job.share or 0.0, step.share)
                 case HandOut():

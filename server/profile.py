@@ -33,8 +33,9 @@ class Profile(BaseModel):
     ``any_model`` and ``any_text`` allow every id, folder and file in addition to ``models`` and :data:`TEXTS`,
     ``any_device`` every device and dtype in addition to ``auto``; ``may_name_folder`` lets a visitor save a model in any
     folder of the server, ``may_serve_tools`` lets the page be an MCP server, whose callers all have one address, so that one
-    of them could use up the starts of all. ``starts``: how often one client may start a job, in the notation of the library
-    limits ("": no limit). ``runs``: runs of one sweep; the page proposes four ratios of all reconstructions.
+    of them could use up the starts of all. ``starts``: how often one visitor may start a job, in the notation of the library
+    limits ("": no limit), ``starts_of_address``: how often all visitors behind one address may, such as a class.
+    ``runs``: runs of one sweep; the page proposes four ratios of all reconstructions.
     ``model_bytes``: models in memory (0: a quarter of the machine's).
     ``saved_bytes``: zips of saved models on disk, the one being written included. ``body_bytes``: size of a
     request. ``sessions``: visitors whose state is kept. ``unread``: answers that a visitor may leave unfetched.
@@ -58,8 +59,9 @@ class Profile(BaseModel):
     runs: int = 20
     prompt_characters: int = 500
     new_tokens: int = 96
-    waiting_jobs: int = 16
+    waiting_jobs: int = 32
     starts: str = "12 per 10 minutes; 40 per hour"
+    starts_of_address: str = "120 per 10 minutes; 400 per hour"
     model_bytes: int = 1_500_000_000
     saved_bytes: int = 2_000_000_000
     body_bytes: int = 65_536
@@ -116,6 +118,7 @@ LOCAL = Profile(
     prompt_characters=2_000,
     new_tokens=200,
     starts="",
+    starts_of_address="",
     model_bytes=0,
     saved_bytes=8_000_000_000,
     body_bytes=4_000_000,

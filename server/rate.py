@@ -1,4 +1,4 @@
-"""Limit on how often one client may start a job, so that one visitor leaves time for the others."""
+"""Limit on how often one visitor, and one address, may start a job, so that each leaves time for the others."""
 
 from __future__ import annotations
 
@@ -18,23 +18,30 @@ _NETWORK_BITS = 64
 
 
 class Rate:
-    """Counter of starts by client, with ``limits`` as in the library limits: "12 per 10 minutes; 40 per hour"."""
+    """Counter of starts, with limits as in the library limits: "12 per 10 minutes; 40 per hour"; "": none.
 
-    def __init__(self, limits: str = "") -> None:
-        self._limits = parse_many(limits) if limits else []
+    ``of_session`` is the limit of one visitor, ``of_address`` that of all visitors behind one address, such as a class. A
+    program may name another session for each start, so only the second one bounds it.
+    """
+
+    def __init__(self, of_session: str = "", of_address: str = "") -> None:
+        self._limits = [parse_many(limits) if limits else [] for limits in (of_session, of_address)]
         self._strategy = MovingWindowRateLimiter(MemoryStorage())
 
-    def spend(self, client: str) -> None:
-        """Count one more start of ``client``; raise :class:`QueueFullError`, with the time to wait, at a limit."""
-        spent = [limit for limit in self._limits if not self._strategy.test(limit, client)]
+    def spend(self, session: str, client: str) -> None:
+        """Count one more start of ``session`` at the address ``client``; raise :class:`QueueFullError`, with the time to
+        wait, at a limit."""
+        names = (("by you", session), ("from your address", client))
+        counted = [(limit, *name) for limits, name in zip(self._limits, names, strict=True) for limit in limits]
+        spent = [each for each in counted if not self._strategy.test(*each)]
         if spent:
-            free = max(self._strategy.get_window_stats(limit, client).reset_time for limit in spent)
-            wait = duration(free - time.time())
+            free = max(self._strategy.get_window_stats(*each).reset_time for each in spent)
+            limit, by, _ = spent[0]
             raise QueueFullError(
-                f"That was started {spent[0].amount} times from your address lately; try again in {wait}."
+                f"That was started {limit.amount} times {by} lately; try again in {duration(free - time.time())}."
             )
-        for limit in self._limits:
-            self._strategy.hit(limit, client)
+        for each in counted:
+            self._strategy.hit(*each)
 
 
 def client_of(request: gr.Request) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.estimates import LIMIT, read, worst_factor
+from benchmarks.estimates import LIMIT, read, shown, worst_factor
 from liar.events import Progress
 from liar.jobs.plan import adjusted
-from liar.progress import Pace, Part
+from liar.progress import MOST_RISE, Pace, Part
 
 TIMELINES = Path(__file__).parent / "timelines"
 
@@ -117,3 +117,29 @@ def test_from_a_fifth_of_a_real_run_on_the_estimate_is_within_a_factor_of_two(pa
     """The timelines come from ``python benchmarks/estimates.py --record tests/timelines`` and replay with their own clock."""
     factor, where = worst_factor(read(path))
     assert factor <= LIMIT, where
+
+
+@pytest.mark.parametrize("path", sorted(TIMELINES.glob("*.json")), ids=lambda path: path.stem)
+def test_the_estimate_of_a_real_run_never_rises_by_more_than_a_third(path: Path) -> None:
+    assert_no_rise([left for _, _, left in shown(read(path))])
+
+
+def test_an_estimate_never_rises_by_more_than_a_third(clock: Clock) -> None:
+    """The first kind of work is done in no time, the second takes a hundred times what was planned."""
+    pace = Pace([Part("quick", 10, "a"), Part("slow", 10, "b"), Part("rest", 80, "c")], clock=clock)
+    clock.now += 1
+    lefts = [pace.at("quick", "calibrate", 1, 1, "").seconds_left]
+    for done in range(1, 11):
+        clock.now += 100
+        lefts.append(pace.at("slow", "prune", done, 10, "").seconds_left)
+    assert lefts[0] == pytest.approx(9)
+    assert lefts[-1] == pytest.approx(12)
+    assert_no_rise(lefts)
+
+
+def assert_no_rise(lefts: list[float | None]) -> None:
+    least = float("inf")
+    for left in lefts:
+        if left is not None:
+            assert left <= MOST_RISE * least + 1e-9
+            least = min(least, left)

@@ -285,9 +285,8 @@ function followPage(show) {
 
 /** What the recipe of the page has for the `open` choices of the task; null if it differs in another one. */
 function choicesOf(query, open) {
-  const { recipe, linked, bare } = data.task, named = new URLSearchParams(query);
-  const left = [...named.keys()].some((name) => name in linked) ? linked : bare;
-  const value = (name) => (Array.isArray(left[name]) ? named.getAll(name) : named.get(name) ?? left[name]);
+  const { recipe, linked } = data.task, named = new URLSearchParams(query);
+  const value = (name) => (Array.isArray(linked[name]) ? named.getAll(name) : named.get(name) ?? linked[name]);
   if (Object.keys(recipe).some((name) => String(value(name)) !== String(recipe[name]))) return null;
   const found = Object.fromEntries(open.map((name) => [name, name === 'ratio' ? Number(value(name)) : value(name)]));
   const offered = (name) => name === 'ratio' || [...one(`#${name}`).options].some((option) => option.value === found[name]);

@@ -27,7 +27,7 @@ from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
 from liar.report.html import ENVIRONMENT
 from liar.report.interactive import content_hash, curves_data, script_of
-from liar.spec import ALLOCATIONS, LINKED, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
+from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 _HERE = Path(__file__).parent
 _PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _HERE.parent / "report"]))
@@ -181,8 +181,7 @@ def _task_data(task: Task, shelf: Shelf) -> dict[str, Any]:
     return {
         **task.model_dump(mode="json", include={"start", "checks", "measured"}),
         "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
-        "linked": {name: LINKED[name] for name in PruneSpec.model_fields},
-        "bare": PruneSpec().model_dump(mode="json"),
+        "linked": PruneSpec().model_dump(mode="json"),  # what the links of the page omit
     }
 
 

@@ -34,6 +34,9 @@ _BYTES = 25e9
 _QUANTIZING = 4
 """How often quantizing reads or writes the weights."""
 
+_LOGITS = 30
+"""How often the logits of a language model are read or written on the way from its output layer to its loss."""
+
 _LAYER = 0.5e-3
 """Seconds of Python overhead for one call of a block."""
 
@@ -94,6 +97,11 @@ class Shape:
         """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
         products = 2 * (self.blocks - removed + head * self.head) + 4 * self.layers * self.width * length
         return tokens * products / OPERATIONS
+
+    def loss(self, tokens: float, length: float, *, removed: float = 0.0) -> float:
+        """Seconds of a forward pass and of the loss, which reads the logits of every token of a language model."""
+        logits = tokens * self.head / self.width
+        return self.forward(tokens, length, removed=removed) + _LOGITS * 4 * logits / _BYTES
 
     def written(self, tokens: int, removed: float = 0.0) -> float:
         """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
@@ -169,7 +177,7 @@ def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, signs: bool) 
 
     def forward(tokens: int) -> float:
         calls = tokens / max(amounts.length, 1) / 2
-        return shape.forward(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
+        return shape.loss(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
     signed = forward(sensitivity_tokens(shape.widest, amounts.tokens)) if signs else 0.0
     return 2 * forward(amounts.tokens) + signed if masks else 2 * signed

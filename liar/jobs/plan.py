@@ -163,7 +163,7 @@ def _tasks(
     shape: Shape, amounts: Amounts, name: str, removed: float = 0.0, known: Collection[tuple[str, str]] = ()
 ) -> list[Part]:
     return [
-        Part(f"{name} {task}", shape.forward(tokens, length, removed=removed), "evaluate")
+        Part(f"{name} {task}", shape.loss(tokens, length, removed=removed), "evaluate")
         for task, (tokens, length) in amounts.tasks.items()
         if (task, name) not in known
     ]

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import MINILM, drawn, full, kind, opened, to_tab
+from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, slide, to_tab
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,69 @@ def test_the_address_follows_the_page_and_a_reload_brings_it_back(page: Page) ->
     expect(page.locator("body")).to_have_attribute("data-tab", "accuracy")
     expect(page.locator("#ratio input[type=number]")).to_have_value("0.42")
     expect(kind(page)).to_have_text("Predicted")
+
+
+def test_back_returns_to_the_model_the_layout_and_the_tab_before(page: Page) -> None:
+    """Each of them is an entry of the history; a move of the slider is not."""
+    opened(page)
+    ratio, number = page.locator("#ratio input[type=range]"), page.locator("#ratio input[type=number]")
+    body, model = page.locator("body"), page.get_by_label("Model", exact=True)
+    entries = page.evaluate("history.length")
+    page.locator("#layout").get_by_text("Full").click()
+    expect(page).to_have_url(re.compile("layout=full"))
+    for value in ("0.41", "0.42"):
+        ratio.fill(value)
+        expect(page).to_have_url(re.compile(f"ratio={value}"))
+    to_tab(page, "Accuracy")
+    expect(page).to_have_url(re.compile("tab=accuracy"))
+    dropdown(page, "Model", "Topic: MiniLM, Wikipedia topics")
+    expect(page).to_have_url(re.compile("minilm-topic"))
+    ratio.fill("0.3")
+    expect(page).to_have_url(re.compile("ratio=0.3"))
+    assert page.evaluate("history.length") == entries + 3
+
+    page.go_back()
+    expect(model).to_have_value("Writing: SmolLM2 135M Instruct")
+    expect(number).to_have_value("0.42")
+    expect(page.locator("#verdict")).to_contain_text("42 % of the neurons")
+    expect(body).to_have_attribute("data-tab", "accuracy")
+    page.go_back()
+    expect(body).to_have_attribute("data-tab", "layers")
+    expect(page.get_by_role("tab", name="Layers")).to_have_attribute("aria-selected", "true")
+    expect(number).to_have_value("0.42")
+    page.go_back()
+    expect(body).to_have_attribute("data-layout", "simple")
+    expect(page.get_by_label("Simple", exact=True)).to_be_checked()
+    expect(number).to_have_value("0.5")
+    expect(kind(page)).to_have_text("Measured")
+    for _ in range(3):
+        page.go_forward()
+    expect(model).to_have_value("Topic: MiniLM, Wikipedia topics")
+    expect(number).to_have_value("0.3")
+    expect(body).to_have_attribute("data-tab", "accuracy")
+    assert page.evaluate("history.length") == entries + 3
+
+
+def test_the_layout_of_the_last_visit_is_no_entry_of_the_history(page: Page) -> None:
+    opened(page)
+    page.locator("#layout").get_by_text("Full").click()
+    expect(page).to_have_url(re.compile("layout=full"))
+    entries = page.evaluate("history.length")
+    page.goto("/")
+    expect(page).to_have_url(re.compile("layout=full$"))
+    assert page.evaluate("history.length") == entries + 1
+
+
+def test_an_address_waits_for_the_marker_of_its_tab(page: Page) -> None:
+    """The answers to one click may arrive in either order; of an earlier tab, the address is not written."""
+    full(page)
+    page.evaluate("document.body.dataset.tab = 'runs'")
+    slide(page, "#ratio", 0.42)
+    expect(page.locator("#verdict")).to_contain_text("42 % of the neurons")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    assert "ratio" not in page.url
+    page.evaluate("document.body.dataset.tab = 'layers'; window.dispatchEvent(new Event('liar:marked'))")
+    expect(page).to_have_url(re.compile("ratio=0.42"))
 
 
 def test_clip_paths_do_not_carry_the_address(page: Page) -> None:

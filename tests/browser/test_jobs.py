@@ -26,6 +26,7 @@ from tests.browser.conftest import (
     opened,
     redrawn,
     slide,
+    to_tab,
 )
 
 pytestmark = pytest.mark.demo
@@ -186,10 +187,11 @@ def test_a_run_deleted_in_the_meantime_is_one_sentence(visit: Visit, server: Ser
     page = full(visit(), link)
     apply(page)
     finished(page)
-    other = full(visit(), tab="runs")
-    row = other.locator(f"#runs-table button[data-key='{PruneSpec.from_query(link).key}']")
+    other, key = full(visit()), PruneSpec.from_query(link).key
+    with other.expect_response(lambda answer: key in answer.text()):  # the only one that draws the table
+        to_tab(other, "Runs")
+    row = other.locator(f"#runs-table button[data-key='{key}']")
     expect(row).to_be_visible()
-    other.wait_for_timeout(1500)  # the table is drawn again when the view arrives, which would drop the row
     stored(server, link).unlink()
     row.click()
     expect(other.locator("#status [role=alert]")).to_contain_text("not kept here any more")

@@ -70,5 +70,4 @@ def test_a_run_of_ones_own_can_be_deleted_and_a_shipped_one_cannot(page: Page, s
     assert not (server.runs / f"{own.spec.key}.json").exists()
 
     choose(page, "#run-a", TOPIC)
-    page.get_by_role("button", name="Delete run A").click()
-    expect(page.locator("#runs-said [role=alert]")).to_contain_text("came with the program")
+    expect(page.get_by_role("button", name="Delete run A")).to_be_hidden()

@@ -132,13 +132,36 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         dropdown(still, "Model", "Sentiment: MiniLM, movie sentences")
         expect(headline).to_contain_text("sentiment accuracy")
         expect(still).to_have_url(re.compile("minilm-sentiment"))
-        still.wait_for_timeout(1_000)  # Gradio sends a chosen model twice; the second answer would undo an edit
         tokens = still.locator("#tokens input")
         tokens.fill("2000")
         tokens.blur()
         expect(headline).to_have_text("Nothing is known of this recipe yet.")
         expect(still.locator("#heatmap-heading .stale")).to_contain_text("calibration tokens by model width")
     assert len(recipes(moments)) == 5
+
+
+@pytest.mark.parametrize("by", ["pick", "keys", "text"])
+def test_a_chosen_model_is_one_event(still: Page, by: str) -> None:
+    """The answer to a second one would put back what was typed into another field since the first."""
+    menu = still.evaluate("gradio_config.components.find(({ props }) => props.elem_id === 'model').id")
+    sent: list[Any] = []
+    still.on("request", lambda request: sent.append(request.post_data_json) if "/queue/join" in request.url else None)
+    model = still.get_by_label("Model", exact=True)
+    if by == "pick":
+        dropdown(still, "Model", "Topic: MiniLM, Wikipedia topics")
+    elif by == "keys":
+        model.focus()
+        model.press("ArrowDown")
+        model.press("Enter")
+    else:
+        model.fill("/no/such/folder")
+        model.press("Enter")
+    tokens = still.locator("#tokens input")
+    expect(still.locator("#verdict")).not_to_contain_text("sentiment accuracy")
+    tokens.fill("2000")
+    tokens.blur()
+    expect(still).to_have_url(re.compile("tokens=2000"))
+    assert [event["trigger_id"] for event in sent].count(menu) == 1
 
 
 def test_a_link_without_a_run_shows_its_own_recipe(visit_still: Visit) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from components.address import query_of, read_address
+from components.recipe import default_of, default_spec, measured_on_its_task
 from liar.report.view import View
 from liar.spec import PruneSpec
 from tests.components.test_recipe import FULL
@@ -38,6 +39,7 @@ def test_a_link_may_hold_one_of_the_two() -> None:
         ("criterion", "<script>alert(1)</script>"),
         ("seed", "-1"),
         ("nonsense", "1"),
+        ("v", "7"),
         ("model", "x" * 10_000),
         ("edits", "layers.0.ffn:keep=" + "1," * 9_000),
         ("tab", "everything"),
@@ -51,6 +53,29 @@ def test_an_invalid_choice_is_skipped_with_a_sentence(name: str, value: str) -> 
     assert complaint
     assert complaint.startswith("Part of the link was left out.")
     assert len(complaint) < 400
+
+
+@pytest.mark.parametrize("model", [PruneSpec().model, "demo/minilm-sentiment", "demo/minilm", "somebody/else"])
+def test_what_a_link_leaves_out_is_the_default_of_its_model(model: str) -> None:
+    spec, _, complaint = read_address([("model", model), ("ratio", "0.3")])
+    assert complaint is None
+    assert spec is not None
+    assert measured_on_its_task(spec) == default_of(model).model_copy(update={"ratio": 0.3})
+    assert spec.targets == ("both" if model == "demo/minilm-sentiment" else "ffn")
+    assert (spec.criterion, spec.schedule) == ("kfac", "corrective")
+
+
+def test_a_link_without_a_model_is_of_the_page_s_own() -> None:
+    for pair in (("ratio", "0.5"), ("seed", "0"), ("v", "2")):
+        spec, _, _ = read_address([pair])
+        assert spec is not None
+        assert measured_on_its_task(spec) == default_spec()
+
+
+def test_a_written_link_of_neurons_keeps_to_them() -> None:
+    """The default of its model is heads and neurons, so a link of this version omits the choice."""
+    spec = default_of("demo/minilm-topic").model_copy(update={"targets": "ffn"})
+    assert read_address(parse_qsl(spec.to_query()))[0] == spec
 
 
 def test_nothing_but_nonsense_is_a_sentence_and_no_spec() -> None:

@@ -123,7 +123,7 @@ def test_a_model_outside_the_lists_is_measured_on_its_own_task(
     monkeypatch.setattr(ModelRegistry, "get", with_task)
     visitor = visit(page)
     pipeline.gate.set()
-    visitor.sets(page.recipe.model, "somebody/else")
+    visitor.sets(page.recipe.model, "somebody/else", "blur")
     visitor.does(page.apply.work.button, "click")
     ((spec, _),) = pipeline.asked
     assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
@@ -150,7 +150,7 @@ def test_sites_of_a_model_outside_the_lists_come_before_its_metrics(
 
     monkeypatch.setattr(ModelRegistry, "get", with_task)
     visitor = visit(page)
-    visitor.sets(page.recipe.model, "somebody/else")
+    visitor.sets(page.recipe.model, "somebody/else", "blur")
     steps = applied(page, visitor, "Measuring perplexity")
     assert "768 of 1,536" in visitor.sees(page.layers.table)
     pipeline.gate.set()
@@ -267,7 +267,7 @@ def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) 
 
 def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
-    visitor.sets(page.recipe.model, "demo/minilm-sentiment")
+    visitor.sets(page.recipe.model, "demo/minilm-sentiment", "blur")
     assert visitor.sees(page.layers.plot) is None
     steps = applied(page, visitor, "Measuring perplexity")
     assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"

@@ -53,7 +53,7 @@ def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of
 ) -> None:
     visitor = visit(page)
     steps = applied(page, visitor, "Measuring perplexity")
-    visitor.sets(page.recipe.model, "demo/minilm-topic")
+    visitor.sets(page.recipe.model, "demo/minilm-topic", "blur")
     assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
     pipeline.gate.set()
     for _ in steps:

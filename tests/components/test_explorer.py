@@ -137,7 +137,7 @@ def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run:
     visitor.sets(page.recipe.calibration, ["wiki"])
     visitor.sets(page.recipe.edits, "layers.0.ffn:ratio=0.2\n\nlayers.1.ffn:keep=1", "blur")
     assert len(visitor.state(page.bus.spec).edits) == 2
-    visitor.sets(page.recipe.model, "demo/minilm-topic")
+    visitor.sets(page.recipe.model, "demo/minilm-topic", "blur")
     spec = visitor.state(page.bus.spec)
     assert (spec.model, spec.edits, spec.calibration, spec.evaluate) == ("demo/minilm-topic", (), "auto", ("topic",))
     assert visitor.sees(page.recipe.edits) == ""
@@ -152,7 +152,7 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
     """Choose a classifier; fail if any step shows answers or controls of a language model."""
     visitor.holds(page.recipe.model, model)
     panel = page.generations
-    for _ in visitor.steps(page.recipe.model, "input"):
+    for _ in visitor.steps(page.recipe.model, "blur"):
         texts = [
             str(visitor.sees(block))
             for block in (panel.prompt, *panel.presets, panel.stored, panel.live, panel.work.button)
@@ -176,7 +176,7 @@ def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: 
     assert "sentiment accuracy" in visitor.sees(page.verdict.text)
     assert "86.3 %" in visitor.sees(page.generations.stored)
     assert visitor.sees(page.generations.prompt) == preset_prompts(own.spec.model)[0]
-    visitor.sets(page.recipe.model, run.spec.model)
+    visitor.sets(page.recipe.model, run.spec.model, "blur")
     assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity", "out-of-domain"))
     assert visitor.sees(page.recipe.targets) == "ffn"
     assert visitor.sees(page.generations.prompt) == preset_prompts(run.spec.model)[0]

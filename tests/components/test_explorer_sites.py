@@ -72,7 +72,7 @@ def test_the_headline_is_never_of_another_recipe(studio: Studio, run: RunResult,
 def test_nothing_is_shown_of_an_unknown_model(studio: Studio, run: RunResult, query: str) -> None:
     page, visitor = opened(studio, query)
     if not query:
-        visitor.sets(page.recipe.model, "somebody/else")
+        visitor.sets(page.recipe.model, "somebody/else", "blur")
     assert "somebody/else: 50 %" in visitor.sees(page.verdict.text)
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     assert visitor.sees(page.layers.plot) is None
@@ -94,7 +94,7 @@ def test_a_picture_of_nothing_is_taken_away(studio: Studio) -> None:
     studio.atlases.save(tiny_atlas(default_spec()))
     page, visitor = opened(studio)
     assert "Predicted" in visitor.sees(page.layers.heading)
-    visitor.sets(page.recipe.model, "somebody/else")
+    visitor.sets(page.recipe.model, "somebody/else", "blur")
     assert "Predicted" not in visitor.sees(page.layers.heading)
     assert visitor.sees(page.layers.plot) is None
     assert visitor.sees(page.layers.table) == ""

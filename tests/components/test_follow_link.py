@@ -83,6 +83,21 @@ def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(pag
     assert visitor.state(page.bus.shown) == language_run().spec.key
 
 
+def test_the_history_returns_to_a_recipe_and_to_the_one_of_a_bare_address(page: Page) -> None:
+    visitor = visit(page, "")
+    visitor.sets(page.recipe.model, "demo/minilm-topic", "blur")
+    visitor.does(page.address, "select", {"query": "?ratio=0.3&layout=full&tab=accuracy"})
+    assert visitor.state(page.bus.spec) == default_spec().model_copy(update={"ratio": 0.3})
+    assert visitor.sees(page.recipe.model) == default_spec().model
+    assert visitor.sees(page.opening.layout) == "full"
+    assert visitor.prop(page.opening.tabs, "selected") == "accuracy"
+    visitor.does(page.address, "select", {"query": ""})
+    assert visitor.state(page.bus.spec) == language_run().spec
+    assert visitor.state(page.bus.shown) == language_run().spec.key
+    assert visitor.state(page.bus.view) == View()
+    assert "Measured" in visitor.sees(page.verdict.text)
+
+
 def test_a_link_may_name_a_choice_more_than_once(page: Page) -> None:
     edits = ("layers.0.ffn:ratio=0.2", "layers.1.ffn:keep=1")
     visitor = visit(page, PruneSpec(edits=edits, evaluate=("perplexity", "topic")).to_query())

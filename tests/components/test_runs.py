@@ -175,6 +175,23 @@ def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
     assert store.load(run.spec.key) is None
 
 
+def test_only_a_run_of_ones_own_is_offered_for_deletion(store: RunStore) -> None:
+    own, shipped = language_run(seed=1), language_run()
+    store.save(own)
+    store.ship(shipped)
+    for first, second in ((own, shipped), (shipped, own)):
+        built, may_go = panel(store, first), first is own
+        assert built.delete.visible is may_go
+        assert built.compare(second.spec.key, None)[built.delete]["visible"] is not may_go
+        assert built.show(second)[built.delete]["visible"] is not may_go
+    assert panel(store).delete.visible is False, "none is chosen"
+    store.save(shipped)
+    built = panel(store, shipped)
+    assert built.delete.visible is True, "a run of one's own of a shipped recipe"
+    dropped = built.drop(shipped.spec.key, "")
+    assert (dropped[built.a]["value"], dropped[built.delete]["visible"]) == (shipped.spec.key, False)
+
+
 def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     run = language_run()
     store.save(run)

@@ -78,6 +78,7 @@ def build_page(studio: Studio) -> Page:
         beside = LessonBeside(bus)
         beside.wire()
         opening = Opening(explorer, tabs, layout, marker, beside)
+        opening.wire()
         apply.resume_with(blocks.load(opening.open, remembered, opening.outputs))
     return Page(
         blocks,

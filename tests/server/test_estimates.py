@@ -10,13 +10,11 @@ import pytest
 
 from liar.events import Calibrated, Progress
 from server.job import HandOut
-from server.job_queue import JobQueue
+from server.job_queue import USUAL_SECONDS, JobQueue
 from tests.server.gate import Gate, at_gate, ended, instant, until
 
 
-def test_estimates_add_up_and_are_none_while_nothing_is_known(
-    queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_in_line_says_about_how_long(queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     for module in ("job", "job_queue"):
         monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
@@ -24,16 +22,26 @@ def test_estimates_add_up_and_are_none_while_nothing_is_known(
     at_gate(queue, job)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)
     unknown = queue.submit("ben", "unknown", "", instant)
-    assert queue.snapshot(unknown).seconds_left is None
+    assert queue.snapshot(unknown).seconds_left == 60 + USUAL_SECONDS, "no job is done yet"
     now += 20
     assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
-    assert queue.snapshot(known).seconds_left is None  # behind one of unknown length
+    assert queue.snapshot(known).seconds_left == 40 + USUAL_SECONDS + 30  # behind one of unknown length
     queue.stop(unknown, "ben")
     assert queue.snapshot(known).seconds_left == 40 + 30
     now += 50
     assert queue.snapshot(job).seconds_left is None  # longer than expected
+    assert queue.snapshot(known).seconds_left == 30
     gate.open.set()
     ended(queue, known)
+    assert queue.snapshot(known).seconds_left is None
+    done = [job.seconds, known.seconds]  # what the next ones are expected to take
+    held = Gate()
+    running = queue.submit("anna", "next", "", held)
+    at_gate(queue, running)
+    waiting = queue.submit("ben", "after", "", instant)
+    assert queue.snapshot(waiting).seconds_left == 2 * sum(done) / 2
+    held.open.set()
+    ended(queue, waiting)
 
 
 def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +57,8 @@ def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch
 
     job = queue.submit("anna", "k", "", make, expected_seconds=30)
     assert at_gate(queue, job).seconds_left == 240
-    now += 40
-    assert queue.snapshot(job).seconds_left == 200
-    now += 300
-    assert queue.snapshot(job).seconds_left is None, "longer than its estimate"
+    now += 200
+    assert queue.snapshot(job).seconds_left == 240, "it falls with the work done, or would rise again at the next step"
     gate.set()
 
 
