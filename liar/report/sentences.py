@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Protocol
 
+from liar.explore.forecast import Forecast
 from liar.report.compare import differing
 from liar.report.labels import choice, token_words
 from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
@@ -57,7 +58,7 @@ def verdict(result: RunResult) -> str:
     return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
 
 
-def outlook(forecast: Outcome) -> str:
+def outlook(forecast: Forecast) -> str:
     """One sentence on the expected effect of a recipe that has not been applied."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
@@ -67,16 +68,18 @@ def outlook(forecast: Outcome) -> str:
     return f"{words} This is its candidate loss-curve; which one stays is measured when it is applied."
 
 
-def _expected_errors(forecast: Outcome) -> str:
+def _expected_errors(forecast: Forecast) -> str:
     """Mean errors over the sites at which they are known, and the number of other sites."""
     chosen = forecast.spec.reconstruction
     known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
     missing = len(forecast.sites) - len(known)
     if not known:
         return "its error is not known for units chosen by hand"
-    errors = f"predicted error {fmean(error['none'] for error in known):.3f}"
+    about = "about " if forecast.runs else ""
+    origin = "" if forecast.is_between else "predicted "
+    errors = f"{origin}error {about}{fmean(error['none'] for error in known):.3f}"
     if chosen != "none":
-        errors += f", repaired {fmean(error[chosen] for error in known):.3f}"
+        errors += f", repaired {about}{fmean(error[chosen] for error in known):.3f}"
     if not missing:
         return errors
     sites = "the site" if missing == 1 else f"the {missing} sites"
