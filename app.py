@@ -101,7 +101,7 @@ def build(studio: Studio) -> gr.Blocks:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
                     with _tab("Accuracy", "accuracy"):
-                        provenances = [before_after.provenance, Provenance(result)]
+                        provenances = [Provenance(result)]
                         accuracy = AccuracyPanel(studio, bus, result)
                     _tab("Generations", "generations")  # its panel is below the tabs: the simple layout shows it too
                     with _tab("Trade-off", "trade-off"):
@@ -114,8 +114,8 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
                     provenances.append(Provenance(result))
                     generations = GenerationsPanel(studio, bus, result)
-        panels: list[Panel] = [before_after, accuracy, generations, tradeoff, runs, takeaway]
-        explorer.wire(verdict, layers, panels, provenances, address)
+        panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
+        explorer.wire(verdict, before_after, layers, panels, provenances, address)
         apply.wire(explorer)
         opening = Opening(explorer, tabs, layout, marker, beside)
         for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside, opening):

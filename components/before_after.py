@@ -1,70 +1,158 @@
-"""Before and after in the simple layout: a bar with whiskers for each model and task, with its number and the change beside."""
+"""Before and after in the simple layout: a bar for each model and task, with its number and the change beside.
+
+The bars follow the slider: measured ones are solid, with whiskers; between two runs of the recipe they are interpolated and
+hatched; others are faded.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
 
 import gradio as gr
 from gradio.blocks import Block
 
+from components.browser import KEEP_HEIGHT
+from components.known import Known
 from components.markup import Markup, cell, element, row, table
 from components.panel import NO_RUN, Updates
-from components.provenance import BriefProvenance
+from liar.report.between import ends_in_words, interpolated, neighbours
 from liar.report.change_groups import changes_in_numbers
-from liar.report.compare import difference
-from liar.report.metric_sentences import beside_dense, measured_tasks, stderr_words, value_words, variant_name
-from liar.results import VARIANTS, Evaluation, RunResult
+from liar.report.compare import difference, differing
+from liar.report.metric_sentences import (
+    beside_dense,
+    measured_tasks,
+    percent,
+    stderr_words,
+    value_words,
+    variant_name,
+)
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
-from liar.tasks.metrics import METRICS
+from liar.store import RunSummary
+from liar.tasks.metrics import METRICS, Metric
+
+UNKNOWN = "not known until Apply"
+
+_OF_MEASURES = {"model", "evaluate", "evaluate_limit", "evaluate_length", "separator", "data", "device", "dtype"}
+"""Choices that decide the figures of the dense model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A row of the table: ``value`` is None if it is not known, ``stderr`` if it was not measured."""
+
+    variant: MeasuredVariant
+    value: float | None = None
+    stderr: float | None = None
+    words: str = ""
+    beside: str = UNKNOWN
+
+    @property
+    def kind(self) -> str:
+        if self.value is None:
+            return "unknown"
+        return "between" if self.stderr is None else "measured"
 
 
 class BeforeAfterPanel:
-    """The main metric of each task of a run, of the dense, the pruned and the repaired model."""
+    """The main metric of each task, of the dense, the pruned and the repaired model."""
 
     def __init__(self, result: RunResult | None) -> None:
         with gr.Column(elem_id="before-after-card", elem_classes=["card", "simple-only"]):
             gr.HTML("<h3>Before and after</h3>")
-            self.provenance = BriefProvenance(result)
-            self.bars = gr.HTML(_bars(result) if result else f"<p>{NO_RUN}</p>", elem_id="before-after")
+            bars = _measured(result) if result else f"<p>{NO_RUN}</p>"
+            self.bars = gr.HTML(bars, js_on_load=KEEP_HEIGHT, elem_id="before-after")
 
     @property
     def outputs(self) -> list[Block]:
         return [self.bars]
 
-    def show(self, result: RunResult) -> Updates:
-        return {self.bars: _bars(result)}
-
-    def blank(self, spec: PruneSpec) -> Updates:
-        return {self.bars: f"<p>{NO_RUN}</p>"}
+    def show(self, known: Known, run: RunResult | None) -> Updates:
+        """Bars of the current recipe. ``run`` is the one in the other panels, None if there is none."""
+        return {self.bars: _measured(known.run) if known.run is not None else _unmeasured(known, run)}
 
 
-def _bars(result: RunResult) -> str:
+def _measured(result: RunResult) -> str:
     if not result.evaluations:
         return "<p>No task was measured in this run, so there is nothing to compare.</p>"
-    return "".join(_task(result, task) for task in measured_tasks(result))
+    tasks = []
+    for task in measured_tasks(result):
+        items = _items(result, task)
+        changed = changes_in_numbers(result, task)
+        bars = [_bar(result, item) for item in items]
+        parts = [_figures(METRICS[items[0].metric], task, bars, items)]
+        parts += [*([element("p", changed)] if changed else []), *_differences(items)]
+        tasks.append(element("div", *parts))
+    return _noted(result.spec, "Whiskers are one standard error.", tasks)
 
 
-def _task(result: RunResult, task: str) -> Markup:
-    """A row for each model: its value, the bar, the difference to the dense one; then how many answers changed."""
-    items = [
-        item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)
-    ]
-    metric = METRICS[items[0].metric]
-    reach = max(abs(item.value) + item.stderr for item in items) or 1.0
+def _unmeasured(known: Known, run: RunResult | None) -> str:
+    """Bars of a recipe without a run: those of the dense model and of the scale are of the nearest run of the recipe, else of
+    ``run`` if its dense model was measured alike.
+    """
+    near: list[RunSummary | RunResult] = [*neighbours(known.spec.ratio, known.measured)]
+    if run is not None and not _OF_MEASURES & set(differing([run.spec, known.spec])):
+        near.insert(0, run)
+    if not near or not near[-1].evaluations:
+        return f"<p>{NO_RUN}</p>"
+    source = near[-1]
+    found = {
+        (each.task, variant): each.value
+        for variant in VARIANTS[1:]
+        for each in interpolated(known.spec, known.measured, variant)
+    }
+    tasks = []
+    for task in measured_tasks(source):
+        items = _items(source, task)
+        metric, dense = METRICS[items[0].metric], items[0]
+        bars = [_bar(source, dense)] if dense.variant == "dense" else []
+        bars += [_between(metric, variant, found.get((task, variant)), dense) for variant in VARIANTS[1:]]
+        tasks.append(element("div", _figures(metric, task, bars, [] if found else items)))
+    between = f"Hatched: between {ends_in_words(known.spec, known.measured)}."
+    return _noted(known.spec, between if found else f"Faded: {UNKNOWN}.", tasks)
+
+
+def _noted(spec: PruneSpec, words: str, tasks: list[Markup]) -> str:
+    keys = f'data-recipe="{spec.key}" data-model="{escape(spec.model)}"'
+    return f'<p class="note" {keys}>{escape(words).replace(" %", "&nbsp;%")}</p>{"".join(tasks)}'
+
+
+def _items(result: RunSummary | RunResult, task: str) -> list[Evaluation]:
+    return [item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)]
+
+
+def _bar(result: RunSummary | RunResult, item: Evaluation) -> _Bar:
+    words = f"{value_words(item)} ± {stderr_words(item)}"
+    beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
+    return _Bar(item.variant, item.value, item.stderr, words, beside)
+
+
+def _between(metric: Metric, variant: Variant, value: float | None, dense: Evaluation) -> _Bar:
+    if value is None:
+        return _Bar(variant)
+    share = value / dense.value if dense.value else 0.0
+    beside = f"about {share:.2f} x dense" if metric.by_ratio else f"about {percent(share)}"
+    return _Bar(variant, value, None, f"about {metric.words(value)}", beside if share else "")
+
+
+def _figures(metric: Metric, task: str, bars: list[_Bar], scale: list[Evaluation]) -> Markup:
+    """A row for each model: its value, the bar, the difference to the dense one. The longest is of ``bars`` or ``scale``."""
+    reached = [abs(bar.value) + (bar.stderr or 0.0) for bar in bars if bar.value is not None]
+    reach = max([*reached, *(abs(item.value) + item.stderr for item in scale)], default=0.0) or 1.0
     title = metric.title_of(task)
     caption = f"{title[:1].upper()}{title[1:]}, {metric.better}: {metric.meaning}."
     rows = [
         row(
-            variant_name(item.variant).capitalize(),
-            cell(f"{value_words(item)} ± {stderr_words(item)}"),
-            cell(_bar(item, reach), class_="bar"),
-            cell("" if item.variant == "dense" else beside_dense(result, item) or ""),
-            class_=item.variant,
+            variant_name(bar.variant).capitalize(),
+            cell(bar.words),
+            cell(_drawn(bar, reach), class_="bar"),
+            cell(bar.beside),
+            class_=f"{bar.variant} {bar.kind}",
         )
-        for item in items
+        for bar in bars
     ]
-    figures = table(("Model", "Value", "", "Beside dense"), rows, label=caption, caption=caption)
-    changed = changes_in_numbers(result, task)
-    parts = [figures, *([element("p", changed)] if changed else []), *_differences(items)]
-    return element("div", *parts)
+    return table(("Model", "Value", "", "Beside dense"), rows, label=caption, caption=caption)
 
 
 def _differences(items: list[Evaluation]) -> list[Markup]:
@@ -102,9 +190,13 @@ def _change(change: float, stderr: float, reach: float) -> Markup:
     return element("span", fill, whisker, element("span", class_="middle"), class_="track", aria_hidden="true")
 
 
-def _bar(item: Evaluation, reach: float) -> Markup:
-    """A bar as long as the value, and a whisker of one standard error to each side; the number stands beside it."""
-    low, high = (max(0.0, 100 * (item.value + side * item.stderr) / reach) for side in (-1, 1))
-    fill = element("span", class_="fill", style=f"width:{max(0.0, 100 * item.value / reach):.2f}%")
-    whisker = element("span", class_="whisker", style=f"left:{low:.2f}%;width:{high - low:.2f}%")
-    return element("span", fill, whisker, class_="track", aria_hidden="true")
+def _drawn(bar: _Bar, reach: float) -> Markup:
+    """A bar as long as the value, and a whisker of one standard error to each side; a faded one over the whole width if the
+    value is not known. The number stands beside it.
+    """
+    width = 100.0 if bar.value is None else max(0.0, 100 * bar.value / reach)
+    parts = [element("span", class_="fill", style=f"width:{width:.2f}%")]
+    if bar.value is not None and bar.stderr is not None:
+        low, high = (max(0.0, 100 * (bar.value + side * bar.stderr) / reach) for side in (-1, 1))
+        parts.append(element("span", class_="whisker", style=f"left:{low:.2f}%;width:{high - low:.2f}%"))
+    return element("span", *parts, class_="track", aria_hidden="true")

@@ -15,6 +15,22 @@ DOWNLOAD = """
 """
 """Save the file that an event has just put into a hidden download button, so that one click makes and saves it."""
 
+KEEP_HEIGHT = """
+let width = 0, model;
+const keep = () => {
+  const shown = element.querySelector('[data-model]')?.dataset.model;
+  if (element.offsetWidth !== width || shown !== model) element.style.minHeight = '';
+  width = element.offsetWidth;
+  model = shown;
+  element.style.minHeight = Math.ceil(element.getBoundingClientRect().height) + 'px';
+};
+new ResizeObserver(keep).observe(element);
+new MutationObserver(keep).observe(element, { childList: true, subtree: true });
+document.fonts.addEventListener('loadingdone', () => { width = 0; keep(); });  // the font before it may be wider
+"""
+"""Script of an HTML component that keeps its height while it is of one ``data-model``: a forecast takes fewer lines than a
+run, and the content below must not jump while the slider moves."""
+
 
 def button_clicks(name: str) -> str:
     """Script of an HTML component: a click on a ``button[data-<name>]`` in it becomes a ``select`` event with ``name``."""

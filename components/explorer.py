@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from components import status
 from components.address import query_of
+from components.before_after import BeforeAfterPanel
 from components.job_button import JobButton
 from components.known import NO_ATLAS, Known, run_of, what_is_known
 from components.layers import LayersPanel
@@ -22,7 +23,8 @@ from components.workers import loaded_for
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey
-from liar.explore.need import Need, predicted_loss, ratio_for
+from liar.explore.need import Need, ratio_for
+from liar.report.between import meet_perplexity, of_other_ratios
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -44,15 +46,16 @@ class Explorer:
     def wire(
         self,
         verdict: VerdictPanel,
+        before_after: BeforeAfterPanel,
         layers: LayersPanel,
         panels: list[Panel],
         provenances: list[Provenance],
         address: gr.HTML,
     ) -> None:
-        """Connect the controls, once every panel exists. ``panels`` are all but ``layers``; ``provenances`` are the lines
-        of those that show nothing but one run.
+        """Connect the controls, once every panel exists. ``panels`` are those that show nothing but one run, and
+        ``provenances`` their lines.
         """
-        self.verdict, self.layers, self.panels = verdict, layers, panels
+        self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
         moves = [*self.recipe.moves, self.calibrated.change]
@@ -79,7 +82,8 @@ class Explorer:
     def pictures(self) -> list[Block]:
         """Outputs of :meth:`redraw`."""
         lines = [provenance.line for provenance in self.provenances]
-        return [self.address, self.drawn, self.recipe.marks.row, *lines, *self.verdict.outputs, *self.layers.outputs]
+        moving = [*self.verdict.outputs, *self.before_after.outputs, *self.layers.outputs]
+        return [self.address, self.drawn, self.recipe.marks.row, *lines, *moving]
 
     @property
     def outputs(self) -> list[Block]:
@@ -143,21 +147,22 @@ class Explorer:
         return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
 
     def meet(self, need: str, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Set the ratio that meets a need typed in words, as the curves have it, and draw the recipe."""
+        """Set the ratio that meets a need typed in words, and draw the recipe; no model is loaded."""
         try:
             spec = self.recipe.read(base, *values, edits=edits)
             atlas = self.studio.atlases.find(spec)
             if atlas is None:
                 raise InvalidSpecError(NO_ATLAS)
             asked = Need.read(need)
-            spec = spec.model_copy(update={"ratio": ratio_for(asked, spec, atlas)})
+            if asked.kind == "loss":
+                runs = of_other_ratios(spec, self.studio.store.summaries())
+                ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
+            else:
+                ratio = ratio_for(asked, spec, atlas)
+                words = f"A ratio of {ratio:g} meets that."
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        words = f"A ratio of {spec.ratio:g} meets that."
-        if asked.kind == "loss":
-            words = (
-                f"At a ratio of {spec.ratio:g} the curves predict {predicted_loss(spec, atlas):.2f} x the dense loss."
-            )
+        spec = spec.model_copy(update={"ratio": ratio})
         drawn = self.draw(spec, view, shown)
         return {**self.recipe.fill(spec), **drawn, self.line: drawn[self.line] or status.note(words)}
 
@@ -211,17 +216,18 @@ class Explorer:
         return updates | self._picture(known, view, shown)
 
     def _picture(self, known: Known, view: View, shown: str) -> Updates:
-        """Verdict, heatmap, inspector and provenance lines, all in one answer so that they agree on the recipe.
+        """Verdict, bars, heatmap, inspector and provenance lines, all in one answer so that they agree on the recipe.
 
         If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = {**self.verdict.show(known), **self.recipe.marks.show(known.spec, known.measured), self.drawn: view}
+        updates |= self.before_after.show(known, run)
         updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
         if known.expected is not None:
-            return updates | self.layers.draw(known.expected, view, known.atlas, "Predicted", known.spec)
+            return updates | self.layers.draw(known.expected, view, known.atlas, known.origin, known.spec)
         if run is None:
             return updates | self.layers.clear()
         return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)

@@ -59,8 +59,9 @@ TERMS: Mapping[str, Term] = {
     "need": Term(
         "70 %, 60 MB or 1.5 x; sets the ratio.",
         "What can I ask for?",
-        "A share of all parameters that may stay, a size of the weights, or a loss beside the dense model's. Parameters and "
-        "size are counted. The loss is what the curves predict, which is mostly too high; Apply measures it.",
+        "A share of all parameters that may stay, a size of the weights, or a perplexity beside the dense model's. Parameters "
+        "and size are counted. The perplexity is read between measured runs of the recipe; beyond them it is what the curves "
+        "forecast, which is mostly too high.",
     ),
     "criterion": Term(
         "Tells which units matter least.",

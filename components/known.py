@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
-from liar.report.between import of_other_ratios
+from liar.report.between import carried, neighbours, of_other_ratios
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 from server.job import Job
 
 if TYPE_CHECKING:
+    from components.provenance import Origin
     from components.studio import Studio
 
 NO_ATLAS = (
@@ -34,9 +36,10 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, ``missing`` one
-    sentence about why there is neither. ``pruned`` holds the measured sites of a running job. ``atlas`` is that of the
-    recipe's calibration, None if none was drawn. ``measured`` are the stored runs of the recipe by their ratio.
+    """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, made to agree with the
+    nearest measured ones, ``missing`` one sentence about why there is neither. ``pruned`` holds the measured sites of a
+    running job. ``atlas`` is that of the recipe's calibration, None if none was drawn. ``measured`` are the stored runs of
+    the recipe by their ratio.
     """
 
     spec: PruneSpec
@@ -53,14 +56,30 @@ class Known:
         outcome = self.run or self.pruned or self.expected
         return outcome.sites if outcome else []
 
+    @property
+    def origin(self) -> Origin:
+        """Where the figures of ``expected`` are from."""
+        return "Interpolated" if self.expected is not None and self.expected.is_between else "Predicted"
+
 
 def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
-    """Look up a recipe in a few milliseconds: only small files are loaded, and they stay in memory.
+    """Look up a recipe in some milliseconds: only small files are loaded.
 
     A recipe that names no task gets the run of its model's own task, and ``spec`` of the answer is that run's.
     """
     known = _found(studio, spec)
-    return replace(known, measured=of_other_ratios(known.spec, studio.store.summaries()))
+    known = replace(known, measured=of_other_ratios(known.spec, studio.store.summaries()))
+    return known if known.expected is None else replace(known, expected=_carried(studio, known.expected, known))
+
+
+def _carried(studio: Studio, expected: Forecast, known: Known) -> Forecast:
+    """The forecast, made to agree with the nearest measured runs of its recipe."""
+    marks: list[tuple[RunResult, Forecast]] = []
+    for summary in neighbours(expected.spec.ratio, known.measured):
+        run = studio.store.load(summary.spec.key)
+        with suppress(LiarError):
+            marks += [(run, forecast(run.spec, known.atlas))] if run and known.atlas else []
+    return carried(expected, marks)
 
 
 def _found(studio: Studio, spec: PruneSpec) -> Known:

@@ -168,7 +168,7 @@ class LayersPanel:
         chart = atlas.site(view.site) if atlas and view.site else None
         report = next((site for site in sites if site.name == view.site), None)
         measured = report if origin == "Measured" else None
-        predicted = report if origin == "Predicted" else _predicted(spec, view, atlas)
+        predicted = _predicted(spec, view, atlas)
         return {
             self.heading: _heading(spec, origin, chosen),
             self.block: block_picture(sites),
@@ -215,7 +215,7 @@ def _with_site(view: View, event: gr.EventData) -> View:
 
 
 def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
-    """Forecast of the selected site, shown next to the measured errors; None if there is none."""
+    """What the curves alone predict of the selected site; None if there are none."""
     if atlas is None or not view.site:
         return None
     with suppress(LiarError):

@@ -38,26 +38,9 @@ class Provenance:
         """Markup of the line. ``chosen`` is the recipe on screen; ``shown`` is the key of the run in the panel, "" if
         there is none; ``run`` is that run, None if it is deleted.
         """
-        return _line(chosen, shown, of_another(run.spec if run else None), "")
-
-
-class BriefProvenance(Provenance):
-    """The same in one line that is always there, above figures that stand before others: these must not move."""
-
-    @staticmethod
-    def markup(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
-        return _line(
-            chosen,
-            shown,
-            '<p class="stale">Still of another recipe: press “Apply”.</p>',
-            "<p>Whiskers are one standard error.</p>",
-        )
-
-
-def _line(chosen: PruneSpec, shown: str, stale: str, fresh: str) -> str:
-    """``stale`` if the run ``shown`` is of another recipe than the ``chosen`` one, else ``fresh``; with the keys of both."""
-    if not shown:
-        return ""
-    if shown == chosen.key:
-        return f'<div data-recipe="{shown}">{fresh}</div>'
-    return f'<div data-recipe="{shown}" data-chosen="{chosen.key}">{stale}</div>'
+        if not shown:
+            return ""
+        if shown == chosen.key:
+            return f'<div data-recipe="{shown}"></div>'
+        stale = of_another(run.spec if run else None)
+        return f'<div data-recipe="{shown}" data-chosen="{chosen.key}">{stale}</div>'

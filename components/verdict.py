@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
+from components.browser import KEEP_HEIGHT
 from components.known import Known
 from components.panel import Updates
 from components.provenance import Origin, pill
@@ -21,24 +22,11 @@ if TYPE_CHECKING:
     from components.studio import Bus, Studio
 
 
-# A forecast takes fewer lines than a run; the content below must not jump while the slider moves.
-_KEEP_HEIGHT = """
-let width = 0;
-const keep = () => {
-  if (element.offsetWidth !== width) element.style.minHeight = '';
-  width = element.offsetWidth;
-  element.style.minHeight = Math.ceil(element.getBoundingClientRect().height) + 'px';
-};
-new ResizeObserver(keep).observe(element);
-document.fonts.addEventListener('loadingdone', () => { width = 0; keep(); });  // the font before it may be wider
-"""
-
-
 class VerdictPanel:
     """Headline, two lines of detail, and whether it was measured or is predicted."""
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
-        self.text = gr.HTML(_measured(result), js_on_load=_KEEP_HEIGHT, elem_id="verdict")
+        self.text = gr.HTML(_measured(result), js_on_load=KEEP_HEIGHT, elem_id="verdict")
 
     @property
     def outputs(self) -> list[Block]:
@@ -50,7 +38,7 @@ class VerdictPanel:
             return {self.text: _measured(known.run)}
         if known.expected is not None:
             between = between_words(known.spec, known.measured)
-            return {self.text: _markup("Predicted", outlook(known.expected), known.expected, [], between=between)}
+            return {self.text: _markup(known.origin, outlook(known.expected), known.expected, [], between=between)}
         return {self.text: _measuring(known.spec) if known.pruned else _unknown(known.spec, known.missing)}
 
 
@@ -73,7 +61,7 @@ def _markup(
     origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "", between: str = ""
 ) -> str:
     cost = rounding(outcome)
-    interpolated = f"<p class='between'>{pill('Interpolated')} {_unbroken(between)}.</p>" if between else ""
+    interpolated = f"<p class='between'>{_unbroken(between)}.</p>" if between else ""
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return _of(
         outcome.spec,

@@ -36,11 +36,21 @@ _ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-c
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Sites as a run would report them, and the parameters that it would leave."""
+    """Sites as a run would report them, and the parameters that it would leave.
+
+    ``runs`` are the ratios of the measured runs that the errors were made to agree with, see
+    :func:`liar.report.between.carried`; empty for the curves alone.
+    """
 
     spec: PruneSpec
     sites: list[SiteReport]
     totals: Totals
+    runs: tuple[float, ...] = ()
+
+    @property
+    def is_between(self) -> bool:
+        """Whether it lies between two measured runs, or between the dense model and one."""
+        return any(ratio > self.spec.ratio for ratio in self.runs)
 
 
 def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
@@ -125,7 +135,7 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
     """
     if not atlas.facts.sensitive:
         raise InvalidSpecError(
-            "The curves at hand predict no loss, because this model has none; ask by parameters or size."
+            "The curves at hand predict no perplexity, because this model has none; ask by parameters or size."
         )
     spec, total = expected.spec, 0.0
     for report in expected.sites:

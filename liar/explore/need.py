@@ -1,9 +1,10 @@
-"""The ratio for a need: a share of the parameters, a size of the weights, or a loss beside the dense model's.
+"""The ratio for a need: a share of the parameters, a size of the weights, or a perplexity beside the dense model's.
 
 Parameters and bytes are counted: to the unit for uniform, for other allocations to the bundle that ends their budget; edits,
-rounded widths and int8 weights are not considered. A loss is predicted by the error
+rounded widths and int8 weights are not considered. A perplexity (``loss``) is predicted by the error
 curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
-(:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it.
+(:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it: a trial
+(:mod:`liar.jobs.meet_need`) or stored runs (:mod:`liar.report.between`).
 
 >>> from liar.explore.need import Need
 >>> Need.read("70 %"), Need.read("60 MB"), Need.read("1.5 x")
@@ -40,7 +41,9 @@ _STEP = 100
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, or times the dense loss."""
+    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, or times the dense
+    perplexity.
+    """
 
     kind: NeedKind
     amount: float
@@ -60,7 +63,7 @@ class Need:
         if size < _LEAST_SIZE:
             raise InvalidSpecError(
                 f"{text.strip()[:40]!r} is no need that is known; write a share of the parameters like 70 %, a size like "
-                "60 MB, or a loss like 1.5 x."
+                "60 MB, or a perplexity like 1.5 x."
             )
         return cls.of("size", float(size))
 
@@ -72,7 +75,9 @@ class Need:
                 f"A share of the parameters is above 0 and at most 1, not {amount:g}; 0.7 leaves 70 %."
             )
         if kind == "loss" and not amount > 1:
-            raise InvalidSpecError(f"A smaller model loses, so ask for more than 1 x the dense loss, not {amount:g}.")
+            raise InvalidSpecError(
+                f"A smaller model has a higher perplexity, so ask for more than 1 x the dense one, not {amount:g}."
+            )
         return cls(kind, amount)
 
 
@@ -132,7 +137,7 @@ class Counts:
 
 
 def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
-    """The loss beside the dense one that the curves predict, as a factor of perplexity; raises the errors of a forecast."""
+    """The perplexity beside the dense one that the curves predict, as a factor; raises the errors of a forecast."""
     return exp(divergence(forecast(spec, atlas), atlas))
 
 
@@ -147,18 +152,16 @@ def ratio_of_loss(most: float, predicted: Callable[[float], float]) -> float:
         low, high = (middle, high) if predicted(middle / _STEP) <= most else (low, middle - 1)
     if low == 0:
         raise InvalidSpecError(
-            f"The least cut already loses more: {predicted(1 / _STEP):.3g} x at a ratio of {1 / _STEP:g}; ask for more than "
-            "that."
+            f"The least cut already has more: {predicted(1 / _STEP):.3g} x the dense perplexity at a ratio of {1 / _STEP:g}; "
+            "ask for more than that."
         )
     return low / _STEP
 
 
 def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
-    """The ratio at which ``spec`` meets ``need``, as the curves of ``atlas`` have it; raises :class:`InvalidSpecError`."""
+    """The ratio at which ``spec`` leaves a share of the parameters, or a size; raises :class:`InvalidSpecError`."""
     check_units(spec)
     facts = atlas.facts
-    if need.kind == "loss":
-        return ratio_of_loss(need.amount, lambda ratio: predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas))
     before = facts.model.parameters
     counts = Counts.of(spec, before, facts.kinds)
     return ratio_of_parameters(need, counts, _BYTES[facts.environment.get("dtype", "float32")])

@@ -62,9 +62,7 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
             counts = Counts.of(spec, parameter_count(loaded.model), facts)
             return Met(ratio_of_parameters(need, counts, next(loaded.model.parameters()).element_size()), [])
         if not loaded.is_language_model:
-            raise InvalidSpecError(
-                f"A loss is the perplexity beside the dense one, and {loaded.id} has none; ask by parameters or size."
-            )
+            raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")
         return (yield from _tried(need.amount, spec, loaded))
 
 
@@ -102,8 +100,8 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
     if not met:
         nearest = min(trials, key=lambda trial: trial.measured)
         raise InvalidSpecError(
-            f"No ratio tried keeps the loss at {most:g} x; the nearest is {nearest.measured:.3g} x at a ratio of "
-            f"{nearest.ratio:g}. Ask for that, or for a smaller cut."
+            f"No ratio tried keeps the perplexity at {most:g} x the dense one; the nearest is {nearest.measured:.3g} x at a "
+            f"ratio of {nearest.ratio:g}. Ask for that, or for a smaller cut."
         )
     return Met(max(met), trials)
 

@@ -1,23 +1,35 @@
-"""Metrics at a ratio between those of measured runs: interpolated, so neither measured nor forecast.
+"""What measured runs of a recipe say about a ratio that none of them has: interpolated, so neither measured nor forecast.
+
+Metrics are interpolated between two runs. Errors follow the forecast, multiplied by what the runs measured over what the
+forecast predicts of them: a forecast is of a one-shot run, and that factor changes slowly with the ratio.
 
 >>> from liar.report.between import between_words, of_other_ratios
 >>> from liar.store import RunStore
 >>> spec = RunStore().shipped_of("demo/minilm-topic").spec.model_copy(update={"ratio": 0.55})
 >>> between_words(spec, of_other_ratios(spec, RunStore().summaries())).partition(":")[0]
-'between the runs at 50 % and 60 %'
+'Between the runs at 50 % and 60 %'
 """
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import exp, log
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, inf, log
+from typing import Any
 
-from liar.results import Evaluation, Variant
-from liar.spec import PruneSpec
+from liar.errors import EmptySiteError, InvalidSpecError
+from liar.explore.atlas import WEIGHTINGS, Atlas, Weighting
+from liar.explore.forecast import Forecast
+from liar.explore.need import predicted_loss, ratio_of_loss
+from liar.report.site_sentences import errors_of
+from liar.results import Evaluation, RunResult, SiteReport, Variant
+from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 from liar.store import RunSummary
+from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
+from liar.tasks.record import OF_LANGUAGE_MODELS
+from liar.tasks.registry import task_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +48,10 @@ def of_other_ratios(spec: PruneSpec, runs: Iterable[RunSummary]) -> dict[float, 
     return dict(sorted(found.items()))
 
 
-def interpolated(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> list[Interpolated]:
-    """The repaired model's metrics at the ratio of ``spec``, between two of ``runs``; empty above the highest ratio.
+def interpolated(
+    spec: PruneSpec, runs: Mapping[float, RunSummary], variant: Variant = "reconstructed"
+) -> list[Interpolated]:
+    """Metrics of ``variant`` at the ratio of ``spec``, between two of ``runs``; empty above the highest ratio.
 
     Linear in the ratio, a perplexity by its logarithm. The dense model stands at ratio 0.
     """
@@ -47,8 +61,8 @@ def interpolated(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> list[Inte
     lower, upper = ends
     found: list[Interpolated] = []
     for task in spec.evaluate:
-        high = _measured(runs[upper], task, "reconstructed")
-        low = _measured(runs[lower], task, "reconstructed") if lower else _measured(runs[upper], task, "dense")
+        high = _measured(runs[upper], task, variant)
+        low = _measured(runs[lower], task, variant) if lower else _measured(runs[upper], task, "dense")
         if low is None or high is None:
             continue
         metric, weight = METRICS[high.metric], (spec.ratio - lower) / (upper - lower)
@@ -61,21 +75,137 @@ def interpolated(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> list[Inte
 
 
 def between_words(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
-    """``between the runs at 30 % and 40 %: perplexity about 21.3``; empty if nothing can be interpolated."""
-    found, ends = interpolated(spec, runs), _ends(spec, runs)
-    if not found or ends is None:
-        return ""
+    """``Between the runs at 30 % and 40 %: perplexity about 21.3``; empty if nothing can be interpolated."""
+    found = interpolated(spec, runs)
     figures = "; ".join(f"{each.metric.title_of(each.task)} about {each.metric.words(each.value)}" for each in found)
+    return f"Between {ends_in_words(spec, runs)}: {figures}" if found else ""
+
+
+def ends_in_words(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
+    """``the runs at 30 % and 40 %``; empty above the highest ratio."""
+    ends = _ends(spec, runs)
+    if ends is None:
+        return ""
     lower, upper = (f"{100 * ratio:.0f} %" for ratio in ends)
-    where = f"the runs at {lower} and {upper}" if ends[0] else f"the dense model and the run at {upper}"
-    return f"between {where}: {figures}"
+    return f"the runs at {lower} and {upper}" if ends[0] else f"the dense model and the run at {upper}"
+
+
+def carried(expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]]) -> Forecast:
+    """``expected`` with its errors multiplied by what the ``marks`` measured over what their forecasts predict.
+
+    ``marks`` are the nearest runs of the recipe below and above, see :func:`neighbours`; next to a single one its own factor
+    holds. The factor is one for all sites, of the mean error that the page states: those of single sites differ by orders of
+    magnitude, since a run may keep all of a site of which a forecast removes a little.
+    """
+    if not marks:
+        return expected
+    factors = {weighting: _factors(expected, marks, weighting) for weighting in WEIGHTINGS}
+    sites = [site.model_copy(update=_multiplied(site, expected.spec, factors)) for site in expected.sites]
+    return replace(expected, sites=sites, runs=tuple(run.spec.ratio for run, _ in marks))
+
+
+def neighbours(ratio: float, runs: Mapping[float, RunSummary]) -> list[RunSummary]:
+    """The nearest of ``runs`` below and above ``ratio``, as far as there are any."""
+    ratios = sorted(runs)
+    place = bisect_left(ratios, ratio)
+    return [runs[near] for near in ratios[max(0, place - 1) : place + 1]]
+
+
+def _factors(
+    expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]], weighting: Weighting
+) -> dict[Reconstruction, float]:
+    """Factor of each reconstruction's mean error at the ratio of ``expected``."""
+    errors = {site.name: errors_of(site, weighting) for site in expected.sites}
+    found: dict[Reconstruction, float] = {}
+    for name in RECONSTRUCTIONS:
+        known = {site for site, error in errors.items() if name in error}
+
+        def total(sites: Sequence[SiteReport], name: Reconstruction = name, known: set[str] = known) -> float:
+            return sum(errors_of(site, weighting).get(name, 0.0) for site in sites if site.name in known)
+
+        points = [(total(forecast.sites), total(run.sites)) for run, forecast in marks]
+        found[name] = _factor(total(expected.sites), [point for point in points if min(point) > 0])
+    return found
+
+
+def _factor(predicted: float, points: Sequence[tuple[float, float]]) -> float:
+    """Measured over predicted error where ``predicted`` is forecast, from (predicted, measured) at one or two runs.
+
+    Its logarithm is linear in that of the predicted error, so the product grows with ``predicted`` wherever the measured
+    errors grow, and is what each run measured.
+    """
+    if not points or predicted <= 0:
+        return 1.0
+    (low, first), (high, last) = points[0], points[-1]
+    weight = min(1.0, max(0.0, log(predicted / low) / log(high / low))) if high > low else 0.0
+    return float((first / low) ** (1 - weight) * (last / high) ** weight)
+
+
+def _multiplied(
+    site: SiteReport, spec: PruneSpec, factors: Mapping[Weighting, Mapping[Reconstruction, float]]
+) -> dict[str, Any]:
+    plain, aware = factors["plain"], factors["norm-aware"]
+    rounded = site.unrounded and site.unrounded.model_copy(
+        update={"error": site.unrounded.error * plain[spec.reconstruction]}
+    )
+    return {
+        "error": {name: error * plain[name] for name, error in site.error.items()},
+        "norm_aware_error": {name: error * aware[name] for name, error in site.norm_aware_error.items()},
+        "unrounded": rounded,
+    }
+
+
+def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[float, RunSummary]) -> tuple[float, str]:
+    """The greatest ratio, in whole percent, at which the perplexity is at most ``most`` times the dense one, and a sentence.
+
+    Read between two of ``runs`` as :func:`interpolated` does. Above the highest one, or without any, it is the forecast of
+    the curves, whose nats are multiplied by what that run measured over what they predict of it. Raises
+    :class:`InvalidSpecError` if no ratio meets it, or if the model has no perplexity.
+    """
+    heads = {task_named(task).head for task in spec.evaluate}
+    if heads and not heads & {None, *OF_LANGUAGE_MODELS}:
+        raise InvalidSpecError(f"{spec.model} has no perplexity; ask for a share of the parameters or a size.")
+
+    highest = max(runs, default=0.0)
+    dense = _measured(runs[highest], PERPLEXITY.name, "dense") if runs else None
+
+    def at(ratio: float) -> PruneSpec:
+        return spec.model_copy(update={"ratio": ratio})
+
+    def measured(ratio: float) -> float:
+        """Beside the dense perplexity; infinite above the highest run."""
+        found = (each.value for each in interpolated(at(ratio), runs) if each.task == PERPLEXITY.name)
+        return next(found, inf) / dense.value if dense else inf
+
+    reached = measured(highest)
+    is_between, is_beyond = most < reached < inf, 1 < reached <= most
+    scale = log(reached) / log(predicted_loss(at(highest), atlas)) if is_beyond else 1.0
+
+    def predicted(ratio: float) -> float:
+        try:
+            return float(predicted_loss(at(ratio), atlas) ** scale)
+        except EmptySiteError:
+            return inf
+
+    ratio = ratio_of_loss(most, measured if is_between else predicted)
+    found = measured(ratio)
+    if ratio in runs and found < inf:
+        return ratio, f"A ratio of {ratio:g} meets that: {found:.2f} x the dense perplexity, measured."
+    if found < inf:
+        ends = ends_in_words(at(ratio), runs)
+        return ratio, f"A ratio of {ratio:g} meets that: about {found:.2f} x the dense perplexity, between {ends}."
+    beside = f", in proportion to the run at {100 * highest:.0f} %" if is_beyond else ""
+    return ratio, (
+        f"At a ratio of {ratio:g} the curves forecast {predicted(ratio):.2f} x the dense perplexity{beside}. They mostly "
+        "forecast too much; “Apply” measures it."
+    )
 
 
 def _ends(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> tuple[float, float] | None:
-    """Nearest measured ratios below and above that of ``spec``; 0 is the dense model."""
+    """Nearest measured ratios below that of ``spec`` and from it on; 0 is the dense model."""
     ratios = sorted({0.0, *runs})
-    place = bisect(ratios, spec.ratio)
-    return (ratios[place - 1], ratios[place]) if 0 < place < len(ratios) else None
+    place = max(1, bisect_left(ratios, spec.ratio))
+    return (ratios[place - 1], ratios[place]) if place < len(ratios) else None
 
 
 def _measured(run: RunSummary, task: str, variant: Variant) -> Evaluation | None:

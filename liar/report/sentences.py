@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Protocol
 
+from liar.explore.forecast import Forecast
 from liar.report.compare import differing
 from liar.report.labels import choice, token_words
 from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
@@ -60,7 +61,7 @@ def verdict(result: RunResult) -> str:
     return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
 
 
-def outlook(forecast: Outcome) -> str:
+def outlook(forecast: Forecast) -> str:
     """One sentence on the expected effect of a recipe that has not been applied."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
@@ -76,16 +77,18 @@ def mean_words(errors: Sequence[float]) -> str:
     return f"{mean:.3f}" if mean >= 0.001 else f"{mean:.1g}" if mean >= NO_ERROR else "0"
 
 
-def _expected_errors(forecast: Outcome) -> str:
+def _expected_errors(forecast: Forecast) -> str:
     """Mean errors over the sites at which they are known, and the number of other sites."""
     chosen = forecast.spec.reconstruction
     known = [site.error for site in forecast.sites if {"none", chosen} <= site.error.keys()]
     missing = len(forecast.sites) - len(known)
     if not known:
         return "its error is not known for units chosen by hand"
-    errors = f"predicted error {mean_words([error['none'] for error in known])}"
+    about = "about " if forecast.runs else ""
+    origin = "" if forecast.is_between else "predicted "
+    errors = f"{origin}error {about}{mean_words([error['none'] for error in known])}"
     if chosen != "none":
-        errors += f", repaired {mean_words([error[chosen] for error in known])}"
+        errors += f", repaired {about}{mean_words([error[chosen] for error in known])}"
     if not missing:
         return errors
     sites = "the site" if missing == 1 else f"the {missing} sites"

@@ -69,7 +69,7 @@ def test_the_address_follows_the_page_and_a_reload_brings_it_back(page: Page) ->
     page.reload()
     expect(page.locator("body")).to_have_attribute("data-tab", "accuracy")
     expect(page.locator("#ratio input[type=number]")).to_have_value("0.42")
-    expect(kind(page)).to_have_text("Predicted")
+    expect(kind(page)).to_have_text("Interpolated")
 
 
 def test_back_returns_to_the_model_the_layout_and_the_tab_before(page: Page) -> None:
@@ -151,7 +151,7 @@ def test_a_link_hides_what_a_teacher_leaves_out(page: Page) -> None:
         expect(page.locator(part)).to_be_hidden()
     page.locator("#ratio input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    expect(kind(page)).to_have_text("Predicted")
+    expect(kind(page)).to_have_text("Interpolated")
     expect(page).to_have_url(re.compile("hide=criterion"))
     expect(page.locator("#criterion")).to_be_hidden()
     opened(page, "/?hide=everything")

@@ -51,10 +51,10 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
     place = still.locator("#heatmap").bounding_box()
     slide(still, "#ratio", 0.3)
     before = redrawn(still, "#heatmap", before)
-    expect(kind(still)).to_have_text("Predicted")
+    expect(kind(still)).to_have_text("Interpolated")
     expect(still.locator("#verdict h2")).not_to_have_text(verdict)
     expect(still).to_have_url(re.compile("ratio=0.3"))
-    expect(still.locator("#heatmap-heading .kind")).to_have_text("Predicted")
+    expect(still.locator("#heatmap-heading .kind")).to_have_text("Interpolated")
     assert still.locator("#heatmap").bounding_box() == place, "the layout must not shift while the slider moves"
     slide(still, "#ratio", 0.5)
     redrawn(still, "#heatmap", before)
@@ -75,7 +75,7 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
 def test_a_number_out_of_range_is_one_sentence(still: Page, field: str, typed: str, sentence: str) -> None:
     slide(still, "#ratio", 0.3)
     expect(still).to_have_url(re.compile("ratio=0.3"))
-    expect(kind(still)).to_have_text("Predicted")  # controls moved before the headline has arrived are filled anew
+    expect(kind(still)).to_have_text("Interpolated")  # controls moved before the headline has arrived are filled anew
     entry = still.locator(f"#{field} input")
     entry.fill(typed)
     entry.press("Enter")
@@ -180,9 +180,9 @@ def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_
     expect(thumb).to_have_text("70")
     expect(page.locator("#verdict .between")).to_have_count(0)
     slide(page, "#ratio", 0.75)
-    expect(kind(page)).to_have_text("Predicted")
+    expect(kind(page)).to_have_text("Interpolated")
     expect(page.locator("#verdict .between")).to_contain_text(
-        re.compile(r"Interpolated between the runs at 70\s% and 80\s%: sentiment accuracy about \d\d\.\d\s%\.")
+        re.compile(r"Between the runs at 70\s% and 80\s%: sentiment accuracy about \d\d\.\d\s%\.")
     )
     expect(thumb).to_have_count(0)
     dropdown(page, "Criterion", "magnitude")  # nothing of it is measured
@@ -209,7 +209,7 @@ def test_a_need_sets_the_ratio_without_a_model(still: Page, still_server: Server
     need.press("Enter")
     expect(still.locator("#status")).to_contain_text(re.compile(r"A ratio of 0\.\d+ meets that"))
     expect(still).to_have_url(re.compile(r"ratio=0\.\d+"))
-    expect(kind(still)).to_have_text("Predicted")
+    expect(kind(still)).to_have_text("Interpolated")
     need.fill("nothing")
     need.press("Enter")
     expect(still.locator("#status [role=alert]")).to_contain_text("is no need that is known")

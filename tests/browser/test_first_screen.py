@@ -85,8 +85,10 @@ def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page
     place = heatmap.bounding_box()
     page.locator("#ratio input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    expect(kind(page)).to_have_text("Predicted")
-    expect(page.locator("#before-after-card .stale")).to_be_visible()
+    expect(kind(page)).to_have_text("Interpolated")
+    expect(bars).to_contain_text(re.compile(r"Hatched: between the runs at 50\s% and 60\s%\."))
+    expect(bars.locator(".between .fill")).to_have_count(4)
+    expect(bars.locator(".whisker:visible")).to_have_count(2)
     expect(page.locator("#verdict .between")).to_be_visible()
     assert heatmap.bounding_box() == place
     page.locator("#layout").get_by_text("Full").click()

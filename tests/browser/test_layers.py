@@ -206,7 +206,7 @@ def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
     selects(layers, "layers.2.ffn", "Layer 2 FFN")
     before = drawn(layers, "#site-errors")
     layers.locator("#ratio input[type=range]").fill("0.72")
-    expect(kind(layers)).to_have_text("Predicted")
+    expect(kind(layers)).to_have_text("Interpolated")
     redrawn(layers, "#site-errors", before)
     selects(layers, "layers.2.ffn", "Layer 2 FFN")
     layers.get_by_label("Heads", exact=True).check()

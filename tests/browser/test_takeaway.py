@@ -90,7 +90,7 @@ def test_the_figures_arrive_as_files(page: Page) -> None:
 
 
 def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
-    """The view is a difference, which has one strip; the recipe on screen is only predicted."""
+    """The view is a difference, which has one strip; the recipe on screen is only interpolated."""
     full(page, MINILM, show="none-least-squares")
     before = drawn(page, "#heatmap")
     slide(page, "#ratio", 0.72)
@@ -98,7 +98,7 @@ def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
     height, meta = page.locator("#heatmap .js-plotly-plot").evaluate(
         "(plot) => [plot._fullLayout.height, plot.layout.meta]"
     )
-    assert meta["caption"].startswith("Predicted: demo/minilm-sentiment: 72 % of the heads and neurons")
+    assert meta["caption"].startswith("Interpolated: demo/minilm-sentiment: 72 % of the heads and neurons")
     to_tab(page, "Take away")
     with page.expect_download() as download:
         page.get_by_role("button", name="Heatmap (PNG)").click()

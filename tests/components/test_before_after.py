@@ -6,12 +6,14 @@ import re
 
 import pytest
 
-from components.before_after import BeforeAfterPanel
-from components.provenance import BriefProvenance
+from components.before_after import UNKNOWN, BeforeAfterPanel
+from components.known import Known
 from liar.report.change_groups import changes_in_numbers, group_size
 from liar.report.compare import difference
 from liar.report.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
+from liar.spec import PruneSpec
+from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 from tests.components.test_accuracy import Page
 from tests.fakes import classifier_run, language_run
@@ -94,13 +96,69 @@ def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
     assert "nothing to compare" in shown(language_run(layers=1).model_copy(update={"evaluations": []}))
 
 
-def test_another_recipe_is_named_in_as_many_lines() -> None:
+# -- between runs and beyond them ---------------------------------------------------------------------------------------
+
+
+def at(ratio: float, repaired: float) -> RunSummary:
+    run = language_run(ratio=ratio)
+    values = {"dense": 16.2, "pruned": 2 * repaired, "reconstructed": repaired}
+    items = [item.model_copy(update={"value": values[item.variant]}) for item in run.evaluations]
+    return RunSummary.model_validate({**run.model_dump(include={"spec", "model", "totals"}), "evaluations": items})
+
+
+MEASURED = {0.3: at(0.3, 20.0), 0.5: at(0.5, 45.0)}
+
+
+def moved(spec: PruneSpec, run: RunResult | None, measured: dict[float, RunSummary] = MEASURED) -> str:
+    """Bars of a recipe without a run, while the other panels show ``run``."""
+    panel = BeforeAfterPanel(run)
+    return str(panel.show(Known(spec, None, measured=measured), run)[panel.bars])
+
+
+def kinds(markup: str) -> dict[str, str]:
+    return dict(re.findall(r'<tr class="(\w+) (\w+)">', markup))
+
+
+def fills(markup: str) -> list[float]:
+    return [float(dict(WIDTH.findall(style))["width"]) for style in re.findall(r'class="fill" style="([^"]+)"', markup)]
+
+
+def test_between_two_runs_the_bars_are_interpolated_and_hatched() -> None:
+    run = language_run()
+    text = moved(language_run(ratio=0.4).spec, run)
+    assert kinds(text) == {"dense": "measured", "pruned": "between", "reconstructed": "between"}
+    assert "about 60.0" in text
+    assert "about 30.0" in text
+    assert "about 1.85 x dense" in text
+    assert "Hatched: between the runs at 30&nbsp;% and 50&nbsp;%." in text
+    assert text.count('class="whisker"') == 1, "the dense model was measured"
+    assert fills(text) == pytest.approx([100 * value / 60 for value in (16.2, 60, 30)], abs=0.01)
+    assert "110.7" not in text, "nothing of the run in the other panels"
+    assert f'data-recipe="{language_run(ratio=0.4).spec.key}"' in text
+
+
+@pytest.mark.parametrize(
+    ("choices", "measured"), [({"ratio": 0.6}, MEASURED), ({"criterion": "wanda"}, {})], ids=["beyond", "criterion"]
+)
+def test_what_is_not_known_is_faded(choices: dict[str, object], measured: dict[float, RunSummary]) -> None:
+    text = moved(language_run(**choices).spec, language_run(), measured)
+    assert kinds(text) == {"dense": "measured", "pruned": "unknown", "reconstructed": "unknown"}
+    assert text.count(f"<td>{UNKNOWN}</td>") == 2
+    assert "Faded: not known until Apply." in text
+    assert "16.2 ±" in text
+    assert not re.search("110.7|42.4|45.0|90.0", text), "no figure of another recipe"
+    assert fills(text)[1:] == [100, 100]
+
+
+def test_bars_of_a_model_that_was_measured_otherwise_are_not_shown() -> None:
+    for choices in ({"evaluate": ("out-of-domain",)}, {"evaluate_limit": 5}, {"model": "somebody/else"}):
+        assert "press “Apply”" in moved(language_run(**choices).spec, language_run(), {})
+    assert "press “Apply”" in moved(language_run().spec, None, {})
+
+
+def test_a_measured_run_is_solid() -> None:
     run = classifier_run()
-    fresh, stale = (
-        BriefProvenance.markup(spec, run.spec.key, run)
-        for spec in (run.spec, run.spec.model_copy(update={"ratio": 0.123}))
-    )
-    assert "Whiskers" in fresh
-    assert "another recipe" in stale
-    assert fresh.count("<p") == stale.count("<p") == 1
-    assert BriefProvenance.markup(run.spec, "", None) == ""
+    panel = BeforeAfterPanel(None)
+    text = str(panel.show(Known(run.spec, None, run=run), run)[panel.bars])
+    assert set(kinds(text).values()) == {"measured"}
+    assert "Whiskers are one standard error." in text

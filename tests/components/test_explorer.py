@@ -24,7 +24,7 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     page, visitor = opened(studio)
     measures = visitor.sees(page.accuracy.table)
     visitor.sets(page.recipe.ratio, 0.25)
-    assert "Predicted" in visitor.sees(page.verdict.text)
+    assert "Interpolated" in visitor.sees(page.verdict.text)
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
     assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
     assert visitor.sees(page.address) == PruneSpec(ratio=0.25, evaluate=("perplexity",)).to_query()
@@ -52,10 +52,16 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key]
     assert visitor.sees(marks).count('aria-pressed="true"') == 1
     visitor.sets(page.recipe.ratio, 0.4)
-    assert "between the runs at 30&nbsp;% and 50&nbsp;%: perplexity about 42.4." in visitor.sees(verdict)
+    assert "Between the runs at 30&nbsp;% and 50&nbsp;%: perplexity about 42.4." in visitor.sees(verdict)
+    for part in (verdict, page.layers.heading):
+        assert ">Interpolated</span>" in visitor.sees(part)
+    assert "error about" in visitor.sees(verdict)
+    assert "about 110.7" in visitor.sees(page.before_after.bars)
     assert 'aria-pressed="true"' not in visitor.sees(marks)
     visitor.sets(page.recipe.ratio, 0.6)
     assert "Interpolated" not in visitor.sees(verdict)
+    assert "predicted error about" in visitor.sees(verdict)
+    assert "not known until Apply" in visitor.sees(page.before_after.bars)
     studio.store.save(later)
     visitor.sets(page.recipe.ratio, 0.61)
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key, later.spec.key]
@@ -267,12 +273,17 @@ def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
     assert 0 < ratio < 1
     assert visitor.sees(page.recipe.ratio) == ratio
     assert f"A ratio of {ratio:g} meets that." in visitor.sees(page.line)
-    assert "Predicted" in visitor.sees(page.verdict.text)
+    assert "Interpolated" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.need, "a lot", "submit")
     assert "is no need that is known" in visitor.sees(page.line)
     assert visitor.state(page.bus.spec).ratio == ratio, "nothing is lost"
     visitor.sets(page.recipe.need, "1.4 x", "submit")
-    assert "the curves predict" in visitor.sees(page.line)
+    assert "the dense perplexity, between the dense model and the run at 50 %." in visitor.sees(page.line)
+    found = visitor.state(page.bus.spec).ratio
+    assert f"perplexity about {16.2 * (42.4 / 16.2) ** (found / run.spec.ratio):.1f}" in visitor.sees(page.verdict.text)
+    studio.store.delete(run.spec.key)
+    visitor.sets(page.recipe.need, "1.4 x", "submit")
+    assert "the curves forecast" in visitor.sees(page.line)
     visitor.state_is(page.layers.edits, ["layers.0.ffn:keep=1"])  # written by the inspector, and not answered yet
     visitor.sets(page.recipe.need, "95 %", "submit")
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)

@@ -82,7 +82,7 @@ def test_nothing_is_shown_of_an_unknown_model(studio: Studio, run: RunResult, qu
 
 def test_the_heatmap_has_its_own_origin(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
-    for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Predicted"), (run.spec.ratio, "Measured")):
+    for ratio, origin in ((run.spec.ratio, "Measured"), (0.25, "Interpolated"), (run.spec.ratio, "Measured")):
         visitor.sets(page.recipe.ratio, ratio)
         assert f">{origin}</span></h3>" in visitor.sees(page.layers.heading)
         assert f'data-recipe="{visitor.state(page.bus.spec).key}"' in visitor.sees(page.layers.heading)

@@ -17,6 +17,7 @@ from gradio.state_holder import SessionState
 from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.apply import Apply
+from components.before_after import BeforeAfterPanel
 from components.explorer import Explorer
 from components.follow_link import Opening, first_run
 from components.generations import GenerationsPanel
@@ -44,6 +45,7 @@ class Page:
     explorer: Explorer
     opening: Opening
     verdict: VerdictPanel
+    before_after: BeforeAfterPanel
     layers: LayersPanel
     accuracy: AccuracyPanel
     generations: GenerationsPanel
@@ -67,10 +69,11 @@ def build_page(studio: Studio) -> Page:
         recipe = Recipe(spec, studio.profile, of_other_ratios(spec, studio.store.summaries()))
         apply = Apply(studio, bus, recipe)
         explorer = Explorer(studio, bus, recipe, apply.work.status)
-        verdict, layers = VerdictPanel(studio, bus, result), LayersPanel(studio, bus, result)
+        verdict, before_after = VerdictPanel(studio, bus, result), BeforeAfterPanel(result)
+        layers = LayersPanel(studio, bus, result)
         accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
         generations = GenerationsPanel(studio, bus, result)
-        explorer.wire(verdict, layers, [accuracy, generations, takeaway], [provenance], address)
+        explorer.wire(verdict, before_after, layers, [accuracy, generations, takeaway], [provenance], address)
         apply.wire(explorer)
         layers.wire()
         takeaway.wire()
@@ -89,6 +92,7 @@ def build_page(studio: Studio) -> Page:
         explorer,
         opening,
         verdict,
+        before_after,
         layers,
         accuracy,
         generations,

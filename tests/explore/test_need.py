@@ -108,7 +108,7 @@ def test_the_greatest_ratio_within_a_loss(most: float, steep: float) -> None:
         return math.exp(steep * ratio)
 
     if predicted(0.01) > most:
-        with pytest.raises(InvalidSpecError, match="loses more"):
+        with pytest.raises(InvalidSpecError, match="already has more"):
             ratio_of_loss(most, predicted)
         return
     found = ratio_of_loss(most, predicted)
@@ -121,5 +121,3 @@ def test_the_predicted_loss_grows_with_the_ratio(model: str) -> None:
     spec, atlas = atlas_of(model)
     losses = [predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas) for ratio in (0.1, 0.3, 0.5, 0.7)]
     assert 1 < losses[0] < losses[1] < losses[2] < losses[3]
-    ratio = ratio_for(Need("loss", losses[1] * (1 + 1e-9)), spec, atlas)
-    assert 0.3 <= ratio < 0.35

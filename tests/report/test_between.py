@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from math import sqrt
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liar.report.between import between_words, interpolated, of_other_ratios
-from liar.results import Evaluation
-from liar.spec import PruneSpec
-from liar.store import RunSummary
+from liar.errors import InvalidSpecError
+from liar.explore.forecast import Forecast, forecast
+from liar.report.between import (
+    between_words,
+    carried,
+    interpolated,
+    meet_perplexity,
+    neighbours,
+    of_other_ratios,
+)
+from liar.results import Evaluation, RunResult, SiteReport
+from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.store import RunStore, RunSummary
+from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run
+from tests.shipped import shipped_pair
 
 PERPLEXITIES = {0.3: 20.0, 0.5: 45.0}
 DENSE = 16.2
@@ -74,8 +87,8 @@ def of_value(item: Evaluation, value: float) -> Evaluation:
 def test_the_dense_model_stands_at_the_start_and_nothing_at_the_end() -> None:
     (found,) = interpolated(at(0.15), runs())
     assert found.value == pytest.approx(sqrt(DENSE * 20.0))
-    assert between_words(at(0.15), runs()) == "between the dense model and the run at 30 %: perplexity about 18.0"
-    assert between_words(at(0.4), runs()) == "between the runs at 30 % and 50 %: perplexity about 30.0"
+    assert between_words(at(0.15), runs()) == "Between the dense model and the run at 30 %: perplexity about 18.0"
+    assert between_words(at(0.4), runs()) == "Between the runs at 30 % and 50 %: perplexity about 30.0"
     for ratio in (0.55, 0.95):
         assert interpolated(at(ratio), runs()) == []
         assert between_words(at(ratio), runs()) == ""
@@ -85,3 +98,144 @@ def test_the_dense_model_stands_at_the_start_and_nothing_at_the_end() -> None:
 def test_a_task_that_a_neighbour_lacks_is_left_out() -> None:
     wanted = PruneSpec(ratio=0.4, evaluate=("perplexity", "out-of-domain"))
     assert [each.task for each in interpolated(wanted, runs())] == ["perplexity"]
+
+
+def test_each_variant_is_interpolated() -> None:
+    (pruned,) = interpolated(at(0.4), runs(), "pruned")
+    assert pruned.value == pytest.approx(110.7), "both runs measured it"
+
+
+# -- errors -------------------------------------------------------------------------------------------------------------
+
+ATLAS = tiny_atlas()
+
+
+def mark(ratio: float, share: float) -> tuple[RunResult, Forecast]:
+    """A run whose errors are this share of those forecast, and its forecast."""
+    expected = forecast(at(ratio), ATLAS)
+    sites = [
+        site.model_copy(
+            update={
+                kind: {name: share * error for name, error in getattr(site, kind).items()}
+                for kind in ("error", "norm_aware_error")
+            }
+        )
+        for site in expected.sites
+    ]
+    return language_run(ratio=ratio).model_copy(update={"sites": sites}), expected
+
+
+MARKS = (mark(0.3, 0.9), mark(0.5, 0.6))
+
+
+def beside(ratio: float) -> Forecast:
+    """Forecast made to agree with the nearest of the two runs."""
+    near = neighbours(ratio, {run.spec.ratio: summary(run.spec.ratio, 20.0) for run, _ in MARKS})
+    return carried(
+        forecast(at(ratio), ATLAS), [each for each in MARKS if each[0].spec.ratio in [run.spec.ratio for run in near]]
+    )
+
+
+def mean(sites: list[SiteReport], name: Reconstruction, kind: str = "error") -> float:
+    return fmean(getattr(site, kind)[name] for site in sites)
+
+
+@pytest.mark.parametrize("kind", ["error", "norm_aware_error"])
+@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+def test_an_error_meets_the_runs_and_grows_over_the_slider(name: Reconstruction, kind: str) -> None:
+    errors = {
+        percent: mean(beside(percent / 100).sites, name, kind)
+        for percent in range(1, 66)  # beyond it a site would be left without heads
+    }
+    assert list(errors.values()) == sorted(errors.values())
+    for run, _ in MARKS:
+        assert errors[round(100 * run.spec.ratio)] == pytest.approx(mean(run.sites, name, kind))
+    for ratio, share in ((0.2, 0.9), (0.6, 0.6)):
+        alone = mean(forecast(at(ratio), ATLAS).sites, name, kind)
+        assert errors[round(100 * ratio)] == pytest.approx(share * alone), "one run lends its own factor"
+
+
+def test_a_forecast_names_the_runs_that_it_agrees_with() -> None:
+    assert [(beside(ratio).runs, beside(ratio).is_between) for ratio in (0.2, 0.4, 0.6)] == [
+        ((0.3,), True),
+        ((0.3, 0.5), True),
+        ((0.5,), False),
+    ]
+    alone = carried(forecast(at(0.4), ATLAS), [])
+    assert (alone.runs, alone.is_between) == ((), False)
+    assert alone == forecast(at(0.4), ATLAS)
+
+
+def test_the_cost_of_rounding_is_multiplied_as_its_error_is() -> None:
+    rounded = forecast(at(0.4).model_copy(update={"multiple": 8}), ATLAS)
+    found = carried(rounded, MARKS)
+    for before, after in zip(rounded.sites, found.sites, strict=True):
+        assert before.unrounded is not None
+        assert after.unrounded is not None
+        share = after.error["least-squares"] / before.error["least-squares"]
+        assert after.unrounded.error == pytest.approx(share * before.unrounded.error)
+
+
+@pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment"])
+def test_the_shipped_runs_have_no_step_at_their_marks(model: str, tmp_path: Path) -> None:
+    """The forecast alone is up to a fifth above a run of the default recipe."""
+    shipped, atlas = shipped_pair(model)
+    store = RunStore(tmp_path)
+    known = of_other_ratios(shipped.spec, store.summaries())
+    steps, alone = [], []
+    for ratio, found in known.items():
+        run = store.load(found.spec.key)
+        assert run is not None
+        near = shipped.spec.model_copy(update={"ratio": round(ratio + 0.001, 3)})
+        expected = forecast(near, atlas)
+        marks = [
+            (result, forecast(result.spec, atlas))
+            for other in neighbours(near.ratio, known)
+            if (result := store.load(other.spec.key)) is not None
+        ]
+        measured = mean(run.sites, "least-squares")
+        steps.append(abs(mean(carried(expected, marks).sites, "least-squares") / measured - 1))
+        alone.append(abs(mean(expected.sites, "least-squares") / measured - 1))
+    assert max(alone) > 0.1
+    assert max(steps) < 0.03
+
+
+# -- the perplexity asked for -----------------------------------------------------------------------------------------------
+
+
+@given(st.floats(1.02, 2.7))
+def test_a_perplexity_between_runs_is_the_interpolated_one(most: float) -> None:
+    ratio, words = meet_perplexity(most, at(0.9), ATLAS, runs())
+
+    def beside_dense(ratio: float) -> float:
+        return interpolated(at(ratio), runs())[0].value / DENSE
+
+    assert beside_dense(ratio) <= most < beside_dense(round(ratio + 0.01, 2))
+    ends = "the runs at 30 % and 50 %" if ratio > 0.3 else "the dense model and the run at 30 %"
+    about, how = ("", "measured") if ratio in PERPLEXITIES else ("about ", f"between {ends}")
+    assert words == f"A ratio of {ratio:g} meets that: {about}{beside_dense(ratio):.2f} x the dense perplexity, {how}."
+
+
+@pytest.mark.parametrize("ratio", PERPLEXITIES)
+def test_a_perplexity_that_a_run_has_is_measured(ratio: float) -> None:
+    asked = PERPLEXITIES[ratio] / DENSE
+    found, words = meet_perplexity(asked * 1.001, at(0.9), ATLAS, runs())
+    assert found == ratio
+    assert words.endswith(f"{asked:.2f} x the dense perplexity, measured.")
+
+
+def test_beyond_the_runs_it_is_a_forecast_and_says_which_way_it_errs() -> None:
+    reached = PERPLEXITIES[0.5] / DENSE
+    ratio, words = meet_perplexity(reached * 1.2, at(0.9), ATLAS, runs())
+    assert ratio > 0.5, "a run measured that 50 % meets it"
+    assert "the curves forecast" in words
+    assert "in proportion to the run at 50 %. They mostly forecast too much" in words
+    alone, words = meet_perplexity(1.5, at(0.9), ATLAS, {})
+    assert alone > 0
+    assert "proportion" not in words
+    assert "mostly forecast too much" in words
+
+
+def test_a_classifier_has_no_perplexity() -> None:
+    with pytest.raises(InvalidSpecError, match="has no perplexity; ask for a share"):
+        meet_perplexity(1.5, classifier_run().spec, ATLAS, {})

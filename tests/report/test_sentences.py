@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from liar.explore.forecast import Forecast
 from liar.report import change_groups
 from liar.report import sentences as words
 from liar.report.metric_sentences import percent
@@ -135,15 +138,28 @@ def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, expected:
     assert words.duration(seconds) == expected
 
 
+def predicted(run: RunResult, *runs: float) -> Forecast:
+    """A forecast with the sites of ``run``, made to agree with runs at these ratios."""
+    return Forecast(run.spec, run.sites, run.totals, runs)
+
+
+def test_an_outlook_next_to_runs_is_about() -> None:
+    run = language_run(3)  # at a ratio of 0.5
+    assert ": error about 0.550, repaired about 0.137; " in words.outlook(predicted(run, 0.4, 0.6))
+    assert ": error about 0.550, repaired about 0.137; " in words.outlook(predicted(run, 0.6))
+    assert ": predicted error about 0.550, repaired about 0.137; " in words.outlook(predicted(run, 0.4))
+    assert ": predicted error 0.550, repaired 0.137; " in words.outlook(predicted(run))
+
+
 def test_an_outlook_counts_only_what_is_known() -> None:
-    run = language_run(3)
+    run = predicted(language_run(3))
     first, *others = run.sites
     unknown = first.model_copy(update={"error": {}})
-    partly = run.model_copy(update={"sites": [unknown, *others]})
+    partly = replace(run, sites=[unknown, *others])
     assert "predicted error 0.375, repaired 0.094, not counting the site whose units were chosen by hand" in (
         words.outlook(partly)
     )
-    nothing = run.model_copy(update={"sites": [site.model_copy(update={"error": {}}) for site in run.sites]})
+    nothing = replace(run, sites=[site.model_copy(update={"error": {}}) for site in run.sites])
     assert "its error is not known for units chosen by hand" in words.outlook(nothing)
     assert "not known" not in words.outlook(run)
 
@@ -163,8 +179,8 @@ def test_a_half_is_rounded_up_as_javascript_does(share: float, expected: str) ->
 
 
 def test_an_outlook_of_checked_names_the_candidate_that_it_shows() -> None:
-    run = language_run()
-    checked = run.model_copy(update={"spec": run.spec.model_copy(update={"allocation": "checked"})})
+    run = predicted(language_run())
+    checked = replace(run, spec=run.spec.model_copy(update={"allocation": "checked"}))
     assert words.outlook(checked).endswith(
         "This is its candidate loss-curve; which one stays is measured when it is applied."
     )
