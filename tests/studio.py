@@ -41,6 +41,7 @@ def _load(model: str, *_: Any) -> Any:
     return SimpleNamespace(
         id=model,
         model=network,
+        adapter=SimpleNamespace(base=network),
         tokenizer=tokenizer,
         task=None,
         is_language_model=True,

@@ -123,7 +123,8 @@ def walk(
                     for visit in stage:
                         yield visit
                         cut |= not visit.whole
-                    _advance_all(adapter, adapter.site(layer, kind), aside, its_contexts[len(own) :])
+                    if aside:
+                        _advance_all(adapter, adapter.site(layer, kind), aside, its_contexts[len(own) :])
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
                         break  # no site after this one is visited
         norm = adapter.last_norm() if is_overconfident(adapter.model) else None

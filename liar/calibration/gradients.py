@@ -67,6 +67,7 @@ def gradient_steps(
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
+    drawn_on = device if device.type == "cuda" else "cpu"  # others have no generator of their own, or another one
     found = {
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
@@ -87,7 +88,7 @@ def gradient_steps(
                 if not is_own(done):
                     yield done, len(pieces)
                     continue
-                signs = torch.Generator(device).manual_seed(done) if signed else None
+                signs = torch.Generator(drawn_on).manual_seed(done) if signed else None
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 with fast_products(adapter.model):
                     by_mask, by_site = _backward(adapter, sites, inputs, signs, masks)

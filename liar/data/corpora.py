@@ -58,14 +58,12 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
     )
 
 
-def held_text_steps(spec: PruneSpec, loaded: LoadedModel) -> HeldTextSteps:
-    """The calibration text of a recipe, and text of the same training parts that it does not have.
+def held_text_steps(spec: PruneSpec, loaded: LoadedModel, held: int | None = None) -> HeldTextSteps:
+    """The calibration text of a recipe, and ``held`` tokens, or texts, of the same training parts that it does not have.
 
-    It is :data:`HELD_TOKENS` or :data:`HELD_TEXTS` for the allocation ``checked``, else :func:`unseen_tokens`. Raises
-    :class:`CalibrationError` if too few are left.
+    By default :data:`HELD_TOKENS` or :data:`HELD_TEXTS`. Raises :class:`CalibrationError` if too few are left.
     """
-    held = unseen_tokens(spec, loaded)
-    if spec.allocation == "checked":
+    if held is None:
         held = HELD_TOKENS if loaded.is_language_model else HELD_TEXTS
     return _steps(
         spec.calibration,

@@ -25,10 +25,10 @@ def read_text(spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None,
 
 
 def read_held_text(
-    spec: PruneSpec, loaded: LoadedModel
+    spec: PruneSpec, loaded: LoadedModel, held: int | None = None
 ) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
     """:func:`liar.data.corpora.held_text_steps` in the same way."""
-    return _with_progress(held_text_steps(spec, loaded))
+    return _with_progress(held_text_steps(spec, loaded, held))
 
 
 def read_with_unseen(
@@ -37,9 +37,9 @@ def read_with_unseen(
     """:func:`read_held_text` if the recipe needs text held back and there is enough of it, else :func:`read_text`."""
     if spec.allocation == "checked" and not spec.removes_layers:
         return (yield from read_held_text(spec, loaded))
-    if unseen_tokens(spec, loaded):
+    if unseen := unseen_tokens(spec, loaded):
         with suppress(CalibrationError):  # what else is wrong with the text is found by the next lines
-            return (yield from read_held_text(spec, loaded))
+            return (yield from read_held_text(spec, loaded, unseen))
     batches, text = yield from read_text(spec, loaded)
     return batches, [], text
 

@@ -56,7 +56,8 @@ def fingerprint(model: nn.Module) -> str:
     found = hashlib.sha256()
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            values: Tensor = module._hf_hook.weights_map[name] if parameter.is_meta else parameter.detach()  # type: ignore[index,union-attr]
+            stored = getattr(getattr(module, "_hf_hook", None), "weights_map", None)
+            values: Tensor = stored[name] if parameter.is_meta and stored else parameter.detach()
             found.update(f"{path}.{name} {tuple(values.shape)} {values.dtype}".encode())
             some = values.flatten()[:: max(1, values.numel() // _SAMPLED)]
             found.update(some.cpu().double().numpy().tobytes())

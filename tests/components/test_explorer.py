@@ -108,7 +108,7 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     [
         ("edits", "layers.0.ffn:ratio=2", "blur", "from 0 to 0.95"),
         ("edits", "<img src=x onerror=alert(1)>", "submit", "&lt;img"),
-        ("seed", None, "blur", "The field for seed is empty"),
+        ("seed", None, "blur", "the field is empty"),
         ("calibration", ["x" * 5000], "input", "calibration should"),
     ],
 )

@@ -115,7 +115,7 @@ def test_a_file_from_before_scale_has_all_the_other_errors() -> None:
     chart = old.site("layers.0.ffn")
     assert chart is not None
     report = forecast(spec, old).sites[1]
-    assert [trace.name for trace in site_errors(chart, "obs", report, "liar").data] == list(OLDER)
+    assert [trace.name for trace in site_errors(chart, spec.criterion, report, "liar").data] == list(OLDER)
     with pytest.raises(InvalidSpecError, match="No curves of scale are at hand"):
         forecast(PruneSpec(reconstruction="scale"), old)
 

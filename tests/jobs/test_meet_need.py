@@ -74,7 +74,7 @@ def test_a_loss_that_no_ratio_keeps_names_the_nearest(
     spec: PruneSpec, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses(monkeypatch, 100)
-    with pytest.raises(InvalidSpecError, match=r"x at a ratio of 0\.01; ask for more"):
+    with pytest.raises(InvalidSpecError, match=r"x the dense perplexity at a ratio of 0\.01; ask for more"):
         finish(meet_steps(Need("loss", 1.05), spec, model))
 
 
@@ -86,5 +86,5 @@ def test_every_step_says_what_is_done(spec: PruneSpec, model: LoadedModel, monke
 
 
 def test_a_classifier_has_no_perplexity(spec: PruneSpec) -> None:
-    with pytest.raises(InvalidSpecError, match="by parameters or size"):
+    with pytest.raises(InvalidSpecError, match="ask for a share of the parameters or a size"):
         finish(meet_steps(Need("loss", 1.2), spec, tiny.classifier()))

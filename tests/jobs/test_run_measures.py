@@ -33,7 +33,7 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
 
-    exams = {"perplexity": SimpleNamespace(steps=measure)}
+    exams = {"perplexity": SimpleNamespace(steps=measure, digests=frozenset())}
     monkeypatch.setattr("liar.jobs.pipeline.prepare_all", lambda *_: exams)
     base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
     events = list(stream(spec(text, **base), model))

@@ -66,7 +66,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
 
     def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, SimpleNamespace]:
-        return {task: SimpleNamespace(steps=measure) for task in spec.evaluate}
+        return {task: SimpleNamespace(steps=measure, digests=frozenset()) for task in spec.evaluate}
 
     for job in ("pipeline", "mask_table", "sweep"):
         monkeypatch.setattr(f"liar.jobs.{job}.prepare_all", prepare_all)

@@ -169,7 +169,7 @@ def test_an_error_that_is_small_is_not_said_to_be_none() -> None:
     tiny = run.model_copy(
         update={"sites": [site.model_copy(update={"error": dict.fromkeys(site.error, 0.00031)}) for site in run.sites]}
     )
-    assert "predicted error 0.0003, repaired 0.0003;" in words.outlook(tiny)
+    assert "predicted error 0.0003, repaired 0.0003;" in words.outlook(predicted(tiny))
     assert words.mean_words([0.0, 0.0]) == "0"
 
 
