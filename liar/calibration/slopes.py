@@ -112,7 +112,9 @@ def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Ten
     For two classes one direction is left, in which nothing is random: (1, -1) / sqrt(2).
     """
     if problem == "single-label" and logits.shape[-1] == 2:
-        return logits.new_tensor([0.5**0.5, -(0.5**0.5)]).expand_as(logits)
+        sign = torch.full_like(logits, 0.5**0.5)
+        sign[..., 1].neg_()
+        return sign
     sign = _signs(logits, signs)
     return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
 

@@ -260,7 +260,7 @@ def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) 
     visitor = visit(page)
     visitor.sets(page.recipe.seed, None, "blur")
     visitor.does(page.apply.work.button, "click")
-    assert "The field for seed is empty" in visitor.sees(page.line)
+    assert "the field is empty" in visitor.sees(page.line)
     assert is_idle(page, visitor)
     assert pipeline.asked == []
 
