@@ -102,11 +102,11 @@ TERMS: Mapping[str, Term] = {
     "schedule": Term(
         "Whose activations the repair looks at.",
         "One-shot or sequential?",
-        "One-shot reads all sites of the dense model at once. Sequential prunes site after site, and each sees what the "
-        "ones before it now hand over: better at high ratios, at about the same cost. Corrective also lets each repair make up "
-        "for a share of what the sites before it have lost, and makes the answers of a LLaMA as much less sure as the noise "
-        "that remains asks for: mostly better still, for a tenth to a quarter more time; the errors shown "
-        "are those of the repairs without it. With any repair but least-squares it is sequential.",
+        "Which units go is decided by the dense model. One-shot fits every repair to it too, in one pass over the text. "
+        "Sequential fits each repair to the model pruned so far, in a second pass: better at high ratios. Corrective also lets "
+        "each repair compensate a share of the error of the sites before it, and scales the last norm of a LLaMA down, because "
+        "the remaining error makes the model over-confident: mostly better still, for a tenth to a quarter more time. With any "
+        "repair but least-squares it is sequential.",
     ),
     "calibration": Term(
         "Text that the repair is fitted on.",

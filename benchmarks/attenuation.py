@@ -1,0 +1,112 @@
+"""Attenuation of a language model by text that no repair has seen, beside that by the calibration text itself.
+
+    python benchmarks/attenuation.py            prints the table (ten minutes on two cores)
+    python benchmarks/attenuation.py --write    also puts it into docs/results.md, between its markers
+
+The default recipe with half of SmolLM2's neurons removed, on validation windows, which no default is fitted to. Repairs do not
+depend on the factor, and the logits are proportional to it, so one model answers for every factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from liar.cli.startup import settle_threads
+
+settle_threads()
+
+import torch
+from figures import SMOLLM2
+from readme import ROOT, table, write
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from liar import LoadedModel, PruneSpec, load_model, stream
+from liar.data import corpora
+from liar.evaluate.exam import WindowsExam
+from liar.evaluate.tasks import prepare
+from liar.events import Finished
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.texts import TEXTS
+
+TOKENS = (1536, 3072, 4608, 6144)
+"""One to four for each channel."""
+GRID = [0.8 + 0.01 * step for step in range(21)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    loaded = load_model(SMOLLM2)
+    rows = [row(loaded, tokens) for tokens in arguments.tokens]
+    columns = ("tokens", "by the calibration text", "by unseen text", "best", *(f"{text.id}, nats" for text in TEXTS))
+    head = (
+        "Half of SmolLM2's neurons, default recipe: factors of the last norm, and what the one by unseen text changes of the "
+        "loss on 20 validation windows of each text, with the paired standard error. Best: least mean loss over the texts."
+    )
+    text = f"{head}\n\n{table(columns, rows)}"
+    print(text)
+    if arguments.write:
+        write("attenuation", text, ROOT / "docs" / "results.md")
+
+
+def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:
+    spec = PruneSpec(model=SMOLLM2, ratio=0.5, tokens=tokens)
+    _, unseen = pruned(spec, loaded)
+    with no_text_beside():
+        model, own = pruned(spec, loaded)
+    losses = {
+        text.id: losses_at(model, text.id, [unseen / own, 1.0, *(factor / own for factor in GRID)]) for text in TEXTS
+    }
+    means = [statistics.fmean(map(statistics.fmean, column)) for column in zip(*losses.values(), strict=True)]
+    best = GRID[min(range(len(GRID)), key=lambda place: means[2 + place])]
+    changes = (change(by_unseen, by_own) for by_unseen, by_own, *_ in losses.values())
+    print(tokens, own, unseen, best, flush=True)
+    return f"{tokens:,}", f"{own:.3f}", f"{unseen:.3f}", f"{best:.2f}", *changes
+
+
+def pruned(spec: PruneSpec, loaded: LoadedModel) -> tuple[LoadedModel, float]:
+    """The model, and its attenuation."""
+    *_, last = stream(spec, loaded)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    assert last.result.attenuation is not None
+    return last.model, last.result.attenuation
+
+
+@contextmanager
+def no_text_beside() -> Iterator[None]:
+    """Fit the attenuation to the calibration text, however short it is."""
+    before, corpora.SCARCE = corpora.SCARCE, 0
+    try:
+        yield
+    finally:
+        corpora.SCARCE = before
+
+
+@torch.no_grad()
+def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[list[float]]:
+    """Mean nats of each validation window of ``text``, with the logits multiplied by each of ``factors``."""
+    exam = prepare(loaded, PERPLEXITY.name, split="validation", data=text)
+    assert isinstance(exam, WindowsExam)
+    found: list[list[float]] = [[] for _ in factors]
+    for ids in exam.windows:
+        logits: Tensor = loaded.model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, :-1].float()
+        for losses, factor in zip(found, factors, strict=True):
+            losses.append(float(cross_entropy(logits * factor, ids[1:])))
+    return found
+
+
+def change(after: Sequence[float], before: Sequence[float]) -> str:
+    pairs = [one - other for one, other in zip(after, before, strict=True)]
+    return f"{statistics.fmean(pairs):+.3f} ± {statistics.stdev(pairs) / math.sqrt(len(pairs)):.3f}"
+
+
+if __name__ == "__main__":
+    main()
