@@ -146,7 +146,8 @@ class Shortening:
 def cut(
     adapter: Adapter, span: Span, method: Reconstruction, reported: Sequence[Reconstruction], variants: Variants | None
 ) -> tuple[Errors, Errors]:
-    """Remove the blocks of ``span`` and patch the block before; the errors of the ``reported`` reconstructions.
+    """Remove the blocks of ``span`` and patch the block before; the errors of the ``reported`` reconstructions, that of
+    ``method`` as it is installed.
 
     ``variants`` receive the consumer without a patch.
     """
@@ -155,10 +156,12 @@ def cut(
         consumer = adapter.consumer(site)
         weight = consumer.weight.T
         found = span.patches(weight, dict.fromkeys(("none", *reported, method)))
-        errors = span.errors(weight, {name: found[name] for name in reported})
+        patched = ConsumerParameters.install_of(consumer, found[method])
+        installed = found | {method: patched.solution_of(consumer)}
+        errors = span.errors(weight, {name: installed[name] for name in reported})
         if variants is not None:
             variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
-        install(adapter, site, ConsumerParameters.install_of(consumer, found[method]))
+        install(adapter, site, patched)
     adapter.remove_blocks(span.removed)
     adapter.after_surgery([site])
     return errors
