@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from liar import calibrate, curves, run, stream
+from liar.calibration.activations import Visit, walk
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.maths.moments import SiteMomentsAccumulator
-from liar.models.adapter import Adapter
+from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
@@ -191,6 +193,42 @@ def test_the_number_of_a_head_with_one_output_is_not_drawn_towards_zero(
     score.model.load_state_dict(model.model.model.state_dict())
     rewarding = dataclasses.replace(model, model=score, adapter=adapt(score))
     assert (run(spec(text), rewarding).attenuation is not None) == attenuated
+
+
+def test_a_scarce_text_has_another_beside_it_for_the_attenuation_alone(
+    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below four tokens for each of 48 channels; the slope of the states of that text, between two plain forwards."""
+    beside: list[list[Batch]] = []
+    real = walk
+
+    def noted(*arguments: Any, unseen: Sequence[Batch] = (), **choices: Any) -> Iterator[Visit]:
+        beside.append(list(unseen))
+        return real(*arguments, unseen=unseen, **choices)
+
+    monkeypatch.setattr("liar.jobs.reduction.walk", noted)
+    *_, last = stream(spec(text, tokens=160, reconstruction="least-squares"), model)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    (unseen,) = beside[-1]
+    assert unseen["input_ids"].shape == (1, 32)
+    pruned, gain = last.model, last.result.attenuation
+    pruned.adapter.attenuate(1 / gain)  # as it was when the slope was taken
+    with torch.no_grad():
+        states = [each.model.base_model(**unseen).last_hidden_state[0].double() for each in (model, pruned)]
+    dense, left = (rows - rows.mean(dim=0) for rows in states)
+    assert gain == pytest.approx(float((dense * left).sum() / left.square().sum()), rel=2e-3)
+
+    monkeypatch.setattr("liar.data.corpora.SCARCE", 0)
+    alone = run(last.result.spec, model)
+    assert beside[-1] == []
+    assert alone.sites == last.result.sites, "no repair sees it"
+    assert alone.attenuation != gain
+
+
+def test_a_scarce_text_of_which_there_is_no_more_serves_for_both(model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text(" ".join("abcdefghij"[place % 10] for place in range(160)))
+    assert run(spec(str(tmp_path / "short.txt"), tokens=160), model).attenuation is not None
 
 
 @pytest.mark.parametrize("schedule", ["sequential", "corrective"])
