@@ -346,7 +346,7 @@ def test_a_need_takes_the_place_of_the_ratio(tmp_path: Path) -> None:
         liar("prune", *recipe, "--parameters", "0.8", "--size", "60MB")
     )
     assert "leaves less than 50.5 MB; ask for at least that" in sentence(liar("prune", *recipe, "--size", "20MB"))
-    assert "by parameters or size" in sentence(liar("prune", *recipe, "--loss", "1.5"))
+    assert "ask for a share of the parameters or a size" in sentence(liar("prune", *recipe, "--loss", "1.5"))
     assert "a whole number from 1 to 10,000,000 or 'auto'" in sentence(
         liar("prune", "demo/minilm-sentiment", "--tokens", "many")
     )
