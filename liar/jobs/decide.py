@@ -69,7 +69,7 @@ def decide(
 ) -> Decision:
     """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    What is installed of least-squares makes up for the ``drift`` too. Their ``count`` is that of
+    What is installed of least-squares compensates the ``drift`` too. Their ``count`` is that of
     :func:`liar.explore.allocation.settled_counts`.
     Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """

@@ -1,4 +1,4 @@
-"""Processes that share a calibration text: each reads its part of the sequences, and all end with the same bits.
+"""Processes that share a calibration text: each reads its part of the batches, and all end with the same bits.
 
 What they have read is added up by collectives of torch.distributed, so any launcher that it knows will do (torchrun,
 accelerate). Without a process group a process has everything to itself, and nothing here does anything.

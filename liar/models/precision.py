@@ -1,7 +1,7 @@
 """Products in half precision, where they steer or are averaged and the processor is fast at them.
 
-Gradients, the curves that allocate, the divergences of candidates and the drift are means over many tokens that lose
-nothing by it. The moments that repair, and every solve, stay in the precision of the model, or above.
+Gradients, the divergences of candidates and the drift are means over many tokens that lose nothing by it. The moments that
+choose units and repair, and every solve, stay in the precision of the model, or above.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_a_ragged_model_can_be_pruned_and_saved_again(tmp_path: Path) -> None:
 def test_the_tokenizer_says_nothing_of_its_origin_and_needs_no_code(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the model card loads it: transformers asks on the terminal whether to run code, unless it is told not to."""
+    """As the model card loads it: transformers asks on the terminal whether to run code, unless a choice says no."""
     first = save_model(loaded("llama"), tmp_path / "first")
     again = load_model(str(first.folder))
     assert "is_local" in again.tokenizer.init_kwargs
