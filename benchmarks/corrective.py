@@ -14,8 +14,7 @@ from liar.cli.startup import settle_threads
 
 settle_threads()
 
-from checked import MODELS, WORK
-from figures import SMOLLM2, beside, measured, value_of, with_error
+from figures import MODELS, SMOLLM2, WORK, beside, measured, value_of, with_error
 from readme import table, write
 
 from liar import PruneSpec, RunResult

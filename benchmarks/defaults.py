@@ -44,7 +44,7 @@ SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
 @dataclass(frozen=True)
 class Recipe:
     criterion: str
-    allocation: Allocation
+    allocation: str
     schedule: Schedule
 
     def __str__(self) -> str:

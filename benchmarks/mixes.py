@@ -19,8 +19,7 @@ from liar.cli.startup import settle_threads
 
 settle_threads()
 
-from checked import WORK
-from figures import SMOLLM2, loaded
+from figures import SMOLLM2, WORK, loaded
 from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, stream

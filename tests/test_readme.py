@@ -22,7 +22,7 @@ SECTIONS = dict(SECTION.findall(readme.README.read_text(encoding="utf-8")))
 
 def test_every_benchmark_table_is_between_markers() -> None:
     figures = {"smollm2", "default", "tasks", "tokens", "layers", "shape", "heads", "minilm", "repairs", "int8"}
-    choices = {"defaults", "mixes", "ridge", "corrective", "checked", "stages", "peers"}
+    choices = {"defaults", "mixes", "ridge", "corrective", "peers"}
     assert set(SECTIONS) == figures | choices | {"saved", "cost", "page"}
 
 

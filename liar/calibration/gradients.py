@@ -115,7 +115,7 @@ def gradient_steps(
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
         raise InvalidSpecError(
-            "No gradient of the loss at any site is above zero, so taylor, fisher, kfac, loss-curve and checked have nothing "
+            "No gradient of the loss at any site is above zero, so taylor, fisher, kfac and loss-curve have nothing "
             "to go by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with "
             "the allocation error-curve."
         )

@@ -61,7 +61,7 @@ def prune(
     loss: Annotated[
         float | None, typer.Option(help="Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
     ] = None,
-    allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
+    allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,  # type: ignore[assignment]
     reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
     schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
     calibration: Calibration = None,

@@ -34,17 +34,14 @@ def mask_table_steps(
 ) -> Generator[Progress | Evaluated | MaskCell, None, None]:
     """Evaluate the masks of each of ``criteria`` under each of ``reconstructions``.
 
-    One-shot for any ``spec``, because all masks come from one calibration. The allocation of ``spec`` (loss-curve for
-    checked) spreads the ratio; a curve allocation uses the curves of ``spec.reconstruction`` for all cells of a row. Yields
-    the evaluation of the dense model (if ``spec`` or ``loaded`` has a task), then the cells row by row. ``loaded`` is
-    never changed.
+    One-shot for any ``spec``, because all masks come from one calibration. The allocation of ``spec`` spreads the
+    ratio; a curve allocation uses the curves of ``spec.reconstruction`` for all cells of a row. Yields the evaluation of the
+    dense model (if ``spec`` or ``loaded`` has a task), then the cells row by row. ``loaded`` is never changed.
 
     Raises :class:`InsufficientMemoryError` if the moments of all sites do not fit, and the errors of a run.
     """
     with readable_failures():
         spec = spec.model_copy(update={"schedule": "one-shot"})
-        if spec.allocation == "checked":  # the masks are compared with each other, not with the dense model
-            spec = spec.model_copy(update={"allocation": "loss-curve"})
         rows = {criterion: spec.model_copy(update={"criterion": criterion}) for criterion in criteria}
         specs = list(rows.values())
         columns = tuple(dict.fromkeys(reconstructions))

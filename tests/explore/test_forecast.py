@@ -116,7 +116,7 @@ def test_rounding_is_forecast_with_what_it_costs(model: str, text: str) -> None:
         assert site.unrounded.error == pytest.approx(twin.unrounded.error, rel=0.1, abs=1e-4)
 
 
-@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name not in ("uniform", "checked")])
+@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "uniform"])
 @pytest.mark.parametrize("model", ["llama", "bert"])
 def test_the_other_allocations_are_forecast_to_the_last_step(model: str, allocation: str, text: str) -> None:
     """An atlas stores half the digits, which may decide between near-equal sites: at most one bundle of difference."""
