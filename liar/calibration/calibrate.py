@@ -1,17 +1,15 @@
-"""Calibration: moments and gradients of the dense model, and the error curves computed from them.
+"""Calibration: moments and gradients of the dense model.
 
 Moments do not depend on the criterion, so one calibration serves every criterion, ratio and reconstruction.
 
->>> from liar import calibrate, curves, load_model
->>> loaded = load_model("tiny")
->>> calibration = calibrate(loaded, "notes.txt", tokens=512, sequence_length=64)
->>> [(curve.name, curve.criterion) for curve in curves(loaded, calibration, ("wanda", "obs"))][:2]
-[('layers.0.attention', 'wanda'), ('layers.0.attention', 'obs')]
+>>> from liar import calibrate, load_model
+>>> calibration = calibrate(load_model("tiny"), "notes.txt", tokens=512, sequence_length=64)
+>>> [(site.name, moments.plain.tokens) for site, moments in calibration.moments.items()][:2]
+[('layers.0.attention', 512), ('layers.0.ffn', 512)]
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -28,8 +26,7 @@ from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import calibration_text_steps, copies_of
 from liar.errors import InvalidSpecError
 from liar.events import Progress
-from liar.explore.allocation import Candidate, nearest_removed
-from liar.explore.curves import RATIOS, SiteCurves
+from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
@@ -37,13 +34,13 @@ from liar.models.adapter import Adapter, execution_device
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import moment_bytes
-from liar.models.offload import is_offloaded, resident
+from liar.models.offload import is_offloaded
 from liar.models.parallel import everywhere
 from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, MASK_CRITERIA, Criterion, PruneSpec, Separator, Targets
+from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec, Separator, Targets
 
 T = TypeVar("T")
 
@@ -307,48 +304,3 @@ def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> boo
     """Whether the covariances of all sites take at most half of the free memory, in each process that shares the work."""
     size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
     return everywhere(size <= free_bytes(execution_device(loaded.model)) // 2)
-
-
-@torch.no_grad()
-def curves(
-    loaded: LoadedModel,
-    calibration: Calibration,
-    criteria: Sequence[Criterion] = ("fluctuation",),
-    *,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[SiteCurves]:
-    """Error of every site at :data:`RATIOS`, for each criterion and reconstruction.
-
-    Raises :class:`InvalidSpecError` for taylor, fisher or kfac if the calibration lacks the gradients.
-    """
-    if MASK_CRITERIA.intersection(criteria) and not calibration.masked:
-        raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")
-    if "kfac" in criteria and not calibration.outputs:
-        raise InvalidSpecError("kfac needs gradients at outputs; calibrate with outputs=True.")
-    found: list[SiteCurves] = []
-    for done, (site, moments) in enumerate(calibration.moments.items(), start=1):
-        with resident(loaded.adapter.layers[site.layer]):
-            weight = loaded.adapter.consumer(site).weight.T
-            for criterion in criteria:
-                start = time.perf_counter()
-                order = order_of(score(criterion, calibration.evidence(site, weight, seed)))
-                ordered = time.perf_counter()
-                plain = error_curves(moments.plain, weight, order, bundle_size=site.bundle_size, site=site.name)
-                solved = time.perf_counter()
-                kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
-                found.append(
-                    SiteCurves(
-                        name=site.name,
-                        layer=site.layer,
-                        kind=site.kind,
-                        units=site.units,
-                        criterion=criterion,
-                        kept=[count * site.group for count in kept],
-                        error={name: curve[kept].tolist() for name, curve in plain.error.items()},
-                        seconds={"order": ordered - start, "curves": solved - ordered},
-                    )
-                )
-        if on_progress is not None:
-            on_progress(done, len(calibration.moments))
-    return found

@@ -32,7 +32,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "push": prune.push_command,
     "evaluate": measure.evaluate_command,
     "measure": measure.measure_command,
-    "curves": measure.curves_command,
     "report": report.report_command,
     "course": course.course_command,
     "train-adapter": models.train_adapter_command,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, CRITERIA, PruneSpec, Separator
+from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
 from liar.tasks.harness import HARNESS
 from liar.tasks.mixes import MIXED, OWN_TEXT
 from liar.tasks.registry import TASKS
 from liar.tasks.texts import TEXTS
 
 # typer accepts a Literal for a single choice, but needs an Enum for a list of choices.
-CriterionName = Enum("CriterionName", {name: name for name in CRITERIA})  # type: ignore[misc]
 
 DEFAULTS = PruneSpec()
 Model = Annotated[

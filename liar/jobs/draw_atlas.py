@@ -19,8 +19,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import settle_calibration
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import atlas_parts
 from liar.jobs.read_text import read_text

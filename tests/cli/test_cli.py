@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from liar import __version__
-from liar.explore.curves import CurvesResult
 from liar.presets import PRESETS
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
@@ -71,7 +70,6 @@ def test_help_is_quick_and_names_every_command() -> None:
         "prune",
         "push",
         "evaluate",
-        "curves",
         "measure",
         "report",
         "course",
@@ -123,14 +121,7 @@ def test_prune_writes_the_promised_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.demo
-def test_curves_and_evaluate_write_json(tmp_path: Path) -> None:
-    path = tmp_path / "curves.json"
-    done = liar("curves", "demo/minilm-topic", "--criterion", "wanda", "--tokens", "2000", "--json", str(path))
-    assert done.returncode == 0, done.stderr
-    result = CurvesResult.model_validate_json(path.read_text())
-    assert result.ratios == [percent / 100 for percent in range(101)]
-    assert len(result.sites) == 12
-    assert all(len(site.error[name]) == 101 for site in result.sites for name in RECONSTRUCTIONS)
+def test_evaluate_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     done = liar("evaluate", "demo/minilm-topic", "--task", "topic", "--limit", "50", "--json", str(path))
     assert done.returncode == 0, done.stderr

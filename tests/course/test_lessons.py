@@ -14,7 +14,7 @@ from liar.course.figures import Figure, Shelf
 from liar.course.lesson import FOLDER, TEXTS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
 from liar.course.pictures import drawn
 from liar.errors import StorageError
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS
 from liar.report.compare import difference
 
 SHELF = Shelf()

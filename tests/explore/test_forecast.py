@@ -14,8 +14,7 @@ from accelerate import cpu_offload
 from liar import Calibration, PruneSpec, calibrate, run
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
-from liar.explore.atlas import Atlas, KindArrays
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, Atlas, KindArrays
 from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.catalog import LoadedModel
