@@ -166,7 +166,7 @@ class PruneSpec(BaseModel):
     """Tokens of a window of perplexity, and the most that is read of an item."""
     data: str | None = Field(None, min_length=1, max_length=4096)
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
-    :func:`liar.data.texts.read_samples`; for tasks of the hub and the harness a folder with copies of their datasets, see
+    :func:`liar.data.texts.read_samples`; for tasks of the hub a folder with copies of their datasets, see
     :mod:`liar.data.copies`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
