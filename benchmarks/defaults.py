@@ -25,7 +25,8 @@ settle_threads()
 from readme import table, write
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.calibration.calibrate import steps_of
+from liar.calibration.calibrate import calibration_steps
+from liar.calibration.needs import Needs
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.progress import finish
@@ -132,7 +133,7 @@ def _stderr(values: Sequence[float]) -> float | None:
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
     """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`; they share one calibration."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
-    shared = finish(steps_of(base, loaded, sensitivity=True, outputs=True))
+    shared = finish(calibration_steps(base, loaded, Needs(outputs=True, sensitivity=True)))
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import settle_calibration
@@ -59,7 +60,7 @@ def atlas_steps(
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
-            steps = gradient_steps(adapter, batches, "both", outputs=True)
+            steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             pace = _paced(spec, loaded, batches, criteria, gradients=False)

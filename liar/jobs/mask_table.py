@@ -11,6 +11,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from liar.calibration.calibrate import Calibration, fits, shared_calibration
+from liar.calibration.needs import Needs
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.tasks import prepare_all
@@ -59,7 +60,9 @@ def mask_table_steps(
             )
         done, total = 0, len(specs) * len(columns)
         pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
-        calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
+        calibration = yield from shared_calibration(
+            specs, loaded, pace, (done, total), replace(Needs.of(*specs), norm_aware=norm_aware)
+        )
         if exam is not None:
             steps = exam.steps(loaded, "dense")
             words = f"Measuring {task} of the dense model"

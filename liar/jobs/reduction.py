@@ -11,6 +11,7 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
@@ -92,8 +93,7 @@ class Reduction:
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
-            masked, outputs = self.spec.needs_mask_gradients, self.spec.needs_output_gradients
-            calibration = Calibration({}, gradients, masked=masked, outputs=outputs)
+            calibration = Calibration({}, gradients, Needs.of(self.spec))
         allocated = yield from self._survey(batches, sites, calibration)
         kept = settled_counts(self.spec, sites, allocated, self.edits)
         if self.spec.multiple > 1:
@@ -109,14 +109,7 @@ class Reduction:
 
     def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
         with self.watch.stage("gradients"):
-            steps = gradient_steps(
-                self.adapter,
-                batches,
-                self.spec.targets,
-                masks=self.spec.needs_mask_gradients,
-                sensitivity=self.spec.needs_sensitivity,
-                outputs=self.spec.needs_output_gradients,
-            )
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, Needs.of(self.spec))
             words = "Computing gradients of the loss"
             gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
             return gradients
