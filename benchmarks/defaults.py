@@ -1,12 +1,12 @@
 """Choice of the defaults: the default and what differs from it in one choice, on validation text, never on test text.
 
     python benchmarks/defaults.py                 prints the tables (about an hour on two cores for a seed)
-    python benchmarks/defaults.py --write         also puts them into the README, between its markers
+    python benchmarks/defaults.py --write         also puts them into docs/results/defaults.md, between its markers
     python benchmarks/defaults.py --only topic    one task
     python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean
 
-Calibration reads the training part, a recipe is chosen on the validation part, and the figures of the README come from
-the test part; no text is in two parts.
+Calibration reads the training part, a recipe is chosen on the validation part, and the figures of docs/results/quality.md come
+from the test part; no text is in two parts.
 """
 
 from __future__ import annotations
@@ -220,11 +220,11 @@ def main() -> None:
         if arguments.only in (None, case.task):
             loaded = load_model(case.model)
             found = [measured(case, seed, CANDIDATES, arguments.limit, loaded) for seed in range(arguments.seeds)]
-            texts.append(f"#### {case.task.capitalize()}, {case.model}\n\n{section(case, found)}\n")
+            texts.append(f"### {case.task.capitalize()}, {case.model}\n\n{section(case, found)}\n")
             print(texts[-1], flush=True)
     if arguments.write:
         seeds = "one seed" if arguments.seeds == 1 else f"{arguments.seeds} seeds"
-        head = f"### How the defaults were chosen\n\nEach recipe on the {SPLIT} part, {seeds} of calibration text."
+        head = f"## How the defaults were chosen\n\nEach recipe on the {SPLIT} part, {seeds} of calibration text."
         write("defaults", "\n\n".join([head, *texts]))
 
 

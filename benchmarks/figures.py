@@ -1,7 +1,7 @@
-"""Figures of the README: this script measures all of them.
+"""Quality of pruned models, with a table for each question.
 
 python benchmarks/figures.py                        prints the tables (about an hour and a half on two cores)
-python benchmarks/figures.py --write                also puts them into the README, between their markers
+python benchmarks/figures.py --write                also puts them into docs/results/quality.md, between their markers
 python benchmarks/figures.py --only minilm repairs  some sections; equal runs are done once
 """
 

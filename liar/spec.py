@@ -69,7 +69,7 @@ AUTO: Final = "auto"
 
 AUTO_TOKENS = 8
 """Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. Most of
-a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
+a repair is had with a quarter of them, and little is gained beyond (docs/results/defaults.md)."""
 AUTO_TOKENS_OF_A_MIX = 16
 """The same for several texts at once, which have more to describe: 24,576 for SmolLM2-135M, 176,128 for LLaMA-7B."""
 
