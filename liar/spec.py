@@ -45,6 +45,8 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+TARGETS: tuple[Targets, ...] = get_args(Targets)
+QUANTIZATIONS: tuple[Quantize, ...] = get_args(Quantize)
 MASK_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 """Criteria that read gradients of masks on the bundles."""
 GRADIENT_CRITERIA: frozenset[Criterion] = MASK_CRITERIA | {"kfac"}

@@ -37,7 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train-adapter": models.train_adapter_command,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=prune.EXAMPLES if name == "prune" else None)(command)
 
 
 def _print_version(asked: bool) -> None:

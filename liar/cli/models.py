@@ -27,11 +27,11 @@ def fetch_demo() -> None:
 
 def models() -> None:
     """List the named models; any other BERT or LLaMA id or folder works too."""
+    licences, sizes = [preset.licence for preset in PRESETS], [f"{preset.parameters:,.0f} M" for preset in PRESETS]
     names = _whole("id", [preset.id for preset in PRESETS])
-    table = Table(names, "what it is", "family", "task", "parameters", "licence", box=None)
-    for preset in PRESETS:
-        size = f"{preset.parameters:,.0f} M"
-        table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
+    table = Table(names, "what it is", _whole("size", sizes), _whole("licence", licences), box=None)
+    for preset, size in zip(PRESETS, sizes, strict=True):
+        table.add_row(preset.id, preset.title, size, preset.licence)
     console.print(table)
 
 

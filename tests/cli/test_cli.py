@@ -18,7 +18,7 @@ from liar.presets import PRESETS
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
-from liar.spec import RECONSTRUCTIONS
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from liar.store import RunStore
 from liar.tasks.registry import TASKS
 from tests.fakes import language_run
@@ -76,6 +76,16 @@ def test_help_is_quick_and_names_every_command() -> None:
         "train-adapter",
     ):
         assert command in done.stdout
+
+
+def test_the_help_of_prune_has_groups_and_examples_in_eighty_columns() -> None:
+    lines = liar("prune", "--help", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    groups = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
+    assert groups == ["Arguments", "Options", "What goes", "Repair", "Text", "Measure", "Save"]
+    assert sum(line.startswith(" liar prune") for line in lines) == 3
+    text = " ".join(line.strip("│ ") for line in lines)
+    assert all(f" {name}" in text for name in (*CRITERIA, *ALLOCATIONS, *RECONSTRUCTIONS, *SCHEDULES)), "none is cut"
 
 
 def test_models_lists_the_demo_models() -> None:
