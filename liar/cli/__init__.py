@@ -34,7 +34,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": measure.measure_command,
     "report": report.report_command,
     "course": course.course_command,
-    "train-adapter": models.train_adapter_command,
 }
 for name, command in COMMANDS.items():
     app.command(name, epilog=prune.EXAMPLES if name == "prune" else None)(command)

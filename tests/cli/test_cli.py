@@ -73,7 +73,6 @@ def test_help_is_quick_and_names_every_command() -> None:
         "measure",
         "report",
         "course",
-        "train-adapter",
     ):
         assert command in done.stdout
 
