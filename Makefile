@@ -1,6 +1,6 @@
 # Two commands: `make demo` opens the page, `make test` checks a change. A second run skips what is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint benchmark
+.PHONY: help demo test test-all lint docs benchmark
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ help:
 	@echo "make test       lint, types and the quick tests, within ten minutes"
 	@echo "make test-all   these and the long ones: fresh environments, hostile requests, the whole page in a browser"
 	@echo "make lint       ruff and mypy alone"
+	@echo "make docs       the reference of the command line, docs/cli.md"
 	@echo "make benchmark  what a run, the page and a saved model cost on this machine"
 
 $(VENV)/pip:
@@ -41,6 +42,9 @@ test: lint
 
 test-all: test
 	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile --durations 15
+
+docs: $(VENV)/installed
+	$(BIN)/typer liar.cli utils docs --name liar --title "On the command line" --output docs/cli.md
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/liar fetch-demo

@@ -1,7 +1,7 @@
 """Attenuation of a language model by text that no repair has seen, beside that by the calibration text itself.
 
     python benchmarks/attenuation.py            prints the table (ten minutes on two cores)
-    python benchmarks/attenuation.py --write    also puts it into docs/results.md, between its markers
+    python benchmarks/attenuation.py --write    also puts it into docs/results/defaults.md, between its markers
 
 The default recipe with half of SmolLM2's neurons removed, on validation windows, which no default is fitted to. Repairs do not
 depend on the factor, and the logits are proportional to it, so one model answers for every factor.
@@ -21,7 +21,7 @@ settle_threads()
 
 import torch
 from figures import SMOLLM2
-from readme import ROOT, table, write
+from readme import table, write
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -53,7 +53,7 @@ def main() -> None:
     text = f"{head}\n\n{table(columns, rows)}"
     print(text)
     if arguments.write:
-        write("attenuation", text, ROOT / "docs" / "results.md")
+        write("attenuation", text)
 
 
 def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The schedule corrective, which is the default, beside sequential: test metrics with paired differences, and seconds.
 
 python benchmarks/corrective.py            prints the table (half an hour on two cores)
-python benchmarks/corrective.py --write    also puts it into the README, between its markers
+python benchmarks/corrective.py --write    also puts it into docs/results/defaults.md, between its markers
 python benchmarks/corrective.py --only demo/minilm-match    some models
 """
 
@@ -14,8 +14,7 @@ from liar.cli.startup import settle_threads
 
 settle_threads()
 
-from checked import MODELS, WORK
-from figures import SMOLLM2, beside, measured, value_of, with_error
+from figures import MODELS, SMOLLM2, WORK, beside, measured, value_of, with_error
 from readme import table, write
 
 from liar import PruneSpec, RunResult
@@ -33,7 +32,7 @@ def main() -> None:
     rows = [row for model in arguments.only for ratio in ratios(model) for row in compared(model, ratio)]
     columns = ("measured on", "units removed", "dense", *SCHEDULES, "corrective beside sequential", "seconds of each")
     head = "Default recipe, heads and neurons (of SmolLM2: neurons); ± is one standard error, of a difference the paired one."
-    text = f"### Making up for what is lost already\n\n{head}\n\n{table(columns, rows)}"
+    text = f"## Making up for what is lost already\n\n{head}\n\n{table(columns, rows)}"
     print(text)
     if arguments.write:
         write("corrective", text)

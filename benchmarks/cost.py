@@ -8,7 +8,7 @@ The default recipe has a limit in the same floor, and beside it a floor of its o
 slopes at the logits of as many tokens as allocate, the same products, and one order and one solve per site.
 
     python benchmarks/cost.py            prints seconds, ratios and peak memory; exits 1 above the limits
-    python benchmarks/cost.py --write    also puts them into the README, between its markers
+    python benchmarks/cost.py --write    also puts them into docs/results/cost.md, between its markers
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Choice of the defaults: the default and what differs from it in one choice, on validation text, never on test text.
 
     python benchmarks/defaults.py                 prints the tables (about an hour on two cores for a seed)
-    python benchmarks/defaults.py --write         also puts them into the README, between its markers
+    python benchmarks/defaults.py --write         also puts them into docs/results/defaults.md, between its markers
     python benchmarks/defaults.py --only topic    one task
     python benchmarks/defaults.py --seeds 3       calibration texts of several seeds; each recipe is judged by its mean
 
-Calibration reads the training part, a recipe is chosen on the validation part, and the figures of the README come from
-the test part; no text is in two parts.
+Calibration reads the training part, a recipe is chosen on the validation part, and the figures of docs/results/quality.md come
+from the test part; no text is in two parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ settle_threads()
 from readme import table, write
 
 from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.calibration.calibrate import steps_of
+from liar.calibration.calibrate import calibration_steps
+from liar.calibration.needs import Needs
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
 from liar.progress import finish
@@ -44,7 +45,7 @@ SCHEDULES: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
 @dataclass(frozen=True)
 class Recipe:
     criterion: str
-    allocation: Allocation
+    allocation: str
     schedule: Schedule
 
     def __str__(self) -> str:
@@ -132,7 +133,7 @@ def _stderr(values: Sequence[float]) -> float | None:
 def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | None, loaded: LoadedModel) -> Measured:
     """Evaluate the dense model and every candidate at every ratio on :data:`SPLIT`; they share one calibration."""
     base = PruneSpec(model=case.model, targets=case.targets, seed=seed)
-    shared = finish(steps_of(base, loaded, sensitivity=True, outputs=True))
+    shared = finish(calibration_steps(base, loaded, Needs(outputs=True, sensitivity=True)))
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
         choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
@@ -219,11 +220,11 @@ def main() -> None:
         if arguments.only in (None, case.task):
             loaded = load_model(case.model)
             found = [measured(case, seed, CANDIDATES, arguments.limit, loaded) for seed in range(arguments.seeds)]
-            texts.append(f"#### {case.task.capitalize()}, {case.model}\n\n{section(case, found)}\n")
+            texts.append(f"### {case.task.capitalize()}, {case.model}\n\n{section(case, found)}\n")
             print(texts[-1], flush=True)
     if arguments.write:
         seeds = "one seed" if arguments.seeds == 1 else f"{arguments.seeds} seeds"
-        head = f"### How the defaults were chosen\n\nEach recipe on the {SPLIT} part, {seeds} of calibration text."
+        head = f"## How the defaults were chosen\n\nEach recipe on the {SPLIT} part, {seeds} of calibration text."
         write("defaults", "\n\n".join([head, *texts]))
 
 

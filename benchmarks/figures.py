@@ -1,7 +1,7 @@
-"""Figures of the README: this script measures all of them.
+"""Quality of pruned models, with a table for each question.
 
 python benchmarks/figures.py                        prints the tables (about an hour and a half on two cores)
-python benchmarks/figures.py --write                also puts them into the README, between their markers
+python benchmarks/figures.py --write                also puts them into docs/results/quality.md, between their markers
 python benchmarks/figures.py --only minilm repairs  some sections; equal runs are done once
 """
 
@@ -34,7 +34,7 @@ from liar.report.metric_sentences import (
 )
 from liar.report.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
-from liar.spec import RECONSTRUCTIONS, Allocation, Reconstruction, Schedule, Targets
+from liar.spec import RECONSTRUCTIONS, Reconstruction, Schedule, Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import questions, usual_tasks
@@ -83,7 +83,7 @@ def share_of_parameters(result: RunResult) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    allocation: Allocation
+    allocation: str
     schedule: Schedule
     reconstruction: Reconstruction = "least-squares"
 
@@ -198,6 +198,9 @@ def heads() -> str:
 
 CLASSIFIERS = [(preset.id, preset.task) for preset in PRESETS if preset.adapter is not None and preset.task is not None]
 """MiniLM with the adapter of each task, and that task."""
+MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
+WORK = ("gradients", "calibrate", "allocate", "prune")
+"""Stages of a run without loading, reading and measuring."""
 
 
 def classifiers() -> str:

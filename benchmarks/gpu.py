@@ -25,7 +25,7 @@ from liar.cli.startup import settle_threads
 settle_threads()
 
 import torch
-from readme import ROOT, table, write
+from readme import table, write
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -41,7 +41,6 @@ from liar.models.families import adapt
 from liar.models.memory import BATCH, moment_bytes
 from liar.progress import Pace, Stopwatch
 
-PAGE = ROOT / "docs" / "large.md"
 SEQUENCES, LENGTH = (32, 128), 2048
 RECIPES: dict[str, dict[str, str]] = {
     "one-shot": {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"},
@@ -105,7 +104,7 @@ def main() -> None:
     )
     print(text)
     if arguments.write:
-        write("gpu", text, PAGE)
+        write("gpu", text)
 
 
 def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:

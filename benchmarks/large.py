@@ -41,7 +41,6 @@ from liar.report.export import as_json
 from liar.results import RunResult
 from liar.spec import AUTO_TOKENS_OF_A_MIX
 
-PAGE = ROOT / "docs" / "large.md"
 SPEC = PruneSpec.create(model=SMOLLM2, ratio=0.5, evaluate=())
 STAGES = ("gradients", "calibrate", "prune")
 
@@ -75,7 +74,7 @@ def main() -> None:
         text = SECTIONS[name]()
         print(text, flush=True)
         if arguments.write:
-            write(name, text, PAGE)
+            write(name, text)
 
 
 # -- measured here -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Whole layers beside neurons: what the same number of parameters costs, and how much faster the rest is.
 
 python benchmarks/layers.py                prints the tables (about twenty-five minutes on two cores)
-python benchmarks/layers.py --write        also puts them into the README, between their markers
+python benchmarks/layers.py --write        also puts them into docs/results/quality.md, between their markers
 python benchmarks/layers.py --only shape   the speeds of a slice of LLaMA-7B's shape alone (10 GB of memory)
 """
 

@@ -1,7 +1,7 @@
 """SmolLM2 on four kinds of text: the calibration texts compared on validation windows, and the default on test windows.
 
 python benchmarks/mixes.py            prints the tables (an hour and a half on two cores)
-python benchmarks/mixes.py --write    also puts them into the README, between their markers
+python benchmarks/mixes.py --write    also puts them into docs/results, between their markers
 python benchmarks/mixes.py --only default    one of the two
 
 Editorials and product reviews are never in a default calibration text.
@@ -19,8 +19,7 @@ from liar.cli.startup import settle_threads
 
 settle_threads()
 
-from checked import WORK
-from figures import SMOLLM2, loaded
+from figures import SMOLLM2, WORK, loaded
 from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, stream

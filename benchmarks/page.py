@@ -1,7 +1,7 @@
 """What a visitor waits for: the real page in headless Chromium, with the limits that it must keep.
 
     python benchmarks/page.py                 prints figures and limits; exits 1 above a limit
-    python benchmarks/page.py --write         also puts them into the README, between its markers
+    python benchmarks/page.py --write         also puts them into docs/page.md, between its markers
     python benchmarks/page.py --only slider   one part alone: paint, slider, draw, apply, course or file
 
 Chromium must be on the path. The page starts with an empty folder of runs, so only shipped results are stored.

@@ -188,7 +188,7 @@ def compare() -> str:
         "seconds",
         "loads in plain transformers",
     )
-    return "\n\n".join(part for part in (TITLE, head, table(header, rows), missing(PEERS)) if part)
+    return "\n\n".join(part for part in (head, table(header, rows), missing(PEERS)) if part)
 
 
 def row(ratio: float, name: str, found: Measured, dense: list[Evaluation], default: Measured) -> tuple[str, ...]:
@@ -208,7 +208,6 @@ def row(ratio: float, name: str, found: Measured, dense: list[Evaluation], defau
     )
 
 
-TITLE = "### SmolLM2-135M beside other tools"
 TITLES = ("in domain", "out of domain")
 
 

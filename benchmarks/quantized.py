@@ -1,7 +1,7 @@
 """Compatibility of the repair with quantisation: dense and repaired models, each in full precision and quantized.
 
 python benchmarks/quantized.py           prints the table (about four minutes on two cores)
-python benchmarks/quantized.py --write   also puts it into the README, between its two markers
+python benchmarks/quantized.py --write   also puts it into docs/results/quality.md, between its two markers
 """
 
 from __future__ import annotations

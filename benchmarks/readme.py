@@ -1,4 +1,4 @@
-"""Markdown tables, and writing them between the markers of the README, with machine, commit and command beneath."""
+"""Markdown tables, and writing them between their markers in README and docs, with machine, commit and command beneath."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+
+
+def pages() -> list[Path]:
+    """The pages that may have sections: the README, and those of docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -34,13 +38,9 @@ def plain(found: Table, *lines: str) -> str:
 def sections(
     description: str | None,
     found: Mapping[str, tuple[str, Callable[[], str]]],
-    page: Path | None = None,
-    heading: str = "###",
+    heading: str = "##",
 ) -> None:
-    """Command line of a script that builds sections of a page: the title and the text of each, by name.
-
-    The page is the README if ``page`` is None.
-    """
+    """Command line of a script that builds sections of a page: the title and the text of each, by name."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=found, nargs="+", default=found, metavar="SECTION")
     parser.add_argument("--write", action="store_true")
@@ -50,18 +50,18 @@ def sections(
         text = f"{heading} {title}\n\n{build()}\n"
         print(text, flush=True)
         if arguments.write:
-            write(name, text, page)
+            write(name, text)
 
 
-def write(name: str, text: str, page: Path | None = None) -> None:
-    """Replace the text between the markers of the section ``name`` of a page, the README; exits if there are none."""
-    page = page or README
+def write(name: str, text: str) -> None:
+    """Replace the text between the markers of the section ``name``; exits if no page has them."""
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    before = page.read_text()
+    page = next((page for page in pages() if start in page.read_text()), None)
+    if page is None:
+        raise SystemExit(f"No page has {start.strip()} ... {end} to write between")
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), flags=re.DOTALL)
-    if not pattern.search(before):
-        raise SystemExit(f"{page.name} has no {start.strip()} ... {end} to write between")
-    page.write_text(pattern.sub(lambda _match: f"{start}{text.rstrip()}\n\n{provenance()}\n{end}", before))
+    written = f"{start}{text.rstrip()}\n\n{provenance()}\n{end}"
+    page.write_text(pattern.sub(lambda _match: written, page.read_text()))
 
 
 def provenance() -> str:

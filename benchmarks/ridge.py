@@ -1,7 +1,7 @@
 """Choice of the ridge: the error of a repair on tokens that its moments have not seen, over amounts of text.
 
     python benchmarks/ridge.py            prints the tables (about twenty minutes on two cores)
-    python benchmarks/ridge.py --write    also puts them into the README, between its markers
+    python benchmarks/ridge.py --write    also puts them into docs/results/defaults.md, between its markers
 
 Calibration text is drawn in two parts: moments of the first 1/2 to 8 tokens for each channel give the repair, moments of
 the second part, 8 tokens for each channel, measure it. A ridge is c (d / tokens) C_jj for channel j; beside it 1 % of the
@@ -156,12 +156,12 @@ def main() -> None:
     arguments = parser.parse_args()
     texts = []
     for model in arguments.only:
-        texts.append(f"#### {model}\n\n{section(model, MODELS[model], arguments.seeds, arguments.every)}")
+        texts.append(f"### {model}\n\n{section(model, MODELS[model], arguments.seeds, arguments.every)}")
         print(texts[-1], flush=True)
     if arguments.write:
         shares = ", ".join(f"{share:.0%}" for share in KEPT)
         head = (
-            "### The ridge\n\nError of a least-squares repair on 8 tokens for each channel that its moments have not seen, "
+            "## The ridge\n\nError of a least-squares repair on 8 tokens for each channel that its moments have not seen, "
             f"plain / norm-aware, as a geometric mean over {arguments.seeds} seeds, every {arguments.every}th site and "
             f"{shares} of the units kept. c stands for r_j = c (channels / tokens) C_jj; chosen is what the "
             "library takes."

@@ -5,7 +5,7 @@ of kept neurons only; figures.py measures the quality.
 
     python benchmarks/saved.py           prints the tables (two minutes on two cores); exits 1 if a saved model is slower, or
                                          saving takes more than 10 s or more extra memory than the size of the model
-    python benchmarks/saved.py --write   also puts them into the README, between its markers
+    python benchmarks/saved.py --write   also puts them into docs/results/cost.md, between its markers
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def section(name: str, saving: Saving, result: CostsResult) -> str:
     machine = f"{found['device_name']}, {found['dtype']}, {found['threads']} threads, torch {found['torch']}"
     cells = [(row.name, row.dense, row.pruned, row.change) for row in rows(result)]
     return (
-        f"#### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
+        f"### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
         f"{table(('cost', 'dense', 'saved', 'change'), cells)}\n\n"
         f"Medians of {result.repeats} turns with their quartiles; {machine}. {' '.join(sentences(result))} "
         f"Saved in {saving.seconds:.2f} s, with {saving.more_bytes / 1e6:,.0f} MB more in memory at most.\n"

@@ -18,7 +18,7 @@ from liar.cli.startup import settle_threads
 settle_threads()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
-from figures import SENTIMENT, tenths_of
+from figures import tenths_of
 
 from components.prompts import preset_prompts
 from components.recipe import default_spec
@@ -51,8 +51,8 @@ OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": 
 ASKED = default_spec().model_copy(update={"evaluate": (*default_spec().evaluate, *(task.name for task in questions()))})
 """The language model answers questions as well, which takes too long to be the default."""
 
-COMPARED = next(spec for spec in SPECS if spec.model == SENTIMENT).model_copy(update={"allocation": "checked"})
-"""A lesson reads what was measured of each allocation."""
+COMPARED = tuple(default_spec().model_copy(update={"allocation": name}) for name in ("uniform", "error-curve"))
+"""A lesson compares what other allocations do to the language model."""
 
 SHORTER = SweepSpec(base=default_spec().model_copy(update={"targets": "layers"}), ratios=(0.1, 0.2, 0.3, 0.4))
 """Whole layers of the language model: no other has a place for their patch."""
@@ -60,7 +60,7 @@ SHORTER = SweepSpec(base=default_spec().model_copy(update={"targets": "layers"})
 SWEEPS = (
     *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
-    SweepSpec(base=COMPARED, ratios=(COMPARED.ratio,)),
+    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in COMPARED),
     *(
         SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=tenths_of(spec.model, targets))
         for spec in SPECS

@@ -2,7 +2,7 @@
 
     python benchmarks/study.py                     measures what is not yet measured, and prints the reports
     python benchmarks/study.py nonlinear           one part, or several
-    python benchmarks/study.py --write             also writes docs/study.md, with its pictures
+    python benchmarks/study.py --write             also writes its pages, docs/study, with pictures
     python benchmarks/study.py --stored --write    the page of the points that there are, without measuring any
     python benchmarks/study.py --fast              little of everything, to see that it works
 
@@ -32,7 +32,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from liar.errors import LiarError
 
-PAGE = ROOT / "docs" / "study.md"
 POINTS = ROOT / "docs" / "study"
 
 
@@ -64,10 +63,10 @@ def main() -> int:
             if arguments.write:
                 written(part, points)
         if not arguments.parts:
-            text = f"## What it took\n\n{taken({name: store.read(name) for name in PARTS})}\n"
+            text = f"{taken({name: store.read(name) for name in PARTS})}\n"
             print(text)
             if arguments.write:
-                write("time", text, PAGE)
+                write("time", text)
     return 0
 
 
@@ -107,8 +106,8 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
     for name, figure in report.figures.items():
         figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 30, "b": 50})
         figure.write_image(POINTS / f"{name}.svg", width=800, height=figure.layout.height or 400)
-        pictures.append(f"![{part.title}](study/{name}.svg)")
-    write(part.name, "\n\n".join([f"## {part.title}", *so_far(part, points), report.text, *pictures]), PAGE)
+        pictures.append(f"![{part.title}]({name}.svg)")
+    write(part.name, "\n\n".join([*so_far(part, points), report.text, *pictures]))
 
 
 def taken(points: Mapping[str, Mapping[str, Point]]) -> str:

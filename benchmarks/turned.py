@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from liar import LoadedModel
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.calibration.sample import sample_of
 from liar.maths.criteria import damped_metric
 from liar.maths.moments import Moments
@@ -204,7 +205,7 @@ def turned(loaded: LoadedModel, batches: Sequence[Batch]) -> LoadedModel:
     """A copy of ``loaded`` whose values are in the coordinates that ``batches`` give: it computes the same up to rounding."""
     copied = working_copy(loaded, PlannedWork())
     adapter = copied.adapter
-    gradients = finish(gradient_steps(adapter, batches, "heads", masks=False, outputs=True))
+    gradients = finish(gradient_steps(adapter, batches, "heads", Needs(sensitivity=True, outputs=True)))
     for visit in walk(adapter, sample_of(batches, adapter), "heads", norm_aware=0):
         attention = Attention.of(adapter.layers[visit.site.layer])
         outputs = gradients[visit.site.name].outputs

@@ -1,21 +1,19 @@
 """Value channels beside whole heads: what it costs to remove as many parameters of the attentions by either.
 
 python benchmarks/values.py           prints the table (about forty minutes on two cores)
-python benchmarks/values.py --write   also puts it into docs/study.md, between its markers
+python benchmarks/values.py --write   also puts it into docs/study/values.md, between its markers
 """
 
 from __future__ import annotations
 
 from figures import CLASSIFIERS, SMOLLM2, loaded, value_of, with_error
 from parts.subjects import Subject, gain
-from readme import ROOT, sections, table
+from readme import sections, table
 from turned import turned
 
 from liar import LoadedModel, PruneSpec, RunResult, run
 from liar.data.corpora import calibration_text
 from liar.tasks.demo import PERPLEXITY
-
-PAGE = ROOT / "docs" / "study.md"
 
 HEADS = (0.05, 0.1, 0.2, 0.3, 0.4)
 """Shares of the heads that go. Value channels hold half of an attention's parameters, so twice as many of them go."""
@@ -97,4 +95,4 @@ def _parameters_gone(result: RunResult) -> int:
 
 
 if __name__ == "__main__":
-    sections(__doc__, {"values": ("Value channels in place of heads", lambda: section(SUBJECTS, HEADS))}, PAGE, "##")
+    sections(__doc__, {"values": ("Value channels in place of heads", lambda: section(SUBJECTS, HEADS))})

@@ -1,17 +1,14 @@
-"""Markup of answers, with every text escaped: tokens, label probabilities, and edits that flip a label."""
+"""Markup of answers, with every text escaped: tokens and label probabilities."""
 
 from __future__ import annotations
 
 import re
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from components.markup import Markup, cell, element, row, table
+from components.markup import element
 from liar.report.answer_sentences import judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
-
-if TYPE_CHECKING:  # these load torch, which takes seconds
-    from liar.evaluate.reply import EditedAnswer
 
 _NO_ANSWERS = "No answers are stored with this run."
 _EMPTY_ANSWER = "The model ends its answer at once."
@@ -21,7 +18,7 @@ _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.
 _RAREST = "below 0.001"
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
-_FLIP = element("span", "⇄", role="img", aria_label="flips")
+_OTHER = element("span", "⇄", role="img", aria_label="another answer")
 
 
 def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
@@ -39,13 +36,12 @@ def stored_answers(result: RunResult) -> str:
 
 
 def live_answers(prompt: str, handed_out: list[Any]) -> str:
-    """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it, then edits."""
+    """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it."""
     if not handed_out:
         return ""
-    from liar.evaluate.ask import Edited, PartialAnswer  # loads torch
+    from liar.evaluate.ask import PartialAnswer  # loads torch
 
     answers: dict[Variant, Generation] = {}
-    edits: dict[Variant, list[EditedAnswer]] = {}
     unfinished: Variant | None = None
     for item in handed_out:
         if isinstance(item, PartialAnswer):
@@ -54,9 +50,7 @@ def live_answers(prompt: str, handed_out: list[Any]) -> str:
             unfinished = item.variant
         elif isinstance(item, Generation):
             answers[item.variant], unfinished = item, None
-        elif isinstance(item, Edited):
-            edits[item.variant] = item.answers
-    return f"<h4>Your question</h4>{_answers(prompt, answers, unfinished)}{_edits(answers, edits) if edits else ''}"
+    return f"<h4>Your question</h4>{_answers(prompt, answers, unfinished)}"
 
 
 def _answers(prompt: str, answers: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
@@ -132,33 +126,12 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
         name = f"<strong>{escape(label)}</strong>" if label == likeliest else escape(label)
         share = f"{probability:.1%}"
         rows += f'<div><dt>{name}</dt><dd>{share.replace("%", " %")}<i style="width: {share}"></i></dd></div>'
-    flips = dense is not None and _likeliest(dense) != likeliest
-    return f"<dl>{rows}</dl>" + (f'<p class="measures">{_FLIP} Not the answer of the dense model.</p>' if flips else "")
+    differs = dense is not None and _likeliest(dense) != likeliest
+    return f"<dl>{rows}</dl>" + (
+        f'<p class="measures">{_OTHER} Not the answer of the dense model.</p>' if differs else ""
+    )
 
 
 def _likeliest(answer: Generation) -> str:
     probabilities = answer.probabilities or {}
     return max(probabilities, key=lambda label: probabilities[label], default="")
-
-
-def _edits(written: dict[Variant, Generation], edits: dict[Variant, list[EditedAnswer]]) -> str:
-    """Table with a row for each edit and a column for each variant; an answer that the edit flips is marked."""
-    variants = [variant for variant in VARIANTS if variant in edits]
-    rows = [row("as written", *(cell(_likeliest(written[variant])) for variant in variants))]
-    for answers in zip(*(edits[variant] for variant in variants), strict=True):
-        header = element("th", answers[0].edit, element("span", answers[0].text), scope="row")
-        rows.append(element("tr", header, *map(_edited, answers)))
-    return "<h5>Which edits flip the answer?</h5>" + table(
-        ("Edit", *(variant.capitalize() for variant in variants)),
-        rows,
-        label="Answers to edits of the sentence",
-        foot=row("Flips", *(cell(_count(edits[variant])) for variant in variants)),
-    )
-
-
-def _edited(answer: EditedAnswer) -> Markup:
-    return cell(_FLIP, " ", answer.label, class_="flips") if answer.flips else cell(answer.label)
-
-
-def _count(answers: list[EditedAnswer]) -> str:
-    return f"{sum(answer.flips for answer in answers)} of {len(answers)}"

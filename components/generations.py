@@ -1,4 +1,4 @@
-"""Answers of the three models: texts, numbers, marked answers, or label probabilities and edits of a classifier."""
+"""Answers of the three models: texts, numbers, marked answers, or label probabilities of a classifier."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from server.job import HandOut, Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.evaluate.ask import Edited, PartialAnswer
+    from liar.evaluate.ask import PartialAnswer
     from liar.events import Progress
     from liar.models.variants import Variants
 
-    Answers = Generator[Progress | HandOut[PartialAnswer | Generation | Edited], None, None]
+    Answers = Generator[Progress | HandOut[PartialAnswer | Generation], None, None]
 
 log = logging.getLogger(__name__)
 

@@ -88,8 +88,6 @@ TERMS: Mapping[str, Term] = {
             "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
             "loss-curve": "Takes from where the model's answer feels the error least, so its mean error is larger than the "
             "error-curve's and its answers are nearer to the dense model's. Needs a backward pass.",
-            "checked": "Builds uniform, both curves and their blend, and keeps the one whose answers stay nearest to the dense "
-            "model's on text held back for it. A forecast shows the loss-curve.",
         },
     ),
     "reconstruction": Term(

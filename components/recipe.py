@@ -210,11 +210,13 @@ class Recipe:
         return updates
 
     def fill(self, spec: PruneSpec) -> Updates:
-        """Values of the controls for ``spec``. The names of a custom criterion and of other texts join the choices."""
+        """Values of the controls for ``spec``. A custom criterion, an allocation that went and other texts join the choices."""
         values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
         length = spec.evaluate_length or 0
         values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
         values |= {self.calibration: _mix(spec), self.tokens: _typed(spec.tokens)}
+        if spec.allocation not in ALLOCATIONS:
+            values[self.allocation] = gr.update(value=spec.allocation, choices=[*ALLOCATIONS, spec.allocation])
         if is_custom(spec.criterion):
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         if not set(_mix(spec)) <= set(TEXTS):

@@ -47,7 +47,7 @@ for _name, _beginnings in _NOISE.items():
     getLogger(_name).addFilter(_without(_beginnings))
 
 if TYPE_CHECKING:
-    from liar.calibration.calibrate import Calibration, calibrate, curves
+    from liar.calibration.calibrate import Calibration, calibrate
     from liar.errors import LiarError
     from liar.jobs.pipeline import run, stream
     from liar.models.catalog import LoadedModel, load_model
@@ -62,7 +62,6 @@ _HOME = {
     "PruneSpec": "liar.spec",
     "RunResult": "liar.results",
     "calibrate": "liar.calibration.calibrate",
-    "curves": "liar.calibration.calibrate",
     "load_model": "liar.models.catalog",
     "run": "liar.jobs.pipeline",
     "save_model": "liar.save.checkpoint",
@@ -77,7 +76,6 @@ __all__ = [
     "RunResult",
     "__version__",
     "calibrate",
-    "curves",
     "load_model",
     "run",
     "save_model",

@@ -82,17 +82,6 @@ class CalibrationText(Record):
         return self.mixed or [CalibrationPart(source=self.source, split=self.split)]
 
 
-class CheckedAllocation(Record):
-    """A candidate of the allocation ``checked``: its divergence from the dense model in nats per token, text or answer.
-
-    ``predicted`` by the error curves, ``measured`` on text that no moment of the choice has seen.
-    """
-
-    name: str
-    predicted: float
-    measured: float
-
-
 class TriedRun(Record):
     """A run of ``layers`` consecutive layers from ``first`` on that may go, and the error of its patch on a sample of text.
 
@@ -338,6 +327,7 @@ class StoredRun(BaseModel):
         data = dict(data)
         if isinstance(data.get("spec"), dict):
             data["spec"] = {**BASELINE, **data["spec"]}
+        data.pop("checked", None)  # what an allocation that is gone compared
         if isinstance(data.get("evaluations"), list):
             data["evaluations"] = [_with_separator(item) for item in data["evaluations"]]
         return data
@@ -373,8 +363,6 @@ class RunResult(StoredRun, Record):
     speeds: list[Speed] = []
     gains: list[SpeedGain] = []
     weight_bytes: dict[MeasuredVariant, int] = {}
-    checked: list[CheckedAllocation] = []
-    """Candidates of the allocation ``checked``; the one that diverges least was taken."""
     tried: list[TriedRun] = []
     """Runs of layers, if whole layers went; of the longest ones that with the least error went."""
     attenuation: float | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import prod
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from liar.tasks.registry import OWN, task_named
 Targets = Literal["ffn", "heads", "both", "layers"]
 """What is removed: neurons, heads, both, or whole layers."""
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
-Allocation = Literal["uniform", "global", "error-curve", "loss-curve", "checked"]
+Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
 Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential", "corrective"]
 Quantize = Literal["none", "int8"]
@@ -45,6 +45,8 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+TARGETS: tuple[Targets, ...] = get_args(Targets)
+QUANTIZATIONS: tuple[Quantize, ...] = get_args(Quantize)
 MASK_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
 """Criteria that read gradients of masks on the bundles."""
 GRADIENT_CRITERIA: frozenset[Criterion] = MASK_CRITERIA | {"kfac"}
@@ -52,8 +54,8 @@ GRADIENT_CRITERIA: frozenset[Criterion] = MASK_CRITERIA | {"kfac"}
 SOLVED_CRITERIA: frozenset[Criterion] = frozenset({"obs", "kfac"})
 """Criteria that solve a system at each site, which takes time, and text."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
-SENSITIVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"loss-curve", "checked"})
-"""Allocations that read what the loss feels of an error, which takes a backward pass."""
+CHECKED: Final = "checked"
+"""An allocation of earlier versions, which compared several by a measurement: its runs can be read, and none started."""
 
 CUSTOM = "custom:"
 CUSTOM_WITH_GRADIENTS = "custom-gradients:"
@@ -69,7 +71,7 @@ AUTO: Final = "auto"
 
 AUTO_TOKENS = 8
 """Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. Most of
-a repair is had with a quarter of them, and little is gained beyond (README, table of tokens)."""
+a repair is had with a quarter of them, and little is gained beyond (docs/results/defaults.md)."""
 AUTO_TOKENS_OF_A_MIX = 16
 """The same for several texts at once, which have more to describe: 24,576 for SmolLM2-135M, 176,128 for LLaMA-7B."""
 
@@ -141,7 +143,8 @@ class PruneSpec(BaseModel):
     criterion: str = Field("kfac", json_schema_extra={"enum": list(CRITERIA)})
     """One of :data:`CRITERIA`, or the name of a function, see :func:`is_custom`."""
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
-    allocation: Allocation = "loss-curve"
+    allocation: str = Field("loss-curve", json_schema_extra={"enum": list(ALLOCATIONS)})
+    """How the ratio is spread over the sites: one of :data:`ALLOCATIONS`; :data:`CHECKED` in stored runs alone."""
     reconstruction: Reconstruction = "least-squares"
     schedule: Schedule = "corrective"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
@@ -165,7 +168,7 @@ class PruneSpec(BaseModel):
     """Tokens of a window of perplexity, and the most that is read of an item."""
     data: str | None = Field(None, min_length=1, max_length=4096)
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
-    :func:`liar.data.texts.read_samples`; for tasks of the hub and the harness a folder with copies of their datasets, see
+    :func:`liar.data.texts.read_samples`; for tasks of the hub a folder with copies of their datasets, see
     :mod:`liar.data.copies`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
@@ -176,9 +179,15 @@ class PruneSpec(BaseModel):
     @classmethod
     def _known_criterion(cls, criterion: str) -> str:
         if criterion not in CRITERIA and not is_custom(criterion):
-            *names, last = (repr(name) for name in CRITERIA)
-            raise ValueError(f"criterion should be {', '.join(names)} or {last}, not {criterion[:80]!r}.")
+            raise ValueError(_one_of("criterion", CRITERIA, criterion))
         return criterion
+
+    @field_validator("allocation")
+    @classmethod
+    def _known_allocation(cls, allocation: str) -> str:
+        if allocation not in ALLOCATIONS and allocation != CHECKED:
+            raise ValueError(_one_of("allocation", ALLOCATIONS, allocation))
+        return allocation
 
     @field_validator("calibration")
     @classmethod
@@ -238,8 +247,8 @@ class PruneSpec(BaseModel):
 
     @property
     def needs_sensitivity(self) -> bool:
-        """Whether the allocation reads what the loss feels of an error at each site."""
-        return self.allocation in SENSITIVE_ALLOCATIONS and not self.removes_layers
+        """Whether the allocation weights the error of a site by the sensitivity of the loss to it: a backward pass."""
+        return self.allocation == "loss-curve" and not self.removes_layers
 
     @property
     def needs_signs(self) -> bool:
@@ -263,14 +272,9 @@ class PruneSpec(BaseModel):
         return self.schedule == "one-shot" and not self.removes_layers
 
     @property
-    def needs_all_moments(self) -> bool:
-        """Whether the moments of all sites are needed at once: one-shot ``checked`` repairs its candidates by them."""
-        return self.allocation == "checked" and self.schedule == "one-shot" and not self.removes_layers
-
-    @property
     def surveys_norm_aware(self) -> bool:
         """Whether the run needs norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
-        return self.allocation in ("error-curve", "checked") or self.schedule == "one-shot"
+        return self.allocation == "error-curve" or self.schedule == "one-shot"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""
@@ -414,6 +418,11 @@ def range_words(name: str) -> str:
         raise KeyError(name)
     kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
     return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
+
+
+def _one_of(name: str, choices: Sequence[str], value: str) -> str:
+    *others, last = map(repr, choices)
+    return f"{name} should be {', '.join(others)} or {last}, not {value[:80]!r}."
 
 
 def _sentences(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""The study, docs/study.md, as one page of HTML at ``/study``."""
+"""The study, docs/study.md and the pages that it links, as one page of HTML at ``/study``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 STUDY = Path(__file__).resolve().parent.parent / "docs" / "study.md"
-"""Text of the study; its pictures are in the folder ``study`` beside it."""
+"""Its first page; the others and their pictures are in the folder ``study`` beside it."""
 
-_PICTURE = re.compile(r'src="(study/[\w-]+\.svg)"')
+_LINK = re.compile(r"\(study/(\w+)\.md\)")
+_PICTURE = re.compile(r'src="([\w-]+\.svg)"')
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -43,11 +44,17 @@ sub { display: block; margin-top: 8px; font-size: 12.5px; vertical-align: baseli
 @cache
 def study_page(path: Path = STUDY) -> str:
     """HTML of the study, its pictures included."""
+    folder, first = path.with_suffix(""), path.read_text(encoding="utf-8")
 
     def included(match: re.Match[str]) -> str:
-        return f'src="data:image/svg+xml;base64,{b64encode((path.parent / match[1]).read_bytes()).decode()}"'
+        return f'src="data:image/svg+xml;base64,{b64encode((folder / match[1]).read_bytes()).decode()}"'
 
-    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(path.read_text(encoding="utf-8"))
+    pages = [
+        f"<a id='{name}'></a>\n\n#{(folder / f'{name}.md').read_text(encoding='utf-8')}"
+        for name in _LINK.findall(first)
+    ]
+    text = "\n\n".join([_LINK.sub(r"(#\1)", first), *pages])
+    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     body = body.replace("<table>", '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>")
     return f"{_HEAD}{_PICTURE.sub(included, body)}</main>\n</body>\n</html>\n"

@@ -74,19 +74,15 @@ def part_of(config: str, part: str, relabel: Relabel | None = None) -> Dataset:
 
 
 def write_copy(folder: Path, config: str, layout: str = "parquet", relabel: Relabel | None = None) -> Path:
-    """Write all parts in one of the layouts parquet, arrow, jsonl and csv; return the folder to name with --data."""
+    """Write all parts in one of the layouts "parquet" and "saved"; return the folder to name with --data."""
     place = folder / ("rajpurkar/squad/plain_text" if config == "squad" else f"nyu-mll/glue/{config}")
     place.mkdir(parents=True)
     parts = {part: part_of(config, part, relabel) for part in parts_of(config)}
-    if layout == "arrow":
+    if layout == "saved":
         DatasetDict(parts).save_to_disk(place)
+        return folder
     for part, rows in parts.items():
-        if layout == "parquet":
-            rows.to_parquet(place / f"{part}-00000-of-00001.parquet")
-        elif layout == "jsonl":
-            rows.to_json(place / f"{part}.jsonl")
-        elif layout == "csv":
-            rows.to_csv(place / f"{part}.csv")
+        rows.to_parquet(place / f"{part}-00000-of-00001.parquet")
     return folder
 
 

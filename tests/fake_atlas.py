@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.results import ModelInfo
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
 

@@ -16,6 +16,7 @@ from accelerate import cpu_offload
 from liar import LoadedModel, PruneSpec
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.errors import CalibrationError
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
@@ -70,7 +71,7 @@ def batches() -> list[Batch]:
 def found(family: str) -> dict[str, Any]:
     """Gradients, and of each schedule the reports of the sites, the attenuation and the weights that are left."""
     model = cut_models.loaded(family)
-    steps = gradient_steps(model.adapter, batches(), "both", masks=True, sensitivity=True, outputs=True)
+    steps = gradient_steps(model.adapter, batches(), "both", Needs(masks=True, outputs=True, sensitivity=True))
     answer: dict[str, Any] = {"gradients": families.gradients(steps)}
     schedules: tuple[Schedule, ...] = ("one-shot", "sequential", "corrective")
     for schedule in schedules:

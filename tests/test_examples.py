@@ -32,7 +32,6 @@ PUBLIC = (
     "liar.maths.reconstruct",
     "liar.maths.error_curves",
     "liar.maths.choice_errors",
-    "liar.maths.divergence",
     "liar.maths.criteria",
     "liar.maths.patch",
     "liar.calibration.activations",

@@ -150,10 +150,7 @@ def mean_size(evidence: Evidence) -> Tensor:
 
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
-def test_a_function_is_a_criterion_for_every_allocation(
-    allocation: Allocation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 8)
+def test_a_function_is_a_criterion_for_every_allocation(allocation: Allocation) -> None:
     result = run(spec(allocation=allocation, schedule="one-shot"), tiny.classifier(), criterion=mean_size)
     assert result.spec.criterion == "custom:mean_size"
     assert 0 < sum(site.kept for site in result.sites) < sum(site.units for site in result.sites)

@@ -1,4 +1,4 @@
-"""Benchmark tables of the README: each names its machine, commit and command."""
+"""Benchmark tables of README and docs: each names its machine, commit and command."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from rich.table import Table
 
 from benchmarks import readme
 
+STUDY = readme.ROOT / "docs" / "study"
 SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", flags=re.DOTALL)
 LINE = re.compile(
     r"<sub>(.+), (\d+) cores, (.+) · commit ([0-9a-f]{7,})( with changes)? · `python (benchmarks/\w+\.py) .*`</sub>"
 )
-SECTIONS = dict(SECTION.findall(readme.README.read_text(encoding="utf-8")))
+SECTIONS = {name: text for page in readme.pages() for name, text in SECTION.findall(page.read_text(encoding="utf-8"))}
 
 
 def test_every_benchmark_table_is_between_markers() -> None:
-    figures = {"smollm2", "default", "tasks", "tokens", "layers", "shape", "heads", "minilm", "repairs", "int8"}
-    choices = {"defaults", "mixes", "ridge", "corrective", "checked", "stages", "peers"}
-    assert set(SECTIONS) == figures | choices | {"saved", "cost", "page"}
+    quality = {"smollm2", "default", "tasks", "layers", "shape", "heads", "minilm", "repairs", "int8", "peers"}
+    choices = {"defaults", "mixes", "ridge", "corrective", "tokens", "attenuation"}
+    large, study = {"scaling", "equal", "gpu", "paper"}, {path.stem for path in STUDY.glob("*.md")} | {"time"}
+    assert set(SECTIONS) == quality | choices | {"saved", "cost", "page"} | large | study
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -33,7 +35,8 @@ def test_a_table_ends_with_machine_commit_and_command(name: str) -> None:
     script = readme.ROOT / found[6]
     assert script.is_file()
     assert "--write" in found[0]
-    assert f'"{name}"' in script.read_text(encoding="utf-8"), "this script writes this section"
+    is_part = script.stem == "study" and (script.parent / "parts" / f"{name}.py").is_file()
+    assert is_part or f'"{name}"' in script.read_text(encoding="utf-8"), "this script writes this section"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (readme.ROOT / "benchmarks").glob("*.py")))
@@ -46,7 +49,7 @@ def test_every_script_can_be_started(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_written_states_where_it_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "README.md"
     target.write_text("before\n<!-- one -->\nold\n<!-- /one -->\n<!-- two -->\nkept\n<!-- /two -->\n")
-    monkeypatch.setattr(readme, "README", target)
+    monkeypatch.setattr(readme, "pages", lambda: [target])
     monkeypatch.setattr(sys, "argv", [str(readme.ROOT / "benchmarks" / "cost.py"), "--repeat", "1", "--write"])
     readme.write("one", "| new |\n\n")
     written = target.read_text()

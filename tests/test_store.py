@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 from pathlib import Path
 
 import pytest
 
-from liar.errors import StorageError
+from liar.errors import InvalidSpecError, StorageError
+from liar.explore.allocation import check_choices
+from liar.spec import CHECKED
 from liar.store import RunStore
 from tests.fakes import language_run
 
@@ -74,6 +77,22 @@ def test_a_damaged_archive_is_skipped_with_a_warning(
             assert store.summaries() == []
         assert path.name in caplog.text
         caplog.clear()
+
+
+def test_a_run_of_an_allocation_that_went_opens_with_its_figures(store: RunStore) -> None:
+    """As an earlier version wrote it, with what it compared."""
+    run = store.shipped_of("demo/minilm-topic")
+    assert run is not None
+    spec = run.spec.model_copy(update={"allocation": CHECKED})
+    compared = [{"name": "uniform", "predicted": 1.25, "measured": 0.04}]
+    former = {**run.model_dump(mode="json"), "spec": spec.model_dump(mode="json"), "checked": compared}
+    store.folder.mkdir(exist_ok=True)
+    (store.folder / f"{spec.key}.json").write_text(json.dumps(former))
+    found = store.find(spec)
+    assert found is not None
+    assert (found.evaluations, found.sites, found.spec) == (run.evaluations, run.sites, spec)
+    with pytest.raises(InvalidSpecError, match=r"The allocation checked went: .* Choose uniform, .* or loss-curve"):
+        check_choices(spec, [])
 
 
 def test_equal_runs_are_shipped_as_equal_bytes(store: RunStore) -> None:

@@ -13,7 +13,8 @@ from itertools import product
 from figures import CLASSIFIERS
 from readme import table
 
-from liar.calibration.calibrate import steps_of
+from liar.calibration.calibrate import calibration_steps
+from liar.calibration.needs import Needs
 from liar.calibration.sample import tokens_of
 from liar.data.corpora import calibration_batches
 from liar.progress import finish
@@ -53,7 +54,9 @@ def measure(subject: Subject, texts: int, scope: Scope) -> Point:
     shared, tokens = examined(subject, scope), round(texts * tokens_of_a_text(subject, scope))
     chosen = {"criterion": "random", "allocation": "uniform", "tokens": tokens}
     spec = subject.spec(RATIO, scope).model_copy(update=chosen)
-    calibration = with_what_there_is(spec, lambda asked: finish(steps_of(asked, shared.loaded, norm_aware=False)))
+    calibration = with_what_there_is(
+        spec, lambda asked: finish(calibration_steps(asked, shared.loaded, Needs(norm_aware=False)))
+    )
     assert calibration.text is not None
     found = with_each_repair(shared, spec, REPAIRS, calibration)
     ahead, stderr = gain(found["none"], found["least-squares"])

@@ -20,7 +20,8 @@ from readme import table
 from torch import Tensor
 
 from liar import LoadedModel
-from liar.calibration.calibrate import Calibration, steps_of
+from liar.calibration.calibrate import Calibration, calibration_steps
+from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide, solve
 from liar.models.catalog import working_copy
@@ -57,7 +58,7 @@ def name_of(subject: Subject, criterion: str) -> str:
 @lru_cache(maxsize=1)
 def dense_calibration(subject: Subject, scope: Scope) -> Calibration:
     spec = subject.spec(RATIO, scope)
-    steps = steps_of(spec, examined(subject, scope).loaded, gradients=True, outputs=True, norm_aware=False)
+    steps = calibration_steps(spec, examined(subject, scope).loaded, Needs(masks=True, outputs=True, norm_aware=False))
     return finish(steps)
 
 
@@ -91,7 +92,7 @@ def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration
             consumer.weight = torch.nn.Parameter(weight, requires_grad=False)
             if repaired.bias is not None:
                 consumer.bias = torch.nn.Parameter(repaired.bias, requires_grad=False)
-    return finish(steps_of(subject.spec(RATIO, scope), loaded, norm_aware=False))
+    return finish(calibration_steps(subject.spec(RATIO, scope), loaded, Needs(norm_aware=False)))
 
 
 def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, scope: Scope) -> Evaluation:

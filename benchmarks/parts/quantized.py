@@ -23,7 +23,8 @@ from torchao.quantization.granularity import Granularity, PerAxis, PerGroup
 
 from liar import LoadedModel, stream
 from liar.calibration.activations import walk
-from liar.calibration.calibrate import steps_of
+from liar.calibration.calibrate import calibration_steps
+from liar.calibration.needs import Needs
 from liar.data.corpora import text_steps
 from liar.events import Finished
 from liar.models.families import adapt
@@ -82,7 +83,7 @@ def repaired(loaded: LoadedModel, subject: Subject, ratio: float, scope: Scope) 
 def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
     """Mean output of each consumer of the dense model, by name of the site."""
     loaded = examined(subject, scope).loaded
-    calibration = finish(steps_of(subject.spec(0.5, scope), loaded, norm_aware=False))
+    calibration = finish(calibration_steps(subject.spec(0.5, scope), loaded, Needs(norm_aware=False)))
     return {
         site.name: _mean_output(loaded, subject, site.name, moments.plain.mean)
         for site, moments in calibration.moments.items()

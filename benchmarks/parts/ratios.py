@@ -8,6 +8,7 @@ standard error over test items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from statistics import NormalDist
 
@@ -16,7 +17,8 @@ from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 from readme import table
 
-from liar.calibration.calibrate import Calibration, steps_of
+from liar.calibration.calibrate import Calibration, calibration_steps
+from liar.calibration.needs import Needs
 from liar.explore.reconstructions import REPAIRS
 from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS, Reconstruction
@@ -32,15 +34,7 @@ OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)
 def calibrated(subject: Subject, scope: Scope) -> Calibration:
     """What all ratios of a subject share: moments and gradients of the dense model."""
     spec = subject.spec(0.5, scope)
-    steps = steps_of(
-        spec,
-        examined(subject, scope).loaded,
-        gradients=spec.needs_mask_gradients,
-        sensitivity=spec.needs_sensitivity,
-        outputs=spec.needs_output_gradients,
-        norm_aware=False,
-    )
-    return finish(steps)
+    return finish(calibration_steps(spec, examined(subject, scope).loaded, replace(Needs.of(spec), norm_aware=False)))
 
 
 def measure(subject: Subject, ratio: float, scope: Scope) -> Point:

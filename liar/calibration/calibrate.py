@@ -1,20 +1,18 @@
-"""Calibration: moments and gradients of the dense model, and the error curves computed from them.
+"""Calibration: moments and gradients of the dense model.
 
 Moments do not depend on the criterion, so one calibration serves every criterion, ratio and reconstruction.
 
->>> from liar import calibrate, curves, load_model
->>> loaded = load_model("tiny")
->>> calibration = calibrate(loaded, "notes.txt", tokens=512, sequence_length=64)
->>> [(curve.name, curve.criterion) for curve in curves(loaded, calibration, ("wanda", "obs"))][:2]
-[('layers.0.attention', 'wanda'), ('layers.0.attention', 'obs')]
+>>> from liar import calibrate, load_model
+>>> calibration = calibrate(load_model("tiny"), "notes.txt", tokens=512, sequence_length=64)
+>>> [(site.name, moments.plain.tokens) for site, moments in calibration.moments.items()][:2]
+[('layers.0.attention', 512), ('layers.0.ffn', 512)]
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,13 +21,13 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.calibration.origin import Origin
 from liar.calibration.sample import CURVE_TOKENS
-from liar.data.corpora import calibration_text_steps, copies_of
+from liar.data.corpora import text_steps
 from liar.errors import InvalidSpecError
 from liar.events import Progress
-from liar.explore.allocation import Candidate, nearest_removed
-from liar.explore.curves import RATIOS, SiteCurves
+from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
@@ -37,13 +35,13 @@ from liar.models.adapter import Adapter, execution_device
 from liar.models.catalog import LoadedModel
 from liar.models.environment import readable_failures
 from liar.models.memory import moment_bytes
-from liar.models.offload import is_offloaded, resident
+from liar.models.offload import is_offloaded
 from liar.models.parallel import everywhere
 from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, MASK_CRITERIA, Criterion, PruneSpec, Separator, Targets
+from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
 
 T = TypeVar("T")
 
@@ -52,19 +50,14 @@ T = TypeVar("T")
 class Calibration:
     """Moments and gradients of the dense model; moments stay on the device that computed them.
 
-    ``gradients``, by name of the site, hold mask gradients if ``masked``, sensitivities if ``sensitive``, and second moments
-    of the gradients at outputs if ``outputs``.
-    ``norm_aware``: the moments include norm-aware ones. ``text`` describes the calibration text; ``origin`` says which model
-    and text it is of, None of one that was put together by hand, which is not compared with a run. Scores and candidates are
-    equal in all runs of a recipe, so they are cached at the first use.
+    ``gradients`` are by name of the site; ``has`` says what they and the moments hold. ``text`` describes the calibration text;
+    ``origin`` says which model and text it is of, None of one that was put together by hand, which is not compared with a run.
+    Scores and candidates are equal in all runs of a recipe, so they are cached at the first use.
     """
 
     moments: dict[Site, SiteMoments]
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
-    masked: bool = False
-    sensitive: bool = False
-    outputs: bool = False
-    norm_aware: bool = True
+    has: Needs = field(default_factory=Needs)
     text: CalibrationText | None = None
     origin: Origin | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -84,20 +77,20 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if spec.needs_mask_gradients and not self.masked:
+        if spec.needs_mask_gradients and not self.has.masks:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
-        if spec.needs_output_gradients and not self.outputs:
+        if spec.needs_output_gradients and not self.has.outputs:
             raise InvalidSpecError(f"{spec.criterion} needs gradients at outputs; calibrate with outputs=True.")
-        if spec.needs_sensitivity and not self.sensitive:
+        if spec.needs_sensitivity and not self.has.sensitivity:
             raise InvalidSpecError(f"{spec.allocation} needs sensitivities; calibrate with sensitivity=True.")
-        if spec.surveys_norm_aware and not self.norm_aware:
+        if spec.surveys_norm_aware and not self.has.norm_aware:
             raise InvalidSpecError(
                 f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
             )
 
     def evidence(self, site: Site, weight: Tensor, seed: int) -> Evidence:
         """Input of a criterion for a site whose consumer has ``weight`` (channels, d_out)."""
-        gradients = self.gradients.get(site.name) if self.masked or self.outputs else None
+        gradients = self.gradients.get(site.name) if self.has.masks or self.has.outputs else None
         return Evidence(site, self.moments[site].plain, weight, seed, gradients)
 
     @torch.no_grad()
@@ -155,140 +148,61 @@ def calibrate(
     loaded: LoadedModel,
     source: str = AUTO,
     *,
-    tokens: int | Literal["auto"] = AUTO,
-    sequence_length: int = 256,
-    seed: int = 0,
-    separator: Separator = AUTO,
-    targets: Targets = "both",
     gradients: bool = False,
     sensitivity: bool = False,
     outputs: bool = False,
-    data: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    **choices: Any,
 ) -> Calibration:
     """Run one forward of the calibration text, and backward passes for ``gradients``, ``sensitivity`` or ``outputs``.
 
     The criteria taylor and fisher need mask ``gradients``, kfac the gradients at ``outputs``, the allocation loss-curve the
-    ``sensitivity`` of the sites.
-    ``source`` is ``auto``, ``wiki``, ``self``, a task, a file or a hub dataset, or several with " + " between two;
-    ``tokens="auto"`` takes as many as the widest site needs; ``data`` is a folder with copies of the datasets of
-    tasks, by default the hub; ``separator`` is put between two texts in one window of a language model. Labels of a task
-    are read by the names that the model has for its classes, else in the order of the task; only a run finds out another
-    order first. Raises :class:`CalibrationError` for unusable text and :class:`NonFiniteError` for NaN or Inf in weights
-    or activations.
+    ``sensitivity`` of the sites. ``source`` is the ``calibration`` of a :class:`PruneSpec`, and ``choices`` are its others that
+    decide what is read: ``tokens``, ``sequence_length``, ``seed``, ``separator``, ``data``, and ``targets``, here "both" by
+    default. Labels of a task are read by the names that the model has for its classes, else in the order of the task; only a
+    run finds out another order first. Raises :class:`CalibrationError` for unusable text, :class:`InvalidSpecError` for
+    unusable choices and :class:`NonFiniteError` for NaN or Inf in weights or activations.
     """
-    steps = calibration_steps(
-        loaded,
-        source,
-        tokens=tokens,
-        sequence_length=sequence_length,
-        seed=seed,
-        separator=separator,
-        targets=targets,
-        gradients=gradients,
-        sensitivity=sensitivity,
-        outputs=outputs,
-        data=data,
-    )
-    return finish(steps, of_pair(on_progress))
+    spec = PruneSpec.create(model=loaded.id, calibration=source, **{"targets": "both", **choices})
+    needs = Needs(masks=gradients, outputs=outputs, sensitivity=sensitivity)
+    return finish(calibration_steps(spec, loaded, needs), of_pair(on_progress))
 
 
 def calibration_steps(
-    loaded: LoadedModel,
-    source: str = AUTO,
-    *,
-    tokens: int | Literal["auto"] = AUTO,
-    sequence_length: int = 256,
-    seed: int = 0,
-    separator: Separator = AUTO,
-    targets: Targets = "both",
-    gradients: bool = False,
-    sensitivity: bool = False,
-    outputs: bool = False,
-    norm_aware: bool = True,
-    data: str | None = None,
+    spec: PruneSpec, loaded: LoadedModel, needs: Needs
 ) -> Generator[tuple[int, int], None, Calibration]:
-    """:func:`calibrate` as a generator of (steps done, steps in all) that can be closed between two steps.
-
-    Without ``norm_aware`` moments take half the memory and allow neither error-curve allocation nor norm-aware errors.
+    """:func:`calibrate` on the text and targets of ``spec``, as a generator of (steps done, steps in all) that can be closed
+    between two steps.
     """
     with readable_failures():
-        origin = Origin.of_text(loaded, source, tokens, sequence_length, seed, separator, data)
-        reading = calibration_text_steps(source, loaded, tokens, sequence_length, seed, separator, data=data)
-        batches, text = yield from relay(reading, lambda _written: (0, 1))  # no step of the calibration is done yet
-        sites = loaded.adapter.sites(targets)
+        origin = Origin.of(spec, loaded)
+        batches, text = yield from relay(text_steps(spec, loaded), lambda _written: (0, 1))  # no step is done yet
+        sites = loaded.adapter.sites(spec.targets)
         found: dict[str, SiteGradients] = {}
         before = 0
-        if gradients or sensitivity or outputs:
+        if needs.gradients:
 
             def step(done_of: tuple[int, int]) -> tuple[int, int]:
                 nonlocal before
                 before, pieces = done_of
                 return before, pieces + len(sites)
 
-            backward = gradient_steps(
-                loaded.adapter, batches, targets, masks=gradients, sensitivity=sensitivity, outputs=outputs
-            )
-            found = yield from relay(backward, step)
+            found = yield from relay(gradient_steps(loaded.adapter, batches, spec.targets, needs), step)
         moments: dict[Site, SiteMoments] = {}
-        for visit in walk(loaded.adapter, batches, targets, norm_aware=CURVE_TOKENS * norm_aware):
+        for visit in walk(loaded.adapter, batches, spec.targets, norm_aware=CURVE_TOKENS * needs.norm_aware):
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
-        return Calibration(
-            moments,
-            found,
-            masked=gradients,
-            sensitive=sensitivity,
-            outputs=outputs,
-            norm_aware=norm_aware,
-            text=text,
-            origin=origin,
-        )
-
-
-def steps_of(
-    spec: PruneSpec,
-    loaded: LoadedModel,
-    *,
-    gradients: bool = False,
-    sensitivity: bool = False,
-    outputs: bool = False,
-    norm_aware: bool = True,
-) -> Generator[tuple[int, int], None, Calibration]:
-    """:func:`calibration_steps` on the text and targets of ``spec``."""
-    return calibration_steps(
-        loaded,
-        spec.calibration,
-        tokens=spec.tokens,
-        sequence_length=spec.sequence_length,
-        seed=spec.seed,
-        separator=spec.separator,
-        targets=spec.targets,
-        gradients=gradients,
-        sensitivity=sensitivity,
-        outputs=outputs,
-        norm_aware=norm_aware,
-        data=copies_of(spec),
-    )
+        return Calibration(moments, found, needs, text, origin)
 
 
 def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], *, norm_aware: bool
+    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], needs: Needs
 ) -> Generator[Progress, None, Calibration]:
     """One calibration for all ``specs``, which may differ only in ratio, criterion and reconstruction.
 
     Its progress is reported as the part "calibrate" of the job of ``pace``, which counts ``pieces`` (done, total).
-    ``norm_aware``: also compute norm-aware moments.
     """
-    base = specs[0]
-    steps = steps_of(
-        base,
-        loaded,
-        gradients=any(spec.needs_mask_gradients for spec in specs),
-        sensitivity=base.needs_sensitivity,
-        outputs=any(spec.needs_output_gradients for spec in specs),
-        norm_aware=norm_aware,
-    )
+    steps = calibration_steps(specs[0], loaded, needs)
     words = "One calibration for all runs"
     calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
     return calibration
@@ -307,48 +221,3 @@ def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> boo
     """Whether the covariances of all sites take at most half of the free memory, in each process that shares the work."""
     size = sum(moment_bytes(site.channels, loaded.model.dtype, norm_aware=norm_aware) for site in sites)
     return everywhere(size <= free_bytes(execution_device(loaded.model)) // 2)
-
-
-@torch.no_grad()
-def curves(
-    loaded: LoadedModel,
-    calibration: Calibration,
-    criteria: Sequence[Criterion] = ("fluctuation",),
-    *,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[SiteCurves]:
-    """Error of every site at :data:`RATIOS`, for each criterion and reconstruction.
-
-    Raises :class:`InvalidSpecError` for taylor, fisher or kfac if the calibration lacks the gradients.
-    """
-    if MASK_CRITERIA.intersection(criteria) and not calibration.masked:
-        raise InvalidSpecError("taylor and fisher need mask gradients; calibrate with gradients=True.")
-    if "kfac" in criteria and not calibration.outputs:
-        raise InvalidSpecError("kfac needs gradients at outputs; calibrate with outputs=True.")
-    found: list[SiteCurves] = []
-    for done, (site, moments) in enumerate(calibration.moments.items(), start=1):
-        with resident(loaded.adapter.layers[site.layer]):
-            weight = loaded.adapter.consumer(site).weight.T
-            for criterion in criteria:
-                start = time.perf_counter()
-                order = order_of(score(criterion, calibration.evidence(site, weight, seed)))
-                ordered = time.perf_counter()
-                plain = error_curves(moments.plain, weight, order, bundle_size=site.bundle_size, site=site.name)
-                solved = time.perf_counter()
-                kept = [site.bundles - nearest_removed(site.bundles, ratio) for ratio in RATIOS]
-                found.append(
-                    SiteCurves(
-                        name=site.name,
-                        layer=site.layer,
-                        kind=site.kind,
-                        units=site.units,
-                        criterion=criterion,
-                        kept=[count * site.group for count in kept],
-                        error={name: curve[kept].tolist() for name, curve in plain.error.items()},
-                        seconds={"order": ordered - start, "curves": solved - ordered},
-                    )
-                )
-        if on_progress is not None:
-            on_progress(done, len(calibration.moments))
-    return found

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
+from liar.calibration.needs import Needs
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
@@ -44,25 +45,16 @@ Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
 
 
-def gradient_steps(
-    adapter: Adapter,
-    batches: Sequence[Batch],
-    targets: Targets,
-    *,
-    masks: bool = True,
-    sensitivity: bool = True,
-    outputs: bool = False,
-) -> Steps:
+def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets, needs: Needs) -> Steps:
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
-    ``masks``, ``sensitivity`` and ``outputs`` select the results; the first takes one backward pass, the others share
-    one. The loss of a language model is next-token cross entropy. The loss of a text classifier depends on
-    :func:`liar.models.heads.problem_of`: cross entropy, binary cross entropy or squared error against the labels of the
-    batch, else against the model's own prediction. For a regression without labels that error is zero, so the mean of
-    its outputs replaces the loss. The loss of a head that marks an answer is the mean of the cross entropies of its
-    start and its end among the real positions, against ``start_positions`` and ``end_positions`` of the batch, else the
-    model's own. Raises :class:`InvalidSpecError` for a model without a usable loss, see
-    :func:`liar.models.heads.check_gradients`, and if all gradients are zero.
+    Masks take one backward pass, sensitivity and outputs share one. The loss of a language model is next-token cross
+    entropy. The loss of a text classifier depends on :func:`liar.models.heads.problem_of`: cross entropy, binary cross
+    entropy or squared error against the labels of the batch, else against the model's own prediction. For a regression
+    without labels that error is zero, so the mean of its outputs replaces the loss. The loss of a head that marks an answer
+    is the mean of the cross entropies of its start and its end among the real positions, against ``start_positions`` and
+    ``end_positions`` of the batch, else the model's own. Raises :class:`InvalidSpecError` for a model without a usable
+    loss, see :func:`liar.models.heads.check_gradients`, and if all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
     sites = adapter.sites(targets)
@@ -72,11 +64,11 @@ def gradient_steps(
         site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
         for site in sites
     }
-    signs_wanted = sensitivity or outputs
+    signs_wanted = needs.sensitivity or needs.outputs
     enough = sensitivity_tokens(adapter.widest, tokens_of(batches))
     sampled, others = divided(batches, enough) if signs_wanted else ([], batches)
     signed_pieces = _pieces(sampled)
-    pieces = [*signed_pieces, *(_pieces(others) if masks else [])]
+    pieces = [*signed_pieces, *(_pieces(others) if needs.masks else [])]
     sequences = tokens = 0
     required = [parameter for parameter in adapter.model.parameters() if parameter.requires_grad]
     with evaluating(adapter.model):
@@ -91,14 +83,14 @@ def gradient_steps(
                 signs = torch.Generator(drawn_on).manual_seed(done) if signed else None
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                 with fast_products(adapter.model):
-                    by_mask, by_site = _backward(adapter, sites, inputs, signs, masks)
+                    by_mask, by_site = _backward(adapter, sites, inputs, signs, needs.masks)
                 for name, gradient in by_mask.items():
                     found[name].taylor += gradient.sum(dim=0)
                     found[name].fisher += gradient.square().sum(dim=0)
                 for name, rows in by_site.items():
                     # The consumer's output is added to the residual stream, so both have the same gradient.
                     found[name].sensitivity += float(rows.square().sum())
-                    if outputs:
+                    if needs.outputs:
                         product = (rows.T @ rows).to(sum_dtype(rows.device))
                         former = found[name].outputs
                         found[name].outputs = product if former is None else former.add_(product)
@@ -110,12 +102,12 @@ def gradient_steps(
             for parameter in required:
                 parameter.requires_grad_(True)
             release_freed()  # a backward pass holds more than any later stage
-    sequences, tokens = _merge(adapter, sites, found, (sequences, tokens), outputs=outputs)
-    if (masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
+    sequences, tokens = _merge(adapter, sites, found, (sequences, tokens), outputs=needs.outputs)
+    if (needs.masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
         raise InvalidSpecError(
-            "No gradient of the loss at any site is above zero, so taylor, fisher, kfac, loss-curve and checked have nothing "
+            "No gradient of the loss at any site is above zero, so taylor, fisher, kfac and loss-curve have nothing "
             "to go by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with "
             "the allocation error-curve."
         )

@@ -32,13 +32,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "push": prune.push_command,
     "evaluate": measure.evaluate_command,
     "measure": measure.measure_command,
-    "curves": measure.curves_command,
     "report": report.report_command,
     "course": course.course_command,
-    "train-adapter": models.train_adapter_command,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=prune.EXAMPLES if name == "prune" else None)(command)
 
 
 def _print_version(asked: bool) -> None:

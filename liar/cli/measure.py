@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -11,25 +11,18 @@ from rich.table import Table
 from liar.cli.console import console, counted, fraction, progress, write
 from liar.cli.options import (
     DEFAULTS,
-    Calibration,
-    CriterionName,
     Data,
     Device,
     DType,
     EvaluateLength,
     JsonFile,
     Model,
-    Seed,
     SeparatorOption,
-    SequenceLength,
     TaskName,
-    Tokens,
-    mixed,
 )
-from liar.explore.curves import RATIOS, CurvesResult
 from liar.files import check_writable
 from liar.results import EvaluationResult
-from liar.spec import AUTO, MASK_CRITERIA, Criterion, PruneSpec
+from liar.spec import AUTO
 from liar.tasks.metrics import METRICS
 
 
@@ -116,62 +109,4 @@ def measure_command(
     console.print(f"Speeds are medians of {repeats} turns with their quartiles.")
     for sentence in sentences(result):
         console.print(sentence, soft_wrap=True)
-    write(json, result)
-
-
-def curves_command(
-    model: Model,
-    criterion: Annotated[list[CriterionName] | None, typer.Option(help="Repeat for more.")] = None,
-    calibration: Calibration = None,
-    tokens: Tokens = AUTO,
-    sequence_length: SequenceLength = DEFAULTS.sequence_length,
-    separator: SeparatorOption = DEFAULTS.separator,
-    seed: Seed = DEFAULTS.seed,
-    device: Device = AUTO,
-    dtype: DType = "auto",
-    json: JsonFile = None,
-) -> None:
-    """Compute the error of every site at 101 ratios, for each reconstruction, from one calibration."""
-    check_writable(json)
-    names = [item.value for item in criterion or []] or [DEFAULTS.criterion]
-    criteria = cast(tuple[Criterion, ...], tuple(dict.fromkeys(names)))
-    spec = PruneSpec.create(
-        model=model,
-        targets="both",
-        calibration=mixed(calibration),
-        tokens=tokens,
-        sequence_length=sequence_length,
-        separator=separator,
-        seed=seed,
-        device=device,
-    )
-    from liar.calibration.calibrate import curves, steps_of
-    from liar.models.catalog import load_model, model_info
-    from liar.models.environment import describe, readable_failures
-    from liar.progress import finish, of_pair
-
-    with progress() as bar, readable_failures():
-        start = time.perf_counter()
-        loaded = load_model(spec.model, device, dtype, on_progress=fraction(bar))
-        ready = time.perf_counter()
-        masks = bool(MASK_CRITERIA.intersection(criteria))
-        steps = steps_of(spec, loaded, gradients=masks, outputs="kfac" in criteria)
-        calibrated = finish(steps, of_pair(counted(bar, "Reading sites")))
-        read = time.perf_counter()
-        sites = curves(loaded, calibrated, criteria, seed=seed, on_progress=counted(bar, "Drawing curves"))
-        drawn = time.perf_counter()
-    result = CurvesResult(
-        model=model_info(loaded),
-        ratios=list(RATIOS),
-        sites=sites,
-        timings={"load": ready - start, "calibrate": read - ready, "curves": drawn - read},
-        environment=describe(loaded.model),
-    )
-    table = Table("criterion", *(f"{name}, mean error at half" for name in sites[0].error), box=None)
-    for name in criteria:
-        chosen = [site for site in sites if site.criterion == name]
-        means = [sum(site.error[method][50] for site in chosen) / len(chosen) for method in chosen[0].error]
-        table.add_row(name, *(f"{mean:.4f}" for mean in means))
-    console.print(table)
-    console.print(f"{len(sites)} curves in {drawn - read:.1f} s after {read - ready:.1f} s of calibration")
     write(json, result)

@@ -1,19 +1,15 @@
-"""Commands around the models: the demo bundle, the list of named models, and adapters."""
+"""Commands around the models: the demo bundle, and the lists of named models and tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
 
-import typer
 from rich.table import Column, Table
 
 from liar.cli.console import console, fraction, progress
 from liar.presets import PRESETS
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import TASKS
-
-_TRAINED = ", ".join(task.name for task in TASKS if task.training is not None)
 
 
 def fetch_demo() -> None:
@@ -27,11 +23,11 @@ def fetch_demo() -> None:
 
 def models() -> None:
     """List the named models; any other BERT or LLaMA id or folder works too."""
+    licences, sizes = [preset.licence for preset in PRESETS], [f"{preset.parameters:,.0f} M" for preset in PRESETS]
     names = _whole("id", [preset.id for preset in PRESETS])
-    table = Table(names, "what it is", "family", "task", "parameters", "licence", box=None)
-    for preset in PRESETS:
-        size = f"{preset.parameters:,.0f} M"
-        table.add_row(preset.id, preset.title, preset.family, preset.task or "-", size, preset.licence)
+    table = Table(names, "what it is", _whole("size", sizes), _whole("licence", licences), box=None)
+    for preset, size in zip(PRESETS, sizes, strict=True):
+        table.add_row(preset.id, preset.title, size, preset.licence)
     console.print(table)
 
 
@@ -49,14 +45,3 @@ def tasks() -> None:
 def _whole(title: str, words: Iterable[str]) -> Column:
     """Column of names to type, which are never cut, whatever the width of the terminal."""
     return Column(title, no_wrap=True, min_width=max(map(len, words)))
-
-
-def train_adapter_command(
-    task: Annotated[str, typer.Argument(help=f"One of {_TRAINED}.", show_default=False)],
-    seed: Annotated[int, typer.Option()] = 0,
-) -> None:
-    """Fine-tune MiniLM's head and LoRA adapter for a task on the CPU, and replace the shipped ones."""
-    from liar.jobs.train_adapter import train_adapter
-
-    with progress() as bar:
-        train_adapter(task, seed, on_progress=fraction(bar))

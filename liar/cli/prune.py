@@ -11,9 +11,11 @@ from rich.table import Table
 from liar.cli.console import console, errors, progress, whole, write
 from liar.cli.options import (
     DEFAULTS,
-    EDIT_HELP,
-    PUSH_HELP,
-    QUANTIZE_HELP,
+    DTYPES,
+    GOES,
+    MEASURE,
+    REPAIR,
+    SAVE,
     Calibration,
     Data,
     Device,
@@ -31,6 +33,7 @@ from liar.cli.options import (
     TaskNames,
     Tokens,
     mixed,
+    named,
 )
 from liar.cli.startup import is_first_process
 from liar.errors import InvalidSpecError
@@ -39,51 +42,123 @@ from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
 from liar.progress import finish
 from liar.results import RunResult
-from liar.spec import AUTO, Allocation, Criterion, PruneSpec, Quantize, Reconstruction, Schedule, Targets
+from liar.spec import (
+    ALLOCATIONS,
+    AUTO,
+    CRITERIA,
+    QUANTIZATIONS,
+    RECONSTRUCTIONS,
+    SCHEDULES,
+    TARGETS,
+    Allocation,
+    Criterion,
+    PruneSpec,
+    Quantize,
+    Reconstruction,
+    Schedule,
+    Targets,
+)
 from liar.tasks.registry import usual_tasks
 
 if TYPE_CHECKING:
     from liar.save.push import Destination
 
 
+EXAMPLES = """Examples:
+
+liar prune demo/smollm2-135m --ratio 0.3 --evaluate perplexity
+
+liar prune my-bert --calibration train.csv --size 60MB --save smaller
+
+liar prune my-llama --targets layers --ratio 0.2 --evaluate perplexity"""
+
+
 def prune(
     model: Model,
-    targets: Annotated[Targets, typer.Option(help="What is removed.")] = DEFAULTS.targets,
-    criterion: Annotated[Criterion, typer.Option(help="How units are scored.")] = DEFAULTS.criterion,  # type: ignore[assignment]
+    targets: Annotated[Targets, named(GOES, "What is removed", TARGETS)] = DEFAULTS.targets,
+    criterion: Annotated[Criterion, named(GOES, "How units are scored", CRITERIA)] = DEFAULTS.criterion,  # type: ignore[assignment]
     ratio: Annotated[
         float | None,
-        typer.Option(help="Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
+        typer.Option(
+            help="Share of the targeted units removed, 0 to 0.95.",
+            show_default=f"{DEFAULTS.ratio}",
+            metavar="X",
+            rich_help_panel=GOES,
+        ),
     ] = None,
     parameters: Annotated[
-        float | None, typer.Option(help="Instead of a ratio: the share of all parameters left, such as 0.7.")
+        float | None,
+        typer.Option(
+            help="Instead of a ratio: the share of all parameters left, such as 0.7.", metavar="X", rich_help_panel=GOES
+        ),
     ] = None,
     size: Size = None,
     loss: Annotated[
-        float | None, typer.Option(help="Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
+        float | None,
+        typer.Option(
+            help="Instead of a ratio: at most so many times the dense perplexity, such as 1.5.",
+            metavar="X",
+            rich_help_panel=GOES,
+        ),
     ] = None,
-    allocation: Annotated[Allocation, typer.Option(help="How the ratio is spread.")] = DEFAULTS.allocation,
-    reconstruction: Annotated[Reconstruction, typer.Option(help="The repair.")] = DEFAULTS.reconstruction,
-    schedule: Annotated[Schedule, typer.Option(help="Whose activations are read.")] = DEFAULTS.schedule,
+    allocation: Annotated[
+        Allocation, named(GOES, "How the ratio is spread over the layers", ALLOCATIONS)
+    ] = DEFAULTS.allocation,  # type: ignore[assignment]
+    multiple: Annotated[
+        int, typer.Option(help="Round kept neurons to a multiple, such as 64.", metavar="N", rich_help_panel=GOES)
+    ] = DEFAULTS.multiple,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more.",
+            metavar="EDIT",
+            rich_help_panel=GOES,
+        ),
+    ] = None,
+    reconstruction: Annotated[
+        Reconstruction, named(REPAIR, "How the rest is repaired", RECONSTRUCTIONS)
+    ] = DEFAULTS.reconstruction,
+    schedule: Annotated[
+        Schedule, named(REPAIR, "Whose activations a repair is fitted to", SCHEDULES)
+    ] = DEFAULTS.schedule,
     calibration: Calibration = None,
     tokens: Tokens = AUTO,
     sequence_length: SequenceLength = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
-    multiple: Annotated[int, typer.Option(help="Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,
     seed: Seed = DEFAULTS.seed,
-    device: Device = AUTO,
-    dtype: DType = "auto",
     evaluate: TaskNames = None,
     data: Data = None,
-    evaluate_limit: Annotated[int | None, typer.Option(help="Windows (at least two) or items of each task.")] = None,
+    evaluate_limit: Annotated[
+        int | None,
+        typer.Option(help="Windows (at least two) or items of each task.", metavar="N", rich_help_panel=MEASURE),
+    ] = None,
     evaluate_length: EvaluateLength = None,
-    edit: Annotated[list[str] | None, typer.Option(help=EDIT_HELP)] = None,
-    quantize: Annotated[Quantize, typer.Option(help=QUANTIZE_HELP)] = DEFAULTS.quantize,
-    save: Annotated[Path | None, typer.Option(help="Write the smaller model to this new folder.")] = None,
-    save_dtype: Annotated[DTypeName, typer.Option(help="Round the saved weights; auto keeps them.")] = "auto",
+    quantize: Annotated[
+        Quantize,
+        named(
+            MEASURE,
+            "Measure the dense and the repaired model with weights of 8 bits as well, and save that one",
+            QUANTIZATIONS,
+        ),
+    ] = DEFAULTS.quantize,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the smaller model to this new folder.", metavar="FOLDER", rich_help_panel=SAVE),
+    ] = None,
+    save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTYPES)] = "auto",
     shard_size: ShardSize = "5GB",  # type: ignore[assignment]
-    push: Annotated[str | None, typer.Option(help=PUSH_HELP)] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            help="Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN.",
+            metavar="OWNER/NAME",
+            rich_help_panel=SAVE,
+        ),
+    ] = None,
     private: Private = False,
     json: JsonFile = None,
+    device: Device = AUTO,
+    dtype: DType = "auto",
 ) -> None:
     """Prune and repair a model, and print the error of every site.
 

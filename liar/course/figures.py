@@ -184,10 +184,6 @@ class Ran:
         return self.run.sites
 
     @property
-    def checked(self) -> Sequence[Any]:
-        return self.run.checked
-
-    @property
     def gains(self) -> Sequence[Any]:
         return self.run.gains
 

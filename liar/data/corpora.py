@@ -12,7 +12,7 @@ from torch import Tensor
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.labels import check_answers
 from liar.data.packing import check_length
-from liar.data.running import calibration_windows_steps, check_amount, check_held, divided, sequences_of
+from liar.data.running import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
@@ -33,22 +33,15 @@ if TYPE_CHECKING:
 _MARKING = "question-answering"
 
 
-HELD_TOKENS = 2_048
-"""Tokens on which the allocation ``checked`` compares its candidates, of a model that answers at every token."""
-HELD_TEXTS = 1_024
-"""Texts on which it compares them, of a model that answers each text once: a few texts whose answer changes make up most of
-the divergence, so that with fewer the best candidate is often a matter of chance."""
 SCARCE = 4
 UNSEEN = 12
 """A scarce text has one ``UNSEEN``-th as much beside it that no repair sees."""
-FEWEST_HELD_TEXTS = 256
-"""As many are enough if there are no more."""
 
 TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], CalibrationText]]
 """Generator of (done, total) that returns batches and their description; most texts are read in one step."""
 
-HeldTextSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], CalibrationText]]
-"""The same; it returns batches held back too."""
+TextBesideSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], CalibrationText]]
+"""The same; it returns batches of other text too."""
 
 
 def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
@@ -58,13 +51,10 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
     )
 
 
-def held_text_steps(spec: PruneSpec, loaded: LoadedModel, held: int | None = None) -> HeldTextSteps:
-    """The calibration text of a recipe, and ``held`` tokens, or texts, of the same training parts that it does not have.
-
-    By default :data:`HELD_TOKENS` or :data:`HELD_TEXTS`. Raises :class:`CalibrationError` if too few are left.
+def text_beside_steps(spec: PruneSpec, loaded: LoadedModel, beside: int) -> TextBesideSteps:
+    """The calibration text of a recipe, and ``beside`` of the same training parts that it does not have: tokens of a language
+    model, texts of any other. Raises :class:`CalibrationError` if too few are left.
     """
-    if held is None:
-        held = HELD_TOKENS if loaded.is_language_model else HELD_TEXTS
     return _steps(
         spec.calibration,
         loaded,
@@ -73,7 +63,7 @@ def held_text_steps(spec: PruneSpec, loaded: LoadedModel, held: int | None = Non
         spec.seed,
         spec.separator,
         data=copies_of(spec),
-        held=held,
+        beside=beside,
     )
 
 
@@ -140,9 +130,9 @@ def _steps(
     *,
     batch_size: int = BATCH,
     data: str | None,
-    held: int = 0,
-) -> HeldTextSteps:
-    """:func:`calibration_text_steps`, and ``held`` tokens or texts beside."""
+    beside: int = 0,
+) -> TextBesideSteps:
+    """:func:`calibration_text_steps`, and ``beside`` tokens or texts of the same."""
     check_length(sequence_length, loaded)
     shares: Sequence[Share] = _settled(source, loaded)
     tokens = settled_tokens(source, tokens, loaded)
@@ -151,7 +141,7 @@ def _steps(
             count = sequences_of(tokens, sequence_length)
             shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
         windows, others, splits, digests = yield from calibration_windows_steps(
-            shares, loaded, tokens, sequence_length, seed, separator, data, held
+            shares, loaded, tokens, sequence_length, seed, separator, data, beside
         )
         text = _description(shares, splits, digests, tokens=windows.numel(), sequences=len(windows))
         return _unpadded(windows, batch_size), _unpadded(others, batch_size), text
@@ -159,7 +149,7 @@ def _steps(
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data, held)
+    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data, beside)
 
 
 def calibration_batches(
@@ -219,17 +209,16 @@ def _texts(
     seed: int,
     batch_size: int,
     data: str | None,
-    held: int,
+    beside: int,
 ) -> tuple[list[Batch], list[Batch], CalibrationText]:
-    """Batches of single texts or pairs, those of at most ``held`` texts beside, and the description."""
+    """Batches of single texts or pairs, those of ``beside`` other texts, and the description."""
     chosen: list[Sample] = []
     rows: list[Row] = []
     others: list[Row] = []
     labels: list[Tensor | None] = []
     splits: list[str | None] = []
     digests: set[int] = set()
-    fewest = divided(min(held, FEWEST_HELD_TEXTS), shares)
-    for share, number, more, least in zip(shares, divided(tokens, shares), divided(held, shares), fewest, strict=True):
+    for share, number, more in zip(shares, divided(tokens, shares), divided(beside, shares), strict=True):
         samples = read_samples(share.source, "train", seed, data=data)
         its_samples, its_rows = _texts_of(samples, loaded, number, sequence_length)
         check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
@@ -240,9 +229,9 @@ def _texts(
         digests |= samples.digests
         chosen += its_samples
         rows += its_rows
-        beside = list(islice(samples, more))
-        check_held(share.source, len(beside), least, "texts")
-        others += [row for sample in beside for row in _rows_of(sample, loaded, sequence_length)]
+        its_others = list(islice(samples, more))
+        check_beside(share.source, len(its_others), more, "texts")
+        others += [row for sample in its_others for row in _rows_of(sample, loaded, sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
     batches = _batches(rows, targets, loaded, batch_size)

@@ -39,9 +39,9 @@ def calibration_windows_steps(
     seed: int,
     separator: Separator,
     data: str | None,
-    held: int = 0,
+    beside: int = 0,
 ) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None], set[int]]]:
-    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, as many ``held`` tokens' windows
+    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, windows of ``beside`` tokens
     of the same mix that are none of those, the names of the parts, and the digests of the texts.
 
     The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
@@ -58,20 +58,22 @@ def calibration_windows_steps(
     others: list[Tensor] = []
     splits: list[str | None] = []
     digests: set[int] = set()
-    for share, number, more in zip(shares, numbers, divided(sequences_of(held, sequence_length), shares), strict=True):
+    for share, number, more in zip(
+        shares, numbers, divided(sequences_of(beside, sequence_length), shares), strict=True
+    ):
         if share.source == OWN_TEXT:
             windows, split = (yield from own_text_steps(loaded, number, sequence_length, seed)), None
-            beside = (yield from own_text_steps(loaded, more, sequence_length, -1 - seed)) if more else windows[:0]
+            its_others = (yield from own_text_steps(loaded, more, sequence_length, -1 - seed)) if more else windows[:0]
         else:
-            windows, beside, samples = _windows(
+            windows, its_others, samples = _windows(
                 share.source, loaded, sequence_length, number, more, seed, separator, data
             )
             split, digests = samples.split, digests | samples.digests
         wanted = min(number * sequence_length, tokens)
         check_amount(share.source, windows.numel(), wanted, whole=tokens)
-        check_held(share.source, beside.numel(), more * sequence_length, "tokens")
+        check_beside(share.source, its_others.numel(), more * sequence_length, "tokens")
         found.append(windows)
-        others.append(beside)
+        others.append(its_others)
         splits.append(split)
     windows = torch.cat(found)
     if len(shares) > 1:
@@ -108,12 +110,12 @@ def check_amount(source: str, found: int, wanted: int, *, whole: int) -> None:
         )
 
 
-def check_held(source: str, found: int, wanted: int, unit: str) -> None:
+def check_beside(source: str, found: int, wanted: int, unit: str) -> None:
     """Raise :class:`CalibrationError` if ``source`` holds fewer than ``wanted`` texts or tokens beside the calibration's."""
     if found < wanted:
         raise CalibrationError(
-            f"checked compares its candidates on {wanted:,} {unit} of {source!r} that the calibration does not have, and there "
-            f"are {found:,}; give more text, take fewer calibration tokens, or the allocation loss-curve."
+            f"{wanted:,} {unit} of {source!r} are wanted that the calibration does not have, and there are {found:,}; give "
+            "more text, or take fewer calibration tokens."
         )
 
 

@@ -20,7 +20,7 @@ from datasets import load_dataset
 from datasets.utils import logging
 
 from liar.data.columns import Selection, selection, text_columns
-from liar.data.copies import CSV, open_copy
+from liar.data.copies import open_copy
 from liar.data.hub import Part, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
 from liar.data.tasks import demo_samples, text_samples
@@ -34,7 +34,7 @@ from liar.tasks.texts import WIKI, text_named
 _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),
     ".jsonl": ("json", {}),
-    ".csv": ("csv", CSV),
+    ".csv": ("csv", {"keep_default_na": False}),  # a text such as "None" or "NA" is a text
 }
 _DELIMITERS = (",", ";", "\t", "|")
 _SHUFFLE_BUFFER = 10_000

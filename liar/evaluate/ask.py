@@ -8,7 +8,6 @@ from functools import partial
 from itertools import count
 
 from liar.evaluate.generate import MAX_NEW_TOKENS, Piece, generate_steps
-from liar.evaluate.reply import EditedAnswer, edits_that_flip
 from liar.events import Progress
 from liar.models.environment import readable_failures
 from liar.models.variants import Variants
@@ -27,21 +26,13 @@ class PartialAnswer:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """Labels that a variant of a classifier gives to the sentence after each small edit."""
-
-    variant: Variant
-    answers: list[EditedAnswer]
-
-
 def ask(
     variants: Variants, prompt: str, *, max_new_tokens: int = MAX_NEW_TOKENS, temperature: float = 0.0, seed: int = 0
-) -> Generator[Progress | PartialAnswer | Generation | Edited, None, None]:
+) -> Generator[Progress | PartialAnswer | Generation, None, None]:
     """Give ``prompt`` to every available variant, one after the other, with the same settings.
 
     A language model yields each piece, then the whole :class:`Generation`; a classifier yields the generation with its
-    probabilities, then :class:`Edited`. Closing the iterator stops between two pieces. Raises what
+    probabilities. Closing the iterator stops between two pieces. Raises what
     :func:`liar.evaluate.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
     """
     present = [variant for variant in VARIANTS if variant != "dense" or variants.dense is not None]
@@ -60,10 +51,7 @@ def ask(
                     seed=seed,
                     dense=variants.dense,
                 )
-                generation = yield from relay_all(steps, _reports(variant, at, max_new_tokens))
-                yield generation
-                if generation.probabilities is not None:
-                    yield Edited(variant, edits_that_flip(loaded, prompt))
+                yield (yield from relay_all(steps, _reports(variant, at, max_new_tokens)))
 
 
 def _reports(

@@ -10,7 +10,6 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
-from liar.evaluate.sentence_variants import perturbations
 from liar.evaluate.spans import span_steps
 from liar.models.adapter import execution_device
 from liar.models.heads import class_names, is_classifier, problem_of
@@ -28,16 +26,6 @@ from liar.tasks.items import Sample
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel
-
-
-@dataclass(frozen=True, slots=True)
-class EditedAnswer:
-    """The likeliest label of an edited sentence; ``flips`` if it differs from the label of the original sentence."""
-
-    edit: str
-    text: str
-    label: str
-    flips: bool
 
 
 def answers(loaded: LoadedModel) -> bool:
@@ -67,24 +55,6 @@ def reply(loaded: LoadedModel, prompt: str, variant: Variant) -> Generation:
         return Generation(prompt=prompt, variant=variant, probabilities=_label(loaded, prompt))
     numbers = ", ".join(f"{number:.2f}" for number in _logits(loaded, prompt).tolist())
     return Generation(prompt=prompt, variant=variant, text=numbers)
-
-
-def edits_that_flip(loaded: LoadedModel, sentence: str) -> list[EditedAnswer]:
-    """The labels of a classifier for ``sentence`` after each small edit, with edits that change the label marked.
-
-    Edits that make the sentence too long for the model are left out. Raises :class:`InvalidSpecError` for an empty or
-    too long sentence, and for a model that is not a classifier.
-    """
-    if not is_classifier(loaded.model):
-        raise InvalidSpecError(f"{loaded.id} is no classifier, so no edit can flip its answer; choose another model.")
-    check_written(sentence)
-    before = _likeliest(_label(loaded, sentence))
-    found: list[EditedAnswer] = []
-    for edit in perturbations(sentence):
-        if reply_length(loaded, edit.text) <= positions(loaded):
-            label = _likeliest(_label(loaded, edit.text))
-            found.append(EditedAnswer(edit.name, edit.text, label, label != before))
-    return found
 
 
 def reply_length(loaded: LoadedModel, prompt: str) -> int:
@@ -147,7 +117,3 @@ def _logits(loaded: LoadedModel, prompt: str) -> Tensor:
     device = execution_device(loaded.model)
     logits: Tensor = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
     return logits.float().cpu()
-
-
-def _likeliest(probabilities: dict[str, float]) -> str:
-    return max(probabilities, key=probabilities.__getitem__)

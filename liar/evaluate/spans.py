@@ -103,7 +103,7 @@ def span_steps(
 def scores_of_answers(answers: Sequence[str], samples: Sequence[Sample]) -> tuple[list[bool], list[float]]:
     """Exact match and F1 (0..1) of each answer: the best over the accepted ``answers`` of its sample.
 
-    Defined as in the official evaluation of SQuAD 1.1 and computed in double precision (torchmetrics rounds to single).
+    Defined as in the official evaluation of SQuAD 1.1.
     Case, punctuation, articles and white space do not count, F1 is that of the words, and two answers that have no words
     match exactly, but with an F1 of zero. Both are zero if a sample has no accepted answer.
     """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from liar.edits import SiteEdit, merge, spans
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.sites import Site
-from liar.spec import Allocation, PruneSpec, Targets
+from liar.spec import ALLOCATIONS, CHECKED, PruneSpec, Targets
 
 FLOOR = 12
 """All allocations but ``uniform`` keep one ``FLOOR``-th of a site's bundles."""
@@ -44,7 +44,7 @@ class Candidate:
     deviation: float | None = None
 
 
-def allocate(allocation: Allocation, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+def allocate(allocation: str, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     """Kept bundles of each site, by name. Raises :class:`EmptySiteError` if a site would lose all its units."""
     for candidate in candidates:
         site = candidate.site
@@ -141,6 +141,12 @@ def check_units(spec: PruneSpec) -> None:
 def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
     """Refuse choices of units that are illegal for any calibration, before the long work; raises :class:`InvalidSpecError`."""
     check_units(spec)
+    if spec.allocation == CHECKED:
+        *names, last = ALLOCATIONS
+        raise InvalidSpecError(
+            f"The allocation {CHECKED} went: it measured several allocations, for three quarters of the run's time, and gained "
+            f"nothing over uniform. Choose {', '.join(names)} or {last}."
+        )
     check_edits(merge(spec.edits), sites)
     allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
     for site in sites:

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from liar.explore.allocation import nearest_removed
-from liar.explore.curves import RATIOS
 from liar.results import ModelInfo
 from liar.sites import Site
 from liar.spec import (
@@ -45,6 +44,10 @@ Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
 
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+
+RATIOS = tuple(percent / 100 for percent in range(101))
+"""Ratios at which curves are stored: shares of a site's units removed. The curves of scale, least-squares (and of liar inside
+the row space) bound the true error from above, by about a percent."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]

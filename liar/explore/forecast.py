@@ -29,9 +29,9 @@ from liar.explore.allocation import Candidate, allocate, best_bundles, check_cho
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals, Unrounded
-from liar.spec import Allocation, PruneSpec, is_custom
+from liar.spec import PruneSpec, is_custom
 
-_ALLOCATING: dict[Allocation, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain", "checked": "plain"}
+_ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
 
 @dataclass(frozen=True, slots=True)

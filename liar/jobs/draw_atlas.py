@@ -14,13 +14,13 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import settle_calibration
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import atlas_parts
 from liar.jobs.read_text import read_text
@@ -60,7 +60,7 @@ def atlas_steps(
         gradients: dict[str, SiteGradients] = {}
         pace = _paced(spec, loaded, batches, criteria, gradients=True)
         try:
-            steps = gradient_steps(adapter, batches, "both", outputs=True)
+            steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             pace = _paced(spec, loaded, batches, criteria, gradients=False)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens
 from liar.data.batching import encode
-from liar.data.corpora import HELD_TEXTS, HELD_TOKENS, settled_tokens
+from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.tasks import demo_samples
 from liar.evaluate.generate import MAX_NEW_TOKENS
 from liar.evaluate.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, SOLVED_CRITERIA, Allocation, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, SOLVED_CRITERIA, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -220,31 +220,10 @@ def repair_cost(site: SiteShape, ratio: float) -> float:
 def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
     """Cost of scores and curves at every targeted site of the dense model, and of the walk unless ``calibrated``."""
     each = sum(
-        scores_cost(site, spec.criterion) + _curves(spec.allocation) * curve_cost(site)
+        scores_cost(site, spec.criterion) + (spec.allocation in CURVE_ALLOCATIONS) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
     return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
-
-
-def _curves(allocation: Allocation) -> int:
-    """Curves of each site that an allocation draws."""
-    return 2 if allocation == "checked" else int(allocation in CURVE_ALLOCATIONS)
-
-
-def check_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
-    """Cost of building the candidates of ``checked`` and of their answers, and the dense model's, to the held-back text."""
-    sites = shape.chosen(spec.targets)
-    built = sum(repair_cost(site, spec.ratio) for site in sites) / 3  # one of the repairs, and no errors
-    if not spec.needs_all_moments:
-        built += walk_cost(shape, sample(shape, amounts), spec.targets, norm_aware=False)
-        if spec.walked == "corrective":
-            built += drift_cost(shape, sample(shape, amounts), spec.targets)
-    read = HELD_TOKENS if shape.writes else HELD_TEXTS * amounts.length
-    return _CANDIDATES * built + (_CANDIDATES + 1) * shape.forward(read, amounts.length)
-
-
-_CANDIDATES = 4
-"""Different allocations that ``checked`` compares, at most."""
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:

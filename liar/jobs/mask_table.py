@@ -11,6 +11,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from liar.calibration.calibrate import Calibration, fits, shared_calibration
+from liar.calibration.needs import Needs
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.tasks import prepare_all
@@ -34,17 +35,14 @@ def mask_table_steps(
 ) -> Generator[Progress | Evaluated | MaskCell, None, None]:
     """Evaluate the masks of each of ``criteria`` under each of ``reconstructions``.
 
-    One-shot for any ``spec``, because all masks come from one calibration. The allocation of ``spec`` (loss-curve for
-    checked) spreads the ratio; a curve allocation uses the curves of ``spec.reconstruction`` for all cells of a row. Yields
-    the evaluation of the dense model (if ``spec`` or ``loaded`` has a task), then the cells row by row. ``loaded`` is
-    never changed.
+    One-shot for any ``spec``, because all masks come from one calibration. The allocation of ``spec`` spreads the
+    ratio; a curve allocation uses the curves of ``spec.reconstruction`` for all cells of a row. Yields the evaluation of the
+    dense model (if ``spec`` or ``loaded`` has a task), then the cells row by row. ``loaded`` is never changed.
 
     Raises :class:`InsufficientMemoryError` if the moments of all sites do not fit, and the errors of a run.
     """
     with readable_failures():
         spec = spec.model_copy(update={"schedule": "one-shot"})
-        if spec.allocation == "checked":  # the masks are compared with each other, not with the dense model
-            spec = spec.model_copy(update={"allocation": "loss-curve"})
         rows = {criterion: spec.model_copy(update={"criterion": criterion}) for criterion in criteria}
         specs = list(rows.values())
         columns = tuple(dict.fromkeys(reconstructions))
@@ -62,7 +60,9 @@ def mask_table_steps(
             )
         done, total = 0, len(specs) * len(columns)
         pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
-        calibration = yield from shared_calibration(specs, loaded, pace, (done, total), norm_aware=norm_aware)
+        calibration = yield from shared_calibration(
+            specs, loaded, pace, (done, total), replace(Needs.of(*specs), norm_aware=norm_aware)
+        )
         if exam is not None:
             steps = exam.steps(loaded, "dense")
             words = f"Measuring {task} of the dense model"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
 import torch
 
-from liar.calibration.calibrate import Calibration, steps_of
+from liar.calibration.calibrate import Calibration, calibration_steps
+from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
 from liar.evaluate.tasks import evaluate_steps
 from liar.events import Event, Finished, Progress
@@ -68,14 +69,7 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
 
 def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
     spec = spec.model_copy(update={"evaluate": (), "quantize": "none"})
-    steps = steps_of(
-        spec,
-        loaded,
-        gradients=spec.needs_mask_gradients,
-        sensitivity=True,
-        outputs=spec.needs_output_gradients,
-        norm_aware=spec.surveys_norm_aware,
-    )
+    steps = calibration_steps(spec, loaded, replace(Needs.of(spec), sensitivity=True))
     calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")
     nats = {ratio / 100: _predicted(spec, ratio / 100, calibration, loaded) for ratio in range(1, 96)}

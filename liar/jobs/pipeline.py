@@ -18,9 +18,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits
+from liar.calibration.calibrate import Calibration
 from liar.data.packing import check_length
-from liar.errors import InsufficientMemoryError, InvalidSpecError
+from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.tasks import check_apart, order_notes, prepare_all, with_shared
@@ -163,7 +163,7 @@ class _Run:
             self.measures.warnings.append(note)
             yield Warned(note)
 
-        batches, held = yield from self._batches()
+        batches, unseen = yield from self._batches()
         if self.text is not None:
             check_apart(self.spec, self.text.parts, self.measures.exams)
             self.text = with_shared(self.text, self.measures.exams)
@@ -177,7 +177,7 @@ class _Run:
         reduction = self._reduction(variants)
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
-        yield from reduction.events(batches, held, sites, self.calibration)
+        yield from reduction.events(batches, unseen, sites, self.calibration)
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),
@@ -205,7 +205,6 @@ class _Run:
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                checked=reduction.checked,
                 tried=reduction.tried,
                 attenuation=reduction.attenuation,
                 warnings=reduction.warnings + self.measures.warnings,
@@ -238,15 +237,9 @@ class _Run:
             check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(loaded)
-        sites = loaded.adapter.sites(self.spec.targets)
         check_removal(self.spec, loaded.adapter)
         if self.calibration is not None and not self.spec.removes_layers:
             self.calibration.check(self.spec, loaded)
-        elif self.spec.needs_all_moments and not fits(loaded, sites, norm_aware=True):
-            raise InsufficientMemoryError(
-                "A one-shot run keeps the moments of all sites for checked, and they do not fit into memory; choose the "
-                "schedule sequential, or the allocation loss-curve."
-            )
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded)
         self.measures.exams = prepare_all(loaded, self.spec)
@@ -260,15 +253,11 @@ class _Run:
 
     def _batches(self) -> Generator[Event, None, tuple[list[Batch], list[Batch]]]:
         """The calibration text, if the run reads it, and text of its kind that no repair sees, if the recipe needs any."""
-        reads = not is_calibrated(self.spec, self.calibration)
-        if not reads and self.spec.allocation != "checked":
+        if is_calibrated(self.spec, self.calibration):
             return [], []
         with self.watch.stage("data"):
-            batches, held, text = yield from read_with_unseen(self.spec, self.loaded)
-            if not reads:
-                return [], held
-            self.text = text
-            return batches, held
+            batches, unseen, self.text = yield from read_with_unseen(self.spec, self.loaded)
+            return batches, unseen
 
     def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
         """Estimate of all work that follows the reading of the text."""

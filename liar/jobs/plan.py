@@ -10,7 +10,6 @@ from liar.jobs.estimates import (
     Amounts,
     Shape,
     answer_cost,
-    check_cost,
     curve_cost,
     gradients_cost,
     patches_cost,
@@ -70,8 +69,6 @@ def reduction_parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrat
         parts.append(Part("gradients", cost))
     if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
         parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
-    if spec.allocation == "checked":
-        parts.append(Part("check", check_cost(spec, shape, amounts), "check"))
     kept = keeps and spec.repairs_by_survey
     return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TypeVar
 
-from liar.data.corpora import held_text_steps, text_steps, unseen_tokens
+from liar.data.corpora import text_beside_steps, text_steps, unseen_tokens
 from liar.errors import CalibrationError
 from liar.events import Progress
 from liar.models.adapter import Batch
@@ -24,22 +24,13 @@ def read_text(spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None,
     return _with_progress(text_steps(spec, loaded))
 
 
-def read_held_text(
-    spec: PruneSpec, loaded: LoadedModel, held: int | None = None
-) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
-    """:func:`liar.data.corpora.held_text_steps` in the same way."""
-    return _with_progress(held_text_steps(spec, loaded, held))
-
-
 def read_with_unseen(
     spec: PruneSpec, loaded: LoadedModel
 ) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
-    """:func:`read_held_text` if the recipe needs text held back and there is enough of it, else :func:`read_text`."""
-    if spec.allocation == "checked" and not spec.removes_layers:
-        return (yield from read_held_text(spec, loaded))
+    """:func:`read_text`, and the text beside it that :func:`liar.data.corpora.unseen_tokens` asks for, if there is enough."""
     if unseen := unseen_tokens(spec, loaded):
         with suppress(CalibrationError):  # what else is wrong with the text is found by the next lines
-            return (yield from read_held_text(spec, loaded, unseen))
+            return (yield from _with_progress(text_beside_steps(spec, loaded, unseen)))
     batches, text = yield from read_text(spec, loaded)
     return batches, [], text
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sample_of
+from liar.calibration.needs import Needs
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import Candidate, allocate, settled_counts, share_warning
 from liar.explore.reconstructions import REPAIRS
-from liar.jobs.checked import checked_steps, curves_of
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.maths.drift import LEAST_FACTOR
@@ -28,14 +28,14 @@ from liar.models.parallel import processes
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
-from liar.results import CheckedAllocation, SiteReport, TriedRun, Unrounded
+from liar.results import SiteReport, TriedRun, Unrounded
 from liar.sites import Site
 from liar.spec import SOLVED_CRITERIA, PruneSpec
 
 Events = Generator[Event, None, None]
 
 FEWEST_PER_CHANNEL = 3
-"""Tokens for each channel below which a fitted repair gives back clearly less (README, table of tokens)."""
+"""Tokens for each channel below which a fitted repair gives back clearly less (docs/results/defaults.md)."""
 
 _AT_A_BOUND = {
     1.0: "The calibration text does not show how much less sure the answers of the pruned model should be, so the gain of the "
@@ -78,25 +78,23 @@ class Reduction:
         self.edits = merge(spec.edits)
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
-        self.checked: list[CheckedAllocation] = []
         self.tried: list[TriedRun] = []
         self.attenuation: float | None = None
         self.unrounded: dict[str, int] = {}
 
     def events(
-        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
+        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
         """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
 
-        No repair sees the text ``held`` back: the allocation ``checked`` compares its candidates on it, and the attenuation is
-        fitted to it if ``batches`` are scarce. All moments of its own calibration are freed at the end.
+        No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches`` are scarce. All moments of its own
+        calibration are freed at the end.
         """
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
-            masked, outputs = self.spec.needs_mask_gradients, self.spec.needs_output_gradients
-            calibration = Calibration({}, gradients, masked=masked, outputs=outputs)
-        allocated = yield from self._survey(batches, held, sites, calibration)
+            calibration = Calibration({}, gradients, Needs.of(self.spec))
+        allocated = yield from self._survey(batches, sites, calibration)
         kept = settled_counts(self.spec, sites, allocated, self.edits)
         if self.spec.multiple > 1:
             plain = self.spec.model_copy(update={"multiple": 1})
@@ -104,27 +102,20 @@ class Reduction:
         candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
-        yield from self._prune(batches, held, sites, calibration, kept)
+        yield from self._prune(batches, unseen, sites, calibration, kept)
         self.adapter.after_surgery(list(sites))
 
     # -- allocation ---------------------------------------------------------------------------------------------
 
     def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
         with self.watch.stage("gradients"):
-            steps = gradient_steps(
-                self.adapter,
-                batches,
-                self.spec.targets,
-                masks=self.spec.needs_mask_gradients,
-                sensitivity=self.spec.needs_sensitivity,
-                outputs=self.spec.needs_output_gradients,
-            )
+            steps = gradient_steps(self.adapter, batches, self.spec.targets, Needs.of(self.spec))
             words = "Computing gradients of the loss"
             gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
             return gradients
 
     def _survey(
-        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
+        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
     ) -> Generator[Event, None, dict[str, int]]:
         """Score all bundles and allocate by the dense model: the kept bundles of each site, by name.
 
@@ -137,16 +128,10 @@ class Reduction:
         candidates: list[Candidate] = []
         with self.watch.stage("calibrate"):
             for done, site in enumerate(self._dense_sites(batches, sites, calibration), start=1):
-                for drawn in curves_of(spec):
-                    candidates.append(calibration.candidate(drawn, site, self.adapter, self.criterion))
+                candidates.append(calibration.candidate(spec, site, self.adapter, self.criterion))
                 yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {site.name}")
         with self.watch.stage("allocate"):
-            if spec.allocation != "checked":
-                return allocate(spec.allocation, candidates, spec.ratio)
-            sample = [] if spec.repairs_by_survey else sample_of(batches, self.adapter)
-            steps = checked_steps(spec, self.adapter, self.criterion, calibration, sample, held, self.edits)
-            kept, self.checked = yield from self.pace.along("check", steps, "allocate", "Comparing allocations")
-            return kept
+            return allocate(spec.allocation, candidates, spec.ratio)
 
     @property
     def _surveys(self) -> bool:
@@ -162,11 +147,8 @@ class Reduction:
                     yield site
             return
         spec = self.spec
-        keeps = spec.repairs_by_survey and (
-            spec.needs_all_moments or keeps_moments(spec, self.loaded, sites, self.given)
-        )
-        drawn = spec.allocation in ("error-curve", "checked")
-        norm_aware = CURVE_TOKENS * (keeps or drawn)
+        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, sites, self.given)
+        norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
         for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
             yield visit.site
@@ -178,7 +160,7 @@ class Reduction:
     def _prune(
         self,
         batches: Sequence[Batch],
-        held: Sequence[Batch],
+        unseen: Sequence[Batch],
         sites: Sequence[Site],
         calibration: Calibration,
         kept: dict[str, int],
@@ -186,14 +168,14 @@ class Reduction:
         if self.spec.repairs_by_survey and calibration.moments:
             visits = self._revisit(sites, calibration)
         else:
-            scarce = unseen_tokens(self.spec, self.loaded) > 0 and len(held) >= processes()
+            scarce = unseen_tokens(self.spec, self.loaded) > 0 and len(unseen) >= processes()
             visits = walk(
                 self.adapter,
                 batches,
                 self.spec.targets,
                 schedule=self.spec.walked,
                 norm_aware=CURVE_TOKENS if self.spec.repairs_by_survey else MEAN_TOKENS,
-                unseen=held if scarce else (),
+                unseen=unseen if scarce else (),
                 on_attenuation=self._attenuate,
             )
         with self.watch.stage("prune"):

@@ -31,7 +31,7 @@ from liar.models.offload import resident
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
-from liar.results import CheckedAllocation, SiteReport, TriedRun
+from liar.results import SiteReport, TriedRun
 from liar.sites import Site
 from liar.spec import PruneSpec, Reconstruction
 
@@ -88,14 +88,13 @@ class Shortening:
         self.spec, self.adapter, self.pace, self.watch, self.variants = spec, loaded.adapter, pace, watch, variants
         self.reports: list[SiteReport] = []
         self.warnings: list[str] = []
-        self.checked: list[CheckedAllocation] = []
         self.attenuation: float | None = None
         self.tried: list[TriedRun] = []
 
     def events(
-        self, batches: Sequence[Batch], held: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
+        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
-        """Do the work on the blocks of ``sites``; neither text ``held`` back nor a ``given`` calibration is read."""
+        """Do the work on the blocks of ``sites``; neither ``unseen`` text nor a ``given`` calibration is read."""
         blocks, layers = blocks_to_remove(self.spec, self.adapter), len(self.adapter.layers)
         why = f"only whole layers of {layers} can; choose a ratio that this allows"
         if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):

@@ -18,6 +18,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, can_share, shared_calibration
+from liar.calibration.needs import Needs
 from liar.evaluate.changes import Comparison
 from liar.evaluate.tasks import prepare_all
 from liar.events import Finished, Progress
@@ -63,9 +64,7 @@ def sweep_steps(
         pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
         calibration: Calibration | None = None
         if shared:
-            calibration = yield from shared_calibration(
-                missing, loaded, pace, (stored, len(specs)), norm_aware=sweep.base.surveys_norm_aware
-            )
+            calibration = yield from shared_calibration(missing, loaded, pace, (stored, len(specs)), Needs.of(*missing))
         dense: list[Evaluation] = []
         comparison = Comparison()
         for number, spec in enumerate(missing):

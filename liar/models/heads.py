@@ -128,13 +128,13 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
     if head not in _WITH_LOSS:
         has = "has none" if head == "none" else f"has one for {head}"
         raise InvalidSpecError(
-            "taylor, fisher, kfac, loss-curve and checked take a loss from a head that predicts the next token, classifies a "
+            "taylor, fisher, kfac and loss-curve take a loss from a head that predicts the next token, classifies a "
             f"text or marks an answer, and this model {has}; choose the criterion fluctuation or obs with the allocation "
             "error-curve."
         )
     if streamed:
         raise InvalidSpecError(
-            "taylor, fisher, kfac, loss-curve and checked need a backward pass through the whole model, which is streamed "
+            "taylor, fisher, kfac and loss-curve need a backward pass through the whole model, which is streamed "
             "here; choose the criterion fluctuation or obs with the allocation error-curve, or a device that holds the model."
         )
 

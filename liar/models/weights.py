@@ -130,9 +130,7 @@ def load_classifier(
     from peft import PeftModel
 
     if not (adapter / "adapter_config.json").is_file():
-        raise ModelNotFoundError(
-            f"The adapter in {adapter} is missing; make it again with `liar train-adapter {adapter.name}`."
-        )
+        raise ModelNotFoundError(f"The adapter in {adapter} is missing; install the package anew.")
     parameters, widest = explained(source, lambda: _sizes_of(config))
     host, working = torch.device("cpu"), working_bytes(config, widest, dtype, work)
     if device.type == "cpu":

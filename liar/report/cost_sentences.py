@@ -1,4 +1,4 @@
-"""Savings of a smaller model as sentences and table rows, for the page, the command line and the README."""
+"""Savings of a smaller model as sentences and table rows, for the page, the command line and docs/results/cost.md."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from liar.report.checked_sentences import checked
 from liar.report.domain_sentences import domains
 from liar.report.layer_sentences import removal
 from liar.report.quantized_sentences import quantizations
@@ -10,10 +9,10 @@ from liar.results import RunResult
 
 
 def findings(result: RunResult) -> list[str]:
-    """Layers removed, text in and out of the domain of the calibration text, allocations compared, the last norm, and int8
+    """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8
     weights.
     """
-    found = (removal(result), domains(result), checked(result), attenuated(result), *quantizations(result))
+    found = (removal(result), domains(result), attenuated(result), *quantizations(result))
     return [sentence for sentence in found if sentence]
 
 

@@ -68,12 +68,10 @@ function mean(sites, repair) {
 function drawVerdict(found, measured) {
   const fewer = share(1 - found.after / data.parameters);
   const repaired = chosen.repair === 'none' ? '' : `, repaired ${mean(found.sites, chosen.repair)}`;
-  const candidate = !measured && chosen.allocation === 'checked'
-    ? ' This is its candidate loss-curve; which one stays is measured when it is applied.' : '';
   one('#kind').textContent = measured ? 'Measured' : 'Predicted';
   one('#kind').className = `pill ${measured ? 'measured' : 'predicted'}`;
   one('#verdict').textContent = `${removedWords(found.sites)} gone: mean error ${mean(found.sites, 'none')}`
-    + `${repaired}; ${fewer} fewer parameters.${candidate}`;
+    + `${repaired}; ${fewer} fewer parameters.`;
   one('#left').textContent = `${counts(data.parameters, found.after).join(' → ')} parameters; `
     + `${share(1 - found.blocks / data.blocks)} of the blocks and ${fewer} of the whole model removed.`;
   one('#back').style.visibility = measured ? 'hidden' : '';

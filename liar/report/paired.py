@@ -1,4 +1,4 @@
-"""Standard errors of metrics, and of the difference of a metric between two models that answered the same items.
+"""Metrics, their standard errors, and that of the difference of a metric between two models that answered the same items.
 
 Means over items have closed forms (for right and wrong answers that of McNemar's test). F1, Matthews, Spearman and Pearson
 are no means, so items are resampled with replacement (Efron 1979), for two models the same ones.
@@ -49,6 +49,13 @@ def scores_of(metric: MetricName, items: Items, n: int) -> list[float] | None:
     if reads == "right" and items.right is not None:
         return [float(right) for right in bits(items.right, n)]
     return {"nll": items.nll, "scores": items.scores}.get(reads)
+
+
+def value_of(metric: MetricName, items: Items, n: int) -> float:
+    """A metric over ``n`` items, or the mean of whose logarithm it is; zero where its divisor is, as in scikit-learn."""
+    if (scores := scores_of(metric, items, n)) is not None:
+        return fmean(scores)
+    return float(_VALUES[metric](items, n, np.ones((1, n)))[0])
 
 
 def stderr_of(metric: MetricName, items: Items, n: int) -> float:
@@ -129,11 +136,17 @@ def _spearman(items: Items, n: int, weights: Numbers) -> Numbers:
 
 
 def _correlation(weights: Numbers, x: Numbers, y: Numbers) -> Numbers:
-    total = weights.sum(axis=1, keepdims=True)
-    x = x - (weights * x).sum(axis=1, keepdims=True) / total
-    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    x, y = _centred(weights, x), _centred(weights, y)
     spread = np.sqrt((weights * x**2).sum(axis=1) * (weights * y**2).sum(axis=1))
     return _divided((weights * x * y).sum(axis=1), spread)
+
+
+def _centred(weights: Numbers, x: Numbers) -> Numbers:
+    """Deviations from the mean over the largest of them; zero where all are rounding noise, as of equal numbers."""
+    mean = (weights * x).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+    deviations = np.where(weights > 0, x - mean, 0.0)
+    largest = np.abs(deviations).max(axis=1, keepdims=True)
+    return np.divide(deviations, largest, out=np.zeros_like(deviations), where=largest > 1e-12 * np.abs(x).max())
 
 
 def ranks(values: Numbers, weights: Numbers) -> Numbers:

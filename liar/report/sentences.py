@@ -65,10 +65,7 @@ def outlook(forecast: Forecast) -> str:
     """One sentence on the expected effect of a recipe that has not been applied."""
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
-    words = f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {percent(_saved(forecast))} fewer parameters."
-    if forecast.spec.allocation != "checked":
-        return words
-    return f"{words} This is its candidate loss-curve; which one stays is measured when it is applied."
+    return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {percent(_saved(forecast))} fewer parameters."
 
 
 def mean_words(errors: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ MIXED: Final = " + "
 """Separator between the texts of a mix: ``wiki + films``. A number before a text gives its parts: ``2 wiki + films``."""
 RUNNING_TEXT: Final = f"3 {WIKI.id}{MIXED}{FILMS.id}"
 """Text of a recipe for a language model that names none: of those compared on validation windows, the one that loses least on
-other text for what it gives up on Wikipedia (README, table of calibration texts)."""
+other text for what it gives up on Wikipedia (docs/results/defaults.md)."""
 MAX_SOURCES = 8
 
 _PARTS = re.compile(r"([1-9][0-9]?)\s+(\S.*)", re.DOTALL)

@@ -86,8 +86,8 @@ def test_a_bad_recipe_is_one_sentence(still: Client, endpoint: str, recipe: dict
 
 
 @pytest.mark.demo
-def test_the_example_of_the_readme_runs(server: Server) -> None:
-    (source,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def test_the_example_of_the_docs_runs(server: Server) -> None:
+    (source,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "page.md").read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(source.replace("http://127.0.0.1:7860", server.url), names)
     assert names["answer"]["state"] == "done"

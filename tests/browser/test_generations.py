@@ -84,7 +84,7 @@ def test_a_prompt_that_cannot_be_answered_is_one_sentence(page: Page, prompt: st
 
 
 @pytest.mark.demo
-def test_models_in_memory_answer_and_edits_that_flip_them_are_listed(page: Page) -> None:
+def test_models_in_memory_answer(page: Page) -> None:
     full(page, f"{FAST}&seed=11", tab="generations")
     apply(page)
     finished(page)
@@ -99,5 +99,4 @@ def test_models_in_memory_answer_and_edits_that_flip_them_are_listed(page: Page)
     expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=60_000)
     expect(live.locator("h5").first).to_have_text("Not a <b>good</b> film, but never dull.")
     expect(live.locator(".columns")).to_contain_text("%")
-    expect(live.locator("tfoot")).to_contain_text("Flips", timeout=60_000)
     expect(page.locator("#generations-status")).to_contain_text("Done.")

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, PreTrainedModel
 
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter, Batch
 from liar.models.families import adapt
 from tests.families import batches, build, gradients, logits
+
+BOTH = Needs(masks=True, sensitivity=True)
 
 
 def headed(name: str) -> PreTrainedModel:
@@ -59,7 +62,7 @@ def test_mask_gradients_are_those_of_a_finite_difference(name: str, labelled: bo
     labels = LABELS.get(name) if labelled else None
     if labels is not None:
         data = [{**data[0], "labels": labels}]
-    scores = gradients(gradient_steps(adapter, data, "both"))
+    scores = gradients(gradient_steps(adapter, data, "both", BOTH))
     site = adapter.sites()[2]
     bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
     columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
@@ -95,7 +98,7 @@ def test_mask_gradients_of_answers_are_those_of_the_loss_of_transformers(labelle
     batch = batches(1, size=3)[0]
     positions = {"start_positions": torch.tensor([4, 0, 11]), "end_positions": torch.tensor([6, 0, 19])}
     data = [{**batch, **positions}] if labelled else [batch]
-    found = gradients(gradient_steps(adapter, data, "both", sensitivity=False))
+    found = gradients(gradient_steps(adapter, data, "both", Needs(masks=True)))
     if not labelled:
         with torch.no_grad():
             output = model(**batch)
@@ -123,7 +126,7 @@ def test_padding_changes_nothing_for_answers(labelled: bool) -> None:
     padded = {name: nn.functional.pad(tensor, (0, 9)) for name, tensor in whole.items()}
     marks = {"start_positions": torch.tensor([3, 0]), "end_positions": torch.tensor([19, 7])} if labelled else {}
     with_padding, without = (
-        gradients(gradient_steps(adapter, [{**batch, **marks}], "both")) for batch in (padded, whole)
+        gradients(gradient_steps(adapter, [{**batch, **marks}], "both", BOTH)) for batch in (padded, whole)
     )
     for site, expected in without.items():
         torch.testing.assert_close(with_padding[site].taylor, expected.taylor)
@@ -139,7 +142,7 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     batch = batches(1, size=1)[0]
     repeats = 400
     monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
-    found = gradients(gradient_steps(adapter, [batch] * repeats, "both", masks=False))
+    found = gradients(gradient_steps(adapter, [batch] * repeats, "both", Needs(sensitivity=True)))
     site = adapter.sites()[1]
     outputs: list[Tensor] = []
     handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
@@ -160,9 +163,9 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
 @pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
 def test_second_moments_of_outputs_have_the_sensitivities_as_traces(name: str) -> None:
     adapter, text = adapt(headed(name)), batches(3, padded=True)
-    found = gradients(gradient_steps(adapter, text, "both", masks=False, outputs=True))
-    alone = gradients(gradient_steps(adapter, text, "both", masks=False, sensitivity=False, outputs=True))
-    plain = gradients(gradient_steps(adapter, text, "both", masks=False))
+    found = gradients(gradient_steps(adapter, text, "both", Needs(outputs=True, sensitivity=True)))
+    alone = gradients(gradient_steps(adapter, text, "both", Needs(outputs=True)))
+    plain = gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True)))
     for site in adapter.sites():
         moment = found[site.name].outputs
         assert moment is not None
@@ -181,7 +184,7 @@ def test_a_loss_that_feels_no_site_is_an_error(wanted: str) -> None:
     """Else every site would look alike to an allocation."""
     model = headed("regression")
     model.classifier.weight.data.zero_()
-    steps = gradient_steps(adapt(model), batches(1), "both", **{"masks": False, "sensitivity": False, wanted: True})
+    steps = gradient_steps(adapt(model), batches(1), "both", Needs(**{wanted: True}))
     with pytest.raises(InvalidSpecError, match=r"No gradient .* choose the criterion fluctuation"):
         gradients(steps)
 
@@ -194,7 +197,7 @@ def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[in
         read.extend(named["attention_mask"].sum(dim=1).tolist())
 
     handle = adapter.base.register_forward_pre_hook(note, with_kwargs=True)
-    gradients(gradient_steps(adapter, text, "both", **wanted))
+    gradients(gradient_steps(adapter, text, "both", Needs(**wanted)))
     handle.remove()
     return read
 
@@ -204,18 +207,18 @@ def test_sensitivities_read_texts_of_all_lengths(monkeypatch: pytest.MonkeyPatch
     adapter = adapt(build("bert"))
     monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, _tokens: 470)
     text = [batch for length in range(4, 44) for batch in batches(1, size=2, length=length, seed=length)]
-    read = lengths_read(adapter, text, masks=False)
+    read = lengths_read(adapter, text, sensitivity=True)
     assert 0.25 <= sum(read) / sum(2 * length for length in range(4, 44)) <= 0.3
     assert abs(fmean(read) - fmean(range(4, 44))) < 5  # the standard error of ten pairs is 3.2
-    assert read == lengths_read(adapter, text, masks=False)
-    assert sorted(lengths_read(adapter, text)) == sorted(2 * list(range(4, 44)))
+    assert read == lengths_read(adapter, text, sensitivity=True)
+    assert sorted(lengths_read(adapter, text, masks=True, sensitivity=True)) == sorted(2 * list(range(4, 44)))
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
 def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
     adapter, text = adapt(build(name)), batches(3)
-    alone = gradients(gradient_steps(adapter, text, "both", masks=False))
-    both = gradients(gradient_steps(adapter, text, "both"))
+    alone = gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True)))
+    both = gradients(gradient_steps(adapter, text, "both", BOTH))
     for site, found in alone.items():
         assert found.sensitivity > 0
         assert both[site].sensitivity == pytest.approx(found.sensitivity)
@@ -230,7 +233,7 @@ def test_two_classes_leave_nothing_to_chance() -> None:
     """One text gives the sensitivity and the metric of the explicit Jacobian of the two logits' difference."""
     model = headed("two-class")
     adapter, batch = adapt(model), batches(1, size=1)[0]
-    found = gradients(gradient_steps(adapter, [batch], "both", masks=False, outputs=True))
+    found = gradients(gradient_steps(adapter, [batch], "both", Needs(outputs=True, sensitivity=True)))
     for site in adapter.sites():
         outputs: dict[str, Tensor] = {}
         handle = adapter.consumer(site).register_forward_hook(partial(_note, outputs))
@@ -247,10 +250,10 @@ def test_the_signs_of_a_piece_depend_on_its_number_alone(name: str, monkeypatch:
     """So that the processes that share a text find between them what one alone does."""
     adapter, text = adapt(headed(name)), batches(4, size=2)
     monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
-    whole = gradients(gradient_steps(adapter, text, "both", masks=False))
+    whole = gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True)))
     halves = []
     for process in range(2):
         monkeypatch.setattr("liar.calibration.gradients.is_own", lambda piece, process=process: piece % 2 == process)
-        halves.append(gradients(gradient_steps(adapter, text, "both", masks=False)))
+        halves.append(gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True))))
     for site, expected in whole.items():
         assert fmean(half[site].sensitivity for half in halves) == pytest.approx(expected.sensitivity)

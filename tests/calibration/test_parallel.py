@@ -39,8 +39,8 @@ def test_two_processes_keep_the_units_of_one(
     expected, slope, weights_alone = alone[schedule]
     assert [report.kept_units for report in reports] == [report.kept_units for report in expected]
     for report, one in zip(reports, expected, strict=True):
-        assert report.error == pytest.approx(one.error, rel=1e-9)
-        assert report.norm_aware_error == pytest.approx(one.norm_aware_error, rel=1e-9)
+        assert report.error == pytest.approx(one.error, rel=1e-7)
+        assert report.norm_aware_error == pytest.approx(one.norm_aware_error, rel=1e-7)
     assert (attenuation is None) == (slope is None) == (family == "bert" or schedule != "corrective")
     assert attenuation is None or attenuation == pytest.approx(slope, rel=1e-6)
     torch.testing.assert_close(weights, weights_alone, rtol=1e-6, atol=1e-7)

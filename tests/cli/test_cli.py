@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from liar import __version__
-from liar.explore.curves import CurvesResult
 from liar.presets import PRESETS
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
-from liar.spec import RECONSTRUCTIONS
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from liar.store import RunStore
 from liar.tasks.registry import TASKS
 from tests.fakes import language_run
@@ -71,13 +70,21 @@ def test_help_is_quick_and_names_every_command() -> None:
         "prune",
         "push",
         "evaluate",
-        "curves",
         "measure",
         "report",
         "course",
-        "train-adapter",
     ):
         assert command in done.stdout
+
+
+def test_the_help_of_prune_has_groups_and_examples_in_eighty_columns() -> None:
+    lines = liar("prune", "--help", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    groups = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
+    assert groups == ["Arguments", "Options", "What goes", "Repair", "Text", "Measure", "Save"]
+    assert sum(line.startswith(" liar prune") for line in lines) == 3
+    text = " ".join(line.strip("│ ") for line in lines)
+    assert all(f" {name}" in text for name in (*CRITERIA, *ALLOCATIONS, *RECONSTRUCTIONS, *SCHEDULES)), "none is cut"
 
 
 def test_models_lists_the_demo_models() -> None:
@@ -123,14 +130,7 @@ def test_prune_writes_the_promised_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.demo
-def test_curves_and_evaluate_write_json(tmp_path: Path) -> None:
-    path = tmp_path / "curves.json"
-    done = liar("curves", "demo/minilm-topic", "--criterion", "wanda", "--tokens", "2000", "--json", str(path))
-    assert done.returncode == 0, done.stderr
-    result = CurvesResult.model_validate_json(path.read_text())
-    assert result.ratios == [percent / 100 for percent in range(101)]
-    assert len(result.sites) == 12
-    assert all(len(site.error[name]) == 101 for site in result.sites for name in RECONSTRUCTIONS)
+def test_evaluate_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     done = liar("evaluate", "demo/minilm-topic", "--task", "topic", "--limit", "50", "--json", str(path))
     assert done.returncode == 0, done.stderr

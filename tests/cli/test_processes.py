@@ -114,5 +114,5 @@ def test_more_processes_than_sequences_are_refused(home: Path) -> None:
 
 
 def test_other_commands_run_in_one_process(home: Path) -> None:
-    (sentence,) = sentences(ends(launch(2, "-m", "liar", "curves", str(home / "model"))))
-    assert sentence == "2 processes were started, and only `liar prune` shares its work; run `liar curves` in one."
+    (sentence,) = sentences(ends(launch(2, "-m", "liar", "evaluate", str(home / "model"), "--task", "perplexity")))
+    assert sentence == "2 processes were started, and only `liar prune` shares its work; run `liar evaluate` in one."

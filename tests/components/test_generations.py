@@ -12,8 +12,7 @@ import pytest
 from components.generations import MAX_SEED
 from components.panel import Updates
 from components.prompts import preset_prompts
-from liar.evaluate.ask import Edited, PartialAnswer
-from liar.evaluate.reply import EditedAnswer
+from liar.evaluate.ask import PartialAnswer
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
 from server.profile import LOCAL
@@ -112,10 +111,8 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
         Generation(prompt=NASTY, variant="pruned", text=f"a {NASTY}"),
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
-    edited = [Edited("dense", [EditedAnswer(NASTY, NASTY, NASTY, flips) for flips in (True, False)])]
-    monkeypatch.setattr(
-        "liar.evaluate.ask.ask", lambda *_, **__: (item for item in (PartialAnswer("dense", NASTY), *labelled, *edited))
-    )
+    handed_out = (PartialAnswer("dense", NASTY), *labelled)
+    monkeypatch.setattr("liar.evaluate.ask.ask", lambda *_, **__: (item for item in handed_out))
     page.registry.keep(language_run().spec.key, three())
     live = page.ask(language_run(), NASTY)[-1][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
@@ -145,17 +142,12 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     assert live.count("first difference") == 2
 
 
-def test_classifiers_answer_the_sentence_and_its_edits(page: Page) -> None:
+def test_classifiers_give_each_label_its_probability(page: Page) -> None:
     run = classifier_run()
     page.build(run)
     page.registry.keep(run.spec.key, three(tiny.classifier))
     live = page.ask(run, "a b c d")[-1][page.panel.live]
     assert live.count("<dt>") == 6  # two labels of three variants
-    assert "Which edits flip the answer?" in live
-    assert "in capitals" in live
-    flips = live.count('class="flips"')
-    counts = live[live.index("<tfoot>") :].split("<td>")[1:]
-    assert sum(int(count.split(" of ")[0]) for count in counts) == flips
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from components.glossary import TERMS
 from components.recipe import Recipe, default_spec, measured_on_its_task
 from liar.errors import InvalidSpecError
 from liar.report.view import NAMED, PARTS
-from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
+from liar.spec import ALLOCATIONS, CHECKED, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from server.profile import LOCAL, PUBLIC
 
 FULL = PruneSpec.create(
@@ -68,6 +68,8 @@ def test_a_run_with_a_function_of_its_own_is_filled_in_by_name(rail: Recipe) -> 
     assert filled["value"] == "custom:mine"
     assert filled["choices"] == [*CRITERIA, "custom:mine"]
     assert read(rail, custom, criterion="custom:mine") == custom
+    former = rail.fill(FULL.model_copy(update={"allocation": CHECKED}))[rail.allocation]
+    assert (former["value"], former["choices"][-1]) == (CHECKED, CHECKED)
 
 
 def test_the_texts_of_a_mix_join_the_choices(rail: Recipe) -> None:

@@ -18,7 +18,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedToken
 
 from liar.calibration.sample import tokens_of
 from liar.data.bundle import rows_of
-from liar.data.corpora import calibration_batches, calibration_text, held_text_steps
+from liar.data.corpora import calibration_batches, calibration_text, text_beside_steps
 from liar.data.hub import Part
 from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
@@ -143,17 +143,16 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
     assert places != list(range(6)), "windows of the whole text, not of its beginning"
 
 
-def test_windows_held_back_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_beside_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(0)
     rows = ["".join(draw.choices("acdeghilnorstuvw ", k=40)) + "\n" for _ in range(200)]
     monkeypatch.setattr("liar.data.texts.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 7 * 32)
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     spec = PruneSpec(model=loaded.id, calibration="wikitext", tokens=6 * 32, sequence_length=32, seed=1)
-    batches, held, _ = finish(held_text_steps(spec, loaded))
+    batches, others, _ = finish(text_beside_steps(spec, loaded, 7 * 32))
     alone = calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)
     assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(batches, alone, strict=True))
-    found = [{tuple(row) for batch in part for row in batch["input_ids"].tolist()} for part in (batches, held)]
+    found = [{tuple(row) for batch in part for row in batch["input_ids"].tolist()} for part in (batches, others)]
     assert [len(windows) for windows in found] == [6, 7]
     assert not found[0] & found[1]
 

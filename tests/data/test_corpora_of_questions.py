@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.data.corpora import calibration_text
 from liar.data.texts import Samples
 from liar.models.adapter import Batch
@@ -76,7 +77,10 @@ def test_positions_are_labels_of_the_gradients(calibrate: Calibrate) -> None:
     batches, _ = calibrate(TWICE[:2], 30)
     adapter = adapt(question_answering())
     plain = [{name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")} for batch in batches]
-    labelled, own = (gradients(gradient_steps(adapter, text, "both")) for text in (batches, plain))
+    labelled, own = (
+        gradients(gradient_steps(adapter, text, "both", Needs(masks=True, sensitivity=True)))
+        for text in (batches, plain)
+    )
     assert all((labelled[site].fisher > 0).any() for site in labelled)
     assert any(not torch.equal(labelled[site].fisher, own[site].fisher) for site in labelled)
     assert all(labelled[site].sensitivity == own[site].sensitivity for site in labelled)

@@ -22,7 +22,7 @@ from liar.data.corpora import (
     calibration_batches,
     calibration_text,
     calibration_text_steps,
-    held_text_steps,
+    text_beside_steps,
 )
 from liar.data.own_text import own_text_steps
 from liar.data.running import divided
@@ -168,34 +168,31 @@ def test_a_language_model_reads_the_default_mix(sequences: int, wiki: int) -> No
     assert sum(row in own for row in rows_in(batches)) == wiki
 
 
-def test_text_held_back_is_of_the_same_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 9 * 16)
+def test_text_beside_is_of_the_same_mix(tmp_path: Path) -> None:
     model = language_model()
     draw = random.Random(0)
     path = tmp_path / "letters.jsonl"
     path.write_text("\n".join(json.dumps({"text": " ".join(draw.choices(ascii_lowercase, k=30))}) for _ in range(60)))
     mix = f"2 {path} + self"
     spec = PruneSpec(model=model.id, calibration=mix, tokens=6 * 16, sequence_length=16)
-    batches, held, used = finish(held_text_steps(spec, model))
+    batches, others, used = finish(text_beside_steps(spec, model, 9 * 16))
     alone, same = calibration_text(mix, model, 6 * 16, 16, seed=0)
     assert rows_in(batches) == rows_in(alone)
     assert used.model_dump() == same.model_dump()
-    assert len(rows_in(held)) == len(set(rows_in(held))) == 9
-    assert not set(rows_in(held)) & set(rows_in(batches))
+    assert len(rows_in(others)) == len(set(rows_in(others))) == 9
+    assert not set(rows_in(others)) & set(rows_in(batches))
     first = set(rows_in(calibration_batches(str(path), model, 10 * 16, 16, seed=0)))
-    assert sum(row in first for row in rows_in(held)) == 6, "those behind the four of the calibration"
+    assert sum(row in first for row in rows_in(others)) == 6, "those behind the four of the calibration"
 
 
-def test_texts_held_back_are_of_the_same_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 40)
+def test_texts_beside_are_of_the_same_mix(tmp_path: Path) -> None:
     mix = f"3 {file_of(tmp_path, 'a')} + {file_of(tmp_path, 'b')}"
     model = classifier()
     spec = PruneSpec(model=model.id, calibration=mix, tokens=64, sequence_length=16)
-    _, held, _ = finish(held_text_steps(spec, model))
-    assert sorted(Counter(map(frozenset, letters_in(held))).values()) == [10, 30]
-    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 240)
-    with pytest.raises(CalibrationError, match=r"on 180 texts of '\S+a.txt' .* and there are 5\d; give more text"):
-        finish(held_text_steps(spec, model))
+    _, others, _ = finish(text_beside_steps(spec, model, 40))
+    assert sorted(Counter(map(frozenset, letters_in(others))).values()) == [10, 30]
+    with pytest.raises(CalibrationError, match=r"180 texts of '\S+a.txt' .* and there are 5\d; give more text"):
+        finish(text_beside_steps(spec, model, 240))
 
 
 def test_a_mix_of_more_texts_than_sequences_is_one_sentence(tmp_path: Path) -> None:

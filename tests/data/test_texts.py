@@ -42,6 +42,12 @@ def test_the_only_text_column_of_a_table(tmp_path: Path) -> None:
     assert _read(path) == [Sample("fine, really", "pos"), Sample("dull", "neg")]
 
 
+def test_texts_that_look_like_gaps_of_a_table_stay_texts(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("sentence,label\nNone,0\nNA,1\nnull,positive\n")
+    assert _read(path) == [Sample("None", "0"), Sample("NA", "1"), Sample("null", "positive")]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_csv_is_read_whatever_separates_its_columns(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "own.csv"

@@ -16,9 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.generate import generate, stream_tokens
-from liar.evaluate.reply import edits_that_flip
 from liar.models.catalog import LoadedModel, load_model
-from tests.tiny import LETTERS, classifier, encoder, language_model
+from tests.tiny import classifier, encoder, language_model
 
 
 def greedy(loaded: LoadedModel, prompt: str, count: int) -> list[int]:
@@ -151,36 +150,6 @@ def test_a_classifier_gives_every_label_its_probability() -> None:
     assert answer.probabilities == pytest.approx(
         dict(zip(("bad", "fair", "good"), logits.softmax(0).tolist(), strict=True))
     )
-
-
-def test_edits_have_the_label_that_the_model_gives_each_text() -> None:
-    loaded = classifier(("bad", "fair", "good"))
-    sentence = next(letter for letter in LETTERS if len({item.label for item in edits_that_flip(loaded, letter)}) > 1)
-    answers = edits_that_flip(loaded, sentence)
-    before = likeliest_label(loaded, sentence)
-    assert {item.flips for item in answers} == {True, False}
-    for item in answers:
-        assert item.label == likeliest_label(loaded, item.text)
-        assert item.flips == (item.label != before)
-
-
-def likeliest_label(loaded: LoadedModel, sentence: str) -> str:
-    probabilities = generate(loaded, sentence).probabilities or {}
-    return max(probabilities, key=probabilities.__getitem__)
-
-
-def test_edits_beyond_the_models_positions_are_left_out() -> None:
-    loaded = classifier(positions=16)
-    names = {item.edit for item in edits_that_flip(loaded, " ".join("abcdefghijkl"))}
-    assert "in capitals" in names
-    assert "repeated" not in names
-
-
-def test_edits_need_a_classifier_and_a_sentence() -> None:
-    with pytest.raises(InvalidSpecError, match="no classifier"):
-        edits_that_flip(language_model(), "a")
-    with pytest.raises(InvalidSpecError, match="empty"):
-        edits_that_flip(classifier(), " ")
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n\t"])

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from liar.errors import InvalidSpecError, StorageError
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import Atlas, AtlasKey, KindArrays
+from liar.explore.atlas import RATIOS, Atlas, AtlasKey, KindArrays
 from liar.explore.atlas_store import AtlasStore
-from liar.explore.curves import RATIOS
 from liar.explore.forecast import forecast
 from liar.report.plots import site_errors
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec

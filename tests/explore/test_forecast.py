@@ -14,8 +14,7 @@ from accelerate import cpu_offload
 from liar import Calibration, PruneSpec, calibrate, run
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
-from liar.explore.atlas import Atlas, KindArrays
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, Atlas, KindArrays
 from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.catalog import LoadedModel
@@ -116,7 +115,7 @@ def test_rounding_is_forecast_with_what_it_costs(model: str, text: str) -> None:
         assert site.unrounded.error == pytest.approx(twin.unrounded.error, rel=0.1, abs=1e-4)
 
 
-@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name not in ("uniform", "checked")])
+@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "uniform"])
 @pytest.mark.parametrize("model", ["llama", "bert"])
 def test_the_other_allocations_are_forecast_to_the_last_step(model: str, allocation: str, text: str) -> None:
     """An atlas stores half the digits, which may decide between near-equal sites: at most one bundle of difference."""

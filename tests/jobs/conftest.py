@@ -24,13 +24,6 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(autouse=True)
-def few_tokens_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The texts of these tests are short."""
-    monkeypatch.setattr("liar.data.corpora.HELD_TOKENS", 256)
-    monkeypatch.setattr("liar.data.corpora.HELD_TEXTS", 8)
-
-
 @pytest.fixture
 def model() -> LoadedModel:
     return tiny.language_model()

@@ -14,10 +14,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
-from liar import calibrate, curves, run, stream
+from liar import calibrate, run, stream
 from liar.calibration.activations import Visit, walk
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
+from liar.maths.criteria import order_of
+from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Batch
 from liar.models.catalog import LoadedModel
@@ -121,16 +123,19 @@ def test_curves_agree_with_a_run(model: LoadedModel, text: str) -> None:
     """At the same mask, none and bias agree to rounding; curves of fitted repairs are at most 20 % higher."""
     chosen = spec(text, allocation="uniform", schedule="one-shot")
     calibration = calibrate(model, text, tokens=640, sequence_length=32, targets="both", outputs=True)
-    found = {site.name: site for site in curves(model, calibration, [chosen.criterion])}
+    sites = {site.name: site for site in model.adapter.sites("both")}
     for report in run(chosen, model).sites:
-        curve = found[report.name]
-        assert curve.kept[50] == report.kept
+        site = sites[report.name]
+        weight = model.adapter.consumer(site).weight.T
+        order = order_of(calibration.scores(chosen.criterion, site, weight, chosen.seed))
+        curve = error_curves(calibration.moments[site].plain, weight, order, bundle_size=site.bundle_size)
+        kept = report.kept // site.group
         for name in ("none", "bias"):
-            assert curve.error[name][50] == pytest.approx(report.error[name], rel=1e-6)
+            assert curve.error[name][kept] == pytest.approx(report.error[name], rel=1e-6)
         for name in ("scale", "liar", "least-squares"):
-            assert report.error[name] <= curve.error[name][50] * (1 + 1e-6) <= report.error[name] * 1.2
-        assert curve.error["none"][0] == pytest.approx(0, abs=1e-12)
-        assert curve.error["none"][100] == pytest.approx(1)
+            assert report.error[name] <= curve.error[name][kept] * (1 + 1e-6) <= report.error[name] * 1.2
+        assert curve.error["none"][site.bundles] == pytest.approx(0, abs=1e-12)
+        assert curve.error["none"][0] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from transformers import (
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
+from liar.calibration.needs import Needs
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths.drift import share_of
 from liar.maths.moments import Moments
@@ -114,7 +115,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
     for context in adapter.embed(data[0])[1]:
         assert not any(isinstance(value, Cache) for value in context.values())
     assert list(walk(adapter, data, "both"))
-    assert gradients(gradient_steps(adapter, data, "both"))
+    assert gradients(gradient_steps(adapter, data, "both", Needs(masks=True, sensitivity=True)))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

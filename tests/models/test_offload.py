@@ -49,7 +49,7 @@ def test_a_streamed_model_is_pruned_like_a_resident_one(
     assert adapter.sites() == adapt(expected).sites()
 
 
-@pytest.mark.parametrize("choice", [{"allocation": "checked"}, {"allocation": "loss-curve"}, {"criterion": "kfac"}])
+@pytest.mark.parametrize("choice", [{"allocation": "loss-curve"}, {"criterion": "kfac"}])
 def test_what_needs_a_backward_pass_is_refused_before_the_work(choice: dict[str, Any], tmp_path: Path) -> None:
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[start % 26 :]) for start in range(400)))

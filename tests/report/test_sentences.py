@@ -178,15 +178,6 @@ def test_a_half_is_rounded_up_as_javascript_does(share: float, expected: str) ->
     assert percent(share) == expected
 
 
-def test_an_outlook_of_checked_names_the_candidate_that_it_shows() -> None:
-    run = predicted(language_run())
-    checked = replace(run, spec=run.spec.model_copy(update={"allocation": "checked"}))
-    assert words.outlook(checked).endswith(
-        "This is its candidate loss-curve; which one stays is measured when it is applied."
-    )
-    assert "candidate" not in words.outlook(run)
-
-
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

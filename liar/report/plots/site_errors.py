@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from liar.explore.atlas import SiteAtlas
-from liar.explore.curves import RATIOS
+from liar.explore.atlas import RATIOS, SiteAtlas
 from liar.explore.reconstructions import REPAIRS
 from liar.report.plots.frame import (
     FONT,

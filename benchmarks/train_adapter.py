@@ -1,16 +1,20 @@
 """Fine-tune MiniLM for a task of the demo bundle: LoRA on the encoder, a full pooler and head, on the CPU.
 
-Run once by the authors with ``liar train-adapter``; the adapters and their records are in ``liar/assets/adapters``.
+    python benchmarks/train_adapter.py TASK [--seed N]
+
+Run once by the authors for each task; the adapters and their records are in ``liar/assets/adapters``, which this replaces.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import hashlib
 import json
 import math
 import platform
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -40,7 +44,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.answers import mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps, rows_of
 from liar.files import ASSETS, whole_folder
-from liar.models.demo import OnProgress, fetch_demo
+from liar.models.demo import fetch_demo
 from liar.models.quiet import quiet_transformers
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
@@ -107,7 +111,6 @@ def train_adapter(
     *,
     hyperparameters: Hyperparameters | None = None,
     folder: Path | None = None,
-    on_progress: OnProgress | None = None,
 ) -> TrainingRecord:
     """Train, keep the epoch that is best on validation, measure it once on test, write it to ``folder``.
 
@@ -119,7 +122,6 @@ def train_adapter(
         known = ", ".join(task.name for task in TASKS if task.training is not None)
         raise InvalidSpecError(f"MiniLM is not trained for the task {name!r}; choose one of {known}.")
     chosen = hyperparameters or Hyperparameters(**asdict(task.training))
-    report = on_progress or (lambda message, fraction: None)
     parts = {split: demo_samples(task.data, split) for split in get_args(Split)}
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
@@ -128,9 +130,11 @@ def train_adapter(
         trained = Trained(task, model, tokenizer, chosen)
         best: dict[str, Tensor] = {}
         history: list[float] = []
-        for epoch in _epochs(trained, parts["train"], seed, report):
+        for epoch in _epochs(trained, parts["train"], seed):
             history.append(trained.score(parts["validation"]).value)
-            report(f"Epoch {epoch}: validation {task.metric.title} {history[-1]:.3f}", epoch / chosen.epochs)
+            print(
+                f"Epoch {epoch} of {chosen.epochs}: validation {task.metric.title} {history[-1]:.3f}", file=sys.stderr
+            )
             if history[-1] > max(history[:-1], default=-1.0):
                 best = copy.deepcopy(get_peft_model_state_dict(model, save_embedding_layers=False))
     set_peft_model_state_dict(model, best)
@@ -220,7 +224,7 @@ def _fresh_model(task: Task, chosen: Hyperparameters) -> tuple[PeftModel, PreTra
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _epochs(trained: Trained, samples: Sequence[Sample], seed: int, report: OnProgress) -> Iterator[int]:
+def _epochs(trained: Trained, samples: Sequence[Sample], seed: int) -> Iterator[int]:
     """Train epoch by epoch; yield the number of each, counted from 1, when it is done."""
     model, chosen = trained.model, trained.chosen
     rows, targets = trained.rows(samples)
@@ -229,7 +233,6 @@ def _epochs(trained: Trained, samples: Sequence[Sample], seed: int, report: OnPr
     steps = chosen.epochs * math.ceil(len(rows) / chosen.batch_size)
     schedule = get_linear_schedule_with_warmup(optimizer, int(chosen.warmup * steps), steps)
     shuffler = random.Random(seed)
-    done = 0
     for epoch in range(1, chosen.epochs + 1):
         model.train()
         for positions in _shuffled_batches(rows, chosen.batch_size, shuffler):
@@ -240,8 +243,6 @@ def _epochs(trained: Trained, samples: Sequence[Sample], seed: int, report: OnPr
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            done += 1
-            report(f"Epoch {epoch} of {chosen.epochs}", done / steps)
         model.eval()
         yield epoch
 
@@ -278,3 +279,11 @@ def _write(model: PeftModel, weights: dict[str, Tensor], record: TrainingRecord,
         save_file(contiguous, partial / "adapter_model.safetensors")
         config.save_pretrained(str(partial))
         (partial / "training.json").write_text(record.model_dump_json(indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=[task.name for task in TASKS if task.training is not None])
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(train_adapter(arguments.task, arguments.seed).model_dump_json(indent=2))
