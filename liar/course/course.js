@@ -205,17 +205,12 @@ function forecastOf(choices) {
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The value of a check's path in a forecast. */
-function valueAt(path, found, repair) {
-  const at = (name) => found.sites[data.curves.sites.findIndex((site) => site.name === name)].errors;
-  if (path === 'totals/blocks_removed') return 1 - found.blocks / data.curves.blocks;
-  if (path === 'divergence') return found.divergence;
-  if (path === 'mean_chosen') return mean(found.sites.map((site) => site.errors[repair]));
-  const chosen = path.match(/^chosen\((.+)\)$/), every = path.match(/^sites\/\*\/error\/(.+)\/mean$/);
-  if (chosen) return at(chosen[1])[repair];
-  if (every) return mean(found.sites.map((site) => site.errors[every[1]]));
-  const [, name, of] = path.match(/^sites\/name=(.+)\/error\/(.+)$/);
-  return at(name)[of];
+/** What a check reads of a forecast whose recipe has the repair `chosen`. */
+function valueOf({ of, site, repair }, found, chosen) {
+  if (of === 'blocks') return 1 - found.blocks / data.curves.blocks;
+  if (of === 'divergence') return found.divergence;
+  const named = found.sites.filter((_, place) => site === null || data.curves.sites[place].name === site);
+  return mean(named.map((each) => each.errors[repair ?? chosen]));
 }
 
 function meets({ at_most: most, at_least: least }, value) {
@@ -228,7 +223,7 @@ function checked(choices) {
   if (found.problem) return { problem: found.problem, checks: [] };
   return {
     checks: data.task.checks.map((check) => {
-      const value = valueAt(check.path, found, choices.reconstruction);
+      const value = valueOf(check, found, choices.reconstruction);
       return { value, holds: meets(check, value) };
     }),
   };

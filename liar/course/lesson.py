@@ -18,13 +18,19 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from liar.course.figures import Derived, Figure, Known, Shelf, Unit, figure_words
+from liar.course.figures import Known, Shelf, Unit, evaluation_of, figure_words
+from liar.course.lesson_figures import FIGURES
 from liar.errors import StorageError
+from liar.explore.atlas import Atlas
+from liar.explore.forecast import Forecast, divergence
 from liar.report.view import NAMED, View
+from liar.results import RunResult
+from liar.spec import Reconstruction
 
 FOLDER = Path(__file__).with_name("lessons")
 
@@ -95,10 +101,18 @@ Choice = Literal["ratio", "allocation", "reconstruction", "criterion"]
 
 
 class Check(_Record):
-    """A condition of a task: a path as in a figure, and its bounds."""
+    """A condition of a task: bounds of the share of the blocks' parameters that goes, of an ``error``, of the divergence that
+    the curves predict in nats, or of the ``metric`` that a run measured of the repaired model.
+
+    ``site``: that of the error, None for the mean over all. ``repair``: that of the error, None for the one of the recipe.
+    ``task``: that of the metric, None for the first one.
+    """
 
     title: str
-    path: str
+    of: Literal["blocks", "error", "divergence", "metric"]
+    site: str | None = None
+    repair: Reconstruction | None = None
+    task: str | None = None
     at_most: float | None = None
     at_least: float | None = None
     unit: Unit = ""
@@ -110,6 +124,17 @@ class Check(_Record):
         bound = self.at_most if self.at_least is None else self.at_least
         assert bound is not None, "a check has a bound"
         return figure_words(bound, self.unit, self.digits)
+
+    def value(self, found: RunResult | Forecast, atlas: Atlas) -> float:
+        """What the check reads of a finished run or a forecast by ``atlas``; only a run has a metric."""
+        if self.of == "blocks":
+            return found.totals.blocks_removed
+        if self.of == "error":
+            repair = self.repair or found.spec.reconstruction
+            return fmean(site.error[repair] for site in found.sites if self.site in (None, site.name))
+        if isinstance(found, RunResult):
+            return evaluation_of(found, "reconstructed", self.task).value
+        return divergence(found, atlas)
 
     def holds(self, value: float) -> bool:
         return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
@@ -131,9 +156,8 @@ class Task(_Record):
 
     def is_met(self, shelf: Shelf, choices: Mapping[str, Any]) -> bool:
         """Whether a recipe with ``choices`` meets all checks."""
-        of: Literal["run", "forecast"] = "run" if self.measured else "forecast"
-        figures = (Figure(of=of, model=self.model, choices=dict(choices), path=check.path) for check in self.checks)
-        return all(check.holds(shelf.value(figure)) for check, figure in zip(self.checks, figures, strict=True))
+        found = shelf.ran(self.model, **choices) if self.measured else shelf.expected(self.model, **choices)
+        return all(check.holds(check.value(found, shelf.atlas(self.model, **choices))) for check in self.checks)
 
 
 class Back(_Record):
@@ -156,7 +180,6 @@ class Head(_Record):
     minutes: int
     misconception: str
     claim: str
-    figures: dict[str, Figure | Derived]
     look: Picture
     bet: Bet
     reveal: Picture
@@ -184,8 +207,8 @@ class Lesson(Head):
         unknown = [name for name in self.texts if name not in TEXTS]
         if missing or unknown:
             raise ValueError(f"sections missing: {missing}, unknown: {unknown}")
-        if lost := sorted(self.named - set(self.figures)):
-            raise ValueError(f"no such figures: {lost}")
+        if self.name not in FIGURES:
+            raise ValueError(f"no figures of {self.name} in lesson_figures.py")
         if dark := sorted(set(_PART.findall("".join(self.texts.values()))) - set(NAMED)):
             raise ValueError(f"no such parts of the page: {dark}")
         return self
@@ -200,8 +223,11 @@ class Lesson(Head):
         return tuple(step for step in STEPS if step != "back" or self.back is not None)
 
     def known(self, shelf: Shelf) -> dict[str, Known]:
-        """All figures with their values; raises as :meth:`liar.course.figures.Shelf.figures`."""
-        return shelf.figures(self.figures)
+        """All figures with their values; raises :class:`StorageError` if a run or an atlas is missing, or a figure."""
+        found = FIGURES[self.name](shelf)
+        if lost := sorted(self.named - set(found)):
+            raise StorageError(f"The lesson {self.name} names figures that it does not have: {', '.join(lost)}.")
+        return found
 
     def _words(self) -> list[str]:
         pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]

@@ -103,9 +103,7 @@ def _whisker(known: Known, high: float) -> Markup:
 def _about_errors(shown: Sequence[Known]) -> str:
     if all(known.stderr is not None for known in shown):
         return "Whiskers: one standard error."
-    if all(known.is_exact for known in shown):
-        return "Without whiskers: these are of all of the calibration text, not of a sample."
-    return "Without whiskers: the run keeps no standard error of these."
+    return "Without whiskers: these are of all of the calibration text, not of a sample."
 
 
 def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:

@@ -131,7 +131,7 @@ def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
 def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
     known, every = lesson.known(shelf), lessons()
     before, after = (None, *every)[every.index(lesson)], (*every, None)[every.index(lesson) + 1]
-    start = shelf.spec(lesson.task.model, lesson.task.start)
+    start = shelf.spec(lesson.task.model, **lesson.task.start)
     shown = {
         "home": home,
         "beside": _beside(lesson, shelf, home),
@@ -141,6 +141,7 @@ def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
         "pictures": {"look": drawn(lesson.look, known), "reveal": drawn(lesson.reveal, known)},
         "takeaway": filled(lesson.takeaway, known),
         "formula": Markup(convert(lesson.formula, display="block")),
+        "unit": known[lesson.bet.answer].unit if isinstance(lesson.bet, NumberBet) else "",
         "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
         "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
         "around": {
@@ -160,7 +161,7 @@ def _beside(lesson: Lesson, shelf: Shelf, home: str | None) -> str | None:
     if home is None:
         return None
     view = lesson.view.changed(beside=lesson.name)
-    return f"{home}?{shelf.spec(lesson.task.model, lesson.task.start).to_query()}&{view.to_query()}"
+    return f"{home}?{shelf.spec(lesson.task.model, **lesson.task.start).to_query()}&{view.to_query()}"
 
 
 def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str,
 
 def _task_data(task: Task, shelf: Shelf) -> dict[str, Any]:
     """The task, and how its recipe is written in the address of the page."""
-    recipe = shelf.spec(task.model, task.start).model_dump(mode="json", include=_OF_A_FORECAST)
+    recipe = shelf.spec(task.model, **task.start).model_dump(mode="json", include=_OF_A_FORECAST)
     return {
         **task.model_dump(mode="json", include={"start", "checks", "measured"}),
         "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
@@ -211,8 +212,8 @@ def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
 
 def _curves(task: Task, shelf: Shelf) -> dict[str, Any]:
     """The curves of a task; those of the criterion of its start come first."""
-    spec = shelf.spec(task.model, task.start)
-    return curves_data(spec, shelf.atlas(spec), task.criteria)
+    spec, atlas = shelf.spec(task.model, **task.start), shelf.atlas(task.model, **task.start)
+    return curves_data(spec, atlas, task.criteria)
 
 
 def _html(text: str, known: Mapping[str, Known]) -> Markup:

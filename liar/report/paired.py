@@ -146,7 +146,10 @@ def _centred(weights: Numbers, x: Numbers) -> Numbers:
     mean = (weights * x).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
     deviations = np.where(weights > 0, x - mean, 0.0)
     largest = np.abs(deviations).max(axis=1, keepdims=True)
-    return np.divide(deviations, largest, out=np.zeros_like(deviations), where=largest > 1e-12 * np.abs(x).max())
+    scaled: Numbers = np.divide(
+        deviations, largest, out=np.zeros_like(deviations), where=largest > 1e-12 * np.abs(x).max()
+    )
+    return scaled
 
 
 def ranks(values: Numbers, weights: Numbers) -> Numbers:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from liar.course.figures import Figure, Shelf
+from liar.course.figures import Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
 from liar.course.site import pages
 from tests.browser.conftest import severe, too_wide
@@ -137,7 +137,7 @@ def test_the_task_reads_what_the_library_forecasts(offline: Page, site: Path, le
         choices = {**task.start, **dict(zip(task.opens, chosen, strict=True))}
         found = page.evaluate("async (choices) => { await readCurves(); return checked(choices); }", choices)
         for check, line in zip(task.checks, found["checks"], strict=True):
-            expected = SHELF.value(Figure(of="forecast", model=task.model, choices=choices, path=check.path))
+            expected = check.value(SHELF.expected(task.model, **choices), SHELF.atlas(task.model, **choices))
             assert line["value"] == pytest.approx(expected, rel=1e-9, abs=1e-12), (choices, check.path)
             assert line["holds"] == check.holds(expected)
 
