@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -140,9 +141,10 @@ def test_what_the_lessons_claim_is_so() -> None:
     assert summed["uniform_error"] < summed["error_error"] < summed["loss_error"], "the largest mean error"
     assert summed["loss_measured"] < summed["error_measured"] < summed["uniform_measured"], "and the lowest perplexity"
     assert summed["in_order"] < summed["one_shot"]
-    assert abs(hidden["repaired"] - hidden["dense"]) < 0.005, "by this figure nothing happened"
+    assert abs(hidden["repaired"] - hidden["dense"]) < 0.005, "by this figure next to nothing happened"
     assert hidden["other_times"] > hidden["wiki_times"]
-    assert abs(hidden["broken"] - hidden["mended"]) <= 2, "the two cancel"
+    broken, mended = hidden["broken"], hidden["mended"]
+    assert abs(broken - mended) <= sqrt(broken + mended), "the two cancel, but for chance"
 
 
 def test_a_figure_that_there_is_not_is_one_sentence(tmp_path: Path) -> None:

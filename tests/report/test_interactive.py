@@ -13,6 +13,7 @@ import pytest
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import Atlas
 from liar.report.interactive import interactive_report
+from liar.spec import ALLOCATIONS, RECONSTRUCTIONS
 from tests.fakes import language_run
 from tests.report.test_html import NASTY, Document
 from tests.shipped import shipped_pair
@@ -86,7 +87,7 @@ def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
     older = [site.model_copy(update={"error": {"none": site.error["none"]}}) for site in run.sites]
     document = Document(interactive_report(run.model_copy(update={"sites": older}), atlas))
     assert document.count("rect") == len(run.sites)
-    assert document.count("option") == 5 + 5 + len(run.sites)
+    assert document.count("option") == len(ALLOCATIONS) + len(RECONSTRUCTIONS) + len(run.sites)
 
 
 def test_units_chosen_by_hand_are_noted() -> None:
