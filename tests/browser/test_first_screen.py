@@ -142,7 +142,7 @@ def test_a_page_opens_beside_this_one(
 def test_a_link_opens_a_step_and_its_recipe_the_page(visit: Visit, server: Server) -> None:
     page = visit(1280)
     page.goto(f"{server.url}/?lesson=7&step=4")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("WHERE")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Where to cut")
     expect(page.locator("#task")).to_be_visible()
     page.get_by_role("link", name="Open this recipe on the page").click()
     expect(kind(page)).to_have_text("Predicted", timeout=30_000)
