@@ -18,7 +18,7 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast
 from liar.report.html import SETTINGS
-from liar.spec import CRITERIA, PruneSpec
+from liar.spec import ALLOCATIONS, CRITERIA, PruneSpec
 from server.job import Snapshot
 from server.rate import client_of
 
@@ -111,7 +111,11 @@ class Api:
 def _parameter(name: str) -> Parameter:
     """A field of the spec as a parameter, with a type that Gradio can describe."""
     field = PruneSpec.model_fields[name]
-    kinds: dict[str, Any] = {"criterion": Literal[CRITERIA], "tokens": int | Literal["auto"]}
+    kinds: dict[str, Any] = {
+        "criterion": Literal[CRITERIA],
+        "allocation": Literal[ALLOCATIONS],
+        "tokens": int | Literal["auto"],
+    }
     several = isinstance(field.default, tuple)
     return Parameter(
         name,
