@@ -145,7 +145,7 @@ def test_a_link_opens_a_step_and_its_recipe_the_page(visit: Visit, server: Serve
     expect(page.get_by_role("heading", level=1)).to_contain_text("Where to cut")
     expect(page.locator("#task")).to_be_visible()
     page.get_by_role("link", name="Open this recipe on the page").click()
-    expect(kind(page)).to_have_text("Predicted", timeout=30_000)
+    expect(kind(page)).to_have_text("Interpolated", timeout=30_000)
     expect(page).to_have_url(re.compile("allocation=uniform"))
     page.goto(f"{server.url}/?lesson=12")
     expect(page.locator("#note")).to_have_text("There is no lesson 12; these are all.")
