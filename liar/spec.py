@@ -70,8 +70,8 @@ EVALUATION_LENGTH = 256
 AUTO: Final = "auto"
 
 AUTO_TOKENS = 8
-"""Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. Most of
-a repair is had with a quarter of them, and little is gained beyond (docs/results/defaults.md)."""
+"""Calibration tokens of one text for each channel of the widest site, if a spec sets none: 12,288 for SmolLM2-135M. A quarter
+of them gives most of a repair, and more gain little (docs/results/defaults.md)."""
 AUTO_TOKENS_OF_A_MIX = 16
 """The same for several texts at once, which have more to describe: 24,576 for SmolLM2-135M, 176,128 for LLaMA-7B."""
 
@@ -169,7 +169,7 @@ class PruneSpec(BaseModel):
     data: str | None = Field(None, min_length=1, max_length=4096)
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
     :func:`liar.data.texts.read_samples`; for tasks of the hub a folder with copies of their datasets, see
-    :mod:`liar.data.copies`."""
+    :mod:`liar.data.copies`, for those of the harness see :mod:`liar.evaluate.harness`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"

@@ -22,7 +22,12 @@ GOES, REPAIR, TEXT, MEASURE, SAVE = "What goes", "Repair", "Text", "Measure", "S
 
 def named(panel: str | None, words: str, choices: Sequence[str], *names: str) -> Any:
     """An option that takes one of ``choices``, which its help lists, so that they are not cut in a narrow terminal."""
-    return typer.Option(*names, rich_help_panel=panel, metavar="NAME", help=f"{words}: {', '.join(choices)}.")
+    return valued(panel, "NAME", f"{words}: {', '.join(choices)}.", *names)
+
+
+def valued(panel: str | None, metavar: str, words: str, *names: str, **more: Any) -> Any:
+    """An option that takes any value; ``metavar`` says of what kind."""
+    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, help=words, **more)
 
 
 Model = Annotated[
@@ -37,66 +42,48 @@ JsonFile = Annotated[
 _TEXT_NAMES = f"auto, {', '.join(text.id for text in TEXTS)}, {OWN_TEXT} (what a language model writes)"
 Calibration = Annotated[
     list[str] | None,
-    typer.Option(
-        help=f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses, #text,label=kind "
-        "names the labels. "
-        "Repeat for a mix; '2 wiki' has two parts.",
+    valued(
+        TEXT,
+        "TEXT",
+        f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses, #text,label=kind names the labels. Repeat "
+        "for a mix; '2 wiki' has two parts.",
         show_default=AUTO,
-        metavar="TEXT",
-        rich_help_panel=TEXT,
     ),
 ]
 _TASK_NAMES = f"{', '.join(task.name for task in TASKS)}, or {HARNESS}NAME"
-TaskName = Annotated[
-    str, typer.Option(help=f"What is measured: {_TASK_NAMES}.", metavar="TASK", rich_help_panel=MEASURE)
-]
+TaskName = Annotated[str, valued(MEASURE, "TASK", f"What is measured: {_TASK_NAMES}.")]
 TaskNames = Annotated[
     list[str] | None,
-    typer.Option(
-        "--evaluate",
-        "--task",
-        help=f"Measure this task; repeat for more: {_TASK_NAMES}.",
-        metavar="TASK",
-        rich_help_panel=MEASURE,
-    ),
+    valued(MEASURE, "TASK", f"Measure this task; repeat for more: {_TASK_NAMES}.", "--evaluate", "--task"),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(
-        help="A file or Hub dataset in place of the demo text, such as reviews.csv#message,label=kind, or a folder with "
-        "copies of the Hub's datasets.",
-        metavar="TEXT",
-        rich_help_panel=MEASURE,
+    valued(
+        MEASURE,
+        "TEXT",
+        "A file or Hub dataset in place of the demo text, such as reviews.csv#message,label=kind, or a folder with copies of "
+        "the Hub's datasets.",
     ),
 ]
 Tokens = Annotated[
     str,
-    typer.Option(
-        help=f"Calibration tokens; auto: {AUTO_TOKENS} for each channel of the widest layer, {AUTO_TOKENS_OF_A_MIX} of a mix.",
-        metavar="N",
-        rich_help_panel=TEXT,
+    valued(
+        TEXT,
+        "N",
+        f"Calibration tokens; auto: {AUTO_TOKENS} for each channel of the widest layer, {AUTO_TOKENS_OF_A_MIX} of a mix.",
     ),
 ]
-SequenceLength = Annotated[
-    int, typer.Option(help="Tokens of one calibration sequence.", metavar="N", rich_help_panel=TEXT)
-]
+SequenceLength = Annotated[int, valued(TEXT, "N", "Tokens of one calibration sequence.")]
 EvaluateLength = Annotated[
     int | None,
-    typer.Option(
-        min=2,
-        help="Tokens of one measured sequence; 256, or all positions of a smaller model.",
-        metavar="N",
-        rich_help_panel=MEASURE,
-    ),
+    valued(MEASURE, "N", "Tokens of one measured sequence; 256, or all positions of a smaller model.", min=2),
 ]
 SeparatorOption = Annotated[
     Separator,
     named(TEXT, "What stands between two texts; auto is as the text's kind has it", SEPARATORS, "--separator"),
 ]
-Seed = Annotated[
-    int, typer.Option(help="Decides the text, and the scores of 'random'.", metavar="N", rich_help_panel=TEXT)
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.", metavar="NAME")]
+Seed = Annotated[int, valued(TEXT, "N", "Decides the text, and the scores of 'random'.")]
+Device = Annotated[str, valued(None, "NAME", "auto, cpu, mps, cuda or cuda:N.")]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
 DType = Annotated[DTypeName, named(None, "Precision of the weights", DTYPES)]
@@ -118,15 +105,8 @@ def _size(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is no size of a file; write it like 500MB or 2GB.") from None
 
 
-ShardSize = Annotated[
-    int, typer.Option(parser=_size, metavar="SIZE", help="Largest file of saved weights.", rich_help_panel=SAVE)
-]
+ShardSize = Annotated[int, valued(SAVE, "SIZE", "Largest file of saved weights.", parser=_size)]
 Size = Annotated[
     int | None,
-    typer.Option(
-        parser=_size,
-        metavar="SIZE",
-        help="Instead of a ratio: the most that the weights may take, such as 60MB.",
-        rich_help_panel=GOES,
-    ),
+    valued(GOES, "SIZE", "Instead of a ratio: the most that the weights may take, such as 60MB.", parser=_size),
 ]

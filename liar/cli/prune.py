@@ -34,6 +34,7 @@ from liar.cli.options import (
     Tokens,
     mixed,
     named,
+    valued,
 )
 from liar.cli.startup import is_first_process
 from liar.errors import InvalidSpecError
@@ -79,40 +80,25 @@ def prune(
     criterion: Annotated[Criterion, named(GOES, "How units are scored", CRITERIA)] = DEFAULTS.criterion,  # type: ignore[assignment]
     ratio: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the targeted units removed, 0 to 0.95.",
-            show_default=f"{DEFAULTS.ratio}",
-            metavar="X",
-            rich_help_panel=GOES,
-        ),
+        valued(GOES, "X", "Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
     ] = None,
     parameters: Annotated[
-        float | None,
-        typer.Option(
-            help="Instead of a ratio: the share of all parameters left, such as 0.7.", metavar="X", rich_help_panel=GOES
-        ),
+        float | None, valued(GOES, "X", "Instead of a ratio: the share of all parameters left, such as 0.7.")
     ] = None,
     size: Size = None,
     loss: Annotated[
-        float | None,
-        typer.Option(
-            help="Instead of a ratio: at most so many times the dense perplexity, such as 1.5.",
-            metavar="X",
-            rich_help_panel=GOES,
-        ),
+        float | None, valued(GOES, "X", "Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
     ] = None,
     allocation: Annotated[
         Allocation, named(GOES, "How the ratio is spread over the layers", ALLOCATIONS)
     ] = DEFAULTS.allocation,  # type: ignore[assignment]
-    multiple: Annotated[
-        int, typer.Option(help="Round kept neurons to a multiple, such as 64.", metavar="N", rich_help_panel=GOES)
-    ] = DEFAULTS.multiple,
+    multiple: Annotated[int, valued(GOES, "N", "Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,
     edit: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more.",
-            metavar="EDIT",
-            rich_help_panel=GOES,
+        valued(
+            GOES,
+            "EDIT",
+            "Decide a site by hand: layers.3.ffn:ratio=0.2 or layers.0.attention:keep=1,4-6; repeat for more.",
         ),
     ] = None,
     reconstruction: Annotated[
@@ -128,10 +114,7 @@ def prune(
     seed: Seed = DEFAULTS.seed,
     evaluate: TaskNames = None,
     data: Data = None,
-    evaluate_limit: Annotated[
-        int | None,
-        typer.Option(help="Windows (at least two) or items of each task.", metavar="N", rich_help_panel=MEASURE),
-    ] = None,
+    evaluate_limit: Annotated[int | None, valued(MEASURE, "N", "Windows (at least two) or items of each task.")] = None,
     evaluate_length: EvaluateLength = None,
     quantize: Annotated[
         Quantize,
@@ -141,18 +124,15 @@ def prune(
             QUANTIZATIONS,
         ),
     ] = DEFAULTS.quantize,
-    save: Annotated[
-        Path | None,
-        typer.Option(help="Write the smaller model to this new folder.", metavar="FOLDER", rich_help_panel=SAVE),
-    ] = None,
+    save: Annotated[Path | None, valued(SAVE, "FOLDER", "Write the smaller model to this new folder.")] = None,
     save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTYPES)] = "auto",
     shard_size: ShardSize = "5GB",  # type: ignore[assignment]
     push: Annotated[
         str | None,
-        typer.Option(
-            help="Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN.",
-            metavar="OWNER/NAME",
-            rich_help_panel=SAVE,
+        valued(
+            SAVE,
+            "OWNER/NAME",
+            "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN.",
         ),
     ] = None,
     private: Private = False,

@@ -126,14 +126,16 @@ class Check(_Record):
         return figure_words(bound, self.unit, self.digits)
 
     def value(self, found: RunResult | Forecast, atlas: Atlas) -> float:
-        """What the check reads of a finished run or a forecast by ``atlas``; only a run has a metric."""
+        """What the check reads of a finished run or a forecast by ``atlas``."""
         if self.of == "blocks":
             return found.totals.blocks_removed
         if self.of == "error":
             repair = self.repair or found.spec.reconstruction
             return fmean(site.error[repair] for site in found.sites if self.site in (None, site.name))
-        if isinstance(found, RunResult):
+        if self.of == "metric":
+            assert isinstance(found, RunResult), "only a run has a metric"
             return evaluation_of(found, "reconstructed", self.task).value
+        assert isinstance(found, Forecast), "only curves predict a divergence"
         return divergence(found, atlas)
 
     def holds(self, value: float) -> bool:

@@ -35,7 +35,7 @@ from liar.spec import SOLVED_CRITERIA, PruneSpec
 Events = Generator[Event, None, None]
 
 FEWEST_PER_CHANNEL = 3
-"""Tokens for each channel below which a fitted repair gives back clearly less (docs/results/defaults.md)."""
+"""Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
 
 _AT_A_BOUND = {
     1.0: "The calibration text does not show how much less sure the answers of the pruned model should be, so the gain of the "

@@ -13,7 +13,7 @@ from readme import ROOT
 
 from liar.course.figures import Shelf, evaluation_of
 from liar.course.lesson import FOLDER, TEXTS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
-from liar.course.lesson_figures import TOPIC
+from liar.course.lesson_figures import SMOLLM2, TOPIC
 from liar.course.pictures import drawn
 from liar.errors import StorageError
 from liar.explore.atlas import RATIOS
@@ -140,6 +140,12 @@ def test_what_the_lessons_claim_is_so() -> None:
     assert min(where["kept"]) == summed["middle"]
     assert summed["uniform_error"] < summed["error_error"] < summed["loss_error"], "the largest mean error"
     assert summed["loss_measured"] < summed["error_measured"] < summed["uniform_measured"], "and the lowest perplexity"
+    chosen, second = (
+        evaluation_of(SHELF.ran(SMOLLM2, **each), "reconstructed") for each in ({}, {"allocation": "error-curve"})
+    )
+    behind = difference(chosen, second)
+    assert behind.stderr is not None
+    assert behind.change > 2 * behind.stderr, "beyond chance, on the same windows"
     assert summed["in_order"] < summed["one_shot"]
     assert abs(hidden["repaired"] - hidden["dense"]) < 0.005, "by this figure next to nothing happened"
     assert hidden["other_times"] > hidden["wiki_times"]
