@@ -40,7 +40,10 @@ const follow = () => {
 };
 watch('value', () => setTimeout(follow));
 window.addEventListener('liar:marked', () => element.isConnected && setTimeout(follow));  // the marker may be the later one
-const goBack = () => trigger('select', { query: returningTo = location.search });
+const goBack = () => {
+  isVisitors = false;  // a late answer to what was done before is no entry
+  trigger('select', { query: returningTo = location.search });
+};
 window.addEventListener('popstate', () => {
   if (element.isConnected && returningTo === null && location.search !== written) goBack();
 });

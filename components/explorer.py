@@ -14,7 +14,7 @@ from components.before_after import BeforeAfterPanel
 from components.job_button import JobButton
 from components.known import NO_ATLAS, Known, run_of, what_is_known
 from components.layers import LayersPanel
-from components.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all
+from components.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all, states_first
 from components.provenance import Provenance
 from components.recipe import Recipe, default_of
 from components.studio import Bus, Studio
@@ -61,9 +61,10 @@ class Explorer:
         moves = [*self.recipe.moves, self.calibrated.change]
         moved: list[Block] = [verdict.text, layers.edits, *inputs]
         drawing = gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED)
-        looking = self.bus.view.change(self.redraw, self.seen, self.pictures, trigger_mode="always_last", **QUEUED)
+        settled: list[Block] = [verdict.text, self.drawn, *self.seen]
+        looking = self.bus.view.change(self.settle, settled, self.pictures, trigger_mode="always_last", **QUEUED)
         for event in (drawing, looking):
-            event.then(self.settle, [verdict.text, self.drawn, *self.seen], self.pictures, **UNQUEUED)
+            event.then(self.settle, settled, self.pictures, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         by_hand: list[Block] = [layers.edits, *inputs]
         layers.edits.change(self.by_hand, by_hand, self.outputs, trigger_mode="always_last", **QUEUED)
@@ -89,7 +90,7 @@ class Explorer:
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
         hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row, self.layers.edits]
-        return [*hidden, *self.pictures, *self.recipe.outputs, *shown]
+        return states_first([*hidden, *self.pictures, *self.recipe.outputs, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -171,9 +172,10 @@ class Explorer:
         return {self.address: query_of(spec, view), **self._picture(what_is_known(self.studio, spec), view, shown)}
 
     def settle(self, headline: str, drawn: View, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Redraw if the answer that arrived last is of an earlier recipe or view.
+        """Redraw if what the page shows is of an earlier recipe or view.
 
-        Moves and views are answered side by side, so the answer to the earlier of two events may be the last one.
+        Moves and views are answered side by side, so the answer to the earlier of two events may be the last one. A view
+        that changed with the recipe is drawn by the answer that changed both.
         """
         if is_of_another(headline, spec) or drawn != view:
             return self.redraw(view, shown, spec)

@@ -13,7 +13,7 @@ from components import status
 from components.address import on_return, read_address
 from components.explorer import Explorer
 from components.lesson_beside import LessonBeside, complaint_about
-from components.panel import Updates
+from components.panel import Updates, states_first
 from components.recipe import measured_on_its_task
 from components.simple_or_full import mark
 from liar.errors import LiarError
@@ -38,7 +38,8 @@ class Opening:
 
     @property
     def outputs(self) -> list[Block]:
-        return [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame, *self.explorer.outputs]
+        own: list[Block] = [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame]
+        return states_first([*own, *self.explorer.outputs])
 
     def wire(self) -> None:
         bus = self.explorer.bus

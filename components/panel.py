@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
+import gradio as gr
 from gradio.blocks import Block
 
 from liar.results import RunResult
@@ -21,6 +23,16 @@ UNQUEUED: dict[str, Any] = {"queue": False, **_NO_PROGRESS}
 QUEUED: dict[str, Any] = {"concurrency_limit": None, **_NO_PROGRESS}
 """Options of an event in Gradio's queue: it may write a ``gr.State`` with listeners, since Gradio reports a changed state
 only after an event of its queue. The concurrency limit is None, so that the event is not delayed."""
+
+
+def states_first(outputs: Iterable[Block]) -> list[Block]:
+    """``outputs`` of an event, its states before all else.
+
+    Gradio writes adjacent states at once; between two that other outputs separate, an event that is answered meanwhile
+    would read the new one and the old other.
+    """
+    return sorted(outputs, key=lambda block: not isinstance(block, gr.State))
+
 
 NO_RUN = "No run of this recipe is kept here yet: press “Apply”."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from app import build
@@ -252,6 +253,25 @@ def test_a_state_with_listeners_is_written_by_queued_events_alone(studio: Studio
     for function in functions:
         if function.fn and any(block.stateful and block._id in listened for block in function.outputs):
             assert function.queue is not False, function.fn
+
+
+def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
+    """Gradio awaits each other block between two states, and answers another event there: with the new view of the old
+    recipe, it wrote an address that the page never had."""
+    page = build_page(studio)
+    together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.layers.edits, page.explorer.drawn]
+    for function in page.blocks.fns.values():
+        for blocks in (function.inputs, function.outputs):
+            places = [place for place, block in enumerate(blocks) if block in together]
+            assert not places or places[-1] - places[0] == len(places) - 1, function.name
+
+
+def test_a_view_that_changed_with_the_recipe_is_drawn_once(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    seen = visitor.sees(page.verdict.text), View(), View(), run.spec.key
+    assert page.explorer.settle(*seen, run.spec) == {page.address: gr.skip()}
+    moved = page.explorer.settle(*seen, run.spec.model_copy(update={"ratio": 0.3}))
+    assert "ratio=0.3" in moved[page.address]
 
 
 def test_the_whole_page_opens_without_a_run_and_with_one(studio: Studio, run: RunResult) -> None:
