@@ -58,7 +58,7 @@ class Apply:
     def wire(self, explorer: Explorer) -> None:
         """Connect the buttons, once the explorer is wired."""
         self.explorer = explorer
-        inputs: list[Block] = [explorer.layers.edits, *self.recipe.inputs]
+        inputs = self.recipe.inputs
         self.work.button.click(self.apply, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.status.select(self.rerun, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.wire()
@@ -75,15 +75,13 @@ class Apply:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def apply(self, edits: list[str], base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+    def apply(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Do the run of the current controls, or show it if it is stored; every expected failure ends in one sentence.
-
-        The inspector's ``edits`` are there before the answer that fills the controls with them.
 
         ``request`` stands before ``*values`` because Gradio passes it only there.
         """
         try:
-            spec = self.recipe.read(base, *values, edits=edits)
+            spec = self.recipe.read(base, *values)
             stored = self.studio.store.find(spec)
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
@@ -94,12 +92,12 @@ class Apply:
             )  # also resets the state, so that the same run changes it
             yield {self.work.status: gr.skip(), self.drawing: Drawing("stored", stored.spec.key)}
         else:
-            yield from self.rerun(edits, base, request, *values)
+            yield from self.rerun(base, request, *values)
 
-    def rerun(self, edits: list[str], base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
+    def rerun(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Do the run of the current controls, whether or not it is stored."""
         try:
-            spec = self.recipe.read(base, *values, edits=edits)
+            spec = self.recipe.read(base, *values)
             title = f"Applying the recipe to {spec.model}"
             job = self.work.submit(request, spec.key, title, lambda: pruning(self.studio, spec), self._expected(spec))
         except LiarError as error:

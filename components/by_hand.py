@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.events import Dependency
 
 from components import status
 from components.browser import figure_clicks
 from components.known import what_is_known
 from components.panel import QUEUED, UNQUEUED, Updates
+from components.recipe import edits_in
 from liar.edits import SiteEdit, flipped, merge, spans, written
 from liar.errors import LiarError
 from liar.explore.allocation import check_edits
@@ -34,12 +37,11 @@ class Filled:
 class ByHand:
     """Edits of the selected site: what was done last, its undo, the form, and the clicks on the grid of its units.
 
-    ``edits`` has those of the whole recipe, a list of texts, written after each change.
+    Each change is written into the recipe's own field of edits, so that what was typed there last counts.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
-        self.edits = gr.State([])
         self.filled = gr.State(Filled())
 
     def lay_out(self) -> None:
@@ -84,7 +86,8 @@ class ByHand:
         """Outputs of :meth:`fill`."""
         return [*self._fields, self.filled, self.message, self.undo]
 
-    def wire(self) -> None:
+    def wire(self, field: gr.Textbox) -> list[Dependency]:
+        """Connect the parts with the recipe's ``field`` of edits; the events returned have written it."""
         where: list[Block] = [self.bus.spec, self.bus.view]
         gr.on(
             [self.bus.view.change, self.bus.spec.change],
@@ -94,12 +97,15 @@ class ByHand:
             **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
         )
         self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
-        decided: list[Block] = [self.edits, *self._filled]
-        now = [*where, self.edits]  # these are there before the recipe is drawn that has them
-        self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED)
-        self.keep_whole.click(self.keep_all, now, decided, **QUEUED)
-        self.undo.click(self.clear_edits, now, decided, **QUEUED)
-        self.clicks.select(self.flip, now, decided, **QUEUED)
+        self.field = field
+        decided = [field, *self._filled]
+        now = [*where, field]
+        return [
+            self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED),
+            self.keep_whole.click(self.keep_all, now, decided, **QUEUED),
+            self.undo.click(self.clear_edits, now, decided, **QUEUED),
+            self.clicks.select(self.flip, now, decided, trigger_mode="always_last", **QUEUED),
+        ]
 
     def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
         """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
@@ -139,28 +145,28 @@ class ByHand:
     def _known(self, spec: PruneSpec, site: str) -> SiteReport | None:
         return next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
 
-    def flip(self, spec: PruneSpec, view: View, edits: list[str], event: gr.EventData) -> Updates:
+    def flip(self, spec: PruneSpec, view: View, edits_text: str, event: gr.EventData) -> Updates:
         """Keep a clicked unit that the recipe removes, or the reverse, together with those that cannot go without it."""
-        spec = _with(spec, edits)
-        unit, report = getattr(event, "unit", None), self._known(spec, view.site)
-        if not isinstance(unit, int) or report is None or not 0 <= unit < report.units:
-            return {self.message: gr.skip()}
-        atlas = self.studio.atlases.find(spec)
-        chart = atlas.site(view.site) if atlas else None
-        group = chart.site.group if chart else 1
-        first = unit - unit % group
-        try:
+        unit = getattr(event, "unit", None)
+
+        def turned(spec: PruneSpec) -> list[str] | None:
+            report = self._known(spec, view.site)
+            if not isinstance(unit, int) or report is None or not 0 <= unit < report.units:
+                return None
+            atlas = self.studio.atlases.find(spec)
+            chart = atlas.site(view.site) if atlas else None
+            group = chart.site.group if chart else 1
+            first = unit - unit % group
             edit = merge(spec.edits).get(view.site, SiteEdit())
-        except LiarError as error:
-            return {self.message: status.problem(str(error))}
-        changed = flipped(edit, range(first, first + group), unit in report.kept_units)
-        return self._write(spec, view.site, written(view.site, changed))
+            return written(view.site, flipped(edit, range(first, first + group), unit in report.kept_units))
+
+        return self._write(spec, view.site, edits_text, turned)
 
     def decide(
         self,
         spec: PruneSpec,
         view: View,
-        edits: list[str],
+        edits_text: str,
         own_ratio: bool,
         ratio: float,
         keep: str | None,
@@ -168,24 +174,30 @@ class ByHand:
     ) -> Updates:
         """Turn the fields into the edits of the selected site."""
         site = view.site
-        chosen: list[str] = []
-        if own_ratio:
-            chosen.append(f"{site}:ratio={ratio:g}")
+        chosen = [f"{site}:ratio={ratio:g}"] if own_ratio else []
         chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
         chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
-        return self._write(_with(spec, edits), site, chosen)
+        return self._write(spec, site, edits_text, lambda _: chosen)
 
-    def keep_all(self, spec: PruneSpec, view: View, edits: list[str]) -> Updates:
-        return self._write(_with(spec, edits), view.site, [f"{view.site}:ratio=0"])
+    def keep_all(self, spec: PruneSpec, view: View, edits_text: str) -> Updates:
+        return self._write(spec, view.site, edits_text, lambda _: [f"{view.site}:ratio=0"])
 
-    def clear_edits(self, spec: PruneSpec, view: View, edits: list[str]) -> Updates:
-        return self._write(_with(spec, edits), view.site, [])
+    def clear_edits(self, spec: PruneSpec, view: View, edits_text: str) -> Updates:
+        return self._write(spec, view.site, edits_text, lambda _: [])
 
-    def _write(self, spec: PruneSpec, site: str, chosen: list[str]) -> Updates:
-        """Replace the site's edits by ``chosen``, or show one sentence about why that is not possible."""
-        others = [edit for edit in spec.edits if edit not in _edits_of(spec, site)]
+    def _write(
+        self, spec: PruneSpec, site: str, edits_text: str, choose: Callable[[PruneSpec], list[str] | None]
+    ) -> Updates:
+        """Replace the site's edits by those that ``choose`` makes of the recipe, or show one sentence about why not.
+
+        Nothing changes if ``choose`` returns None. The recipe is ``spec`` with the edits ``edits_text``.
+        """
         try:
-            changed = PruneSpec.create(**{**spec.model_dump(), "edits": [*others, *chosen]})
+            spec = _with(spec, edits_in(edits_text))
+            chosen = choose(spec)
+            if chosen is None:
+                return {self.message: gr.skip()}
+            changed = _with(spec, [*(edit for edit in spec.edits if edit not in _edits_of(spec, site)), *chosen])
             merged = merge(changed.edits)
             atlas = self.studio.atlases.find(spec)
             chart = atlas.site(site) if atlas else None
@@ -194,7 +206,8 @@ class ByHand:
         except LiarError as error:
             return {self.message: status.problem(str(error))}
         words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
-        return {**self.fill(changed, site), self.edits: list(changed.edits), self.message: status.note(words)}
+        field = "\n".join(changed.edits)
+        return {**self.fill(changed, site), self.field: field, self.message: status.note(words)}
 
 
 def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
@@ -202,5 +215,5 @@ def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
     return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
 
 
-def _with(spec: PruneSpec, edits: list[str]) -> PruneSpec:
-    return spec.model_copy(update={"edits": tuple(edits)})
+def _with(spec: PruneSpec, edits: Iterable[str]) -> PruneSpec:
+    return PruneSpec.create(**{**spec.model_dump(), "edits": list(edits)})

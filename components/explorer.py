@@ -59,16 +59,19 @@ class Explorer:
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
         moves = [*self.recipe.moves, self.calibrated.change]
-        moved: list[Block] = [verdict.text, layers.edits, *inputs]
-        drawing = gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED)
+        moved: list[Block] = [verdict.text, *inputs]
         settled: list[Block] = [verdict.text, self.drawn, *self.seen]
-        looking = self.bus.view.change(self.settle, settled, self.pictures, trigger_mode="always_last", **QUEUED)
-        for event in (drawing, looking):
+        for event in (
+            gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED),
+            self.bus.view.change(self.settle, settled, self.pictures, trigger_mode="always_last", **QUEUED),
+            *(
+                decided.then(self.explore, moved, self.outputs, **QUEUED)
+                for decided in layers.inspector.by_hand.wire(self.recipe.edits)
+            ),
+        ):
             event.then(self.settle, settled, self.pictures, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
-        by_hand: list[Block] = [layers.edits, *inputs]
-        layers.edits.change(self.by_hand, by_hand, self.outputs, trigger_mode="always_last", **QUEUED)
-        self.recipe.need.submit(self.meet, [self.recipe.need, *by_hand], self.outputs, **QUEUED)
+        self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
         self.work.wire()
@@ -89,18 +92,13 @@ class Explorer:
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row, self.layers.edits]
+        hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row]
         return states_first([*hidden, *self.pictures, *self.recipe.outputs, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(
-        self, headline: str, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any
-    ) -> Updates:
-        """Draw the recipe of the controls after one was moved.
-
-        If the inspector's ``edits`` are not in ``base`` yet, :meth:`by_hand` is at work, and its answer may arrive before
-        this one or after it. Both have the edits and fill all controls, so that the last one shows one recipe.
+    def explore(self, headline: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+        """Draw the recipe of the controls after one was moved, or after an edit by hand was written into its field.
 
         If the ``headline`` is of another recipe than ``base``, another event has set ``base`` and the controls, and its
         answer was still on its way when this one was sent: its controls are those from before, so they are filled anew.
@@ -108,17 +106,12 @@ class Explorer:
         if is_of_another(headline, base):
             return {**self.recipe.fill(base), **self.redraw(view, shown, base)}
         try:
-            spec = self.recipe.read(base, *values, edits=edits)
+            spec = self.recipe.read(base, *values)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         if spec.model != base.model:
             return self.switch_model(spec, view)
-        tasks = self.recipe.settled(base, spec)
-        if spec.edits != tuple(edits):  # typed since
-            return {**tasks, **self.draw(spec, view, shown)}
-        if spec.edits != base.edits:
-            tasks = self.recipe.fill(spec)
-        return {**tasks, **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
+        return {**self.recipe.settled(base, spec), **self.draw(spec, view, shown)}
 
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.
@@ -136,21 +129,10 @@ class Explorer:
         nothing: Updates = {self.bus.shown: "", **blank_all(self.panels, spec)}
         return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
-    def by_hand(self, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Put the inspector's edits into the recipe and draw it.
-
-        The answer leaves ``layers.edits`` alone: by the time it arrives, the inspector may have written newer ones.
-        """
-        try:
-            spec = self.recipe.read(base, *values).model_copy(update={"edits": tuple(edits)})
-        except LiarError as error:
-            return {self.line: status.problem(str(error))}
-        return {**self.recipe.fill(spec), **self.draw(spec, view, shown), self.layers.edits: gr.skip()}
-
-    def meet(self, need: str, edits: list[str], view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
+    def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """Set the ratio that meets a need typed in words, and draw the recipe; no model is loaded."""
         try:
-            spec = self.recipe.read(base, *values, edits=edits)
+            spec = self.recipe.read(base, *values)
             atlas = self.studio.atlases.find(spec)
             if atlas is None:
                 raise InvalidSpecError(NO_ATLAS)
@@ -205,7 +187,6 @@ class Explorer:
         updates: Updates = {
             self.bus.spec: spec,
             self.recipe.base: spec,
-            self.layers.edits: list(spec.edits),
             self.address: query_of(spec, view),
             self.work.row: gr.update(visible=known.atlas is None),
             self.line: _line(known),

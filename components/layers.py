@@ -72,7 +72,7 @@ SHOWN = [
 class LayersPanel:
     """Heatmap of layer x site, the same as a table, and the inspector of the selected site.
 
-    The controls and clicks write ``bus.view`` only; the explorer listens to it and calls :meth:`draw`.
+    The controls and clicks write ``bus.view`` only, and edits by hand the field of the recipe; the explorer listens to both.
     """
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
@@ -125,11 +125,6 @@ class LayersPanel:
         self.inspector = Inspector(studio, bus)
 
     @property
-    def edits(self) -> gr.State:
-        """The edits of the whole recipe, a list of texts, written after edits by hand."""
-        return self.inspector.by_hand.edits
-
-    @property
     def outputs(self) -> list[Block]:
         return [
             self.heading,
@@ -149,7 +144,6 @@ class LayersPanel:
             control.input(_with_controls, [bus.view, *self._controls], bus.view, **QUEUED)
         for source in (self.clicks, self.table):
             source.select(_with_site, bus.view, bus.view, **QUEUED)
-        self.inspector.by_hand.wire()
 
     def draw(
         self,

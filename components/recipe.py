@@ -32,7 +32,7 @@ from liar.tasks.mixes import MIXED, sources_of
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
-_OPTIONAL = ("evaluate_length", "data", "tokens")
+_OPTIONAL = ("evaluate_length", "data", "tokens", "edits")
 """Choices whose field may be empty."""
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both"), ("Layers", "layers")]
@@ -145,22 +145,17 @@ class Recipe:
         finished = [event for control in typed for event in (control.submit, control.blur)]
         return [self.model.blur, *(control.input for control in picked), *finished]
 
-    def read(self, base: PruneSpec, *values: Any, edits: Sequence[str] | None = None) -> PruneSpec:
-        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it.
-
-        ``edits`` are those that the inspector has written, perhaps after the controls were filled from ``base``. They count
-        unless others were typed or another model was chosen since.
-        """
+    def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
+        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
         choices["data"] = (choices["data"] or "").strip() or None
-        choices["edits"] = choices["edits"] or ""
         choices["evaluate"] = tuple(choices["evaluate"] or ())
         choices["calibration"] = _mixed(choices["calibration"] or [AUTO], base)
         wrong = self._wrong(choices)
         choices |= {name: getattr(base, name) for name in wrong}
-        choices["edits"] = tuple(line.strip() for line in str(choices["edits"]).splitlines() if line.strip())
+        choices["edits"] = edits_in(choices["edits"])
         kept = base.model_dump()
         if choices["model"] != base.model:  # evaluation and edits belong to the former model
             kept = {name: kept[name] for name in kept if name != "evaluate_limit"}
@@ -174,8 +169,6 @@ class Recipe:
                 choices["calibration"] = AUTO
             if choices["evaluate_length"] == base.evaluate_length:
                 choices["evaluate_length"] = None
-        elif edits is not None and choices["edits"] == base.edits:
-            choices["edits"] = tuple(edits)
         complaints = [f"{'; '.join(wrong.values())}; the other fields stay as they are."] if wrong else []
         try:
             spec = PruneSpec.create(**{**kept, **choices})
@@ -203,8 +196,12 @@ class Recipe:
         return found
 
     def settled(self, base: PruneSpec, spec: PruneSpec) -> Updates:
-        """Controls that show another choice than ``spec``, which was read from them: of tasks for new data, of a text alone."""
+        """Controls that show another choice than ``spec``, which was read from them: of tasks for new data, of a text alone,
+        of an edit's spelling.
+        """
         updates: Updates = {self.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
+        if spec.edits != base.edits:
+            updates[self.edits] = "\n".join(spec.edits)
         if spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS):
             updates[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
         return updates
@@ -243,6 +240,11 @@ def _menu(name: str, label: str, choices: Sequence[str], value: str, *, is_simpl
 def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
     with _choice(name) as shared:
         return gr.Radio(list(choices), value=value, label=label, **shared)
+
+
+def edits_in(text: str | None) -> tuple[str, ...]:
+    """The edits in the text of their field, one a line; none of them is checked."""
+    return tuple(line.strip() for line in (text or "").splitlines() if line.strip())
 
 
 def _mixed(chosen: str | list[str], base: PruneSpec) -> str:

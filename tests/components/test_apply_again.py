@@ -63,15 +63,14 @@ def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of
     assert visitor.prop(page.generations.prompt, "label") == "Prompt"
 
 
-# -- an edit by hand whose answer is on its way ---------------------------------------------------------------------------
+# -- an edit by hand ------------------------------------------------------------------------------------------------------
 
 
-def test_the_run_has_the_edit_by_hand_whose_answer_is_on_its_way(page: Page, pipeline: Pipeline) -> None:
+def test_the_run_has_the_edit_that_stands_in_its_field(page: Page, pipeline: Pipeline) -> None:
     visitor, edit = visit(page), "layers.0.ffn:keep=1"
-    visitor.state_is(page.layers.edits, [edit])  # written by the inspector; the controls are not filled yet
     pipeline.gate.set()
     for part, event in ((page.apply.work.button, "click"), (page.apply.work.status, "select")):
-        visitor.state_is(page.layers.edits, [edit])
+        visitor.holds(page.recipe.edits, edit)
         visitor.does(part, event)
     assert [asked.edits for asked, _ in pipeline.asked] == [(edit,), (edit,)]
     assert visitor.sees(page.recipe.edits) == edit

@@ -149,7 +149,6 @@ def test_another_model_clears_what_belonged_to_the_last_one(studio: Studio, run:
     assert (spec.model, spec.edits, spec.calibration, spec.evaluate) == ("demo/minilm-topic", (), "auto", ("topic",))
     assert visitor.sees(page.recipe.edits) == ""
     assert visitor.sees(page.recipe.calibration) == ["auto"]
-    assert visitor.state(page.layers.edits) == []
 
 
 # -- another model ------------------------------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
     """Gradio awaits each other block between two states, and answers another event there: with the new view of the old
     recipe, it wrote an address that the page never had."""
     page = build_page(studio)
-    together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.layers.edits, page.explorer.drawn]
+    together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.explorer.drawn]
     for function in page.blocks.fns.values():
         for blocks in (function.inputs, function.outputs):
             places = [place for place, block in enumerate(blocks) if block in together]
@@ -304,6 +303,6 @@ def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
     studio.store.delete(run.spec.key)
     visitor.sets(page.recipe.need, "1.4 x", "submit")
     assert "the curves forecast" in visitor.sees(page.line)
-    visitor.state_is(page.layers.edits, ["layers.0.ffn:keep=1"])  # written by the inspector, and not answered yet
+    visitor.holds(page.recipe.edits, "layers.0.ffn:keep=1")
     visitor.sets(page.recipe.need, "95 %", "submit")
     assert visitor.state(page.bus.spec).edits == ("layers.0.ffn:keep=1",)

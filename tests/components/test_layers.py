@@ -20,6 +20,7 @@ from tests.fake_atlas import tiny_atlas
 from tests.fakes import language_run, run_of_layers
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
+FIELD = "\n".join(SPEC.edits)
 
 
 @dataclass
@@ -53,6 +54,7 @@ def page() -> Page:
         bus = Bus(SPEC, View(), "")
         panel = LayersPanel(studio, bus, language_run())
         panel.wire()
+        panel.inspector.by_hand.wire(gr.Textbox())
     return Page(blocks, panel, bus)
 
 
@@ -187,8 +189,8 @@ def share_lost(spec: PruneSpec, name: str) -> float:
 
 def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), True, 0.3, " 0-2, 7 ", "9")
-    assert updates[by_hand.edits] == [
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), FIELD, True, 0.3, " 0-2, 7 ", "9")
+    assert updates[by_hand.field].splitlines() == [
         "layers.1.ffn:ratio=0.25",
         "layers.0.ffn:ratio=0.3",
         "layers.0.ffn:keep=0-2,7",
@@ -199,12 +201,10 @@ def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None
 
 def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), list(SPEC.edits))
-    assert whole[by_hand.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:ratio=0"]
+    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), FIELD)
+    assert whole[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:ratio=0"
     assert whole[by_hand.ratio] == 0
-    assert by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), list(SPEC.edits))[by_hand.edits] == [
-        "layers.0.ffn:keep=1-2"
-    ]
+    assert by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), FIELD)[by_hand.field] == "layers.0.ffn:keep=1-2"
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
 )
 def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, words: str) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), False, 0.5, keep, remove)
-    assert by_hand.edits not in updates
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), FIELD, False, 0.5, keep, remove)
+    assert by_hand.field not in updates
     assert words in updates[by_hand.message]
     assert 'role="alert"' in updates[by_hand.message]
 
@@ -228,14 +228,14 @@ def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, re
 @pytest.mark.parametrize("unit", [-1, 10**9, None, "3", 1.5, [0]])
 def test_a_forged_click_on_a_unit_changes_nothing(page: Page, unit: Any) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), gr.EventData(None, {"unit": unit}))
-    assert by_hand.edits not in updates
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), FIELD, gr.EventData(None, {"unit": unit}))
+    assert by_hand.field not in updates
 
 
 def test_a_click_on_a_unit_keeps_the_other_edits(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), list(SPEC.edits), gr.EventData(None, {"unit": 1}))
-    assert updates[by_hand.edits] == ["layers.1.ffn:ratio=0.25", "layers.0.ffn:keep=2", "layers.0.ffn:remove=1"]
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), FIELD, gr.EventData(None, {"unit": 1}))
+    assert updates[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:keep=2\nlayers.0.ffn:remove=1"
     assert updates[by_hand.undo]["visible"]
     assert "layers.0.ffn:remove=1" in updates[by_hand.message]
 

@@ -47,13 +47,10 @@ def rail() -> Recipe:
         return Recipe(default_spec(), LOCAL, {})
 
 
-def read(rail: Recipe, base: PruneSpec, newest: list[str] | None = None, **moved: Any) -> PruneSpec:
-    """Spec read from the controls after ``base`` was filled in and the controls in ``moved`` were changed.
-
-    ``newest`` are the edits of the inspector.
-    """
+def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
+    """Spec read from the controls after ``base`` was filled in and the controls in ``moved`` were changed."""
     filled = {**rail.fill(base), **{rail.controls[name]: value for name, value in moved.items()}}
-    return rail.read(*(filled[component] for component in rail.inputs), edits=newest)
+    return rail.read(*(filled[component] for component in rail.inputs))
 
 
 def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
@@ -161,17 +158,6 @@ def test_data_of_ones_own_are_measured_beside_the_rest(
 def test_no_number_of_tokens_takes_as_many_as_the_model_needs(rail: Recipe) -> None:
     assert rail.fill(default_spec())[rail.tokens] == 0
     assert read(rail, FULL, tokens=0).tokens == read(rail, FULL, tokens=None).tokens == "auto"
-
-
-def test_edits_of_the_inspector_count_unless_others_were_typed_since(rail: Recipe) -> None:
-    drawn = FULL.model_copy(update={"edits": ("layers.0.ffn:keep=1",)})
-    newer = ["layers.0.ffn:keep=1", "layers.1.ffn:remove=2"]
-    assert read(rail, drawn).edits == drawn.edits
-    assert read(rail, drawn, newest=newer).edits == tuple(newer)
-    assert read(rail, drawn, newest=[]).edits == (), "they may have been undone"
-    assert read(rail, drawn, edits="layers.2.ffn:keep=3", newest=newer).edits == ("layers.2.ffn:keep=3",)
-    other = read(rail, FULL, model="demo/minilm-sentiment", newest=newer)
-    assert other.edits == (), "they are of the former model"
 
 
 def test_several_calibration_texts_are_one_mix(rail: Recipe) -> None:
