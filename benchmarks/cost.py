@@ -36,10 +36,10 @@ from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
 from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE
-from liar.models.adapter import Batch
 from liar.models.catalog import bytes_in_memory
-from liar.models.memory import BACKWARD_SEQUENCES
 from liar.report.labels import token_words
+from liar.runtime.devices import Batch
+from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.spec import Schedule
 
 SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)

@@ -33,12 +33,12 @@ from liar import PruneSpec, run
 from liar.files import write_atomically
 from liar.jobs import estimates
 from liar.jobs.estimates import Amounts, Shape, SiteShape
-from liar.models.environment import versions
-from liar.models.memory import PlannedWork, moment_bytes, working_bytes
-from liar.models.parallel import is_first, joined
 from liar.presets import PRESETS
 from liar.report.export import as_json
 from liar.results import RunResult
+from liar.runtime.distributed import is_first, joined
+from liar.runtime.environment import versions
+from liar.runtime.memory import PlannedWork, moment_bytes, working_bytes
 from liar.spec import AUTO_TOKENS_OF_A_MIX
 
 SPEC = PruneSpec.create(model=SMOLLM2, ratio=0.5, evaluate=())

@@ -39,11 +39,11 @@ from liar import LoadedModel, PruneSpec, load_model, save_model, stream
 from liar.data.corpora import text_steps
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
-from liar.models.adapter import Batch
 from liar.progress import finish
 from liar.report.compare import difference
 from liar.report.metric_sentences import sample
 from liar.results import Evaluation
+from liar.runtime.devices import Batch
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks
 

@@ -30,7 +30,7 @@ from liar.maths.channels import complement, members
 from liar.maths.criteria import Evidence, order_of, score
 from liar.maths.moments import Moments, SiteMoments
 from liar.maths.solver import ridge_of
-from liar.models.adapter import Batch
+from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Targets
 

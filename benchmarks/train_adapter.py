@@ -45,9 +45,9 @@ from liar.evaluate.answers import mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps, rows_of
 from liar.files import ASSETS, whole_folder
 from liar.models.demo import fetch_demo
-from liar.models.quiet import quiet_transformers
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
+from liar.runtime.quiet import quiet_transformers
 from liar.tasks.items import Sample
 from liar.tasks.metrics import MetricName
 from liar.tasks.record import DemoData, Task

@@ -27,12 +27,13 @@ from liar.calibration.sample import sample_of
 from liar.maths.criteria import damped_metric
 from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision
-from liar.models.adapter import Adapter, Batch, Producer
+from liar.models.adapter import Adapter, Producer
 from liar.models.bert import BertAdapter
 from liar.models.catalog import working_copy
 from liar.models.llama import LlamaAdapter
-from liar.models.memory import PlannedWork
 from liar.progress import finish
+from liar.runtime.devices import Batch
+from liar.runtime.memory import PlannedWork
 from liar.sites import Site
 from liar.spec import SiteKind
 

@@ -184,7 +184,7 @@ class MaskTable:
     def _compute(self, asked: Asked) -> Iterator[Progress | HandOut[Asked] | HandOut[Table]]:
         """In the worker: hand out the table as it grows, and store it even if no page is watching."""
         from liar.jobs.mask_table import mask_table_steps
-        from liar.models.environment import describe
+        from liar.runtime.environment import describe
 
         yield HandOut(asked)
         cells = len(asked.criteria) * len(asked.reconstructions)

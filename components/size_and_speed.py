@@ -109,8 +109,8 @@ class CostsPanel:
 
 def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
     from liar.evaluate.size_and_speed import compare_steps
-    from liar.models.environment import readable_failures
     from liar.progress import Pace, Part
+    from liar.runtime.environment import readable_failures
 
     pace = Pace([Part("turns", 1.0)])
     with readable_failures(), variants.using("dense") as dense, variants.using("reconstructed") as pruned:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.jobs.estimates import Shape
     from liar.models.catalog import LoadedModel
-    from liar.models.memory import PlannedWork
     from liar.models.variants import Variants
+    from liar.runtime.memory import PlannedWork
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -35,8 +35,8 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
     """
     # Both load torch, which takes seconds; a page that only explores does without.
     from liar.jobs.pipeline import stream
-    from liar.models.memory import PlannedWork
-    from liar.models.offload import is_offloaded
+    from liar.runtime.memory import PlannedWork
+    from liar.runtime.offload import is_offloaded
 
     yield Progress("load", 0, 1, f"Loading {asked.model}")
     loaded = loaded_for(studio, asked, PlannedWork.of(asked))
@@ -95,8 +95,8 @@ def with_models(
     from liar.evaluate.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, restore_cost
     from liar.jobs.restore import restore_steps
-    from liar.models.offload import is_offloaded
     from liar.progress import Pace, Part
+    from liar.runtime.offload import is_offloaded
 
     yield Progress("load", 0, 1, f"Loading {result.spec.model}")
     loaded = loaded_for(studio, result.spec)

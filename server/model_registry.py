@@ -12,8 +12,8 @@ import psutil
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.catalog import LoadedModel
-    from liar.models.memory import PlannedWork
     from liar.models.variants import Variants
+    from liar.runtime.memory import PlannedWork
 
 Load = Callable[..., "LoadedModel"]
 """Function of model, device, dtype and, if known, the work that the model is loaded for."""

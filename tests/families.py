@@ -22,7 +22,7 @@ from transformers import (
 
 from liar.calibration.gradients import Steps
 from liar.maths.criteria import SiteGradients
-from liar.models.adapter import Batch
+from liar.runtime.devices import Batch
 
 VOCABULARY = 97
 

@@ -23,10 +23,10 @@ from liar.jobs.plan import run_parts
 from liar.jobs.reduction import Reduction
 from liar.jobs.shortening import Shortening
 from liar.maths.criteria import criterion_of
-from liar.models.adapter import Batch
-from liar.models.parallel import joined
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, TriedRun
+from liar.runtime.devices import Batch
+from liar.runtime.distributed import joined
 from liar.spec import Schedule
 from tests import cut_models, families
 

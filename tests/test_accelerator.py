@@ -26,10 +26,10 @@ from liar.jobs.restore import restore_steps
 from liar.jobs.sweep import sweep_steps
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.models.placement import free_bytes
 from liar.models.quantize import quantized
 from liar.models.variants import Variants
 from liar.results import Generation
+from liar.runtime.placement import free_bytes
 from liar.spec import SCHEDULES, Schedule, SweepSpec
 from liar.tasks.items import Sample
 from tests import tiny
@@ -42,7 +42,7 @@ from tests.tiny import tokenizer
 @pytest.fixture(autouse=True)
 def _same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU that a device is compared with multiplies in the same precision."""
-    monkeypatch.setattr("liar.models.precision.has_fast_half", lambda: False)
+    monkeypatch.setattr("liar.runtime.precision.has_fast_half", lambda: False)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

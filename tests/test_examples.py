@@ -39,7 +39,7 @@ PUBLIC = (
     "liar.calibration.calibrate",
     "liar.calibration.sample",
     "liar.models.adapter",
-    "liar.models.parallel",
+    "liar.runtime.distributed",
     "liar.models.families",
     "liar.models.catalog",
     "liar.models.surgery",

@@ -22,6 +22,7 @@ ROOMS = (
     "liar.report",  # results as sentences, tables and charts
     "liar.course",  # lessons as data, and the site made of them
     "liar.maths",  # pure functions of tensors
+    "liar.runtime",  # devices, memory and processes
     "liar.models",
     "liar.data",
     "liar.calibration",

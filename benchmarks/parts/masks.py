@@ -25,10 +25,10 @@ from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide, solve
 from liar.models.catalog import working_copy
-from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.results import Evaluation
+from liar.runtime.memory import PlannedWork
 from liar.sites import Site
 from liar.spec import CRITERIA, Criterion
 from liar.tasks.demo import PERPLEXITY

@@ -17,12 +17,12 @@ from liar.evaluate.exam import Exam
 from liar.evaluate.tasks import prepare_all
 from liar.jobs.mask_table import repair_steps
 from liar.models.catalog import working_copy
-from liar.models.memory import PlannedWork
 from liar.models.surgery import install
 from liar.progress import Pace, finish
 from liar.progress import Part as PartOfJob
 from liar.report.compare import difference
 from liar.results import Evaluation
+from liar.runtime.memory import PlannedWork
 from liar.spec import Reconstruction, Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric

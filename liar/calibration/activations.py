@@ -8,7 +8,7 @@ dense stream as well, which gives the drift of the sites pruned so far, and at t
 (:mod:`liar.calibration.sample`).
 
 Each of several processes reads its share of the batches, and the moments of every site are merged before it is visited
-(:mod:`liar.models.parallel`), so that all of them make the same of it.
+(:mod:`liar.runtime.distributed`), so that all of them make the same of it.
 
 >>> import torch
 >>> from liar import load_model
@@ -32,11 +32,12 @@ from liar.calibration.sample import MEAN_TOKENS, every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.merging import merge
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
-from liar.models.adapter import Adapter, Batch, Stream
+from liar.models.adapter import Adapter, Stream
 from liar.models.heads import answers_every_token, is_overconfident
-from liar.models.offload import resident
-from liar.models.parallel import gathered, processes, shares, summed
-from liar.models.precision import fast_products
+from liar.runtime.devices import Batch
+from liar.runtime.distributed import gathered, processes, shares, summed
+from liar.runtime.offload import resident
+from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Schedule, SiteKind, Targets
 

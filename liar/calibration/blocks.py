@@ -31,11 +31,12 @@ from liar.maths.merging import merge
 from liar.maths.moments import Moments, MomentsAccumulator
 from liar.maths.patch import factor_of, patches
 from liar.maths.reconstruct import Solution
-from liar.models.adapter import Adapter, Batch, Stream
+from liar.models.adapter import Adapter, Stream
 from liar.models.heads import answers_every_token
-from liar.models.offload import resident
-from liar.models.parallel import gathered, processes, shares, summed
-from liar.models.precision import fast_products
+from liar.runtime.devices import Batch
+from liar.runtime.distributed import gathered, processes, shares, summed
+from liar.runtime.offload import resident
+from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Reconstruction, SiteKind
 
@@ -131,7 +132,7 @@ def spans(
 ) -> Iterator[Span]:
     """Every run whose number of blocks is one of ``lengths``, by its end; only behind block ``before`` if that is given.
 
-    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.models.precision`. The inputs of as many blocks as
+    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.precision`. The inputs of as many blocks as
     the longest run has are in memory at once, of runs behind one block those of this one. Raises :class:`NonFiniteError`
     and :class:`CalibrationError`, which name the site.
     """

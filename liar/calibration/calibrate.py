@@ -31,15 +31,16 @@ from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
-from liar.models.adapter import Adapter, execution_device
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
-from liar.models.environment import readable_failures
-from liar.models.memory import moment_bytes
-from liar.models.offload import is_offloaded
-from liar.models.parallel import everywhere
-from liar.models.placement import free_bytes
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
+from liar.runtime.devices import execution_device
+from liar.runtime.distributed import everywhere
+from liar.runtime.environment import readable_failures
+from liar.runtime.memory import moment_bytes
+from liar.runtime.offload import is_offloaded
+from liar.runtime.placement import free_bytes
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
 

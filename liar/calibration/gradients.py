@@ -13,7 +13,7 @@
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
 
 Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`. Several processes take turns with the pieces of
-the text, and add up what each has found (:mod:`liar.models.parallel`). The signs of a piece depend on its number alone.
+the text, and add up what each has found (:mod:`liar.runtime.distributed`). The signs of a piece depend on its number alone.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.maths.moments import sum_dtype
-from liar.models.adapter import Adapter, Batch, execution_device
+from liar.models.adapter import Adapter
 from liar.models.heads import check_gradients, head_of
-from liar.models.memory import BACKWARD_SEQUENCES
-from liar.models.offload import is_offloaded
-from liar.models.parallel import is_own, processes, summed
-from liar.models.placement import release_freed
-from liar.models.precision import fast_products
+from liar.runtime.devices import Batch, execution_device
+from liar.runtime.distributed import is_own, processes, summed
+from liar.runtime.memory import BACKWARD_SEQUENCES
+from liar.runtime.offload import is_offloaded
+from liar.runtime.placement import release_freed
+from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Targets
 

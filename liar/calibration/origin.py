@@ -9,13 +9,13 @@ from typing import Any, Literal
 from liar.data.corpora import copies_of, settled_source, settled_tokens
 from liar.errors import InvalidSpecError
 from liar.models.catalog import LoadedModel
-from liar.models.offload import fingerprint
+from liar.runtime.offload import fingerprint
 from liar.spec import PruneSpec, Separator
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``model``: see :func:`liar.models.offload.fingerprint`. ``text``: choices by name, with what "auto" is for the model."""
+    """``model``: see :func:`liar.runtime.offload.fingerprint`. ``text``: choices by name, with what "auto" is for the model."""
 
     model: str
     text: Mapping[str, Any]

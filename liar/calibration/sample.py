@@ -19,7 +19,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
+from liar.runtime.devices import Batch
 
 CURVE_TOKENS = 6
 """Tokens for each channel that suffice for a curve, or to choose a run of layers."""

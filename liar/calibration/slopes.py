@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from liar.models.adapter import without_labels
 from liar.models.heads import Problem, head_of, problem_of
-from liar.models.memory import BACKWARD_POSITIONS
+from liar.runtime.devices import without_labels
+from liar.runtime.memory import BACKWARD_POSITIONS
 
 _ROWS = 16
 """Positions whose probabilities over the whole vocabulary are in memory at once, beside the logits."""

@@ -26,8 +26,8 @@ def joined() -> Iterator[None]:
             print_error(error)
             sys.exit(2)
         return
-    from liar.models import parallel
-    from liar.models.environment import versions
+    from liar.runtime import distributed as parallel
+    from liar.runtime.environment import versions
 
     with parallel.joined() as group:
         try:

@@ -41,10 +41,10 @@ def evaluate_command(
     check_writable(json)
     from liar.evaluate.tasks import evaluate_steps
     from liar.models.catalog import load_model, model_info
-    from liar.models.environment import describe, readable_failures
-    from liar.models.memory import PlannedWork
     from liar.progress import finish, of_pair
     from liar.report.metric_sentences import baseline, sample, stderr_words, value_words
+    from liar.runtime.environment import describe, readable_failures
+    from liar.runtime.memory import PlannedWork
 
     with progress() as bar, readable_failures():
         start = time.perf_counter()
@@ -86,10 +86,10 @@ def measure_command(
     check_writable(json)
     from liar.evaluate.size_and_speed import compare_steps
     from liar.models.catalog import bytes_on_disk, load_model
-    from liar.models.environment import readable_failures
-    from liar.models.memory import PlannedWork
     from liar.progress import finish, of_pair
     from liar.report.cost_sentences import rows, sentences
+    from liar.runtime.environment import readable_failures
+    from liar.runtime.memory import PlannedWork
 
     with progress() as bar, readable_failures():
         work = PlannedWork.of_evaluation(prompt_tokens)

@@ -16,11 +16,11 @@ from liar.data.running import calibration_windows_steps, check_amount, check_bes
 from liar.data.texts import Samples, read_samples
 from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
-from liar.models.adapter import Batch
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
-from liar.models.memory import BATCH
 from liar.progress import finish, finished
 from liar.results import CalibrationPart, CalibrationText
+from liar.runtime.devices import Batch
+from liar.runtime.memory import BATCH
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
 from liar.tasks.items import Sample
 from liar.tasks.mixes import OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of

@@ -24,7 +24,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from liar.data.joining import DOCUMENTS, token_between
 from liar.errors import StorageError
 from liar.files import cache_folder, keep_in
-from liar.models.adapter import execution_device
+from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel

@@ -18,7 +18,7 @@ import torch
 from lm_eval.api import task
 from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 
-from liar.models.quiet import quiet_transformers
+from liar.runtime.quiet import quiet_transformers
 
 EXAMPLES_SEED = DEFAULT_OTHER_SEED
 """Seed of the harness for the draw of examples in a prompt."""

@@ -9,10 +9,10 @@ from itertools import count
 
 from liar.evaluate.generate import MAX_NEW_TOKENS, Piece, generate_steps
 from liar.events import Progress
-from liar.models.environment import readable_failures
 from liar.models.variants import Variants
 from liar.progress import Pace, Part, relay_all
 from liar.results import VARIANTS, Generation, Variant
+from liar.runtime.environment import readable_failures
 
 _PIECES = 8
 """New tokens between two reports of progress."""

@@ -20,8 +20,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from liar.errors import CalibrationError
-from liar.models.adapter import execution_device
-from liar.models.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
+from liar.runtime.devices import execution_device
+from liar.runtime.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a context and of its ending."""

@@ -21,10 +21,10 @@ from transformers import PreTrainedTokenizerBase
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.reply import check_answers, check_room, check_written, positions, reply, reply_length
-from liar.models.adapter import execution_device
 from liar.models.decode import new_tokens
 from liar.progress import finished
 from liar.results import Generation, Token, Variant
+from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from liar.models.adapter import execution_device
-from liar.models.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
+from liar.runtime.devices import execution_device
+from liar.runtime.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
 
 
 def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, Tensor]:

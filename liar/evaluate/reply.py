@@ -18,10 +18,10 @@ from torch import Tensor
 from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
 from liar.evaluate.spans import span_steps
-from liar.models.adapter import execution_device
 from liar.models.heads import class_names, is_classifier, problem_of
 from liar.progress import finish
 from liar.results import Generation, Variant
+from liar.runtime.devices import execution_device
 from liar.tasks.items import Sample
 
 if TYPE_CHECKING:

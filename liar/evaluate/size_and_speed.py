@@ -13,11 +13,11 @@ from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.side_by_side import REPEATS, comparison_steps, prompt_length
 from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
-from liar.models.environment import describe
-from liar.models.offload import is_offloaded
 from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
 from liar.report.costs import Costs, CostsResult
+from liar.runtime.environment import describe
+from liar.runtime.offload import is_offloaded
 
 
 def compare_steps(

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import by_length, pad
 from liar.data.windows import LENGTH, STRIDE, Window, windows_of
-from liar.models.adapter import execution_device
+from liar.runtime.devices import execution_device
 from liar.tasks.items import Sample
 
 BEST = 20

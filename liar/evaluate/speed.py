@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from liar.models.adapter import execution_device
 from liar.results import Quartiles
+from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
     from liar.models.catalog import LoadedModel

@@ -29,10 +29,11 @@ from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, sc
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision, ridge_share
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel, model_info, parameter_count
-from liar.models.environment import describe, readable_failures
 from liar.progress import Pace
+from liar.runtime.devices import Batch
+from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
 

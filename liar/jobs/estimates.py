@@ -22,8 +22,8 @@ from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
 if TYPE_CHECKING:
-    from liar.models.adapter import Batch
     from liar.models.catalog import LoadedModel
+    from liar.runtime.devices import Batch
 
 OPERATIONS = 150e9
 """Floating-point operations per second in products of large matrices."""

@@ -21,11 +21,11 @@ from liar.jobs.decide import decide
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
 from liar.models.catalog import LoadedModel, working_copy
-from liar.models.environment import readable_failures
-from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
 from liar.results import MaskCell
+from liar.runtime.environment import readable_failures
+from liar.runtime.memory import PlannedWork
 from liar.sites import Site
 from liar.spec import Criterion, PruneSpec, Reconstruction
 

@@ -11,12 +11,12 @@ from liar.evaluate.generate import generate
 from liar.evaluate.side_by_side import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.catalog import LoadedModel, bytes_in_memory
-from liar.models.environment import readable_failures
-from liar.models.offload import is_offloaded
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
 from liar.report.metric_sentences import variant_name
 from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
+from liar.runtime.environment import readable_failures
+from liar.runtime.offload import is_offloaded
 from liar.spec import PruneSpec
 
 

@@ -1,7 +1,7 @@
 """A run as a generator of typed events: load, measure, calibrate, allocate, prune and repair each site, measure.
 
 Closing the generator between two events stops the run and leaves nothing behind. A model passed in is never changed.
-Of several processes (:mod:`liar.models.parallel`) all make the same smaller model, and only the first measures it.
+Of several processes (:mod:`liar.runtime.distributed`) all make the same smaller model, and only the first measures it.
 
 >>> from liar.jobs.pipeline import run
 >>> from liar.spec import PruneSpec
@@ -39,18 +39,18 @@ from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.jobs.shortening import Shortening, check_removal
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
-from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count, working_copy
-from liar.models.environment import describe, is_same_machine, readable_failures
 from liar.models.heads import check_gradients
-from liar.models.memory import PlannedWork
-from liar.models.offload import is_offloaded
-from liar.models.parallel import is_first
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.report.sentences import shared_texts
 from liar.results import QUANTIZED, Evaluation, RunResult, Shared, Totals, Variant
+from liar.runtime.devices import Batch
+from liar.runtime.distributed import is_first
+from liar.runtime.environment import describe, is_same_machine, readable_failures
+from liar.runtime.memory import PlannedWork
+from liar.runtime.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import PruneSpec
 from liar.store import RunSummary

@@ -21,14 +21,14 @@ from liar.explore.reconstructions import REPAIRS
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.maths.drift import LEAST_FACTOR
-from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
-from liar.models.offload import resident
-from liar.models.parallel import processes
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, TriedRun, Unrounded
+from liar.runtime.devices import Batch
+from liar.runtime.distributed import processes
+from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import SOLVED_CRITERIA, PruneSpec
 

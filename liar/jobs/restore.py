@@ -20,12 +20,12 @@ from liar.jobs.read_text import read_text
 from liar.jobs.shortening import cut
 from liar.maths.criteria import units_of
 from liar.models.catalog import LoadedModel, working_copy
-from liar.models.environment import readable_failures
-from liar.models.memory import PlannedWork
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part
 from liar.results import RunResult, SiteReport
+from liar.runtime.environment import readable_failures
+from liar.runtime.memory import PlannedWork
 from liar.sites import Site
 
 

@@ -25,13 +25,14 @@ from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import UNITS_OF, check_choices, nearest_removed, off_target
 from liar.maths.patch import PATCHES
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
-from liar.models.offload import resident
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, TriedRun
+from liar.runtime.devices import Batch
+from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import PruneSpec, Reconstruction
 

@@ -28,10 +28,10 @@ from liar.jobs.plan import sweep_parts
 from liar.jobs.shortening import check_removal
 from liar.maths.criteria import criterion_of
 from liar.models.catalog import LoadedModel
-from liar.models.environment import readable_failures
-from liar.models.offload import is_offloaded
 from liar.progress import Pace
 from liar.results import DENSE, Evaluation, RunResult
+from liar.runtime.environment import readable_failures
+from liar.runtime.offload import is_offloaded
 from liar.spec import PruneSpec, SweepSpec
 from liar.store import RunStore
 

@@ -24,22 +24,10 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
-from liar.models.offload import resident
+from liar.runtime.devices import Batch, execution_device, without_labels
+from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
-
-Batch = Mapping[str, Tensor]
-"""Tokenised inputs on any device: ``input_ids`` and ``attention_mask``, both (sequences, length), and perhaps labels.
-
-Labels, all (sequences,), are ``labels`` of classifiers, or ``start_positions`` and ``end_positions`` of answers.
-"""
-
-_LABELS = frozenset({"labels", "start_positions", "end_positions"})
-
-
-def without_labels(batch: Batch) -> dict[str, Tensor]:
-    """The arguments of the model in a batch."""
-    return {name: tensor for name, tensor in batch.items() if name not in _LABELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,22 +263,3 @@ def bypassed(parent: nn.Module, name: str) -> Iterator[None]:
         yield
     finally:
         setattr(parent, name, original)
-
-
-def execution_device(model: nn.Module) -> torch.device:
-    """Device on which the model computes; for an offloaded model not the one that stores its weights."""
-    for module in model.modules():
-        hook = getattr(module, "_hf_hook", None)
-        device = getattr(hook, "execution_device", None)
-        if device is not None:
-            return torch.device(device)
-    return next(model.parameters()).device
-
-
-def devices_of(model: nn.Module) -> set[torch.device]:
-    """Every device of a weight or a hook; meta weights are moved to their hook's device when used."""
-    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
-    found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
-    found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
-    current = {device.type: device for device in found if device.index is not None}  # "cuda" is taken as one of them
-    return {device if device.index is not None else current.get(device.type, device) for device in found}

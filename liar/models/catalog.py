@@ -31,19 +31,20 @@ from transformers.modeling_layers import GenericForSequenceClassification
 
 from liar.errors import InvalidSpecError, ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
-from liar.models.adapter import Adapter, execution_device
+from liar.models.adapter import Adapter
 from liar.models.demo import OnProgress, bundle_folder, fetch_demo
 from liar.models.families import adapt
 from liar.models.heads import Head, LabelOrder, architecture_for, head_of, kind_of, task_for
-from liar.models.memory import PlannedWork, working_bytes
 from liar.models.notices import fetch_notices
-from liar.models.offload import is_offloaded
-from liar.models.placement import check_room, choose_device, choose_dtype
-from liar.models.quiet import quiet_transformers
 from liar.models.source import Source, find_model, hub_model, is_hub_id, local_folder, read_config, weight_bytes
 from liar.models.weights import explained, load_classifier, load_network, register_ragged
 from liar.presets import DEMO, PRESETS, Preset, likely, preset_of
 from liar.results import ModelInfo
+from liar.runtime.devices import execution_device
+from liar.runtime.memory import PlannedWork, working_bytes
+from liar.runtime.offload import is_offloaded
+from liar.runtime.placement import check_room, choose_device, choose_dtype
+from liar.runtime.quiet import quiet_transformers
 from liar.tasks.record import HeadKind, Task
 from liar.tasks.registry import TASKS, task_named
 

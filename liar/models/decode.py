@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from liar.models.adapter import execution_device
+from liar.runtime.devices import execution_device
 
 
 def new_tokens(

@@ -12,10 +12,11 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from liar.errors import UnsupportedModelError
-from liar.models.adapter import Adapter, devices_of
+from liar.models.adapter import Adapter
 from liar.models.bert import BertAdapter
 from liar.models.llama import LlamaAdapter
 from liar.models.ragged import PREFIX
+from liar.runtime.devices import devices_of
 
 FAMILIES: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
 

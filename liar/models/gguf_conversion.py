@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from liar.models.quiet import quiet_transformers
+from liar.runtime.quiet import quiet_transformers
 
 
 def convert_gguf(source: Path, target: Path) -> None:

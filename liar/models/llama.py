@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Adapter, Producer, bypassed
-from liar.models.offload import resident
+from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import SiteKind
 

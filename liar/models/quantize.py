@@ -30,8 +30,8 @@ from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.models.offload import is_offloaded
-from liar.models.placement import free_bytes
+from liar.runtime.offload import is_offloaded
+from liar.runtime.placement import free_bytes
 
 _WORKING_COPIES = 3
 """Temporary fp32 tensors of a layer's size that quantizing its weights takes."""

@@ -54,7 +54,7 @@ class ConsumerParameters:
 def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerParameters) -> None:
     """Keep only ``bundles`` (ascending) of the site and install the consumer's new ``parameters``.
 
-    Every changed parameter is a new object, by which :func:`liar.models.offload.resident` detects the change.
+    Every changed parameter is a new object, by which :func:`liar.runtime.offload.resident` detects the change.
     """
     device = adapter.consumer(site).weight.device
     bundles = bundles.to(device)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from liar.errors import InvalidSpecError
 from liar.models.catalog import LoadedModel, bytes_in_memory
-from liar.models.offload import resident
 from liar.models.surgery import ConsumerParameters, install
 from liar.results import Variant
+from liar.runtime.offload import resident
 from liar.sites import Site
 
 

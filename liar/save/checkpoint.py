@@ -35,14 +35,14 @@ from liar.files import whole_folder
 from liar.models import ragged
 from liar.models.catalog import LoadedModel, folder_of
 from liar.models.notices import copy_notices
-from liar.models.offload import save_weights
-from liar.models.placement import choose_dtype
 from liar.models.quantize import is_quantized
-from liar.models.quiet import quiet_transformers
 from liar.models.source import weight_bytes
 from liar.models.weights import auto_class_of
 from liar.report.export import as_json
 from liar.results import RunResult
+from liar.runtime.offload import save_weights
+from liar.runtime.placement import choose_dtype
+from liar.runtime.quiet import quiet_transformers
 from liar.save.model_card import model_card
 
 Form = Literal["stock", "ragged"]

@@ -18,12 +18,12 @@ from liar.events import Progress
 from liar.files import pack
 from liar.jobs.plan import saving_parts
 from liar.models.catalog import LoadedModel, bytes_in_memory
-from liar.models.environment import readable_failures
-from liar.models.offload import is_offloaded
-from liar.models.placement import choose_dtype
 from liar.models.quantize import quantized
 from liar.progress import Pace
 from liar.results import RunResult
+from liar.runtime.environment import readable_failures
+from liar.runtime.offload import is_offloaded
+from liar.runtime.placement import choose_dtype
 from liar.save.checkpoint import SHARD_BYTES, Saved, save_model
 
 _CHECK_TOKENS = 16

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from liar.calibration.blocks import Span, spans
 from liar.maths.patch import PATCHES
-from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
+from liar.runtime.devices import Batch
 from tests import tiny
 
 LAYERS = 5

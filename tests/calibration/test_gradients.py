@@ -14,8 +14,9 @@ from transformers import BertForQuestionAnswering, PreTrainedModel
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.families import adapt
+from liar.runtime.devices import Batch
 from tests.families import batches, build, gradients, logits
 
 BOTH = Needs(masks=True, sensitivity=True)

@@ -24,7 +24,7 @@ from liar.calibration.sample import (
 )
 from liar.maths.criteria import Evidence, magnitude
 from liar.maths.solver import RIDGE, ridge_share
-from liar.models.adapter import Batch
+from liar.runtime.devices import Batch
 from liar.spec import SCHEDULES
 from tests import tiny
 

@@ -11,10 +11,10 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.data.corpora import calibration_text
 from liar.data.texts import Samples
-from liar.models.adapter import Batch
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.results import CalibrationText
+from liar.runtime.devices import Batch
 from liar.tasks.items import Answer, Sample
 from tests.families import gradients
 from tests.questions import TOKENIZER, question_answering

@@ -17,7 +17,7 @@ from liar.evaluate.tasks import evaluate
 from liar.events import Warned
 from liar.jobs.pipeline import run, stream
 from liar.models.catalog import LoadedModel, working_copy
-from liar.models.memory import PlannedWork
+from liar.runtime.memory import PlannedWork
 from liar.spec import PruneSpec
 from liar.tasks.registry import task_named
 from tests.copies import CONFIGS, Relabel, write_copy

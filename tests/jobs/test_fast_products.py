@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liar import PruneSpec, RunResult, run
-from liar.models import precision
+from liar.runtime import precision
 from liar.spec import Allocation, Schedule
 from tests import tiny
 

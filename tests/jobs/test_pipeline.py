@@ -21,11 +21,12 @@ from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteD
 from liar.maths.criteria import order_of
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMomentsAccumulator
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.results import SiteReport
+from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny

@@ -14,7 +14,7 @@ from liar.calibration.activations import Visit, walk
 from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.catalog import LoadedModel, bytes_in_memory
-from liar.models.memory import PlannedWork, working_bytes
+from liar.runtime.memory import PlannedWork, working_bytes
 from liar.spec import SCHEDULES
 from tests.jobs.recipe import spec
 
@@ -77,7 +77,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     free = bytes_in_memory(model.model) + working_bytes(
         model.model.config, model.adapter.widest, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
-    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr("liar.runtime.placement.free_bytes", lambda device: free)
     monkeypatch.setattr("liar.models.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
@@ -86,7 +86,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     ):  # the spec is checked before the memory
         run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     monkeypatch.undo()
-    monkeypatch.setattr("liar.models.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr("liar.runtime.placement.free_bytes", lambda device: free)
     less = {"criterion": "obs", "allocation": "uniform", "schedule": "sequential"}
     run(spec(text, sequence_length=256, **less), model)
 

@@ -33,8 +33,8 @@ from liar.errors import (
 from liar.evaluate.tasks import evaluate
 from liar.models import weights
 from liar.models.catalog import load_model
-from liar.models.offload import is_offloaded
 from liar.presets import PRESETS
+from liar.runtime.offload import is_offloaded
 from tests.folders import BERT, LLAMA, save
 
 

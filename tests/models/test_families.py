@@ -29,10 +29,11 @@ from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths.drift import share_of
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
-from liar.models.adapter import Adapter, Batch
+from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.llama import LlamaAdapter
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Reconstruction, Schedule, Targets
 from tests.families import BUILDERS, DECODERS, VOCABULARY, batches, build, gradients, logits

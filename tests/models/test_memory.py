@@ -16,7 +16,7 @@ from liar.evaluate.perplexity import nll_steps
 from liar.events import Loaded
 from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
-from liar.models.memory import PlannedWork, working_bytes
+from liar.runtime.memory import PlannedWork, working_bytes
 from tests import tiny
 
 LENGTH = 64

@@ -19,7 +19,7 @@ from liar import PruneSpec, stream
 from liar.errors import InvalidSpecError
 from liar.events import SiteDone
 from liar.models.families import adapt
-from liar.models.offload import is_offloaded, resident
+from liar.runtime.offload import is_offloaded, resident
 from liar.spec import SCHEDULES, Schedule
 from tests import tiny
 from tests.families import VOCABULARY, batches, build, logits

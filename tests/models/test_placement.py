@@ -20,9 +20,10 @@ from liar.errors import (
     InvalidSpecError,
     UnsupportedModelError,
 )
-from liar.models import placement, source, weights
+from liar.models import source, weights
 from liar.models.catalog import load_model
-from liar.models.memory import PlannedWork
+from liar.runtime import placement
+from liar.runtime.memory import PlannedWork
 from tests.folders import BERT, LLAMA, save
 
 
@@ -35,7 +36,7 @@ def test_too_little_memory_is_refused_with_what_would_fit(tmp_path: Path, monkey
 
 PIECES = """
 import psutil
-from liar.models.placement import release_freed
+from liar.runtime.placement import release_freed
 
 megabyte = 1 << 20
 held = b"x" * (2 * megabyte)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from liar.models import precision
-from liar.models.precision import fast_products
+from liar.runtime import precision
+from liar.runtime.precision import fast_products
 from tests.families import batches, build
 
 

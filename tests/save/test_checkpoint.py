@@ -17,8 +17,8 @@ from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.maths.reconstruct import Solution
-from liar.models.offload import is_offloaded, resident
 from liar.models.surgery import ConsumerParameters, install, shrink
+from liar.runtime.offload import is_offloaded, resident
 from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
 from liar.spec import Reconstruction

@@ -3,7 +3,7 @@
 What they have read is added up by collectives of torch.distributed, so any launcher that it knows will do (torchrun,
 accelerate). Without a process group a process has everything to itself, and nothing here does anything.
 
->>> from liar.models.parallel import is_first, processes
+>>> from liar.runtime.distributed import is_first, processes
 >>> processes(), is_first()
 (1, True)
 """
@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from liar.errors import CalibrationError, ProcessError
-from liar.models.adapter import Batch
+from liar.runtime.devices import Batch
 
 PATIENCE = timedelta(hours=6)
 """Longest wait for another process. One that ends is noticed at once; the first process measures while the others wait."""

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from liar.errors import InsufficientMemoryError, InvalidSpecError
-from liar.models.parallel import processes_here
+from liar.runtime.distributed import processes_here
 
 Placement = Literal["resident", "streamed"]
 
@@ -85,7 +85,7 @@ def check_room(needed: int, device: torch.device) -> None:
 def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Placement:
     """Placement of the weights: on ``device`` if ``working`` bytes are left beside them, else streamed from the host.
 
-    ``working`` comes from :func:`liar.models.memory.working_bytes`. Raises :class:`InsufficientMemoryError` if the host
+    ``working`` comes from :func:`liar.runtime.memory.working_bytes`. Raises :class:`InsufficientMemoryError` if the host
     is too small as well.
     """
     size = parameters * dtype.itemsize

@@ -13,8 +13,8 @@ from torch import nn
 
 from liar import __version__
 from liar.errors import InsufficientMemoryError, StorageError
-from liar.models.adapter import execution_device
-from liar.models.parallel import processes
+from liar.runtime.devices import execution_device
+from liar.runtime.distributed import processes
 
 
 def describe(model: nn.Module) -> dict[str, str]:

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from liar.models.adapter import execution_device
+from liar.runtime.devices import execution_device
 
 
 def fast_products(model: nn.Module) -> AbstractContextManager[object]:

@@ -1,0 +1,40 @@
+"""Where a model computes, and the batches that it takes there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""Tokenised inputs on any device: ``input_ids`` and ``attention_mask``, both (sequences, length), and perhaps labels.
+
+Labels, all (sequences,), are ``labels`` of classifiers, or ``start_positions`` and ``end_positions`` of answers.
+"""
+
+_LABELS = frozenset({"labels", "start_positions", "end_positions"})
+
+
+def without_labels(batch: Batch) -> dict[str, Tensor]:
+    """The arguments of the model in a batch."""
+    return {name: tensor for name, tensor in batch.items() if name not in _LABELS}
+
+
+def execution_device(model: nn.Module) -> torch.device:
+    """Device on which the model computes; for an offloaded model not the one that stores its weights."""
+    for module in model.modules():
+        hook = getattr(module, "_hf_hook", None)
+        device = getattr(hook, "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(model.parameters()).device
+
+
+def devices_of(model: nn.Module) -> set[torch.device]:
+    """Every device of a weight or a hook; meta weights are moved to their hook's device when used."""
+    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
+    found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
+    found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
+    current = {device.type: device for device in found if device.index is not None}  # "cuda" is taken as one of them
+    return {device if device.index is not None else current.get(device.type, device) for device in found}
