@@ -36,7 +36,7 @@ from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
 from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE
-from liar.models.catalog import bytes_in_memory
+from liar.models.loaded import bytes_in_memory
 from liar.report.labels import token_words
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BACKWARD_SEQUENCES

@@ -35,8 +35,8 @@ from liar.data.corpora import calibration_batches
 from liar.events import Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.progress import Pace, Part
 
 LIMIT = 2.0

@@ -35,8 +35,8 @@ from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.jobs.plan import run_parts
 from liar.jobs.reduction import Reduction
 from liar.maths.criteria import criterion_of
-from liar.models.catalog import bytes_in_memory
 from liar.models.families import adapt
+from liar.models.loaded import bytes_in_memory
 from liar.progress import Pace, Stopwatch
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BATCH, moment_bytes

@@ -25,7 +25,7 @@ from liar.evaluate.size_and_speed import compare_steps
 from liar.events import Finished
 from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts
-from liar.models.catalog import parameter_count
+from liar.models.loaded import parameter_count
 from liar.progress import finish
 from liar.report.layer_sentences import named, removed_layers
 from liar.results import Quartiles, RunResult

@@ -26,7 +26,7 @@ from readme import table, write
 from liar import PruneSpec, load_model, save_model, stream
 from liar.evaluate.size_and_speed import compare_steps
 from liar.events import Finished
-from liar.models.catalog import bytes_on_disk
+from liar.loading.catalog import bytes_on_disk
 from liar.progress import finish
 from liar.report.cost_sentences import rows, sentences
 from liar.report.costs import CostsResult

@@ -44,7 +44,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.answers import mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps, rows_of
 from liar.files import ASSETS, whole_folder
-from liar.models.demo import fetch_demo
+from liar.loading.demo_bundle import fetch_demo
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
 from liar.runtime.quiet import quiet_transformers

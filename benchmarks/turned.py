@@ -28,9 +28,9 @@ from liar.maths.criteria import damped_metric
 from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision
 from liar.models.adapter import Adapter, Producer
-from liar.models.bert import BertAdapter
-from liar.models.catalog import working_copy
-from liar.models.llama import LlamaAdapter
+from liar.models.families.bert import BertAdapter
+from liar.models.families.llama import LlamaAdapter
+from liar.models.loaded import working_copy
 from liar.progress import finish
 from liar.runtime.devices import Batch
 from liar.runtime.memory import PlannedWork

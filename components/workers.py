@@ -19,7 +19,7 @@ from server.job import HandOut
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Studio
     from liar.jobs.estimates import Shape
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
     from liar.runtime.memory import PlannedWork
 

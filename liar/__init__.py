@@ -6,7 +6,7 @@
 >>> sum(site.kept for site in result.sites), sum(site.units for site in result.sites)
 (48, 96)
 
-``tiny`` is any checkpoint folder, such as the small random one that the example of :mod:`liar.models.catalog` makes, a
+``tiny`` is any checkpoint folder, such as the small random one that the example of :mod:`liar.loading.catalog` makes, a
 Hub id or a demo model; ``notes.txt`` is any text. All examples in the docstrings use these two.
 
 Reading order for newcomers:
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from liar.calibration.calibrate import Calibration, calibrate
     from liar.errors import LiarError
     from liar.jobs.pipeline import run, stream
-    from liar.models.catalog import LoadedModel, load_model
+    from liar.loading.catalog import load_model
+    from liar.models.loaded import LoadedModel
     from liar.results import RunResult
     from liar.save.checkpoint import save_model
     from liar.spec import PruneSpec
@@ -58,11 +59,11 @@ if TYPE_CHECKING:
 _HOME = {
     "Calibration": "liar.calibration.calibrate",
     "LiarError": "liar.errors",
-    "LoadedModel": "liar.models.catalog",
+    "LoadedModel": "liar.loading.catalog",
     "PruneSpec": "liar.spec",
     "RunResult": "liar.results",
     "calibrate": "liar.calibration.calibrate",
-    "load_model": "liar.models.catalog",
+    "load_model": "liar.loading.catalog",
     "run": "liar.jobs.pipeline",
     "save_model": "liar.save.checkpoint",
     "stream": "liar.jobs.pipeline",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
 
 if TYPE_CHECKING:  # torch takes seconds to load, and the page is built without it
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
 
 Stage = Literal["load", "calibrate", "allocate", "prune", "evaluate", "generate", "save"]

@@ -119,7 +119,7 @@ PRESETS: tuple[Preset, ...] = (
 def split_revision(model: str) -> tuple[str, str | None]:
     """Id and revision of ``owner/name@revision``; any other name, also a malformed one, is returned whole, with None.
 
-    Only the form counts: a folder may have such a name, see :func:`liar.models.source.local_folder`.
+    Only the form counts: a folder may have such a name, see :func:`liar.loading.source.local_folder`.
 
     >>> from liar.presets import split_revision
     >>> split_revision("owner/name@refs/pr/3")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
     from liar.runtime.memory import PlannedWork
 
@@ -90,7 +90,7 @@ class ModelRegistry:
 
     def _bytes(self) -> int:
         """Bytes of all weights in memory; a dense model that several entries share is counted once."""
-        from liar.models.catalog import bytes_in_memory  # torch takes seconds to load; by now it is loaded
+        from liar.models.loaded import bytes_in_memory  # torch takes seconds to load; by now it is loaded
 
         dense = {id(entry.dense): entry.dense for entry in self._entries.values() if entry.dense is not None}
         pruned = [entry.variants for entry in self._entries.values() if entry.variants is not None]
@@ -99,6 +99,6 @@ class ModelRegistry:
 
 
 def _load(model: str, device: str, dtype: str, work: PlannedWork | None = None) -> LoadedModel:
-    from liar.models.catalog import load_model  # torch takes seconds to load
+    from liar.loading.catalog import load_model  # torch takes seconds to load
 
     return load_model(model, device, dtype, work=work)

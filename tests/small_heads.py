@@ -12,8 +12,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.tasks.registry import task_named
 from tests.questions import SPECIAL, TOKENIZER, WORDS
 

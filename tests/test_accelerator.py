@@ -24,8 +24,8 @@ from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.mask_table import MaskCell, mask_table_steps
 from liar.jobs.restore import restore_steps
 from liar.jobs.sweep import sweep_steps
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.models.quantize import quantized
 from liar.models.variants import Variants
 from liar.results import Generation

@@ -9,7 +9,7 @@ import pytest
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run, stream
 from liar.events import Finished
-from liar.models.catalog import parameter_count
+from liar.models.loaded import parameter_count
 from liar.progress import finish
 from liar.save.deliver import saving_steps
 from liar.tasks.registry import task_named

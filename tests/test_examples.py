@@ -10,7 +10,7 @@ import pytest
 
 import liar
 
-MAKES_TINY = "liar.models.catalog"
+MAKES_TINY = "liar.loading.catalog"
 """Module whose example writes the checkpoint ``tiny``, which the other examples load."""
 
 PUBLIC = (
@@ -41,7 +41,7 @@ PUBLIC = (
     "liar.models.adapter",
     "liar.runtime.distributed",
     "liar.models.families",
-    "liar.models.catalog",
+    "liar.loading.catalog",
     "liar.models.surgery",
     "liar.models.quantize",
     "liar.data.texts",

@@ -24,6 +24,7 @@ ROOMS = (
     "liar.maths",  # pure functions of tensors
     "liar.runtime",  # devices, memory and processes
     "liar.models",
+    "liar.loading",
     "liar.data",
     "liar.calibration",
     "liar.evaluate",

@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from liar.data.running import held_out_windows
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
+from liar.models.loaded import LoadedModel
 from liar.spec import AUTO, Separator
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.items import Sample

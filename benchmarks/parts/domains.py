@@ -17,7 +17,7 @@ from readme import table
 from liar import PruneSpec, stream
 from liar.evaluate.tasks import evaluate
 from liar.events import Finished
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.report.compare import difference
 from liar.results import Evaluation
 from liar.spec import EVALUATION_LENGTH

@@ -24,7 +24,7 @@ from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate
 from liar.jobs.decide import decide, solve
-from liar.models.catalog import working_copy
+from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.results import Evaluation

@@ -16,7 +16,7 @@ from liar.errors import ShortTextError
 from liar.evaluate.exam import Exam
 from liar.evaluate.tasks import prepare_all
 from liar.jobs.mask_table import repair_steps
-from liar.models.catalog import working_copy
+from liar.models.loaded import working_copy
 from liar.models.surgery import install
 from liar.progress import Pace, finish
 from liar.progress import Part as PartOfJob

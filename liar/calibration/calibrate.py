@@ -32,7 +32,7 @@ from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviatio
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import Pace, finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.runtime.devices import execution_device

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from liar.data.corpora import copies_of, settled_source, settled_tokens
 from liar.errors import InvalidSpecError
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.runtime.offload import fingerprint
 from liar.spec import PruneSpec, Separator
 

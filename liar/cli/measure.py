@@ -40,7 +40,8 @@ def evaluate_command(
     """Measure a model on a task."""
     check_writable(json)
     from liar.evaluate.tasks import evaluate_steps
-    from liar.models.catalog import load_model, model_info
+    from liar.loading.catalog import load_model
+    from liar.models.loaded import model_info
     from liar.progress import finish, of_pair
     from liar.report.metric_sentences import baseline, sample, stderr_words, value_words
     from liar.runtime.environment import describe, readable_failures
@@ -85,7 +86,7 @@ def measure_command(
     """Compare parameters, multiplications, bytes and speed of two models, timed in turns."""
     check_writable(json)
     from liar.evaluate.size_and_speed import compare_steps
-    from liar.models.catalog import bytes_on_disk, load_model
+    from liar.loading.catalog import bytes_on_disk, load_model
     from liar.progress import finish, of_pair
     from liar.report.cost_sentences import rows, sentences
     from liar.runtime.environment import readable_failures

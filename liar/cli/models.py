@@ -14,7 +14,7 @@ from liar.tasks.registry import TASKS
 
 def fetch_demo() -> None:
     """Download the demo models and texts (180 MB, once)."""
-    from liar.models import demo
+    from liar.loading import demo_bundle as demo
 
     with progress() as bar:
         folder = demo.fetch_demo(fraction(bar))

@@ -214,7 +214,7 @@ def _need(ratio: float | None, parameters: float | None, size: int | None, loss:
 def _met(need: Need, spec: PruneSpec) -> float:
     """The ratio for ``need``, printed with what was tried for it."""
     from liar.jobs.meet_need import meet_steps
-    from liar.models.catalog import load_model
+    from liar.loading.catalog import load_model
 
     with progress() as bar:
         met = finish(meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)), whole(bar))

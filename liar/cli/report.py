@@ -70,7 +70,7 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
     if stored is not None and set(criteria) <= set(stored.facts.criteria):
         return stored
     from liar.jobs.draw_atlas import atlas_steps
-    from liar.models.catalog import load_model
+    from liar.loading.catalog import load_model
     from liar.progress import finish
 
     with progress() as bar:

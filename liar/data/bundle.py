@@ -6,7 +6,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from liar.models.demo import fetch_demo
+from liar.loading.demo_bundle import fetch_demo
 from liar.tasks.items import Article, RatedSentence, Rows
 from liar.tasks.texts import Text
 

@@ -28,7 +28,7 @@ from liar.tasks.registry import task_named
 from liar.tasks.texts import WIKI
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 _MARKING = "question-answering"
 

@@ -27,7 +27,7 @@ from liar.files import cache_folder, keep_in
 from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 _AT_ONCE = 32
 """Windows that are written together: each step reads all weights once for all of them."""

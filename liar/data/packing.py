@@ -20,7 +20,7 @@ from liar.errors import InvalidSpecError
 from liar.spec import EVALUATION_LENGTH
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 _CHARACTERS = 5  # first guess of the characters in a token
 _UNSETTLED = 16  # tokens at the end of a text that may change when more text follows

@@ -23,7 +23,7 @@ from liar.tasks.record import Task
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 _MIN_WINDOWS = 2  # a single window has no standard error
 

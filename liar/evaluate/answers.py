@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from liar.evaluate.harness_outcome import HarnessOutcome
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 
 def mark_steps(

@@ -19,7 +19,7 @@ from liar.tasks.metrics import MetricName
 from liar.tasks.record import Task
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 EvaluationSteps = Generator[tuple[int, int], None, Evaluation]
 """Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""

@@ -27,7 +27,7 @@ from liar.results import Generation, Token, Variant
 from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 MAX_NEW_TOKENS = 48
 """Default limit on the new tokens of a language model's answer."""

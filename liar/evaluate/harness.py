@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.harness_outcome import HarnessOutcome, outcome_of
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -15,7 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from liar.evaluate.branches import Pair, Score, branched, check_ending, score_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.runtime.devices import execution_device
 

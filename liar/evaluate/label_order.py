@@ -23,7 +23,7 @@ from liar.tasks.items import Sample
 from liar.tasks.record import Task
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 _TEXTS = 300
 """Training texts on which the order is found."""

@@ -28,7 +28,7 @@ from liar.tasks.record import HeadKind, Task
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)

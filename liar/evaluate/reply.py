@@ -25,7 +25,7 @@ from liar.runtime.devices import execution_device
 from liar.tasks.items import Sample
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 
 def answers(loaded: LoadedModel) -> bool:

@@ -16,7 +16,7 @@ from liar.report.costs import SpeedComparison
 from liar.results import MeasuredVariant, Quartiles, Speed, SpeedGain, Workload
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 BATCH = 16
 """Texts that a model other than a language model reads at once for the work "batch"."""

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.side_by_side import REPEATS, comparison_steps, prompt_length
-from liar.models.catalog import LoadedModel, bytes_in_memory, model_info
+from liar.models.loaded import LoadedModel, bytes_in_memory, model_info
 from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
 from liar.report.costs import Costs, CostsResult

@@ -22,7 +22,7 @@ from liar.results import Quartiles
 from liar.runtime.devices import execution_device
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 
 def fixed_tokens(loaded: LoadedModel, sequences: int, length: int) -> Tensor:

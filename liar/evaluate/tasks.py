@@ -33,7 +33,7 @@ from liar.tasks.registry import is_task, own_task, task_named
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
 
 
 def prepare(

@@ -30,7 +30,7 @@ from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter
-from liar.models.catalog import LoadedModel, model_info, parameter_count
+from liar.models.loaded import LoadedModel, model_info, parameter_count
 from liar.progress import Pace
 from liar.runtime.devices import Batch
 from liar.runtime.environment import describe, readable_failures

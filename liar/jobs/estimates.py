@@ -22,7 +22,7 @@ from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
 if TYPE_CHECKING:
-    from liar.models.catalog import LoadedModel
+    from liar.models.loaded import LoadedModel
     from liar.runtime.devices import Batch
 
 OPERATIONS = 150e9

@@ -20,7 +20,7 @@ from liar.explore.allocation import Candidate, allocate, check_choices, settled_
 from liar.jobs.decide import decide
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
-from liar.models.catalog import LoadedModel, working_copy
+from liar.models.loaded import LoadedModel, working_copy
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
 from liar.results import MaskCell

@@ -10,7 +10,7 @@ from liar.evaluate.exam import Exam
 from liar.evaluate.generate import generate
 from liar.evaluate.side_by_side import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
-from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
 from liar.report.metric_sentences import variant_name

@@ -18,7 +18,7 @@ from liar.explore.allocation import allocate, check_units
 from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
-from liar.models.catalog import LoadedModel, parameter_count
+from liar.models.loaded import LoadedModel, parameter_count
 from liar.progress import relay
 from liar.runtime.environment import readable_failures
 from liar.spec import PruneSpec, SiteKind

@@ -37,10 +37,11 @@ from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_with_unseen
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
 from liar.jobs.shortening import Shortening, check_removal
+from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
-from liar.models.catalog import LoadedModel, load_model, model_info, parameter_count, working_copy
 from liar.models.heads import check_gradients
+from liar.models.loaded import LoadedModel, model_info, parameter_count, working_copy
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch

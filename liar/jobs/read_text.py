@@ -10,7 +10,7 @@ from typing import TypeVar
 from liar.data.corpora import text_beside_steps, text_steps, unseen_tokens
 from liar.errors import CalibrationError
 from liar.events import Progress
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import relay
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch

@@ -21,7 +21,7 @@ from liar.explore.reconstructions import REPAIRS
 from liar.jobs.decide import decide
 from liar.maths.criteria import ScoreFunction, SiteGradients
 from liar.maths.drift import LEAST_FACTOR
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch

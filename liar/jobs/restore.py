@@ -19,7 +19,7 @@ from liar.jobs.decide import solve
 from liar.jobs.read_text import read_text
 from liar.jobs.shortening import cut
 from liar.maths.criteria import units_of
-from liar.models.catalog import LoadedModel, working_copy
+from liar.models.loaded import LoadedModel, working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part

@@ -26,7 +26,7 @@ from liar.events import Calibrated, Event, SiteDone, Warned
 from liar.explore.allocation import UNITS_OF, check_choices, nearest_removed, off_target
 from liar.maths.patch import PATCHES
 from liar.models.adapter import Adapter
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch

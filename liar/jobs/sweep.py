@@ -27,7 +27,7 @@ from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import sweep_parts
 from liar.jobs.shortening import check_removal
 from liar.maths.criteria import criterion_of
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import Pace
 from liar.results import DENSE, Evaluation, RunResult
 from liar.runtime.environment import readable_failures

@@ -10,7 +10,7 @@ compiled by torch, which takes one to three minutes, 175 and 169. With activatio
 and perplexity 17.48 grows to 17.91 (with weights alone to 17.50); the CUDA kernels need widths that are multiples of 8.
 
 >>> from liar import load_model
->>> from liar.models.catalog import bytes_in_memory
+>>> from liar.models.loaded import bytes_in_memory
 >>> from liar.models.quantize import quantized
 >>> loaded = load_model("tiny")
 >>> bytes_in_memory(quantized(loaded).model) < bytes_in_memory(loaded.model)
@@ -28,8 +28,8 @@ from transformers import PreTrainedModel
 
 from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.models.adapter import Adapter
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import free_bytes
 

@@ -10,7 +10,7 @@ from threading import Lock
 from torch import Tensor, nn
 
 from liar.errors import InvalidSpecError
-from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.surgery import ConsumerParameters, install
 from liar.results import Variant
 from liar.runtime.offload import resident

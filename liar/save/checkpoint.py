@@ -32,12 +32,13 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from liar.errors import InvalidSpecError, ModelNotFoundError
 from liar.files import whole_folder
+from liar.loading.catalog import folder_of
+from liar.loading.notices import copy_notices
+from liar.loading.source import weight_bytes
+from liar.loading.weights import auto_class_of
 from liar.models import ragged
-from liar.models.catalog import LoadedModel, folder_of
-from liar.models.notices import copy_notices
+from liar.models.loaded import LoadedModel
 from liar.models.quantize import is_quantized
-from liar.models.source import weight_bytes
-from liar.models.weights import auto_class_of
 from liar.report.export import as_json
 from liar.results import RunResult
 from liar.runtime.offload import save_weights
@@ -136,7 +137,7 @@ def save_model(
 ) -> Saved:
     """Write weights, config, tokenizer and, of a ``result``, JSON and model card to a new ``folder``, all or nothing.
 
-    Licence and notice files of the base model are copied (:mod:`liar.models.notices`).
+    Licence and notice files of the base model are copied (:mod:`liar.loading.notices`).
     Weights are cast to ``dtype`` ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``,
     unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
     :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights.

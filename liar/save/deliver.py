@@ -17,7 +17,7 @@ from liar.errors import LiarError
 from liar.events import Progress
 from liar.files import pack
 from liar.jobs.plan import saving_parts
-from liar.models.catalog import LoadedModel, bytes_in_memory
+from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace
 from liar.results import RunResult

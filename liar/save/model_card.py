@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from liar.models.source import is_hub_id, local_folder
+from liar.loading.source import is_hub_id, local_folder
 from liar.presets import preset_of, split_revision
 from liar.report.compare import in_metric
 from liar.report.domain_sentences import domains

@@ -18,7 +18,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from liar.errors import LiarError, PushError
-from liar.models.source import is_hub_id, is_network_error
+from liar.loading.source import is_hub_id, is_network_error
 from liar.save.checkpoint import MODELLING, RESULT_FILE, check_checkpoint
 
 TOKEN = "HF_TOKEN"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from liar.calibration.blocks import Span, spans
 from liar.maths.patch import PATCHES
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.runtime.devices import Batch
 from tests import tiny
 

@@ -12,7 +12,7 @@ import torch
 
 from components.generations import GenerationsPanel
 from components.panel import Updates
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult
 from liar.store import RunStore

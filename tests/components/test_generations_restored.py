@@ -13,7 +13,7 @@ import liar
 from components.prompts import preset_prompts
 from components.workers import measured, prompts_for
 from liar import PruneSpec
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.results import RunResult
 from liar.store import RunStore
 from server.model_registry import ModelRegistry

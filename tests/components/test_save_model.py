@@ -20,7 +20,7 @@ from components.save_model import SavingPanel
 from components.studio import Bus
 from liar import load_model, stream
 from liar.events import Finished
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.report.export import file_stem
 from liar.report.view import View
 from liar.results import RunResult

@@ -15,7 +15,7 @@ import pytest
 from components.panel import Updates
 from components.size_and_speed import CostsPanel
 from liar.events import Progress
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult
 from liar.store import RunStore

@@ -27,8 +27,9 @@ from liar.data.tasks import text_samples
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.tasks import prepare
-from liar.models.catalog import LoadedModel, load_model
+from liar.loading.catalog import load_model
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import CalibrationText
 from liar.save.checkpoint import save_model

@@ -11,8 +11,8 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.data.corpora import calibration_text
 from liar.data.texts import Samples
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch
 from liar.tasks.items import Answer, Sample

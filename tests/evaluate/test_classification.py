@@ -12,7 +12,8 @@ import torch
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.tasks import evaluate, evaluate_steps
-from liar.models.catalog import LoadedModel, load_model
+from liar.loading.catalog import load_model
+from liar.models.loaded import LoadedModel
 from liar.report.compare import right_answers
 from liar.results import Variant
 from liar.tasks.items import Sample

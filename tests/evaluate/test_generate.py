@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.generate import generate, stream_tokens
-from liar.models.catalog import LoadedModel, load_model
+from liar.loading.catalog import load_model
+from liar.models.loaded import LoadedModel
 from tests.tiny import classifier, encoder, language_model
 
 

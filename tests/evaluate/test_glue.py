@@ -19,7 +19,8 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.evaluate.tasks import evaluate, evaluate_steps, prepare
 from liar.jobs.pipeline import run
-from liar.models.catalog import LoadedModel, load_model
+from liar.loading.catalog import load_model
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.report.compare import right_answers
 from liar.results import Evaluation, RunResult

@@ -16,7 +16,7 @@ from liar.evaluate.label_order import settle_order
 from liar.evaluate.tasks import evaluate
 from liar.events import Warned
 from liar.jobs.pipeline import run, stream
-from liar.models.catalog import LoadedModel, working_copy
+from liar.models.loaded import LoadedModel, working_copy
 from liar.runtime.memory import PlannedWork
 from liar.spec import PruneSpec
 from liar.tasks.registry import task_named

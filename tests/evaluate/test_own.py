@@ -21,7 +21,7 @@ from liar.evaluate.generate import generate
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.evaluate.tasks import evaluate, prepare, prepare_all
 from liar.jobs.pipeline import run
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.save.model_card import model_card
 from liar.spec import PruneSpec

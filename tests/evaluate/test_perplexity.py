@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from liar.errors import InvalidSpecError
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.evaluate.tasks import evaluate, evaluate_steps
-from liar.models.catalog import LoadedModel, load_model
+from liar.loading.catalog import load_model
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests.tiny import LETTERS, classifier, language_model, windows
 

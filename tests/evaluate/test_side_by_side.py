@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from liar.evaluate.side_by_side import REPEATS, Pair, reading_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests.tiny import classifier, encoder, language_model
 

@@ -12,8 +12,9 @@ from transformers import DynamicCache, PreTrainedModel
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.size_and_speed import compare_steps, costs_of, macs_per_token
-from liar.models.catalog import LoadedModel, bytes_in_memory, bytes_on_disk, load_model
+from liar.loading.catalog import bytes_on_disk, load_model
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.progress import finish
 from liar.report.costs import CostsResult

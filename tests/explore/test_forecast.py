@@ -17,8 +17,8 @@ from liar.events import Event, Progress
 from liar.explore.atlas import RATIOS, Atlas, KindArrays
 from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from liar.files import cache_folder
-from liar.models.demo import fetch_demo
+from liar.loading.demo_bundle import fetch_demo
 from tests import tiny
 from tests.hostile.client import Client, free_port
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.tasks.items import Sample
 from tests import tiny
 

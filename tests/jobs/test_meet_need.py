@@ -13,7 +13,7 @@ from liar.events import Progress
 from liar.explore.need import Need
 from liar.jobs import meet_need
 from liar.jobs.meet_need import Met, meet_steps
-from liar.models.catalog import LoadedModel, parameter_count
+from liar.models.loaded import LoadedModel, parameter_count
 from liar.progress import finish
 from tests import tiny
 

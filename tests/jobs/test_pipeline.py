@@ -22,8 +22,8 @@ from liar.maths.criteria import order_of
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMomentsAccumulator
 from liar.models.adapter import Adapter
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.results import SiteReport
 from liar.runtime.devices import Batch

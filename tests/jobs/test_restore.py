@@ -14,7 +14,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.ask import ask
 from liar.events import Finished, Progress
 from liar.jobs.restore import restore_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from tests import tiny
 

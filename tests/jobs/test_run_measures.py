@@ -14,7 +14,7 @@ from liar import run, stream
 from liar.data.texts import read_samples
 from liar.errors import InsufficientMemoryError
 from liar.events import Evaluated, Finished
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.report.sentences import verdict
 from liar.results import Evaluation
 from liar.tasks.items import Sample

@@ -19,7 +19,7 @@ from liar.evaluate.outcome import Outcome
 from liar.events import Evaluated, Progress
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.sweep import sweep_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.results import Evaluation, Items, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSpec, ratios_between
 from liar.store import RunStore

@@ -31,8 +31,8 @@ from liar.errors import (
     UnsupportedModelError,
 )
 from liar.evaluate.tasks import evaluate
-from liar.models import weights
-from liar.models.catalog import load_model
+from liar.loading import weights
+from liar.loading.catalog import load_model
 from liar.presets import PRESETS
 from liar.runtime.offload import is_offloaded
 from tests.folders import BERT, LLAMA, save
@@ -178,7 +178,7 @@ def test_a_llama_classifier_that_cannot_pad_is_refused(tmp_path: Path, monkeypat
     name = save(LlamaForSequenceClassification(config), tmp_path)
     settings = tmp_path / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token": None}))
-    monkeypatch.setattr("liar.models.catalog._padding", lambda tokenizer: None)
+    monkeypatch.setattr("liar.loading.catalog._padding", lambda tokenizer: None)
     with pytest.raises(UnsupportedModelError, match="no token to pad with"):
         load_model(name, device="cpu")
 

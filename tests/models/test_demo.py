@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from liar.errors import DownloadError, StorageError
-from liar.models import demo
+from liar.loading import demo_bundle as demo
 from liar.presets import MINILM, SMOLLM2
 from liar.tasks.texts import FILMS, TEXTS, WIKI
 
@@ -60,7 +60,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LIAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(demo, "_WHEELS", pins)
     monkeypatch.setattr(demo, "_PACKAGES", tuple(demo._Package(n, 1000, _take_data) for n in ("first", "second")))
-    monkeypatch.setattr("liar.models.gguf_conversion.convert_gguf", lambda source, target: target.mkdir())
+    monkeypatch.setattr("liar.loading.gguf_conversion.convert_gguf", lambda source, target: target.mkdir())
     return folder
 
 
@@ -154,7 +154,7 @@ def test_two_fetches_at_once_download_once(shelf: Path, monkeypatch: pytest.Monk
 
 _SLOW_FETCH = """
 import pathlib, sys, time
-from liar.models import demo
+from liar.loading import demo_bundle as demo
 def unpack(archive, bundle):
     (bundle / "half").write_text("half")
     print("unpacking", flush=True)
@@ -206,7 +206,7 @@ def test_the_bundle_holds_plain_folders_and_texts() -> None:
 
 @pytest.mark.demo
 def test_the_tokenizer_survives_the_conversion() -> None:
-    from liar.models.catalog import load_model
+    from liar.loading.catalog import load_model
 
     tokenizer = load_model("demo/smollm2-135m", device="cpu").tokenizer
     text = "Hello world\n  I'm 12345 café 日本\n\tx = 1"

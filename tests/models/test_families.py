@@ -31,7 +31,7 @@ from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
-from liar.models.llama import LlamaAdapter
+from liar.models.families.llama import LlamaAdapter
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site

@@ -14,8 +14,8 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from liar import PruneSpec, stream
 from liar.evaluate.perplexity import nll_steps
 from liar.events import Loaded
-from liar.models.catalog import LoadedModel
 from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.runtime.memory import PlannedWork, working_bytes
 from tests import tiny
 

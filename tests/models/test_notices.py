@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from liar.models import notices
-from liar.models.notices import copy_notices, fetch_notices
-from liar.models.source import Source
+from liar.loading import notices
+from liar.loading.notices import copy_notices, fetch_notices
+from liar.loading.source import Source
 
 ACCEPTED = (
     *(

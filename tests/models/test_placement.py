@@ -20,8 +20,8 @@ from liar.errors import (
     InvalidSpecError,
     UnsupportedModelError,
 )
-from liar.models import source, weights
-from liar.models.catalog import load_model
+from liar.loading import source, weights
+from liar.loading.catalog import load_model
 from liar.runtime import placement
 from liar.runtime.memory import PlannedWork
 from tests.folders import BERT, LLAMA, save

@@ -22,8 +22,8 @@ from liar.data.texts import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.evaluate.size_and_speed import compare_steps
 from liar.events import Finished
-from liar.models.catalog import bytes_in_memory
 from liar.models.families import adapt
+from liar.models.loaded import bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.results import MEASURED, RunResult
@@ -274,7 +274,7 @@ def test_torchao_is_neither_loaded_by_the_page_nor_prints_at_import() -> None:
     """transformers imports torchao by itself; the page and --help import neither of them."""
     code = (
         "import sys, liar, liar.cli, components.recipe, components.accuracy; assert 'torchao' not in sys.modules;"
-        "import liar.models.catalog"
+        "import liar.loading.catalog"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

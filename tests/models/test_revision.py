@@ -12,9 +12,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
-from liar.models import source
-from liar.models.catalog import bytes_on_disk, folder_of, load_model
-from liar.models.source import Source, conversion_of, find_model
+from liar.loading import source
+from liar.loading.catalog import bytes_on_disk, folder_of, load_model
+from liar.loading.source import Source, conversion_of, find_model
 from tests.folders import LLAMA, save
 from tests.hub import Hub, Repository, running
 

@@ -21,8 +21,8 @@ from liar import presets
 from liar.errors import (
     ModelNotFoundError,
 )
-from liar.models import source
-from liar.models.catalog import load_model
+from liar.loading import source
+from liar.loading.catalog import load_model
 from tests.folders import LLAMA, save
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def test_an_unknown_id_without_a_network_fails_within_seconds(monkeypatch: pytes
     assert time.perf_counter() - start < 20
 
 
-_LOAD = "import sys; from liar.models.catalog import load_model; load_model(sys.argv[1], device='cpu')"
+_LOAD = "import sys; from liar.loading.catalog import load_model; load_model(sys.argv[1], device='cpu')"
 
 
 def test_a_hub_that_never_answers_is_given_up_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

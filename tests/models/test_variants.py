@@ -18,7 +18,7 @@ from liar import PruneSpec, run, stream
 from liar.errors import InvalidSpecError
 from liar.evaluate.generate import generate
 from liar.events import Finished
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from tests import tiny
 

@@ -25,7 +25,7 @@ from liar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from liar.models.catalog import load_model
+from liar.loading.catalog import load_model
 from tests.folders import BERT, LLAMA, save
 
 

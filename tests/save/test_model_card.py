@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from liar.models import demo
+from liar.loading import demo_bundle as demo
 from liar.presets import preset_of
 from liar.save.checkpoint import CARD_FILE, save_model
 from liar.save.model_card import model_card

@@ -11,7 +11,7 @@ from gpu import RECIPES, STAGES, Measured, further_token, measure, model_of, sec
 from layers import shape
 from transformers import LlamaConfig
 
-from liar.models.catalog import bytes_in_memory
+from liar.models.loaded import bytes_in_memory
 from liar.runtime.memory import PlannedWork, moment_bytes, working_bytes
 
 SMALL = {"hidden_size": 64, "intermediate_size": 176, "num_attention_heads": 4, "vocab_size": 99}

@@ -17,7 +17,7 @@ from benchmarks.train_adapter import BASE_MODEL, Hyperparameters, TrainingRecord
 from liar.data.tasks import demo_samples
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.tasks import evaluate
-from liar.models.catalog import ADAPTERS, load_model
+from liar.loading.catalog import ADAPTERS, load_model
 from liar.tasks.items import Sample
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS
@@ -70,7 +70,7 @@ def test_the_best_epoch_on_validation_is_kept(task: Task, tmp_path: Path, monkey
     assert record.validation.metric == record.test.metric == task.metric.name
     assert record.validation.value == max(record.validation_by_epoch)
     assert record.best_epoch == record.validation_by_epoch.index(record.validation.value) + 1
-    monkeypatch.setattr("liar.models.catalog.ADAPTERS", tmp_path)
+    monkeypatch.setattr("liar.loading.catalog.ADAPTERS", tmp_path)
     loaded = load_model(f"demo/minilm-{task.name}", device="cpu", dtype="float32")
     assert loaded.task == task.name
     found = evaluate(loaded, task.name, limit=24, sequence_length=64)

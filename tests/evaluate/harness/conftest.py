@@ -13,7 +13,7 @@ import yaml
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from tests import subwords
 from tests.evaluate.harness.own_tasks import CODE, MEAN, OWN, POSITIONS, rows, task
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from liar.evaluate.harness import HarnessOutcome, harness_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords
 

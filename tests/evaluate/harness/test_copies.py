@@ -13,7 +13,7 @@ import yaml
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate import harness_tasks
 from liar.evaluate.harness import harness_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords, tiny
 from tests.evaluate.harness.own_tasks import evaluated

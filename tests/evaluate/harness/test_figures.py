@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from tests.evaluate.harness.own_tasks import OWN, evaluated, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label")  # in the resamples of the harness

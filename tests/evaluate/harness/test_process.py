@@ -17,7 +17,7 @@ from lm_eval.api import task as harness_task
 
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.harness import harness_steps
-from liar.models.catalog import LoadedModel
+from liar.models.loaded import LoadedModel
 from liar.models.quantize import quantized
 from tests import subwords
 from tests.cut_models import cut

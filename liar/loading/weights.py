@@ -28,10 +28,10 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
+from liar.loading.source import Source, conversion_of
 from liar.models.families import adapt
 from liar.models.heads import Head, check_gradients, head_of
 from liar.models.ragged import PREFIX, ragged
-from liar.models.source import Source, conversion_of
 from liar.runtime.memory import PlannedWork, working_bytes
 from liar.runtime.placement import check_room, place
 

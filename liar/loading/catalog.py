@@ -4,7 +4,7 @@
 >>> sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 >>> LlamaForCausalLM(LlamaConfig(vocab_size=384, **sizes)).save_pretrained("tiny")
 >>> _ = ByT5Tokenizer().save_pretrained("tiny")
->>> from liar.models.catalog import load_model
+>>> from liar.loading.catalog import load_model
 >>> loaded = load_model("tiny")
 >>> loaded.task, len(loaded.adapter.sites("ffn"))
 ('perplexity', 2)
@@ -12,14 +12,9 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 from huggingface_hub import try_to_load_from_cache
-from torch import Tensor, nn
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -29,61 +24,26 @@ from transformers import (
 )
 from transformers.modeling_layers import GenericForSequenceClassification
 
-from liar.errors import InvalidSpecError, ModelNotFoundError, UnsupportedModelError
+from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
-from liar.models.adapter import Adapter
-from liar.models.demo import OnProgress, bundle_folder, fetch_demo
+from liar.loading.demo_bundle import OnProgress, bundle_folder, fetch_demo
+from liar.loading.notices import fetch_notices
+from liar.loading.source import Source, find_model, hub_model, is_hub_id, local_folder, read_config, weight_bytes
+from liar.loading.weights import explained, load_classifier, load_network, register_ragged
 from liar.models.families import adapt
-from liar.models.heads import Head, LabelOrder, architecture_for, head_of, kind_of, task_for
-from liar.models.notices import fetch_notices
-from liar.models.source import Source, find_model, hub_model, is_hub_id, local_folder, read_config, weight_bytes
-from liar.models.weights import explained, load_classifier, load_network, register_ragged
+from liar.models.heads import architecture_for, head_of, task_for
+from liar.models.loaded import LoadedModel
 from liar.presets import DEMO, PRESETS, Preset, likely, preset_of
-from liar.results import ModelInfo
-from liar.runtime.devices import execution_device
-from liar.runtime.memory import PlannedWork, working_bytes
-from liar.runtime.offload import is_offloaded
-from liar.runtime.placement import check_room, choose_device, choose_dtype
+from liar.runtime.memory import PlannedWork
+from liar.runtime.placement import choose_device, choose_dtype
 from liar.runtime.quiet import quiet_transformers
-from liar.tasks.record import HeadKind, Task
+from liar.tasks.record import Task
 from liar.tasks.registry import TASKS, task_named
 
 ADAPTERS = ASSETS / "adapters"
 """Folder of the LoRA adapters: one subfolder for each task that the bare MiniLM was fine-tuned for."""
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
-
-
-@dataclass(slots=True)
-class LoadedModel:
-    """A model ready to be evaluated and pruned.
-
-    ``task`` is the task to measure if none is named: of a preset its own, else one of the demo bundle that the head fits and
-    whose labels a classifier has; None if there is none. ``label_orders``, by name of the task, are those that
-    :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them.
-    """
-
-    id: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    adapter: Adapter
-    task: str | None
-    label_orders: dict[str, LabelOrder] = field(default_factory=dict)
-
-    @property
-    def is_language_model(self) -> bool:
-        return self.head == "causal-lm"
-
-    @property
-    def kind(self) -> HeadKind | None:
-        """What the model can do: the kind of its task, else the first kind that its head serves."""
-        named = task_named(self.task) if self.task is not None else None
-        return named.head if named is not None else kind_of(self.head, self.model.config)
-
-    @property
-    def head(self) -> Head:
-        """Kind of the head; raises :class:`UnsupportedModelError` for a head that could not be saved."""
-        return head_of([type(self.model).__name__])
 
 
 def load_model(
@@ -106,7 +66,7 @@ def load_model(
 
     The checkpoint's head is kept; one that cannot be kept is an error. Raises :class:`ModelNotFoundError`,
     :class:`UnsupportedModelError`, :class:`InsufficientMemoryError` or :class:`InvalidSpecError`, and for demo models
-    the errors of :func:`liar.models.demo.fetch_demo`.
+    the errors of :func:`liar.loading.demo_bundle.fetch_demo`.
     """
     report = on_progress or (lambda message, fraction: None)
     target = choose_device(device)
@@ -200,32 +160,6 @@ def _task(config: PreTrainedConfig, preset: Preset | None) -> str | None:
     return found.name if found is not None else None
 
 
-def model_info(loaded: LoadedModel) -> ModelInfo:
-    """Description of the model, with its present size, for a result."""
-    layers = len(loaded.adapter.layers)
-    return ModelInfo(
-        id=loaded.id, family=loaded.adapter.family, layers=layers, parameters=parameter_count(loaded.model)
-    )
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of parameters, shared ones counted once; offloaded weights count by their shape."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def bytes_in_memory(module: nn.Module) -> int:
-    """Bytes of all parameters and buffers, shared ones counted once; offloaded weights count by their shape."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return sum(stored.nbytes for tensor in tensors for stored in _stored(tensor))
-
-
-def _stored(tensor: Tensor) -> list[Tensor]:
-    """The tensors stored for a weight: the weight itself, or the parts of a quantized one."""
-    if not is_traceable_wrapper_subclass(tensor):
-        return [tensor]
-    return [cast(Tensor, getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0]]
-
-
 def bytes_on_disk(model: str) -> int | None:
     """Bytes of the safetensors that :func:`load_model` read for ``model``; None if they are not found."""
     folder, preset = folder_of(model), preset_of(model)
@@ -246,19 +180,3 @@ def folder_of(model: str) -> Path | None:
         return None
     config = try_to_load_from_cache(id, "config.json", revision=revision)
     return Path(config).parent if isinstance(config, str) else None
-
-
-def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
-    """Copy ``loaded``, so that the copy can be pruned.
-
-    Raises :class:`InvalidSpecError` for a streamed model, and :class:`InsufficientMemoryError` if memory is too small
-    for the copy and the ``work`` on it.
-    """
-    if is_offloaded(loaded.model):
-        raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
-    needed = bytes_in_memory(loaded.model) + working_bytes(
-        loaded.model.config, loaded.adapter.widest, loaded.model.dtype, work
-    )
-    check_room(needed, execution_device(loaded.model))
-    model = copy.deepcopy(loaded.model)
-    return replace(loaded, model=model, adapter=type(loaded.adapter)(model))

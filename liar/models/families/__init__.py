@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from liar.errors import UnsupportedModelError
 from liar.models.adapter import Adapter
-from liar.models.bert import BertAdapter
-from liar.models.llama import LlamaAdapter
+from liar.models.families.bert import BertAdapter
+from liar.models.families.llama import LlamaAdapter
 from liar.models.ragged import PREFIX
 from liar.runtime.devices import devices_of
 
