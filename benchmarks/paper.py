@@ -34,8 +34,8 @@ from liar.loading.source import conversion_of, find_model
 from liar.report.metric_sentences import metric_change, sample, stderr_words, value_words
 from liar.spec import Targets
 from liar.store import RunStore
+from liar.tasks.common_sense import COMMON_SENSE
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.harness import COMMON_SENSE
 from liar.tasks.metrics import METRICS
 
 RATIO = 0.5

@@ -24,7 +24,7 @@ settle_threads()
 from readme import table, write
 
 from liar import PruneSpec, load_model, save_model, stream
-from liar.evaluate.size_and_speed import compare_steps
+from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.events import Finished
 from liar.loading.catalog import bytes_on_disk
 from liar.progress import finish

@@ -48,10 +48,10 @@ from liar.loading.demo_bundle import fetch_demo
 from liar.presets import DEMO, MINILM
 from liar.progress import finish
 from liar.runtime.quiet import quiet_transformers
-from liar.tasks.items import Sample
 from liar.tasks.metrics import MetricName
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS, task_named
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 
 BASE_MODEL = f"{DEMO}{MINILM.folder}"

@@ -39,7 +39,7 @@ def live_answers(prompt: str, handed_out: list[Any]) -> str:
     """Markup of what a job has handed out so far: for each variant, pieces of an answer, then all of it."""
     if not handed_out:
         return ""
-    from liar.evaluate.ask import PartialAnswer  # loads torch
+    from liar.evaluate.answering.ask import PartialAnswer  # loads torch
 
     answers: dict[Variant, Generation] = {}
     unfinished: Variant | None = None

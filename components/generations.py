@@ -25,7 +25,7 @@ from server.job import HandOut, Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.studio import Bus, Studio
-    from liar.evaluate.ask import PartialAnswer
+    from liar.evaluate.answering.ask import PartialAnswer
     from liar.events import Progress
     from liar.models.variants import Variants
 
@@ -187,7 +187,7 @@ class GenerationsPanel:
 
     def _ask(self, key: str, prompt: str, choices: dict[str, Any]) -> Answers:
         """Answer in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
-        from liar.evaluate.ask import ask
+        from liar.evaluate.answering.ask import ask
 
         def answers(variants: Variants) -> Answers:
             return handing_out(ask(variants, prompt, **choices))
@@ -214,7 +214,7 @@ class GenerationsPanel:
             yield self.work.idle(status.problem("The answers could not be shown; the log of the server has more."))
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
-        """Arguments of :func:`liar.evaluate.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
+        """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
         for name, value, least, most in (
             ("number of new tokens", tokens, MIN_TOKENS, self.studio.profile.new_tokens),
             ("temperature", temperature, 0, MAX_TEMPERATURE),

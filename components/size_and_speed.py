@@ -108,7 +108,7 @@ class CostsPanel:
 
 
 def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
-    from liar.evaluate.size_and_speed import compare_steps
+    from liar.evaluate.timing.size_and_speed import compare_steps
     from liar.progress import Pace, Part
     from liar.runtime.environment import readable_failures
 

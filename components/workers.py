@@ -92,7 +92,7 @@ def with_models(
     if variants is not None:
         return (yield from then(variants))
     # All of these load torch, which takes seconds.
-    from liar.evaluate.reply import check_answers
+    from liar.evaluate.answering.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, restore_cost
     from liar.jobs.restore import restore_steps
     from liar.progress import Pace, Part
@@ -113,8 +113,8 @@ def with_models(
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """Prompts of a run; none if the model has no head to answer with."""
-    from liar.evaluate.generate import fits  # torch takes seconds to load
-    from liar.evaluate.reply import answers
+    from liar.evaluate.answering.generate import fits  # torch takes seconds to load
+    from liar.evaluate.answering.reply import answers
 
     if not answers(loaded):
         return []

@@ -169,7 +169,7 @@ class PruneSpec(BaseModel):
     data: str | None = Field(None, min_length=1, max_length=4096)
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
     :func:`liar.data.texts.read_samples`; for tasks of the hub a folder with copies of their datasets, see
-    :mod:`liar.data.copies`, for those of the harness see :mod:`liar.evaluate.harness`."""
+    :mod:`liar.data.copies`, for those of the harness see :mod:`liar.evaluate.harness.steps`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"

@@ -18,7 +18,7 @@ from liar import Calibration, PruneSpec, RunResult, calibrate, stream
 from liar.calibration.activations import walk
 from liar.data.texts import Samples
 from liar.errors import UnsupportedModelError
-from liar.evaluate.ask import ask
+from liar.evaluate.answering.ask import ask
 from liar.events import Finished
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.mask_table import MaskCell, mask_table_steps
@@ -31,7 +31,7 @@ from liar.models.variants import Variants
 from liar.results import Generation
 from liar.runtime.placement import free_bytes
 from liar.spec import SCHEDULES, Schedule, SweepSpec
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests import tiny
 from tests.families import batches, build, logits
 from tests.models.test_families import half, prune

@@ -24,8 +24,8 @@ from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
 from liar.spec import AUTO, Separator
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.items import Sample
 from liar.tasks.registry import TASKS
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

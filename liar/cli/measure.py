@@ -85,7 +85,7 @@ def measure_command(
 ) -> None:
     """Compare parameters, multiplications, bytes and speed of two models, timed in turns."""
     check_writable(json)
-    from liar.evaluate.size_and_speed import compare_steps
+    from liar.evaluate.timing.size_and_speed import compare_steps
     from liar.loading.catalog import bytes_on_disk, load_model
     from liar.progress import finish, of_pair
     from liar.report.cost_sentences import rows, sentences

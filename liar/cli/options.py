@@ -10,7 +10,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, SEPARATORS, PruneSpec, Separator
-from liar.tasks.harness import HARNESS
+from liar.tasks.common_sense import HARNESS
 from liar.tasks.mixes import MIXED, OWN_TEXT
 from liar.tasks.registry import TASKS
 from liar.tasks.texts import TEXTS

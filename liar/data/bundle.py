@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from liar.loading.demo_bundle import fetch_demo
-from liar.tasks.items import Article, RatedSentence, Rows
+from liar.tasks.samples import Article, RatedSentence, Rows
 from liar.tasks.texts import Text
 
 

@@ -22,9 +22,9 @@ from liar.results import CalibrationPart, CalibrationText
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BATCH
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
-from liar.tasks.items import Sample
 from liar.tasks.mixes import OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
 from liar.tasks.registry import task_named
+from liar.tasks.samples import Sample
 from liar.tasks.texts import WIKI
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Labels and accepted answers in the rows of a table, as :class:`liar.tasks.items.Sample` has them."""
+"""Labels and accepted answers in the rows of a table, as :class:`liar.tasks.samples.Sample` has them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datasets import ClassLabel, IterableDataset
 
 from liar.data.columns import ANSWERS, LABELS
 from liar.errors import CalibrationError
-from liar.tasks.items import Answer, Sample
 from liar.tasks.record import CLASSES, Task
+from liar.tasks.samples import Answer, Sample
 
 HIDDEN = "-1"
 """The label in published test sets whose true labels are withheld."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from liar.data.bundle import rows_of
-from liar.tasks.items import Article, RatedSentence, Sample
 from liar.tasks.record import DemoData
+from liar.tasks.samples import Article, RatedSentence, Sample
 from liar.tasks.splits import Split, part_of
 from liar.tasks.texts import Text
 

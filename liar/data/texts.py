@@ -25,9 +25,9 @@ from liar.data.hub import Part, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
 from liar.data.tasks import demo_samples, text_samples
 from liar.errors import CalibrationError
-from liar.tasks.items import Sample
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split, digest_of
 from liar.tasks.texts import WIKI, text_named
 

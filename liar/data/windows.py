@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from liar.data.batching import Row
 from liar.errors import CalibrationError
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 LENGTH = 384
 """Default tokens of a window, as in most published figures of SQuAD."""

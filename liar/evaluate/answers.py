@@ -14,14 +14,14 @@ from liar.evaluate.outcome import Outcome, Steps
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.report.paired import packed
 from liar.results import Items
-from liar.tasks.items import Sample
 from liar.tasks.metrics import METRICS, MetricName
+from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from liar.evaluate.harness_outcome import HarnessOutcome
+    from liar.evaluate.harness.harness_outcome import HarnessOutcome
     from liar.models.loaded import LoadedModel
 
 
@@ -63,11 +63,12 @@ _READ: Mapping[str, MetricName] = {
 
 
 def harness_outcome_steps(loaded: LoadedModel, name: str, limit: int | None, data: str | None) -> Steps:
-    """Answer the items of a task of lm-evaluation-harness; raises the errors of :func:`liar.evaluate.harness.harness_steps`.
+    """Answer the items of a task of lm-evaluation-harness.
 
-    Raises :class:`InvalidSpecError` if none of its metrics is a mean of scores of right, wrong or partly right answers.
+    Raises the errors of :func:`liar.evaluate.harness.steps.harness_steps`, and :class:`InvalidSpecError` if none of its
+    metrics is a mean of scores of right, wrong or partly right answers.
     """
-    from liar.evaluate.harness import harness_steps  # an extra, which not everybody installs
+    from liar.evaluate.harness.steps import harness_steps  # an extra, which not everybody installs
 
     found = yield from harness_steps(loaded, name, limit, data=data)
     known = {metric: given for given, metric in _READ.items() if given in found.figures and _is_mean(found, given)}

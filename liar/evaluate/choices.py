@@ -5,7 +5,7 @@ Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness
 >>> from liar import load_model
 >>> from liar.evaluate.choices import answers_of, choice_steps
 >>> from liar.progress import finish
->>> from liar.tasks.items import Sample
+>>> from liar.tasks.samples import Sample
 >>> loaded = load_model("tiny")
 >>> items = [Sample("One and one make", endings=(" two.", " three."))]
 >>> loglikelihoods = finish(choice_steps(loaded.model, loaded.tokenizer, items))
@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from liar.errors import CalibrationError
 from liar.evaluate.branches import Pair, branched, check_ending, score_steps
 from liar.progress import relay
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 
 def choice_steps(

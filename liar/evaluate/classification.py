@@ -14,7 +14,7 @@ from liar.data.batching import Row, by_length, encode, pad
 from liar.evaluate.items import items_of_classes, items_of_numbers
 from liar.evaluate.outcome import Outcome, Steps
 from liar.runtime.devices import execution_device
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 _BATCH_SIZE = 32
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from liar.report.paired import packed
 from liar.results import Items
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 _DIGITS = 7
 """Decimals of a window's nats: a relative error of 1e-7 in perplexity, far below any difference that is compared."""

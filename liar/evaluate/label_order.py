@@ -19,8 +19,8 @@ from liar.data.texts import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import logits_of, rows_of
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
-from liar.tasks.items import Sample
 from liar.tasks.record import Task
+from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from liar.report.paired import stderr_of, value_of
 from liar.results import Figure, Items
-from liar.tasks.items import Sample
 from liar.tasks.metrics import MetricName
+from liar.tasks.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

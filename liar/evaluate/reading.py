@@ -23,8 +23,8 @@ from liar.evaluate.label_order import check_classes, settle_order
 from liar.evaluate.outcome import Steps
 from liar.models.heads import class_names, classes_of, number_of
 from liar.spec import Separator
-from liar.tasks.items import Sample
 from liar.tasks.record import HeadKind, Task
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:

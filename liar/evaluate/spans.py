@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from liar.data.batching import by_length, pad
 from liar.data.windows import LENGTH, STRIDE, Window, windows_of
 from liar.runtime.devices import execution_device
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 BEST = 20
 """Starts and ends of each window, those with the highest logits, of which answers are made."""

@@ -213,7 +213,7 @@ _NEEDS: Mapping[HeadKind, str] = {
 
 
 def _of_the_harness(request: Request, data: HarnessData) -> Exam:
-    from liar.evaluate.harness import check_task  # an extra, which not everybody installs
+    from liar.evaluate.harness.steps import check_task  # an extra, which not everybody installs
 
     check_task(request.loaded, data.name, request.data)
 

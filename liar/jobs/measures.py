@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 from liar.errors import InsufficientMemoryError
+from liar.evaluate.answering.generate import generate
+from liar.evaluate.answering.side_by_side import reading_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.exam import Exam
-from liar.evaluate.generate import generate
-from liar.evaluate.side_by_side import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized

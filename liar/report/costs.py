@@ -10,7 +10,7 @@ from liar.results import SCHEMA_VERSION, ModelInfo, Quartiles, Record, Workload
 class Costs(Record):
     """Costs of a model that are known without running it.
 
-    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.size_and_speed.macs_per_token`.
+    ``macs_per_token`` are multiply-accumulates, see :func:`liar.evaluate.timing.size_and_speed.macs_per_token`.
     ``bytes_in_memory`` are those of its parameters and buffers, ``bytes_on_disk`` those of its safetensors (None if
     never saved). ``widths`` are the distinct numbers of channels of its sites, ascending; ``rounded`` means int8.
     """

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from liar.tasks.items import Answer, Article, RatedSentence, Rows, Sample
 from liar.tasks.record import DemoData, Keyed, Task, Training
+from liar.tasks.samples import Answer, Article, RatedSentence, Rows, Sample
 from liar.tasks.splits import digest_of, split_of
 from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI
 

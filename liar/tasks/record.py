@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from liar.tasks.items import Rows, Sample
 from liar.tasks.metrics import METRICS, Metric, MetricName
+from liar.tasks.samples import Rows, Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import Text
 

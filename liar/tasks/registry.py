@@ -15,9 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from liar.errors import InvalidSpecError
+from liar.tasks.common_sense import COMMON_SENSE, HARNESS, any_of_the_harness
 from liar.tasks.demo import DEMO_TASKS, PERPLEXITY
 from liar.tasks.glue import GLUE_TASKS, SQUAD
-from liar.tasks.harness import COMMON_SENSE, HARNESS, any_of_the_harness
 from liar.tasks.metrics import MetricName
 from liar.tasks.record import HeadKind, OwnData, Task
 from liar.tasks.texts import Credit

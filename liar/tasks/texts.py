@@ -53,7 +53,7 @@ def _vader(of: str) -> TextSource:
 class Text:
     """A text of the demo bundle, in ``file``. ``id`` is its name as a calibration source.
 
-    ``is_rated``: its rows are :class:`liar.tasks.items.RatedSentence`, otherwise :class:`liar.tasks.items.Article`.
+    ``is_rated``: its rows are :class:`liar.tasks.samples.RatedSentence`, otherwise :class:`liar.tasks.samples.Article`.
     """
 
     id: str

@@ -12,7 +12,7 @@ import pytest
 from components.generations import MAX_SEED
 from components.panel import Updates
 from components.prompts import preset_prompts
-from liar.evaluate.ask import PartialAnswer
+from liar.evaluate.answering.ask import PartialAnswer
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore
 from server.profile import LOCAL
@@ -112,7 +112,7 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     handed_out = (PartialAnswer("dense", NASTY), *labelled)
-    monkeypatch.setattr("liar.evaluate.ask.ask", lambda *_, **__: (item for item in handed_out))
+    monkeypatch.setattr("liar.evaluate.answering.ask.ask", lambda *_, **__: (item for item in handed_out))
     page.registry.keep(language_run().spec.key, three())
     live = page.ask(language_run(), NASTY)[-1][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
@@ -206,7 +206,7 @@ def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPat
         finally:
             closed.set()
 
-    monkeypatch.setattr("liar.evaluate.ask.ask", ask)
+    monkeypatch.setattr("liar.evaluate.answering.ask.ask", ask)
     page.registry.keep(language_run().spec.key, three())
     updates: list[Updates] = []
     for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):

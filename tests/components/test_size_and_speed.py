@@ -77,7 +77,7 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
             yield 2, 16
         return costs_result()
 
-    monkeypatch.setattr("liar.evaluate.size_and_speed.compare_steps", steps)
+    monkeypatch.setattr("liar.evaluate.timing.size_and_speed.compare_steps", steps)
     for key in (KEY, ANOTHER):
         page.registry.keep(key, three())
     yield gate

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from liar.data.texts import read_samples
 from liar.errors import CalibrationError
-from liar.tasks.items import Sample
 from liar.tasks.registry import task_named
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 from tests.copies import CONFIGS, SIZES, Row, part_of, write_copy
 
@@ -50,7 +50,7 @@ def _expected(task: str, part: str) -> list[Sample]:
 
 
 def _asked(row: Row) -> Sample:
-    from liar.tasks.items import Answer
+    from liar.tasks.samples import Answer
 
     answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
     return Sample(row["question"], pair=row["context"], answers=tuple(Answer(text, start) for text, start in answers))

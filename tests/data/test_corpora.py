@@ -35,7 +35,7 @@ from liar.results import CalibrationText
 from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
-from liar.tasks.items import Article
+from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
 from tests import cut_models, families

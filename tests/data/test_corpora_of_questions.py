@@ -15,7 +15,7 @@ from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch
-from liar.tasks.items import Answer, Sample
+from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
 from tests.questions import TOKENIZER, question_answering
 

@@ -14,9 +14,9 @@ from liar.data.texts import read_samples
 from liar.errors import CalibrationError
 from liar.models.heads import Head, task_for
 from liar.tasks.demo import DEMO_TASKS, SENTIMENT, TOPICS
-from liar.tasks.items import Article, RatedSentence, Sample
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS, task_named
+from liar.tasks.samples import Article, RatedSentence, Sample
 from liar.tasks.splits import Split, digest_of, letters_of, split_of
 from liar.tasks.texts import FILMS, TEXTS, WIKI, Text
 

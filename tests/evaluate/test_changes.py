@@ -5,7 +5,7 @@ from __future__ import annotations
 from liar.evaluate.changes import Comparison
 from liar.evaluate.outcome import Outcome
 from liar.results import MOST_CHANGES, VARIANTS, Change, Items
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 NAMES = ("bad", "good", "fair")
 

@@ -19,7 +19,7 @@ from liar.evaluate.branches import Branches, score_steps
 from liar.evaluate.choices import answers_by_length, answers_of, choice_steps
 from liar.models.quantize import quantized
 from liar.progress import finish
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests.stand_in import device_that_refuses, moved
 from tests.subwords import POSITIONS, WORDS, loaded, network, subwords
 from tests.tiny import LETTERS, tokenizer

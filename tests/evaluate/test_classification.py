@@ -16,7 +16,7 @@ from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
 from liar.report.compare import right_answers
 from liar.results import Variant
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests.tiny import (
     LETTERS,
     classifier,

@@ -25,8 +25,8 @@ from liar.progress import finish
 from liar.report.compare import right_answers
 from liar.results import Evaluation, RunResult
 from liar.spec import PruneSpec
-from liar.tasks.items import Sample
 from liar.tasks.registry import task_named
+from liar.tasks.samples import Sample
 from tests.copies import CONFIGS, SIZES, Row, write_copy
 from tests.small_heads import POSITIONS, classifier, head_for, marker, predicted_class, regressor
 

@@ -22,8 +22,8 @@ from liar.evaluate.outcome import Outcome
 from liar.evaluate.spans import scores_of_answers
 from liar.report.paired import packed
 from liar.results import Items
-from liar.tasks.items import Answer, Sample
 from liar.tasks.metrics import MetricName
+from liar.tasks.samples import Answer, Sample
 
 NAMES = ("no", "yes")
 

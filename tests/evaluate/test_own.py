@@ -17,7 +17,7 @@ from scipy.stats import pearsonr, spearmanr
 from liar.data import hub
 from liar.data.corpora import calibration_text
 from liar.errors import CalibrationError, InvalidSpecError, LiarError
-from liar.evaluate.generate import generate
+from liar.evaluate.answering.generate import generate
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.evaluate.tasks import evaluate, prepare, prepare_all
 from liar.jobs.pipeline import run
@@ -25,7 +25,7 @@ from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.save.model_card import model_card
 from liar.spec import PruneSpec
-from liar.tasks.items import Answer, Sample
+from liar.tasks.samples import Answer, Sample
 from tests.copies import write_copy
 from tests.small_heads import POSITIONS, classifier, marker, predicted_class, reader, regressor
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from liar.evaluate.side_by_side import REPEATS, Pair, reading_steps
+from liar.evaluate.answering.side_by_side import REPEATS, Pair, reading_steps
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests.tiny import classifier, encoder, language_model
@@ -27,7 +27,7 @@ def _clock(patch: pytest.MonkeyPatch, seconds: Iterator[float]) -> None:
             yield taken
 
     read = readings()
-    patch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: next(read)))
+    patch.setattr("liar.evaluate.timing.speed.time", SimpleNamespace(perf_counter=lambda: next(read)))
 
 
 def test_a_machine_that_becomes_slower_makes_no_model_slower(monkeypatch: pytest.MonkeyPatch) -> None:

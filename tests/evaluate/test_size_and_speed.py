@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.size_and_speed import compare_steps, costs_of, macs_per_token
+from liar.evaluate.timing.size_and_speed import compare_steps, costs_of, macs_per_token
 from liar.loading.catalog import bytes_on_disk, load_model
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, bytes_in_memory
@@ -149,7 +149,7 @@ def test_speeds_are_medians_and_gains_are_taken_turn_by_turn(monkeypatch: pytest
         work()
         return next(seconds)
 
-    monkeypatch.setattr("liar.evaluate.side_by_side.seconds_of", clock)
+    monkeypatch.setattr("liar.evaluate.answering.side_by_side.seconds_of", clock)
     prompt, decoding = measured(tiny.language_model(), tiny.language_model(), repeats=3).speeds
     assert (prompt.dense.median, prompt.pruned.median) == (12 / 2, 12 / 1)
     assert (decoding.dense.median, decoding.pruned.median) == (3 / 4, 3 / 2)

@@ -14,7 +14,7 @@ from torchmetrics.functional.text.squad import squad
 
 from liar.data.windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
-from liar.tasks.items import Answer, Sample
+from liar.tasks.samples import Answer, Sample
 from tests.questions import TOKENIZER, question_answering
 
 CONTEXT = "aa bb cc dd ee ff"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from liar.models.loaded import LoadedModel
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests import tiny
 
 

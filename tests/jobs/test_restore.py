@@ -11,7 +11,7 @@ import torch
 
 from liar import PruneSpec, RunResult, stream
 from liar.errors import InvalidSpecError
-from liar.evaluate.ask import ask
+from liar.evaluate.answering.ask import ask
 from liar.events import Finished, Progress
 from liar.jobs.restore import restore_steps
 from liar.models.loaded import LoadedModel

@@ -17,7 +17,7 @@ from liar.events import Evaluated, Finished
 from liar.models.loaded import LoadedModel
 from liar.report.sentences import verdict
 from liar.results import Evaluation
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests import tiny
 from tests.jobs.recipe import spec
 
@@ -126,7 +126,7 @@ def test_a_machine_that_slows_down_during_a_run_slows_no_model(
 ) -> None:
     """If the models were timed one after the other, the smaller one would appear slower."""
     machine, loads = SlowingMachine(), []
-    monkeypatch.setattr("liar.evaluate.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
+    monkeypatch.setattr("liar.evaluate.timing.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
     monkeypatch.setattr(
         "liar.jobs.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
     )

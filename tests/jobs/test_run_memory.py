@@ -78,7 +78,7 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
         model.model.config, model.adapter.widest, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
     monkeypatch.setattr("liar.runtime.placement.free_bytes", lambda device: free)
-    monkeypatch.setattr("liar.loading.catalog.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
+    monkeypatch.setattr("liar.models.loaded.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
     with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
         run(spec(text, sequence_length=256), model)
     with pytest.raises(

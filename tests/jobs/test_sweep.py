@@ -23,7 +23,7 @@ from liar.models.loaded import LoadedModel
 from liar.results import Evaluation, Items, MaskCell, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSpec, ratios_between
 from liar.store import RunStore
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 from tests import tiny
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
 from liar.data.texts import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
-from liar.evaluate.size_and_speed import compare_steps
+from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.events import Finished
 from liar.models.families import adapt
 from liar.models.loaded import bytes_in_memory

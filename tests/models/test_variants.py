@@ -16,7 +16,7 @@ from torch import Tensor
 
 from liar import PruneSpec, run, stream
 from liar.errors import InvalidSpecError
-from liar.evaluate.generate import generate
+from liar.evaluate.answering.generate import generate
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants

@@ -9,8 +9,7 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.spec import PruneSpec
-from liar.tasks.harness import HARNESS
-from liar.tasks.items import Answer, Sample
+from liar.tasks.common_sense import HARNESS
 from liar.tasks.metrics import METRICS, MetricName
 from liar.tasks.record import (
     CLASSES,
@@ -24,6 +23,7 @@ from liar.tasks.record import (
     Task,
 )
 from liar.tasks.registry import OWN, TASKS, credits_of, is_task, own_task, task_named, usual_tasks
+from liar.tasks.samples import Answer, Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import TEXTS, text_named
 

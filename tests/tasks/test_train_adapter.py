@@ -18,9 +18,9 @@ from liar.data.tasks import demo_samples
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.tasks import evaluate
 from liar.loading.catalog import ADAPTERS, load_model
-from liar.tasks.items import Sample
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 
 QUICK = Hyperparameters(epochs=2, batch_size=8, sequence_length=16, rank=4, precision="float32")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from liar.evaluate.harness import HarnessOutcome, harness_steps
+from liar.evaluate.harness.steps import HarnessOutcome, harness_steps
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords

@@ -16,7 +16,7 @@ from accelerate import cpu_offload
 from lm_eval.api import task as harness_task
 
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.harness import harness_steps
+from liar.evaluate.harness.steps import harness_steps
 from liar.models.loaded import LoadedModel
 from liar.models.quantize import quantized
 from tests import subwords

@@ -1,7 +1,7 @@
 """Answers of a model: a continuation of the prompt token by token, or the reply of a model that only reads.
 
 >>> from liar import load_model
->>> from liar.evaluate.generate import generate
+>>> from liar.evaluate.answering.generate import generate
 >>> answer = generate(load_model("tiny"), "Once upon a time", max_new_tokens=5)
 >>> answer.variant, len(answer.tokens)
 ('dense', 5)
@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.reply import check_answers, check_room, check_written, positions, reply, reply_length
+from liar.evaluate.answering.reply import check_answers, check_room, check_written, positions, reply, reply_length
 from liar.models.decode import new_tokens
 from liar.progress import finished
 from liar.results import Generation, Token, Variant

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from liar.data.packing import longest_sequence
-from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
+from liar.evaluate.timing.speed import fixed_tokens, quartiles, seconds_of, seconds_of_forward
 from liar.models.decode import last_logits
 from liar.report.costs import SpeedComparison
 from liar.results import MeasuredVariant, Quartiles, Speed, SpeedGain, Workload

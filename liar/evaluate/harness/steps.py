@@ -16,13 +16,13 @@ from packaging.version import Version
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.harness_outcome import HarnessOutcome, outcome_of
+from liar.evaluate.harness.harness_outcome import HarnessOutcome, outcome_of
 from liar.models.loaded import LoadedModel
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from liar.evaluate.harness_model import HarnessModel
+    from liar.evaluate.harness.harness_model import HarnessModel
 
 OLDEST = "0.4.10"
 """Oldest release of the harness that is known to work."""
@@ -56,9 +56,9 @@ def harness_steps(
         raise InvalidSpecError(f"The number of items is {limit}; choose at least 1.")
     from lm_eval.evaluator import evaluate
 
-    from liar.evaluate.apart import EXAMPLES_SEED, apart
-    from liar.evaluate.harness_model import Answers, HarnessModel
-    from liar.evaluate.harness_tasks import load_task, tasks_of
+    from liar.evaluate.harness.apart import EXAMPLES_SEED, apart
+    from liar.evaluate.harness.harness_model import Answers, HarnessModel
+    from liar.evaluate.harness.harness_tasks import load_task, tasks_of
 
     with apart():
         task_dict = load_task(name, _path(include), _path(data))
@@ -96,8 +96,8 @@ def harness_steps(
 def check_task(loaded: LoadedModel, name: str, data: str | None = None) -> None:
     """Raise the errors of :func:`harness_steps` that are known before the model reads anything."""
     check_harness(loaded)
-    from liar.evaluate.apart import apart
-    from liar.evaluate.harness_tasks import load_task
+    from liar.evaluate.harness.apart import apart
+    from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
         load_task(name, None, _path(data))

@@ -3,7 +3,7 @@
 A prompt of two parts is written in two lines: the two texts of a pair, or a question and then its context.
 
 >>> from liar import load_model
->>> from liar.evaluate.reply import answers
+>>> from liar.evaluate.answering.reply import answers
 >>> answers(load_model("tiny"))
 True
 """
@@ -22,7 +22,7 @@ from liar.models.heads import class_names, is_classifier, problem_of
 from liar.progress import finish
 from liar.results import Generation, Variant
 from liar.runtime.devices import execution_device
-from liar.tasks.items import Sample
+from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel

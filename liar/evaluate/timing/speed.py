@@ -1,7 +1,7 @@
 """Timing of a model's work on its device, and quartiles of many such times.
 
 >>> from liar import load_model
->>> from liar.evaluate.speed import fixed_tokens, quartiles, seconds_of_forward
+>>> from liar.evaluate.timing.speed import fixed_tokens, quartiles, seconds_of_forward
 >>> loaded = load_model("tiny")
 >>> times = quartiles([seconds_of_forward(loaded, fixed_tokens(loaded, sequences=1, length=16)) for _ in range(5)])
 >>> 0 < times.lower <= times.median <= times.upper

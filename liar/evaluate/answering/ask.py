@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
-from liar.evaluate.generate import MAX_NEW_TOKENS, Piece, generate_steps
+from liar.evaluate.answering.generate import MAX_NEW_TOKENS, Piece, generate_steps
 from liar.events import Progress
 from liar.models.variants import Variants
 from liar.progress import Pace, Part, relay_all
@@ -33,7 +33,7 @@ def ask(
 
     A language model yields each piece, then the whole :class:`Generation`; a classifier yields the generation with its
     probabilities. Closing the iterator stops between two pieces. Raises what
-    :func:`liar.evaluate.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
+    :func:`liar.evaluate.answering.generate.generate_steps` raises, and :class:`liar.errors.InsufficientMemoryError`.
     """
     present = [variant for variant in VARIANTS if variant != "dense" or variants.dense is not None]
     pace = Pace([Part(variant, 1.0, "generate") for variant in present])

@@ -1,0 +1,1 @@
+"""Answers to prompts: generated, scored by the dense model, and compared."""

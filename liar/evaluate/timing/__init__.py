@@ -1,0 +1,1 @@
+"""Speed of two models in turns, and the size of their weights."""
