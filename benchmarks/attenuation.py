@@ -28,7 +28,7 @@ from torch.nn.functional import cross_entropy
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.data import corpora
 from liar.evaluate.exam import WindowsExam
-from liar.evaluate.tasks import prepare
+from liar.evaluate.prepared_task import prepare
 from liar.events import Finished
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.texts import TEXTS

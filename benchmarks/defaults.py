@@ -27,7 +27,7 @@ from readme import table, write
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.calibration.calibrate import calibration_steps
 from liar.calibration.needs import Needs
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.progress import finish
 from liar.report.compare import right_answers

@@ -23,7 +23,7 @@ from figures import SMOLLM2, WORK, loaded
 from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, stream
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.report.sentences import calibrated_on
 from liar.spec import EVALUATION_LENGTH

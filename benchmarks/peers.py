@@ -37,7 +37,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from liar import LoadedModel, PruneSpec, load_model, save_model, stream
 from liar.data.corpora import text_steps
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.progress import finish
 from liar.report.compare import difference

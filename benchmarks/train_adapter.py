@@ -38,8 +38,8 @@ from transformers import (
 )
 
 from liar.data.batching import Row, pad
-from liar.data.tasks import demo_samples
-from liar.data.windows import marks_of, windows_of
+from liar.data.question_windows import marks_of, windows_of
+from liar.data.task_samples import demo_samples
 from liar.errors import InvalidSpecError
 from liar.evaluate.answers import mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps, rows_of

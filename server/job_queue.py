@@ -17,9 +17,9 @@ from typing import Any
 
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
+from server.fair_queue import Line
 from server.job import HandOut, Job, Make, Snapshot, State
 from server.rate import Rate
-from server.turns import Line
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from accelerate.hooks import AlignDevicesHook
 
 from liar import Calibration, PruneSpec, RunResult, calibrate, stream
 from liar.calibration.activations import walk
-from liar.data.texts import Samples
+from liar.data.text_reader import Samples
 from liar.errors import UnsupportedModelError
 from liar.evaluate.answering.ask import ask
 from liar.events import Finished
@@ -135,7 +135,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     windows = torch.randint(4, 30, (6, 16), generator=generator)
     tiny.replace_demo_samples(monkeypatch, samples)
     source = Samples("letters", "test", iter(()))
-    monkeypatch.setattr("liar.evaluate.reading.held_out_windows", lambda *_, **__: (windows, source))
+    monkeypatch.setattr("liar.evaluate.task_readers.held_out_windows", lambda *_, **__: (windows, source))
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
     monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
     monkeypatch.setattr("torch.mps.current_allocated_memory", lambda: 0)

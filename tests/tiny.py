@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from liar.data.running import held_out_windows
+from liar.data.text_windows import held_out_windows
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
@@ -113,7 +113,7 @@ def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("n
 
 def replace_demo_samples(monkeypatch: pytest.MonkeyPatch, samples: list[Sample]) -> None:
     """Let every demo task have ``samples``, in each of its parts."""
-    for module in ("liar.data.texts", "liar.jobs.estimates"):
+    for module in ("liar.data.text_reader", "liar.jobs.estimates"):
         monkeypatch.setattr(f"{module}.demo_samples", lambda *_: samples)
 
 

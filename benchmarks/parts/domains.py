@@ -15,7 +15,7 @@ from figures import SMOLLM2, loaded
 from readme import table
 
 from liar import PruneSpec, stream
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.report.compare import difference

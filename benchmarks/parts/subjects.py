@@ -14,7 +14,7 @@ from liar import LoadedModel, PruneSpec
 from liar.calibration.calibrate import Calibration
 from liar.errors import ShortTextError
 from liar.evaluate.exam import Exam
-from liar.evaluate.tasks import prepare_all
+from liar.evaluate.prepared_task import prepare_all
 from liar.jobs.mask_table import repair_steps
 from liar.models.loaded import working_copy
 from liar.models.surgery import install

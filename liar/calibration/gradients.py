@@ -12,8 +12,9 @@
   sample of the text (:mod:`liar.calibration.sample`). For two classes a fixed direction in place of s makes it exact.
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
 
-Each backward pass starts from the slopes of :mod:`liar.calibration.slopes`. Several processes take turns with the pieces of
-the text, and add up what each has found (:mod:`liar.runtime.distributed`). The signs of a piece depend on its number alone.
+Each backward pass starts from the slopes of :mod:`liar.calibration.output_gradients`. Several processes take turns with the
+pieces of the text, and add up what each has found (:mod:`liar.runtime.distributed`). The signs of a piece depend on its
+number alone.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
 from liar.calibration.needs import Needs
+from liar.calibration.output_gradients import slopes
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
-from liar.calibration.slopes import slopes
 from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.maths.moments import sum_dtype

@@ -39,7 +39,7 @@ def evaluate_command(
 ) -> None:
     """Measure a model on a task."""
     check_writable(json)
-    from liar.evaluate.tasks import evaluate_steps
+    from liar.evaluate.prepared_task import evaluate_steps
     from liar.loading.catalog import load_model
     from liar.models.loaded import model_info
     from liar.progress import finish, of_pair

@@ -12,9 +12,9 @@ from torch import Tensor
 from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.labels import check_answers
 from liar.data.packing import check_length
-from liar.data.running import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
-from liar.data.texts import Samples, read_samples
-from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
+from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
+from liar.data.text_reader import Samples, read_samples
+from liar.data.text_windows import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.progress import finish, finished
@@ -98,15 +98,16 @@ def calibration_text_steps(
 
     Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
     ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
-    drawn from a running text (:mod:`liar.data.joining`). Other models: single texts or pairs with their special tokens,
+    drawn from a running text (:mod:`liar.data.separators`). Other models: single texts or pairs with their special tokens,
     cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
     or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
     Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
-    (:mod:`liar.data.windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has one.
+    (:mod:`liar.data.question_windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has
+    one.
 
     ``source`` is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
     half a sequence; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
-    only) or as in :func:`liar.data.texts.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
+    only) or as in :func:`liar.data.text_reader.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
     :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens, :class:`InvalidSpecError` if
     ``sequence_length`` exceeds the model's positions or the model cannot write.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.joining import DOCUMENTS, Joining, token_between
+from liar.data.separators import DOCUMENTS, Joining, token_between
 from liar.errors import InvalidSpecError
 from liar.spec import EVALUATION_LENGTH
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from liar.data.packing import evaluation_length
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import logits_of, rows_of
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import by_length, pad
-from liar.data.windows import LENGTH, STRIDE, Window, windows_of
+from liar.data.question_windows import LENGTH, STRIDE, Window, windows_of
 from liar.runtime.devices import execution_device
 from liar.tasks.samples import Sample
 
@@ -75,7 +75,7 @@ def span_steps(
 ) -> Generator[tuple[int, int], None, list[str]]:
     """Yield (windows done, windows in all) after each batch; return the :func:`best_answer` to each of ``samples``.
 
-    Raises :class:`CalibrationError` as :func:`liar.data.windows.windows_of` does.
+    Raises :class:`CalibrationError` as :func:`liar.data.question_windows.windows_of` does.
     """
     windows = windows_of(samples, tokenizer, length, stride, model.config)
     device = execution_device(model)

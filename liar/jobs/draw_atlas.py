@@ -17,7 +17,7 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS
 from liar.errors import InvalidSpecError
-from liar.evaluate.tasks import settle_calibration
+from liar.evaluate.prepared_task import settle_calibration
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts

@@ -14,7 +14,7 @@ from liar.calibration.calibrate import Calibration, fits, shared_calibration
 from liar.calibration.needs import Needs
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
-from liar.evaluate.tasks import prepare_all
+from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts
 from liar.jobs.decide import decide

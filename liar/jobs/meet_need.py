@@ -12,7 +12,7 @@ import torch
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
-from liar.evaluate.tasks import evaluate_steps
+from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Event, Finished, Progress
 from liar.explore.allocation import allocate, check_units
 from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters

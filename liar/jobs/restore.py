@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.blocks import spans
+from liar.calibration.block_statistics import spans
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.jobs.decide import solve

@@ -18,7 +18,7 @@ from math import isfinite
 
 import torch
 
-from liar.calibration.blocks import Errors, Span, spans
+from liar.calibration.block_statistics import Errors, Span, spans
 from liar.calibration.calibrate import Calibration
 from liar.calibration.sample import sample_of
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError

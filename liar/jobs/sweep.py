@@ -20,7 +20,7 @@ from contextlib import closing
 from liar.calibration.calibrate import Calibration, can_share, shared_calibration
 from liar.calibration.needs import Needs
 from liar.evaluate.changes import Comparison
-from liar.evaluate.tasks import prepare_all
+from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.pipeline import named_after, stream

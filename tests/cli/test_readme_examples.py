@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from liar.cli import app
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

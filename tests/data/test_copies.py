@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample

@@ -20,13 +20,13 @@ from liar.calibration.sample import tokens_of
 from liar.data.bundle import rows_of
 from liar.data.corpora import calibration_batches, calibration_text, text_beside_steps
 from liar.data.hub import Part
-from liar.data.joining import Joining, joining_of, token_between
 from liar.data.packing import longest_sequence
-from liar.data.running import held_out_windows
-from liar.data.tasks import text_samples
-from liar.data.texts import read_samples
+from liar.data.separators import Joining, joining_of, token_between
+from liar.data.task_samples import text_samples
+from liar.data.text_reader import read_samples
+from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
-from liar.evaluate.tasks import prepare
+from liar.evaluate.prepared_task import prepare
 from liar.loading.catalog import load_model
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -132,7 +132,7 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids are those of one long text of all rows as they are, including empty ones: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
-    monkeypatch.setattr("liar.data.texts.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
+    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
     measured = windows(loaded, "wikitext:wikitext-2-raw-v1", 6, 32)
@@ -147,7 +147,7 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
 def test_windows_beside_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(0)
     rows = ["".join(draw.choices("acdeghilnorstuvw ", k=40)) + "\n" for _ in range(200)]
-    monkeypatch.setattr("liar.data.texts.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
+    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
     loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
     spec = PruneSpec(model=loaded.id, calibration="wikitext", tokens=6 * 32, sequence_length=32, seed=1)
     batches, others, _ = finish(text_beside_steps(spec, loaded, 7 * 32))

@@ -10,7 +10,7 @@ import torch
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.data.corpora import calibration_text
-from liar.data.texts import Samples
+from liar.data.text_reader import Samples
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.results import CalibrationText

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from tests.copies import CONFIGS, SIZES, part_of, repository_of
 from tests.hub_of_data import DataHub, running

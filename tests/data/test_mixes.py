@@ -25,7 +25,7 @@ from liar.data.corpora import (
     text_beside_steps,
 )
 from liar.data.own_text import own_text_steps
-from liar.data.running import divided
+from liar.data.text_windows import divided
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.progress import finish
 from liar.results import CalibrationPart

@@ -9,8 +9,8 @@ import pytest
 from transformers import BertConfig
 
 from liar.data.bundle import rows_of
-from liar.data.tasks import demo_samples, text_samples
-from liar.data.texts import read_samples
+from liar.data.task_samples import demo_samples, text_samples
+from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from liar.models.heads import Head, task_for
 from liar.tasks.demo import DEMO_TASKS, SENTIMENT, TOPICS

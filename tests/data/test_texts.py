@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 
 from liar.data import hub
 from liar.data.labels import HIDDEN
-from liar.data.texts import Sample, read_samples
+from liar.data.text_reader import Sample, read_samples
 from liar.errors import CalibrationError
 from liar.tasks.splits import Split
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, ByT5Tokenizer, RobertaConfig
 
 from liar.data.batching import by_length, pad
-from liar.data.windows import NO_ANSWER, Window, marks_of, windows_of
+from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import CalibrationError
 from liar.tasks.samples import Answer, Sample
 from tests.questions import SPECIAL, TOKENIZER, WORDS, tokenizer

@@ -11,7 +11,7 @@ import torch
 
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.changes import Comparison
-from liar.evaluate.tasks import evaluate, evaluate_steps
+from liar.evaluate.prepared_task import evaluate, evaluate_steps
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
 from liar.report.compare import right_answers

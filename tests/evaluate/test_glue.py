@@ -13,11 +13,11 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from liar.data.corpora import calibration_text
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
+from liar.evaluate.prepared_task import evaluate, evaluate_steps, prepare
 from liar.evaluate.spans import scores_of_answers, span_steps
-from liar.evaluate.tasks import evaluate, evaluate_steps, prepare
 from liar.jobs.pipeline import run
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
@@ -117,7 +117,7 @@ def test_figures_of_answers_are_means_over_the_questions(copies: str) -> None:
 
 def test_windows_of_squad_have_the_usual_length() -> None:
     """384 tokens, cut to the positions of a smaller model; stride, candidates and longest answer are defaults of others."""
-    from liar.data.windows import STRIDE
+    from liar.data.question_windows import STRIDE
     from liar.evaluate.spans import BEST, LONGEST
 
     assert (task_named("squad").length, STRIDE, BEST, LONGEST) == (384, 128, 20, 30)

@@ -13,7 +13,7 @@ import pytest
 from liar.data.corpora import calibration_text
 from liar.errors import InvalidSpecError
 from liar.evaluate.label_order import settle_order
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.events import Warned
 from liar.jobs.pipeline import run, stream
 from liar.models.loaded import LoadedModel, working_copy

@@ -18,8 +18,8 @@ from liar.data import hub
 from liar.data.corpora import calibration_text
 from liar.errors import CalibrationError, InvalidSpecError, LiarError
 from liar.evaluate.answering.generate import generate
+from liar.evaluate.prepared_task import evaluate, prepare, prepare_all
 from liar.evaluate.spans import scores_of_answers, span_steps
-from liar.evaluate.tasks import evaluate, prepare, prepare_all
 from liar.jobs.pipeline import run
 from liar.models.loaded import LoadedModel
 from liar.progress import finish

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.perplexity import nll_steps, perplexity_of
-from liar.evaluate.tasks import evaluate, evaluate_steps
+from liar.evaluate.prepared_task import evaluate, evaluate_steps
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
 from liar.progress import finish

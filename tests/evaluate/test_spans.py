@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.text.squad import squad
 
-from liar.data.windows import Window, windows_of
+from liar.data.question_windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
 from liar.tasks.samples import Answer, Sample
 from tests.questions import TOKENIZER, question_answering

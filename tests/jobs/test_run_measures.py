@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import run, stream
-from liar.data.texts import read_samples
+from liar.data.text_reader import read_samples
 from liar.errors import InsufficientMemoryError
 from liar.events import Evaluated, Finished
 from liar.models.loaded import LoadedModel

@@ -30,7 +30,7 @@ from liar.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.loading import weights
 from liar.loading.catalog import load_model
 from liar.presets import PRESETS

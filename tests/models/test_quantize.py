@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
-from liar.data.texts import Samples
+from liar.data.text_reader import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.events import Finished
@@ -154,7 +154,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     windows = torch.randint(4, 30, (6, 24), generator=generator)
     tiny.replace_demo_samples(monkeypatch, tiny.labelled_letters(9))
     monkeypatch.setattr(
-        "liar.evaluate.reading.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
+        "liar.evaluate.task_readers.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
     )
     return PruneSpec(
         model="tiny", calibration=str(text), tokens=256, sequence_length=16, targets="both", ratio=0.5, quantize="int8"
@@ -185,7 +185,7 @@ def test_a_run_measures_the_dense_and_the_repaired_model_twice(spec: PruneSpec, 
 
 
 def test_the_figures_are_those_of_the_copies(spec: PruneSpec) -> None:
-    from liar.evaluate.tasks import evaluate
+    from liar.evaluate.prepared_task import evaluate
 
     model = tiny.language_model()
     *_, finished = stream(spec.model_copy(update={"evaluate": ("perplexity",)}), model)

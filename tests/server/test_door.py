@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from server.door import Door
 from server.profile import PUBLIC
+from server.request_filter import Door
 
 API = "/gradio_api"
 SMALL = PUBLIC.model_copy(update={"body_bytes": 100, "unread": 2})

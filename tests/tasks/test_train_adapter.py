@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from benchmarks import train_adapter as module
 from benchmarks.train_adapter import BASE_MODEL, Hyperparameters, TrainingRecord, data_digest, train_adapter
-from liar.data.tasks import demo_samples
+from liar.data.task_samples import demo_samples
 from liar.errors import InvalidSpecError, StorageError
-from liar.evaluate.tasks import evaluate
+from liar.evaluate.prepared_task import evaluate
 from liar.loading.catalog import ADAPTERS, load_model
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS

@@ -4,7 +4,7 @@ from liar.report.plots.comparison import comparison_heatmap
 from liar.report.plots.heatmap import error_heatmap
 from liar.report.plots.layer_runs import layer_runs
 from liar.report.plots.masks import mask_heatmap
-from liar.report.plots.metrics import metric_bars
+from liar.report.plots.metric_bars import metric_bars
 from liar.report.plots.pareto import pareto_figure
 from liar.report.plots.ratio import ratio_figure
 from liar.report.plots.site_channels import site_correlations, site_spectrum

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.harness.steps import harness_steps, harness_tasks
+from liar.evaluate.harness import harness_tasks
+from liar.evaluate.harness.steps import harness_steps
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords, tiny

@@ -7,7 +7,7 @@ would serve them alone; norm-aware errors, which choose the run and are reported
 
 >>> import torch
 >>> from liar import load_model
->>> from liar.calibration.blocks import spans
+>>> from liar.calibration.block_statistics import spans
 >>> batch = {"input_ids": torch.arange(32).view(2, 16), "attention_mask": torch.ones(2, 16, dtype=torch.long)}
 >>> [(span.start.layer, list(span.removed)) for span in spans(load_model("tiny").adapter, [batch], [1])]
 [(0, [1])]

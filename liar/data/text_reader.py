@@ -1,6 +1,6 @@
 """One reader for the texts of the demo bundle, of a local file or of a hub dataset.
 
->>> from liar.data.texts import read_samples
+>>> from liar.data.text_reader import read_samples
 >>> [sample.text for sample in read_samples("notes.txt", "train")][:2]
 ['Note 0 is about the number 0.', 'Note 1 is about the number 1.']
 """
@@ -23,7 +23,7 @@ from liar.data.columns import Selection, selection, text_columns
 from liar.data.copies import open_copy
 from liar.data.hub import Part, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
-from liar.data.tasks import demo_samples, text_samples
+from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS

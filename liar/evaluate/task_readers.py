@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from liar.data.joining import joining_of
 from liar.data.labels import check_answers, check_labels
-from liar.data.running import held_out_windows
-from liar.data.texts import Samples, read_samples
-from liar.data.windows import check_question
+from liar.data.question_windows import check_question
+from liar.data.separators import joining_of
+from liar.data.text_reader import Samples, read_samples
+from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.answers import choose_steps, mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be measured, and on which items: arguments of :func:`liar.evaluate.tasks.prepare`, with their defaults."""
+    """What is to be measured, and on which items: the arguments of :func:`liar.evaluate.prepared_task.prepare`."""
 
     loaded: LoadedModel
     task: Task
@@ -145,7 +145,7 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
     "span": _spans,
     "choice": _choices,
 }
-"""For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.tasks.prepare` raises."""
+"""For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.prepared_task.prepare` raises."""
 
 
 def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:

@@ -1,7 +1,7 @@
 """Evaluation of a model on a task: its items are read and checked first, then answered.
 
 >>> from liar import load_model
->>> from liar.evaluate.tasks import evaluate
+>>> from liar.evaluate.prepared_task import evaluate
 >>> evaluation = evaluate(load_model("tiny"), "perplexity", data="notes.txt", limit=4, sequence_length=64)
 >>> evaluation.metric, evaluation.n, evaluation.value > 1
 ('perplexity', 4, True)
@@ -22,7 +22,7 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam
 from liar.evaluate.label_order import fits, settle_order
 from liar.evaluate.outcome import Steps
-from liar.evaluate.reading import READERS, Request
+from liar.evaluate.task_readers import READERS, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
@@ -52,7 +52,7 @@ def prepare(
     ``sequence_length``: tokens of a window, or the length at which texts are cut; by default that of the task, or all
     positions of a smaller model. ``separator`` is put between two texts in a window. ``data``: for a task of the hub or
     the harness a folder with copies of their datasets, for the others a text to use in place of the demo bundle's, see
-    :func:`liar.data.texts.read_samples`. Raises :class:`InvalidSpecError` if the model has no head for the task, and
+    :func:`liar.data.text_reader.read_samples`. Raises :class:`InvalidSpecError` if the model has no head for the task, and
     :class:`CalibrationError` for unusable data.
     """
     task = fitting(task_named(name), loaded, data)

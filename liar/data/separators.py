@@ -49,7 +49,7 @@ _RUNNING: Mapping[str, Joining] = {
 
 
 def joining_of(source: str, separator: Separator = AUTO) -> Joining:
-    """The joining of the texts of ``source``, see :func:`liar.data.texts.read_samples`; "auto": by the kind of source.
+    """The joining of the texts of ``source``, see :func:`liar.data.text_reader.read_samples`; "auto": by the kind of source.
 
     If the separator is a token, each row is a text of its own.
     """

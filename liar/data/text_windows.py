@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from liar.data.joining import joining_of
 from liar.data.own_text import own_text_steps
 from liar.data.packing import pack
-from liar.data.texts import Samples, read_samples
+from liar.data.separators import joining_of
+from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
 from liar.spec import Separator
 from liar.tasks.mixes import OWN_TEXT, Share
@@ -131,7 +131,7 @@ def held_out_windows(
 ) -> tuple[Tensor, Samples]:
     """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
 
-    The text is ``data`` (see :func:`liar.data.texts.read_samples`), else those of the task; of several texts windows are
+    The text is ``data`` (see :func:`liar.data.text_reader.read_samples`), else those of the task; of several texts windows are
     taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
     :class:`CalibrationError` for text of fewer than two windows.
     """
