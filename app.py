@@ -36,7 +36,7 @@ from components.verdict import VerdictPanel
 from liar.cli.startup import settle_threads
 from liar.errors import LiarError
 from liar.explore.atlas_store import AtlasStore, default_folder
-from liar.report.between import of_other_ratios
+from liar.report.interpolation import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
 from server.course import COURSE_ROUTES, LessonLinks
@@ -46,7 +46,7 @@ from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.rate import Rate
-from server.request_filter import Door
+from server.request_filter import RequestFilter
 from server.strict_blocks import Page
 from server.study import STUDY_ROUTE
 
@@ -217,7 +217,7 @@ def serve(profile: Profile) -> None:
         state_session_capacity=profile.sessions,
         app_kwargs={
             "middleware": [
-                Middleware(Door, page=page, profile=profile),
+                Middleware(RequestFilter, page=page, profile=profile),
                 Middleware(LessonLinks),
                 Middleware(WholeTarget),
                 Middleware(Headers),

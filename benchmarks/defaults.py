@@ -30,10 +30,10 @@ from liar.calibration.needs import Needs
 from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.progress import finish
-from liar.report.compare import right_answers
-from liar.report.metric_sentences import sample
+from liar.report.words.metric_sentences import sample
 from liar.results import Evaluation
 from liar.spec import Allocation, Criterion, Schedule, Targets
+from liar.statistics.compare import right_answers
 from liar.tasks.splits import Split
 
 SPLIT: Split = "validation"

@@ -22,8 +22,7 @@ from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.presets import PRESETS
-from liar.report.compare import difference
-from liar.report.metric_sentences import (
+from liar.report.words.metric_sentences import (
     beside_dense,
     measured_on,
     recovery,
@@ -32,9 +31,10 @@ from liar.report.metric_sentences import (
     stderr_words,
     value_words,
 )
-from liar.report.sentences import calibrated_on
+from liar.report.words.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
 from liar.spec import RECONSTRUCTIONS, Reconstruction, Schedule, Targets
+from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import questions, usual_tasks

@@ -25,7 +25,7 @@ from readme import sections, table
 from liar import LoadedModel, PruneSpec, stream
 from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
-from liar.report.sentences import calibrated_on
+from liar.report.words.sentences import calibrated_on
 from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.mixes import RUNNING_TEXT

@@ -226,7 +226,7 @@ def course() -> list[Measured]:
 def file() -> list[Measured]:
     """Time in which a page that needs no server answers a move, and the sizes of such pages."""
     from liar.explore.atlas_store import AtlasStore
-    from liar.report.interactive import interactive_report
+    from liar.report.pages.interactive import interactive_report
     from liar.store import RunStore
 
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:

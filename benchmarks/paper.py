@@ -31,7 +31,7 @@ from liar.events import Finished
 from liar.events import Progress as Step
 from liar.jobs.pipeline import stream
 from liar.loading.source import conversion_of, find_model
-from liar.report.metric_sentences import metric_change, sample, stderr_words, value_words
+from liar.report.words.metric_sentences import metric_change, sample, stderr_words, value_words
 from liar.spec import Targets
 from liar.store import RunStore
 from liar.tasks.common_sense import COMMON_SENSE

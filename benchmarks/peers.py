@@ -40,10 +40,10 @@ from liar.data.corpora import text_steps
 from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.progress import finish
-from liar.report.compare import difference
-from liar.report.metric_sentences import sample
+from liar.report.words.metric_sentences import sample
 from liar.results import Evaluation
 from liar.runtime.devices import Batch
+from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks
 

@@ -28,9 +28,9 @@ from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.events import Finished
 from liar.loading.catalog import bytes_on_disk
 from liar.progress import finish
-from liar.report.cost_sentences import rows, sentences
 from liar.report.costs import CostsResult
-from liar.report.speed_sentences import is_slower
+from liar.report.words.cost_sentences import rows, sentences
+from liar.report.words.speed_sentences import is_slower
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21

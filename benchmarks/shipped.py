@@ -29,7 +29,7 @@ from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.sweep import sweep_steps
 from liar.presets import PRESETS
 from liar.progress import finish
-from liar.report.sentences import verdict
+from liar.report.words.sentences import verdict
 from liar.results import RunResult
 from liar.spec import SweepSpec, Targets
 from liar.store import SHIPPED_RUNS, RunStore

@@ -14,8 +14,10 @@ from components.markup import Markup, cell, element, table
 from components.panel import NO_RUN, Updates
 from components.size_and_speed import CostsPanel
 from liar.report.change_groups import changes_of, group_extent
-from liar.report.findings import findings
-from liar.report.metric_sentences import (
+from liar.report.plots import metric_bars
+from liar.report.view import View
+from liar.report.words.findings import findings
+from liar.report.words.metric_sentences import (
     baseline,
     beside_dense,
     in_doubt,
@@ -27,8 +29,6 @@ from liar.report.metric_sentences import (
     value_words,
     variant_name,
 )
-from liar.report.plots import metric_bars
-from liar.report.view import View
 from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from components.markup import element
-from liar.report.answer_sentences import judged
+from liar.report.words.answer_sentences import judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
 _NO_ANSWERS = "No answers are stored with this run."

@@ -17,7 +17,7 @@ from components.workers import pruning
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast
-from liar.report.html import SETTINGS
+from liar.report.pages.html import SETTINGS
 from liar.spec import ALLOCATIONS, CRITERIA, PruneSpec
 from server.job import Snapshot
 from server.rate import client_of

@@ -16,10 +16,10 @@ from components.recipe import Recipe
 from components.studio import Bus, Studio
 from components.workers import pruning
 from liar.errors import LiarError
-from liar.report.compare import differing
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from liar.statistics.compare import differing
 from server.job import Job
 from server.job_queue import TICK
 

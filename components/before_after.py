@@ -16,10 +16,9 @@ from components.browser import KEEP_HEIGHT
 from components.known import Known
 from components.markup import Markup, cell, element, row, table
 from components.panel import NO_RUN, Updates
-from liar.report.between import ends_in_words, interpolated, neighbours
 from liar.report.change_groups import changes_in_numbers
-from liar.report.compare import difference, differing
-from liar.report.metric_sentences import (
+from liar.report.interpolation import ends_in_words, interpolated, neighbours
+from liar.report.words.metric_sentences import (
     beside_dense,
     measured_tasks,
     percent,
@@ -29,6 +28,7 @@ from liar.report.metric_sentences import (
 )
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
+from liar.statistics.compare import difference, differing
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS, Metric
 

@@ -15,10 +15,10 @@ from components.markup import cell, row, table
 from components.panel import QUEUED, Updates
 from liar.errors import InvalidSpecError, LiarError
 from liar.explore.every_criterion import RATIOS, Loss, every_criterion
-from liar.report.labels import choice
 from liar.report.plots.criteria_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
-from liar.report.site_sentences import error_words
 from liar.report.view import View
+from liar.report.words.run_labels import choice
+from liar.report.words.site_sentences import error_words
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:

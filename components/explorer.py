@@ -24,7 +24,7 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
-from liar.report.between import meet_perplexity, of_other_ratios
+from liar.report.interpolation import meet_perplexity, of_other_ratios
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec

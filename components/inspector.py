@@ -15,8 +15,8 @@ from components.markup import cell, row, table
 from components.panel import Updates
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
-from liar.report.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.report.view import View
+from liar.report.words.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import PruneSpec

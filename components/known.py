@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
-from liar.report.between import carried, neighbours, of_other_ratios
+from liar.report.interpolation import carried, neighbours, of_other_ratios
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary

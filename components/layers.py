@@ -21,13 +21,13 @@ from components.provenance import Origin, of_another, pill
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
-from liar.report.block import block_picture
 from liar.report.export import file_stem
-from liar.report.layer_sentences import named, removed_layers, what_went
+from liar.report.pages.block import block_picture
 from liar.report.plots import error_heatmap, layer_runs
-from liar.report.sentences import SiteOutcome, recipe
-from liar.report.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.report.view import DIFFERENCES, View
+from liar.report.words.layer_sentences import named, removed_layers, what_went
+from liar.report.words.sentences import SiteOutcome, recipe
+from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 

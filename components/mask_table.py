@@ -23,16 +23,16 @@ from components.workers import loaded_for, measured
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.files import write_atomically
-from liar.report.compare import differing
 from liar.report.export import as_json, file_stem, mask_table_csv
-from liar.report.labels import choice
-from liar.report.mask_cells import cell_words
-from liar.report.metric_sentences import sample, stderr_words, value_words
 from liar.report.plots import mask_heatmap
 from liar.report.view import View
+from liar.report.words.mask_cells import cell_words
+from liar.report.words.metric_sentences import sample, stderr_words, value_words
+from liar.report.words.run_labels import choice
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
+from liar.statistics.compare import differing
 from liar.store import MaskTableStore, spec_of_table
 from server.job import HandOut, Job, Snapshot
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import gradio as gr
 
-from liar.report.sentences import recipe
+from liar.report.words.sentences import recipe
 from liar.results import RunResult
 from liar.spec import PruneSpec
 

@@ -11,7 +11,7 @@ import gradio as gr
 from components.browser import button_clicks
 from components.panel import Updates
 from components.runs import open_run_on, picked
-from liar.report.metric_sentences import measured_tasks, value_words
+from liar.report.words.metric_sentences import measured_tasks, value_words
 from liar.spec import MAX_RATIO, PruneSpec
 from liar.store import RunSummary
 

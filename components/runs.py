@@ -17,14 +17,14 @@ from components.runs_table import runs_table, when_kept
 from components.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
-from liar.report.compare import RunComparison, compare
 from liar.report.export import as_json, file_stem
-from liar.report.labels import run_labels
-from liar.report.metric_sentences import metric_change, value_words
 from liar.report.plots import comparison_heatmap
 from liar.report.view import View
+from liar.report.words.metric_sentences import metric_change, value_words
+from liar.report.words.run_labels import run_labels
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from liar.statistics.compare import RunComparison, compare
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.markup import Markup, cell, element, row, table
-from liar.report.labels import run_labels
-from liar.report.metric_sentences import value_words
-from liar.report.sentences import counts
+from liar.report.words.metric_sentences import value_words
+from liar.report.words.run_labels import run_labels
+from liar.report.words.sentences import counts
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS

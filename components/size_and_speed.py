@@ -16,8 +16,8 @@ from components.panel import QUEUED, UNQUEUED, Updates
 from components.workers import stored, with_models
 from liar.errors import LiarError
 from liar.events import Progress
-from liar.report.cost_sentences import rows, sentences
 from liar.report.costs import CostsResult
+from liar.report.words.cost_sentences import rows, sentences
 from liar.results import RunResult
 from server.job import Job, Snapshot
 

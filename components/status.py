@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from liar.events import Progress
-from liar.report.sentences import duration
+from liar.report.words.sentences import duration
 from server.job import Snapshot
 
 

@@ -185,7 +185,7 @@ class TakeawayPanel:
         atlas = self.studio.atlases.find(result.spec)
         if atlas is None:
             raise LiarError(_NO_CURVES)
-        from liar.report.interactive import interactive_report
+        from liar.report.pages.interactive import interactive_report
 
         return interactive_report(result, atlas, atlas.facts.criteria if ending == "criteria.html" else ())
 
@@ -209,6 +209,6 @@ def _content(ending: Format, result: RunResult) -> str:
         return as_json(result)
     if ending == "csv":
         return sites_csv(result)
-    from liar.report.html import html_report  # reads plotly's script of several megabytes
+    from liar.report.pages.html import html_report  # reads plotly's script of several megabytes
 
     return html_report(result)

@@ -21,7 +21,6 @@ from components.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_al
 from components.workers import loaded_for, measured
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.report.compare import differing
 from liar.report.plots.pareto import COSTS, Cost
 from liar.report.view import View
 from liar.results import RunResult
@@ -36,6 +35,7 @@ from liar.spec import (
     SweepSpec,
     ratios_between,
 )
+from liar.statistics.compare import differing
 from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds

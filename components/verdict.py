@@ -12,9 +12,9 @@ from components.browser import KEEP_HEIGHT
 from components.known import Known
 from components.panel import Updates
 from components.provenance import Origin, pill
-from liar.report.between import between_words
-from liar.report.metric_sentences import measured_on
-from liar.report.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
+from liar.report.interpolation import between_words
+from liar.report.words.metric_sentences import measured_on
+from liar.report.words.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
 from liar.results import RunResult
 from liar.spec import PruneSpec
 

@@ -170,7 +170,7 @@ class Evaluation(Record):
     Shares are in 0..1; the ``stderr`` of perplexity is by the delta method over windows. ``n`` counts windows of
     ``sequence_length`` tokens with ``separator`` between two texts, or other items, cut at ``sequence_length`` tokens
     (``cut`` of them were longer). They are from the ``available`` ones in part ``split`` of ``source`` (a file has no
-    parts). ``items`` allow a paired comparison (:func:`liar.report.compare.difference`). ``majority`` is the share of the
+    parts). ``items`` allow a paired comparison (:func:`liar.statistics.compare.difference`). ``majority`` is the share of the
     most frequent label: the accuracy of an answer that never changes. ``note``: a sentence on how the answers were read.
     ``versions`` are those of a harness and its task. None means unknown, as in files of earlier versions.
     """

@@ -11,7 +11,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from liar.errors import QueueFullError
-from liar.report.sentences import duration
+from liar.report.words.sentences import duration
 
 _NETWORK_BITS = 64
 """Leading bits of an IPv6 address that identify a client: a household has all addresses that begin with them."""

@@ -46,7 +46,7 @@ Refusal = tuple[int, str]
 """HTTP status and sentence of a request that is not let through."""
 
 
-class Door:
+class RequestFilter:
     """Middleware: lets through the requests of the page, of its login and of its three endpoints, also as tools, and no others.
 
     Gradio also has routes that upload files, fetch any address for the caller, store links and show the queue; this

@@ -18,6 +18,7 @@ ROOMS = (
     "liar.errors",
     "liar.tasks",  # what can be measured: tasks, metrics, texts and splits
     "liar",  # the other nouns of the project: spec, results, events, stores
+    "liar.statistics",  # comparisons of results
     "liar.explore",  # forecasts, allocations and atlases, without torch
     "liar.report",  # results as sentences, tables and charts
     "liar.course",  # lessons as data, and the site made of them
@@ -41,6 +42,7 @@ LIGHT = (
     "liar.errors",
     "liar.tasks",
     "liar",
+    "liar.statistics",
     "liar.explore",
     "liar.report",
     "liar.course",

@@ -16,7 +16,7 @@ from liar.errors import InvalidSpecError
 from liar.events import Finished, Warned
 from liar.explore.allocation import check_choices, settled_counts
 from liar.report.export import as_json
-from liar.report.sentences import rounding
+from liar.report.words.sentences import rounding
 from liar.sites import Site
 from tests import tiny
 

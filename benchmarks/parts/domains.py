@@ -18,9 +18,9 @@ from liar import PruneSpec, stream
 from liar.evaluate.prepared_task import evaluate
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
-from liar.report.compare import difference
 from liar.results import Evaluation
 from liar.spec import EVALUATION_LENGTH
+from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.mixes import RUNNING_TEXT
 from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI, Text

@@ -20,10 +20,10 @@ from liar.models.loaded import working_copy
 from liar.models.surgery import install
 from liar.progress import Pace, finish
 from liar.progress import Part as PartOfJob
-from liar.report.compare import difference
 from liar.results import Evaluation
 from liar.runtime.memory import PlannedWork
 from liar.spec import Reconstruction, Targets
+from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named

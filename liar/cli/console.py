@@ -17,7 +17,7 @@ from liar.errors import LiarError
 from liar.events import Progress as Step
 from liar.files import write_atomically
 from liar.report.export import as_json
-from liar.report.sentences import duration
+from liar.report.words.sentences import duration
 
 console = Console(quiet=not is_first_process())
 errors = Console(stderr=True, quiet=not is_first_process())

@@ -43,7 +43,7 @@ def evaluate_command(
     from liar.loading.catalog import load_model
     from liar.models.loaded import model_info
     from liar.progress import finish, of_pair
-    from liar.report.metric_sentences import baseline, sample, stderr_words, value_words
+    from liar.report.words.metric_sentences import baseline, sample, stderr_words, value_words
     from liar.runtime.environment import describe, readable_failures
     from liar.runtime.memory import PlannedWork
 
@@ -88,7 +88,7 @@ def measure_command(
     from liar.evaluate.timing.size_and_speed import compare_steps
     from liar.loading.catalog import bytes_on_disk, load_model
     from liar.progress import finish, of_pair
-    from liar.report.cost_sentences import rows, sentences
+    from liar.report.words.cost_sentences import rows, sentences
     from liar.runtime.environment import readable_failures
     from liar.runtime.memory import PlannedWork
 

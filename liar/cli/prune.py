@@ -245,9 +245,9 @@ def _run(spec: PruneSpec) -> Finished:
 
 
 def _print_result(result: RunResult) -> None:
-    from liar.report.findings import findings
-    from liar.report.metric_sentences import beside_dense, sample
-    from liar.report.sentences import rounding, verdict
+    from liar.report.words.findings import findings
+    from liar.report.words.metric_sentences import beside_dense, sample
+    from liar.report.words.sentences import rounding, verdict
 
     names = list(dict.fromkeys(name for site in result.sites for name in site.error))
     table = Table("site", "kept", *names, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)

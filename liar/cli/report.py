@@ -50,12 +50,12 @@ def report_command(
     if target.exists() and not force:
         raise LiarError(f"{target} exists already; replace it with --force, or choose another file with --out.")
     if interactive:
-        from liar.report.interactive import interactive_report
+        from liar.report.pages.interactive import interactive_report
 
         atlas = _atlas_of(result.spec, CRITERIA if all_criteria else (result.spec.criterion,))
         content = interactive_report(result, atlas, atlas.facts.criteria if all_criteria else ())
     else:
-        from liar.report.html import html_report
+        from liar.report.pages.html import html_report
 
         content = html_report(result)
     write_atomically(target, content)

@@ -25,12 +25,13 @@ from liar.course.figures import Known, Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, Task, best, filled, lessons
 from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
-from liar.report.html import ENVIRONMENT
-from liar.report.interactive import content_hash, curves_data, script_of
+from liar.report.pages.html import ENVIRONMENT
+from liar.report.pages.interactive import content_hash, curves_data, script_of
 from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 
 _HERE = Path(__file__).parent
-_PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _HERE.parent / "report"]))
+_PAGES_OF_RUNS = _HERE.parent / "report" / "pages"
+_PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _PAGES_OF_RUNS]))
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
 
@@ -221,7 +222,7 @@ def _html(text: str, known: Mapping[str, Known]) -> Markup:
 
 
 def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    style, script = _style(), script_of(_HERE.parent / "report" / "forecast.js", _HERE / "course.js")
+    style, script = _style(), script_of(_PAGES_OF_RUNS / "forecast.js", _HERE / "course.js")
     return _PAGES.get_template(template).render(
         shown,
         data=data,

@@ -12,8 +12,8 @@ from liar.evaluate.choices import answers_by_length, answers_of, choice_steps
 from liar.evaluate.items import digest_of_samples
 from liar.evaluate.outcome import Outcome, Steps
 from liar.evaluate.spans import scores_of_answers, span_steps
-from liar.report.paired import packed
 from liar.results import Items
+from liar.statistics.paired import packed
 from liar.tasks.metrics import METRICS, MetricName
 from liar.tasks.samples import Sample
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from liar.report.paired import packed
 from liar.results import Items
+from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
 _DIGITS = 7

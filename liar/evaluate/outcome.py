@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from liar.report.paired import stderr_of, value_of
 from liar.results import Figure, Items
+from liar.statistics.paired import stderr_of, value_of
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
 

@@ -39,7 +39,7 @@ class Forecast:
     """Sites as a run would report them, and the parameters that it would leave.
 
     ``runs`` are the ratios of the measured runs that the errors were made to agree with, see
-    :func:`liar.report.between.carried`; empty for the curves alone.
+    :func:`liar.report.interpolation.carried`; empty for the curves alone.
     """
 
     spec: PruneSpec

@@ -4,7 +4,7 @@ Parameters and bytes are counted: to the unit for uniform, for other allocations
 rounded widths and int8 weights are not considered. A perplexity (``loss``) is predicted by the error
 curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
 (:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it: a trial
-(:mod:`liar.jobs.meet_need`) or stored runs (:mod:`liar.report.between`).
+(:mod:`liar.jobs.meet_need`) or stored runs (:mod:`liar.report.interpolation`).
 
 >>> from liar.explore.need import Need
 >>> Need.read("70 %"), Need.read("60 MB"), Need.read("1.5 x")

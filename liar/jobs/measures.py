@@ -13,7 +13,7 @@ from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
-from liar.report.metric_sentences import variant_name
+from liar.report.words.metric_sentences import variant_name
 from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
 from liar.runtime.environment import readable_failures
 from liar.runtime.offload import is_offloaded

@@ -45,7 +45,7 @@ from liar.models.loaded import LoadedModel, model_info, parameter_count, working
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
-from liar.report.sentences import shared_texts
+from liar.report.words.sentences import shared_texts
 from liar.results import QUANTIZED, Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from liar.report.compare import right_answers
-from liar.report.metric_sentences import variants_of
+from liar.report.words.metric_sentences import variants_of
 from liar.results import MOST_CHANGES, VARIANTS, Change, ChangeGroup, RunResult, change_groups
+from liar.statistics.compare import right_answers
 
 
 def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:

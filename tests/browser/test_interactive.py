@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
-from liar.report.interactive import interactive_report
-from liar.report.metric_sentences import percent
-from liar.report.sentences import counts, mean_words, parameters
+from liar.report.pages.interactive import interactive_report
+from liar.report.words.metric_sentences import percent
+from liar.report.words.sentences import counts, mean_words, parameters
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
 from tests.browser.conftest import severe

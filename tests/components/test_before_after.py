@@ -9,10 +9,10 @@ import pytest
 from components.before_after import UNKNOWN, BeforeAfterPanel
 from components.known import Known
 from liar.report.change_groups import changes_in_numbers, group_size
-from liar.report.compare import difference
-from liar.report.metric_sentences import value_words
+from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
+from liar.statistics.compare import difference
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 from tests.components.test_accuracy import Page

@@ -29,7 +29,7 @@ from components.simple_or_full import layout_marker, layout_switch
 from components.studio import Bus, Studio
 from components.takeaway import TakeawayPanel
 from components.verdict import VerdictPanel
-from liar.report.between import of_other_ratios
+from liar.report.interpolation import of_other_ratios
 from liar.report.view import View
 
 

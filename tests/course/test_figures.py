@@ -13,7 +13,7 @@ from liar.course.lesson_figures import hidden
 from liar.errors import StorageError
 from liar.explore.atlas import WEIGHTINGS
 from liar.explore.forecast import divergence, forecast
-from liar.report.compare import right_answers
+from liar.statistics.compare import right_answers
 from tests.shipped import shipped_pair, shipped_run
 
 MODEL = "demo/minilm-sentiment"

@@ -17,7 +17,7 @@ from liar.course.lesson_figures import SMOLLM2, TOPIC
 from liar.course.pictures import drawn
 from liar.errors import StorageError
 from liar.explore.atlas import RATIOS
-from liar.report.compare import difference
+from liar.statistics.compare import difference
 
 SHELF = Shelf()
 MOST_WORDS = 90

@@ -13,7 +13,7 @@ from components.address import read_address
 from components.lesson_beside import complaint_about
 from liar.course.lesson import Lesson, lessons
 from liar.course.site import file_of, page, pages
-from liar.report.interactive import content_hash
+from liar.report.pages.interactive import content_hash
 from tests.report.test_html import Document
 
 PAGES = pages()

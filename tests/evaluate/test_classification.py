@@ -14,8 +14,8 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import evaluate, evaluate_steps
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
-from liar.report.compare import right_answers
 from liar.results import Variant
+from liar.statistics.compare import right_answers
 from liar.tasks.samples import Sample
 from tests.tiny import (
     LETTERS,

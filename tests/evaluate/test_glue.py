@@ -22,9 +22,9 @@ from liar.jobs.pipeline import run
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
-from liar.report.compare import right_answers
 from liar.results import Evaluation, RunResult
 from liar.spec import PruneSpec
+from liar.statistics.compare import right_answers
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
 from tests.copies import CONFIGS, SIZES, Row, write_copy

@@ -20,8 +20,8 @@ from torchmetrics.functional.text import squad
 from liar.evaluate.items import items_of_classes
 from liar.evaluate.outcome import Outcome
 from liar.evaluate.spans import scores_of_answers
-from liar.report.paired import packed
 from liar.results import Items
+from liar.statistics.paired import packed
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Answer, Sample
 

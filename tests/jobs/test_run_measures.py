@@ -15,7 +15,7 @@ from liar.data.text_reader import read_samples
 from liar.errors import InsufficientMemoryError
 from liar.events import Evaluated, Finished
 from liar.models.loaded import LoadedModel
-from liar.report.sentences import verdict
+from liar.report.words.sentences import verdict
 from liar.results import Evaluation
 from liar.tasks.samples import Sample
 from tests import tiny

@@ -21,8 +21,8 @@ from liar.jobs.sweep import sweep_steps
 from liar.maths.patch import PATCHES
 from liar.models.families import adapt
 from liar.progress import finish
-from liar.report.labels import short_recipe
-from liar.report.sentences import recipe, verdict
+from liar.report.words.run_labels import short_recipe
+from liar.report.words.sentences import recipe, verdict
 from liar.spec import SweepSpec
 from tests import families, tiny
 from tests.jobs.recipe import spec

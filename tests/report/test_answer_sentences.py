@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liar.report.answer_sentences import agreement, judged, repetition
+from liar.report.words.answer_sentences import agreement, judged, repetition
 from liar.results import Generation, Token, Variant
 
 words = st.lists(st.sampled_from(["so", "good", "a", "film"]), max_size=30)

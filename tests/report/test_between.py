@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import Forecast, forecast
-from liar.report.between import (
-    between_words,
-    carried,
-    interpolated,
-    meet_perplexity,
-    neighbours,
-    of_other_ratios,
-)
+from liar.report.interpolation import between_words, carried, interpolated, meet_perplexity, neighbours, of_other_ratios
 from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 from liar.store import RunStore, RunSummary

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from liar.report.compare import compare, difference, differing, is_chance
 from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
+from liar.statistics.compare import compare, difference, differing, is_chance
 from tests.fakes import classifier_run, language_run
 
 

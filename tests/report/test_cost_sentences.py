@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from liar.report.cost_sentences import rows, sentences
-from liar.report.speed_sentences import is_faster, is_slower
+from liar.report.words.cost_sentences import rows, sentences
+from liar.report.words.speed_sentences import is_faster, is_slower
 from tests.fakes import costs, costs_result, turns
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liar.report.findings import findings
+from liar.report.words.findings import findings
 from liar.results import ModelInfo, RunResult, Totals
 from liar.spec import PruneSpec
 

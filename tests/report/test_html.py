@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from liar.report.export import as_command
-from liar.report.html import html_report
-from liar.report.quantized_sentences import quantizations
-from liar.report.sentences import verdict
+from liar.report.pages.html import html_report
+from liar.report.words.quantized_sentences import quantizations
+from liar.report.words.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import PruneSpec
 from liar.tasks.texts import FILMS, WIKI
@@ -161,7 +161,7 @@ def test_the_three_models_answer_side_by_side() -> None:
 @pytest.mark.parametrize("name", PruneSpec.model_fields)
 def test_no_choice_is_left_out_or_nameless(name: str) -> None:
     """A new field of PruneSpec needs a readable name."""
-    from liar.report.html import SETTINGS
+    from liar.report.pages.html import SETTINGS
 
     assert SETTINGS[name] in Document(html_report(language_run(layers=1))).text
 

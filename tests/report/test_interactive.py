@@ -12,7 +12,7 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import Atlas
-from liar.report.interactive import interactive_report
+from liar.report.pages.interactive import interactive_report
 from liar.spec import ALLOCATIONS, RECONSTRUCTIONS
 from tests.fakes import language_run
 from tests.report.test_html import NASTY, Document

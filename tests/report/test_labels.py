@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from liar.report.labels import run_labels, short_recipe
+from liar.report.words.run_labels import run_labels, short_recipe
 from liar.spec import PruneSpec
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import forecast
-from liar.report.findings import findings
-from liar.report.html import html_report
-from liar.report.interactive import interactive_report
-from liar.report.labels import short_recipe
-from liar.report.layer_sentences import removed_layers, what_went
+from liar.report.pages.html import html_report
+from liar.report.pages.interactive import interactive_report
 from liar.report.plots import layer_runs
-from liar.report.sentences import recipe, verdict
+from liar.report.words.findings import findings
+from liar.report.words.layer_sentences import removed_layers, what_went
+from liar.report.words.run_labels import short_recipe
+from liar.report.words.sentences import recipe, verdict
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import language_run, run_of_layers
 

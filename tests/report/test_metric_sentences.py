@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from liar.report import metric_sentences as words
-from liar.report.compare import Recovery
+from liar.report.words import metric_sentences as words
 from liar.results import Items, RunResult
+from liar.statistics.compare import Recovery
 from liar.tasks.metrics import METRICS
 from tests.fakes import classifier_run, language_run, with_answers
 

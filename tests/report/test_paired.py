@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from liar.report import paired
-from liar.report.compare import difference, recovery_of
-from liar.report.paired import bits, packed, scores_of, stderr_of, stderr_of_sum
 from liar.results import Evaluation, Items
+from liar.statistics import paired
+from liar.statistics.compare import difference, recovery_of
+from liar.statistics.paired import bits, packed, scores_of, stderr_of, stderr_of_sum
 from liar.tasks.metrics import METRICS, MetricName
 
 Numbers = NDArray[np.float64]

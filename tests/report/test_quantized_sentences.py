@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liar.report.quantized_sentences import quantizations
+from liar.report.words.quantized_sentences import quantizations
 from tests.fakes import classifier_run, language_run, quantized_run
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from liar.explore.forecast import Forecast
 from liar.report import change_groups
-from liar.report import sentences as words
-from liar.report.metric_sentences import percent
+from liar.report.words import sentences as words
+from liar.report.words.metric_sentences import percent
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, CalibrationPart, CalibrationText, RunResult
 from tests.fakes import change, classifier_run, gain, language_run, speed, with_answers
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from latex2mathml.converter import convert
 
-from liar.report.site_sentences import compares, formula, reconstructions_of, stands_out
+from liar.report.words.site_sentences import compares, formula, reconstructions_of, stands_out
 from liar.results import SiteReport
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 from tests.fake_atlas import tiny_atlas

@@ -6,9 +6,9 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from liar.report.compare import RunComparison, SiteDifference
 from liar.report.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, empty, framed
 from liar.spec import SiteKind
+from liar.statistics.compare import RunComparison, SiteDifference
 
 _WIDEST_RATIO = 100.0
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from liar.explore.every_criterion import Loss
 from liar.report.plots.frame import FONT, axis, drawing, vertical
 from liar.report.plots.recipe_lines import PALETTE
-from liar.report.site_sentences import error_words
+from liar.report.words.site_sentences import error_words
 
 Quantity = Literal["divergence", "error"]
 

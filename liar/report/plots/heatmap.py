@@ -11,8 +11,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.report.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, drawing, title
-from liar.report.site_sentences import error_words, errors_of, reconstructions_of
 from liar.report.view import HeatmapView, Scale
+from liar.report.words.site_sentences import error_words, errors_of, reconstructions_of
 from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
 

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from liar.report.plots.frame import SMALLEST_ERROR, axis, drawing, title
 from liar.report.plots.heatmap import SAME_ERRORS, coloraxis, layer_ticks
-from liar.report.site_sentences import error_words
 from liar.report.view import HeatmapView
+from liar.report.words.site_sentences import error_words
 from liar.results import TriedRun
 
 _VIEW = HeatmapView(weighting="norm-aware")

@@ -7,8 +7,8 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from liar.report.mask_cells import cell_words, metric_of
 from liar.report.plots.frame import SMALLEST_ERROR, STANDOFF, empty, framed, title
+from liar.report.words.mask_cells import cell_words, metric_of
 from liar.results import MaskCell
 from liar.spec import Criterion, Reconstruction
 

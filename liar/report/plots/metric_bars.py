@@ -7,8 +7,8 @@ from textwrap import wrap
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from liar.report.metric_sentences import measurement, repair, stderr_words, value_words, variant_name
 from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
+from liar.report.words.metric_sentences import measurement, repair, stderr_words, value_words, variant_name
 from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
 from liar.tasks.metrics import METRICS
 

@@ -22,7 +22,7 @@ from liar.report.plots.recipe_lines import (
     metric_of,
     run_words,
 )
-from liar.report.sentences import count
+from liar.report.words.sentences import count
 from liar.results import Quartiles, Variant
 
 Cost = Literal["parameters", "bytes", "time"]

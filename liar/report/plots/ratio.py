@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
-from liar.report.metric_sentences import value_words
 from liar.report.plots.frame import FONT, VARIANT_COLOURS, empty
 from liar.report.plots.recipe_lines import (
     Line,
@@ -21,7 +20,8 @@ from liar.report.plots.recipe_lines import (
     metric_of,
     run_words,
 )
-from liar.report.sentences import count
+from liar.report.words.metric_sentences import value_words
+from liar.report.words.sentences import count
 from liar.results import Variant
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from liar.explore.reconstructions import REPAIRS
-from liar.report.compare import differing
-from liar.report.labels import choice
-from liar.report.metric_sentences import beside_dense, sample, stderr_words, value_words
 from liar.report.plots.frame import FONT, GRID, framed
+from liar.report.words.metric_sentences import beside_dense, sample, stderr_words, value_words
+from liar.report.words.run_labels import choice
 from liar.results import Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
+from liar.statistics.compare import differing
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named

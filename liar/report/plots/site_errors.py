@@ -22,8 +22,8 @@ from liar.report.plots.frame import (
     title,
     vertical,
 )
-from liar.report.site_sentences import NO_ERROR, error_words, errors_of
 from liar.report.view import Reported, Scale
+from liar.report.words.site_sentences import NO_ERROR, error_words, errors_of
 from liar.results import SiteReport
 from liar.spec import Reconstruction
 

@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.explore.reconstructions import REPAIRS
-from liar.report.compare import compare
-from liar.report.metric_sentences import beside_dense
 from liar.report.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
 from liar.report.plots.pareto import COSTS, pareto_front
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.report.words.metric_sentences import beside_dense
 from liar.results import Items, MaskCell, RunResult, Variant
 from liar.spec import RECONSTRUCTIONS
+from liar.statistics.compare import compare
 from tests.fakes import classifier_run, gain, language_run, speed
 
 

@@ -3,7 +3,7 @@
 Metrics are interpolated between two runs. Errors follow the forecast, multiplied by what the runs measured over what the
 forecast predicts of them: a forecast is of a one-shot run, and that factor changes slowly with the ratio.
 
->>> from liar.report.between import between_words, of_other_ratios
+>>> from liar.report.interpolation import between_words, of_other_ratios
 >>> from liar.store import RunStore
 >>> spec = RunStore().shipped_of("demo/minilm-topic").spec.model_copy(update={"ratio": 0.55})
 >>> between_words(spec, of_other_ratios(spec, RunStore().summaries())).partition(":")[0]
@@ -22,7 +22,7 @@ from liar.errors import EmptySiteError, InvalidSpecError
 from liar.explore.atlas import WEIGHTINGS, Atlas, Weighting
 from liar.explore.forecast import Forecast
 from liar.explore.need import predicted_loss, ratio_of_loss
-from liar.report.site_sentences import errors_of
+from liar.report.words.site_sentences import errors_of
 from liar.results import Evaluation, RunResult, SiteReport, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 from liar.store import RunSummary

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from liar.report.domain_sentences import domains
-from liar.report.layer_sentences import removal
-from liar.report.quantized_sentences import quantizations
+from liar.report.words.domain_sentences import domains
+from liar.report.words.layer_sentences import removal
+from liar.report.words.quantized_sentences import quantizations
 from liar.results import RunResult
 
 

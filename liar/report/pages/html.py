@@ -1,6 +1,6 @@
 """One run as one self-contained HTML file that needs no network.
 
->>> from liar.report.html import html_report
+>>> from liar.report.pages.html import html_report
 >>> from liar.store import RunStore
 >>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
 '<!doctype html>'
@@ -17,18 +17,18 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from liar.report.answer_sentences import judged
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
-from liar.report.findings import findings
-from liar.report.labels import token_words
-from liar.report.layer_sentences import removed_layers
-from liar.report.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.plots import error_heatmap, layer_runs, metric_bars
 from liar.report.plots.frame import VARIANT_COLOURS
-from liar.report.sentences import calibrated_on, parameters, recipe, verdict
-from liar.report.site_sentences import reconstructions_of
-from liar.report.speed_sentences import speed_words
+from liar.report.words.answer_sentences import judged
+from liar.report.words.findings import findings
+from liar.report.words.layer_sentences import removed_layers
+from liar.report.words.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
+from liar.report.words.run_labels import token_words
+from liar.report.words.sentences import calibrated_on, parameters, recipe, verdict
+from liar.report.words.site_sentences import reconstructions_of
+from liar.report.words.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.registry import credits_of

@@ -1,6 +1,6 @@
 """Sentences about a run, for the page, reports and the command line.
 
->>> from liar.report.sentences import verdict
+>>> from liar.report.words.sentences import verdict
 >>> from liar.store import RunStore
 >>> verdict(RunStore().shipped_of("demo/smollm2-135m")).split(":")[0]
 'Half of the neurons gone'
@@ -13,13 +13,13 @@ from statistics import fmean
 from typing import Protocol
 
 from liar.explore.forecast import Forecast
-from liar.report.compare import differing
-from liar.report.labels import choice, token_words
-from liar.report.metric_sentences import measured_tasks, percent, value_words, variants_of
-from liar.report.site_sentences import NO_ERROR
-from liar.report.speed_sentences import speed_words
+from liar.report.words.metric_sentences import measured_tasks, percent, value_words, variants_of
+from liar.report.words.run_labels import choice, token_words
+from liar.report.words.site_sentences import NO_ERROR
+from liar.report.words.speed_sentences import speed_words
 from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
 from liar.spec import PruneSpec, SiteKind
+from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
 

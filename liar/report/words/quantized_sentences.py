@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from liar.report.compare import is_chance
-from liar.report.metric_sentences import recovery
-from liar.report.speed_sentences import is_faster, is_noisy, is_slower
+from liar.report.words.metric_sentences import recovery
+from liar.report.words.speed_sentences import is_faster, is_noisy, is_slower
 from liar.results import QUANTIZED, MeasuredVariant, Quartiles, RunResult
+from liar.statistics.compare import is_chance
 from liar.tasks.metrics import METRICS
 
 _DOUBT = {
@@ -29,7 +29,7 @@ def quantizations(result: RunResult) -> list[str]:
 def _effect(result: RunResult, task: str) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
-    The standard errors are those of the differences, see :func:`liar.report.compare.is_chance`. If the repair gave back
+    The standard errors are those of the differences, see :func:`liar.statistics.compare.is_chance`. If the repair gave back
     something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
     """
     values = {item.variant: item for item in result.evaluations if item.task == task}

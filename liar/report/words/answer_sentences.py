@@ -2,7 +2,7 @@
 
 No single one of them is quality: a loop has a low perplexity, and another good answer shares few words.
 
->>> from liar.report.answer_sentences import agreement, repetition
+>>> from liar.report.words.answer_sentences import agreement, repetition
 >>> repetition("so good , so good , so good ,".split()), agreement("a good film", "a rather good film")
 (0.5714285714285714, 0.8571428571428571)
 """

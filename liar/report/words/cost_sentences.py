@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from liar.report.costs import CostsResult, SpeedComparison
-from liar.report.metric_sentences import percent
-from liar.report.sentences import counts
-from liar.report.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
+from liar.report.words.metric_sentences import percent
+from liar.report.words.sentences import counts
+from liar.report.words.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
 from liar.results import Quartiles, Workload
 
 _ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")

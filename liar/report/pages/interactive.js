@@ -10,7 +10,7 @@ const forecasters = {};
 const CHOICES = ['criterion', 'ratio', 'allocation', 'repair'];
 const ofTheRun = () => Object.fromEntries(CHOICES.map((name) => [name, data.run[name]]));
 const chosen = { ...ofTheRun(), site: 0 };
-// Rounded as in liar/report/sentences.py, whose words stand on the same page.
+// Rounded as in liar/report/words/sentences.py, whose words stand on the same page.
 const share = (value) => `${(100 * value).toFixed(0)}\u00a0%`;
 const sizes = [[1e9, '\u00a0B', 1], [1e6, '\u00a0M', 1], [1e3, '\u00a0k', 1], [1, '', 0]];
 const counts = (...numbers) => {

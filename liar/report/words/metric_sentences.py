@@ -1,6 +1,6 @@
 """Sentences and figures of one metric: its value, its items, its change by pruning, and what the repair gave back.
 
->>> from liar.report.metric_sentences import repair
+>>> from liar.report.words.metric_sentences import repair
 >>> from liar.store import RunStore
 >>> repair(RunStore().shipped_of("demo/smollm2-135m"), "perplexity").startswith("the repair gave back ")
 True
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
 
-from liar.report.compare import Recovery, difference, in_metric, is_chance, recovery_of
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Separator
+from liar.statistics.compare import Recovery, difference, in_metric, is_chance, recovery_of
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import ITEM_WORDS
 from liar.tasks.registry import task_named

@@ -1,6 +1,6 @@
 """Picture of one block as SVG: what a head, a neuron and a site are, and which of them a recipe takes out.
 
->>> from liar.report.block import block_picture
+>>> from liar.report.pages.block import block_picture
 >>> "What stays is not known yet." in block_picture([])
 True
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
-from liar.report.sentences import UNITS
+from liar.report.words.sentences import UNITS
 from liar.results import SiteReport
 from liar.spec import SiteKind
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from liar.report.compare import differing
 from liar.spec import AUTO, PruneSpec
+from liar.statistics.compare import differing
 
 _TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons", "layers": "layers"}
 

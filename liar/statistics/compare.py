@@ -1,6 +1,6 @@
 """Comparison of two runs: settings that differ, and the differences of their metrics and sites.
 
->>> from liar.report.compare import compare
+>>> from liar.statistics.compare import compare
 >>> from liar.store import RunStore
 >>> a, b = (RunStore().shipped_of(model) for model in ("demo/minilm-sentiment", "demo/minilm-topic"))
 >>> [(setting.name, setting.b) for setting in compare(a, b).settings][0]
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from liar.report.paired import bits, stderr_of_sum
 from liar.results import MEASURED, Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec, SiteKind
+from liar.statistics.paired import bits, stderr_of_sum
 from liar.tasks.metrics import METRICS, MetricName
 
 _ENVIRONMENT = ("device", "dtype")
@@ -50,7 +50,7 @@ class Difference:
 def difference(a: Evaluation, b: Evaluation) -> Difference:
     """Subtract ``a`` from ``b``, two evaluations of one metric.
 
-    The paired standard error is that of :func:`liar.report.paired.stderr_of_sum`; for the ratio P_b / P_a of two
+    The paired standard error is that of :func:`liar.statistics.paired.stderr_of_sum`; for the ratio P_b / P_a of two
     perplexities it is that of the mean of nll_b - nll_a, times the ratio.
     """
     change = b.value - a.value

@@ -3,7 +3,7 @@
 Means over items have closed forms (for right and wrong answers that of McNemar's test). F1, Matthews, Spearman and Pearson
 are no means, so items are resampled with replacement (Efron 1979), for two models the same ones.
 
->>> from liar.report.paired import stderr_of
+>>> from liar.statistics.paired import stderr_of
 >>> from liar.results import Items
 >>> round(stderr_of("matthews", Items(digest="", right="ff0f", positive="f0f0"), 16), 2)
 0.16

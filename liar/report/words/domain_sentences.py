@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liar.report.metric_sentences import beside_dense, source_words
+from liar.report.words.metric_sentences import beside_dense, source_words
 from liar.results import Evaluation, RunResult
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import sources_of

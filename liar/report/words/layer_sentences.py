@@ -1,6 +1,6 @@
 """Sentences about whole layers that went.
 
->>> from liar.report.layer_sentences import named
+>>> from liar.report.words.layer_sentences import named
 >>> named([13, 14, 15]), named([4])
 ('layers 13 to 15', 'layer 4')
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from liar.report.site_sentences import error_words
+from liar.report.words.site_sentences import error_words
 from liar.results import RunResult, SiteReport
 from liar.spec import Reconstruction
 

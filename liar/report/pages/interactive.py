@@ -6,7 +6,7 @@ security policy: the document can neither load nor run anything else.
 
 >>> from pathlib import Path
 >>> from liar.explore.atlas_store import AtlasStore
->>> from liar.report.interactive import interactive_report
+>>> from liar.report.pages.interactive import interactive_report
 >>> from liar.store import RunStore
 >>> run = RunStore().shipped_of("demo/minilm-sentiment")
 >>> page = interactive_report(run, AtlasStore(Path("atlases")).find(run.spec))
@@ -34,9 +34,9 @@ from liar.explore.allocation import FLOOR, STEPS, global_order
 from liar.explore.atlas import WEIGHTINGS, Atlas, Floats, SiteAtlas
 from liar.explore.forecast import candidate_of, forecast, targeted
 from liar.explore.reconstructions import REPAIRS
-from liar.report.html import ENVIRONMENT, contents
-from liar.report.sentences import UNITS
-from liar.report.site_sentences import reconstructions_of
+from liar.report.pages.html import ENVIRONMENT, contents
+from liar.report.words.sentences import UNITS
+from liar.report.words.site_sentences import reconstructions_of
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 

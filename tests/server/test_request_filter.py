@@ -1,4 +1,4 @@
-"""The door: which requests reach Gradio, and the answers to the others."""
+"""The request filter: which requests reach Gradio, and the answers to the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from server.profile import PUBLIC
-from server.request_filter import Door
+from server.request_filter import RequestFilter
 
 API = "/gradio_api"
 SMALL = PUBLIC.model_copy(update={"body_bytes": 100, "unread": 2})
@@ -53,7 +53,7 @@ def client(unread: dict[str, Any]) -> TestClient:
 def client_of(unread: dict[str, Any], tools: bool = False, login: bool = False) -> TestClient:
     queue = SimpleNamespace(pending_messages_per_session=unread)
     page: Any = SimpleNamespace(_queue=queue, mcp_server=tools, expects_oauth=login)
-    return TestClient(Door(gradio, page, SMALL))
+    return TestClient(RequestFilter(gradio, page, SMALL))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -1,0 +1,1 @@
+"""Comparisons of results: paired differences, and what several runs say together."""
