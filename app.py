@@ -12,27 +12,27 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.api import Api
 from components.apply import Apply
-from components.before_after import BeforeAfterPanel
 from components.explorer import Explorer
 from components.follow_link import Opening, first_run
-from components.generations import GenerationsPanel
-from components.layers import LayersPanel
+from components.layers.layers import LayersPanel
 from components.lesson_beside import LessonBeside
-from components.panel import QUEUED, Panel
-from components.provenance import Provenance
-from components.recipe import Recipe, default_spec
-from components.runs import RunsPanel
-from components.save_model import SavingPanel
+from components.measured.accuracy import AccuracyPanel
+from components.measured.before_after import BeforeAfterPanel
+from components.measured.generations import GenerationsPanel
+from components.measured.verdict import VerdictPanel
+from components.rail.recipe import Recipe, default_spec
+from components.shared.panel import QUEUED, Panel
+from components.shared.provenance import Provenance
+from components.shared.studio import Bus, Studio
+from components.shared.theme import HEAD, stylesheets, theme
 from components.simple_or_full import layout_marker, layout_switch, mark
-from components.studio import Bus, Studio
-from components.takeaway import TakeawayPanel
-from components.theme import HEAD, stylesheets, theme
-from components.tradeoff import TradeoffPanel
-from components.verdict import VerdictPanel
+from components.takeaway.runs import RunsPanel
+from components.takeaway.save_model import SavingPanel
+from components.takeaway.takeaway import TakeawayPanel
+from components.tradeoff.tradeoff import TradeoffPanel
 from liar.cli.startup import settle_threads
 from liar.errors import LiarError
 from liar.explore.atlas_store import AtlasStore, default_folder

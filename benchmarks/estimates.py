@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from components.prompts import preset_prompts
+from components.shared.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import calibration_batches
 from liar.events import Progress

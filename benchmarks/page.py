@@ -139,7 +139,7 @@ def slider() -> list[Measured]:
 def draw() -> list[Measured]:
     """Time of the server's answer to a move, serialised as it is sent, for all 60 sites of SmolLM2."""
     from app import build
-    from components.studio import Studio
+    from components.shared.studio import Studio
     from liar.explore.atlas_store import AtlasStore
     from liar.store import RunStore
     from server.job_queue import JobQueue

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import gradio as gr
 from gradio.blocks import Block
 
-from components.panel import QUEUED, UNQUEUED
-from components.recipe import default_of
+from components.rail.recipe import default_of
+from components.shared.panel import QUEUED, UNQUEUED
 from liar.errors import InvalidSpecError
 from liar.report.view import View
 from liar.spec import VERSION, PruneSpec
@@ -70,11 +70,6 @@ def on_return(address: gr.HTML, follow: Callable[..., Any], inputs: list[Block],
     """Call ``follow`` with the ``query`` of the entry when the visitor returns to one; writes wait until its answer."""
     returned = address.select(follow, inputs, outputs, **QUEUED)
     returned.then(None, None, None, js=_RETURNED, **UNQUEUED)
-
-
-def query_of(spec: PruneSpec, view: View) -> str:
-    """Query string of a recipe and a view."""
-    return "&".join(query for query in (spec.to_query(), view.to_query()) if query)
 
 
 def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:

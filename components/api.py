@@ -10,10 +10,10 @@ from typing import Any, Literal
 import gradio as gr
 from gradio.events import api
 
-from components.glossary import TERMS
-from components.recipe import measured_on_its_task
-from components.studio import Studio
-from components.workers import pruning
+from components.rail.glossary import TERMS
+from components.rail.recipe import measured_on_its_task
+from components.shared.job_bodies import pruning
+from components.shared.studio import Studio
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.explore.forecast import forecast

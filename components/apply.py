@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
 from components.explorer import Explorer
-from components.job_button import JobButton, status_line
-from components.panel import QUEUED, Updates
-from components.recipe import Recipe
-from components.studio import Bus, Studio
-from components.workers import pruning
+from components.rail.recipe import Recipe
+from components.shared import status
+from components.shared.job_bodies import pruning
+from components.shared.job_button import JobButton, status_line
+from components.shared.panel import QUEUED, Updates
+from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
 from liar.report.view import View
 from liar.results import RunResult

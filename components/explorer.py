@@ -8,24 +8,23 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.address import query_of
-from components.before_after import BeforeAfterPanel
-from components.job_button import JobButton
-from components.known import NO_ATLAS, Known, run_of, what_is_known
-from components.layers import LayersPanel
-from components.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all, states_first
-from components.provenance import Provenance
-from components.recipe import Recipe, default_of
-from components.studio import Bus, Studio
-from components.verdict import VerdictPanel, is_of_another
-from components.workers import loaded_for
+from components.layers.layers import LayersPanel
+from components.measured.before_after import BeforeAfterPanel
+from components.measured.verdict import VerdictPanel, is_of_another
+from components.rail.recipe import Recipe, default_of
+from components.shared import status
+from components.shared.job_bodies import loaded_for
+from components.shared.job_button import JobButton
+from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
+from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all, states_first
+from components.shared.provenance import Provenance
+from components.shared.studio import Bus, Studio
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
 from liar.report.interpolation import meet_perplexity, of_other_ratios
-from liar.report.view import View
+from liar.report.view import View, query_of
 from liar.results import RunResult
 from liar.spec import PruneSpec
 

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
 from components.address import on_return, read_address
 from components.explorer import Explorer
 from components.lesson_beside import LessonBeside, complaint_about
-from components.panel import Updates, states_first
-from components.recipe import measured_on_its_task
+from components.rail.recipe import measured_on_its_task
+from components.shared import status
+from components.shared.panel import Updates, states_first
 from components.simple_or_full import mark
 from liar.errors import LiarError
 from liar.report.view import Layout, View

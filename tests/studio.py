@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from components.studio import Studio
+from components.shared.studio import Studio
 from liar.explore.atlas_store import AtlasStore
 from liar.store import RunStore
 from server.job_queue import JobQueue

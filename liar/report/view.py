@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 
 Tab = Literal["layers", "accuracy", "generations", "trade-off", "runs", "take-away"]
 Layout = Literal["simple", "full"]
@@ -129,6 +129,11 @@ class View(BaseModel):
             except ValidationError as error:
                 complaints.append(_sentence(name, value, error))
         return cls.model_validate(good), complaints
+
+
+def query_of(spec: PruneSpec, view: View) -> str:
+    """Query string of a recipe and a view: the address of the page that shows them."""
+    return "&".join(query for query in (spec.to_query(), view.to_query()) if query)
 
 
 _PATTERNS = {"site": "a site such as layers.3.ffn", "beside": "the name of a lesson"}

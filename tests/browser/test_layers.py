@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from components.recipe import default_spec
+from components.rail.recipe import default_spec
 from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, redrawn, slide
 
 LAYERS = default_spec().model_copy(update={"targets": "layers", "ratio": 0.2}).to_query()

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 import torch
 
-from components.generations import GenerationsPanel
-from components.panel import Updates
+from components.measured.generations import GenerationsPanel
+from components.shared.panel import Updates
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.recipe import default_spec
-from components.studio import Studio
+from components.rail.recipe import default_spec
+from components.shared.studio import Studio
 from liar.explore.forecast import forecast
 from liar.results import RunResult
 from server.model_registry import ModelRegistry

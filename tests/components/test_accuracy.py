@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import gradio as gr
 import pytest
 
-from components.accuracy import AccuracyPanel
 from components.address import read_address
+from components.measured.accuracy import AccuracyPanel
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
 from tests.fakes import change, classifier_run, language_run, quantized_run
 

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from components.address import query_of, read_address
-from components.recipe import default_of, default_spec, measured_on_its_task
-from liar.report.view import View
+from components.address import read_address
+from components.rail.recipe import default_of, default_spec, measured_on_its_task
+from liar.report.view import View, query_of
 from liar.spec import PruneSpec
 from tests.components.test_recipe import FULL
 

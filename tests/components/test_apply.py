@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.prompts import preset_prompts
-from components.recipe import default_spec
-from components.studio import Studio
+from components.rail.recipe import default_spec
+from components.shared.prompts import preset_prompts
+from components.shared.studio import Studio
 from liar.errors import CalibrationError, StorageError
 from liar.events import Event
 from liar.report.view import View

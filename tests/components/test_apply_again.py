@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.prompts import preset_prompts
-from components.recipe import default_spec
-from components.studio import Studio
+from components.rail.recipe import default_spec
+from components.shared.prompts import preset_prompts
+from components.shared.studio import Studio
 from liar.events import Finished
 from tests.components.applying import Pipeline, applied, is_idle, result, visit
 from tests.components.visitor import Page, Visitor, build_page

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from components.before_after import UNKNOWN, BeforeAfterPanel
-from components.known import Known
+from components.measured.before_after import UNKNOWN, BeforeAfterPanel
+from components.shared.lookup import Known
 from liar.report.change_groups import changes_in_numbers, group_size
 from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.recipe import default_spec
-from components.studio import Studio
+from components.rail.recipe import default_spec
+from components.shared.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Progress
 from liar.spec import PruneSpec

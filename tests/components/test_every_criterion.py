@@ -8,8 +8,8 @@ import gradio as gr
 import plotly.graph_objects as go
 import pytest
 
-from components.every_criterion import EveryCriterion
-from components.studio import Bus, Studio
+from components.shared.studio import Bus, Studio
+from components.tradeoff.every_criterion import EveryCriterion
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec

@@ -10,8 +10,8 @@ import pytest
 
 from app import build
 from components.explorer import Explorer
-from components.prompts import preset_prompts
-from components.studio import Studio
+from components.shared.prompts import preset_prompts
+from components.shared.studio import Studio
 from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec

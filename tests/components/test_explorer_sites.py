@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.known import what_is_known
-from components.recipe import default_spec
-from components.studio import Studio
+from components.rail.recipe import default_spec
+from components.shared.lookup import what_is_known
+from components.shared.studio import Studio
 from liar.report.view import View
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from components.follow_link import first_run
-from components.recipe import default_spec
+from components.rail.recipe import default_spec
+from components.shared.studio import Studio
 from components.simple_or_full import mark
-from components.studio import Studio
 from liar.report.view import View
 from liar.spec import PruneSpec
 from server.profile import PUBLIC

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from components.generations import MAX_SEED
-from components.panel import Updates
-from components.prompts import preset_prompts
+from components.measured.generations import MAX_SEED
+from components.shared.panel import Updates
+from components.shared.prompts import preset_prompts
 from liar.evaluate.answering.ask import PartialAnswer
 from liar.results import Generation, RunResult, Token
 from liar.store import RunStore

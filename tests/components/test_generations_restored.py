@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import liar
-from components.prompts import preset_prompts
-from components.workers import measured, prompts_for
+from components.shared.job_bodies import measured, prompts_for
+from components.shared.prompts import preset_prompts
 from liar import PruneSpec
 from liar.models.loaded import LoadedModel
 from liar.results import RunResult

@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 from gradio.blocks import Block
 
-from components.layers import LayersPanel
-from components.studio import Bus
+from components.layers.layers import LayersPanel
+from components.shared.studio import Bus
 from liar.explore.forecast import forecast
 from liar.report.view import View
 from liar.results import RunResult

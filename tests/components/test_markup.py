@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from components.markup import cell, element, row, table
+from components.shared.markup import cell, element, row, table
 
 NASTY = """<img src=x onerror="alert('1')">&amp;"""
 

@@ -13,9 +13,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.mask_table import MaskTable
-from components.panel import Updates
-from components.studio import Bus
+from components.shared.panel import Updates
+from components.shared.studio import Bus
+from components.tradeoff.mask_table import MaskTable
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
 from liar.report.view import View

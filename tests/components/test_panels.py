@@ -8,17 +8,17 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.accuracy import AccuracyPanel
-from components.generations import GenerationsPanel
-from components.known import Known
-from components.layers import LayersPanel
-from components.panel import Panel, Updates, show_all
-from components.recipe import Recipe, default_spec
-from components.runs import RunsPanel
-from components.studio import Bus, Studio
-from components.takeaway import TakeawayPanel
-from components.tradeoff import TradeoffPanel
-from components.verdict import VerdictPanel
+from components.layers.layers import LayersPanel
+from components.measured.accuracy import AccuracyPanel
+from components.measured.generations import GenerationsPanel
+from components.measured.verdict import VerdictPanel
+from components.rail.recipe import Recipe, default_spec
+from components.shared.lookup import Known
+from components.shared.panel import Panel, Updates, show_all
+from components.shared.studio import Bus, Studio
+from components.takeaway.runs import RunsPanel
+from components.takeaway.takeaway import TakeawayPanel
+from components.tradeoff.tradeoff import TradeoffPanel
 from liar.report.view import View
 from liar.results import RunResult, Token
 from liar.spec import PruneSpec

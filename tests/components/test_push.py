@@ -8,8 +8,8 @@ import fastapi
 import gradio as gr
 import pytest
 
-from components.push import PushPanel
-from components.studio import Bus, Studio
+from components.shared.studio import Bus, Studio
+from components.takeaway.push import PushPanel
 from liar.errors import PushError
 from liar.report.view import View
 from server import login

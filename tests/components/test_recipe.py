@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.glossary import TERMS
-from components.recipe import Recipe, default_spec, measured_on_its_task
+from components.rail.glossary import TERMS
+from components.rail.recipe import Recipe, default_spec, measured_on_its_task
 from liar.errors import InvalidSpecError
 from liar.report.view import NAMED, PARTS
 from liar.spec import ALLOCATIONS, CHECKED, CRITERIA, RECONSTRUCTIONS, PruneSpec

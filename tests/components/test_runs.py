@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.runs import RunsPanel, picked
-from components.runs_table import runs_table
-from components.studio import Bus
+from components.shared.studio import Bus
+from components.takeaway.runs import RunsPanel, picked
+from components.takeaway.runs_table import runs_table
 from liar.report.view import View
 from liar.results import RunResult
 from liar.store import RunStore

@@ -13,11 +13,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import components.save_model
+import components.takeaway.save_model
 import liar.save.deliver
-from components.panel import Updates
-from components.save_model import SavingPanel
-from components.studio import Bus
+from components.shared.panel import Updates
+from components.shared.studio import Bus
+from components.takeaway.save_model import SavingPanel
 from liar import load_model, stream
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
@@ -137,7 +137,7 @@ def test_what_cannot_be_saved_is_a_sentence_before_any_work(page: Page, choices:
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(components.save_model.shutil, "disk_usage", lambda _: usage(10, 10, 0))
+    monkeypatch.setattr(components.takeaway.save_model.shutil, "disk_usage", lambda _: usage(10, 10, 0))
     _, line = page.save()
     assert "0.0 GB are free; make room there" in line
     assert not list(page.files.rglob("*.safetensors"))
@@ -150,7 +150,7 @@ def zips(page: Page) -> dict[str, int]:
 
 @pytest.mark.long
 def test_older_zips_make_room_before_a_new_one_is_written(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components.save_model, "_BESIDE_WEIGHTS", 25_000)
+    monkeypatch.setattr(components.takeaway.save_model, "_BESIDE_WEIGHTS", 25_000)
     page.save()
     (size,) = zips(page).values()
     seen: list[dict[str, int]] = []

@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.panel import Updates
-from components.size_and_speed import CostsPanel
+from components.measured.size_and_speed import CostsPanel
+from components.shared.panel import Updates
 from liar.events import Progress
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components import status
+from components.shared import status
 from liar.events import Progress
 from server.job import Snapshot
 

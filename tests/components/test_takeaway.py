@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.studio import Bus
-from components.takeaway import Format, TakeawayPanel
+from components.shared.studio import Bus
+from components.takeaway.takeaway import Format, TakeawayPanel
 from liar.explore.atlas_store import AtlasStore
 from liar.report.export import as_command, as_python, program_here, sites_csv
 from liar.report.view import View

@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.panel import Updates
-from components.studio import Bus
-from components.tradeoff import TradeoffPanel
+from components.shared.panel import Updates
+from components.shared.studio import Bus
+from components.tradeoff.tradeoff import TradeoffPanel
 from liar.errors import CalibrationError, StorageError
 from liar.events import Progress
 from liar.report.view import View

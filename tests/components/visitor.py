@@ -14,21 +14,21 @@ from gradio.block_function import BlockFunction
 from gradio.blocks import Block
 from gradio.state_holder import SessionState
 
-from components.accuracy import AccuracyPanel
 from components.address import address_bar
 from components.apply import Apply
-from components.before_after import BeforeAfterPanel
 from components.explorer import Explorer
 from components.follow_link import Opening, first_run
-from components.generations import GenerationsPanel
-from components.layers import LayersPanel
+from components.layers.layers import LayersPanel
 from components.lesson_beside import LessonBeside
-from components.provenance import Provenance
-from components.recipe import Recipe, default_spec
+from components.measured.accuracy import AccuracyPanel
+from components.measured.before_after import BeforeAfterPanel
+from components.measured.generations import GenerationsPanel
+from components.measured.verdict import VerdictPanel
+from components.rail.recipe import Recipe, default_spec
+from components.shared.provenance import Provenance
+from components.shared.studio import Bus, Studio
 from components.simple_or_full import layout_marker, layout_switch
-from components.studio import Bus, Studio
-from components.takeaway import TakeawayPanel
-from components.verdict import VerdictPanel
+from components.takeaway.takeaway import TakeawayPanel
 from liar.report.interpolation import of_other_ratios
 from liar.report.view import View
 

@@ -273,7 +273,7 @@ def test_the_command_line_saves_the_rounded_model(
 def test_torchao_is_neither_loaded_by_the_page_nor_prints_at_import() -> None:
     """transformers imports torchao by itself; the page and --help import neither of them."""
     code = (
-        "import sys, liar, liar.cli, components.recipe, components.accuracy; assert 'torchao' not in sys.modules;"
+        "import sys, liar, liar.cli, components.rail.recipe, components.measured.accuracy; assert 'torchao' not in sys.modules;"
         "import liar.loading.catalog"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 import app
-from components.recipe import default_spec, measured_on_its_task
-from components.studio import Studio
-from components.workers import loaded_for
+from components.rail.recipe import default_spec, measured_on_its_task
+from components.shared.job_bodies import loaded_for
+from components.shared.studio import Studio
 from liar.errors import DownloadError, InvalidSpecError
 from liar.presets import PRESETS
 from liar.spec import MAX_RUNS, PruneSpec

@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components.glossary import TERMS
-from components.panel import Updates
-from components.ratio_marks import RatioMarks
+from components.rail.glossary import TERMS
+from components.rail.ratio_marks import RatioMarks
+from components.shared.panel import Updates
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS, preset_of
 from liar.spec import (

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.known import NO_ATLAS
-from components.markup import cell, row, table
-from components.panel import QUEUED, Updates
+from components.shared import status
+from components.shared.lookup import NO_ATLAS
+from components.shared.markup import cell, row, table
+from components.shared.panel import QUEUED, Updates
 from liar.errors import InvalidSpecError, LiarError
 from liar.explore.every_criterion import RATIOS, Loss, every_criterion
 from liar.report.plots.criteria_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
@@ -22,7 +22,7 @@ from liar.report.words.site_sentences import error_words
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 Losses = Mapping[str, Mapping[float, Loss]]
 

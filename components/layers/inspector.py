@@ -10,9 +10,9 @@ from gradio.blocks import Block
 from latex2mathml.converter import convert
 from plotly.graph_objects import Figure
 
-from components.by_hand import ByHand
-from components.markup import cell, row, table
-from components.panel import Updates
+from components.layers.by_hand import ByHand
+from components.shared.markup import cell, row, table
+from components.shared.panel import Updates
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.report.view import View
@@ -22,7 +22,7 @@ from liar.sites import Site
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 _EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
 _EXPLAINED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from components.runs_table import Run, runs_table
+from components.takeaway.runs_table import Run, runs_table
 from liar.report.plots import pareto_figure, ratio_figure
 from liar.report.plots.pareto import Cost
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of

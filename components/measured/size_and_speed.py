@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.job_button import JobButton
-from components.markup import cell, row, table
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.workers import stored, with_models
+from components.shared import status
+from components.shared.job_bodies import stored, with_models
+from components.shared.job_button import JobButton
+from components.shared.markup import cell, row, table
+from components.shared.panel import QUEUED, UNQUEUED, Updates
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.costs import CostsResult
@@ -22,7 +22,7 @@ from liar.results import RunResult
 from server.job import Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
     from liar.models.variants import Variants
 
 

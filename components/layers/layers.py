@@ -12,12 +12,12 @@ import gradio as gr
 import plotly.graph_objects as go
 from gradio.blocks import Block
 
-from components.browser import button_clicks, figure_clicks
-from components.glossary import PICTURE
-from components.inspector import Inspector
-from components.markup import Markup, cell, element, row, table
-from components.panel import QUEUED, Updates
-from components.provenance import Origin, of_another, pill
+from components.layers.inspector import Inspector
+from components.rail.glossary import PICTURE
+from components.shared.browser import button_clicks, figure_clicks
+from components.shared.markup import Markup, cell, element, row, table
+from components.shared.panel import QUEUED, Updates
+from components.shared.provenance import Origin, of_another, pill
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
@@ -32,7 +32,7 @@ from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 _LINE = 112
 """Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""

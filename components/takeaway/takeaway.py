@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.browser import DOWNLOAD
-from components.panel import NO_RUN, UNQUEUED, Updates
-from components.served import served_folder
+from components.shared import status
+from components.shared.browser import DOWNLOAD
+from components.shared.panel import NO_RUN, UNQUEUED, Updates
+from components.shared.served import served_folder
 from liar.errors import LiarError
 from liar.files import write_atomically
 from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
@@ -20,7 +20,7 @@ from liar.results import RunResult
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 Format = Literal["json", "csv", "html", "explore.html", "criteria.html"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.panel import QUEUED, UNQUEUED, Updates
+from components.shared import status
+from components.shared.panel import QUEUED, UNQUEUED, Updates
 from server.job import Job, Make, Snapshot
 from server.job_queue import JobQueue
 from server.rate import client_of

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
-from components.browser import KEEP_HEIGHT
-from components.known import Known
-from components.panel import Updates
-from components.provenance import Origin, pill
+from components.shared.browser import KEEP_HEIGHT
+from components.shared.lookup import Known
+from components.shared.panel import Updates
+from components.shared.provenance import Origin, pill
 from liar.report.interpolation import between_words
 from liar.report.words.metric_sentences import measured_on
 from liar.report.words.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
@@ -19,7 +19,7 @@ from liar.results import RunResult
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 
 class VerdictPanel:

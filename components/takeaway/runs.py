@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.browser import DOWNLOAD, button_clicks
-from components.markup import cell, row, table
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.runs_table import runs_table, when_kept
-from components.served import served_folder
+from components.shared import status
+from components.shared.browser import DOWNLOAD, button_clicks
+from components.shared.markup import cell, row, table
+from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.served import served_folder
+from components.takeaway.runs_table import runs_table, when_kept
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
 from liar.report.export import as_json, file_stem
@@ -29,7 +29,7 @@ from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 Opened = tuple[str, str]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.job_button import RememberedJobButton
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.push import PushPanel
-from components.served import served_folder
-from components.workers import stored, with_models
+from components.shared import status
+from components.shared.job_bodies import stored, with_models
+from components.shared.job_button import RememberedJobButton
+from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.served import served_folder
+from components.takeaway.push import PushPanel
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
@@ -26,7 +26,7 @@ from server.job import HandOut, Job, Snapshot
 from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
     from liar.models.variants import Variants
     from liar.save.deliver import Delivered
 

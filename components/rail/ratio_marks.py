@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from components.browser import button_clicks
-from components.panel import Updates
-from components.runs import open_run_on, picked
+from components.shared.browser import button_clicks
+from components.shared.panel import Updates
+from components.takeaway.runs import open_run_on, picked
 from liar.report.words.metric_sentences import measured_tasks, value_words
 from liar.spec import MAX_RATIO, PruneSpec
 from liar.store import RunSummary
 
 if TYPE_CHECKING:
-    from components.studio import Bus
+    from components.shared.studio import Bus
 
 _ROOM = 0.08
 """Difference of two ratios at which both can be written without touching."""

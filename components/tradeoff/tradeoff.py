@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.browser import button_clicks, figure_clicks
-from components.every_criterion import EveryCriterion
-from components.job_button import RememberedJobButton
-from components.mask_table import FEW_CRITERIA, MaskTable
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.runs import open_run_on, picked
-from components.runs_table import Run
-from components.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_alike, sentence_of_all
-from components.workers import loaded_for, measured
+from components.shared import status
+from components.shared.browser import button_clicks, figure_clicks
+from components.shared.job_bodies import loaded_for, measured
+from components.shared.job_button import RememberedJobButton
+from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.takeaway.runs import open_run_on, picked
+from components.takeaway.runs_table import Run
+from components.tradeoff.every_criterion import EveryCriterion
+from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
+from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_alike, sentence_of_all
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.plots.pareto import COSTS, Cost
@@ -39,7 +39,7 @@ from liar.statistics.compare import differing
 from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 

@@ -10,11 +10,11 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.events import Dependency
 
-from components import status
-from components.browser import figure_clicks
-from components.known import what_is_known
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.recipe import edits_in
+from components.rail.recipe import edits_in
+from components.shared import status
+from components.shared.browser import figure_clicks
+from components.shared.lookup import what_is_known
+from components.shared.panel import QUEUED, UNQUEUED, Updates
 from liar.edits import SiteEdit, flipped, merge, spans, written
 from liar.errors import LiarError
 from liar.explore.allocation import check_edits
@@ -23,7 +23,7 @@ from liar.results import SiteReport
 from liar.spec import MAX_RATIO, PruneSpec
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 
 @dataclass(frozen=True)

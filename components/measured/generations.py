@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.answer_markup import legend, live_answers, stored_answers
-from components.job_button import JobButton, status_line
-from components.panel import NO_RUN, QUEUED, UNQUEUED, Updates
-from components.prompts import is_preset, preset_prompts, read_prompt
-from components.workers import handing_out, stored, with_models
+from components.measured.answer_markup import legend, live_answers, stored_answers
+from components.shared import status
+from components.shared.job_bodies import handing_out, stored, with_models
+from components.shared.job_button import JobButton, status_line
+from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates
+from components.shared.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError, LiarError
 from liar.presets import preset_of
 from liar.results import Generation, RunResult
@@ -24,7 +24,7 @@ from liar.tasks.registry import task_named
 from server.job import HandOut, Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
     from liar.evaluate.answering.ask import PartialAnswer
     from liar.events import Progress
     from liar.models.variants import Variants

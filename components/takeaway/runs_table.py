@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.markup import Markup, cell, element, row, table
+from components.shared.markup import Markup, cell, element, row, table
 from liar.report.words.metric_sentences import value_words
 from liar.report.words.run_labels import run_labels
 from liar.report.words.sentences import counts

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.browser import DOWNLOAD
-from components.job_button import RememberedJobButton
-from components.markup import cell, row, table
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.served import served_folder
-from components.workers import loaded_for, measured
+from components.shared import status
+from components.shared.browser import DOWNLOAD
+from components.shared.job_bodies import loaded_for, measured
+from components.shared.job_button import RememberedJobButton
+from components.shared.markup import cell, row, table
+from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.files import write_atomically
@@ -37,7 +37,7 @@ from liar.store import MaskTableStore, spec_of_table
 from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 Format = Literal["json", "csv"]
 

@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import Any
 
-from components.markup import element
+from components.shared.markup import element
 from liar.report.words.answer_sentences import judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.blocks import Block
 
-from components.address import query_of
-from components.markup import Markup, cell, element, table
-from components.panel import NO_RUN, Updates
-from components.size_and_speed import CostsPanel
+from components.measured.size_and_speed import CostsPanel
+from components.shared.markup import Markup, cell, element, table
+from components.shared.panel import NO_RUN, Updates
 from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots import metric_bars
-from liar.report.view import View
+from liar.report.view import View, query_of
 from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import (
     baseline,
@@ -36,7 +35,7 @@ from liar.tasks.registry import credits_of, questions
 from liar.tasks.texts import Credit
 
 if TYPE_CHECKING:
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
 
 _NO_LABELS = "Nothing measured here is simply right or wrong, so no answer can turn from one to the other."
 _NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."

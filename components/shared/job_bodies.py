@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from components.known import Pruned
-from components.prompts import preset_prompts
+from components.shared.lookup import Pruned
+from components.shared.prompts import preset_prompts
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
 from liar.progress import relay
@@ -17,7 +17,7 @@ from liar.tasks.registry import usual_tasks
 from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Studio
+    from components.shared.studio import Studio
     from liar.jobs.estimates import Shape
     from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components import status
-from components.job_button import RememberedJobButton
-from components.panel import QUEUED, UNQUEUED, Updates
-from components.workers import stored, with_models
+from components.shared import status
+from components.shared.job_bodies import stored, with_models
+from components.shared.job_button import RememberedJobButton
+from components.shared.panel import QUEUED, UNQUEUED, Updates
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.export import file_stem
@@ -21,7 +21,7 @@ from liar.results import RunResult
 from server.job import HandOut, Job, Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.studio import Bus, Studio
+    from components.shared.studio import Bus, Studio
     from liar.models.variants import Variants
     from liar.save.push import Credential
 

@@ -12,10 +12,10 @@ from html import escape
 import gradio as gr
 from gradio.blocks import Block
 
-from components.browser import KEEP_HEIGHT
-from components.known import Known
-from components.markup import Markup, cell, element, row, table
-from components.panel import NO_RUN, Updates
+from components.shared.browser import KEEP_HEIGHT
+from components.shared.lookup import Known
+from components.shared.markup import Markup, cell, element, row, table
+from components.shared.panel import NO_RUN, Updates
 from liar.report.change_groups import changes_in_numbers
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.metric_sentences import (

@@ -17,8 +17,8 @@ from liar.store import RunSummary
 from server.job import Job
 
 if TYPE_CHECKING:
-    from components.provenance import Origin
-    from components.studio import Studio
+    from components.shared.provenance import Origin
+    from components.shared.studio import Studio
 
 NO_ATLAS = (
     "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "

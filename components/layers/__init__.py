@@ -1,0 +1,1 @@
+"""The tab of the layers: heatmap, one site, and edits by hand."""

@@ -1,0 +1,1 @@
+"""What was measured: the headline, the bars, accuracy, answers and speed."""

@@ -1,0 +1,1 @@
+"""The rail on the left: the choices of a recipe."""

@@ -1,0 +1,1 @@
+"""What a visitor takes along: stored runs, reports, saved models."""

@@ -1,0 +1,1 @@
+"""Several recipes side by side: the trade-off, masks and criteria."""
