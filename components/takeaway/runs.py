@@ -11,9 +11,9 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.browser import DOWNLOAD, button_clicks
+from components.shared.downloads import served_folder
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.shared.served import served_folder
 from components.takeaway.runs_table import runs_table, when_kept
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically

@@ -12,10 +12,10 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.shared import status
+from components.shared.downloads import served_folder
 from components.shared.job_bodies import stored, with_models
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.shared.served import served_folder
 from components.takeaway.push import PushPanel
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress

@@ -11,8 +11,8 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.browser import DOWNLOAD
+from components.shared.downloads import served_folder
 from components.shared.panel import NO_RUN, UNQUEUED, Updates
-from components.shared.served import served_folder
 from liar.errors import LiarError
 from liar.files import write_atomically
 from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv

@@ -15,11 +15,11 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.browser import DOWNLOAD
+from components.shared.downloads import served_folder
 from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.shared.served import served_folder
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.files import write_atomically

@@ -32,11 +32,11 @@ from liar.events import (
     Warned,
 )
 from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.layer_removal import LayerRemoval, check_removal
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_with_unseen
 from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
-from liar.jobs.shortening import Shortening, check_removal
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
@@ -217,9 +217,9 @@ class _Run:
             loaded,
         )
 
-    def _reduction(self, variants: Variants | None) -> Reduction | Shortening:
+    def _reduction(self, variants: Variants | None) -> Reduction | LayerRemoval:
         if self.spec.removes_layers:
-            return Shortening(self.spec, self.loaded, self.pace, self.watch, variants)
+            return LayerRemoval(self.spec, self.loaded, self.pace, self.watch, variants)
         return Reduction(self.spec, self.criterion, self.loaded, self.pace, self.watch, variants)
 
     def _copy(self, given: LoadedModel) -> LoadedModel:

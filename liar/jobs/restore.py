@@ -16,8 +16,8 @@ from liar.calibration.block_statistics import spans
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.jobs.decide import solve
+from liar.jobs.layer_removal import cut
 from liar.jobs.read_text import read_text
-from liar.jobs.shortening import cut
 from liar.maths.criteria import units_of
 from liar.models.loaded import LoadedModel, working_copy
 from liar.models.surgery import ConsumerParameters, shrink

@@ -23,9 +23,9 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.layer_removal import check_removal
 from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import sweep_parts
-from liar.jobs.shortening import check_removal
 from liar.maths.criteria import criterion_of
 from liar.models.loaded import LoadedModel
 from liar.progress import Pace

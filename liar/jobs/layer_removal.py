@@ -75,7 +75,7 @@ def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
     return number
 
 
-class Shortening:
+class LayerRemoval:
     """Removal of whole blocks of ``loaded``, in the place of :class:`liar.jobs.reduction.Reduction`.
 
     ``reports`` are of all sites: those of removed blocks keep no unit and have no errors; the one that is patched has the
