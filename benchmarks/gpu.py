@@ -33,7 +33,7 @@ from liar import LoadedModel, PruneSpec
 from liar.jobs import estimates
 from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.jobs.plan import run_parts
-from liar.jobs.reduction import Reduction
+from liar.jobs.stages.reduction import Reduction
 from liar.maths.criteria import criterion_of
 from liar.models.families import adapt
 from liar.models.loaded import bytes_in_memory

@@ -103,7 +103,7 @@ def _run(spec: PruneSpec) -> Row:
     assert finished.model is not None
     result = finished.result
     costs = finish(compare_steps(loaded(spec.model), finished.model))
-    words = named(removed_layers(result.sites)) if spec.removes_layers else f"{spec.ratio:.0%} of the neurons"
+    words = named(removed_layers(result.sites)) if "depth" in spec.stages else f"{spec.ratio:.0%} of the neurons"
     return Row(words, result, [speed.gain for speed in costs.speeds])
 
 

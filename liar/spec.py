@@ -31,6 +31,9 @@ from liar.tasks.mixes import sources_of
 from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both", "layers"]
+
+StageName = Literal["depth", "width"]
+"""Kinds of removal: whole layers, and heads or neurons of layers."""
 """What is removed: neurons, heads, both, or whole layers."""
 Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
@@ -225,20 +228,25 @@ class PruneSpec(BaseModel):
         return self.data if task == OWN.name or OWN.name not in self.evaluate else None
 
     @property
-    def removes_layers(self) -> bool:
-        """Whether whole layers go: criterion, allocation, rounding and edits are choices of units, and not read then."""
-        return self.targets == "layers"
+    def stages(self) -> tuple[StageName, ...]:
+        """The kinds of removal, in their order. Criterion, allocation, rounding and edits are choices of the width alone."""
+        return ("depth",) if self.targets == "layers" else ("width",)
+
+    @property
+    def cuts_width(self) -> bool:
+        """Whether heads or neurons go."""
+        return "width" in self.stages
 
     @property
     def needs_mask_gradients(self) -> bool:
         """Whether the criterion reads the gradients of masks on the bundles."""
         reads = self.criterion in MASK_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
-        return reads and not self.removes_layers
+        return reads and self.cuts_width
 
     @property
     def needs_output_gradients(self) -> bool:
         """Whether the criterion reads how the gradients at the outputs of a site go together."""
-        return self.criterion == "kfac" and not self.removes_layers
+        return self.criterion == "kfac" and self.cuts_width
 
     @property
     def needs_gradients(self) -> bool:
@@ -248,7 +256,7 @@ class PruneSpec(BaseModel):
     @property
     def needs_sensitivity(self) -> bool:
         """Whether the allocation weights the error of a site by the sensitivity of the loss to it: a backward pass."""
-        return self.allocation == "loss-curve" and not self.removes_layers
+        return self.allocation == "loss-curve" and self.cuts_width
 
     @property
     def needs_signs(self) -> bool:
@@ -261,7 +269,7 @@ class PruneSpec(BaseModel):
 
         Whole layers go at once.
         """
-        if self.removes_layers:
+        if not self.cuts_width:
             return "one-shot"
         corrects = self.reconstruction == "least-squares"
         return "sequential" if self.schedule == "corrective" and not corrects else self.schedule
@@ -269,7 +277,7 @@ class PruneSpec(BaseModel):
     @property
     def repairs_by_survey(self) -> bool:
         """Whether the moments of the dense model, by which units are chosen, repair as well."""
-        return self.schedule == "one-shot" and not self.removes_layers
+        return self.schedule == "one-shot" and self.cuts_width
 
     @property
     def surveys_norm_aware(self) -> bool:

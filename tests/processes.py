@@ -19,9 +19,9 @@ from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import CalibrationError
 from liar.jobs.estimates import Amounts, Shape
-from liar.jobs.layer_removal import LayerRemoval
 from liar.jobs.plan import run_parts
-from liar.jobs.reduction import Reduction
+from liar.jobs.stages.layer_removal import LayerRemoval
+from liar.jobs.stages.reduction import Reduction
 from liar.maths.criteria import criterion_of
 from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, TriedRun
@@ -94,7 +94,7 @@ def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
     model = cut_models.loaded("llama")
     spec = PruneSpec(model=model.id, targets="layers", ratio=0.33)
     pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
-    removal = LayerRemoval(spec, model, pace, Stopwatch(), None)
+    removal = LayerRemoval(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
     for _ in removal.events(batches(), [], model.adapter.sites("layers"), None):
         pass
     weights = torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])

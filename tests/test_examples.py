@@ -71,7 +71,7 @@ PUBLIC = (
     "liar.course.site",
     "liar.report.pages.interactive",
     "liar.jobs.pipeline",
-    "liar.jobs.layer_removal",
+    "liar.jobs.stages.layer_removal",
     "liar.jobs.sweep",
     "liar.save.checkpoint",
 )

@@ -23,7 +23,7 @@ from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate
-from liar.jobs.decide import decide, solve
+from liar.jobs.stages.decide import decide, solve
 from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish

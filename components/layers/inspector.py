@@ -98,7 +98,7 @@ class Inspector:
         spec: PruneSpec,
     ) -> Updates:
         """Show the site that ``view`` selects; ``report`` is its ``measured`` report, else the ``predicted`` one."""
-        if spec.removes_layers:
+        if not spec.cuts_width:
             return {self.hint: "", self.body: gr.update(visible=False)}
         if report is None:
             hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from html import escape
 from textwrap import wrap
@@ -13,9 +12,9 @@ import plotly.graph_objects as go
 from gradio.blocks import Block
 
 from components.layers.inspector import Inspector
+from components.layers.maps import map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
-from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import QUEUED, Updates
 from components.shared.provenance import Origin, of_another, pill
 from liar.errors import LiarError
@@ -23,13 +22,11 @@ from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.export import file_stem
 from liar.report.pages.block import block_picture
-from liar.report.plots import error_heatmap, layer_runs
+from liar.report.plots import stage_map
 from liar.report.view import DIFFERENCES, View
-from liar.report.words.layer_sentences import named, removed_layers, what_went
 from liar.report.words.sentences import SiteOutcome, recipe
-from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
-from liar.results import RunResult, SiteReport, TriedRun
-from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.results import RunResult, SiteReport
+from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 if TYPE_CHECKING:
     from components.shared.studio import Bus, Studio
@@ -52,15 +49,6 @@ const show = () => {
 if (document.querySelector('#site-words [data-site]')?.dataset.site !== site) show();
 """
 """Script: after a click on a cell, scroll to its site, which is drawn below the heatmap, unless it is in sight."""
-
-_OF_LAYERS = (
-    "Each cell is a run of layers that may go: its first one, and how many. The layer before it gets a patch, the affine map "
-    "that does best what they did; the colour is the error that is left of the residual stream behind them, each token "
-    "weighted by one over its squared norm. Of the longest runs the one with the least error goes (outlined)."
-)
-
-_TWINS = ("All sites in a table", "All runs of layers in a table")
-"""Titles of the table, of sites and of runs of layers."""
 
 SHOWN = [
     ("all", "all"),
@@ -85,8 +73,10 @@ class LayersPanel:
         )
         gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
         self.block = gr.HTML(block_picture(result.sites if result else []), elem_id="block-picture")
-        of_layers = result is not None and result.spec.removes_layers
-        with gr.Row(visible=not of_layers, elem_id="heatmap-controls", elem_classes=["full-only"]) as self.controls:
+        drawn = map_of(result.spec if result else None)
+        with gr.Row(
+            visible=drawn.has_controls, elem_id="heatmap-controls", elem_classes=["full-only"]
+        ) as self.controls:
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
             self.weighting = gr.Radio(
@@ -104,8 +94,8 @@ class LayersPanel:
                 min_width=160,
                 elem_id="heatmap-fit",
             )
-        sites = result.sites if result else []
-        self.sentence = gr.HTML(_sentence(sites, view, result.spec) if result else "", elem_id="stands-out")
+        said = f"<p>{escape(drawn.sentence(result.sites, view, result.spec))}</p>" if result else ""
+        self.sentence = gr.HTML(said, elem_id="stands-out")
         self.plot = gr.Plot(
             _picture(result, view, _about(result.spec, "Measured")) if result else None,
             show_label=False,
@@ -119,8 +109,8 @@ class LayersPanel:
             elem_id="heatmap-clicks",
             container=False,
         )
-        with gr.Accordion(_TWINS[of_layers], open=False) as self.accordion:
-            twin = _runs_table(result) if result and of_layers else _table(sites, view)
+        with gr.Accordion(drawn.twin, open=False) as self.accordion:
+            twin = drawn.table(result, view) if result else ""
             self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
 
@@ -162,19 +152,19 @@ class LayersPanel:
         chart = atlas.site(view.site) if atlas and view.site else None
         report = next((site for site in sites if site.name == view.site), None)
         measured = report if origin == "Measured" else None
-        predicted = _predicted(spec, view, atlas)
+        predicted, drawn = _predicted(spec, view, atlas), map_of(spec)
         return {
             self.heading: _heading(spec, origin, chosen),
             self.block: block_picture(sites),
-            self.controls: gr.update(visible=not spec.removes_layers),
-            self.accordion: gr.update(label=_TWINS[spec.removes_layers]),
+            self.controls: gr.update(visible=drawn.has_controls),
+            self.accordion: gr.update(label=drawn.twin),
             self.show_control: view.show,
             self.scale: view.scale,
             self.weighting: view.weighting,
             self.fit: view.colours == "fit",
-            self.sentence: _sentence(sites, view, spec),
+            self.sentence: f"<p>{escape(drawn.sentence(sites, view, spec))}</p>",
             self.plot: _picture(outcome, view, _about(spec, origin)),
-            self.table: _runs_table(outcome) if spec.removes_layers else _table(sites, view),
+            self.table: drawn.table(outcome, view),
             **self.inspector.draw(report, view, chart, predicted, measured, spec),
         }
 
@@ -224,20 +214,11 @@ def _heading(spec: PruneSpec | None, origin: Origin | None, chosen: PruneSpec | 
     """Title of the card, with the recipe of its heatmap; ``spec`` is None while there is no heatmap."""
     stale = spec is not None and chosen is not None and spec.key != chosen.key
     keys = (f' data-recipe="{spec.key}"' if spec else "") + (f' data-chosen="{chosen.key}"' if stale and chosen else "")
-    corrected = spec is not None and spec.walked == "corrective"
-    if spec is not None and spec.removes_layers:
-        return (
-            f"<div{keys}><h3>Error of every run of layers{f' {pill(origin)}' if origin else ''}</h3>"
-            + (of_another(spec) if stale else "")
-            + f"<p>{_OF_LAYERS}</p></div>"
-        )
+    drawn = map_of(spec)
     return (
-        f"<div{keys}><h3>Error by layer and site{f' {pill(origin)}' if origin else ''}</h3>"
+        f"<div{keys}><h3>{drawn.title}{f' {pill(origin)}' if origin else ''}</h3>"
         + (of_another(spec) if stale and spec else "")
-        + "<p>How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
-        "reconstruction; only the repair differs."
-        + (" What a corrective repair adds for the sites before it is not counted." if corrected else "")
-        + "</p></div>"
+        + f"<p>{drawn.explained(spec)}</p></div>"
     )
 
 
@@ -248,56 +229,4 @@ def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
 
 
 def _picture(outcome: SiteOutcome, view: View, about: dict[str, str]) -> go.Figure:
-    """Heatmap of the sites; if whole layers went, map of the runs of layers that were tried, empty until the run has ended."""
-    if outcome.spec.removes_layers:
-        return layer_runs(_tried(outcome), removed_layers(outcome.sites), about=about)
-    return error_heatmap(outcome.sites, view.heatmap, selected=view.site, about=about)
-
-
-def _sentence(sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
-    heatmap = view.heatmap
-    if spec.removes_layers:
-        words = what_went(sites, spec.reconstruction)
-    elif heatmap.difference:
-        words = compares(sites, view.weighting, *heatmap.difference)
-    else:
-        words = stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else heatmap.strips[0])
-    return f"<p>{escape(words)}</p>"
-
-
-def _table(sites: Sequence[SiteReport], view: View) -> str:
-    """Table of the heatmap's errors, for keyboards, screen readers and copying."""
-    error = "Error" if view.weighting == "plain" else "Norm-aware error"
-    names = reconstructions_of(sites)
-    return table(
-        ("Site", "Units kept", *names),
-        (_row(site, view, names) for site in sites),
-        label="Error of every site",
-        caption=f"{error} of every site, share of the output's energy",
-    )
-
-
-def _tried(outcome: SiteOutcome) -> Sequence[TriedRun]:
-    """Runs of layers that were tried; none before a run has ended."""
-    return outcome.tried if isinstance(outcome, RunResult) else ()
-
-
-def _runs_table(outcome: SiteOutcome) -> str:
-    """Table of the runs of layers, the longest first, of equally long ones the best."""
-    ranked = sorted(_tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
-    return table(
-        ("Layers", "Norm-aware error with the patch"),
-        (
-            row(named(range(run.first, run.first + run.layers)), cell(error_words(run.norm_aware_error)))
-            for run in ranked
-        ),
-        label="Error of every run of layers",
-        caption="Error of the residual stream behind every run of layers, on a sample of the calibration text",
-    )
-
-
-def _row(site: SiteReport, view: View, names: Sequence[Reconstruction]) -> Markup:
-    errors, pressed = errors_of(site, view.weighting), "true" if site.name == view.site else "false"
-    button = element("button", site.name, type="button", data_site=site.name, aria_pressed=pressed)
-    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in names))
-    return row(button, *map(cell, words))
+    return stage_map(outcome, view.heatmap, selected=view.site, about=about)

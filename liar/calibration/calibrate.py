@@ -212,9 +212,7 @@ def shared_calibration(
 def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
     """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
     return (
-        not spec.removes_layers
-        and not is_offloaded(loaded.model)
-        and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
+        spec.cuts_width and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
     )
 
 

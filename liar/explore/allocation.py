@@ -131,7 +131,7 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
 
 def check_units(spec: PruneSpec) -> None:
     """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of which nothing is known before a run."""
-    if spec.removes_layers:
+    if not spec.cuts_width:
         raise InvalidSpecError(
             "Nothing predicts what whole layers cost: apply the recipe to measure it. Curves, masks and needs are of heads and "
             "neurons."

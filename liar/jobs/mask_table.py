@@ -17,9 +17,9 @@ from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts
-from liar.jobs.decide import decide
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
+from liar.jobs.stages.decide import decide
 from liar.models.loaded import LoadedModel, working_copy
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace

@@ -32,11 +32,11 @@ from liar.events import (
     Warned,
 )
 from liar.jobs.estimates import Amounts, Shape
-from liar.jobs.layer_removal import LayerRemoval, check_removal
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_with_unseen
-from liar.jobs.reduction import Reduction, is_calibrated, keeps_moments
+from liar.jobs.stages import stages_of
+from liar.jobs.stages.reduction import is_calibrated, keeps_moments
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
@@ -175,10 +175,13 @@ class _Run:
         self.pace = self._paced(batches, sites)
         measures = self.measures.is_wanted and is_first()
         variants = self.variants if measures else None
-        reduction = self._reduction(variants)
+        stages = [
+            stage(self.spec, self.criterion, loaded, self.pace, self.watch, variants) for stage in stages_of(self.spec)
+        ]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
-        yield from reduction.events(batches, unseen, sites, self.calibration)
+        for stage in stages:
+            yield from stage.events(batches, unseen, self.adapter.sites(self.spec.targets), self.calibration)
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),
@@ -197,7 +200,7 @@ class _Run:
             RunResult(
                 spec=self.spec,
                 model=info,
-                sites=reduction.reports,
+                sites=[report for stage in stages for report in stage.reports],
                 totals=totals,
                 calibration=self.text and self.text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
@@ -206,9 +209,9 @@ class _Run:
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
-                tried=reduction.tried,
-                attenuation=reduction.attenuation,
-                warnings=reduction.warnings + self.measures.warnings,
+                tried=[tried for stage in stages for tried in stage.tried],
+                attenuation=stages[-1].attenuation,
+                warnings=[*(warning for stage in stages for warning in stage.warnings), *self.measures.warnings],
                 timings=self.watch.seconds,
                 shared=self._shared,
                 environment=describe(loaded.model),
@@ -216,11 +219,6 @@ class _Run:
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
-
-    def _reduction(self, variants: Variants | None) -> Reduction | LayerRemoval:
-        if self.spec.removes_layers:
-            return LayerRemoval(self.spec, self.loaded, self.pace, self.watch, variants)
-        return Reduction(self.spec, self.criterion, self.loaded, self.pace, self.watch, variants)
 
     def _copy(self, given: LoadedModel) -> LoadedModel:
         work = PlannedWork.of(self.spec)
@@ -238,8 +236,9 @@ class _Run:
             check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(loaded)
-        check_removal(self.spec, loaded.adapter)
-        if self.calibration is not None and not self.spec.removes_layers:
+        for stage in stages_of(self.spec):
+            stage.check(self.spec, loaded.adapter)
+        if self.calibration is not None and self.spec.cuts_width:
             self.calibration.check(self.spec, loaded)
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded)

@@ -12,18 +12,16 @@ from liar.jobs.estimates import (
     answer_cost,
     curve_cost,
     gradients_cost,
-    patches_cost,
-    prune_cost,
     quantizing_cost,
     removed_by,
     repair_cost,
-    sample,
     scores_cost,
     spectrum_cost,
     survey_cost,
     timing_cost,
     walk_cost,
 )
+from liar.jobs.stages import stages_of
 from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
 from liar.spec import Criterion, PruneSpec, Reconstruction
@@ -49,38 +47,14 @@ def run_parts(
     """
     dense = measure_parts(spec, shape, amounts, "dense", known)
     parts = dense if dense_first else []
-    if spec.removes_layers:
-        parts = [*parts, *removal_parts(spec, shape, amounts)]
-    else:
-        parts = [*parts, *reduction_parts(spec, shape, amounts, calibrated=calibrated, keeps=keeps)]
+    for stage in stages_of(spec):
+        parts = [*parts, *stage.parts(spec, shape, amounts, calibrated=calibrated, keeps=keeps)]
     parts += [] if dense_first else dense
     for variant in VARIANTS[1:]:
         parts += measure_parts(spec, shape, amounts, variant)
     if amounts.tasks:
         parts.append(Part("reconstructed timing", timing_cost(shape, 0.0, removed_by(spec, shape)), "timing"))
     return parts
-
-
-def reduction_parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
-    """Parts of the removal of units."""
-    parts: list[Part] = []
-    if spec.needs_gradients and not calibrated:
-        cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-        parts.append(Part("gradients", cost))
-    if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
-        parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
-    kept = keeps and spec.repairs_by_survey
-    return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
-
-
-def removal_parts(spec: PruneSpec, shape: Shape, amounts: Amounts) -> list[Part]:
-    """Parts of the removal of whole layers: every run of up to as many on a sample, then the best one on all of the text."""
-    read, longest = sample(shape, amounts), round(spec.ratio * shape.layers)
-    lengths = [shape.layers - length for length in range(1, longest + 1)]
-    return [
-        Part("survey", patches_cost(shape, read, starts=max(lengths, default=0), runs=sum(lengths)), "walk"),
-        Part("prune", patches_cost(shape, amounts, starts=1, runs=1), "walk"),
-    ]
 
 
 def measure_parts(

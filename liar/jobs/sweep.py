@@ -23,9 +23,9 @@ from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Amounts, Shape
-from liar.jobs.layer_removal import check_removal
 from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import sweep_parts
+from liar.jobs.stages import stages_of
 from liar.maths.criteria import criterion_of
 from liar.models.loaded import LoadedModel
 from liar.progress import Pace
@@ -50,7 +50,8 @@ def sweep_steps(
         specs = [named_after(spec, loaded) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         for spec in specs:
-            check_removal(spec, loaded.adapter)
+            for stage in stages_of(spec):
+                stage.check(spec, loaded.adapter)
             criterion_of(spec.criterion)
         known = [result for spec in specs if store is not None and (result := store.find(spec)) is not None]
         found = {result.spec for result in known}

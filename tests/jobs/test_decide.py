@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from liar.edits import SiteEdit
-from liar.jobs import decide as module
-from liar.jobs.decide import decide, solve
+from liar.jobs.stages import decide as module
+from liar.jobs.stages.decide import decide, solve
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct
 from liar.maths.relative_errors import relative_errors

@@ -212,7 +212,7 @@ def test_a_scarce_text_has_another_beside_it_for_the_attenuation_alone(
         beside.append(list(unseen))
         return real(*arguments, unseen=unseen, **choices)
 
-    monkeypatch.setattr("liar.jobs.reduction.walk", noted)
+    monkeypatch.setattr("liar.jobs.stages.reduction.walk", noted)
     *_, last = stream(spec(text, tokens=160, reconstruction="least-squares"), model)
     assert isinstance(last, Finished)
     assert last.model is not None
@@ -259,7 +259,7 @@ def test_the_error_is_that_of_the_installed_weights(
         found[site.name] = float(lost.square().sum() / (rows @ old.T).square().sum())
         shrink(adapter, site, bundles, parameters)
 
-    monkeypatch.setattr("liar.jobs.reduction.shrink", noted)
+    monkeypatch.setattr("liar.jobs.stages.reduction.shrink", noted)
     chosen = spec(text, schedule=schedule, dtype="bfloat16")
     calibration = calibrate(model, text, tokens=640, sequence_length=32, sensitivity=True, outputs=True)
     seen.clear()
@@ -333,10 +333,10 @@ def test_a_full_memory_and_a_full_disk_become_sentences(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("liar.jobs.reduction.walk", full_memory)
+    monkeypatch.setattr("liar.jobs.stages.reduction.walk", full_memory)
     with pytest.raises(InsufficientMemoryError, match="fewer calibration tokens"):
         run(spec(text), model)
-    monkeypatch.setattr("liar.jobs.reduction.walk", full_disk)
+    monkeypatch.setattr("liar.jobs.stages.reduction.walk", full_disk)
     with pytest.raises(StorageError, match="disk is full"):
         run(spec(text), model)
 

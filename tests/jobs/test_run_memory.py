@@ -106,7 +106,7 @@ def test_norm_aware_moments_are_taken_where_something_reads_them(
         yield first
         yield from visits
 
-    monkeypatch.setattr("liar.jobs.reduction.walk", noted)
+    monkeypatch.setattr("liar.jobs.stages.reduction.walk", noted)
     result = run(spec(text, allocation=allocation, schedule=schedule), model)
     assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
     assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)

@@ -19,11 +19,10 @@ from plotly.offline import get_plotlyjs
 
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
-from liar.report.plots import error_heatmap, layer_runs, metric_bars
+from liar.report.plots import metric_bars, stage_map
 from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.words.answer_sentences import judged
 from liar.report.words.findings import findings
-from liar.report.words.layer_sentences import removed_layers
 from liar.report.words.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.words.run_labels import token_words
 from liar.report.words.sentences import calibrated_on, parameters, recipe, verdict
@@ -83,15 +82,8 @@ def html_report(result: RunResult) -> str:
         command=as_command(result.spec),
         python=as_python(result.spec),
         plotly=Markup(get_plotlyjs()),
-        figures={"heatmap": _as_data(_map(result)), "metrics": _as_data(metric_bars(result))},
+        figures={"heatmap": _as_data(stage_map(result)), "metrics": _as_data(metric_bars(result))},
     )
-
-
-def _map(result: RunResult) -> Figure:
-    """The error of every site, or of every run of layers if whole ones went."""
-    if result.spec.removes_layers:
-        return layer_runs(result.tried, removed_layers(result.sites))
-    return error_heatmap(result.sites)
 
 
 def contents(result: RunResult) -> dict[str, Any]:

@@ -44,5 +44,5 @@ def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> st
 
 
 def removal(result: RunResult) -> str | None:
-    """:func:`what_went` for a run of whole layers; None for any other."""
-    return what_went(result.sites, result.spec.reconstruction) if result.spec.removes_layers else None
+    """:func:`what_went` for a run with the stage depth; None for any other."""
+    return what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None

@@ -48,8 +48,8 @@ def short_recipe(spec: PruneSpec) -> str:
 
 def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
     """The short recipe, with the words ``apart`` near its start, since a menu cuts the end of a long label."""
-    choices: list[str] = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
-    choices = [spec.reconstruction] if spec.removes_layers else choices
+    of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
+    choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += ["edited by hand"] if spec.edits else []
     removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from liar.report.words.run_labels import choice, token_words
 from liar.report.words.site_sentences import NO_ERROR
 from liar.report.words.speed_sentences import speed_words
 from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
-from liar.spec import PruneSpec, SiteKind
+from liar.spec import PruneSpec, SiteKind, StageName
 from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
@@ -118,11 +118,7 @@ def rounding(result: Outcome) -> str | None:
 def recipe(spec: PruneSpec) -> str:
     """Sentence with the choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons", "layers": "layers"}
-    how = (
-        f"{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}"
-    )
-    if spec.removes_layers:
-        how = f"the run of layers with the least error, {spec.reconstruction} reconstruction"
+    how = ", ".join(_HOW[stage].format(spec=spec) for stage in spec.stages)
     return (
         f"{spec.model}: {percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
         f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
@@ -195,10 +191,18 @@ def _quantized(spec: PruneSpec) -> str:
 
 
 def _removed(result: Outcome) -> str:
-    """``Half of the neurons``; each kind separately if their shares differ; ``6 of 30 layers``."""
-    if result.spec.removes_layers:
-        gone = {site.layer for site in result.sites if site.kept == 0}
-        return f"{len(gone)} of {len({site.layer for site in result.sites})} layers"
+    """What each stage removed."""
+    return " and ".join(_REMOVED[stage](result) for stage in result.spec.stages)
+
+
+def _removed_layers(result: Outcome) -> str:
+    """``6 of 30 layers``."""
+    gone = {site.layer for site in result.sites if site.kept == 0}
+    return f"{len(gone)} of {len({site.layer for site in result.sites})} layers"
+
+
+def _removed_units(result: Outcome) -> str:
+    """``Half of the neurons``; each kind separately if their shares differ."""
     shares: dict[SiteKind, float] = {}
     for kind in ("attention", "ffn"):
         sites = [site for site in result.sites if site.kind == kind]
@@ -209,6 +213,14 @@ def _removed(result: Outcome) -> str:
         return f"{next(iter(spoken.values()))} of the {' and '.join(UNITS[kind] for kind in spoken)}"
     phrases = [f"{share} of the {UNITS[kind]}" for kind, share in spoken.items()]
     return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
+
+
+_REMOVED: Mapping[StageName, Callable[[Outcome], str]] = {"depth": _removed_layers, "width": _removed_units}
+_HOW: Mapping[StageName, str] = {
+    "depth": "the run of layers with the least error, {spec.reconstruction} reconstruction",
+    "width": "{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}",
+}
+"""Choices of each stage in words."""
 
 
 def _effect(result: RunResult, task: str) -> str | None:

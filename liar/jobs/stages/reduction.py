@@ -15,24 +15,26 @@ from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
-from liar.events import Calibrated, Event, SiteDone, Warned
-from liar.explore.allocation import Candidate, allocate, settled_counts, share_warning
+from liar.events import Calibrated, Event, Progress, SiteDone
+from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts, share_warning
 from liar.explore.reconstructions import REPAIRS
-from liar.jobs.decide import decide
-from liar.maths.criteria import ScoreFunction, SiteGradients
+from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
+from liar.jobs.stages.decide import decide
+from liar.jobs.stages.stage import Events, Stage
+from liar.jobs.stages.stored_masks import restoring_steps, stored_masks
+from liar.maths.criteria import SiteGradients
 from liar.maths.drift import LEAST_FACTOR
+from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
-from liar.progress import Pace, Stopwatch
-from liar.results import SiteReport, TriedRun, Unrounded
+from liar.progress import Part
+from liar.results import RunResult, SiteReport, Unrounded
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import SOLVED_CRITERIA, PruneSpec
-
-Events = Generator[Event, None, None]
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
@@ -56,40 +58,42 @@ def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], c
     return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
 
 
-class Reduction:
-    """Calibration, allocation, surgery and repair of ``loaded``, whose sites become smaller.
+class Reduction(Stage):
+    """Calibration, allocation, surgery and repair of the sites, which become smaller.
 
-    ``variants`` receive what is not repaired, if the pruned variant is measured later. ``reports``,
-    ``warnings`` and ``attenuation`` are complete when :meth:`events` has ended.
+    All moments of its own calibration are freed at the end.
     """
 
-    def __init__(
-        self,
-        spec: PruneSpec,
-        criterion: ScoreFunction,
-        loaded: LoadedModel,
-        pace: Pace,
-        watch: Stopwatch,
-        variants: Variants | None,
-    ) -> None:
-        self.spec, self.criterion, self.loaded, self.adapter = spec, criterion, loaded, loaded.adapter
-        self.pace, self.watch, self.variants = pace, watch, variants
-        self.given: Calibration | None = None
-        self.edits = merge(spec.edits)
-        self.reports: list[SiteReport] = []
-        self.warnings: list[str] = []
-        self.tried: list[TriedRun] = []
-        self.attenuation: float | None = None
-        self.unrounded: dict[str, int] = {}
+    @staticmethod
+    def check(spec: PruneSpec, adapter: Adapter) -> None:
+        check_choices(spec, adapter.sites(spec.targets))
+
+    @staticmethod
+    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+        parts: list[Part] = []
+        if spec.needs_gradients and not calibrated:
+            cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+            parts.append(Part("gradients", cost))
+        if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
+            parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
+        kept = keeps and spec.repairs_by_survey
+        return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
+
+    @staticmethod
+    def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
+        stored_masks(result.sites, sites)
+
+    @staticmethod
+    def restore(
+        result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
+    ) -> Generator[Progress, None, None]:
+        return restoring_steps(result, batches, working, variants)
 
     def events(
         self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
-        """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
-
-        No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches`` are scarce. All moments of its own
-        calibration are freed at the end.
-        """
+        self.edits = merge(self.spec.edits)
+        self.unrounded: dict[str, int] = {}
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
@@ -188,10 +192,6 @@ class Reduction:
                 yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
         if self.attenuation in _AT_A_BOUND:
             yield self._warn(_AT_A_BOUND[self.attenuation])
-
-    def _warn(self, message: str) -> Warned:
-        self.warnings.append(message)
-        return Warned(message)
 
     def _attenuate(self, factor: float) -> None:
         self.attenuation = factor

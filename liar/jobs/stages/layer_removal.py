@@ -22,32 +22,24 @@ from liar.calibration.block_statistics import Errors, Span, spans
 from liar.calibration.calibrate import Calibration
 from liar.calibration.sample import sample_of
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
-from liar.events import Calibrated, Event, SiteDone, Warned
-from liar.explore.allocation import UNITS_OF, check_choices, nearest_removed, off_target
+from liar.events import Calibrated, Event, Progress, SiteDone
+from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
+from liar.jobs.estimates import Amounts, Shape, patches_cost, sample
+from liar.jobs.stages.stage import Events, Stage
 from liar.maths.patch import PATCHES
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
-from liar.progress import Pace, Stopwatch
-from liar.results import SiteReport, TriedRun
+from liar.progress import Part
+from liar.results import RunResult, SiteReport, TriedRun
 from liar.runtime.devices import Batch
 from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import PruneSpec, Reconstruction
 
-Events = Generator[Event, None, None]
-
 FEWEST_LEFT = 2
 """Blocks that a model keeps at least: the one that is patched, and one more."""
-
-
-def check_removal(spec: PruneSpec, adapter: Adapter) -> None:
-    """Refuse choices that are illegal for any text; raises :class:`InvalidSpecError` and :class:`UnsupportedModelError`."""
-    if spec.removes_layers:
-        blocks_to_remove(spec, adapter)
-    else:
-        check_choices(spec, adapter.sites(spec.targets))
 
 
 def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
@@ -75,32 +67,53 @@ def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
     return number
 
 
-class LayerRemoval:
-    """Removal of whole blocks of ``loaded``, in the place of :class:`liar.jobs.reduction.Reduction`.
+class LayerRemoval(Stage):
+    """Removal of whole blocks.
 
     ``reports`` are of all sites: those of removed blocks keep no unit and have no errors; the one that is patched has the
     errors of the residual stream behind the run, E|y' - y|^2 / E|y|^2; all others keep everything, without an error.
-    ``tried`` has every run of up to as many blocks.
+    ``tried`` has every run of up to as many blocks. Neither unseen text nor a calibration that was passed in is read.
     """
 
-    def __init__(
-        self, spec: PruneSpec, loaded: LoadedModel, pace: Pace, watch: Stopwatch, variants: Variants | None
-    ) -> None:
-        self.spec, self.adapter, self.pace, self.watch, self.variants = spec, loaded.adapter, pace, watch, variants
-        self.reports: list[SiteReport] = []
-        self.warnings: list[str] = []
-        self.attenuation: float | None = None
-        self.tried: list[TriedRun] = []
+    @staticmethod
+    def check(spec: PruneSpec, adapter: Adapter) -> None:
+        blocks_to_remove(spec, adapter)
+
+    @staticmethod
+    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+        """Every run of up to as many layers on a sample, then the best one on all of the text."""
+        read, longest = sample(shape, amounts), round(spec.ratio * shape.layers)
+        lengths = [shape.layers - length for length in range(1, longest + 1)]
+        survey = patches_cost(shape, read, starts=max(lengths, default=0), runs=sum(lengths))
+        return [
+            Part("survey", survey, "walk"),
+            Part("prune", patches_cost(shape, amounts, starts=1, runs=1), "walk"),
+        ]
+
+    @staticmethod
+    def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
+        if [(site.name, site.units) for site in sites] != [(report.name, report.units) for report in result.sites]:
+            raise InvalidSpecError(
+                "The layers of this run are not those of the model as it is now: run the recipe again."
+            )
+
+    @staticmethod
+    def restore(
+        result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
+    ) -> Generator[Progress, None, None]:
+        gone = sorted({report.layer for report in result.sites if report.kept == 0})
+        if gone:
+            span = next(spans(working.adapter, batches, [len(gone)], before=gone[0] - 1))
+            cut(working.adapter, span, result.spec.reconstruction, (), variants)
+        yield from ()
 
     def events(
         self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
-        """Do the work on the blocks of ``sites``; neither ``unseen`` text nor a ``given`` calibration is read."""
         blocks, layers = blocks_to_remove(self.spec, self.adapter), len(self.adapter.layers)
         why = f"only whole layers of {layers} can; choose a ratio that this allows"
         if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):
-            self.warnings.append(message)
-            yield Warned(message)
+            yield self._warn(message)
         if blocks == 0:
             self.reports = [_report(site, site.units) for site in sites]
             return

@@ -1,0 +1,107 @@
+"""The map of each stage beside its picture: title, explanation, the sentence above it, and the same as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from components.shared.markup import Markup, cell, element, row, table
+from liar.report.plots.stage_map import tried
+from liar.report.view import View
+from liar.report.words.layer_sentences import named, what_went
+from liar.report.words.sentences import SiteOutcome
+from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
+from liar.results import SiteReport
+from liar.spec import PruneSpec, Reconstruction, StageName
+
+
+class StageMap(Protocol):
+    """``twin`` is the title of the table, and ``has_controls`` whether the picture has the controls of the sites' heatmap."""
+
+    title: str
+    twin: str
+    has_controls: bool
+
+    def explained(self, spec: PruneSpec | None) -> str:
+        """HTML of what the picture shows."""
+
+    def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
+        """What is most worth seeing, as text."""
+
+    def table(self, outcome: SiteOutcome, view: View) -> str:
+        """HTML for keyboards, screen readers and copying."""
+
+
+class _Sites:
+    title = "Error by layer and site"
+    twin = "All sites in a table"
+    has_controls = True
+
+    def explained(self, spec: PruneSpec | None) -> str:
+        corrected = spec is not None and spec.walked == "corrective"
+        return (
+            "How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
+            "reconstruction; only the repair differs."
+            + (" What a corrective repair adds for the sites before it is not counted." if corrected else "")
+        )
+
+    def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
+        heatmap = view.heatmap
+        if heatmap.difference:
+            return compares(sites, view.weighting, *heatmap.difference)
+        return stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else heatmap.strips[0])
+
+    def table(self, outcome: SiteOutcome, view: View) -> str:
+        error = "Error" if view.weighting == "plain" else "Norm-aware error"
+        names = reconstructions_of(outcome.sites)
+        return table(
+            ("Site", "Units kept", *names),
+            (_row(site, view, names) for site in outcome.sites),
+            label="Error of every site",
+            caption=f"{error} of every site, share of the output's energy",
+        )
+
+
+class _Layers:
+    title = "Error of every run of layers"
+    twin = "All runs of layers in a table"
+    has_controls = False
+
+    def explained(self, spec: PruneSpec | None) -> str:
+        return (
+            "Each cell is a run of layers that may go: its first one, and how many. The layer before it gets a patch, the "
+            "affine map that does best what they did; the colour is the error that is left of the residual stream behind "
+            "them, each token weighted by one over its squared norm. Of the longest runs the one with the least error goes "
+            "(outlined)."
+        )
+
+    def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
+        return what_went(sites, spec.reconstruction)
+
+    def table(self, outcome: SiteOutcome, view: View) -> str:
+        """The longest runs first, of equally long ones the best."""
+        ranked = sorted(tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
+        return table(
+            ("Layers", "Norm-aware error with the patch"),
+            (
+                row(named(range(run.first, run.first + run.layers)), cell(error_words(run.norm_aware_error)))
+                for run in ranked
+            ),
+            label="Error of every run of layers",
+            caption="Error of the residual stream behind every run of layers, on a sample of the calibration text",
+        )
+
+
+MAPS: Mapping[StageName, StageMap] = {"depth": _Layers(), "width": _Sites()}
+
+
+def map_of(spec: PruneSpec | None) -> StageMap:
+    """The map of the last stage of ``spec``; without a recipe, that of the sites."""
+    return MAPS[spec.stages[-1] if spec else "width"]
+
+
+def _row(site: SiteReport, view: View, names: Sequence[Reconstruction]) -> Markup:
+    errors, pressed = errors_of(site, view.weighting), "true" if site.name == view.site else "false"
+    button = element("button", site.name, type="button", data_site=site.name, aria_pressed=pressed)
+    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in names))
+    return row(button, *map(cell, words))

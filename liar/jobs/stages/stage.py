@@ -1,0 +1,87 @@
+"""A stage of a run: one kind of removal, from its checks and its share of the estimate to its work on the model.
+
+A run is a chain of stages, each of which works on the model that the one before left. To add a kind of removal, write its
+:class:`Stage` and list it in :mod:`liar.jobs.stages`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+
+from liar.calibration.calibrate import Calibration
+from liar.events import Event, Progress, Warned
+from liar.jobs.estimates import Amounts, Shape
+from liar.maths.criteria import ScoreFunction
+from liar.models.adapter import Adapter
+from liar.models.loaded import LoadedModel
+from liar.models.variants import Variants
+from liar.progress import Pace, Part, Stopwatch
+from liar.results import RunResult, SiteReport, TriedRun
+from liar.runtime.devices import Batch
+from liar.sites import Site
+from liar.spec import PruneSpec
+
+Events = Generator[Event, None, None]
+
+
+class Stage(ABC):
+    """Removal of one kind from ``loaded``.
+
+    ``variants`` receive what is not repaired, if the pruned variant is measured later. ``reports`` of the sites, ``warnings``,
+    the runs of layers ``tried`` and the ``attenuation`` are complete when :meth:`events` has ended.
+    """
+
+    def __init__(
+        self,
+        spec: PruneSpec,
+        criterion: ScoreFunction,
+        loaded: LoadedModel,
+        pace: Pace,
+        watch: Stopwatch,
+        variants: Variants | None,
+    ) -> None:
+        self.spec, self.criterion, self.loaded, self.adapter = spec, criterion, loaded, loaded.adapter
+        self.pace, self.watch, self.variants = pace, watch, variants
+        self.reports: list[SiteReport] = []
+        self.warnings: list[str] = []
+        self.tried: list[TriedRun] = []
+        self.attenuation: float | None = None
+
+    @staticmethod
+    @abstractmethod
+    def check(spec: PruneSpec, adapter: Adapter) -> None:
+        """Refuse choices that are illegal for any text; raises :class:`InvalidSpecError` or :class:`UnsupportedModelError`."""
+
+    @staticmethod
+    @abstractmethod
+    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+        """Parts of the work in order, for the time left.
+
+        ``calibrated``: a calibration was passed in. ``keeps``: there is memory for the moments of all sites.
+        """
+
+    @abstractmethod
+    def events(
+        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
+    ) -> Events:
+        """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
+
+        No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches`` are scarce.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
+        """Raise :class:`InvalidSpecError` if what the run ``result`` removed is not of a model with these ``sites``."""
+
+    @staticmethod
+    @abstractmethod
+    def restore(
+        result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
+    ) -> Generator[Progress, None, None]:
+        """Remove from ``working`` what the run ``result`` removed, and repair what is left as the run did."""
+
+    def _warn(self, message: str) -> Warned:
+        self.warnings.append(message)
+        return Warned(message)
