@@ -39,9 +39,11 @@ SCENES: dict[str, tuple[str, str]] = {
 }
 """A link for each picture, and the selector of the element that is drawn last."""
 
+SCREENS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "dark")]
+"""Each width and each theme once."""
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 @pytest.mark.parametrize("scene", SCENES)
 def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -> None:
     query, last = SCENES[scene]
@@ -52,8 +54,7 @@ def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -
     compare(page, f"{scene}-{width}-{theme}")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 @pytest.mark.parametrize("lesson", [lesson for lesson in lessons() if lesson.name in STEPS], ids=lambda each: each.name)
 def test_no_step_of_a_lesson_moved(
     browser: Browser, tmp_path: Path, lesson: Lesson, width: int, theme: Literal["light", "dark"]
