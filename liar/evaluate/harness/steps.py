@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from liar.evaluate.harness.harness_model import HarnessModel
 
-OLDEST = "0.4.10"
+OLDEST = "0.4.12"
 """Oldest release of the harness that is known to work."""
 
 _TOGETHER = {"loglikelihood": 64, "generate_until": 8, "loglikelihood_rolling": 1}
