@@ -93,13 +93,6 @@ class TriedRun(Record):
     norm_aware_error: float
 
 
-class Unrounded(Record):
-    """Units that a site would keep without ``PruneSpec.multiple``, and the error of the spec's reconstruction then."""
-
-    kept: int
-    error: float
-
-
 class SiteReport(Record):
     """Result of one site. ``units`` and ``kept`` count neurons, or query heads for attention.
 
@@ -121,7 +114,6 @@ class SiteReport(Record):
     error: dict[Reconstruction, float]
     norm_aware_error: dict[Reconstruction, float]
     uncorrected_error: float | None = None
-    unrounded: Unrounded | None = None
 
 
 class Totals(Record):
@@ -328,12 +320,18 @@ class StoredRun(BaseModel):
         if isinstance(data.get("spec"), dict):
             data["spec"] = {**BASELINE, **data["spec"]}
         data.pop("checked", None)  # what an allocation that is gone compared
+        if isinstance(data.get("sites"), list):  # older ones have the error that units not rounded would have
+            data["sites"] = [_without(site, "unrounded") for site in data["sites"]]
         if isinstance(data.get("evaluations"), list):
             data["evaluations"] = [_with_separator(item) for item in data["evaluations"]]
         return data
 
 
 _OF_WINDOWS = frozenset(name for name, metric in METRICS.items() if metric.of_windows)
+
+
+def _without(record: Any, name: str) -> Any:
+    return {key: value for key, value in record.items() if key != name} if isinstance(record, Mapping) else record
 
 
 def _with_separator(evaluation: Any) -> Any:

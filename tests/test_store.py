@@ -84,7 +84,8 @@ def test_a_run_of_an_allocation_that_went_opens_with_its_figures(store: RunStore
     run = language_run()
     spec = run.spec.model_copy(update={"allocation": CHECKED})
     compared = [{"name": "uniform", "predicted": 1.25, "measured": 0.04}]
-    former = {**run.model_dump(mode="json"), "spec": spec.model_dump(mode="json"), "checked": compared}
+    sites = [{**site.model_dump(mode="json"), "unrounded": {"kept": 9, "error": 0.2}} for site in run.sites]
+    former = {**run.model_dump(mode="json"), "spec": spec.model_dump(mode="json"), "checked": compared, "sites": sites}
     store.folder.mkdir(exist_ok=True)
     (store.folder / f"{spec.key}.json").write_text(json.dumps(former))
     found = store.find(spec)

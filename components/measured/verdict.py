@@ -14,7 +14,7 @@ from components.shared.panel import Updates
 from components.shared.provenance import Origin, pill
 from liar.report.interpolation import between_words
 from liar.report.words.metric_sentences import measured_on
-from liar.report.words.sentences import Outcome, outlook, parameters, recipe, rounding, verdict
+from liar.report.words.sentences import Outcome, outlook, parameters, recipe, verdict
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
@@ -60,14 +60,13 @@ def _unknown(spec: PruneSpec, why: str) -> str:
 def _markup(
     origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "", between: str = ""
 ) -> str:
-    cost = rounding(outcome)
     interpolated = f"<p class='between'>{_unbroken(between)}.</p>" if between else ""
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return _of(
         outcome.spec,
         f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>{interpolated}"
         f"<p>{_unbroken(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
-        f"{f'<p>{escape(cost)}</p>' if cost else ''}{warned}",
+        f"{warned}",
     )
 
 

@@ -247,7 +247,7 @@ def _run(spec: PruneSpec) -> Finished:
 def _print_result(result: RunResult) -> None:
     from liar.report.words.findings import findings
     from liar.report.words.metric_sentences import beside_dense, sample
-    from liar.report.words.sentences import rounding, verdict
+    from liar.report.words.sentences import verdict
 
     names = list(dict.fromkeys(name for site in result.sites for name in site.error))
     table = Table("site", "kept", *names, title="Error of every site, E|Y'-Y|² / E|Y|²", box=None)
@@ -262,8 +262,6 @@ def _print_result(result: RunResult) -> None:
             measures.add_row(f"{item.task} ({item.metric})", item.variant, *figures, sample(item))
         console.print(measures)
     console.print(verdict(result), *findings(result), sep="\n")
-    if cost := rounding(result):
-        console.print(cost)
 
 
 def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:

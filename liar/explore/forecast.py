@@ -28,7 +28,7 @@ from liar.errors import InvalidSpecError
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_counts
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
-from liar.results import SiteReport, Totals, Unrounded
+from liar.results import SiteReport, Totals
 from liar.spec import PruneSpec, is_custom
 
 _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
@@ -70,7 +70,6 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     check_choices(spec, sites)
     allocated = allocate(spec.allocation, [candidate_of(chart, spec) for chart in charts], spec.ratio)
     counts = settled_counts(spec, sites, allocated, edits)
-    unrounded = settled_counts(spec.model_copy(update={"multiple": 1}), sites, allocated, edits)
     kept = {
         chart.site: best_bundles(
             chart.site,
@@ -86,11 +85,10 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     reports: list[SiteReport] = []
     change = 0
     for chart in charts:
-        site, bundles, edit = chart.site, kept[chart.site], edits.get(chart.site.name)
+        site, bundles = chart.site, kept[chart.site]
         count = len(bundles)
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
-        by_hand = edit is not None and bool(edit.keep or edit.remove)
         reports.append(
             SiteReport(
                 name=site.name,
@@ -101,7 +99,6 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
                 kept_units=units.tolist(),
                 error=plain,
                 norm_aware_error=aware,
-                unrounded=None if by_hand or spec.multiple == 1 else _unrounded(chart, spec, unrounded[site.name]),
             )
         )
         change -= (site.bundles - count) * chart.facts.bundle_parameters
@@ -144,11 +141,6 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
         damage = chart.damage(spec.criterion, spec.reconstruction, "plain")
         total += float(damage[report.kept // chart.site.group]) * chart.sensitivity
     return total / 2
-
-
-def _unrounded(chart: SiteAtlas, spec: PruneSpec, count: int) -> Unrounded:
-    error = chart.error_at(spec.criterion, spec.reconstruction, count, "plain")
-    return Unrounded(kept=count * chart.site.group, error=error)
 
 
 def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:

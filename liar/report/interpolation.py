@@ -145,13 +145,9 @@ def _multiplied(
     site: SiteReport, spec: PruneSpec, factors: Mapping[Weighting, Mapping[Reconstruction, float]]
 ) -> dict[str, Any]:
     plain, aware = factors["plain"], factors["norm-aware"]
-    rounded = site.unrounded and site.unrounded.model_copy(
-        update={"error": site.unrounded.error * plain[spec.reconstruction]}
-    )
     return {
         "error": {name: error * plain[name] for name, error in site.error.items()},
         "norm_aware_error": {name: error * aware[name] for name, error in site.norm_aware_error.items()},
-        "unrounded": rounded,
     }
 
 

@@ -104,15 +104,10 @@ def test_uniform_is_forecast_to_the_unit_and_to_the_parameter(
 
 
 @pytest.mark.parametrize("model", ["llama", "bert"])
-def test_rounding_is_forecast_with_what_it_costs(model: str, text: str) -> None:
+def test_rounding_is_forecast(model: str, text: str) -> None:
     expected, measured = bench(model, text).compare(ratio=0.4, allocation="uniform", multiple=16)
     assert_errors(expected, measured)
-    for site, twin in zip(expected.sites, measured.sites, strict=True):
-        assert site.unrounded is not None
-        assert twin.unrounded is not None
-        assert (site.kept, site.unrounded.kept) == (twin.kept, twin.unrounded.kept)
-        assert site.kept != site.unrounded.kept or site.kind == "attention"
-        assert site.unrounded.error == pytest.approx(twin.unrounded.error, rel=0.1, abs=1e-4)
+    assert [site.kept for site in expected.sites] == [site.kept for site in measured.sites]
 
 
 @pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "uniform"])

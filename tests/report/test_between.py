@@ -159,16 +159,6 @@ def test_a_forecast_names_the_runs_that_it_agrees_with() -> None:
     assert alone == forecast(at(0.4), ATLAS)
 
 
-def test_the_cost_of_rounding_is_multiplied_as_its_error_is() -> None:
-    rounded = forecast(at(0.4).model_copy(update={"multiple": 8}), ATLAS)
-    found = carried(rounded, MARKS)
-    for before, after in zip(rounded.sites, found.sites, strict=True):
-        assert before.unrounded is not None
-        assert after.unrounded is not None
-        share = after.error["least-squares"] / before.error["least-squares"]
-        assert after.unrounded.error == pytest.approx(share * before.unrounded.error)
-
-
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment"])
 def test_the_shipped_runs_have_no_step_at_their_marks(model: str, tmp_path: Path) -> None:
     """The forecast alone is up to a fifth above a run of the default recipe."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
-from functools import partial
 
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Part
-from liar.results import RunResult, SiteReport, Unrounded
+from liar.results import RunResult, SiteReport
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
@@ -93,16 +92,12 @@ class Reduction(Stage):
         self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
     ) -> Events:
         self.edits = merge(self.spec.edits)
-        self.unrounded: dict[str, int] = {}
         self.given = calibration = given
         if calibration is None:
             gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
             calibration = Calibration({}, gradients, Needs.of(self.spec))
         allocated = yield from self._survey(batches, sites, calibration)
         kept = settled_counts(self.spec, sites, allocated, self.edits)
-        if self.spec.multiple > 1:
-            plain = self.spec.model_copy(update={"multiple": 1})
-            self.unrounded = settled_counts(plain, sites, allocated, self.edits)
         candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
@@ -227,26 +222,12 @@ class Reduction(Stage):
     def _prune_site(self, visit: Visit, count: int, scores: Tensor) -> SiteReport:
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
-        consumer, spec, method = self.adapter.consumer(site), self.spec, self.spec.reconstruction
-        choose = partial(
-            decide,
-            site,
-            scores,
-            moments=moments.plain,
-            weight=consumer.weight.T,
-            edit=self.edits.get(site.name),
-            drift=visit.drift,
-        )
-        decision = choose(count)
+        consumer, method = self.adapter.consumer(site), self.spec.reconstruction
+        edit = self.edits.get(site.name)
+        decision = decide(site, scores, count, moments.plain, consumer.weight.T, edit=edit, drift=visit.drift)
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         installed = repaired.solution_of(consumer)
         errors, exact = decision.errors_with(moments.plain, method, installed)
-        unrounded: Unrounded | None = None
-        if spec.multiple > 1:  # solve again without rounding, to report how much error rounding adds
-            other = choose(self.unrounded[site.name], reconstructions=(method,))
-            whole = ConsumerParameters.install_of(consumer, other.solutions[method]).solution_of(consumer)
-            its_errors, _ = other.errors_with(moments.plain, method, whole)
-            unrounded = Unrounded(kept=len(other.units), error=its_errors[method])
         report = SiteReport(
             name=site.name,
             layer=site.layer,
@@ -257,7 +238,6 @@ class Reduction(Stage):
             error=errors,
             norm_aware_error=decision.errors_with(moments.norm_aware, method, installed)[0],
             uncorrected_error=exact,
-            unrounded=unrounded,
         )
         if self.variants is not None:
             self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))

@@ -102,19 +102,6 @@ def parameters(result: Outcome) -> str:
     )
 
 
-def rounding(result: Outcome) -> str | None:
-    """Sentence on the error that rounding the kept neurons adds; None if they were not rounded."""
-    pairs = [(site.error.get(result.spec.reconstruction, 0.0), site.unrounded) for site in result.sites]
-    errors = [(error, unrounded.error) for error, unrounded in pairs if unrounded is not None]
-    if not errors:
-        return None
-    rounded, plain = (fmean(values) for values in zip(*errors, strict=True))
-    return (
-        f"Kept neurons are multiples of {result.spec.multiple}: the mean error is {rounded:.4f}, without rounding it "
-        f"would be {plain:.4f}."
-    )
-
-
 def recipe(spec: PruneSpec) -> str:
     """Sentence with the choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons", "layers": "layers"}
