@@ -226,7 +226,7 @@ def course() -> list[Measured]:
 def file() -> list[Measured]:
     """Time in which a page that needs no server answers a move, and the sizes of such pages."""
     from liar.explore.atlas_store import AtlasStore
-    from liar.report.pages.interactive import interactive_report
+    from liar.report.pages.html import html_report
     from liar.store import RunStore
 
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
@@ -234,7 +234,7 @@ def file() -> list[Measured]:
         assert run is not None, "runs of the demo models come with the package"
         atlas = AtlasStore(Path(folder)).find(run.spec)
         assert atlas is not None, "and their atlases"
-        texts = [interactive_report(run, atlas, criteria) for criteria in ((), atlas.facts.criteria)]
+        texts = [html_report(run, atlas, criteria) for criteria in ((), atlas.facts.criteria)]
         path = Path(folder) / "page.html"
         path.write_text(texts[0], encoding="utf-8")
         page = browser.new_page()

@@ -16,20 +16,20 @@ from components.shared.panel import NO_RUN, UNQUEUED, Updates
 from liar.errors import LiarError
 from liar.files import write_atomically
 from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
+from liar.report.pages.html import html_report
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
     from components.shared.studio import Bus, Studio
 
-Format = Literal["json", "csv", "html", "explore.html", "criteria.html"]
+Format = Literal["json", "csv", "html", "criteria.html"]
 
 _WORDS: dict[Format, str] = {
     "json": "All figures (JSON)",
     "csv": "Sites (CSV)",
     "html": "Report (HTML)",
-    "explore.html": "To explore (HTML)",
-    "criteria.html": "To explore, all criteria",
+    "criteria.html": "Report, all criteria",
 }
 _DIFFERS = "Command, script and files are of the run shown; the recipe differs, and the link is that of the recipe."
 _NO_CURVES = "No curves of this run's calibration text are at hand: press “Calibrate” for this recipe, then try again."
@@ -176,18 +176,21 @@ class TakeawayPanel:
         if result is None:
             raise LiarError(_GONE)
         path = served_folder(self.file, "takeaway", spec.key) / f"{file_stem(spec)}.{ending}"
-        explored = ending in ("explore.html", "criteria.html")
-        write_atomically(path, self._to_explore(ending, result) if explored else _content(ending, result))
+        write_atomically(path, self._content(ending, result))
         return path
 
-    def _to_explore(self, ending: Format, result: RunResult) -> str:
-        """The page with the curves of the run's criterion, or of all. Raises :class:`LiarError` if they are not at hand."""
-        atlas = self.studio.atlases.find(result.spec)
+    def _content(self, ending: Format, result: RunResult) -> str:
+        """The file; raises :class:`LiarError` if it needs curves of every criterion and they are not at hand."""
+        if ending == "json":
+            return as_json(result)
+        if ending == "csv":
+            return sites_csv(result)
+        atlas = self.studio.atlases.curves_of(result.spec)
+        if ending == "html":
+            return html_report(result, atlas)
         if atlas is None:
             raise LiarError(_NO_CURVES)
-        from liar.report.pages.interactive import interactive_report
-
-        return interactive_report(result, atlas, atlas.facts.criteria if ending == "criteria.html" else ())
+        return html_report(result, atlas, atlas.facts.criteria)
 
 
 def _code(text: str, label: str, elem_id: str) -> gr.Code:
@@ -202,13 +205,3 @@ def _code(text: str, label: str, elem_id: str) -> gr.Code:
         buttons=["copy"],
         elem_id=elem_id,
     )
-
-
-def _content(ending: Format, result: RunResult) -> str:
-    if ending == "json":
-        return as_json(result)
-    if ending == "csv":
-        return sites_csv(result)
-    from liar.report.pages.html import html_report  # reads plotly's script of several megabytes
-
-    return html_report(result)

@@ -28,37 +28,32 @@ def report_command(
     ],
     out: Annotated[Path | None, typer.Option(help="The page; without it RUN with the ending .html.")] = None,
     interactive: Annotated[
-        bool, typer.Option("--interactive", help="A page on which ratio, allocation and repair can be changed.")
+        bool, typer.Option("--interactive", help="Calibrate the model if no error curves of its text are stored.")
     ] = False,
     all_criteria: Annotated[
-        bool, typer.Option("--all-criteria", help="With --interactive: the criterion can be changed, too.")
+        bool,
+        typer.Option("--all-criteria", help="The criterion can be changed, too; calibrates as --interactive does."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Turn a finished run into one HTML file that opens without a network.
 
-    An interactive one needs the error curves of the run's calibration text. Those that the page has stored are taken; else the
-    model is calibrated for them.
+    Ratio, allocation and repair can be changed in it if error curves of the run's calibration text are stored.
     """
     result = _read_run(run)
     target = out or run.with_name(run.name.removesuffix(".gz")).with_suffix(".html")
     if target.resolve() == run.resolve():
         raise LiarError(f"The report would replace {run} itself; choose another file with --out.")
     check_writable(target)
-    if all_criteria and not interactive:
-        raise LiarError("--all-criteria is for a page on which the criterion can be changed; add --interactive.")
     if target.exists() and not force:
         raise LiarError(f"{target} exists already; replace it with --force, or choose another file with --out.")
-    if interactive:
-        from liar.report.pages.interactive import interactive_report
+    from liar.report.pages.html import html_report
 
-        atlas = _atlas_of(result.spec, CRITERIA if all_criteria else (result.spec.criterion,))
-        content = interactive_report(result, atlas, atlas.facts.criteria if all_criteria else ())
+    if interactive or all_criteria:
+        atlas: Atlas | None = _atlas_of(result.spec, CRITERIA if all_criteria else (result.spec.criterion,))
     else:
-        from liar.report.pages.html import html_report
-
-        content = html_report(result)
-    write_atomically(target, content)
+        atlas = AtlasStore(default_folder()).curves_of(result.spec)
+    write_atomically(target, html_report(result, atlas, atlas.facts.criteria if atlas and all_criteria else ()))
     console.print(f"Written to {target}")
 
 

@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 from threading import Lock
 
+from liar.errors import LiarError
 from liar.explore.atlas import Atlas, AtlasKey
+from liar.explore.forecast import forecast
 from liar.files import ASSETS, keep_in
 from liar.spec import PruneSpec
 from liar.store import default_folder as runs_folder
@@ -36,6 +38,16 @@ class AtlasStore:
         with self._lock:
             atlas = self._read.get(key.digest) or self._load(key)
             return None if atlas is None else self._remember(atlas)
+
+    def curves_of(self, spec: PruneSpec) -> Atlas | None:
+        """Atlas of a spec's calibration if it forecasts the spec, edits by hand aside; else None."""
+        atlas = self.find(spec)
+        try:
+            if atlas is not None:
+                forecast(spec.model_copy(update={"edits": ()}), atlas)
+        except LiarError:
+            return None
+        return atlas
 
     def save(self, atlas: Atlas) -> Path:
         """Store ``atlas``; raises :class:`StorageError`, and then it is found only while it stays in memory."""

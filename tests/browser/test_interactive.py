@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
-from liar.report.pages.interactive import interactive_report
+from liar.report.pages.html import html_report
 from liar.report.words.metric_sentences import percent
 from liar.report.words.sentences import counts, mean_words, parameters
 from liar.results import RunResult
@@ -39,7 +39,7 @@ def forecast_of(run: RunResult, atlas: Atlas, **changes: Any) -> RunResult:
 
 def saved(run: RunResult, atlas: Atlas, folder: Path, criteria: Sequence[str] = ()) -> str:
     path = folder / "page.html"
-    path.write_text(interactive_report(run, atlas, criteria), encoding="utf-8")
+    path.write_text(html_report(run, atlas, criteria), encoding="utf-8")
     return path.as_uri()
 
 
@@ -173,7 +173,7 @@ def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Pat
     expect(kind).to_have_text("Measured")
     expect(verdict).to_have_text(measured)
     first = offline.locator("#sites tr").first
-    expect(first).to_contain_text(f"{run.sites[0].kept} of {run.sites[0].units}")
+    expect(first).to_contain_text(f"{run.sites[0].kept:,} of {run.sites[0].units:,}")
     expect(first).to_contain_text(f"{run.sites[0].error['liar']:.4f}")
 
 

@@ -126,15 +126,9 @@ def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> Non
     reader.on("request", lambda request: asked.append(request.url))
     open_offline(reader, fetched(page, "Report (HTML)").rename(tmp_path / "report.html"))
     expect(reader.locator("h1")).to_be_visible()
-    expect(reader.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(reader.locator("#heatmap rect").first).to_be_visible()
     expect(reader.locator("body")).to_contain_text("demo/minilm-sentiment")
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-
-
-def test_the_page_to_explore_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
-    page = full(visit(), MINILM)
-    to_tab(page, "Take away")
-    reader = open_offline(visit(), fetched(page, "To explore (HTML)").rename(tmp_path / "explore.html"))
     expect(reader.locator("#kind")).to_have_text("Measured")
     reader.locator("#ratio").press("ArrowRight")
     expect(reader.locator("#kind")).to_have_text("Predicted")

@@ -248,10 +248,12 @@ def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
     shipped, path = shipped_run("demo/minilm-topic"), tmp_path / "run.json"
     path.write_text(shipped.model_dump_json())
     assert liar("report", str(path), "--interactive").returncode == 0
-    assert "LIAR, to explore" in (tmp_path / "run.html").read_text()
-    assert liar("report", str(path), "--interactive", "--all-criteria", "--force").returncode == 0
+    stored = (tmp_path / "run.html").read_text()
+    assert '<select id="allocation">' in stored
+    assert liar("report", str(path), "--force").returncode == 0
+    assert (tmp_path / "run.html").read_text() == stored, "stored curves are taken unasked"
+    assert liar("report", str(path), "--all-criteria", "--force").returncode == 0
     assert '<select id="criterion">' in (tmp_path / "run.html").read_text()
-    assert "add --interactive" in sentence(liar("report", str(path), "--all-criteria"))
     own = shipped.model_copy(update={"spec": shipped.spec.model_copy(update={"criterion": "custom:my_own"})})
     path.write_text(own.model_dump_json())
     assert "custom:my_own is a function of one program" in sentence(

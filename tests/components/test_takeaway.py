@@ -76,22 +76,24 @@ def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
     files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
     assert {path.name for path in files.values()} == {
         *("liar-smollm2-135m-ffn-50.json", "liar-smollm2-135m-ffn-50.csv", "liar-smollm2-135m-ffn-50.html"),
-        *("liar-smollm2-135m-ffn-50.explore.html", "liar-smollm2-135m-ffn-50.criteria.html"),
+        "liar-smollm2-135m-ffn-50.criteria.html",
     }
     assert RunResult.model_validate_json(files["json"].read_text()) == run
     assert files["csv"].read_bytes().decode() == sites_csv(run)
     assert "110.7" in files["html"].read_text()
-    assert "LIAR, to explore" in files["explore.html"].read_text()
+    assert '<select id="allocation">' in files["html"].read_text()
     assert '<select id="criterion">' in files["criteria.html"].read_text()
     assert all(path.is_relative_to(page.panel.file.GRADIO_CACHE) for path in files.values()), (
         "Gradio would not serve it"
     )
 
 
-def test_a_run_without_curves_cannot_be_explored(page: Page) -> None:
+def test_the_report_of_a_run_without_curves_is_the_run_alone(page: Page) -> None:
     run = language_run(tokens=2048)
     page.store.save(run)
-    file, problem = page.press("explore.html", run)
+    report, _ = page.press("html", run)
+    assert "<select" not in Path(report).read_text()
+    file, problem = page.press("criteria.html", run)
     assert file is None
     assert "press “Calibrate”" in problem
 

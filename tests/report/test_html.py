@@ -179,7 +179,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
     assert policy is not None
     assert "default-src 'none'" in policy
     assert "http" not in policy.replace("http-equiv", "")
-    assert source.count("* plotly.js v") == 1
+    assert len(source.encode()) < 100_000
 
 
 def test_text_of_others_stays_text() -> None:
@@ -200,7 +200,7 @@ def test_text_of_others_stays_text() -> None:
         }
     )
     clean, document = Document(html_report(run)), Document(html_report(nasty))
-    assert document.count("script") == clean.count("script") == 2
+    assert document.count("script") == clean.count("script") == 1
     assert document.count("style") == 1
     assert document.count("img") == 0
     assert not any(name.startswith("on") for _, attributes in document.tags for name in attributes)

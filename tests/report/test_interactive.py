@@ -12,7 +12,7 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import Atlas
-from liar.report.pages.interactive import interactive_report
+from liar.report.pages.html import html_report
 from liar.spec import ALLOCATIONS, RECONSTRUCTIONS
 from tests.fakes import language_run
 from tests.report.test_html import NASTY, Document
@@ -23,15 +23,15 @@ MINILM = "demo/minilm-sentiment"
 
 @pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
 def test_it_is_small(model: str) -> None:
-    assert len(interactive_report(*shipped_pair(model)).encode()) < 400_000
+    assert len(html_report(*shipped_pair(model)).encode()) < 400_000
 
 
 @pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
 def test_it_is_small_with_every_criterion(model: str) -> None:
     run, atlas = shipped_pair(model)
-    page = interactive_report(run, atlas, atlas.facts.criteria)
+    page = html_report(run, atlas, atlas.facts.criteria)
     assert len(page.encode()) < 1_500_000
-    assert len(interactive_report(run, atlas).encode()) < len(page.encode())
+    assert len(html_report(run, atlas).encode()) < len(page.encode())
     assert set(_data(page)["criteria"]) == set(atlas.facts.criteria)
 
 
@@ -42,7 +42,7 @@ def _data(page: str) -> dict[str, Any]:
 
 
 def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
-    source = interactive_report(*shipped_pair(MINILM))
+    source = html_report(*shipped_pair(MINILM))
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
@@ -61,7 +61,7 @@ def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded() -> None:
 def test_text_of_others_stays_text() -> None:
     run, atlas = shipped_pair(MINILM)
     nasty = run.model_copy(update={"warnings": [NASTY], "spec": run.spec.model_copy(update={"model": NASTY})})
-    clean, document = Document(interactive_report(run, atlas)), Document(interactive_report(nasty, atlas))
+    clean, document = Document(html_report(run, atlas)), Document(html_report(nasty, atlas))
     assert document.count("script") == clean.count("script") == 2
     assert document.count("img") == 0
     assert NASTY in document.text
@@ -69,7 +69,7 @@ def test_text_of_others_stays_text() -> None:
 
 def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
     run, atlas = shipped_pair(MINILM)
-    document = Document(interactive_report(run, atlas))
+    document = Document(html_report(run, atlas))
     assert document.count("rect") == len(run.sites) * 5
     assert all(f"{site.error['least-squares']:.4f}" in document.text for site in run.sites)
     assert "Scripts are off" in document.text
@@ -77,7 +77,7 @@ def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
 
 def test_the_data_are_the_sites_of_the_run() -> None:
     run, atlas = shipped_pair(MINILM)
-    data = _data(interactive_report(run, atlas))
+    data = _data(html_report(run, atlas))
     assert [site["name"] for site in data["sites"]] == [site.name for site in run.sites]
     assert data["run"]["after"] == run.totals.parameters_after
 
@@ -85,7 +85,7 @@ def test_the_data_are_the_sites_of_the_run() -> None:
 def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
     run, atlas = shipped_pair(MINILM)
     older = [site.model_copy(update={"error": {"none": site.error["none"]}}) for site in run.sites]
-    document = Document(interactive_report(run.model_copy(update={"sites": older}), atlas))
+    document = Document(html_report(run.model_copy(update={"sites": older}), atlas))
     assert document.count("rect") == len(run.sites)
     assert document.count("option") == len(ALLOCATIONS) + len(RECONSTRUCTIONS) + len(run.sites)
 
@@ -93,8 +93,8 @@ def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
 def test_units_chosen_by_hand_are_noted() -> None:
     run, atlas = shipped_pair(MINILM)
     edited = run.model_copy(update={"spec": run.spec.model_copy(update={"edits": ("layers.0.ffn:ratio=0",)})})
-    assert "Forecasts leave that out" in interactive_report(edited, atlas)
-    assert "Forecasts leave that out" not in interactive_report(run, atlas)
+    assert "Forecasts leave that out" in html_report(edited, atlas)
+    assert "Forecasts leave that out" not in html_report(run, atlas)
 
 
 @pytest.mark.parametrize("criterion", ["custom:my_own", "magnitude"])
@@ -103,12 +103,12 @@ def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
     lacking = Atlas(atlas.facts.model_copy(update={"criteria": ["obs"]}), atlas.arrays)
     other = run.model_copy(update={"spec": run.spec.model_copy(update={"criterion": criterion})})
     with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
-        interactive_report(other, lacking)
+        html_report(other, lacking)
     with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
-        interactive_report(run, atlas, [criterion] if criterion != "magnitude" else ["nothing"])
+        html_report(run, atlas, [criterion] if criterion != "magnitude" else ["nothing"])
 
 
 def test_a_run_that_measured_nothing_can_be_explored() -> None:
     _, atlas = shipped_pair("demo/smollm2-135m")
     bare = language_run(layers=30).model_copy(update={"evaluations": [], "generations": []})
-    assert "No metric was measured" in interactive_report(bare, atlas)
+    assert "No metric was measured" in html_report(bare, atlas)

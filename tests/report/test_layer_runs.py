@@ -8,7 +8,6 @@ import pytest
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import forecast
 from liar.report.pages.html import html_report
-from liar.report.pages.interactive import interactive_report
 from liar.report.plots import layer_runs
 from liar.report.words.findings import findings
 from liar.report.words.layer_sentences import removed_layers, what_went
@@ -66,6 +65,6 @@ def test_the_report_speaks_of_layers() -> None:
 
 def test_curves_know_nothing_of_layers() -> None:
     run = run_of_layers()
-    for make in (lambda: forecast(run.spec, tiny_atlas()), lambda: interactive_report(run, tiny_atlas())):
+    for make in (lambda: forecast(run.spec, tiny_atlas()), lambda: html_report(run, tiny_atlas())):
         with pytest.raises(InvalidSpecError, match="of heads and neurons"):
             make()

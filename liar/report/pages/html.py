@@ -1,25 +1,32 @@
-"""One run as one self-contained HTML file that needs no network.
+"""One run as one self-contained HTML file that needs no network and no server.
 
+With the error curves of the run's calibration text, ratio, allocation and repair can be changed in it. Script and style are
+inline, and their hashes are the content security policy: the document can neither load nor run anything else.
+
+>>> from pathlib import Path
+>>> from liar.explore.atlas_store import AtlasStore
 >>> from liar.report.pages.html import html_report
 >>> from liar.store import RunStore
->>> html_report(RunStore().shipped_of("demo/smollm2-135m"))[:15].lower()
-'<!doctype html>'
+>>> run = RunStore().shipped_of("demo/minilm-sentiment")
+>>> page = html_report(run, AtlasStore(Path("atlases")).find(run.spec))
+>>> len(page.encode()) < 400_000
+True
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.graph_objects import Figure
-from plotly.offline import get_plotlyjs
 
+from liar.explore.atlas import Atlas
 from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
-from liar.report.plots import metric_bars, stage_map
+from liar.report.pages.interactive import content_hash, exploration, script_of
+from liar.report.pages.picture import picture_of
 from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.words.answer_sentences import judged
 from liar.report.words.findings import findings
@@ -31,8 +38,6 @@ from liar.report.words.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.registry import credits_of
-
-_TEMPLATE = "report.html.j2"
 
 # A result may contain untrusted text, so all of it is escaped; a misspelt name fails instead of staying blank.
 ENVIRONMENT = Environment(
@@ -71,18 +76,30 @@ SETTINGS = {
 }
 
 
-def html_report(result: RunResult) -> str:
-    """Render a run as one HTML document: figures, tables, text, and the command and script that repeat it.
+def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequence[str] = ()) -> str:
+    """Render a run as one HTML document: picture, tables, text, and the command and script that repeat it.
 
-    Scripts and styles are inline; the document's content security policy forbids loading anything.
+    With its ``atlas``, that of the run's text, it can be explored: with the curves of its criterion, and of other ``criteria``.
+    Units that were kept or removed by hand are those of the run alone: a forecast of another choice leaves them out. Raises
+    :class:`liar.errors.InvalidSpecError` if the atlas has no curves of one of them.
     """
-    return ENVIRONMENT.get_template(_TEMPLATE).render(
-        contents(result),
+    live = None if atlas is None else exploration(result, atlas, criteria)
+    shown = contents(result) | ({"reconstructions": live["repairs"]} if live else {})
+    styles = ("report.css.j2", "interactive.css.j2")
+    style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in styles)
+    scripts = ("print.js", "forecast.js", "interactive.js") if live else ("print.js",)
+    script = script_of(*(Path(__file__).with_name(name) for name in scripts))
+    return ENVIRONMENT.get_template("report.html.j2").render(
+        shown,
+        live=live,
+        picture=picture_of(result),
         settings=_settings(result.spec),
         command=as_command(result.spec),
         python=as_python(result.spec),
-        plotly=Markup(get_plotlyjs()),
-        figures={"heatmap": _as_data(stage_map(result)), "metrics": _as_data(metric_bars(result))},
+        style=Markup(style),
+        style_hash=content_hash(style),
+        script=Markup(script),
+        script_hash=content_hash(script),
     )
 
 
@@ -160,8 +177,3 @@ def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
     for generation in result.generations:
         answers.setdefault(generation.prompt, {})[generation.variant] = generation
     return answers
-
-
-def _as_data(figure: Figure) -> Any:
-    """Figure as lists, numbers and strings, so that the template escapes them like everything else."""
-    return json.loads(figure.to_json())

@@ -142,8 +142,13 @@ function drawSite(found) {
 function drawTable(found) {
   one('#sites').replaceChildren(...data.sites.map((site, index) => element('tr', {},
     element('th', { scope: 'row' }, site.name),
-    element('td', { class: 'number' }, `${found.sites[index].kept} of ${site.bundles * site.group}`),
-    ...repairs.map((repair) => element('td', { class: 'number' }, found.sites[index].errors[repair]?.toFixed(4) ?? '')))));
+    element('td', { class: 'number' },
+      `${found.sites[index].kept.toLocaleString('en')} of ${(site.bundles * site.group).toLocaleString('en')}`),
+    ...repairs.map((repair) => {
+      const error = found.sites[index].errors[repair], aware = found.sites[index].aware?.[repair];  // of the run alone
+      return element('td', { class: 'number' },
+        (error?.toFixed(4) ?? '') + (aware === undefined ? '' : ` (${aware.toFixed(4)})`));
+    }))));
 }
 
 function draw() {

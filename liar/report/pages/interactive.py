@@ -1,17 +1,6 @@
-"""One run as one file in which the ratio, the allocation and the repair can be changed: no server, no library, no network.
+"""What makes a report one that can be explored: the error curves of one criterion, or of several, and what can be chosen.
 
-The file holds the error curves of one criterion, or of several; its script computes from them what
-:func:`liar.explore.forecast.forecast` does, to the last digit. Script and style are inline, and their hashes are the content
-security policy: the document can neither load nor run anything else.
-
->>> from pathlib import Path
->>> from liar.explore.atlas_store import AtlasStore
->>> from liar.report.pages.interactive import interactive_report
->>> from liar.store import RunStore
->>> run = RunStore().shipped_of("demo/minilm-sentiment")
->>> page = interactive_report(run, AtlasStore(Path("atlases")).find(run.spec))
->>> len(page.encode()) < 400_000
-True
+The script of the page computes from them what :func:`liar.explore.forecast.forecast` does, to the last digit.
 """
 
 from __future__ import annotations
@@ -20,55 +9,36 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import log10
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
-from plotly.colors import sample_colorscale, sequential
+from plotly.colors import sequential
 
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import FLOOR, STEPS, global_order
 from liar.explore.atlas import WEIGHTINGS, Atlas, Floats, SiteAtlas
 from liar.explore.forecast import candidate_of, forecast, targeted
 from liar.explore.reconstructions import REPAIRS
-from liar.report.pages.html import ENVIRONMENT, contents
 from liar.report.words.sentences import UNITS
-from liar.report.words.site_sentences import reconstructions_of
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 
-_TEMPLATE, _SCRIPTS = "interactive.html.j2", ("forecast.js", "interactive.js")
 
-
-def interactive_report(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> str:
-    """Render ``result`` with the curves of its criterion and of other ``criteria`` in ``atlas``, that of the run's text.
-
-    Units that were kept or removed by hand are those of the run alone: a forecast of another choice leaves them out. Raises
-    :class:`liar.errors.InvalidSpecError` if the atlas has no curves of one of them.
-    """
+def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> dict[str, Any]:
+    """What the template needs for choices and forecasts; see :func:`liar.report.pages.html.html_report`."""
     spec = result.spec.model_copy(update={"edits": ()})
     for criterion in (spec.criterion, *criteria):
         forecast(spec.model_copy(update={"criterion": criterion}), atlas)
-    shown = contents(result)
-    style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in ("report.css.j2", "interactive.css.j2"))
-    script = script_of(*(Path(__file__).with_name(name) for name in _SCRIPTS))
-    return ENVIRONMENT.get_template(_TEMPLATE).render(
-        shown | {"reconstructions": atlas.facts.reconstructions},
-        style=Markup(style),
-        style_hash=content_hash(style),
-        script=Markup(script),
-        script_hash=content_hash(script),
-        allocations=[name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
-        most=MAX_RATIO,
-        picture=_picture(result),
-        edited=bool(result.spec.edits),
-        criteria=list(dict.fromkeys([spec.criterion, *criteria])),
-        data=curves_data(spec, atlas, criteria)
+    return {
+        "repairs": atlas.facts.reconstructions,
+        "allocations": [name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
+        "most": MAX_RATIO,
+        "edited": bool(result.spec.edits),
+        "criteria": list(dict.fromkeys([spec.criterion, *criteria])),
+        "data": curves_data(spec, atlas, criteria)
         | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": _run_data(result)},
-    )
+    }
 
 
 def _is_known(spec: PruneSpec, allocation: Allocation, atlas: Atlas) -> bool:
@@ -133,7 +103,7 @@ def _run_data(result: RunResult) -> dict[str, Any]:
         "criterion": result.spec.criterion,
         "allocation": result.spec.allocation,
         "repair": result.spec.reconstruction,
-        "sites": [{"kept": site.kept, "errors": site.error} for site in result.sites],
+        "sites": [{"kept": site.kept, "errors": site.error, "aware": site.norm_aware_error} for site in result.sites],
         "after": result.totals.parameters_after,
         "blocks": result.totals.block_parameters_after,
     }
@@ -174,41 +144,6 @@ def _curves(chart: SiteAtlas, criterion: str) -> Floats:
         ],
         np.float32,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """Heatmap of the run in SVG, for a browser that runs no scripts: (x, y, words) and (x, y, width, height, colour)."""
-
-    height: int
-    titles: list[tuple[int, int, str]]
-    cells: list[tuple[float, int, float, int, str]]
-
-
-def _picture(result: RunResult) -> _Picture:
-    names, kinds = reconstructions_of(result.sites), sorted({site.kind for site in result.sites})
-    high, left = 22, 84
-    width = (1000 - left) / (1 + max(site.layer for site in result.sites))
-    strip = high * len(kinds) + 30
-    cells = [
-        (
-            left + site.layer * width,
-            row * strip + 24 + kinds.index(site.kind) * high,
-            width - 1,
-            high - 1,
-            _colour(site.error[name]),
-        )
-        for row, name in enumerate(names)
-        for site in result.sites
-        if name in site.error
-    ]
-    return _Picture(strip * len(names) + 18, [(left, row * strip + 16, name) for row, name in enumerate(names)], cells)
-
-
-def _colour(error: float) -> str:
-    """Colour of the heatmap: logarithmic from 0.001 to 1."""
-    place = min(1.0, max(0.0, 1 + log10(max(error, 1e-9)) / 3))
-    return str(sample_colorscale("Viridis", [place])[0])
 
 
 def _packed(array: Floats | np.ndarray[Any, Any]) -> str:
