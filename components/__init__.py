@@ -1,1 +1,1 @@
-"""The page: one small file a panel. A panel shows what the library hands over and never computes a figure itself."""
+"""The page: one small file a panel. A panel shows what the library returns and never computes a figure itself."""

@@ -105,7 +105,7 @@ def test_the_default_recipe_keeps_what_a_stand_in_can_do(task: str) -> None:
 
 
 def test_what_is_lost_can_be_made_up_for() -> None:
-    """With 70 % gone, the model of pairs loses much less if each repair makes up for the errors of earlier sites."""
+    """With 70 % gone, the model of pairs loses much less if each repair compensates the errors of earlier sites."""
     spec = PruneSpec(model="demo/minilm-match", criterion="obs", ratio=0.7, targets="both", evaluate=("match",))
     found = {
         schedule: values(run(spec.model_copy(update={"schedule": schedule})))["reconstructed"]

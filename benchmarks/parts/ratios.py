@@ -152,7 +152,7 @@ def _behind(found: Found) -> str:
         f"{text}, in {clearly_behind} behind by as much; if all repairs were equally good, chance alone would put it behind by "
         f"two in {twice:.0f}. Behind by more than one it is in {number}, by chance in {once:.0f}. In {little} of these "
         f"{number} not even removal without a repair costs two paired standard errors against the dense model, so there is "
-        f"little to give back; {len(behind[most])} are of {most}, whose ratios share their test items. "
+        f"little to recover; {len(behind[most])} are of {most}, whose ratios share their test items. "
         f"{nearness_sentence(found, BEST, places)}In standard errors:\n\n{listed}"
     )
 

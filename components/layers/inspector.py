@@ -33,7 +33,7 @@ _EXPLAINED = {
     "units": "Every unit in the model's own order. Click one to keep or remove it; as many go as before, so another one takes "
     "its place.",
     "spectrum": "In how many independent directions the channels move. The faster the line falls, the more of them say the "
-    "same, and the better those that stay can stand in for those that go.",
+    "same, and the better those that stay can replace those that go.",
     "correlations": "Colour off the diagonal: two channels that say the same. Where a kept row meets a removed column it is "
     "what the repair uses.",
 }

@@ -102,7 +102,7 @@ def _table(result: RunResult) -> str:
     groups = (_rows(result, task) for task in measured_tasks(result))
     return (
         table(_HEAD, *groups, label="Figures of the bars")
-        + f"<p>Recovery is the share of what pruning broke that the repair gave back. {_errors(result)}</p>"
+        + f"<p>Recovery is the share of what pruning broke that the repair recovered. {_errors(result)}</p>"
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in _baselines(result))
         + "".join(f"<p>{escape(sentence)}</p>" for sentence in findings(result))
     )

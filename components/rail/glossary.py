@@ -47,7 +47,7 @@ TERMS: Mapping[str, Term] = {
         "Neurons, heads, layers?",
         "A feed-forward layer (FFN) has hundreds of neurons, an attention layer a handful of heads. Structured pruning "
         "takes whole ones out, so the matrices really shrink. Each place where units are removed is called a site. Whole "
-        "layers go in one run, and the layer before them makes up for it; only a LLaMA has a place for that, and the "
+        "layers go in one run, and the layer before them compensates; only a LLaMA has a place for that, and the "
         "criterion and the allocation, which choose units, are not read then.",
     ),
     "ratio": Term(
@@ -75,7 +75,7 @@ TERMS: Mapping[str, Term] = {
             "taylor": "How far the loss of all texts together would move, to first order (SNIP). Takes a backward pass.",
             "fisher": "The squared gradient of a mask, averaged over texts (Kwon et al.). Takes a backward pass.",
             "obs": "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
-            "kfac": "The same, but by what the model's answer feels of it (LLM Surgeon). Takes a backward pass.",
+            "kfac": "The same error, weighted by the curvature of the loss (LLM Surgeon). Takes a backward pass.",
         },
     ),
     "allocation": Term(
@@ -86,12 +86,12 @@ TERMS: Mapping[str, Term] = {
             "uniform": "Every site loses the same share.",
             "global": "One threshold over all scores, standardised within each site (FLAP).",
             "error-curve": "Takes from where the error relative to the residual stream rises least for each parameter.",
-            "loss-curve": "Takes from where the model's answer feels the error least, so its mean error is larger than the "
+            "loss-curve": "Removes where the loss is least sensitive to the error, so its mean error is larger than the "
             "error-curve's and its answers are nearer to the dense model's. Needs a backward pass.",
         },
     ),
     "reconstruction": Term(
-        "How what is left makes up for the rest.",
+        "How the units that stay compensate for those that go.",
         "What is a reconstruction?",
         "The layer behind the removed units is solved anew in closed form, so that its output on the calibration text comes "
         "as near to the dense one as it can. Nothing is trained.",

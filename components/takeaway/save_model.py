@@ -51,7 +51,7 @@ class SavingPanel:
         self.studio, self.bus = studio, bus
         gr.HTML(
             "<h3>The smaller model</h3><p>Weights, config, tokenizer and a model card of the reconstructed model. It is loaded "
-            "again in a fresh process, without this program, before it is handed over.</p>",
+            "again in a fresh process, without this program, before you get it.</p>",
             elem_classes=["caption"],
         )
         with gr.Row(elem_id="save-settings"):

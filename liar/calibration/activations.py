@@ -46,7 +46,7 @@ from liar.spec import Schedule, SiteKind, Targets
 class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
-    A corrective walk gives the share of the ``drift`` behind the site that its repair makes up for; None before the first
+    A corrective walk gives the share of the ``drift`` behind the site that its repair compensates; None before the first
     site that is cut. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site, and ``whole``
     if it keeps all of them.
     """

@@ -267,7 +267,7 @@ def _print_result(result: RunResult) -> None:
 def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
     from liar.save.deliver import saving_steps
 
-    assert finished.model is not None, "a run hands over its model"
+    assert finished.model is not None, "a run returns its model"
     with progress() as bar:
         steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
         delivered = finish(steps, whole(bar))

@@ -19,7 +19,7 @@ class Repair:
 
     The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. A name in
     angle brackets, one of ``W_u``, ``W_m``, ``Q``, ``P``, ``s``, has its shape written below it; ``where`` has the
-    equations of the names. ``fits_noise`` is whether few tokens give back less, because a weight for every kept channel
+    equations of the names. ``fits_noise`` is whether few tokens recover less, because a weight for every kept channel
     and output is fitted.
     """
 

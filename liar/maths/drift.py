@@ -1,9 +1,9 @@
 """Drift: what the residual stream of a model has lost by the sites pruned so far, as a moment with the next consumer's input.
 
-A consumer can make up for drift that is linear in its own input x: the least-squares map to it is C_uu^-1 cov(x_u, drift).
-A repair makes up for a share of it only, because earlier repairs were fitted to this very text, so that its drift is not
-quite that of other text; the sites that follow make up for a share of what is left. Early sites take the larger shares:
-nothing follows the last ones that would make up for what they overfit. For weights that are rounded, GPTAQ
+A consumer can compensate drift that is linear in its own input x: the least-squares map to it is C_uu^-1 cov(x_u, drift).
+A repair compensates a share of it only, because earlier repairs were fitted to this very text, so that its drift is not
+quite that of other text; the sites that follow compensate a share of what is left. Early sites take the larger shares:
+nothing follows the last ones that would compensate what they overfit. For weights that are rounded, GPTAQ
 (arXiv 2504.02692) corrects what is already lost in the output of each layer; here the target is the residual stream.
 
 What is left of the drift behind the last block is not known to the head, which reads a state that is noisy but as large as
@@ -32,7 +32,7 @@ from liar.maths.merging import Summed, alone
 from liar.maths.moments import sum_dtype
 
 SHARES = (0.4, 0.1)
-"""Shares of the drift that the repairs of the first and of the last block make up for. On validation windows of SmolLM2 at
+"""Shares of the drift that the repairs of the first and of the last block compensate. On validation windows of SmolLM2 at
 50 % a share of 0.25 everywhere has more loss, one that rises to the end more yet, and 1 more than none."""
 
 MASSIVE = 10
@@ -59,7 +59,7 @@ class Drift:
 
 
 def share_of(layer: int, layers: int) -> float:
-    """Share of the drift that the repairs of block ``layer`` of so many make up for, on a line from first to last."""
+    """Share of the drift that the repairs of block ``layer`` of so many compensate, on a line from first to last."""
     first, last = SHARES
     return first + (last - first) * layer / max(layers - 1, 1)
 

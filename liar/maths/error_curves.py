@@ -76,7 +76,7 @@ def error_curves(
     """
     ranked = _Ranked(moments, weight, order, bundle_size, ridge, site)
     found = {name: CURVES[name](ranked) for name in reconstructions}
-    # With nothing kept the error is E|Y|^2, or tr(W^T C W) if a new bias makes up for the mean.
+    # With nothing kept the error is E|Y|^2, or tr(W^T C W) if a new bias restores the mean.
     first = reconstructions[0]
     energy = found[first][0] + (ranked.mean @ ranked.W).square().sum() * REPAIRS[first].changes_bias
     if ranked.is_dead:  # what is left is the ridge and the jitter of its factorisation

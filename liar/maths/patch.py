@@ -1,4 +1,4 @@
-"""Patch: an affine map of a consumer's input that stands in for the blocks behind it, in closed form.
+"""Patch: an affine map of a consumer's input that replaces the blocks behind it, in closed form.
 
 A run of blocks adds D to the residual stream. If it goes, the consumer before it, whose input is x and whose output is
 x W + b, can add a part of that itself: its weight becomes W + B and its bias b + e.

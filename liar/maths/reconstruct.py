@@ -25,7 +25,7 @@ rows to what a fitted reconstruction minimises: r_j to the diagonals of S_uu and
 r_j |W_j|^2 over the channels of each bundle. So it draws the weight towards W_u, and a factor towards 1, the more the less
 text there is.
 
-With a :class:`liar.maths.drift.Drift` least-squares has a second solution, which makes up for a share s of it too: Q W_m
+With a :class:`liar.maths.drift.Drift` least-squares has a second solution, which compensates a share s of it too: Q W_m
 becomes C_uu^-1 (C_um W_m + s cov(x_u, drift)), and the bias has s times the mean of the drift.
 
 If the removed channel is twice a kept one, least-squares adds twice its weight to that of the kept one:
@@ -64,7 +64,7 @@ _LEAST_RIDGE = 1e-12
 class Solution:
     """Result of a reconstruction: ``weight`` (kept, d_out); ``bias_change`` (d_out,), to be added to the old bias.
 
-    ``corrected`` also makes up for the drift. Its distance to the dense output is meant, and no error of the solution.
+    ``corrected`` also fits the drift. It approximates the dense residual stream, so do not compute the error of the site by it.
     """
 
     weight: Tensor

@@ -208,7 +208,7 @@ class Adapter(ABC):
         """
         raise UnsupportedModelError(
             f"Whole layers of a {self.family} cannot go, because each normalises the sum that it writes, so that no weight "
-            "before it can stand in for it; choose neurons or heads."
+            "before it can replace it; choose neurons or heads."
         )
 
     def remove_blocks(self, blocks: range) -> None:

@@ -78,7 +78,7 @@ def in_metric(evaluation: Evaluation, metric: MetricName) -> Evaluation | None:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Share of the damage of pruning that the repair gave back (1 is all of it), and its paired standard error."""
+    """Share of the damage of pruning that the repair recovered (1 is all of it), and its paired standard error."""
 
     share: float
     stderr: float | None

@@ -100,7 +100,7 @@ METRICS: Mapping[MetricName, Metric] = {
             "perplexity",
             "perplexity",
             "nll",
-            "between how many next tokens it wavers, on average",
+            "the number of equally likely next tokens that would be as uncertain, on average",
             lower_is_better=True,
             percent=False,
             by_ratio=True,

@@ -177,7 +177,7 @@ def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> 
 def test_whole_layers_have_a_map_of_every_run_of_them(page: Page) -> None:
     full(page, LAYERS)
     expect(page.locator("#heatmap-heading h3")).to_contain_text("Error of every run of layers")
-    expect(page.locator("#stands-out")).to_contain_text("stands in for them")
+    expect(page.locator("#stands-out")).to_contain_text("replaces them")
     expect(page.locator("#verdict h2")).to_contain_text("6 of 30 layers gone")
     expect(page.locator("#heatmap-controls")).to_be_hidden()
     before = drawn(page, "#heatmap")

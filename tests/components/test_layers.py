@@ -112,7 +112,7 @@ def test_a_run_of_whole_layers_has_a_map_of_the_runs_that_were_tried(page: Page)
     assert set(updates) <= set(panel.outputs)
     assert "Error of every run of layers" in updates[panel.heading]
     assert "The mask is the same" not in updates[panel.heading]
-    assert "Layers 13 to 18 went, and layer 12 stands in for them" in updates[panel.sentence]
+    assert "Layers 13 to 18 went, and layer 12 replaces them" in updates[panel.sentence]
     assert list(updates[panel.plot].data[0].y) == [1, 2, 3, 4, 5, 6]
     assert updates[panel.table].count("<tr") == 1 + len(run.tried)
     assert updates[panel.table].index("layers 13 to 18") < updates[panel.table].index("layers 1 to 6")
@@ -243,5 +243,5 @@ def test_a_click_on_a_unit_keeps_the_other_edits(page: Page) -> None:
 def test_the_two_errors_of_a_site_are_explained_if_both_are_there(page: Page) -> None:
     words = page.panel.inspector.words
     run = language_run().model_copy(update={"spec": SPEC, "sites": forecast(SPEC, tiny_atlas(SPEC)).sites})
-    assert "reads what the smaller model hands over" in page.draw(View(site="layers.1.ffn"), run=run)[words]
+    assert "reads what the smaller model computes" in page.draw(View(site="layers.1.ffn"), run=run)[words]
     assert "reads the dense model" not in page.draw(View(site="layers.1.ffn"))[words]

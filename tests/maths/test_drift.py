@@ -1,4 +1,4 @@
-"""Drift: a streamed covariance of two things, and the share of it that a repair makes up for."""
+"""Drift: a streamed covariance of two things, and the share of it that a repair compensates."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ def test_words() -> None:
     assert removed_layers(run.sites) == list(range(13, 19))
     assert verdict(run).startswith("6 of 30 layers gone: perplexity 16.2 → 110.7, repaired 42.4")
     words = what_went(run.sites, "least-squares")
-    assert words.startswith("Layers 13 to 18 went, and layer 12 stands in for them")
+    assert words.startswith("Layers 13 to 18 went, and layer 12 replaces them")
     assert "0.077, and 0.22 without the patch" in words
     assert findings(run)[0] == words
-    assert "nothing stands in for them" in what_went(run.sites, "none")
+    assert "nothing replaces them" in what_went(run.sites, "none")
     assert recipe(run.spec).startswith("demo/smollm2-135m: 20 % of the layers, the run of layers with the least error")
     assert short_recipe(run.spec) == "20 % of layers: least-squares"
     nothing = run.model_copy(update={"sites": language_run().sites})

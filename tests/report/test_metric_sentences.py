@@ -45,7 +45,7 @@ def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
 
 
 def test_a_repair_is_described_by_what_it_changed() -> None:
-    assert words.repair(language_run(), "perplexity") == "the repair gave back 72 % of what pruning broke"
+    assert words.repair(language_run(), "perplexity") == "the repair recovered 72 % of what pruning broke"
     assert words.repair(with_values(language_run(), 10, 50, 70), "perplexity") == "the repair broke 50 % more"
     assert words.repair(language_run(reconstruction="none"), "perplexity") is None
 
@@ -66,7 +66,7 @@ def test_single_answers_settle_what_separate_errors_leave_open() -> None:
     right = "1" * 1032 + "0" * 168
     run = with_answers(classifier_run(), right, "0" * 12 + right[12:], right)
     assert words.recovery(run, "sentiment") == Recovery(pytest.approx(1), pytest.approx(0))
-    assert words.repair(run, "sentiment") == "the repair gave back 100 ± 0 % of what pruning broke"
+    assert words.repair(run, "sentiment") == "the repair recovered 100 ± 0 % of what pruning broke"
 
 
 def test_a_recovery_has_its_paired_standard_error() -> None:
@@ -75,7 +75,7 @@ def test_a_recovery_has_its_paired_standard_error() -> None:
     terms = [-0.5 / 0.4] * 20 + [0.5 / 0.4] * 20 + [0.0] * 60  # (1 - R) pruned - reconstructed + R dense
     error = stdev(terms) / 10
     assert words.recovery(run, "sentiment") == Recovery(pytest.approx(0.5), pytest.approx(error))
-    assert words.repair(run, "sentiment") == f"the repair gave back 50 ± {100 * error:.0f} % of what pruning broke"
+    assert words.repair(run, "sentiment") == f"the repair recovered 50 ± {100 * error:.0f} % of what pruning broke"
     worse = with_answers(classifier_run(), "1" * 100, "0" * 40 + "1" * 60, "0" * 60 + "1" * 40)
     repair = words.repair(worse, "sentiment")
     assert repair is not None

@@ -11,7 +11,7 @@ from tests.fakes import classifier_run, language_run, quantized_run
 def test_costs_and_savings_are_stated() -> None:
     assert quantizations(quantized_run()) == [
         "Int8 weights: +0.50 perplexity on the dense model and +0.50 on the reconstructed one, both within the standard "
-        "errors; 99 % of what the repair gave back remains.",
+        "errors; 99 % of what the repair recovered remains.",
         "They take 220 instead of 538 MB of memory in the dense model and 179 instead of 377 MB in the smaller one; "
         "timed in turns, reading takes 1.15 times as long in the first and as long as before in the second.",
     ]
@@ -22,8 +22,8 @@ def test_costs_and_savings_are_stated() -> None:
     [
         (15.9, 110.7, "-0.30 perplexity on the dense model and +68.30 on the reconstructed one, the first within"),
         (20.0, 42.4, "+3.80 perplexity on the dense model and +0.00 on the reconstructed one, the second within"),
-        (20.0, 80.0, "both beyond the standard errors; 45 % of what the repair gave back remains."),
-        (16.2, 120.0, "-14 % of what the repair gave back"),
+        (20.0, 80.0, "both beyond the standard errors; 45 % of what the repair recovered remains."),
+        (16.2, 120.0, "-14 % of what the repair recovered"),
     ],
 )
 def test_a_cost_is_measured_by_its_standard_error(dense: float, reconstructed: float, words: str) -> None:
@@ -42,7 +42,7 @@ def test_a_repair_that_gave_back_nothing_has_nothing_to_lose() -> None:
     run = quantized_run()
     worse = [item.model_copy(update={"value": 130.0}) if "rec" in item.variant else item for item in run.evaluations]
     first, _ = quantizations(run.model_copy(update={"evaluations": worse}))
-    assert "gave back" not in first
+    assert "recovered" not in first
     bare = run.model_copy(update={"spec": run.spec.model_copy(update={"reconstruction": "none"})})
     assert "on the pruned one" in quantizations(bare)[0]
-    assert "gave back" not in quantizations(bare)[0]
+    assert "recovered" not in quantizations(bare)[0]

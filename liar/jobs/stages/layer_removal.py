@@ -1,4 +1,4 @@
-"""Removal of whole blocks: choose the run of blocks that a patch stands in for best, patch the block before, cut.
+"""Depth pruning: choose the run of blocks that a patch replaces best, patch the block before, cut.
 
 The share of the blocks that goes is the ratio. Every run of up to so many consecutive blocks is tried on a sample of the text
 (:mod:`liar.calibration.sample`), which gives a map of errors by start and length; of the longest ones that goes whose residual
@@ -135,7 +135,7 @@ class LayerRemoval(Stage):
             )
 
     def _choose(self, sample: Sequence[Batch], blocks: int) -> Generator[Event, None, int]:
-        """The block behind which the run of ``blocks`` goes that the patch stands in for best; of equal ones the first."""
+        """The block behind which the run of ``blocks`` goes that the patch replaces best; of equal ones the first."""
         lengths = range(1, blocks + 1)
         number = sum(len(self.adapter.layers) - length for length in lengths)
         method = self.spec.reconstruction

@@ -39,7 +39,7 @@ FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
 
 _AT_A_BOUND = {
-    1.0: "The calibration text does not show how much less sure the answers of the pruned model should be, so the gain of the "
+    1.0: "The calibration text does not show by how much the pruned model is over-confident, so the gain of the "
     "last norm stays as it was; take text that varies more.",
     LEAST_FACTOR: "The last hidden states of the pruned model have so little in common with the dense ones that the gain of "
     f"the last norm is multiplied by {LEAST_FACTOR:g}, the least allowed; remove less, or take text that varies more.",
@@ -208,7 +208,7 @@ class Reduction(Stage):
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "
-                f"{FEWEST_PER_CHANNEL} for each a repair gives back less than it could; take {enough:,} or more."
+                f"{FEWEST_PER_CHANNEL} for each a repair recovers less than it could; take {enough:,} or more."
             )
             yield self._warn(message)
 

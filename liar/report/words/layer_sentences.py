@@ -25,7 +25,7 @@ def named(layers: Sequence[int]) -> str:
 
 
 def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> str:
-    """Sentence on the layers that went and on what stands in for them; of a removal of whole layers."""
+    """Sentence on the layers that went and on what replaces them; of a removal of whole layers."""
     gone = removed_layers(sites)
     if not gone:
         return "No layer went: the ratio is nearest to none."
@@ -36,9 +36,9 @@ def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> st
         return f"{words}."
     error, bare = (patched.norm_aware_error.get(each) for each in (reconstruction, "none"))
     if reconstruction == "none":
-        return f"{words}, and nothing stands in for them: the norm-aware error behind them is {error_words(bare)}."
+        return f"{words}, and nothing replaces them: the norm-aware error behind them is {error_words(bare)}."
     return (
-        f"{words}, and layer {patched.layer} stands in for them: the norm-aware error of the residual stream behind them is "
+        f"{words}, and layer {patched.layer} replaces them: the norm-aware error of the residual stream behind them is "
         f"{error_words(error)}, and {error_words(bare)} without the patch."
     )
 

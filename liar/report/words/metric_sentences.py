@@ -1,8 +1,8 @@
-"""Sentences and figures of one metric: its value, its items, its change by pruning, and what the repair gave back.
+"""Sentences and figures of one metric: its value, its items, its change by pruning, and what the repair recovered.
 
 >>> from liar.report.words.metric_sentences import repair
 >>> from liar.store import RunStore
->>> repair(RunStore().shipped_of("demo/smollm2-135m"), "perplexity").startswith("the repair gave back ")
+>>> repair(RunStore().shipped_of("demo/smollm2-135m"), "perplexity").startswith("the repair recovered ")
 True
 """
 
@@ -121,7 +121,7 @@ def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
 
 
 def recovery(result: RunResult, task: str) -> Recovery | None:
-    """Share of the damage of pruning that the repair gave back, by the main metric; negative if it added damage.
+    """Share of the damage of pruning that the repair recovered, by the main metric; negative if it added damage.
 
     None if there was no repair, if pruning did no damage, if the task was not measured on all three variants, or if the
     share would be chance: the change by pruning or by the repair lies within its paired standard error.
@@ -160,7 +160,7 @@ def repair(result: RunResult, task: str) -> str | None:
         return in_doubt(result, task)
     if found.share < 0:
         return f"the repair broke {recovery_words(Recovery(-found.share, found.stderr))} more"
-    return f"the repair gave back {recovery_words(found)} of what pruning broke"
+    return f"the repair recovered {recovery_words(found)} of what pruning broke"
 
 
 def variant_name(variant: MeasuredVariant) -> str:

@@ -29,7 +29,7 @@ def quantizations(result: RunResult) -> list[str]:
 def _effect(result: RunResult, task: str) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
-    The standard errors are those of the differences, see :func:`liar.statistics.compare.is_chance`. If the repair gave back
+    The standard errors are those of the differences, see :func:`liar.statistics.compare.is_chance`. If the repair recovered
     something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
     """
     values = {item.variant: item for item in result.evaluations if item.task == task}
@@ -47,7 +47,7 @@ def _effect(result: RunResult, task: str) -> str | None:
         return f"{sentence}."
     pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
     left = 100 * (pruned - quantized) / (pruned - exact)
-    return f"{sentence}; {left:.0f} % of what the repair gave back remains."
+    return f"{sentence}; {left:.0f} % of what the repair recovered remains."
 
 
 def _savings(result: RunResult) -> str | None:

@@ -127,5 +127,5 @@ def why_they_differ(spec: PruneSpec) -> str:
         return f"Both read the dense model's activations; {curve}."
     return (
         f"Predicted reads the dense model's activations, and {curve}. The run prunes site after site and reads what the "
-        "smaller model hands over, so other units may go here, and the error is a share of another output."
+        "smaller model computes, so other units may go here, and the error is a share of another output."
     )
