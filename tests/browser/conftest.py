@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -36,6 +36,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+SCREENS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "dark")]
+"""Widths and themes of pictures and of checks of accessibility: each width and each theme once."""
 
 SHIPPED = shipped_run("demo/minilm-sentiment").spec
 MINILM = SHIPPED.to_query()

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from liar.course.figures import Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
 from liar.course.site import pages
-from tests.browser.conftest import severe, too_wide
+from tests.browser.conftest import SCREENS, severe, too_wide
 
 SHELF = Shelf()
 EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
@@ -323,7 +323,7 @@ def test_what_is_kept_is_not_touched_before_the_first_frame(offline: Page, site:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_every_page_can_be_read_by_everybody(offline: Page, site: Path, width: int, scheme: Any) -> None:
     offline.set_viewport_size(ViewportSize(width=width, height=900))
     offline.emulate_media(color_scheme=scheme, reduced_motion="reduce")

@@ -16,6 +16,7 @@ from tests.browser.conftest import (
     MINILM,
     OUT,
     ROOT,
+    SCREENS,
     Server,
     Visit,
     full,
@@ -28,8 +29,6 @@ from tests.browser.conftest import (
     too_wide,
 )
 
-SCREENS = [(width, theme) for width in (1280, 390) for theme in ("light", "dark")]
-OTHER_SCREENS = [pytest.param(*screen, marks=pytest.mark.long) for screen in SCREENS[1:-1]]
 TABS = ("Layers", "Accuracy", "Generations", "Trade-off", "Runs", "Take away")
 
 
@@ -170,7 +169,7 @@ def test_the_simple_page_is_accessible_and_fits(visit: Visit, width: int, theme:
     assert severe(page) == []
 
 
-@pytest.mark.parametrize(("width", "theme"), [SCREENS[0], SCREENS[-1], *OTHER_SCREENS])
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_every_tab_is_accessible_and_fits(visit: Visit, width: int, theme: str) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     page = visit(width, 1000 if width > 800 else 844)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from liar.course.lesson import Lesson, lessons
 from liar.course.site import file_of
 from liar.course.site import page as page_of_course
-from tests.browser.conftest import OUT, Visit, opened
+from tests.browser.conftest import OUT, SCREENS, Visit, opened
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 COARSE = 4
@@ -38,9 +38,6 @@ SCENES: dict[str, tuple[str, str]] = {
     "take-away": ("layout=full&tab=take-away", "#takeaway-files"),
 }
 """A link for each picture, and the selector of the element that is drawn last."""
-
-SCREENS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "dark")]
-"""Each width and each theme once."""
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)

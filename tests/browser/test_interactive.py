@@ -17,7 +17,7 @@ from liar.report.words.metric_sentences import percent
 from liar.report.words.sentences import counts, mean_words, parameters
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
-from tests.browser.conftest import severe
+from tests.browser.conftest import SCREENS, severe
 from tests.shipped import shipped_pair
 
 RATIOS = [step / 20 for step in range(19)] + [0.33, 0.92]
@@ -186,7 +186,7 @@ def test_a_ratio_that_empties_a_site_is_one_sentence(offline: Page, tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_it_can_be_read_by_everybody(offline: Page, tmp_path: Path, width: int, scheme: Any) -> None:
     offline.set_viewport_size(ViewportSize(width=width, height=900))
     offline.emulate_media(color_scheme=scheme)
