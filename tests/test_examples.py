@@ -69,7 +69,6 @@ PUBLIC = (
     "liar.course.lesson",
     "liar.course.pictures",
     "liar.course.site",
-    "liar.report.pages.interactive",
     "liar.jobs.pipeline",
     "liar.jobs.stages.layer_removal",
     "liar.jobs.sweep",

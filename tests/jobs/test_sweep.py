@@ -120,7 +120,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the text was read")
 
-    for name in ("reduction.walk", "pipeline.read_with_unseen", "reduction.gradient_steps"):
+    for name in ("stages.reduction.walk", "pipeline.read_with_unseen", "stages.reduction.gradient_steps"):
         monkeypatch.setattr(f"liar.jobs.{name}", never)
     assert same(run(chosen, model, calibration=shared), alone)
 
