@@ -57,16 +57,14 @@ class Explorer:
         self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
         self.provenances, self.address = provenances, address
         inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        moves = [*self.recipe.moves, self.calibrated.change]
+        by_hand = layers.inspector.by_hand
+        by_hand.wire(self.recipe.edits)
+        moves = [*self.recipe.moves, self.calibrated.change, by_hand.decided.change]
         moved: list[Block] = [verdict.text, *inputs]
         settled: list[Block] = [verdict.text, self.drawn, *self.seen]
         for event in (
             gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED),
             self.bus.view.change(self.settle, settled, self.pictures, trigger_mode="always_last", **QUEUED),
-            *(
-                decided.then(self.explore, moved, self.outputs, **QUEUED)
-                for decided in layers.inspector.by_hand.wire(self.recipe.edits)
-            ),
         ):
             event.then(self.settle, settled, self.pictures, **UNQUEUED)
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
@@ -92,7 +90,8 @@ class Explorer:
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
         hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row]
-        return states_first([*hidden, *self.pictures, *self.recipe.outputs, *shown])
+        # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
+        return states_first([*hidden, *self.recipe.outputs, *self.pictures, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 

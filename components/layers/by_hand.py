@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import gradio as gr
 from gradio.blocks import Block
-from gradio.events import Dependency
 
 from components.rail.recipe import edits_in
 from components.shared import status
@@ -37,12 +37,14 @@ class Filled:
 class ByHand:
     """Edits of the selected site: what was done last, its undo, the form, and the clicks on the grid of its units.
 
-    Each change is written into the recipe's own field of edits, so that what was typed there last counts.
+    Each change is written into the recipe's own field of edits, so that what was typed there last counts; then ``decided``
+    changes, so that the recipe is drawn by the event that draws every move, which keeps their order.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
         self.filled = gr.State(Filled())
+        self.decided = gr.State("")
 
     def lay_out(self) -> None:
         """Add the visible parts, inside what is hidden without a site: a state in there would fire ``change`` at the start."""
@@ -86,8 +88,8 @@ class ByHand:
         """Outputs of :meth:`fill`."""
         return [*self._fields, self.filled, self.message, self.undo]
 
-    def wire(self, field: gr.Textbox) -> list[Dependency]:
-        """Connect the parts with the recipe's ``field`` of edits; the events returned have written it."""
+    def wire(self, field: gr.Textbox) -> None:
+        """Connect the parts with the recipe's ``field`` of edits."""
         where: list[Block] = [self.bus.spec, self.bus.view]
         gr.on(
             [self.bus.view.change, self.bus.spec.change],
@@ -98,14 +100,12 @@ class ByHand:
         )
         self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
         self.field = field
-        decided = [field, *self._filled]
+        decided: list[Block] = [self.decided, field, *self._filled]
         now = [*where, field]
-        return [
-            self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED),
-            self.keep_whole.click(self.keep_all, now, decided, **QUEUED),
-            self.undo.click(self.clear_edits, now, decided, **QUEUED),
-            self.clicks.select(self.flip, now, decided, trigger_mode="always_last", **QUEUED),
-        ]
+        self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED)
+        self.keep_whole.click(self.keep_all, now, decided, **QUEUED)
+        self.undo.click(self.clear_edits, now, decided, **QUEUED)
+        self.clicks.select(self.flip, now, decided, trigger_mode="always_last", **QUEUED)
 
     def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
         """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
@@ -207,7 +207,12 @@ class ByHand:
             return {self.message: status.problem(str(error))}
         words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
         field = "\n".join(changed.edits)
-        return {**self.fill(changed, site), self.field: field, self.message: status.note(words)}
+        return {
+            **self.fill(changed, site),
+            self.field: field,
+            self.message: status.note(words),
+            self.decided: uuid4().hex,
+        }
 
 
 def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:

@@ -265,6 +265,13 @@ def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
             assert not places or places[-1] - places[0] == len(places) - 1, function.name
 
 
+def test_the_controls_are_filled_before_the_headline_changes(studio: Studio) -> None:
+    """The browser sets one after the other, and a visitor who sees the new headline types into a field."""
+    page = build_page(studio)
+    places = page.explorer.outputs
+    assert max(map(places.index, page.recipe.controls.values())) < places.index(page.verdict.text)
+
+
 def test_a_view_that_changed_with_the_recipe_is_drawn_once(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
     seen = visitor.sees(page.verdict.text), View(), View(), run.spec.key
