@@ -26,10 +26,10 @@ def joined() -> Iterator[None]:
             print_error(error)
             sys.exit(2)
         return
-    from liar.runtime import distributed as parallel
+    from liar.runtime import distributed
     from liar.runtime.environment import versions
 
-    with parallel.joined() as group:
+    with distributed.joined() as group:
         try:
             group.settle(versions())
             yield
