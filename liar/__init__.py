@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Calibration": "liar.calibration.calibrate",
     "LiarError": "liar.errors",
-    "LoadedModel": "liar.loading.catalog",
+    "LoadedModel": "liar.models.loaded",
     "PruneSpec": "liar.spec",
     "RunResult": "liar.results",
     "calibrate": "liar.calibration.calibrate",

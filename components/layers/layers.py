@@ -8,7 +8,6 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import gradio as gr
-import plotly.graph_objects as go
 from gradio.blocks import Block
 
 from components.layers.inspector import Inspector
@@ -22,7 +21,6 @@ from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.export import file_stem
 from liar.report.pages.block import block_picture
-from liar.report.plots import stage_map
 from liar.report.view import DIFFERENCES, View
 from liar.report.words.sentences import SiteOutcome, recipe
 from liar.results import RunResult, SiteReport
@@ -97,7 +95,7 @@ class LayersPanel:
         said = f"<p>{escape(drawn.sentence(result.sites, view, result.spec))}</p>" if result else ""
         self.sentence = gr.HTML(said, elem_id="stands-out")
         self.plot = gr.Plot(
-            _picture(result, view, _about(result.spec, "Measured")) if result else None,
+            drawn.picture(result, view, _about(result.spec, "Measured")) if result else None,
             show_label=False,
             container=False,
             elem_id="heatmap",
@@ -163,7 +161,7 @@ class LayersPanel:
             self.weighting: view.weighting,
             self.fit: view.colours == "fit",
             self.sentence: f"<p>{escape(drawn.sentence(sites, view, spec))}</p>",
-            self.plot: _picture(outcome, view, _about(spec, origin)),
+            self.plot: drawn.picture(outcome, view, _about(spec, origin)),
             self.table: drawn.table(outcome, view),
             **self.inspector.draw(report, view, chart, predicted, measured, spec),
         }
@@ -226,7 +224,3 @@ def _about(spec: PruneSpec, origin: Origin) -> dict[str, str]:
     """Labels for a picture of the heatmap: key of its recipe, caption, and the beginning of its file name."""
     words = wrap(f"{origin}: {recipe(spec)}", _LINE, break_long_words=True)
     return {"recipe": spec.key, "caption": "<br>".join(map(escape, words)), "name": file_stem(spec)}
-
-
-def _picture(outcome: SiteOutcome, view: View, about: dict[str, str]) -> go.Figure:
-    return stage_map(outcome, view.heatmap, selected=view.site, about=about)

@@ -1,17 +1,19 @@
-"""The map of each stage beside its picture: title, explanation, the sentence above it, and the same as a table."""
+"""The map of each stage: title, explanation, picture, the sentence above it, and the same as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import plotly.graph_objects as go
+
 from components.shared.markup import Markup, cell, element, row, table
-from liar.report.plots.stage_map import tried
+from liar.report.plots import error_heatmap, layer_runs
 from liar.report.view import View
-from liar.report.words.layer_sentences import named, what_went
+from liar.report.words.layer_sentences import named, removed_layers, what_went
 from liar.report.words.sentences import SiteOutcome
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
-from liar.results import SiteReport
+from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import PruneSpec, Reconstruction, StageName
 
 
@@ -24,6 +26,9 @@ class StageMap(Protocol):
 
     def explained(self, spec: PruneSpec | None) -> str:
         """HTML of what the picture shows."""
+
+    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+        """The figure; ``about`` is stored as ``layout.meta``."""
 
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
         """What is most worth seeing, as text."""
@@ -44,6 +49,9 @@ class _Sites:
             "reconstruction; only the repair differs."
             + (" What a corrective repair adds for the sites before it is not counted." if corrected else "")
         )
+
+    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+        return error_heatmap(outcome.sites, view.heatmap, selected=view.site, about=about)
 
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
         heatmap = view.heatmap
@@ -75,12 +83,15 @@ class _Layers:
             "(outlined)."
         )
 
+    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+        return layer_runs(_tried(outcome), removed_layers(outcome.sites), about=about)
+
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
         return what_went(sites, spec.reconstruction)
 
     def table(self, outcome: SiteOutcome, view: View) -> str:
         """The longest runs first, of equally long ones the best."""
-        ranked = sorted(tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
+        ranked = sorted(_tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
         return table(
             ("Layers", "Norm-aware error with the patch"),
             (
@@ -98,6 +109,11 @@ MAPS: Mapping[StageName, StageMap] = {"depth": _Layers(), "width": _Sites()}
 def map_of(spec: PruneSpec | None) -> StageMap:
     """The map of the last stage of ``spec``; without a recipe, that of the sites."""
     return MAPS[spec.stages[-1] if spec else "width"]
+
+
+def _tried(outcome: SiteOutcome) -> Sequence[TriedRun]:
+    """Runs of layers that were tried; none before a run has ended."""
+    return outcome.tried if isinstance(outcome, RunResult) else ()
 
 
 def _row(site: SiteReport, view: View, names: Sequence[Reconstruction]) -> Markup:

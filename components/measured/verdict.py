@@ -66,7 +66,7 @@ def _markup(
         outcome.spec,
         f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>{interpolated}"
         f"<p>{_unbroken(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
-        f"{warned}",
+        + warned,
     )
 
 

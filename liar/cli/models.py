@@ -14,10 +14,10 @@ from liar.tasks.registry import TASKS
 
 def fetch_demo() -> None:
     """Download the demo models and texts (180 MB, once)."""
-    from liar.loading import demo_bundle as demo
+    from liar.loading import demo_bundle
 
     with progress() as bar:
-        folder = demo.fetch_demo(fraction(bar))
+        folder = demo_bundle.fetch_demo(fraction(bar))
     console.print(f"The demo bundle is in {folder}")
 
 

@@ -62,13 +62,16 @@ def tasks_of(loaded: Mapping[str, Any]) -> list[Task]:
 
 
 def _manager(name: str, include: Path | None) -> TaskManager:
-    """The harness's index of tasks that has ``name``, of the folder ``include`` if it is there."""
+    """An index of tasks that has ``name``: that of the folder ``include``, else the harness's own, which takes seconds."""
     if include is not None and not include.is_dir():
         raise InvalidSpecError(f"There is no folder {include} of tasks; check the path.")
     own = None if include is None else TaskManager(include_path=[str(include)], include_defaults=False)
-    for manager in (own, _harness_tasks()):
-        if manager is not None and name in manager.task_index:
-            return manager
+    if own is not None and name in own.all_groups:  # its members may be the harness's
+        return TaskManager(include_path=[str(include)])
+    if own is not None and name in own.task_index:
+        return own
+    if name in _harness_tasks().task_index:
+        return _harness_tasks()
     names = [*(own.task_index if own else ()), *_harness_tasks().task_index]
     close = get_close_matches(name, names, n=3)
     remedy = f"did you mean {' or '.join(close)}?" if close else "`lm-eval ls tasks` lists all."

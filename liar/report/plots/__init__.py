@@ -10,7 +10,6 @@ from liar.report.plots.ratio import ratio_figure
 from liar.report.plots.site_channels import site_correlations, site_spectrum
 from liar.report.plots.site_errors import site_errors
 from liar.report.plots.site_units import site_scores, site_units
-from liar.report.plots.stage_map import stage_map
 
 __all__ = [
     "comparison_heatmap",
@@ -25,5 +24,4 @@ __all__ = [
     "site_scores",
     "site_spectrum",
     "site_units",
-    "stage_map",
 ]
