@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import torch
@@ -30,6 +31,10 @@ PATIENCE = timedelta(hours=6)
 
 _A_WORD = timedelta(seconds=10)
 """Longest wait for the sentence of another process that has failed."""
+
+_A_MOMENT = timedelta(seconds=3)
+"""Longest wait of the first process, once it has failed, for others that fail for the same reason."""
+
 _ENDED = "This run was stopped, or another process of it has ended without a word; see what ended it, and start again."
 
 
@@ -181,8 +186,11 @@ class Group:
                 self._store.wait(["said"], _A_WORD)
                 return
         say()
-        with suppress(RuntimeError):
+        with suppress(RuntimeError, ProcessError):  # the launcher may stop this one meanwhile
             self._store.set("said", "")
+            until = monotonic() + _A_MOMENT.total_seconds()
+            while is_first() and self._store.add("failures", 0) < processes() and monotonic() < until:
+                sleep(0.05)  # this process keeps the count, which others that fail as well ask for
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from liar.results import RunResult
+from liar.runtime import distributed
 from liar.save.checkpoint import save_model
 from tests.processes import ends, launch
 from tests.tiny import LETTERS, language_model
@@ -80,6 +81,27 @@ def test_what_all_processes_refuse_is_said_once(home: Path) -> None:
     command = ("-m", "liar", *recipe(home), "--ratio", "0.99")
     (expected,) = sentences(ends(launch(1, *command)))
     assert sentences(ends(launch(2, *command))) == [expected]
+
+
+def test_the_first_process_keeps_the_count_for_others_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a late one could not ask, and would print the sentence again."""
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.setattr(distributed, "is_first", lambda: True)
+
+    class Store:
+        failed = looks = 0
+
+        def add(self, _: str, number: int) -> int:
+            self.looks += number == 0
+            self.failed = 2 if self.looks == 3 else self.failed + number
+            return self.failed
+
+        def set(self, *_: str) -> None:
+            assert said == ["why"]
+
+    store, said = Store(), list[str]()
+    distributed.Group(store).fail(lambda: said.append("why"))
+    assert store.looks == 3
 
 
 def test_what_one_process_meets_ends_all_with_its_sentence(home: Path, tmp_path: Path) -> None:
