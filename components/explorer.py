@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from components.layers.by_hand import Decision, with_edits
 from components.layers.layers import LayersPanel
 from components.measured.before_after import BeforeAfterPanel
 from components.measured.verdict import VerdictPanel, is_of_another
@@ -60,7 +61,7 @@ class Explorer:
         by_hand = layers.inspector.by_hand
         by_hand.wire(self.recipe.edits)
         moves = [*self.recipe.moves, self.calibrated.change, by_hand.decided.change]
-        moved: list[Block] = [verdict.text, *inputs]
+        moved: list[Block] = [verdict.text, by_hand.decided, by_hand.taken, *inputs]
         settled: list[Block] = [verdict.text, self.drawn, *self.seen]
         for event in (
             gr.on(moves, self.explore, moved, self.outputs, trigger_mode="always_last", **QUEUED),
@@ -89,27 +90,35 @@ class Explorer:
     @property
     def outputs(self) -> list[Block]:
         shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.line, self.work.row]
+        hidden = [self.bus.spec, self.bus.shown, self.layers.inspector.by_hand.taken, self.line, self.work.row]
         # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
         return states_first([*hidden, *self.recipe.outputs, *self.pictures, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def explore(self, headline: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
-        """Draw the recipe of the controls after one was moved, or after an edit by hand was written into its field.
+    def explore(
+        self, headline: str, decided: Decision, taken: str, view: View, shown: str, base: PruneSpec, *values: Any
+    ) -> Updates:
+        """Draw the recipe of the controls after one was moved, or after an edit was ``decided`` by hand.
 
         If the ``headline`` is of another recipe than ``base``, another event has set ``base`` and the controls, and its
         answer was still on its way when this one was sent: its controls are those from before, so they are filled anew.
+        A decision that is not drawn yet counts in any case: its text may not have reached the field of edits.
         """
-        if is_of_another(headline, base):
+        is_late, is_new = is_of_another(headline, base), decided.name != taken
+        if is_late and not is_new:
             return {**self.recipe.fill(base), **self.redraw(view, shown, base)}
         try:
-            spec = self.recipe.read(base, *values)
+            spec = base if is_late else self.recipe.read(base, *values)
+            if is_new and spec.model == base.model:
+                spec = with_edits(spec, decided.edits)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
+        now: Updates = {self.layers.inspector.by_hand.taken: decided.name}
         if spec.model != base.model:
-            return self.switch_model(spec, view)
-        return {**self.recipe.settled(base, spec), **self.draw(spec, view, shown)}
+            return {**now, **self.switch_model(spec, view)}
+        controls = self.recipe.fill(spec) if is_late else self.recipe.settled(base, spec)
+        return {**now, **controls, **self.draw(spec, view, shown)}
 
     def switch_model(self, spec: PruneSpec, view: View) -> Updates:
         """Switch the whole page to another model, in one answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import gradio as gr
@@ -14,7 +14,7 @@ from components.rail.recipe import edits_in
 from components.shared import status
 from components.shared.browser import figure_clicks
 from components.shared.lookup import what_is_known
-from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.panel import QUEUED, UNQUEUED, Updates, states_first
 from liar.edits import SiteEdit, flipped, merge, spans, written
 from liar.errors import LiarError
 from liar.explore.allocation import check_edits
@@ -34,17 +34,30 @@ class Filled:
     share: float = 0.0
 
 
+@dataclass(frozen=True)
+class Decision:
+    """All edits of the recipe after one was decided by hand.
+
+    A browser shows the new text of the recipe's field a little later; until then it sends one of ``replaced``.
+    """
+
+    edits: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    name: str = ""
+
+
 class ByHand:
     """Edits of the selected site: what was done last, its undo, the form, and the clicks on the grid of its units.
 
     Each change is written into the recipe's own field of edits, so that what was typed there last counts; then ``decided``
-    changes, so that the recipe is drawn by the event that draws every move, which keeps their order.
+    changes, so that the recipe is drawn by the event that draws every move, which keeps their order. ``taken`` names the last
+    decision that was drawn.
     """
 
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
         self.filled = gr.State(Filled())
-        self.decided = gr.State("")
+        self.decided, self.taken = gr.State(Decision()), gr.State("")
 
     def lay_out(self) -> None:
         """Add the visible parts, inside what is hidden without a site: a state in there would fire ``change`` at the start."""
@@ -94,24 +107,34 @@ class ByHand:
         gr.on(
             [self.bus.view.change, self.bus.spec.change],
             self.follow,
-            [*where, self.filled, self.own_ratio],
+            [*where, self.filled, self.decided, self.taken, self.own_ratio],
             self._filled,
             **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
         )
         self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
         self.field = field
-        decided: list[Block] = [self.decided, field, *self._filled]
-        now = [*where, field]
-        self.apply.click(self.decide, [*now, *self._fields], decided, **QUEUED)
-        self.keep_whole.click(self.keep_all, now, decided, **QUEUED)
-        self.undo.click(self.clear_edits, now, decided, **QUEUED)
-        self.clicks.select(self.flip, now, decided, trigger_mode="always_last", **QUEUED)
+        decided = states_first([self.decided, field, *self._filled])
+        now = [*where, self.decided, self.taken, field]
+        in_turn: dict[str, Any] = {  # each starts from what the one before has decided; none is left out
+            **QUEUED,
+            "concurrency_limit": 1,
+            "concurrency_id": "by-hand",
+            "trigger_mode": "multiple",
+        }
+        self.apply.click(self.decide, [*now, *self._fields], decided, **in_turn)
+        self.keep_whole.click(self.keep_all, now, decided, **in_turn)
+        self.undo.click(self.clear_edits, now, decided, **in_turn)
+        self.clicks.select(self.flip, now, decided, **in_turn)
 
-    def follow(self, spec: PruneSpec, view: View, filled: Filled, own_ratio: bool) -> Updates:
+    def follow(
+        self, spec: PruneSpec, view: View, filled: Filled, decided: Decision, taken: str, own_ratio: bool
+    ) -> Updates:
         """Refill the fields if the site or its edits have changed, and the ratio if what the recipe removes has.
 
-        Everything else stays, since the visitor may be typing.
+        Everything else stays, since the visitor may be typing, or the recipe is older than what was just decided.
         """
+        if decided.name != taken:
+            return {self.message: gr.skip()}
         if filled.edits != _edits_of(spec, view.site):
             return self.fill(spec, view.site)
         share = self._share_lost(spec, view.site)
@@ -145,7 +168,9 @@ class ByHand:
     def _known(self, spec: PruneSpec, site: str) -> SiteReport | None:
         return next((found for found in what_is_known(self.studio, spec).sites if found.name == site), None)
 
-    def flip(self, spec: PruneSpec, view: View, edits_text: str, event: gr.EventData) -> Updates:
+    def flip(
+        self, spec: PruneSpec, view: View, decided: Decision, taken: str, edits_text: str, event: gr.EventData
+    ) -> Updates:
         """Keep a clicked unit that the recipe removes, or the reverse, together with those that cannot go without it."""
         unit = getattr(event, "unit", None)
 
@@ -160,12 +185,14 @@ class ByHand:
             edit = merge(spec.edits).get(view.site, SiteEdit())
             return written(view.site, flipped(edit, range(first, first + group), unit in report.kept_units))
 
-        return self._write(spec, view.site, edits_text, turned)
+        return self._write(spec, view.site, decided, taken, edits_text, turned)
 
     def decide(
         self,
         spec: PruneSpec,
         view: View,
+        decided: Decision,
+        taken: str,
         edits_text: str,
         own_ratio: bool,
         ratio: float,
@@ -177,27 +204,35 @@ class ByHand:
         chosen = [f"{site}:ratio={ratio:g}"] if own_ratio else []
         chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
         chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
-        return self._write(spec, site, edits_text, lambda _: chosen)
+        return self._write(spec, site, decided, taken, edits_text, lambda _: chosen)
 
-    def keep_all(self, spec: PruneSpec, view: View, edits_text: str) -> Updates:
-        return self._write(spec, view.site, edits_text, lambda _: [f"{view.site}:ratio=0"])
+    def keep_all(self, spec: PruneSpec, view: View, decided: Decision, taken: str, edits_text: str) -> Updates:
+        return self._write(spec, view.site, decided, taken, edits_text, lambda _: [f"{view.site}:ratio=0"])
 
-    def clear_edits(self, spec: PruneSpec, view: View, edits_text: str) -> Updates:
-        return self._write(spec, view.site, edits_text, lambda _: [])
+    def clear_edits(self, spec: PruneSpec, view: View, decided: Decision, taken: str, edits_text: str) -> Updates:
+        return self._write(spec, view.site, decided, taken, edits_text, lambda _: [])
 
     def _write(
-        self, spec: PruneSpec, site: str, edits_text: str, choose: Callable[[PruneSpec], list[str] | None]
+        self,
+        spec: PruneSpec,
+        site: str,
+        decided: Decision,
+        taken: str,
+        edits_text: str,
+        choose: Callable[[PruneSpec], list[str] | None],
     ) -> Updates:
         """Replace the site's edits by those that ``choose`` makes of the recipe, or show one sentence about why not.
 
-        Nothing changes if ``choose`` returns None. The recipe is ``spec`` with the edits ``edits_text``.
+        Nothing changes if ``choose`` returns None. The recipe is ``spec`` with the edits ``edits_text``, or those of the last
+        decision if the text is from before it.
         """
+        is_old = edits_text in decided.replaced and (decided.name != taken or spec.edits == decided.edits)
         try:
-            spec = _with(spec, edits_in(edits_text))
+            spec = with_edits(spec, decided.edits if is_old else edits_in(edits_text))
             chosen = choose(spec)
             if chosen is None:
                 return {self.message: gr.skip()}
-            changed = _with(spec, [*(edit for edit in spec.edits if edit not in _edits_of(spec, site)), *chosen])
+            changed = with_edits(spec, [*(edit for edit in spec.edits if edit not in _edits_of(spec, site)), *chosen])
             merged = merge(changed.edits)
             atlas = self.studio.atlases.find(spec)
             chart = atlas.site(site) if atlas else None
@@ -206,12 +241,12 @@ class ByHand:
         except LiarError as error:
             return {self.message: status.problem(str(error))}
         words = f"The recipe now has: {'; '.join(chosen)}." if chosen else "The recipe decides about this site again."
-        field = "\n".join(changed.edits)
+        replaced = (*decided.replaced, "\n".join(decided.edits)) if is_old else (edits_text,)
         return {
             **self.fill(changed, site),
-            self.field: field,
+            self.field: "\n".join(changed.edits),
             self.message: status.note(words),
-            self.decided: uuid4().hex,
+            self.decided: Decision(changed.edits, replaced, uuid4().hex),
         }
 
 
@@ -220,5 +255,5 @@ def _edits_of(spec: PruneSpec, site: str) -> tuple[str, ...]:
     return (site, *(edit for edit in spec.edits if edit.startswith(f"{site}:")))
 
 
-def _with(spec: PruneSpec, edits: Iterable[str]) -> PruneSpec:
+def with_edits(spec: PruneSpec, edits: Iterable[str]) -> PruneSpec:
     return PruneSpec.create(**{**spec.model_dump(), "edits": list(edits)})

@@ -258,7 +258,9 @@ def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
     """Gradio awaits each other block between two states, and answers another event there: with the new view of the old
     recipe, it wrote an address that the page never had."""
     page = build_page(studio)
+    by_hand = page.layers.inspector.by_hand
     together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.explorer.drawn]
+    together += [by_hand.decided, by_hand.taken, by_hand.filled]
     for function in page.blocks.fns.values():
         for blocks in (function.inputs, function.outputs):
             places = [place for place, block in enumerate(blocks) if block in together]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from components.layers.by_hand import Decision
 from components.rail.recipe import default_spec
 from components.shared.lookup import what_is_known
 from components.shared.studio import Studio
@@ -193,7 +194,25 @@ def test_controls_from_before_another_answer_are_not_read(studio: Studio, run: R
     page, visitor = opened(studio)
     other = PruneSpec(model="somebody/else")
     headline, values = visitor.sees(page.verdict.text), controls_of(page, run.spec)
-    updates = page.explorer.explore(headline, View(), "", other, *values)
+    updates = page.explorer.explore(headline, Decision(), "", View(), "", other, *values)
     assert f'data-recipe="{other.key}"' in updates[page.verdict.text]
     assert page.bus.spec not in updates
     assert updates[page.recipe.model] == other.model
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_decision_by_hand_is_drawn_whatever_the_browser_s_field_shows(
+    studio: Studio, run: RunResult, is_late: bool
+) -> None:
+    """The text of the decision, or even the answer to the move before it, has not reached the browser yet."""
+    page, visitor = opened(studio)
+    by_hand, decided = page.layers.inspector.by_hand, Decision(("layers.0.ffn:keep=1",), ("",), "first")
+    base = run.spec.model_copy(update={"ratio": 0.25}) if is_late else run.spec
+    inputs = [View(), "", base, *controls_of(page, run.spec)]
+    updates = page.explorer.explore(visitor.sees(page.verdict.text), decided, "", *inputs)
+    assert updates[page.bus.spec] == base.model_copy(update={"edits": decided.edits})
+    assert updates[page.recipe.edits] == "layers.0.ffn:keep=1"
+    assert updates[by_hand.taken] == "first"
+    if not is_late:  # once drawn, the field decides
+        again = page.explorer.explore(visitor.sees(page.verdict.text), decided, "first", *inputs)
+        assert again[page.bus.spec].edits == ()

@@ -10,8 +10,10 @@ import gradio as gr
 import pytest
 from gradio.blocks import Block
 
+from components.layers.by_hand import Decision
 from components.layers.layers import LayersPanel
 from components.shared.studio import Bus
+from liar.edits import merge
 from liar.explore.forecast import forecast
 from liar.report.view import View
 from liar.results import RunResult
@@ -21,6 +23,8 @@ from tests.fakes import language_run, run_of_layers
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
 FIELD = "\n".join(SPEC.edits)
+NOTHING = (Decision(), "")
+"""Nothing was decided by hand yet."""
 
 
 @dataclass
@@ -142,10 +146,14 @@ def test_a_forged_click_changes_nothing(page: Page, nonsense: Any) -> None:
 def test_the_form_follows_the_view(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
     filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
-    updates = page.fire(page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, False, into=by_hand.filled)
+    updates = page.fire(
+        page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, *NOTHING, False, into=by_hand.filled
+    )
     assert updates == by_hand.fill(SPEC, "layers.1.ffn")
     assert updates[by_hand.filled].edits == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
-    unchanged = page.fire(page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, True, into=by_hand.filled)
+    unchanged = page.fire(
+        page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, *NOTHING, True, into=by_hand.filled
+    )
     assert by_hand.filled not in unchanged
 
 
@@ -172,12 +180,14 @@ def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
 def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(page: Page) -> None:
     by_hand, less = page.panel.inspector.by_hand, SPEC.model_copy(update={"ratio": 0.2})
     filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
-    followed = by_hand.follow(less, View(site="layers.0.ffn"), filled, False)
+    followed = by_hand.follow(less, View(site="layers.0.ffn"), filled, *NOTHING, False)
     share = share_lost(less, "layers.0.ffn")
     assert followed.keys() == {by_hand.ratio, by_hand.filled}, "what is typed in the other fields stays"
     assert followed[by_hand.ratio] == share
-    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), followed[by_hand.filled], False)
-    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), filled, True)
+    assert by_hand.ratio not in by_hand.follow(
+        less, View(site="layers.0.ffn"), followed[by_hand.filled], *NOTHING, False
+    )
+    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), filled, *NOTHING, True)
     unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
     assert by_hand.fill(unknown, "layers.0.attention")[by_hand.ratio] == 0.9
 
@@ -189,7 +199,7 @@ def share_lost(spec: PruneSpec, name: str) -> float:
 
 def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), FIELD, True, 0.3, " 0-2, 7 ", "9")
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, True, 0.3, " 0-2, 7 ", "9")
     assert updates[by_hand.field].splitlines() == [
         "layers.1.ffn:ratio=0.25",
         "layers.0.ffn:ratio=0.3",
@@ -201,10 +211,12 @@ def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None
 
 def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), FIELD)
+    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD)
     assert whole[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:ratio=0"
     assert whole[by_hand.ratio] == 0
-    assert by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), FIELD)[by_hand.field] == "layers.0.ffn:keep=1-2"
+    assert (
+        by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), *NOTHING, FIELD)[by_hand.field] == "layers.0.ffn:keep=1-2"
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +231,7 @@ def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
 )
 def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, words: str) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), FIELD, False, 0.5, keep, remove)
+    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, False, 0.5, keep, remove)
     assert by_hand.field not in updates
     assert words in updates[by_hand.message]
     assert 'role="alert"' in updates[by_hand.message]
@@ -228,16 +240,47 @@ def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, re
 @pytest.mark.parametrize("unit", [-1, 10**9, None, "3", 1.5, [0]])
 def test_a_forged_click_on_a_unit_changes_nothing(page: Page, unit: Any) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), FIELD, gr.EventData(None, {"unit": unit}))
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, gr.EventData(None, {"unit": unit}))
     assert by_hand.field not in updates
 
 
 def test_a_click_on_a_unit_keeps_the_other_edits(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), FIELD, gr.EventData(None, {"unit": 1}))
+    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, gr.EventData(None, {"unit": 1}))
     assert updates[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:keep=2\nlayers.0.ffn:remove=1"
     assert updates[by_hand.undo]["visible"]
     assert "layers.0.ffn:remove=1" in updates[by_hand.message]
+
+
+def test_a_click_before_the_field_shows_the_last_one_keeps_both(page: Page) -> None:
+    """The field of the browser may be two clicks behind, and the recipe one."""
+    by_hand, here = page.panel.inspector.by_hand, View(site="layers.0.ffn")
+    first = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))
+    second = by_hand.flip(SPEC, here, first[by_hand.decided], "", FIELD, gr.EventData(None, {"unit": 8}))
+    drawn = SPEC.model_copy(update={"edits": second[by_hand.decided].edits})
+    last, taken = second[by_hand.decided], second[by_hand.decided].name
+    for text in (FIELD, first[by_hand.field], second[by_hand.field]):
+        third = by_hand.flip(drawn, here, last, taken, text, gr.EventData(None, {"unit": 9}))
+        assert {7, 8, 9} <= _touched(third[by_hand.decided].edits)
+
+
+def test_what_is_typed_again_counts_after_a_decision(page: Page) -> None:
+    by_hand, here = page.panel.inspector.by_hand, View(site="layers.0.ffn")
+    decided = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))[by_hand.decided]
+    updates = by_hand.flip(SPEC, here, decided, decided.name, FIELD, gr.EventData(None, {"unit": 8}))
+    assert 7 not in _touched(updates[by_hand.decided].edits)
+
+
+def test_an_older_recipe_leaves_what_was_just_decided(page: Page) -> None:
+    by_hand, here = page.panel.inspector.by_hand, View(site="layers.0.ffn")
+    updates = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))
+    followed = by_hand.follow(SPEC, here, updates[by_hand.filled], updates[by_hand.decided], "", False)
+    assert not {by_hand.keep, by_hand.filled, by_hand.undo} & followed.keys()
+
+
+def _touched(edits: tuple[str, ...]) -> set[int]:
+    edit = merge(edits)["layers.0.ffn"]
+    return {*edit.keep, *edit.remove}
 
 
 def test_the_two_errors_of_a_site_are_explained_if_both_are_there(page: Page) -> None:
