@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +30,8 @@ from liar.files import ASSETS, cache_folder, keep_in
 from liar.presets import preset_of
 from liar.results import Evaluation, MaskTable, ModelInfo, RunResult, Shared, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
+
+T = TypeVar("T", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class RunStore:
         """Run with this key, else None; also None for anything that is not a 64-digit key."""
         if not _KEY.fullmatch(key):
             return None
-        return next((run for path in self._files(key) if (run := _read(path)) and run.spec.key == key), None)
+        return next((run for path in self._files(key) if (run := _read(path, RunResult)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:
         """Run of this spec, else None. A spec without a task is run on that of its model, which is not loaded here,
@@ -113,13 +116,13 @@ class RunStore:
         known = {path: summary for path in self._shipped() if (summary := self._summary(path)) is not None}
         specs = {path: summary.spec for path, summary in known.items() if summary.spec.model == model}
         plainest = sorted(specs, key=lambda path: (specs[path].targets != usual, len(specs[path].to_query())))
-        return next((run for path in plainest if (run := _read(path))), None)
+        return next((run for path in plainest if (run := _read(path, RunResult))), None)
 
     def runs(self) -> list[RunResult]:
         """All readable runs, newest first, the shipped ones last; each key once."""
         found: dict[str, RunResult] = {}
         for path in self._files():
-            if (run := _read(path)) is not None:
+            if (run := _read(path, RunResult)) is not None:
                 found.setdefault(run.spec.key, run)
         return list(found.values())
 
@@ -132,7 +135,7 @@ class RunStore:
         paths = list(islice(self._files(), most))
         for path in paths:
             summary = self._summary(path)
-            if summary is not None and _key_of(path) == summary.spec.key:
+            if summary is not None and path.name.partition(".")[0] == summary.spec.key:
                 found.setdefault(summary.spec.key, summary)
         known = self._summaries  # another thread may replace it
         self._summaries = {path: known[path] for path in paths if path in known}
@@ -157,7 +160,10 @@ class RunStore:
         version = _version(path)
         known = self._summaries.get(path)
         if known is None or known[0] != version:
-            known = self._summaries[path] = version, _read_summary(path, is_shipped=path.parent == self.shipped)
+            summary = _read(path, RunSummary)
+            if summary is not None and path.parent != self.shipped:
+                summary = summary.model_copy(update={"saved": datetime.fromtimestamp(version[0] / 1e9, UTC)})
+            known = self._summaries[path] = version, summary
         return known[1]
 
     def delete(self, key: str) -> None:
@@ -175,7 +181,7 @@ class RunStore:
             raise StorageError(f"{path} cannot be deleted ({error.strerror}); check who owns it.") from error
 
     def _files(self, key: str = "*") -> Iterator[Path]:
-        yield from sorted(self.folder.glob(f"{key}.json"), key=_modified, reverse=True)
+        yield from sorted(self.folder.glob(f"{key}.json"), key=_version, reverse=True)
         yield from self._shipped(key)
 
     def _shipped(self, key: str = "*") -> list[Path]:
@@ -209,36 +215,20 @@ class MaskTableStore:
 
     def load(self, key: str) -> MaskTable | None:
         """Table with this key; None if it is missing or damaged."""
-        if not _KEY.fullmatch(key):
-            return None
-        path = self.folder / f"{key}.json"
-        try:
-            return MaskTable.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError) as error:
-            log.warning("Skipped the damaged mask table %s: %s", path, str(error).splitlines()[0])
-            return None
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # deleted since it was listed
-        return 0.0
+        return _read(self.folder / f"{key}.json", MaskTable) if _KEY.fullmatch(key) else None
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Modification time and size, by which a changed file is noticed."""
+    """Modification time (ns) and size, by which a changed file is noticed."""
     try:
         status = path.stat()
-    except OSError:
+    except OSError:  # deleted since it was listed
         return 0, 0
     return status.st_mtime_ns, status.st_size
 
 
 def content_of(path: Path) -> bytes:
-    """The JSON in a file of a run, which is compressed if its name ends in ``.gz``."""
+    """The JSON in a file, which is compressed if its name ends in ``.gz``."""
     content = path.read_bytes()
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
@@ -250,30 +240,12 @@ def _place(run: RunSummary) -> tuple[bool, str, str, float]:
     return True, run.spec.model, run.spec.targets, run.spec.ratio
 
 
-def _key_of(path: Path) -> str:
-    return path.name.partition(".")[0]
-
-
-def _read(path: Path) -> RunResult | None:
+def _read(path: Path, kind: type[T]) -> T | None:
+    """What a file holds; None if it is missing or, with a warning in the log, damaged."""
     try:
-        return RunResult.model_validate_json(content_of(path))
+        return kind.model_validate_json(content_of(path))
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
-        _warn_damaged(path, error)
+        log.warning("Skipped the damaged file %s: %s", path, str(error).splitlines()[0])
         return None
-
-
-def _read_summary(path: Path, *, is_shipped: bool) -> RunSummary | None:
-    try:
-        summary = RunSummary.model_validate_json(content_of(path))
-    except FileNotFoundError:
-        return None
-    except _DAMAGED as error:
-        _warn_damaged(path, error)
-        return None
-    return summary if is_shipped else summary.model_copy(update={"saved": datetime.fromtimestamp(_modified(path), UTC)})
-
-
-def _warn_damaged(path: Path, error: Exception) -> None:
-    log.warning("Skipped the damaged run %s: %s", path, str(error).splitlines()[0])

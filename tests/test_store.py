@@ -12,6 +12,7 @@ import pytest
 
 from liar.errors import InvalidSpecError, StorageError
 from liar.explore.allocation import check_choices
+from liar.results import RunResult
 from liar.spec import CHECKED
 from liar.store import RunStore
 from tests.fakes import language_run
@@ -20,6 +21,12 @@ from tests.fakes import language_run
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+
+
+def save_aged(store: RunStore, runs: list[RunResult]) -> None:
+    """Store ``runs`` with ascending times."""
+    for age, run in enumerate(runs):
+        os.utime(store.save(run), (age, age))
 
 
 def test_what_is_saved_is_loaded_by_another_store(store: RunStore, tmp_path: Path) -> None:
@@ -123,8 +130,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         RunStore(tmp_path / "file" / "runs", shipped=tmp_path).save(language_run())
 
 
-def test_shipped_runs_stand_behind_the_users_own(tmp_path: Path) -> None:
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+def test_shipped_runs_stand_behind_the_users_own(store: RunStore) -> None:
     first, second = language_run(), language_run(seed=1)
     store.ship(first)
     store.ship(second)
@@ -135,13 +141,6 @@ def test_shipped_runs_stand_behind_the_users_own(tmp_path: Path) -> None:
     assert store.runs() == [mine, second]
 
 
-def test_newest_first(store: RunStore) -> None:
-    runs = [language_run(seed=seed) for seed in range(3)]
-    for age, run in enumerate(runs):
-        os.utime(store.save(run), (age, age))
-    assert store.runs() == runs[::-1]
-
-
 def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIAR_RUNS", str(tmp_path / "elsewhere"))
     assert RunStore().folder == tmp_path / "elsewhere"
@@ -150,10 +149,10 @@ def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.
 # -- listings and deletion ----------------------------------------------------------------------------------------------
 
 
-def test_summaries_hold_what_a_table_needs(store: RunStore) -> None:
+def test_runs_come_newest_first_and_summaries_hold_what_a_table_needs(store: RunStore) -> None:
     runs = [language_run(seed=seed) for seed in range(3)]
-    for age, run in enumerate(runs):
-        os.utime(store.save(run), (age, age))
+    save_aged(store, runs)
+    assert store.runs() == runs[::-1]
     listed = store.summaries()
     assert [item.spec for item in listed] == [run.spec for run in runs[::-1]]
     assert [item.saved.timestamp() for item in listed if item.saved] == [2, 1, 0]
@@ -177,8 +176,7 @@ def test_a_listing_follows_the_folder_and_reads_no_file_twice(
     assert store.summaries() == []
 
 
-def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(tmp_path: Path) -> None:
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+def test_a_shipped_run_has_no_date_and_stands_behind_the_users_own(store: RunStore) -> None:
     run = language_run()
     store.ship(run)
     assert [item.saved for item in store.summaries()] == [None]
@@ -192,13 +190,11 @@ def test_shipped_runs_are_listed_by_model_and_ratio_behind_the_newest_of_ones_ow
     for run in sorted(shipped, key=lambda run: run.spec.key):
         store.ship(run)
     own = [language_run(seed=seed) for seed in range(2)]
-    for age, run in enumerate(own):
-        os.utime(store.save(run), (age, age))
+    save_aged(store, own)
     assert [run.spec for run in store.summaries()] == [run.spec for run in (*reversed(own), *shipped)]
 
 
-def test_only_a_run_of_ones_own_can_be_deleted(tmp_path: Path) -> None:
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+def test_only_a_run_of_ones_own_can_be_deleted(store: RunStore) -> None:
     run, own = language_run(), language_run(seed=1)
     path = store.ship(run)
     store.save(own)
