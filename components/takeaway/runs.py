@@ -222,17 +222,11 @@ def _among(choices: Sequence[tuple[str, str]], key: str) -> str | None:
 
 def _comparison(found: RunComparison) -> str:
     """HTML tables of the settings that differ and of the metrics that both runs measured."""
-    settings = [(item.name, item.a, item.b) for item in found.settings]
     metrics = [
-        (
-            f"{METRICS[item.a.metric].title_of(item.a.task)}, {item.a.variant}",
-            value_words(item.a),
-            value_words(item.b),
-            metric_change(item.a, item.b),
-        )
-        for item in found.metrics
+        (f"{METRICS[a.metric].title_of(a.task)}, {a.variant}", value_words(a), value_words(b), metric_change(a, b))
+        for a, b in found.metrics
     ]
-    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), settings, "The settings are the same.")
+    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), found.settings, "The settings are the same.")
     measured = _table(
         "Metrics that both measured",
         ("Metric", "Run A", "Run B", "From A to B"),

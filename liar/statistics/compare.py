@@ -3,8 +3,8 @@
 >>> from liar.statistics.compare import compare
 >>> from liar.store import RunStore
 >>> a, b = (RunStore().shipped_of(model) for model in ("demo/minilm-sentiment", "demo/minilm-topic"))
->>> [(setting.name, setting.b) for setting in compare(a, b).settings][0]
-('model', 'demo/minilm-topic')
+>>> compare(a, b).settings[0]
+('model', 'demo/minilm-sentiment', 'demo/minilm-topic')
 """
 
 from __future__ import annotations
@@ -13,22 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from liar.results import MEASURED, Evaluation, RunResult, SiteReport
+from liar.results import MEASURED, Evaluation, RunResult
 from liar.spec import PruneSpec, SiteKind
 from liar.statistics.paired import bits, stderr_of_sum
 from liar.tasks.metrics import METRICS, MetricName
 
 _ENVIRONMENT = ("device", "dtype")
 """Parts of the environment to compare: the values chosen for ``auto``. The others hardly change a figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class SettingDifference:
-    """A choice and its value in each run."""
-
-    name: str
-    a: str
-    b: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +108,6 @@ def right_answers(evaluation: Evaluation) -> list[bool] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricDifference:
-    """One metric of one variant in both runs."""
-
-    a: Evaluation
-    b: Evaluation
-
-
-@dataclass(frozen=True, slots=True)
 class SiteDifference:
     """A site that both runs pruned, with the error of the reconstruction that each run chose.
 
@@ -143,12 +126,15 @@ class SiteDifference:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Runs ``a`` and ``b``, the settings that differ, and the metrics and sites that both have."""
+    """Runs ``a`` and ``b``, the settings that differ, and the metrics and sites that both have.
+
+    A setting is a name with its value in each run; a metric is that of one variant in both runs.
+    """
 
     a: RunResult
     b: RunResult
-    settings: list[SettingDifference]
-    metrics: list[MetricDifference]
+    settings: list[tuple[str, str, str]]
+    metrics: list[tuple[Evaluation, Evaluation]]
     sites: list[SiteDifference]
 
 
@@ -162,18 +148,16 @@ def differing(specs: Sequence[PruneSpec]) -> list[str]:
     return [name for name in PruneSpec.model_fields if len({getattr(spec, name) for spec in specs}) > 1]
 
 
-def _settings(a: RunResult, b: RunResult) -> list[SettingDifference]:
+def _settings(a: RunResult, b: RunResult) -> list[tuple[str, str, str]]:
+    names = differing([a.spec, b.spec])
     chosen = [
-        SettingDifference(
-            name.replace("_", " "), _setting_words(getattr(a.spec, name)), _setting_words(getattr(b.spec, name))
-        )
-        for name in differing([a.spec, b.spec])
+        (name.replace("_", " "), _setting_words(getattr(a.spec, name)), _setting_words(getattr(b.spec, name)))
+        for name in names
     ]
-    named = {difference.name for difference in chosen}
     environment = [
-        SettingDifference(name, a.environment.get(name, "unknown"), b.environment.get(name, "unknown"))
+        (name, a.environment.get(name, "unknown"), b.environment.get(name, "unknown"))
         for name in _ENVIRONMENT
-        if name not in named and a.environment.get(name) != b.environment.get(name)
+        if name not in names and a.environment.get(name) != b.environment.get(name)
     ]
     return chosen + environment
 
@@ -184,13 +168,13 @@ def _setting_words(value: object) -> str:
     return "default" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _metrics(a: RunResult, b: RunResult) -> Iterable[MetricDifference]:
+def _metrics(a: RunResult, b: RunResult) -> Iterable[tuple[Evaluation, Evaluation]]:
     at = {(item.task, item.variant): item for item in b.evaluations}
     for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant))):
         for figure in item.figures:
             other = at.get((item.task, item.variant))
             if other is not None and (same := in_metric(other, figure.metric)) is not None:
-                yield MetricDifference(figure, same)
+                yield figure, same
 
 
 def _sites(a: RunResult, b: RunResult) -> Iterable[SiteDifference]:
@@ -206,10 +190,6 @@ def _sites(a: RunResult, b: RunResult) -> Iterable[SiteDifference]:
                 units=site.units,
                 kept_a=site.kept,
                 kept_b=other.kept,
-                a=_installed(site, a.spec),
-                b=_installed(other, b.spec),
+                a=site.error[a.spec.reconstruction],
+                b=other.error[b.spec.reconstruction],
             )
-
-
-def _installed(site: SiteReport, spec: PruneSpec) -> float:
-    return site.error[spec.reconstruction]
