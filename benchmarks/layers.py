@@ -20,8 +20,8 @@ from torch import nn
 from transformers import LlamaConfig
 
 from liar import PruneSpec, stream
-from liar.evaluate.answering.side_by_side import comparison_steps
 from liar.evaluate.timing.size_and_speed import compare_steps
+from liar.evaluate.timing.speed import comparison_steps
 from liar.events import Finished
 from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts

@@ -10,7 +10,7 @@ from figures import SENTIMENT, SMOLLM2, loaded, with_error
 from readme import sections, table
 
 from liar import PruneSpec, stream
-from liar.evaluate.answering.side_by_side import Amount, timed_turns
+from liar.evaluate.timing.speed import Amount, timed_turns
 from liar.events import Finished
 from liar.models.quantize import quantized
 from liar.progress import finish

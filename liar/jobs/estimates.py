@@ -16,7 +16,7 @@ from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.task_samples import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
-from liar.evaluate.answering.side_by_side import BATCH, PROMPT_TOKENS, REPEATS
+from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
 from liar.spec import CURVE_ALLOCATIONS, SOLVED_CRITERIA, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.answering.generate import generate
-from liar.evaluate.answering.side_by_side import reading_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.exam import Exam
+from liar.evaluate.timing.speed import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
@@ -125,9 +125,9 @@ class Measures:
         words = f"Timing the {variant_name(than)} and the {variant_name(variant)} model in turns"
         with self.watch.stage("evaluate"):
             steps = reading_steps(models)
-            pair = yield from pace.along(f"{variant} timing", steps, "evaluate", words)
-        self._speeds |= {speed.variant: speed for speed in pair.speeds}
-        self.gains.append(pair.gain)
+            speeds, gain = yield from pace.along(f"{variant} timing", steps, "evaluate", words)
+        self._speeds |= {speed.variant: speed for speed in speeds}
+        self.gains.append(gain)
 
 
 def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:

@@ -11,13 +11,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
 from liar.errors import InvalidSpecError
+from liar.evaluate.timing import speed
 from liar.evaluate.timing.size_and_speed import compare_steps, costs_of, macs_per_token
+from liar.evaluate.timing.speed import REPEATS, reading_steps
 from liar.loading.catalog import bytes_on_disk, load_model
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.surgery import ConsumerParameters, kept_channels, shrink
 from liar.progress import finish
 from liar.report.costs import CostsResult
+from liar.results import Speed, SpeedGain
 from liar.save.checkpoint import save_model
 from tests import tiny
 from tests.families import BUILDERS, DECODERS, build
@@ -115,7 +118,7 @@ def measured(dense: LoadedModel, pruned: LoadedModel, **choices: Any) -> CostsRe
 def test_a_language_model_reads_and_writes_and_costs_what_is_there() -> None:
     dense, pruned = tiny.language_model(), halved(tiny.language_model())
     result = measured(dense, pruned, on_disk=(1000, 700))
-    assert [(speed.work, speed.sequences, speed.tokens) for speed in result.speeds] == [
+    assert [(each.work, each.sequences, each.tokens) for each in result.speeds] == [
         ("prompt", 1, 12),
         ("decoding", 1, 3),
     ]
@@ -126,7 +129,7 @@ def test_a_language_model_reads_and_writes_and_costs_what_is_there() -> None:
     assert CostsResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_turns_alternate_and_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_alternate_and_do_the_same_work() -> None:
     """The first turn of each model is discarded; a turn of a language model reads one prompt and writes each new token."""
     models = {"dense": tiny.language_model(), "pruned": halved(tiny.language_model())}
     calls: list[tuple[str, int]] = []
@@ -141,20 +144,58 @@ def test_turns_alternate_and_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -
     assert calls.count(("dense", 1)) == calls.count(("pruned", 1)) == 3 * 3
 
 
+def clock(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+    """Let successive pieces of work take ``seconds``."""
+    taken = iter(seconds)
+    monkeypatch.setattr(speed, "seconds_of", lambda work, device: (work(), next(taken))[1])
+
+
 def test_speeds_are_medians_and_gains_are_taken_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both models are slow in the third turn, which must not change the gain."""
-    seconds = iter([99, 99, 99, 99, 1.0, 2.0, 0.5, 1.0, 2.0, 4.0, 1.0, 2.0, 40.0, 80.0, 20.0, 40.0])
-
-    def clock(work: Any, device: torch.device) -> float:
-        work()
-        return next(seconds)
-
-    monkeypatch.setattr("liar.evaluate.answering.side_by_side.seconds_of", clock)
+    clock(monkeypatch, 99, 99, 99, 99, 1.0, 2.0, 0.5, 1.0, 2.0, 4.0, 1.0, 2.0, 40.0, 80.0, 20.0, 40.0)
     prompt, decoding = measured(tiny.language_model(), tiny.language_model(), repeats=3).speeds
     assert (prompt.dense.median, prompt.pruned.median) == (12 / 2, 12 / 1)
     assert (decoding.dense.median, decoding.pruned.median) == (3 / 4, 3 / 2)
-    for speed in (prompt, decoding):
-        assert speed.gain.lower == speed.gain.median == speed.gain.upper == 2
+    for found in (prompt, decoding):
+        assert found.gain.lower == found.gain.median == found.gain.upper == 2
+
+
+def read(first: LoadedModel, second: LoadedModel) -> tuple[list[Speed], SpeedGain]:
+    return finish(reading_steps({"dense": first, "reconstructed": second}))
+
+
+def test_a_machine_that_becomes_slower_makes_no_model_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second model takes half as long as the first in every turn, while both take longer from turn to turn."""
+    clock(monkeypatch, 50.0, 70.0, *(seconds for turn in range(1, 8) for seconds in (2.0 * turn, 1.0 * turn)))
+    speeds, gain = read(tiny.language_model(), tiny.language_model())
+    assert (gain.gain.lower, gain.gain.median, gain.gain.upper) == (2, 2, 2)
+    assert (gain.than, gain.variant, gain.repeats) == ("dense", "reconstructed", REPEATS)
+    assert [(each.variant, each.seconds, each.spread) for each in speeds] == [
+        ("dense", 8.0, 6.0),
+        ("reconstructed", 4.0, 3.0),
+    ]
+
+
+def test_a_language_model_reads_a_prompt_and_writes_nothing() -> None:
+    shapes: list[tuple[int, ...]] = []
+    dense = tiny.language_model()
+    dense.model.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
+    _, gain = read(dense, tiny.language_model())
+    assert gain.work == "prompt"
+    assert shapes == [(1, 256)] * (REPEATS + 1)
+
+
+@pytest.mark.parametrize("make", [tiny.classifier, tiny.encoder])
+def test_a_short_model_reads_as_much_as_it_can(make: Any) -> None:
+    speeds, gain = read(make(positions=48), make(positions=48))
+    assert (gain.work, gain.tokens) == ("text", 48)
+    assert {each.tokens for each in speeds} == {48}
+
+
+def test_timing_can_be_left() -> None:
+    steps = reading_steps({"dense": tiny.language_model(), "reconstructed": tiny.language_model()})
+    assert next(steps) == (1, 2 * (REPEATS + 1))
+    steps.close()
 
 
 @pytest.mark.parametrize("make", [tiny.classifier, tiny.encoder])
@@ -165,7 +206,7 @@ def test_other_models_read_one_text_and_many(make: Any) -> None:
         lambda _, __, inputs: shapes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
     )
     result = measured(dense, make())
-    assert [(speed.work, speed.sequences, speed.tokens) for speed in result.speeds] == [
+    assert [(each.work, each.sequences, each.tokens) for each in result.speeds] == [
         ("text", 1, 12),
         ("batch", 16, 12),
     ]

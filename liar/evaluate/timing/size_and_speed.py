@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
-from liar.evaluate.answering.side_by_side import REPEATS, comparison_steps, prompt_length
+from liar.evaluate.timing.speed import REPEATS, comparison_steps, prompt_length
 from liar.models.loaded import LoadedModel, bytes_in_memory, model_info
 from liar.models.quantize import is_quantized
 from liar.models.ragged import PREFIX
@@ -31,7 +31,7 @@ def compare_steps(
 ) -> Generator[tuple[int, int], None, CostsResult]:
     """Yield (turns done, all turns); return costs and speeds of both models.
 
-    Speeds are those of :func:`liar.evaluate.answering.side_by_side.comparison_steps`. ``prompt_tokens`` defaults to 256,
+    Speeds are those of :func:`liar.evaluate.timing.speed.comparison_steps`. ``prompt_tokens`` defaults to 256,
     or fewer if the model has fewer positions. ``on_disk``: bytes of the files of each model, None if unknown. Raises
     :class:`InvalidSpecError` at the first step for models of different kinds, a streamed model, fewer than one prompt
     token or new token, fewer than two repeats, and sequences longer than the model's positions.
