@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
+from liar.evaluate.answering import generate as writing
 from liar.evaluate.answering.generate import generate, stream_tokens
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
@@ -75,7 +76,7 @@ def test_a_character_of_several_tokens_arrives_with_the_last(monkeypatch: pytest
     written = "é €😀a"
     tokens = letters.encode(written).ids[:-1]
     cut_short = [*tokens, letters.encode("€").ids[0]]
-    monkeypatch.setattr("liar.evaluate.answering.generate.new_tokens", lambda *_: iter(cut_short))
+    monkeypatch.setattr(writing, "new_tokens", lambda *_: iter(cut_short))
     pieces = list(stream_tokens(loaded, "a"))
     assert [piece.token for piece in pieces] == cut_short
     assert "|".join(piece.text for piece in pieces) == "|é| |||€||||😀|\N{REPLACEMENT CHARACTER}"

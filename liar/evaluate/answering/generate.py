@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
-from liar.evaluate.answering.reply import check_answers, check_room, check_written, positions, reply, reply_length
+from liar.evaluate.answering.reply import check_answers, check_room, check_written, reply, reply_length
 from liar.models.decode import new_tokens
 from liar.progress import finished
 from liar.results import Generation, Token, Variant
@@ -47,14 +48,6 @@ class Piece:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Scores of an answer under a model: probability (0..1) of each token; exp of the mean negative log likelihood."""
-
-    probabilities: list[float]
-    perplexity: float
-
-
 def generate_steps(
     loaded: LoadedModel,
     prompt: str,
@@ -73,26 +66,9 @@ def generate_steps(
     Raises :class:`InvalidSpecError` at the first step for an empty or too long prompt, a negative temperature, or a
     model without a head.
     """
-    if loaded.is_language_model:
-        return (
-            yield from _write(
-                loaded,
-                prompt,
-                variant,
-                stream_tokens(loaded, prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
-                dense,
-            )
-        )
-    return reply(loaded, prompt, variant)
-
-
-generate = finished(generate_steps)
-"""Run :func:`generate_steps` to its end and return the :class:`Generation`."""
-
-
-def _write(
-    loaded: LoadedModel, prompt: str, variant: Variant, stream: Iterator[Piece], dense: LoadedModel | None
-) -> Generator[Piece, None, Generation]:
+    if not loaded.is_language_model:
+        return reply(loaded, prompt, variant)
+    stream = stream_tokens(loaded, prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     pieces: list[Piece] = []
     seconds = 0.0  # decoding alone, without the time that the consumer of the pieces takes
     while True:
@@ -103,8 +79,10 @@ def _write(
             break
         pieces.append(piece)
         yield piece
-    scores = score_under(dense, prompt, [piece.token for piece in pieces]) if dense is not None and pieces else None
-    probabilities = scores.probabilities if scores else [None] * len(pieces)
+    probabilities: Sequence[float | None] = [None] * len(pieces)
+    perplexity: float | None = None
+    if dense is not None and pieces:
+        probabilities, perplexity = score_under(dense, prompt, [piece.token for piece in pieces])
     return Generation(
         prompt=prompt,
         variant=variant,
@@ -114,8 +92,12 @@ def _write(
             for piece, probability in zip(pieces, probabilities, strict=True)
         ],
         seconds=seconds,
-        dense_perplexity=scores.perplexity if scores else None,
+        dense_perplexity=perplexity,
     )
+
+
+generate = finished(generate_steps)
+"""Run :func:`generate_steps` to its end and return the :class:`Generation`."""
 
 
 # -- language models ----------------------------------------------------------------------------------------------------
@@ -140,15 +122,18 @@ def stream_tokens(
 
 
 @torch.no_grad()
-def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> Scores:
-    """Score ``tokens`` (at least one) as an answer of ``dense`` to ``prompt``, in one forward over both."""
+def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> tuple[list[float], float]:
+    """Score ``tokens`` (at least one) as an answer of ``dense`` to ``prompt``, in one forward over both.
+
+    Returns the probability (0..1) of each token, and exp of the mean negative log likelihood.
+    """
     prompt_tokens = _prompt_tokens(dense, prompt)
     answer = torch.tensor([list(tokens)])
     everything = torch.cat([prompt_tokens, answer], dim=1).to(execution_device(dense.model))
     # The logits that predict each token of the answer; the row after the last token is dropped.
     logits = dense.model(everything, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
     chosen = logits.float().log_softmax(dim=-1).cpu().gather(1, answer.T).squeeze(1).double()
-    return Scores(chosen.exp().tolist(), math.exp(-float(chosen.mean())))
+    return chosen.exp().tolist(), math.exp(-float(chosen.mean()))
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[int]) -> Iterator[Piece]:
@@ -203,7 +188,7 @@ def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> None:
 def fits(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> bool:
     """Whether the model has positions for ``prompt`` and its answer."""
     new = max_new_tokens if loaded.is_language_model else 0
-    return _prompt_length(loaded, prompt) + new <= positions(loaded)
+    return _prompt_length(loaded, prompt) + new <= longest_sequence(loaded)
 
 
 def _prompt_length(loaded: LoadedModel, prompt: str) -> int:

@@ -73,16 +73,11 @@ def check_written(prompt: str) -> None:
 
 def check_room(loaded: LoadedModel, length: int, new: int) -> None:
     """Raise :class:`InvalidSpecError` if a prompt of ``length`` tokens leaves no room for ``new`` ones."""
-    limit = positions(loaded)
+    limit = longest_sequence(loaded)
     if length + new > limit:
         raise InvalidSpecError(
             f"The prompt is {length} tokens long and the model has {limit} positions for prompt and answer; shorten it."
         )
-
-
-def positions(loaded: LoadedModel) -> int:
-    """Tokens that the model can read at once."""
-    return longest_sequence(loaded)
 
 
 def _parts(loaded: LoadedModel, prompt: str) -> tuple[str, str | None]:
@@ -96,7 +91,7 @@ def _marked(loaded: LoadedModel, prompt: str) -> str:
     question, context = _parts(loaded, prompt)
     if not context:
         raise InvalidSpecError("The question has no context; write the question in the first line and a text below it.")
-    length = min(384, positions(loaded))
+    length = min(384, longest_sequence(loaded))
     (answer,) = finish(span_steps(loaded.model, loaded.tokenizer, [Sample(question, pair=context)], length))
     return answer
 
