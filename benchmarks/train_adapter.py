@@ -41,8 +41,8 @@ from liar.data.batching import Row, pad
 from liar.data.question_windows import marks_of, windows_of
 from liar.data.task_samples import demo_samples
 from liar.errors import InvalidSpecError
-from liar.evaluate.answers import mark_steps
 from liar.evaluate.classification import classify_steps, rate_steps, rows_of
+from liar.evaluate.spans import mark_steps
 from liar.files import ASSETS, whole_folder
 from liar.loading.demo_bundle import fetch_demo
 from liar.presets import DEMO, MINILM

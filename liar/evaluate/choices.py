@@ -23,7 +23,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from liar.errors import CalibrationError
 from liar.evaluate.branches import Pair, branched, check_ending, score_steps
+from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.progress import relay
+from liar.results import Items
+from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
 
@@ -52,6 +55,24 @@ def choice_steps(
     for row, sample in zip(table, samples, strict=True):
         row[: len(sample.endings)] = torch.tensor([next(likelihoods) for _ in sample.endings], dtype=torch.float64)
     return table
+
+
+def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> Steps:
+    """Choose the most probable ending of each sample; a further score is that of the most probable one by length."""
+    found = yield from choice_steps(model, tokenizer, samples)
+    chosen, by_length = answers_of(found).tolist(), answers_by_length(found, samples).tolist()
+    wanted = [int(sample.label or 0) for sample in samples]
+    right = [answer == label for answer, label in zip(chosen, wanted, strict=True)]
+    scores = [float(answer == label) for answer, label in zip(by_length, wanted, strict=True)]
+    return Outcome(
+        samples=samples,
+        items=Items(
+            digest=digest_of_samples(samples, [str(label) for label in wanted]), right=packed(right), scores=scores
+        ),
+        answers=[sample.endings[answer].strip() for sample, answer in zip(samples, chosen, strict=True)],
+        labels=[sample.endings[label].strip() for sample, label in zip(samples, wanted, strict=True)],
+        right=right,
+    )
 
 
 def answers_of(loglikelihoods: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import Row, by_length, encode, pad
-from liar.evaluate.items import items_of_classes, items_of_numbers
-from liar.evaluate.outcome import Outcome, Steps
+from liar.evaluate.outcome import Outcome, Steps, items_of_classes, items_of_numbers
 from liar.runtime.devices import execution_device
 from liar.tasks.samples import Sample
 
@@ -27,18 +26,23 @@ def rows_of(
     return encode([sample.text for sample in samples], tokenizer, sequence_length, pairs=pairs, config=model.config)
 
 
-def logits_of(
+def logits_steps(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Positions in ``rows`` and their logits (positions, outputs), fp32 on the CPU, one batch at a time."""
+) -> Generator[tuple[int, int], None, Tensor]:
+    """Yield (rows done, rows in all) after each batch; return the logits (rows, outputs), fp32 on the CPU."""
     device = execution_device(model)
     batches = list(by_length(rows, _BATCH_SIZE))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
+    found: list[Tensor] = []
+    done = 0
     for positions in batches:
         batch = pad([rows[position] for position in positions], tokenizer)
         with torch.no_grad():
-            logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
-        yield positions, logits.float().cpu()
+            found.append(model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu())
+        done += len(positions)
+        yield done, len(rows)
+    places = [position for positions in batches for position in positions]
+    return torch.cat(found)[torch.tensor(places).argsort()]
 
 
 def classify_steps(
@@ -54,13 +58,8 @@ def classify_steps(
     ``classes[i]`` is the model's class for ``label_names[i]``; the model's other classes are ignored.
     """
     rows = rows_of(model, tokenizer, samples, sequence_length)
-    chosen = torch.empty(len(rows), dtype=torch.long)
-    done = 0
-    for positions, logits in logits_of(model, tokenizer, rows):
-        chosen[positions] = logits[:, list(classes)].argmax(dim=1)
-        done += len(positions)
-        yield done, len(rows)
-    answers = [label_names[label] for label in chosen.tolist()]
+    logits = yield from logits_steps(model, tokenizer, rows)
+    answers = [label_names[label] for label in logits[:, list(classes)].argmax(dim=1).tolist()]
     labels = [sample.label or "" for sample in samples]
     return Outcome(
         samples=samples,
@@ -77,12 +76,8 @@ def rate_steps(
 ) -> Steps:
     """Predict the number of each sample with a model of one output."""
     rows = rows_of(model, tokenizer, samples, sequence_length)
-    predicted = torch.empty(len(rows), dtype=torch.double)
-    done = 0
-    for positions, logits in logits_of(model, tokenizer, rows):
-        predicted[positions] = logits[:, 0].double()
-        done += len(positions)
-        yield done, len(rows)
+    logits = yield from logits_steps(model, tokenizer, rows)
+    predicted = logits[:, 0]
     wanted = [sample.label or "" for sample in samples]
     return Outcome(
         samples=samples,

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from liar.evaluate.changes import Comparison
-from liar.evaluate.items import items_of_windows
-from liar.evaluate.outcome import Steps
+from liar.evaluate.outcome import Steps, items_of_windows
 from liar.evaluate.perplexity import nll_steps, perplexity_of
 from liar.results import Evaluation, MeasuredVariant
 from liar.spec import Separator
-from liar.tasks.metrics import MetricName
 from liar.tasks.record import Task
 
 if TYPE_CHECKING:
@@ -76,11 +74,10 @@ class WindowsExam(Exam):
 class ItemsExam(Exam):
     """Items with a right answer: ``ask`` lets a model answer them, ``available`` is the number in the source.
 
-    ``metrics`` are those of the task unless its outcome names its own. ``note``: a sentence on how answers are read.
+    The metrics are those of the task unless its outcome names its own. ``note``: a sentence on how answers are read.
     """
 
     ask: Callable[[LoadedModel], Steps]
-    metrics: tuple[MetricName, ...]
     available: int | None = None
     note: str | None = None
 
@@ -91,7 +88,7 @@ class ItemsExam(Exam):
         outcome = yield from self.ask(loaded)
         if comparison is not None:
             comparison.note(self.task.name, variant, outcome)
-        main, *further = outcome.figures(outcome.metrics or self.metrics)
+        main, *further = outcome.figures(outcome.metrics or self.task.metrics)
         return Evaluation(
             task=self.task.name,
             metric=main.metric,

@@ -17,8 +17,9 @@ from torch import Tensor
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.classification import logits_of, rows_of
+from liar.evaluate.classification import logits_steps, rows_of
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
+from liar.progress import finish
 from liar.tasks.record import Task
 from liar.tasks.samples import Sample
 
@@ -111,9 +112,8 @@ def _confusion(loaded: LoadedModel, task: Task, samples: Sequence[Sample]) -> Te
     counts = torch.zeros(len(task.labels), len(task.labels), dtype=torch.long)
     length = evaluation_length(None, loaded, task.length)
     rows = rows_of(loaded.model, loaded.tokenizer, samples, length)
-    for positions, logits in logits_of(loaded.model, loaded.tokenizer, rows):
-        counts.index_put_((labels[positions], logits.argmax(dim=1)), torch.tensor(1), accumulate=True)
-    return counts
+    logits = finish(logits_steps(loaded.model, loaded.tokenizer, rows))
+    return counts.index_put_((labels, logits.argmax(dim=1)), torch.tensor(1), accumulate=True)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,10 @@ from liar.data.columns import selection
 from liar.data.corpora import copies_of
 from liar.data.packing import evaluation_length
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.answers import harness_outcome_steps
 from liar.evaluate.changes import Comparison
 from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam
+from liar.evaluate.harness.steps import check_task, harness_steps
 from liar.evaluate.label_order import fits, settle_order
-from liar.evaluate.outcome import Steps
 from liar.evaluate.task_readers import READERS, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
@@ -60,7 +60,9 @@ def prepare(
     length = evaluation_length(sequence_length, loaded, task.length)
     request = Request(loaded, task, split, limit or task.count, data, length, separator)
     if isinstance(task.data, HarnessData):
-        return _of_the_harness(request, task.data)
+        check_task(loaded, task.data.name, data)
+        ask = partial(harness_steps, name=task.data.name, limit=request.limit, data=data)
+        return ItemsExam(task, task.data.name, None, None, ask)
     return READERS[task.head](request)
 
 
@@ -210,14 +212,3 @@ _NEEDS: Mapping[HeadKind, str] = {
     "regression": "a head with one output, a regression",
     "span": "a head for question answering",
 }
-
-
-def _of_the_harness(request: Request, data: HarnessData) -> Exam:
-    from liar.evaluate.harness.steps import check_task  # an extra, which not everybody installs
-
-    check_task(request.loaded, data.name, request.data)
-
-    def ask(model: LoadedModel) -> Steps:
-        return harness_outcome_steps(model, data.name, request.limit, request.data)
-
-    return ItemsExam(request.task, data.name, None, None, ask, ())

@@ -17,7 +17,10 @@ from transformers import PreTrainedTokenizerBase
 
 from liar.data.batching import by_length, pad
 from liar.data.question_windows import LENGTH, STRIDE, Window, windows_of
+from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
+from liar.results import Items
 from liar.runtime.devices import execution_device
+from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
 BEST = 20
@@ -98,6 +101,17 @@ def span_steps(
         own, of_start, of_end = zip(*group, strict=True)
         answers.append(best_answer(own, of_start, of_end, samples[item].pair or ""))
     return answers
+
+
+def mark_steps(
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+) -> Steps:
+    """Answer each question from its context, which is read in windows of ``sequence_length`` tokens."""
+    answers = yield from span_steps(model, tokenizer, samples, sequence_length)
+    right, scores = scores_of_answers(answers, samples)
+    labels = [sample.answers[0].text for sample in samples]
+    items = Items(digest=digest_of_samples(samples, labels), right=packed(right), scores=scores)
+    return Outcome(samples=samples, items=items, answers=answers, labels=labels, right=right)
 
 
 def scores_of_answers(answers: Sequence[str], samples: Sequence[Sample]) -> tuple[list[bool], list[float]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ from liar.data.separators import joining_of
 from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.answers import choose_steps, mark_steps
+from liar.evaluate.choices import choose_steps
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import Exam, ItemsExam, WindowsExam
 from liar.evaluate.label_order import check_classes, settle_order
 from liar.evaluate.outcome import Steps
+from liar.evaluate.spans import mark_steps
 from liar.models.heads import class_names, classes_of, number_of
 from liar.spec import Separator
 from liar.tasks.record import HeadKind, Task
@@ -65,7 +67,7 @@ def _windows(request: Request) -> Exam:
 
 
 def _classes(request: Request) -> Exam:
-    loaded, task, length = request.loaded, request.task, request.length
+    loaded, task = request.loaded, request.task
     is_own = request.source != task.name
     if not is_own:
         check_classes(loaded, task)
@@ -78,11 +80,8 @@ def _classes(request: Request) -> Exam:
         order = settle_order(loaded, task, request.data)
         names, classes, note = task.labels, order.classes, order.note
 
-    def ask(model: LoadedModel) -> Steps:
-        return classify_steps(model.model, model.tokenizer, samples, names, classes, length)
-
-    digests = frozenset(read.digests)
-    return ItemsExam(task, read.source, read.split, length, ask, task.metrics, available, note, digests=digests)
+    ask = partial(classify_steps, samples=samples, label_names=names, classes=classes, sequence_length=request.length)
+    return _exam(request, read, available, ask, note)
 
 
 def _numbers(request: Request) -> Exam:
@@ -95,12 +94,7 @@ def _numbers(request: Request) -> Exam:
             f"Item {wrong + 1} of {read.source!r} has {has}, and a regression needs a number; give one in a column named "
             "'label', or choose a model with classes."
         )
-
-    def ask(model: LoadedModel) -> Steps:
-        return rate_steps(model.model, model.tokenizer, samples, request.length)
-
-    digests, metrics = frozenset(read.digests), request.task.metrics
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, metrics, available, digests=digests)
+    return _exam(request, read, available, partial(rate_steps, samples=samples, sequence_length=request.length))
 
 
 def _spans(request: Request) -> Exam:
@@ -114,12 +108,7 @@ def _spans(request: Request) -> Exam:
     check_answers(samples, read.source)
     for sample in samples:
         check_question(sample, request.loaded.tokenizer, request.length)
-
-    def ask(model: LoadedModel) -> Steps:
-        return mark_steps(model.model, model.tokenizer, samples, request.length)
-
-    digests, metrics = frozenset(read.digests), request.task.metrics
-    return ItemsExam(request.task, read.source, read.split, request.length, ask, metrics, available, digests=digests)
+    return _exam(request, read, available, partial(mark_steps, samples=samples, sequence_length=request.length))
 
 
 def _choices(request: Request) -> Exam:
@@ -129,12 +118,7 @@ def _choices(request: Request) -> Exam:
             "the task own."
         )
     read, samples, available = _items(request)
-
-    def ask(model: LoadedModel) -> Steps:
-        return choose_steps(model.model, model.tokenizer, samples)
-
-    digests, metrics = frozenset(read.digests), request.task.metrics
-    return ItemsExam(request.task, read.source, read.split, None, ask, metrics, available, digests=digests)
+    return _exam(request, read, available, partial(choose_steps, samples=samples))
 
 
 READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
@@ -146,6 +130,22 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
     "choice": _choices,
 }
 """For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.prepared_task.prepare` raises."""
+
+
+def _exam(
+    request: Request, read: Samples, available: int | None, ask: Callable[..., Steps], note: str | None = None
+) -> ItemsExam:
+    """The exam of items that were ``read``; ``ask`` takes a model and its tokenizer."""
+    return ItemsExam(
+        request.task,
+        read.source,
+        read.split,
+        None if request.task.head == "choice" else request.length,
+        lambda loaded: ask(loaded.model, loaded.tokenizer),
+        available,
+        note,
+        digests=frozenset(read.digests),
+    )
 
 
 def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:

@@ -65,11 +65,7 @@ class Answers(LM):
     def loglikelihood(self, requests: list[Instance]) -> list[Any]:
         return [self.found[id(request)].pop(0) for request in requests]
 
-    def loglikelihood_rolling(self, requests: list[Instance]) -> list[Any]:
-        return self.loglikelihood(requests)
-
-    def generate_until(self, requests: list[Instance]) -> list[Any]:
-        return self.loglikelihood(requests)
+    loglikelihood_rolling = generate_until = loglikelihood
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 from datasets import config as datasets_config
 from huggingface_hub import HfApi
-from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 
 from liar.errors import CalibrationError, InvalidSpecError
@@ -22,17 +20,22 @@ _CAUSE = 200
 """Characters of another library's error that a message keeps."""
 
 
-def load_task(name: str, include: Path | None, data: Path | None) -> dict[str, Any]:
+def load_task(name: str, data: str | Path | None) -> dict[str, Any]:
     """The task or group ``name`` as the harness's ``evaluate`` takes it, with its dataset read.
 
-    ``include``: folder of task files, which come before the harness's own. ``data``: folder with copies of datasets.
-    Raises :class:`InvalidSpecError` for an unknown name, a group without a figure of its own, and a task that needs code
-    of its dataset or images; :class:`CalibrationError` for a dataset that is out of reach, damaged or empty.
+    ``data``: folder with copies of datasets. Raises :class:`InvalidSpecError` for an unknown name, a group without a figure
+    of its own, and a task that needs code of its dataset or images; :class:`CalibrationError` for a dataset that is out of
+    reach, damaged or empty.
     """
-    manager = _manager(name, include)
+    manager = all_tasks()
+    if name not in manager.task_index:
+        close = get_close_matches(name, manager.task_index, n=3)
+        remedy = f"did you mean {' or '.join(close)}?" if close else "`lm-eval ls tasks` lists all."
+        raise InvalidSpecError(f"lm-evaluation-harness has no task {name!r}; {remedy}")
+    copies = None if data is None else Path(data).expanduser()
     try:
         with TemporaryDirectory() as folder:
-            loaded: dict[str, Any] = manager.load([_definition(name, manager, data, Path(folder))])
+            loaded: dict[str, Any] = manager.load([_definition(name, manager, copies, Path(folder))])
     except (CalibrationError, InvalidSpecError):
         raise
     except ModuleNotFoundError as error:
@@ -44,7 +47,7 @@ def load_task(name: str, include: Path | None, data: Path | None) -> dict[str, A
             f"The dataset of the task {name!r} cannot be used ({_cause(error)}); check access to it on the Hub and that it "
             "is complete and not empty, or give a folder with a copy of it."
         ) from error
-    for task in tasks_of(loaded):
+    for task in loaded["tasks"].values():
         if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
             needs = "runs code that a model wrote" if getattr(task, "UNSAFE_CODE", False) else "needs images or sound"
             raise InvalidSpecError(f"The task {name!r} {needs}, which is not supported; choose another task.")
@@ -56,30 +59,8 @@ def load_task(name: str, include: Path | None, data: Path | None) -> dict[str, A
     return loaded
 
 
-def tasks_of(loaded: Mapping[str, Any]) -> list[Task]:
-    """Every task in what the harness loaded."""
-    return list(loaded["tasks"].values())
-
-
-def _manager(name: str, include: Path | None) -> TaskManager:
-    """An index of tasks that has ``name``: that of the folder ``include``, else the harness's own, which takes seconds."""
-    if include is not None and not include.is_dir():
-        raise InvalidSpecError(f"There is no folder {include} of tasks; check the path.")
-    own = None if include is None else TaskManager(include_path=[str(include)], include_defaults=False)
-    if own is not None and name in own.all_groups:  # its members may be the harness's
-        return TaskManager(include_path=[str(include)])
-    if own is not None and name in own.task_index:
-        return own
-    if name in _harness_tasks().task_index:
-        return _harness_tasks()
-    names = [*(own.task_index if own else ()), *_harness_tasks().task_index]
-    close = get_close_matches(name, names, n=3)
-    remedy = f"did you mean {' or '.join(close)}?" if close else "`lm-eval ls tasks` lists all."
-    raise InvalidSpecError(f"lm-evaluation-harness has no task {name!r}; {remedy}")
-
-
 @cache
-def _harness_tasks() -> TaskManager:
+def all_tasks() -> TaskManager:
     """The harness's own tasks. Reading their 14,000 files takes some seconds, once in a process."""
     return TaskManager()
 

@@ -1,13 +1,13 @@
-"""Any task of lm-evaluation-harness, in this process: its items, prompts, metrics and figures for a loaded model.
+"""Any task of lm-evaluation-harness, in this process: its items, prompts and metrics for a loaded model.
 
 The harness is optional: ``pip install 'liar[harness]'``. Figures are those of ``lm_eval.simple_evaluate`` with its default
-choices; standard errors need no 100,000 resamples. What its code draws and logs leaves no trace in the process.
+choices. What its code draws and logs leaves no trace in the process.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from packaging.version import Version
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.harness.harness_outcome import HarnessOutcome, outcome_of
+from liar.evaluate.harness.harness_outcome import outcome_of
+from liar.evaluate.outcome import Steps
 from liar.models.loaded import LoadedModel
 
 if TYPE_CHECKING:
@@ -27,29 +28,22 @@ if TYPE_CHECKING:
 OLDEST = "0.4.12"
 """Oldest release of the harness that is known to work."""
 
-_TOGETHER = {"loglikelihood": 64, "generate_until": 8, "loglikelihood_rolling": 1}
+_TOGETHER = {"loglikelihood": 64, "generate_until": 8}
 """Requests of each kind between two reports of progress."""
 
 _LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Names under which tasks give the length of generated texts."""
 
 
-def harness_steps(
-    loaded: LoadedModel,
-    name: str,
-    limit: int | None = None,
-    include: str | Path | None = None,
-    data: str | Path | None = None,
-) -> Generator[tuple[int, int], None, HarnessOutcome]:
-    """Yield (items done, items in all), return the outcome of the harness's task or group ``name``.
+def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data: str | Path | None = None) -> Steps:
+    """Answer the items of the harness's task or group ``name``.
 
-    ``limit``: number of items, of each task of a group. ``include``: folder of task files of one's own; their functions
-    are run, so it must be trusted. ``data``: folder with copies of datasets, as ``data/Rowan/hellaswag`` or
-    ``data/hellaswag``, with the files of the Hub. The model is not changed; closing the generator between two batches
-    stops the evaluation.
+    ``limit``: number of items, of each task of a group. ``data``: folder with copies of datasets, as
+    ``data/Rowan/hellaswag`` or ``data/hellaswag``, with the files of the Hub. The model is not changed.
 
     Raises at the first step :class:`InvalidSpecError` if the harness is missing or too old, for an unknown task, and for
-    a model that cannot do it; :class:`CalibrationError` for a dataset that is out of reach, damaged or empty.
+    a model that cannot do it; :class:`CalibrationError` for a dataset that is out of reach, damaged or empty; and at the
+    last step what :func:`liar.evaluate.harness.harness_outcome.outcome_of` raises.
     """
     check_harness(loaded)
     if limit is not None and limit < 1:
@@ -58,11 +52,11 @@ def harness_steps(
 
     from liar.evaluate.harness.apart import EXAMPLES_SEED, apart
     from liar.evaluate.harness.harness_model import Answers, HarnessModel
-    from liar.evaluate.harness.harness_tasks import load_task, tasks_of
+    from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
-        task_dict = load_task(name, _path(include), _path(data))
-        tasks = list(tasks_of(task_dict))
+        task_dict = load_task(name, data)
+        tasks = list(task_dict["tasks"].values())
         for task in tasks:  # as simple_evaluate prepares them
             if task.get_config("num_fewshot") is None:
                 task.set_config("num_fewshot", 0)
@@ -100,7 +94,7 @@ def check_task(loaded: LoadedModel, name: str, data: str | None = None) -> None:
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
-        load_task(name, None, _path(data))
+        load_task(name, data)
 
 
 def check_harness(loaded: LoadedModel) -> None:
@@ -166,7 +160,3 @@ def _chunks(items: list[list[Instance]]) -> Iterator[list[list[Instance]]]:
             chunk, share = [], 0.0
     if chunk:
         yield chunk
-
-
-def _path(folder: str | Path | None) -> Path | None:
-    return None if folder is None else Path(folder).expanduser()

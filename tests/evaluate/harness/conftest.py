@@ -13,13 +13,14 @@ import yaml
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
+from liar.evaluate.harness import harness_tasks
 from liar.models.loaded import LoadedModel
 from tests import subwords
 from tests.evaluate.harness.own_tasks import CODE, MEAN, OWN, POSITIONS, rows, task
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     for name, count, seed in (("train", 6, 1), ("test", 9, 2)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows(count, seed))))
@@ -81,6 +82,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def folder(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of tasks, which are the only ones that the harness knows."""
+    monkeypatch.setattr(harness_tasks, "all_tasks", lambda: own_index(files))
+    return files
+
+
+def own_index(files: Path) -> TaskManager:
+    return TaskManager(include_path=[str(files)], include_defaults=False)
+
+
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     return subwords.loaded(POSITIONS)
@@ -94,15 +106,14 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def direct(folder: Path, loaded: LoadedModel) -> dict[str, Any]:
+def direct(files: Path, loaded: LoadedModel) -> dict[str, Any]:
     """Results of the harness's own evaluation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISABLE_MULTIPROC", "1")
         patch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)  # runs other programs
         harness = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=2)
-        manager = TaskManager(include_path=[str(folder)], include_defaults=False)
         names = [name for name in OWN if name not in ("own_choices", "own_shuffled")]  # both are in the group
         found: dict[str, Any] = lm_eval.simple_evaluate(
-            harness, tasks=names, task_manager=manager, bootstrap_iters=300, limit=8
+            harness, tasks=names, task_manager=own_index(files), bootstrap_iters=0, limit=8
         )
     return found

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from liar.evaluate.harness.steps import HarnessOutcome, harness_steps
+from liar.evaluate.harness.steps import harness_steps
+from liar.evaluate.outcome import Outcome
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords
@@ -78,17 +79,10 @@ def task(folder: Path, name: str, **fields: Any) -> None:
     (folder / f"{name}.yaml").write_text("\n".join(lines))
 
 
-OWN = (
-    "own_choices",
-    "own_shuffled",
-    "own_prompts",
-    "own_pairs",
-    "own_generation",
-    "own_ending",
-    "own_texts",
-    "own_group",
-)
+OWN = ("own_choices", "own_shuffled", "own_prompts", "own_generation", "own_ending", "own_group")
+"""Tasks that can be measured."""
 
 
-def evaluated(loaded: LoadedModel, name: str, folder: Path, limit: int | None = 8, **choices: Any) -> HarnessOutcome:
-    return finish(harness_steps(loaded, name, limit, include=folder, **choices))
+def evaluated(loaded: LoadedModel, name: str, limit: int | None = 8) -> Outcome:
+    """Evaluate a task of the fixture ``folder``."""
+    return finish(harness_steps(loaded, name, limit))

@@ -18,9 +18,6 @@ from liar.progress import finish
 from tests import subwords, tiny
 from tests.evaluate.harness.own_tasks import evaluated
 
-pytestmark = pytest.mark.filterwarnings("ignore:A single label")  # in the resamples of the harness
-
-
 QUESTION = {"text": ["four", "two", "three", "ten"], "label": ["A", "B", "C", "D"]}
 SCIENCE = {"id": "7", "question": "what is two and two?", "choices": QUESTION, "answerKey": "A"}
 COPIES: dict[str, tuple[str, dict[str, Any], tuple[str, tuple[str, ...], str]]] = {
@@ -80,10 +77,10 @@ def test_a_task_of_the_hub_reads_its_local_copy(name: str, loaded: LoadedModel, 
     folder, row, presented = COPIES[name]
     copy_of(tmp_path, folder, row)
     outcome = finish(harness_steps(loaded, name, 2, data=tmp_path))
-    assert (outcome.n, outcome.available) == (2, 3)
-    item = outcome.items[0]
-    assert (item.text, item.choices, item.label) == presented
-    assert outcome.figures["acc"] == item.scores["acc"] == (item.answer == item.label)
+    assert (len(outcome.samples), outcome.available) == (2, 3)
+    sample = outcome.samples[0]
+    assert (sample.text, sample.endings, sample.label) == presented
+    assert outcome.right == [outcome.answers[0] == outcome.labels[0]] * 2
 
 
 def test_the_card_of_a_copy_names_its_parts(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -91,7 +88,7 @@ def test_the_card_of_a_copy_names_its_parts(loaded: LoadedModel, tmp_path: Path)
     parts = [{"split": split, "path": f"some/files/{split}-*"} for split in ("train", "validation", "test")]
     card = yaml.safe_dump({"configs": [{"config_name": "ARC-Challenge", "data_files": parts}]})
     (tmp_path / "ai2_arc" / "README.md").write_text(f"---\n{card}---\n")
-    assert finish(harness_steps(loaded, "arc_challenge", data=str(tmp_path))).n == 3
+    assert len(finish(harness_steps(loaded, "arc_challenge", data=str(tmp_path))).samples) == 3
 
 
 def test_a_copy_that_is_missing_or_incomplete(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -139,24 +136,26 @@ def test_the_harness_is_missing_or_old(loaded: LoadedModel, monkeypatch: pytest.
         ("own_bare", "has no figure of its own; name one of its tasks, as own_choices"),
         ("own_unsafe", "runs code that a model wrote"),
         ("own_long", "generates up to 256 tokens, and the model has 96 positions"),
+        ("own_texts", "asks for 'loglikelihood_rolling', which is none of loglikelihood, generate_until"),
+        ("own_pairs", "measures mcc, which are no shares of right answers"),
     ],
 )
-def test_a_task_that_cannot_be_done(name: str, message: str, folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_task_that_cannot_be_done(name: str, message: str) -> None:
     with pytest.raises(InvalidSpecError, match=message):
-        evaluated(subwords.loaded(96), name, folder)
+        evaluated(subwords.loaded(96), name)
 
 
-def test_a_model_or_a_choice_that_cannot_be_used(loaded: LoadedModel, folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_model_or_a_choice_that_cannot_be_used(loaded: LoadedModel) -> None:
     with pytest.raises(InvalidSpecError, match="need a causal language model, and tiny/bert is none"):
-        evaluated(tiny.classifier(), "own_choices", folder)
+        evaluated(tiny.classifier(), "own_choices")
     with pytest.raises(InvalidSpecError, match="choose at least 1"):
-        evaluated(loaded, "own_choices", folder, 0)
-    with pytest.raises(InvalidSpecError, match=r"no folder .*nowhere of tasks"):
-        evaluated(loaded, "own_choices", folder / "nowhere")
+        evaluated(loaded, "own_choices", 0)
     without = subwords.loaded(begin=False)
     without.tokenizer.eos_token = None
     with pytest.raises(InvalidSpecError, match="neither a begin nor an end token"):
-        evaluated(without, "own_choices", folder)
+        evaluated(without, "own_choices")
 
 
 def test_an_empty_dataset(loaded: LoadedModel, tmp_path: Path) -> None:
