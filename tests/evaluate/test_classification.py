@@ -7,32 +7,15 @@ import random
 from pathlib import Path
 
 import pytest
-import torch
 
-from liar.errors import CalibrationError, InvalidSpecError
+from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import evaluate, evaluate_steps
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
 from liar.results import Variant
 from liar.statistics.compare import right_answers
-from liar.tasks.samples import Sample
-from tests.tiny import (
-    LETTERS,
-    classifier,
-    encoder,
-    labelled_letters,
-    language_model,
-    pair_classifier,
-    replace_demo_samples,
-)
-
-
-@pytest.fixture
-def letters(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
-    samples = labelled_letters(12)
-    replace_demo_samples(monkeypatch, samples)
-    return samples
+from tests.tiny import LETTERS, classifier, encoder, language_model
 
 
 @pytest.fixture(scope="module")
@@ -118,19 +101,6 @@ def test_a_limit_takes_the_first_items(items: list[tuple[str, str]], table: str)
     assert (result.n, result.value) == (10, pytest.approx(sum(_right(loaded, items)[:10]) / 10))
 
 
-def test_both_texts_of_a_pair_are_judged(tmp_path: Path) -> None:
-    draw = random.Random(1)
-    rows = [(draw.choice("abc"), draw.choice("xyz"), draw.choice(["negative", "positive"])) for _ in range(60)]
-    path = tmp_path / "pairs.csv"
-    path.write_text("\n".join(["sentence1,sentence2,label", *(",".join(row) for row in rows)]))
-    loaded = pair_classifier()
-    right = 0
-    for first, second, label in rows:
-        logits = loaded.model(**loaded.tokenizer(first, second, return_tensors="pt")).logits[0]
-        right += loaded.model.config.id2label[int(logits.argmax())] == label
-    assert evaluate(loaded, "sentiment", data=str(path), sequence_length=64).value == pytest.approx(right / 60)
-
-
 def test_what_was_read_of_the_texts_is_recorded(items: list[tuple[str, str]], table: str) -> None:
     some = evaluate(classifier(), "sentiment", data=table, limit=40, sequence_length=20)
     cut = sum(len(text.split()) + 2 > 20 for text, _ in items[:40])
@@ -138,13 +108,6 @@ def test_what_was_read_of_the_texts_is_recorded(items: list[tuple[str, str]], ta
     assert (some.source, some.split) == (table, None)
     every = evaluate(classifier(), "sentiment", data=table, sequence_length=64)
     assert (every.n, every.available, every.cut) == (75, 75, 0)
-
-
-def test_hidden_labels_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "hidden.csv"
-    path.write_text("text,label\na b,-1\nc,-1\n")
-    with pytest.raises(CalibrationError, match=r"hidden \(all are -1\)"):
-        evaluate(classifier(), "sentiment", data=str(path), sequence_length=64)
 
 
 def test_own_texts_may_use_the_tasks_names_where_a_model_has_none(table: str) -> None:
@@ -171,52 +134,10 @@ def test_progress_counts_items_and_an_evaluation_can_be_left(table: str) -> None
     steps.close()
 
 
-def test_labels_the_model_does_not_know_are_named(table: str, tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match="good, bad"):
-        evaluate(classifier(("good", "bad")), "sentiment", data=table, sequence_length=64)
-    unlabelled = tmp_path / "own.txt"
-    unlabelled.write_text("a b c")
-    with pytest.raises(CalibrationError, match="Text number 1"):
-        evaluate(classifier(), "sentiment", data=str(unlabelled), sequence_length=64)
-
-
 def test_a_model_without_the_tasks_head_is_refused() -> None:
     for loaded in (encoder(), language_model(), classifier(("score",))):
         with pytest.raises(InvalidSpecError, match=r"needs a classifier's head, .* such as demo/minilm-sentiment"):
             evaluate(loaded, "sentiment", sequence_length=64)
-
-
-def test_a_classifier_of_other_classes_is_refused() -> None:
-    with pytest.raises(InvalidSpecError, match="are good, bad, and those of sentiment are negative, positive"):
-        evaluate(classifier(("good", "bad")), "sentiment", sequence_length=64)
-    with pytest.raises(InvalidSpecError, match=r"has 3 classes \(a, b, c\), and sentiment has 2"):
-        evaluate(classifier(("a", "b", "c")), "sentiment", sequence_length=64)
-
-
-@pytest.mark.demo
-def test_classes_without_names_are_read_in_the_order_that_answers_training_texts_best() -> None:
-    """Negating the head exchanges the classes, so the same answers mean the same labels in the other order."""
-    plain, turned = classifier(("LABEL_0", "LABEL_1")), classifier(("LABEL_0", "LABEL_1"))
-    turned.model.classifier.weight.neg_()
-    turned.model.classifier.bias.neg_()
-    found = [evaluate(loaded, "sentiment", limit=40, sequence_length=64) for loaded in (plain, turned)]
-    orders = [loaded.label_orders["sentiment"].classes for loaded in (plain, turned)]
-    assert found[0].items == found[1].items
-    assert orders[0] == orders[1][::-1]
-    assert all("have no names" in (item.note or "") for item in found)
-    named = evaluate(classifier(), "sentiment", limit=40, sequence_length=64)
-    assert named.note is None
-    assert found[0].value in (named.value, pytest.approx(1 - named.value))
-
-
-def test_classes_are_matched_by_name_in_any_order(letters: list[Sample]) -> None:
-    named, turned = classifier(), classifier(("POSITIVE", "Negative"))
-    with torch.no_grad():
-        for parameter in turned.model.classifier.parameters():
-            parameter.copy_(parameter.flip(0))
-    found = [evaluate(loaded, "sentiment", sequence_length=64) for loaded in (named, turned)]
-    assert found[0] == found[1]
-    assert found[0].n == found[0].available == len(letters)
 
 
 @pytest.mark.demo

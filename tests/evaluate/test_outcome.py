@@ -1,12 +1,9 @@
-"""The metrics equal scikit-learn, scipy, torchmetrics and the official script of SQuAD on fixed answers."""
+"""The metrics equal scikit-learn, scipy and torchmetrics on fixed answers."""
 
 from __future__ import annotations
 
 import random
-import re
-import string
 import warnings
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,15 +12,11 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torchmetrics.functional.classification import binary_f1_score, binary_matthews_corrcoef
 from torchmetrics.functional.regression import pearson_corrcoef, spearman_corrcoef
-from torchmetrics.functional.text import squad
 
-from liar.evaluate.items import items_of_classes
-from liar.evaluate.outcome import Outcome
-from liar.evaluate.spans import scores_of_answers
+from liar.evaluate.outcome import Outcome, items_of_classes
 from liar.results import Items
-from liar.statistics.paired import packed
 from liar.tasks.metrics import MetricName
-from liar.tasks.samples import Answer, Sample
+from liar.tasks.samples import Sample
 
 NAMES = ("no", "yes")
 
@@ -105,59 +98,3 @@ def test_equal_numbers_correlate_with_nothing_and_can_be_stored() -> None:
     """scipy gives NaN, which JSON has no number for."""
     assert _of_numbers([0.3] * 4, [1, 2, 3, 4]) == _of_numbers([1, 2, 3, 4], [0.7] * 4) == [0, 0]
     assert _of_numbers([0.3], [1]) == [0, 0]
-
-
-# -- answers: evaluate-v1.1.py of SQuAD, copied in its arithmetic ------------------------------------------------------
-
-
-def _normalized(answer: str) -> str:
-    plain = "".join(letter for letter in answer.lower() if letter not in set(string.punctuation))
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
-
-
-def _official_f1(prediction: str, truth: str) -> float:
-    found, wanted = _normalized(prediction).split(), _normalized(truth).split()
-    same = sum((Counter(found) & Counter(wanted)).values())
-    if same == 0:
-        return 0
-    precision, recall = 1.0 * same / len(found), 1.0 * same / len(wanted)
-    return (2 * precision * recall) / (precision + recall)
-
-
-QUESTIONS = [
-    ("The Norman Conquest", ["Norman conquest", "the conquest"]),
-    ("in 1,066 A.D.", ["1066", "1066 AD"]),
-    ("a red-brown fox", ["red brown fox"]),
-    ("", ["something"]),
-    ("nothing of it", ["something else", "more"]),
-    ("an the a", ["the"]),
-    ("one two two three", ["two two", "three two one"]),
-    ("Émile  Zola", ["emile zola", "Émile Zola"]),
-]
-
-
-def _of_answers(questions: list[tuple[str, list[str]]]) -> list[float]:
-    samples = [Sample("?", pair="", answers=tuple(Answer(text, 0) for text in truths)) for _, truths in questions]
-    right, scores = scores_of_answers([answer for answer, _ in questions], samples)
-    return _figures(Items(digest="", right=packed(right), scores=scores), len(questions), "answer-f1", "exact-match")
-
-
-def test_metrics_of_answers_are_those_of_the_official_script() -> None:
-    f1 = [max(_official_f1(answer, truth) for truth in truths) for answer, truths in QUESTIONS]
-    exact = [max(_normalized(answer) == _normalized(truth) for truth in truths) for answer, truths in QUESTIONS]
-    expected = [sum(scores) / len(QUESTIONS) for scores in (f1, exact)]
-    assert _of_answers(QUESTIONS) == pytest.approx(expected, abs=1e-12)
-
-
-def test_metrics_of_answers_with_words_are_those_of_torchmetrics() -> None:
-    """Of two answers without words, torchmetrics has an F1 of one and the official script of SQuAD 1.1 zero."""
-    questions = [(answer, truths) for answer, truths in QUESTIONS if _normalized(answer)]
-    found = squad(
-        [{"prediction_text": answer, "id": str(place)} for place, (answer, _) in enumerate(questions)],
-        [
-            {"answers": {"answer_start": [0] * len(truths), "text": truths}, "id": str(place)}
-            for place, (_, truths) in enumerate(questions)
-        ],
-    )
-    expected = [float(found[name]) / 100 for name in ("f1", "exact_match")]
-    assert _of_answers(questions) == pytest.approx(expected, abs=1e-6)

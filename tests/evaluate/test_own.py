@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from liar.data import hub
 from liar.data.corpora import calibration_text
-from liar.errors import CalibrationError, InvalidSpecError, LiarError
-from liar.evaluate.answering.generate import generate
+from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.prepared_task import evaluate, prepare, prepare_all
 from liar.evaluate.spans import scores_of_answers, span_steps
 from liar.jobs.pipeline import run
@@ -32,6 +31,9 @@ from tests.small_heads import POSITIONS, classifier, marker, predicted_class, re
 COLOURS = ("warm", "cold")
 TEXTS = ["red red x", "blue green", "green x longer", "blue", "é red", "longer longer blue x", "x", "green red"]
 PAIRS = ["blue x", "x x red", "red", "green green", "longer", "é", "blue blue x", "red é"]
+
+CLASSIFIER, REGRESSOR, MARKER = classifier(COLOURS), regressor(), marker()
+"""Models that no test changes."""
 
 Rows = Sequence[dict[str, Any]]
 
@@ -135,11 +137,22 @@ def test_chosen_columns(tmp_path: Path, kind: str) -> None:
     assert evaluate(loaded, "own", data=f"{data}#headline").value == 1
 
 
-def test_a_sentence_for_any_classifier_with_names() -> None:
-    generation = generate(classifier(COLOURS), "red blue", "dense")
-    assert generation.probabilities is not None
-    assert set(generation.probabilities) == set(COLOURS)
-    assert sum(generation.probabilities.values()) == pytest.approx(1)
+Refused = Callable[[PruneSpec, LoadedModel, str], None]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Check that a run is refused with one sentence before the model is run."""
+
+    def check(spec: PruneSpec, loaded: LoadedModel, message: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(type(loaded.model), "forward", lambda *_, **__: pytest.fail("the model was run"))
+            with pytest.raises((CalibrationError, InvalidSpecError), match=message) as caught:
+                run(spec, loaded)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).endswith(".")
+
+    return check
 
 
 # -- hub datasets ------------------------------------------------------------------------------------------------------------
@@ -183,26 +196,11 @@ def test_a_dataset_of_the_hub_is_measured_on_another_part_than_it_is_calibrated_
         ("some/texts::test#text", "some/texts::test"),
     ],
 )
-def test_the_same_part_for_both_is_refused(calibration: str, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _refused(
-        _spec(calibration=calibration, data=data),
-        classifier(COLOURS),
-        "on the texts that it is calibrated on",
-        monkeypatch,
-    )
+def test_the_same_part_for_both_is_refused(calibration: str, data: str, refused: Refused) -> None:
+    refused(_spec(calibration=calibration, data=data), CLASSIFIER, "on the texts that it is calibrated on")
 
 
 # -- refusals, before the model is run -----------------------------------------------------------------------------------
-
-
-def _refused(spec: PruneSpec, loaded: LoadedModel, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(type(loaded.model), "forward", lambda *_, **__: pytest.fail("the model was run"))
-        with pytest.raises(LiarError, match=message) as caught:
-            run(spec, loaded)
-    assert isinstance(caught.value, CalibrationError | InvalidSpecError)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(".")
 
 
 def _rows(**columns: Sequence[Any]) -> Rows:
@@ -211,96 +209,74 @@ def _rows(**columns: Sequence[Any]) -> Rows:
 
 CONTEXT = "red blue x green"
 LONG = "what " * POSITIONS
+TWO = {"question": ["x", "é"], "context": [CONTEXT] * 2}
 BAD: dict[str, tuple[LoadedModel, Rows, str]] = {
-    "no column of labels": (
-        classifier(COLOURS),
-        _rows(text=TEXTS),
-        "Text number 1 of .* has no label; name a column 'label'",
-    ),
+    "no column of labels": (CLASSIFIER, _rows(text=TEXTS), "Text number 1 of .* has no label; name a column 'label'"),
     "a gap among the labels": (
-        classifier(COLOURS),
+        CLASSIFIER,
         _rows(text=TEXTS[:3], label=["warm", None, "cold"]),
         "Text number 2 of .* has no label; name a column 'label', or yours with #label=COLUMN .*, and use warm, cold",
     ),
     "a label that is no class": (
-        classifier(COLOURS),
+        CLASSIFIER,
         _rows(text=TEXTS[:2], label=["warm", "tepid"]),
         "Text number 2 of .* has the label 'tepid', which the model does not know",
     ),
-    "hidden labels": (classifier(COLOURS), _rows(text=TEXTS[:2], label=[-1, -1]), r"hidden \(all are -1\)"),
-    "some hidden labels": (classifier(COLOURS), _rows(text=TEXTS[:3], label=[1, 0, -1]), r"hidden \(1 of 3 are -1\)"),
-    "hidden numbers": (regressor(), _rows(text=TEXTS[:2], label=[-1.0, -1.0]), r"hidden \(all are -1\)"),
+    "hidden labels": (CLASSIFIER, _rows(text=TEXTS[:2], label=[-1, -1]), r"hidden \(all are -1\)"),
+    "some hidden labels": (CLASSIFIER, _rows(text=TEXTS[:3], label=[1, 0, -1]), r"hidden \(1 of 3 are -1\)"),
+    "hidden numbers": (REGRESSOR, _rows(text=TEXTS[:2], label=[-1.0, -1.0]), r"hidden \(all are -1\)"),
     "a word for a number": (
-        regressor(),
+        REGRESSOR,
         _rows(text=TEXTS[:2], label=["0.5", "much"]),
         "Item 2 .* has the label 'much', and a",
     ),
-    "no number": (regressor(), _rows(text=TEXTS[:2]), "Item 1 .* has no label, and a regression needs a number"),
-    "no column of text": (
-        classifier(COLOURS),
-        _rows(label=["warm"]),
-        "no column of text; name one of its columns 'text'",
-    ),
+    "no number": (REGRESSOR, _rows(text=TEXTS[:2]), "Item 1 .* has no label, and a regression needs a number"),
+    "no column of text": (CLASSIFIER, _rows(label=["warm"]), "no column of text; name one of its columns 'text'"),
     "no answers": (
-        marker(),
+        MARKER,
         _rows(question=["x"], context=[CONTEXT]),
         "Item 1 .* lacks a context or an answer; give columns",
     ),
-    "no context": (
-        marker(),
-        _rows(text=["x"], answers=["blue"]),
-        "Item 1 .* lacks a context or an answer; give columns",
-    ),
-    "empty answers": (
-        marker(),
-        _rows(question=["x", "é"], context=[CONTEXT] * 2, answers=["blue", ""]),
-        "Item 2 .* lacks a context or an answer",
-    ),
+    "no context": (MARKER, _rows(text=["x"], answers=["blue"]), "Item 1 .* lacks a context or an answer; give columns"),
+    "empty answers": (MARKER, _rows(**TWO, answers=["blue", ""]), "Item 2 .* lacks a context or an answer"),
     "an answer that is elsewhere": (
-        marker(),
-        _rows(question=["x", "é"], context=[CONTEXT] * 2, answers=["blue", "Blue x"]),
+        MARKER,
+        _rows(**TWO, answers=["blue", "Blue x"]),
         "The answer 'Blue x' to the question 'é' of .* does not occur in its context; write answers",
     ),
     "a question that fills the window": (
-        marker(),
-        _rows(question=["x", LONG], context=[CONTEXT] * 2, answers=["blue", "x"]),
+        MARKER,
+        _rows(**TWO | {"question": ["x", LONG]}, answers=["blue", "x"]),
         "leaves no room for its context in a window of 64 tokens; shorten",
     ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_data_that_cannot_be_measured(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_cannot_be_measured(tmp_path: Path, kind: str, name: str, refused: Refused) -> None:
     loaded, rows, message = BAD[name]
-    _refused(_spec(data=_written(tmp_path, kind, rows)), loaded, message, monkeypatch)
+    refused(_spec(data=_written(tmp_path, kind, rows)), loaded, message)
 
 
-def test_a_source_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    loaded = classifier(COLOURS)
-    _refused(
-        _spec(),
-        loaded,
-        "The task own needs your data; name a CSV or JSONL file, or a hub dataset, with --data",
-        monkeypatch,
-    )
-    _refused(_spec(data="nowhere.csv"), loaded, "no text file nowhere.csv; check the path", monkeypatch)
-    _refused(_spec(data=str(tmp_path)), loaded, "is a folder; name one of its files", monkeypatch)
+def test_a_source_that_is_missing(refused: Refused, tmp_path: Path) -> None:
+    named = "The task own needs your data; name a CSV or JSONL file, or a hub dataset, with --data"
+    refused(_spec(), CLASSIFIER, named)
+    refused(_spec(data="nowhere.csv"), CLASSIFIER, "no text file nowhere.csv; check the path")
+    refused(_spec(data=str(tmp_path)), CLASSIFIER, "is a folder; name one of its files")
     empty = tmp_path / "empty.csv"
     empty.write_text("text,label\n")
-    _refused(_spec(data=str(empty)), loaded, "empty.csv' is empty; give one with a column of text", monkeypatch)
+    refused(_spec(data=str(empty)), CLASSIFIER, "empty.csv' is empty; give one with a column of text")
 
 
-def test_answers_of_a_copy_of_squad_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_of_a_copy_of_squad_are_checked(tmp_path: Path, refused: Refused) -> None:
     def changed(part: str, row: dict[str, Any]) -> dict[str, Any]:
         wrong = row["id"] in ("train7", "validation7")
         return {**row, "answers": {"text": ["of nothing"], "answer_start": [0]}} if wrong else row
 
     copy = str(write_copy(tmp_path, "squad", relabel=changed))
-    loaded = marker()
     message = "The answer 'of nothing' to the question '.* {}7' of 'squad' does not occur in its context"
-    _refused(_spec(evaluate=("squad",), data=copy), loaded, message.format("validation"), monkeypatch)
-    chosen = _spec(evaluate=(), calibration="squad", data=copy, tokens=1200)
-    _refused(chosen, loaded, message.format("train"), monkeypatch)
+    refused(_spec(evaluate=("squad",), data=copy), MARKER, message.format("validation"))
+    refused(_spec(evaluate=(), calibration="squad", data=copy, tokens=1200), MARKER, message.format("train"))
 
 
 def test_answers_are_not_looked_for_where_nothing_marks_them(tmp_path: Path) -> None:
@@ -314,19 +290,19 @@ def test_answers_are_not_looked_for_where_nothing_marks_them(tmp_path: Path) -> 
 
 
 def test_a_file_for_calibration_and_measuring_is_refused(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = _rows(text=TEXTS, label=list(COLOURS) * 4)
     data = _written(tmp_path, kind, rows)
     message = "measured on the texts that it is calibrated on, '.*'; name another file .* or split the file in two"
     monkeypatch.chdir(tmp_path)
     for same in (data, f"own.{kind}", f"./own.{kind}#text"):
-        _refused(_spec(calibration=same, data=data, tokens=20), classifier(COLOURS), message, monkeypatch)
+        refused(_spec(calibration=same, data=data, tokens=20), CLASSIFIER, message)
     copy = _written(tmp_path, kind, rows, "copy")
     message = (
         f"{re.escape(repr(copy))} holds every text of {re.escape(repr(data))}; name another text for one of the two"
     )
-    _refused(_spec(calibration=copy, data=data, tokens=34), classifier(COLOURS), message, monkeypatch)
+    refused(_spec(calibration=copy, data=data, tokens=34), CLASSIFIER, message)
 
 
 def test_the_share_of_texts_that_calibration_read_too_is_stated(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torchmetrics.functional.text.squad import squad
 
 from liar.data.question_windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
+from liar.progress import finish
 from liar.tasks.samples import Answer, Sample
 from tests.questions import TOKENIZER, question_answering
 
@@ -108,14 +109,8 @@ def test_each_sample_gets_the_answer_of_its_own_windows() -> None:
         Sample("red x", pair=" ".join(words[int(word)] for word in torch.randint(0, 5, (count,), generator=draw)))
         for count in (3, 60, 0, 9, 31)
     ]
-    steps = span_steps(model, TOKENIZER, samples, 20, 4)
     counts: list[tuple[int, int]] = []
-    while True:
-        try:
-            counts.append(next(steps))
-        except StopIteration as stop:
-            answers = stop.value
-            break
+    answers = finish(span_steps(model, TOKENIZER, samples, 20, 4), counts.append)
     windows = windows_of(samples, TOKENIZER, 20, 4, model.config)
     assert counts[-1] == (len(windows), len(windows))
     assert [done for done, _ in counts] == sorted({done for done, _ in counts})

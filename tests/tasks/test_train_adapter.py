@@ -17,6 +17,7 @@ from benchmarks.train_adapter import BASE_MODEL, Hyperparameters, TrainingRecord
 from liar.data.task_samples import demo_samples
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.prepared_task import evaluate
+from liar.loading import catalog
 from liar.loading.catalog import ADAPTERS, load_model
 from liar.tasks.record import DemoData, Task
 from liar.tasks.registry import TASKS
@@ -42,12 +43,7 @@ def test_equal_seeds_give_equal_adapters(tmp_path: Path) -> None:
     random_state = torch.get_rng_state()
 
     def train(name: str, seed: int) -> TrainingRecord:
-        return train_adapter(
-            "sentiment",
-            seed,
-            hyperparameters=QUICK,
-            folder=tmp_path / name,
-        )
+        return train_adapter("sentiment", seed, hyperparameters=QUICK, folder=tmp_path / name)
 
     records = [train("first", 1), train("again", 1), train("other", 2)]
     first, again, other = (
@@ -70,7 +66,7 @@ def test_the_best_epoch_on_validation_is_kept(task: Task, tmp_path: Path, monkey
     assert record.validation.metric == record.test.metric == task.metric.name
     assert record.validation.value == max(record.validation_by_epoch)
     assert record.best_epoch == record.validation_by_epoch.index(record.validation.value) + 1
-    monkeypatch.setattr("liar.loading.catalog.ADAPTERS", tmp_path)
+    monkeypatch.setattr(catalog, "ADAPTERS", tmp_path)
     loaded = load_model(f"demo/minilm-{task.name}", device="cpu", dtype="float32")
     assert loaded.task == task.name
     found = evaluate(loaded, task.name, limit=24, sequence_length=64)
