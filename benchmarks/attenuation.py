@@ -27,9 +27,10 @@ from torch.nn.functional import cross_entropy
 
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.data import corpora
-from liar.evaluate.exam import WindowsExam
-from liar.evaluate.prepared_task import prepare
+from liar.data.packing import evaluation_length
+from liar.data.text_windows import held_out_windows
 from liar.events import Finished
+from liar.spec import AUTO
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.texts import TEXTS
 
@@ -93,10 +94,12 @@ def no_text_beside() -> Iterator[None]:
 @torch.no_grad()
 def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[list[float]]:
     """Mean nats of each validation window of ``text``, with the logits multiplied by each of ``factors``."""
-    exam = prepare(loaded, PERPLEXITY.name, split="validation", data=text)
-    assert isinstance(exam, WindowsExam)
+    length = evaluation_length(None, loaded, PERPLEXITY.length)
+    windows, _ = held_out_windows(
+        loaded, PERPLEXITY, "validation", data=text, limit=PERPLEXITY.count, sequence_length=length, separator=AUTO
+    )
     found: list[list[float]] = [[] for _ in factors]
-    for ids in exam.windows:
+    for ids in windows:
         logits: Tensor = loaded.model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, :-1].float()
         for losses, factor in zip(found, factors, strict=True):
             losses.append(float(cross_entropy(logits * factor, ids[1:])))

@@ -21,10 +21,10 @@ _DIGITS = 7
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Answers of one variant to ``samples``.
+    """Answers of one variant to ``samples``, or its ``perplexity`` on windows of running text, which have no samples.
 
     ``answers`` are words for display, ``right`` which of them are right (None if answers are numbers). ``labels`` are the
-    right answers in words. ``cut``: items whose text was cut. ``available``: number of
+    right answers in words. ``cut``: items whose text was cut, None for windows. ``available``: number of
     items in the source, None if it is known from elsewhere. ``metrics`` are set if the task does not name its own.
     """
 
@@ -33,10 +33,16 @@ class Outcome:
     answers: list[str]
     labels: list[str]
     right: list[bool] | None
-    cut: int = 0
+    cut: int | None = 0
+    perplexity: Figure | None = None
     available: int | None = None
     metrics: tuple[MetricName, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of items or windows."""
+        return len(self.answers if self.items.nll is None else self.items.nll)
 
     @property
     def majority(self) -> float | None:
@@ -47,9 +53,11 @@ class Outcome:
 
     def figures(self, metrics: Sequence[MetricName]) -> list[Figure]:
         """Value and standard error of each of ``metrics``."""
-        n = len(self.answers)
+        if self.perplexity is not None:
+            return [self.perplexity]
+        items, n = self.items, self.n
         return [
-            Figure(metric=metric, value=value_of(metric, self.items, n), stderr=stderr_of(metric, self.items, n))
+            Figure(metric=metric, value=value_of(metric, items, n), stderr=stderr_of(metric, items, n))
             for metric in metrics
         ]
 

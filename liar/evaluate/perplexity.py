@@ -10,8 +10,19 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from liar.evaluate.outcome import Outcome, Steps, items_of_windows
+from liar.results import Figure
 from liar.runtime.devices import execution_device
 from liar.runtime.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
+
+
+def window_steps(model: PreTrainedModel, windows: Tensor) -> Steps:
+    """Measure the perplexity of ``windows`` (n, length)."""
+    nll = yield from nll_steps(model, windows)
+    value, stderr = perplexity_of(nll)
+    figure = Figure(metric="perplexity", value=value, stderr=stderr)
+    items = items_of_windows(windows, nll)
+    return Outcome(samples=(), items=items, answers=[], labels=[], right=None, cut=None, perplexity=figure)
 
 
 def nll_steps(model: PreTrainedModel, windows: Tensor) -> Generator[tuple[int, int], None, Tensor]:

@@ -18,8 +18,7 @@ from liar.data.columns import selection
 from liar.data.corpora import copies_of
 from liar.data.packing import evaluation_length
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.changes import Comparison
-from liar.evaluate.exam import EvaluationSteps, Exam, ItemsExam
+from liar.evaluate.exam import EvaluationSteps, Exam
 from liar.evaluate.harness.steps import check_task, harness_steps
 from liar.evaluate.label_order import fits, settle_order
 from liar.evaluate.task_readers import READERS, Request
@@ -62,7 +61,7 @@ def prepare(
     if isinstance(task.data, HarnessData):
         check_task(loaded, task.data.name, data)
         ask = partial(harness_steps, name=task.data.name, limit=request.limit, data=data)
-        return ItemsExam(task, task.data.name, None, None, ask)
+        return Exam(task=task, source=task.data.name, split=None, length=None, ask=ask)
     return READERS[task.head](request)
 
 
@@ -76,17 +75,16 @@ def evaluate_steps(
     data: str | None = None,
     sequence_length: int | None = None,
     separator: Separator = AUTO,
-    comparison: Comparison | None = None,
 ) -> EvaluationSteps:
     """Measure ``task`` on held-out items and return the :class:`liar.results.Evaluation`.
 
-    ``variant`` only labels the result. ``comparison`` collects the answer to each item. The other arguments and the
-    errors, at the first step, are those of :func:`prepare`.
+    ``variant`` only labels the result. The other arguments and the errors, at the first step, are those of
+    :func:`prepare`.
     """
     exam = prepare(
         loaded, task, split=split, limit=limit, data=data, sequence_length=sequence_length, separator=separator
     )
-    return (yield from exam.steps(loaded, variant, comparison))
+    return (yield from exam.steps(loaded, variant))
 
 
 evaluate = finished(evaluate_steps)
@@ -194,14 +192,13 @@ def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
         if kind is None:
             raise InvalidSpecError(f"{loaded.id} has no head that a task can measure; choose a model that has one.")
         return own_task(kind)
-    if task.head is not None and serves(loaded.head, loaded.model.config, task.head):
+    assert task.head is not None, "only data of the user's own have none"
+    if serves(loaded.head, loaded.model.config, task.head):
         return task
-    needed = _NEEDS[task.head] if task.head is not None else "a head"
     presets = [preset for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head]
-    own = [preset for preset in presets if preset.task == task.name]
-    example = next((preset.id for preset in own + presets), None)
-    hint = f"choose a model that has, such as {example}" if example else "choose another task"
-    raise InvalidSpecError(f"{task.name} needs {needed}, and {loaded.id} has none; {hint}.")
+    presets.sort(key=lambda preset: preset.task != task.name)
+    hint = f"choose a model that has, such as {presets[0].id}" if presets else "choose another task"
+    raise InvalidSpecError(f"{task.name} needs {_NEEDS[task.head]}, and {loaded.id} has none; {hint}.")
 
 
 _NEEDS: Mapping[HeadKind, str] = {

@@ -19,9 +19,10 @@ from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.choices import choose_steps
 from liar.evaluate.classification import classify_steps, rate_steps
-from liar.evaluate.exam import Exam, ItemsExam, WindowsExam
+from liar.evaluate.exam import Exam
 from liar.evaluate.label_order import check_classes, settle_order
 from liar.evaluate.outcome import Steps
+from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import class_names, classes_of, number_of
 from liar.spec import Separator
@@ -62,8 +63,15 @@ def _windows(request: Request) -> Exam:
         separator=request.separator,
     )
     separator = joining_of(request.source, request.separator).separator
-    digests = frozenset(read.digests)
-    return WindowsExam(request.task, read.source, read.split, windows.shape[1], windows, separator, digests=digests)
+    return Exam(
+        task=request.task,
+        source=read.source,
+        split=read.split,
+        length=windows.shape[1],
+        ask=lambda loaded: window_steps(loaded.model, windows),
+        separator=separator,
+        digests=frozenset(read.digests),
+    )
 
 
 def _classes(request: Request) -> Exam:
@@ -134,16 +142,16 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
 
 def _exam(
     request: Request, read: Samples, available: int | None, ask: Callable[..., Steps], note: str | None = None
-) -> ItemsExam:
+) -> Exam:
     """The exam of items that were ``read``; ``ask`` takes a model and its tokenizer."""
-    return ItemsExam(
-        request.task,
-        read.source,
-        read.split,
-        None if request.task.head == "choice" else request.length,
-        lambda loaded: ask(loaded.model, loaded.tokenizer),
-        available,
-        note,
+    return Exam(
+        task=request.task,
+        source=read.source,
+        split=read.split,
+        length=None if request.task.head == "choice" else request.length,
+        ask=lambda loaded: ask(loaded.model, loaded.tokenizer),
+        available=available,
+        note=note,
         digests=frozenset(read.digests),
     )
 

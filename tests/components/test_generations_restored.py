@@ -56,8 +56,7 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         for name in (
             "jobs.pipeline.stream",
             "calibration.calibrate.score",
-            "evaluate.exam.WindowsExam.steps",
-            "evaluate.exam.ItemsExam.steps",
+            "evaluate.exam.Exam.steps",
             "jobs.measures.generate",
         ):
             monkeypatch.setattr(f"liar.{name}", fails)

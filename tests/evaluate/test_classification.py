@@ -10,9 +10,10 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.evaluate.changes import Comparison
-from liar.evaluate.prepared_task import evaluate, evaluate_steps
+from liar.evaluate.prepared_task import evaluate, evaluate_steps, prepare
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
+from liar.progress import finish
 from liar.results import Variant
 from liar.statistics.compare import right_answers
 from tests.tiny import LETTERS, classifier, encoder, language_model
@@ -78,9 +79,9 @@ def test_the_answers_of_the_variants_are_compared_item_by_item(
     turned.model.classifier.weight.neg_()
     turned.model.classifier.bias.neg_()
     variants: dict[Variant, LoadedModel] = {"dense": dense, "pruned": turned, "reconstructed": dense}
-    comparison = Comparison()
+    comparison, exam = Comparison(), prepare(dense, "sentiment", data=table, sequence_length=64)
     for variant, loaded in variants.items():
-        list(evaluate_steps(loaded, "sentiment", variant, data=table, sequence_length=64, comparison=comparison))
+        finish(exam.steps(loaded, variant, comparison))
     right = _right(dense, items)
     first = sorted(position for answer in (True, False) for position in _first_twelve(right, answer))
     changes = comparison.changes()

@@ -70,14 +70,9 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
     answers, done = Answers(), 0
     for number, chunk in enumerate(_chunks(items)):
         with apart(number):
-            for kind in {request.request_type: None for item in chunk for request in item}:
-                asked = [
-                    request
-                    for item in chunk
-                    for request in item
-                    if request.request_type == kind
-                    for _ in range(request.repeats or 1)
-                ]
+            repeated = [request for item in chunk for request in item for _ in range(request.repeats or 1)]
+            for kind in dict.fromkeys(request.request_type for request in repeated):
+                asked = [request for request in repeated if request.request_type == kind]
                 for request, answer in zip(asked, getattr(model, kind)(asked, disable_tqdm=True), strict=True):
                     answers.found[id(request)].append(answer)
         done += len(chunk)

@@ -40,7 +40,14 @@ def compare_steps(
     written = new_tokens if dense.is_language_model else 0
     if prompt_tokens is None:
         prompt_tokens = prompt_length(dense, written)
-    _check_numbers(prompt_tokens, new_tokens, repeats)
+    if prompt_tokens < 1 or new_tokens < 1:
+        raise InvalidSpecError(
+            "There is nothing to time without tokens; take at least one prompt token and one new token."
+        )
+    if repeats < 2:
+        raise InvalidSpecError(
+            "One repeat has no spread, so no difference could be distinguished from chance; take at least 2."
+        )
     check_length(prompt_tokens + written, dense)
     start = time.perf_counter()
     speeds = yield from comparison_steps(dense, pruned, prompt_tokens, new_tokens, repeats)
@@ -94,17 +101,6 @@ def _tokens_in_sight(loaded: LoadedModel, context: int) -> list[int]:
     layers = DynamicCache(config=loaded.model.config).layers
     windows = [getattr(layer, "sliding_window", None) for layer in layers]
     return [min(context, window or context) for window in windows]
-
-
-def _check_numbers(prompt_tokens: int, new_tokens: int, repeats: int) -> None:
-    if prompt_tokens < 1 or new_tokens < 1:
-        raise InvalidSpecError(
-            "There is nothing to time without tokens; take at least one prompt token and one new token."
-        )
-    if repeats < 2:
-        raise InvalidSpecError(
-            "One repeat has no spread, so no difference could be distinguished from chance; take at least 2."
-        )
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:
