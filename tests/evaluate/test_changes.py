@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from liar.evaluate.changes import Comparison
 from liar.evaluate.outcome import Outcome
 from liar.results import MOST_CHANGES, VARIANTS, Change, Items
@@ -10,23 +12,27 @@ from liar.tasks.samples import Sample
 NAMES = ("bad", "good", "fair")
 
 
+def compared(samples: list[Sample], labels: list[str], answers: list[list[str]], right: list[Any]) -> list[Change]:
+    """Changes of items, from the answers of each variant and which of them are right."""
+    comparison = Comparison()
+    for variant, given, flags in zip(VARIANTS, answers, right, strict=True):
+        assert comparison.changes() == []
+        comparison.note("task", variant, Outcome(samples, Items(digest=""), given, labels, flags))
+    return comparison.changes()
+
+
 def changes(*rows: tuple[int, int, int, int], text: str = "text") -> list[Change]:
     """Changes of items given as (label, answers of the dense, the pruned and the reconstructed model)."""
-    labels = [NAMES[row[0]] for row in rows]
+    labels, *answers = ([NAMES[number] for number in numbers] for numbers in zip(*rows, strict=True))
     samples = [Sample(f"{text} {number}", label) for number, label in enumerate(labels)]
-    comparison = Comparison()
-    for place, variant in enumerate(VARIANTS, start=1):
-        assert comparison.changes() == []
-        answers = [NAMES[row[place]] for row in rows]
-        right = [answer == label for answer, label in zip(answers, labels, strict=True)]
-        comparison.note("sentiment", variant, Outcome(samples, Items(digest=""), answers, labels, right))
-    return comparison.changes()
+    right = [[answer == label for answer, label in zip(given, labels, strict=True)] for given in answers]
+    return compared(samples, labels, answers, right)
 
 
 def test_a_change_carries_text_label_and_answers_by_name() -> None:
     assert changes((1, 1, 0, 1)) == [
         Change(
-            task="sentiment",
+            task="task",
             text="text 0",
             label="good",
             answers={"dense": "good", "pruned": "bad", "reconstructed": "good"},
@@ -56,19 +62,12 @@ def test_long_texts_are_cut() -> None:
     assert change.text.endswith("long…")
 
 
-def noted(sample: Sample, label: str, answers: tuple[str, ...], right: tuple[bool, ...] | None) -> list[Change]:
-    """Changes of one item, from the answers of the three variants and which of them are right."""
-    comparison = Comparison()
-    for place, (variant, answer) in enumerate(zip(VARIANTS, answers, strict=True)):
-        flags = None if right is None else [right[place]]
-        comparison.note("span", variant, Outcome([sample], Items(digest=""), [answer], [label], flags))
-    return comparison.changes()
-
-
 def test_an_answer_may_be_right_without_being_the_label() -> None:
     """The repaired model gives another accepted answer: it is mended, and the record says who is right."""
     sample = Sample("Who?", pair="by the old mill " * 60)
-    (change,) = noted(sample, "Ada Lovelace", ("Ada Lovelace", "the mill", "Ada"), (True, False, True))
+    (change,) = compared(
+        [sample], ["Ada Lovelace"], [["Ada Lovelace"], ["the mill"], ["Ada"]], [[True], [False], [True]]
+    )
     assert change.right == {"dense": True, "pruned": False, "reconstructed": True}
     assert change.groups == ["broken", "mended"]
     assert change.pair is not None
@@ -77,10 +76,10 @@ def test_an_answer_may_be_right_without_being_the_label() -> None:
 
 
 def test_who_is_right_is_not_kept_if_the_label_says_it() -> None:
-    (change,) = noted(Sample("Who?"), "Ada", ("Ada", "Bob", "Bob"), (True, False, False))
+    (change,) = compared([Sample("Who?")], ["Ada"], [["Ada"], ["Bob"], ["Bob"]], [[True], [False], [False]])
     assert change.right is None
     assert change.groups == ["broken", "lost"]
 
 
 def test_numbers_that_differ_are_no_changes() -> None:
-    assert noted(Sample("A film."), "1.5", ("1.49", "0.20", "1.31"), None) == []
+    assert compared([Sample("A film.")], ["1.5"], [["1.49"], ["0.20"], ["1.31"]], [None] * 3) == []

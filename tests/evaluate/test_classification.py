@@ -58,15 +58,12 @@ def test_accuracy_is_the_share_of_right_answers(
 
 
 def test_the_same_texts_have_the_same_name_whatever_the_model(table: str) -> None:
-    digests = [
+    choices = [(("negative", "positive"), 9), (("POSITIVE", "NEGATIVE"), 9), (("negative", "positive"), 8)]
+    found = [
         evaluate(classifier(labels), "sentiment", data=table, limit=limit, sequence_length=64).items
-        for labels, limit in (
-            (("negative", "positive"), 9),
-            (("POSITIVE", "NEGATIVE"), 9),
-            (("negative", "positive"), 8),
-        )
+        for labels, limit in choices
     ]
-    first, turned, fewer = (found.digest for found in digests if found is not None)
+    first, turned, fewer = (items.digest for items in found if items is not None)
     assert first == turned != fewer
 
 
@@ -83,17 +80,14 @@ def test_the_answers_of_the_variants_are_compared_item_by_item(
     for variant, loaded in variants.items():
         finish(exam.steps(loaded, variant, comparison))
     right = _right(dense, items)
-    first = sorted(position for answer in (True, False) for position in _first_twelve(right, answer))
+    places = {wanted: [place for place, answer in enumerate(right) if answer == wanted] for wanted in (True, False)}
+    first = sorted(places[True][:12] + places[False][:12])
     changes = comparison.changes()
     assert [change.text for change in changes] == [items[position][0] for position in first]
     for change, position in zip(changes, first, strict=True):
         assert change.label.casefold() == items[position][1].casefold()
         assert (change.answers["dense"] == change.label) == right[position]
         assert change.answers["dense"] == change.answers["reconstructed"] != change.answers["pruned"]
-
-
-def _first_twelve(right: list[bool], wanted: bool) -> list[int]:
-    return [position for position, answer in enumerate(right) if answer == wanted][:12]
 
 
 def test_a_limit_takes_the_first_items(items: list[tuple[str, str]], table: str) -> None:

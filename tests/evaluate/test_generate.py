@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -154,31 +156,31 @@ def test_a_classifier_gives_every_label_its_probability() -> None:
     )
 
 
-@pytest.mark.parametrize("prompt", ["", "  \n\t"])
-def test_an_empty_prompt_is_refused(prompt: str) -> None:
-    for loaded in (language_model(), classifier()):
-        with pytest.raises(InvalidSpecError, match="empty"):
-            generate(loaded, prompt)
+LONG = " ".join("a" * 60)
 
 
-def test_a_prompt_beyond_the_models_positions_is_refused() -> None:
-    long = " ".join("a" * 60)
-    assert generate(language_model(positions=64), long, max_new_tokens=2).text is not None
-    with pytest.raises(InvalidSpecError, match="64 positions"):
-        generate(language_model(positions=64), long, max_new_tokens=3)
-    with pytest.raises(InvalidSpecError, match="64 positions"):
-        generate(classifier(positions=64), long + " a b c")
+def test_a_prompt_and_its_answer_may_fill_the_positions() -> None:
+    assert generate(language_model(positions=64), LONG, max_new_tokens=2).text is not None
 
 
-def test_a_model_without_a_head_is_refused() -> None:
-    with pytest.raises(InvalidSpecError, match="no head that writes"):
-        generate(encoder(), "a b c")
-
-
-@pytest.mark.parametrize("choices", [{"temperature": -0.1}, {"max_new_tokens": 0}])
-def test_impossible_choices_are_refused(choices: dict[str, float]) -> None:
-    with pytest.raises(InvalidSpecError):
-        generate(language_model(), "a", **choices)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("build", "prompt", "choices", "words"),
+    [
+        (language_model, "", {}, "empty"),
+        (language_model, "  \n\t", {}, "empty"),
+        (classifier, "", {}, "empty"),
+        (partial(language_model, positions=64), LONG, {"max_new_tokens": 3}, "64 positions"),
+        (partial(classifier, positions=64), LONG + " a b c", {}, "64 positions"),
+        (encoder, "a b c", {}, "no head that writes"),
+        (language_model, "a", {"temperature": -0.1}, "A temperature is at least 0"),
+        (language_model, "a", {"max_new_tokens": 0}, "at least one new token"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(
+    build: Callable[[], LoadedModel], prompt: str, choices: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidSpecError, match=words):
+        generate(build(), prompt, **choices)
 
 
 @pytest.mark.demo

@@ -12,7 +12,7 @@ from liar.spec import PruneSpec
 from liar.tasks.common_sense import HARNESS
 from liar.tasks.metrics import METRICS, MetricName
 from liar.tasks.record import CLASSES, OF_LANGUAGE_MODELS, DemoData, HarnessData, HubData, OwnData, Task
-from liar.tasks.registry import OWN, TASKS, credits_of, is_task, own_task, task_named, usual_tasks
+from liar.tasks.registry import OWN, TASKS, is_task, own_task, task_named, usual_tasks
 from liar.tasks.samples import Answer, Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import TEXTS, text_named
@@ -59,7 +59,7 @@ def test_the_metrics_of_a_task_exist_and_its_head_gives_what_they_read(task: Tas
 
 
 @of_every_task
-def test_labels_are_those_of_classes(task: Task) -> None:
+def test_labels_are_those_of_classes_and_give_the_level_of_chance(task: Task) -> None:
     assert len({label.casefold() for label in task.labels}) == len(task.labels)
     assert bool(task.labels) == (task.head in CLASSES)
     assert len(task.labels) != 1
@@ -67,14 +67,9 @@ def test_labels_are_those_of_classes(task: Task) -> None:
     assert task.choices is None or task.choices > 1
     assert task.length > 1
     assert task.count > 1
-
-
-@of_every_task
-def test_the_level_of_chance_follows_from_the_answers(task: Task) -> None:
     if task.head in CLASSES and task.metric.name == "accuracy":
         assert task.chance == pytest.approx(1 / len(task.labels))
-    elif task.head == "choice":
-        assert task.choices is not None
+    elif task.choices is not None:
         assert task.chance == pytest.approx(1 / task.choices)
     else:
         assert not task.chance
@@ -96,12 +91,6 @@ def test_data_are_of_one_kind_and_name_all_that_is_read(task: Task) -> None:
     else:
         assert not task.columns
         assert not task.texts
-
-
-@of_every_task
-def test_texts_are_shown_with_their_attribution(task: Task) -> None:
-    assert credits_of([task.name]) == list(dict.fromkeys(text.source.credit for text in task.texts))
-    assert bool(credits_of([task.name])) == task.is_bundled
 
 
 @of_every_task
