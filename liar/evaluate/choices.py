@@ -3,13 +3,13 @@
 Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness, so that figures can be compared.
 
 >>> from liar import load_model
->>> from liar.evaluate.choices import answers_of, choice_steps
+>>> from liar.evaluate.choices import choice_steps
 >>> from liar.progress import finish
 >>> from liar.tasks.samples import Sample
 >>> loaded = load_model("tiny")
 >>> items = [Sample("One and one make", endings=(" two.", " three."))]
 >>> loglikelihoods = finish(choice_steps(loaded.model, loaded.tokenizer, items))
->>> loglikelihoods.shape, answers_of(loglikelihoods).shape
+>>> loglikelihoods.shape, loglikelihoods.argmax(dim=1).shape
 (torch.Size([1, 2]), torch.Size([1]))
 """
 
@@ -58,9 +58,11 @@ def choice_steps(
 
 
 def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> Steps:
-    """Choose the most probable ending of each sample; a further score is that of the most probable one by length."""
+    """Choose the most probable ending of each sample, as ``acc`` of the harness; a further score is that of the most
+    probable one by length.
+    """
     found = yield from choice_steps(model, tokenizer, samples)
-    chosen, by_length = answers_of(found).tolist(), answers_by_length(found, samples).tolist()
+    chosen, by_length = found.argmax(dim=1).tolist(), answers_by_length(found, samples).tolist()
     wanted = [int(sample.label or 0) for sample in samples]
     right = [answer == label for answer, label in zip(chosen, wanted, strict=True)]
     scores = [float(answer == label) for answer, label in zip(by_length, wanted, strict=True)]
@@ -73,11 +75,6 @@ def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sam
         labels=[sample.endings[label].strip() for sample, label in zip(samples, wanted, strict=True)],
         right=right,
     )
-
-
-def answers_of(loglikelihoods: Tensor) -> Tensor:
-    """The most likely ending of each item, (items,) int64, from :func:`choice_steps`: ``acc`` of the harness."""
-    return loglikelihoods.argmax(dim=1)
 
 
 def answers_by_length(loglikelihoods: Tensor, samples: Sequence[Sample]) -> Tensor:

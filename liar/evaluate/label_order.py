@@ -12,7 +12,6 @@ from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
@@ -21,7 +20,6 @@ from liar.evaluate.classification import logits_steps, rows_of
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
 from liar.progress import finish
 from liar.tasks.record import Task
-from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
@@ -41,26 +39,21 @@ def settle_order(loaded: LoadedModel, task: Task, data: str | None = None) -> La
     :class:`CalibrationError` if the training texts are needed and cannot be read.
     """
     if task.name not in loaded.label_orders:
-        loaded.label_orders[task.name] = _by_name(loaded, task) or _by_answers(loaded, task, data)
+        loaded.label_orders[task.name] = order_by_name(loaded, task) or _by_answers(loaded, task, data)
     return loaded.label_orders[task.name]
-
-
-def check_classes(loaded: LoadedModel, task: Task) -> None:
-    """Raise the :class:`InvalidSpecError` of :func:`settle_order`; needs no texts."""
-    _by_name(loaded, task)
 
 
 def fits(loaded: LoadedModel, task: Task) -> bool:
     """Whether the classes of the model can be those of ``task``."""
     try:
-        check_classes(loaded, task)
+        order_by_name(loaded, task)
     except InvalidSpecError:
         return False
     return True
 
 
-def _by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
-    """The order by the names of the classes; None if they have no names."""
+def order_by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
+    """The order by the names of the classes; None if they have no names. Raises what :func:`settle_order` raises."""
     names = class_names(loaded.model.config)
     position = {_plain(name): index for index, name in enumerate(names)}
     if all(_plain(label) in position for label in task.labels):
@@ -95,7 +88,11 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
             f"The classes of {loaded.id} have no names, and {task.name} has no training texts to find their order on; give "
             "the classes their names in id2label of the model's config."
         )
-    right = _confusion(loaded, task, samples)
+    rows = rows_of(loaded.model, loaded.tokenizer, samples, evaluation_length(None, loaded, task.length))
+    answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1)
+    labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
+    right = torch.zeros(count, count, dtype=torch.long)  # samples with each label that the model gives each class
+    right.index_put_((labels, answers), torch.tensor(1), accumulate=True)
     best = max(permutations(range(count)), key=lambda order: int(right[range(count), order].sum()))
     share = float(right[range(count), best].sum()) / len(samples)
     order = ", ".join(label for _, label in sorted(zip(best, task.labels, strict=True)))
@@ -104,16 +101,6 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
         f"The classes of {loaded.id} have no names; read as {order}, the order that fits best, {100 * share:.0f} % of "
         f"{len(samples)} training texts are answered right.",
     )
-
-
-def _confusion(loaded: LoadedModel, task: Task, samples: Sequence[Sample]) -> Tensor:
-    """Number of samples with each label that the model gives each class, (labels, classes)."""
-    labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
-    counts = torch.zeros(len(task.labels), len(task.labels), dtype=torch.long)
-    length = evaluation_length(None, loaded, task.length)
-    rows = rows_of(loaded.model, loaded.tokenizer, samples, length)
-    logits = finish(logits_steps(loaded.model, loaded.tokenizer, rows))
-    return counts.index_put_((labels, logits.argmax(dim=1)), torch.tensor(1), accumulate=True)
 
 
 def _listed(names: Sequence[str]) -> str:

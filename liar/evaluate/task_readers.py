@@ -20,7 +20,7 @@ from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.choices import choose_steps
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import Exam
-from liar.evaluate.label_order import check_classes, settle_order
+from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.outcome import Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
@@ -78,7 +78,7 @@ def _classes(request: Request) -> Exam:
     loaded, task = request.loaded, request.task
     is_own = request.source != task.name
     if not is_own:
-        check_classes(loaded, task)
+        order_by_name(loaded, task)
     read, samples, available = _items(request)
     check_labels(samples, read.source, read.split, numbers=False)
     if is_own:

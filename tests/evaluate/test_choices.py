@@ -16,7 +16,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 from liar.errors import CalibrationError
 from liar.evaluate import branches
 from liar.evaluate.branches import Branches, score_steps
-from liar.evaluate.choices import answers_by_length, answers_of, choice_steps
+from liar.evaluate.choices import answers_by_length, choice_steps
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.tasks.samples import Sample
@@ -64,7 +64,7 @@ def check_equal(network: Any, words: PreTrainedTokenizerBase, choices: list[Samp
         assert row[: len(values)] == pytest.approx(values, abs=1e-4)
         assert all(value == -torch.inf for value in row[len(values) :])
         by_length.append([value / (len(ending) - 1) for value, ending in zip(values, each.endings, strict=True)])
-    assert answers_of(found).tolist() == [row.index(max(row)) for row in expected]
+    assert found.argmax(dim=1).tolist() == [row.index(max(row)) for row in expected]
     assert answers_by_length(found, choices).tolist() == [row.index(max(row)) for row in by_length]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 
-from liar.tasks.splits import digest_of, part_of, split_of
+from liar.tasks.splits import Split, digest_of, part_of, split_of
 
 
 def test_parts_have_their_shares() -> None:
@@ -24,7 +25,7 @@ def test_case_and_white_space_move_no_text_to_another_part() -> None:
 def test_what_equals_an_earlier_part_up_to_punctuation_is_left_out_of_the_later_ones() -> None:
     texts = [f"a fine film {number}" for number in range(300)]
     items = [(variant, variant) for text in texts for variant in (text, f'"A fine, film" {text[12:]}...!')]
-    parts = {split: part_of(items, split) for split in ("train", "validation", "test")}  # type: ignore[arg-type]
+    parts = {split: part_of(items, split) for split in get_args(Split)}
     assert all(parts.values())
     for split, part in parts.items():
         assert list(part) == sorted(map(digest_of, part.values()))
@@ -38,6 +39,4 @@ def test_what_equals_an_earlier_part_up_to_punctuation_is_left_out_of_the_later_
 
 def test_texts_without_letters_are_not_all_equal() -> None:
     smileys = [":" * number + ")" for number in range(1, 60)]
-    assert (
-        sum(len(part_of(zip(smileys, smileys, strict=True), split)) for split in ("train", "validation", "test")) == 59
-    )  # type: ignore[arg-type]
+    assert sum(len(part_of(zip(smileys, smileys, strict=True), split)) for split in get_args(Split)) == 59
