@@ -14,13 +14,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from math import prod
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
@@ -152,7 +152,7 @@ class PruneSpec(BaseModel):
     schedule: Schedule = "corrective"
     calibration: str = Field(AUTO, min_length=1, max_length=4096)
     """A text, or several and the share of each, see :mod:`liar.tasks.mixes`."""
-    tokens: Annotated[int, Ge(1), Le(10_000_000)] | Literal["auto"] = AUTO
+    tokens: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = AUTO
     """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site, for a mix
     :data:`AUTO_TOKENS_OF_A_MIX`."""
     sequence_length: int = Field(256, ge=2, le=131_072)
@@ -405,18 +405,12 @@ def is_custom(criterion: str) -> bool:
     return _CUSTOM_NAME.fullmatch(criterion) is not None
 
 
+@lru_cache
 def bounds_of(name: str) -> tuple[float, float] | None:
     """Least and greatest value of the numeric choice ``name``; None for any other name."""
-    if name not in PruneSpec.model_fields:
-        return None
-    field = PruneSpec.model_fields[name]
-    rules = [
-        *field.metadata,
-        *(rule for kind in get_args(field.annotation) for rule in getattr(kind, "__metadata__", ())),
-    ]
-    least = [rule.ge for rule in rules if isinstance(rule, Ge)]
-    most = [rule.le for rule in rules if isinstance(rule, Le)]
-    return (least[0], most[0]) if least and most else None  # type: ignore[return-value]
+    choice = PruneSpec.model_json_schema()["properties"].get(name, {})
+    kinds = [kind for kind in (choice, *choice.get("anyOf", ())) if "maximum" in kind]
+    return (kinds[0]["minimum"], kinds[0]["maximum"]) if kinds else None
 
 
 def range_words(name: str) -> str:
