@@ -26,20 +26,18 @@ from liar.calibration.origin import Origin
 from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import text_steps
 from liar.errors import InvalidSpecError
-from liar.events import Progress
 from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
-from liar.progress import Pace, finish, of_pair, relay
+from liar.progress import finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.runtime.devices import execution_device
 from liar.runtime.distributed import everywhere
 from liar.runtime.environment import readable_failures
 from liar.runtime.memory import moment_bytes
-from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import free_bytes
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
@@ -62,10 +60,6 @@ class Calibration:
     text: CalibrationText | None = None
     origin: Origin | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def tokens(self) -> int:
-        return next(iter(self.moments.values())).plain.tokens
 
     def check(self, spec: PruneSpec, loaded: LoadedModel) -> None:
         """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` on ``loaded`` needs, or is of
@@ -194,26 +188,6 @@ def calibration_steps(
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(moments, found, needs, text, origin)
-
-
-def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], needs: Needs
-) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which may differ only in ratio, criterion and reconstruction.
-
-    Its progress is reported as the part "calibrate" of the job of ``pace``, which counts ``pieces`` (done, total).
-    """
-    steps = calibration_steps(specs[0], loaded, needs)
-    words = "One calibration for all runs"
-    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
-    return calibration
-
-
-def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
-    """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
-    return (
-        spec.cuts_width and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
-    )
 
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:

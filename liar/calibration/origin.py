@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from liar.data.corpora import copies_of, settled_source, settled_tokens
 from liar.errors import InvalidSpecError
 from liar.models.loaded import LoadedModel
 from liar.runtime.offload import fingerprint
-from liar.spec import PruneSpec, Separator
+from liar.spec import PruneSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +23,13 @@ class Origin:
     @classmethod
     def of(cls, spec: PruneSpec, loaded: LoadedModel) -> Origin:
         """Of the calibration that ``spec`` asks for."""
-        return cls.of_text(
-            loaded, spec.calibration, spec.tokens, spec.sequence_length, spec.seed, spec.separator, copies_of(spec)
-        )
-
-    @classmethod
-    def of_text(
-        cls,
-        loaded: LoadedModel,
-        source: str,
-        tokens: int | Literal["auto"],
-        sequence_length: int,
-        seed: int,
-        separator: Separator,
-        data: str | None,
-    ) -> Origin:
-        """Of the text that :func:`liar.data.corpora.calibration_text_steps` reads by these arguments."""
         text = {
-            "calibration": settled_source(source, loaded),
-            "tokens": settled_tokens(source, tokens, loaded),
-            "sequence_length": sequence_length,
-            "separator": separator,
-            "seed": seed,
-            "data": data,
+            "calibration": settled_source(spec.calibration, loaded),
+            "tokens": settled_tokens(spec.calibration, spec.tokens, loaded),
+            "sequence_length": spec.sequence_length,
+            "separator": spec.separator,
+            "seed": spec.seed,
+            "data": copies_of(spec),
         }
         return cls(fingerprint(loaded.model), text)
 

@@ -2,8 +2,7 @@
 
 The forecast is that of a one-shot run on the moments of the atlas. A measured run may differ (sequential moments, a
 curve interpolated between two points); the page shows both side by side. If units chosen by hand are not the best ones,
-a site has only the errors that the atlas stores for every choice, often none. The allocation ``checked`` is forecast as
-the candidate ``loss-curve``. Norm-aware errors are those of a repair
+a site has only the errors that the atlas stores for every choice, often none. Norm-aware errors are those of a repair
 fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
 
 >>> from pathlib import Path
@@ -19,7 +18,6 @@ fitted with norm-aware weights, as in the allocation; a run fits with plain ones
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 
@@ -153,7 +151,7 @@ def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:
 
 
 def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
-    """What the allocation of ``spec`` compares of a site. Raises :class:`InvalidSpecError` if an older atlas lacks it."""
+    """What the allocation of ``spec`` compares of a site."""
     scores = np.empty(chart.site.bundles)
     scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
     damage = None
@@ -161,9 +159,4 @@ def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
         damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
         if spec.needs_sensitivity:
             damage = damage * chart.sensitivity
-    deviation = chart.deviation(spec.criterion)
-    if spec.allocation == "global" and isnan(deviation):
-        raise InvalidSpecError(
-            f"The curves at hand are too old to spread heads by {spec.allocation}; apply the recipe, or calibrate anew."
-        )
-    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, deviation)
+    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, chart.deviation(spec.criterion))

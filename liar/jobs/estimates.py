@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
@@ -134,7 +134,7 @@ class Amounts:
     ) -> Amounts:
         """Amounts of a run of ``spec``; without ``batches``, ``spec`` determines tokens and length."""
         rows = sum(len(batch["input_ids"]) for batch in batches)
-        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        tokens = tokens_of(batches)
         return cls(
             tokens=tokens or settled_tokens(spec.calibration, spec.tokens, loaded),
             length=tokens / rows if rows else spec.sequence_length,
@@ -202,11 +202,6 @@ def scores_cost(site: SiteShape, criterion: str) -> float:
 def curve_cost(site: SiteShape) -> float:
     """Cost of one factorisation and a product with the weights, in fp64."""
     return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
-
-
-def spectrum_cost(site: SiteShape) -> float:
-    """Cost of the eigenvalues of a site's covariance."""
-    return 2 * 4 * site.channels**3 / OPERATIONS
 
 
 def repair_cost(site: SiteShape, ratio: float) -> float:

@@ -101,12 +101,14 @@ class Measures:
         if dense is not None:
             yield from self._turns({"dense": dense, "reconstructed": reconstructed}, pace)
             return
-        message = (
+        yield self.warn(
             "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
             "machine that holds both, `liar measure` times them."
         )
+
+    def warn(self, message: str) -> Warned:
         self.warnings.append(message)
-        yield Warned(message)
+        return Warned(message)
 
     def _figures(self, variant: MeasuredVariant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 
 from liar.jobs.estimates import (
+    OPERATIONS,
     Amounts,
     Shape,
     answer_cost,
@@ -16,7 +17,6 @@ from liar.jobs.estimates import (
     removed_by,
     repair_cost,
     scores_cost,
-    spectrum_cost,
     survey_cost,
     timing_cost,
     walk_cost,
@@ -118,7 +118,7 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
         + sum(scores_cost(site, criterion) for criterion in criteria)
-        + spectrum_cost(site)
+        + 8 * site.channels**3 / OPERATIONS  # the eigenvalues of the covariance
         for site in shape.chosen("both")
     )
     return [*parts, Part("curves", walk_cost(shape, amounts, "both") + curves)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
@@ -14,20 +15,20 @@ from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
+from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
-from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts, share_warning
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
-from liar.jobs.stages.decide import decide
+from liar.jobs.stages.decide import Decision, decide
 from liar.jobs.stages.stage import Events, Stage
-from liar.jobs.stages.stored_masks import restoring_steps, stored_masks
-from liar.maths.criteria import SiteGradients
+from liar.maths.criteria import SiteGradients, units_of
 from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
-from liar.progress import Part
+from liar.progress import Pace, Part
 from liar.results import RunResult, SiteReport
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
@@ -86,7 +87,25 @@ class Reduction(Stage):
     def restore(
         result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
     ) -> Generator[Progress, None, None]:
-        return restoring_steps(result, batches, working, variants)
+        spec, adapter = result.spec, working.adapter
+        sites, method = adapter.sites(spec.targets), spec.reconstruction
+        masks, pace = stored_masks(result.sites, sites), Pace([Part("restore", 1.0)])
+        visits = walk(
+            adapter,
+            batches,
+            spec.targets,
+            schedule=spec.walked,
+            norm_aware=0,
+            on_attenuation=lambda factor: variants.attenuate(result.attenuation or factor),
+        )
+        for done, visit in enumerate(visits, start=1):
+            site, consumer = visit.site, adapter.consumer(visit.site)
+            decision = decide(site, masks[site], visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
+            repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
+            _shrink(adapter, visit, decision, repaired, variants)
+            del decision, repaired  # before the moments of the next site are gathered
+            yield pace.at("restore", "prune", done, len(sites), f"Pruned {site.name} to its stored mask")
+        adapter.after_surgery(sites)
 
     def events(
         self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
@@ -223,8 +242,8 @@ class Reduction(Stage):
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
         consumer, method = self.adapter.consumer(site), self.spec.reconstruction
-        edit = self.edits.get(site.name)
-        decision = decide(site, scores, count, moments.plain, consumer.weight.T, edit=edit, drift=visit.drift)
+        bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, self.edits.get(site.name)))
+        decision = decide(site, bundles, moments.plain, consumer.weight.T, drift=visit.drift)
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         installed = repaired.solution_of(consumer)
         errors, exact = decision.errors_with(moments.plain, method, installed)
@@ -239,8 +258,33 @@ class Reduction(Stage):
             norm_aware_error=decision.errors_with(moments.norm_aware, method, installed)[0],
             uncorrected_error=exact,
         )
-        if self.variants is not None:
-            self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
-        shrink(self.adapter, site, decision.bundles, repaired)
-        visit.kept, visit.whole = decision.channels, decision.is_whole
+        _shrink(self.adapter, visit, decision, repaired, self.variants)
         return report
+
+
+def _shrink(
+    adapter: Adapter, visit: Visit, decision: Decision, repaired: ConsumerParameters, variants: Variants | None
+) -> None:
+    """Prune and repair the site of ``visit``; ``variants`` receive its consumer without a repair."""
+    if variants is not None:
+        unrepaired = ConsumerParameters.install_of(adapter.consumer(visit.site), decision.solutions["none"])
+        variants.park(visit.site, unrepaired)
+    shrink(adapter, visit.site, decision.bundles, repaired)
+    visit.kept = decision.channels
+
+
+def stored_masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:
+    """Kept bundles of each site, ascending; raises :class:`InvalidSpecError` if they do not fit the site."""
+    known = {report.name: report for report in reports}
+    masks: dict[Site, Tensor] = {}
+    for site in sites:
+        report = known.get(site.name)
+        units = torch.tensor(report.kept_units if report is not None and report.units == site.units else []).long()
+        bundles = units[:: site.group] // site.group
+        is_legal = len(units) > 0 and bool(units.min() >= 0) and bool(units.max() < site.units)
+        if not is_legal or not torch.equal(units_of(site, bundles), units):
+            raise InvalidSpecError(
+                f"The units that this run kept at {site.name} are not of this model as it is now: run the recipe again."
+            )
+        masks[site] = bundles
+    return masks
