@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, PreTrainedModel
 
+from liar.calibration import gradients as passes
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.runtime.devices import Batch
+from liar.sites import Site
 from tests.families import batches, build, gradients, logits
 
 BOTH = Needs(masks=True, sensitivity=True)
@@ -44,6 +46,15 @@ def marking(bert: PreTrainedModel) -> BertForQuestionAnswering:
     model.bert.load_state_dict(bert.bert.state_dict(), strict=False)
     nn.init.normal_(model.qa_outputs.weight, std=0.5)
     return model
+
+
+def forward(adapter: Adapter, site: Site, batch: Batch) -> tuple[Any, Tensor]:
+    """The output of the model, and that of the site's consumer in the same graph."""
+    outputs: list[Tensor] = []
+    handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    output = adapter.model(**batch)
+    handle.remove()
+    return output, outputs[0]
 
 
 LABELS = {
@@ -142,13 +153,10 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
     adapter = adapt(model)
     batch = batches(1, size=1)[0]
     repeats = 400
-    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
+    monkeypatch.setattr(passes, "sensitivity_tokens", lambda _widest, tokens: tokens)
     found = gradients(gradient_steps(adapter, [batch] * repeats, "both", Needs(sensitivity=True)))
     site = adapter.sites()[1]
-    outputs: list[Tensor] = []
-    handle = adapter.consumer(site).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    output = model(**batch)
-    handle.remove()
+    output, of_the_site = forward(adapter, site, batch)
     logits = torch.cat([output.start_logits, output.end_logits]) if name == "span" else output.logits[0]
     if name == "llama":
         p = logits[:-1].softmax(-1).detach()
@@ -157,7 +165,7 @@ def test_sensitivities_are_the_traces_of_the_gauss_newton_matrix(name: str, monk
         rows = (logits - logits.mean(dim=-1, keepdim=True)) / 2**0.5
     else:
         rows = logits - logits.mean() if name == "bert" else logits
-    squares = [torch.autograd.grad(row, outputs[0], retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
+    squares = [torch.autograd.grad(row, of_the_site, retain_graph=True)[0].square().sum(-1) for row in rows.flatten()]
     assert found[site.name].sensitivity == pytest.approx(float(torch.stack(squares).sum(0).mean()), rel=0.1)
 
 
@@ -169,13 +177,12 @@ def test_second_moments_of_outputs_have_the_sensitivities_as_traces(name: str) -
     plain = gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True)))
     for site in adapter.sites():
         moment = found[site.name].outputs
-        assert moment is not None
         width = adapter.consumer(site).out_features
         assert moment.shape == (width, width)
         assert float(moment.trace()) == pytest.approx(found[site.name].sensitivity)
         torch.testing.assert_close(moment, moment.T)
         assert torch.linalg.eigvalsh(moment.double()).min() >= -1e-6 * float(moment.trace())
-        assert torch.equal(moment, alone[site.name].outputs)  # type: ignore[arg-type]
+        assert torch.equal(moment, alone[site.name].outputs)
         assert plain[site.name].outputs is None
         assert plain[site.name].sensitivity == found[site.name].sensitivity
 
@@ -206,7 +213,7 @@ def lengths_read(adapter: Adapter, text: list[Batch], **wanted: bool) -> list[in
 def test_sensitivities_read_texts_of_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier's batches come sorted, the shortest first; a sample of their tokens must look like all of them."""
     adapter = adapt(build("bert"))
-    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, _tokens: 470)
+    monkeypatch.setattr(passes, "sensitivity_tokens", lambda _widest, _tokens: 470)
     text = [batch for length in range(4, 44) for batch in batches(1, size=2, length=length, seed=length)]
     read = lengths_read(adapter, text, sensitivity=True)
     assert 0.25 <= sum(read) / sum(2 * length for length in range(4, 44)) <= 0.3
@@ -226,21 +233,13 @@ def test_sensitivities_are_the_same_beside_mask_gradients(name: str) -> None:
         assert both[site].fisher.sum() > 0
 
 
-def _note(outputs: dict[str, Tensor], _module: nn.Module, _inputs: object, output: Tensor) -> None:
-    outputs["of the site"] = output
-
-
 def test_two_classes_leave_nothing_to_chance() -> None:
     """One text gives the sensitivity and the metric of the explicit Jacobian of the two logits' difference."""
-    model = headed("two-class")
-    adapter, batch = adapt(model), batches(1, size=1)[0]
+    adapter, batch = adapt(headed("two-class")), batches(1, size=1)[0]
     found = gradients(gradient_steps(adapter, [batch], "both", Needs(outputs=True, sensitivity=True)))
     for site in adapter.sites():
-        outputs: dict[str, Tensor] = {}
-        handle = adapter.consumer(site).register_forward_hook(partial(_note, outputs))
-        logits = model(**batch).logits[0]
-        handle.remove()
-        (rows,) = torch.autograd.grad((logits[0] - logits[1]) / 2**0.5, outputs["of the site"])
+        output, of_the_site = forward(adapter, site, batch)
+        (rows,) = torch.autograd.grad((output.logits[0, 0] - output.logits[0, 1]) / 2**0.5, of_the_site)
         metric = rows[0].T @ rows[0] / rows.shape[1]
         torch.testing.assert_close(found[site.name].outputs, metric, check_dtype=False, rtol=1e-4, atol=1e-7)
         assert found[site.name].sensitivity == pytest.approx(float(metric.trace()), rel=1e-5)
@@ -250,11 +249,11 @@ def test_two_classes_leave_nothing_to_chance() -> None:
 def test_the_signs_of_a_piece_depend_on_its_number_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the processes that share a text find between them what one alone does."""
     adapter, text = adapt(headed(name)), batches(4, size=2)
-    monkeypatch.setattr("liar.calibration.gradients.sensitivity_tokens", lambda _widest, tokens: tokens)
+    monkeypatch.setattr(passes, "sensitivity_tokens", lambda _widest, tokens: tokens)
     whole = gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True)))
     halves = []
     for process in range(2):
-        monkeypatch.setattr("liar.calibration.gradients.is_own", lambda piece, process=process: piece % 2 == process)
+        monkeypatch.setattr(passes, "is_own", lambda piece, process=process: piece % 2 == process)
         halves.append(gradients(gradient_steps(adapter, text, "both", Needs(sensitivity=True))))
     for site, expected in whole.items():
         assert fmean(half[site].sensitivity for half in halves) == pytest.approx(expected.sensitivity)

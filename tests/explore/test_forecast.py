@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
+from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny
@@ -77,11 +78,7 @@ def bench(name: str, text: str) -> Bench:
 
 def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
     events: list[Event] = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return end.value, events
+    return finish(steps, events.append), events
 
 
 # -- compared with the run ----------------------------------------------------------------------------------------------
@@ -166,7 +163,7 @@ def test_edits_are_forecast_as_a_run_honours_them(model: str, text: str) -> None
 def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text: str) -> None:
     """Also if the best heads are removed: a site with few bundles has stored errors for every choice."""
     at = bench(model, text)
-    (chart,) = [chart for chart in at.atlas.sites if chart.site.name == "layers.1.attention"]
+    chart = at.atlas.site("layers.1.attention")
     best = int(chart.order("obs")[0]) * chart.site.group
     edits = (f"layers.1.attention:remove={best}",)
     expected, measured = at.compare(edits=edits, targets="heads", allocation="uniform", criterion="obs", ratio=0.5)
@@ -182,12 +179,11 @@ def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text
 
 
 def test_neurons_chosen_by_hand_have_no_error_unless_it_is_known(text: str) -> None:
-    chart = bench("llama", text).atlas.site("layers.1.ffn")
-    assert chart is not None
-    best, worst = int(chart.order("obs")[0]), int(chart.order("obs")[-1])
+    atlas = bench("llama", text).atlas
+    best, *_, worst = atlas.site("layers.1.ffn").order("obs").tolist()
     removed, as_before = (
         forecast(PruneSpec(ratio=0.5, allocation="uniform", edits=(f"layers.1.ffn:remove={unit}",)), atlas).sites
-        for unit, atlas in ((best, bench("llama", text).atlas), (worst, bench("llama", text).atlas))
+        for unit in (best, worst)
     )
     assert removed[0].error.keys() == set(RECONSTRUCTIONS)
     assert (removed[1].error, removed[1].norm_aware_error) == ({}, {})
@@ -215,18 +211,24 @@ def assert_errors(expected: Forecast, measured: RunResult) -> None:
 # -- what is refused ----------------------------------------------------------------------------------------------------
 
 
-def test_a_ratio_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(EmptySiteError, match=r"layers\.0\.attention.*at most 0\.67"):
-        forecast(PruneSpec(targets="heads", ratio=0.9), tiny_atlas())
-
-
 @pytest.mark.parametrize(
-    ("edit", "message"),
-    [("layers.0.attention:ratio=0", "not among the pruned sites"), ("layers.0.ffn:keep=60", "the units 0 to 59")],
+    ("choices", "error", "message"),
+    [
+        ({"targets": "heads", "ratio": 0.9}, EmptySiteError, r"layers\.0\.attention.*at most 0\.67"),
+        ({"edits": ("layers.0.attention:ratio=0",)}, InvalidSpecError, "not among the pruned sites"),
+        ({"edits": ("layers.0.ffn:keep=60",)}, InvalidSpecError, "the units 0 to 59"),
+    ],
 )
-def test_edits_that_do_not_fit_are_refused(edit: str, message: str) -> None:
-    with pytest.raises(InvalidSpecError, match=message):
-        forecast(PruneSpec(edits=(edit,)), tiny_atlas())
+def test_what_does_not_fit_is_refused(choices: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        forecast(PruneSpec(**choices), tiny_atlas())
+
+
+def test_a_reconstruction_that_the_atlas_lacks_is_refused() -> None:
+    atlas = tiny_atlas()
+    facts = atlas.facts.model_copy(update={"reconstructions": ["none", "bias"]})
+    with pytest.raises(InvalidSpecError, match="No curves of scale are at hand"):
+        forecast(PruneSpec(reconstruction="scale"), replace(atlas, facts=facts))
 
 
 def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
