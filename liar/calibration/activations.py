@@ -86,14 +86,10 @@ def walk(
     with the factor of the norm's gain. It is fitted to the ``unseen`` text, which enters no moments, or else to ``batches``.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
-    streams: list[Stream] = []
-    contexts: list[list[dict[str, Any]]] = []
     with evaluating(adapter.model):
         own = shares(batches)
-        for batch in [*own, *(shares(unseen) if unseen else [])]:
-            stream, context = adapter.embed(batch)
-            streams.append(stream)
-            contexts.append(context)
+        embedded = [adapter.embed(batch) for batch in [*own, *(shares(unseen) if unseen else [])]]
+        streams, contexts = [stream for stream, _ in embedded], [context for _, context in embedded]
         seen, aside = streams[: len(own)], streams[len(own) :]
         wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
         last = max(layer for layer, _ in wanted)

@@ -143,11 +143,8 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
 
 def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:
     """The sites that ``spec`` prunes."""
-    return [
-        chart
-        for chart in atlas.sites
-        if spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
-    ]
+    left_out = {"ffn": "attention", "heads": "ffn"}.get(spec.targets)
+    return [chart for chart in atlas.sites if chart.site.kind != left_out]
 
 
 def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:

@@ -66,9 +66,8 @@ def atlas_steps(
         except InvalidSpecError:
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
             pace = Pace(atlas_parts(criteria, shape, amounts, gradients=False))
-        kinds: tuple[SiteKind, ...] = ("attention", "ffn")
-        facts = {kind: kind_facts(adapter, kind) for kind in kinds}
-        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
+        facts = kind_facts(adapter)
+        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in facts}
         sites = adapter.sites("both")
         tokens = 0
         for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
@@ -95,10 +94,12 @@ def atlas_steps(
         )
 
 
-def kind_facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
-    """What all sites of one ``kind`` have in common."""
-    sites = [site for site in adapter.sites("both") if site.kind == kind]
-    site = sites[0]
+def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
+    """What all sites of one kind have in common, by kind."""
+    return {site.kind: _facts(adapter, site) for site in adapter.sites("both") if site.layer == 0}
+
+
+def _facts(adapter: Adapter, site: Site) -> KindFacts:
     consumer, producers = adapter.consumer(site), adapter.producers(site)
     repaired = consumer.bias is None
     return KindFacts(
@@ -109,7 +110,7 @@ def kind_facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
         bias_fixed=consumer.out_features if repaired else 0,
         bias_per_bundle=sum(item.rows for item in producers if item.module.bias is None) if repaired else 0,
         outputs=consumer.out_features,
-        layers=[site.layer for site in sites],
+        layers=list(range(len(adapter.layers))),
     )
 
 

@@ -89,9 +89,8 @@ class Shape:
         )
 
     def chosen(self, targets: Targets) -> list[SiteShape]:
-        both = ("attention", "ffn")
-        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": both, "layers": both}[targets]
-        return [site for site in self.sites if site.kind in kinds]
+        left_out = {"ffn": "attention", "heads": "ffn"}.get(targets)
+        return [site for site in self.sites if site.kind != left_out]
 
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
         """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
@@ -269,12 +268,6 @@ def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
     if not shape.writes:
         return shape.forward(16, 16, removed=removed) + shape.layers * _LAYER
     return shape.written(amounts.new_tokens, removed) + 2 * shape.forward(amounts.new_tokens, amounts.new_tokens)
-
-
-def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
-    """Cost of pruning to the masks of a stored run: one walk, and the repairs."""
-    repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
-    return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
 
 
 def turns_cost(shape: Shape) -> float:

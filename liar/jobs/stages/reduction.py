@@ -21,8 +21,8 @@ from liar.explore.allocation import Candidate, allocate, best_bundles, check_cho
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
 from liar.jobs.stages.decide import Decision, decide
-from liar.jobs.stages.stage import Events, Stage
-from liar.maths.criteria import SiteGradients, units_of
+from liar.jobs.stages.stage import Events, Stage, report_of
+from liar.maths.criteria import units_of
 from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
@@ -113,8 +113,12 @@ class Reduction(Stage):
         self.edits = merge(self.spec.edits)
         self.given = calibration = given
         if calibration is None:
-            gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
-            calibration = Calibration({}, gradients, Needs.of(self.spec))
+            calibration = Calibration({}, has=Needs.of(self.spec))
+            if self.spec.needs_gradients:
+                with self.watch.stage("gradients"):
+                    steps = gradient_steps(self.adapter, batches, self.spec.targets, calibration.has)
+                    words = "Computing gradients of the loss"
+                    calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
         allocated = yield from self._survey(batches, sites, calibration)
         kept = settled_counts(self.spec, sites, allocated, self.edits)
         candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
@@ -124,13 +128,6 @@ class Reduction(Stage):
         self.adapter.after_surgery(list(sites))
 
     # -- allocation ---------------------------------------------------------------------------------------------
-
-    def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
-        with self.watch.stage("gradients"):
-            steps = gradient_steps(self.adapter, batches, self.spec.targets, Needs.of(self.spec))
-            words = "Computing gradients of the loss"
-            gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
-            return gradients
 
     def _survey(
         self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
@@ -247,19 +244,9 @@ class Reduction(Stage):
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         installed = repaired.solution_of(consumer)
         errors, exact = decision.errors_with(moments.plain, method, installed)
-        report = SiteReport(
-            name=site.name,
-            layer=site.layer,
-            kind=site.kind,
-            units=site.units,
-            kept=len(decision.units),
-            kept_units=decision.units,
-            error=errors,
-            norm_aware_error=decision.errors_with(moments.norm_aware, method, installed)[0],
-            uncorrected_error=exact,
-        )
+        norm_aware, _ = decision.errors_with(moments.norm_aware, method, installed)
         _shrink(self.adapter, visit, decision, repaired, self.variants)
-        return report
+        return report_of(site, decision.units, errors, norm_aware, exact)
 
 
 def _shrink(
