@@ -17,6 +17,7 @@ fitted with norm-aware weights, as in the allocation; a run fits with plain ones
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ from liar.explore.allocation import Candidate, allocate, best_bundles, check_cho
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals
-from liar.spec import PruneSpec, is_custom
+from liar.sites import Site
+from liar.spec import PruneSpec, Reconstruction, is_custom
 
 _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
@@ -87,18 +89,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         count = len(bundles)
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
-        reports.append(
-            SiteReport(
-                name=site.name,
-                layer=site.layer,
-                kind=site.kind,
-                units=site.units,
-                kept=count * site.group,
-                kept_units=units.tolist(),
-                error=plain,
-                norm_aware_error=aware,
-            )
-        )
+        reports.append(report_of(site, units.tolist(), plain, aware))
         change -= (site.bundles - count) * chart.facts.bundle_parameters
         if site.kind in cut:
             change += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
@@ -110,6 +101,27 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         block_parameters_after=blocks + change,
     )
     return Forecast(spec, reports, totals)
+
+
+def report_of(
+    site: Site,
+    kept: Sequence[int],
+    error: dict[Reconstruction, float],
+    norm_aware: dict[Reconstruction, float],
+    uncorrected: float | None = None,
+) -> SiteReport:
+    """What a run or a forecast reports of a site of which the units ``kept`` stay."""
+    return SiteReport(
+        name=site.name,
+        layer=site.layer,
+        kind=site.kind,
+        units=site.units,
+        kept=len(kept),
+        kept_units=list(kept),
+        error=error,
+        norm_aware_error=norm_aware,
+        uncorrected_error=uncorrected,
+    )
 
 
 def check_covered(spec: PruneSpec, atlas: Atlas) -> None:

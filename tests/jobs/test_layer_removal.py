@@ -65,29 +65,20 @@ def test_the_run_with_the_least_error_goes_and_the_block_before_it_is_patched(mo
     assert result.totals.parameters_after < result.totals.parameters_before
 
 
-def test_without_a_repair_the_layers_are_simply_gone(model: LoadedModel, text: str) -> None:
-    last = finished(layers_of(text, reconstruction="none"), model)
-    gone = removed(last.result)
-    kept = [layer for layer in range(LAYERS) if layer not in gone]
-    for block, layer in zip(last.model.adapter.layers, kept, strict=True):
-        for name, tensor in block.state_dict().items():
-            assert torch.equal(tensor, model.adapter.layers[layer].state_dict()[name])
-    with last.variants.using("pruned") as pruned:
-        assert torch.equal(logits(pruned), logits(last.model))
-
-
 def logits(loaded: LoadedModel) -> torch.Tensor:
     with torch.no_grad():
         found: torch.Tensor = loaded.model(torch.arange(4, 24).unsqueeze(0)).logits
     return found
 
 
-def test_the_pruned_variant_has_no_patch(model: LoadedModel, text: str) -> None:
-    patched = finished(layers_of(text), model)
-    gone = removed(patched.result)
+@pytest.mark.parametrize("reconstruction", ["none", "least-squares"])
+def test_without_a_patch_the_layers_are_simply_gone(model: LoadedModel, text: str, reconstruction: str) -> None:
+    last = finished(layers_of(text, reconstruction=reconstruction), model)
+    gone = removed(last.result)
     model.adapter.remove_blocks(range(gone[0], gone[-1] + 1))
-    with patched.variants.using("pruned") as pruned:
+    with last.variants.using("pruned") as pruned:
         torch.testing.assert_close(logits(pruned), logits(model))
+    assert torch.equal(logits(last.model), logits(model)) == (reconstruction == "none")
 
 
 def test_what_is_saved_is_an_ordinary_checkpoint(model: LoadedModel, text: str, tmp_path: Path) -> None:

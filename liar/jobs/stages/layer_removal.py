@@ -24,8 +24,9 @@ from liar.calibration.sample import sample_of
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
+from liar.explore.forecast import report_of
 from liar.jobs.estimates import Amounts, Shape, patches_cost, sample
-from liar.jobs.stages.stage import Events, Stage, report_of
+from liar.jobs.stages.stage import Events, Stage
 from liar.maths.patch import PATCHES
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel

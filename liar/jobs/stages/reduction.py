@@ -18,10 +18,11 @@ from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
+from liar.explore.forecast import report_of
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
 from liar.jobs.stages.decide import Decision, decide
-from liar.jobs.stages.stage import Events, Stage, report_of
+from liar.jobs.stages.stage import Events, Stage
 from liar.maths.criteria import units_of
 from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Adapter

@@ -21,7 +21,7 @@ from liar.progress import Pace, Part, Stopwatch
 from liar.results import RunResult, SiteReport, TriedRun
 from liar.runtime.devices import Batch
 from liar.sites import Site
-from liar.spec import PruneSpec, Reconstruction
+from liar.spec import PruneSpec
 
 Events = Generator[Event, None, None]
 
@@ -86,24 +86,3 @@ class Stage(ABC):
     def _warn(self, message: str) -> Warned:
         self.warnings.append(message)
         return Warned(message)
-
-
-def report_of(
-    site: Site,
-    kept: Sequence[int],
-    error: dict[Reconstruction, float],
-    norm_aware: dict[Reconstruction, float],
-    uncorrected: float | None = None,
-) -> SiteReport:
-    """Report of a site of which the units ``kept`` stay."""
-    return SiteReport(
-        name=site.name,
-        layer=site.layer,
-        kind=site.kind,
-        units=site.units,
-        kept=len(kept),
-        kept_units=list(kept),
-        error=error,
-        norm_aware_error=norm_aware,
-        uncorrected_error=uncorrected,
-    )
