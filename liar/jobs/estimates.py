@@ -31,9 +31,6 @@ OPERATIONS = 150e9
 _BYTES = 25e9
 """Bytes per second read from memory; each generated token reads all weights."""
 
-_QUANTIZING = 4
-"""How often quantizing reads or writes the weights."""
-
 _LOGITS = 30
 """How often the logits of a language model are read or written on the way from its output layer to its loss."""
 
@@ -101,6 +98,10 @@ class Shape:
         """Seconds of a forward pass and of the loss, which reads the logits of every token of a language model."""
         logits = tokens * self.head / self.width
         return self.forward(tokens, length, removed=removed) + _LOGITS * 4 * logits / _BYTES
+
+    def quantized(self) -> float:
+        """Seconds of an int8 copy of the blocks, which reads or writes the weights four times."""
+        return 4 * 4 * self.blocks / _BYTES
 
     def written(self, tokens: int, removed: float = 0.0) -> float:
         """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
@@ -256,11 +257,6 @@ def timing_cost(shape: Shape, *removed: float) -> float:
     """Cost of timing models that read one prompt or text in turns; ``removed`` parameters of each."""
     each = [shape.forward(PROMPT_TOKENS, PROMPT_TOKENS, removed=share) + shape.layers * _LAYER for share in removed]
     return (REPEATS + 1) * sum(each)
-
-
-def quantizing_cost(shape: Shape) -> float:
-    """Cost of an int8 copy of the blocks."""
-    return _QUANTIZING * 4 * shape.blocks / _BYTES
 
 
 def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:

@@ -13,7 +13,6 @@ from liar.jobs.estimates import (
     answer_cost,
     curve_cost,
     gradients_cost,
-    quantizing_cost,
     removed_by,
     repair_cost,
     scores_cost,
@@ -71,7 +70,7 @@ def measure_parts(
         parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
     if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
         copy = QUANTIZED[variant]
-        parts.append(Part(f"{copy} quantizing", quantizing_cost(shape), "quantize"))
+        parts.append(Part(f"{copy} quantizing", shape.quantized(), "quantize"))
         parts += _tasks(shape, amounts, copy, removed, known)
         parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
     return parts

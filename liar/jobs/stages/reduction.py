@@ -54,6 +54,11 @@ def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
     return calibration is not None and spec.repairs_by_survey
 
 
+def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
+    """Whether units are chosen before any goes: else one walk over the dense model chooses and repairs, site by site."""
+    return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
+
+
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
     """Whether the moments of all ``sites`` were passed in or fit into memory."""
     return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
@@ -75,7 +80,7 @@ class Reduction(Stage):
         if spec.needs_gradients and not calibrated:
             cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
             parts.append(Part("gradients", cost))
-        if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
+        if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
         kept = keeps and spec.repairs_by_survey
         return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
@@ -139,7 +144,7 @@ class Reduction(Stage):
         is one-shot and they fit into memory.
         """
         spec = self.spec
-        if not self._surveys:
+        if not surveys(spec, calibrated=self.given is not None):
             return allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
         candidates: list[Candidate] = []
         with self.watch.stage("calibrate"):
@@ -149,18 +154,10 @@ class Reduction(Stage):
         with self.watch.stage("allocate"):
             return allocate(spec.allocation, candidates, spec.ratio)
 
-    @property
-    def _surveys(self) -> bool:
-        """Whether units are chosen before any goes: else one walk over the dense model chooses and repairs, site by site."""
-        alone = self.spec.allocation == "uniform" and self.spec.repairs_by_survey
-        return not alone or is_calibrated(self.spec, self.given)
-
     def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
         """Every site of the dense model, its block on the device and its moments in ``calibration``."""
         if self.given is not None:
-            for site in sites:
-                with resident(self.adapter.layers[site.layer]):
-                    yield site
+            yield from (visit.site for visit in self._revisit(sites, self.given))
             return
         spec = self.spec
         keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, sites, self.given)
@@ -231,7 +228,7 @@ class Reduction(Stage):
 
     def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
         """Those of the dense model."""
-        if not self._surveys:
+        if not surveys(self.spec, calibrated=self.given is not None):
             calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
         weight = self.adapter.consumer(visit.site).weight.T
         return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)
