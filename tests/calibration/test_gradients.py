@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -19,7 +19,7 @@ from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.runtime.devices import Batch
 from liar.sites import Site
-from tests.families import batches, build, gradients, logits
+from tests.families import batches, build, gradients
 
 BOTH = Needs(masks=True, sensitivity=True)
 
@@ -58,77 +58,52 @@ def forward(adapter: Adapter, site: Site, batch: Batch) -> tuple[Any, Tensor]:
 
 
 LABELS = {
-    "bert": torch.tensor([0, 2]),
-    "regression": torch.tensor([0.4, -2.0]),
-    "multi-label": torch.tensor([1, 2]),
+    "bert": {"labels": torch.tensor([0, 2])},
+    "regression": {"labels": torch.tensor([0.4, -2.0])},
+    "multi-label": {"labels": torch.tensor([1, 2])},
+    "span": {"start_positions": torch.tensor([4, 0]), "end_positions": torch.tensor([6, 19])},
 }
 
 
+def losses(name: str, model: PreTrainedModel, batch: Batch, labels: Batch) -> Tensor:
+    """The loss of each sequence in PyTorch, by ``labels`` or else by what the model itself predicts."""
+    output = model(**batch)
+    loss = partial(nn.functional.cross_entropy, reduction="none")
+    if name == "span":
+        marks = labels.values() or (each.argmax(dim=1) for each in (output.start_logits, output.end_logits))
+        both = zip((output.start_logits, output.end_logits), marks, strict=True)
+        return sum(loss(found, mark) for found, mark in both) / 2
+    if name == "llama":
+        return loss(output.logits[:, :-1].transpose(1, 2), batch["input_ids"][:, 1:]).mean(dim=1)
+    if name == "bert":
+        return loss(output.logits, labels.get("labels", output.logits.argmax(dim=-1)))
+    if name == "regression":
+        return (output.logits[:, 0] - labels["labels"]).square() if labels else output.logits[:, 0]
+    hold = nn.functional.one_hot(labels["labels"], 3) if labels else output.logits > 0
+    return nn.functional.binary_cross_entropy_with_logits(output.logits, hold.double(), reduction="none").mean(dim=1)
+
+
 @pytest.mark.parametrize("labelled", [True, False])
-@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label"])
-def test_mask_gradients_are_those_of_a_finite_difference(name: str, labelled: bool) -> None:
+@pytest.mark.parametrize("name", ["llama", "bert", "regression", "multi-label", "span"])
+def test_mask_gradients_are_those_of_the_loss(name: str, labelled: bool) -> None:
+    """A mask scales the columns of its bundle, so its gradient is the sum of those of the columns times themselves."""
     model = headed(name)
-    adapter = adapt(model)
-    data = batches(1, size=2)
-    dense = logits(model, data[0])
-    labels = LABELS.get(name) if labelled else None
-    if labels is not None:
-        data = [{**data[0], "labels": labels}]
-    scores = gradients(gradient_steps(adapter, data, "both", BOTH))
-    site = adapter.sites()[2]
-    bundle, step = 1, 1e-3  # RMS norms compute in fp32 whatever the model does
-    columns = slice(bundle * site.bundle_size, (bundle + 1) * site.bundle_size)
-
-    def losses(scale: float) -> Tensor:
-        changed = copy.deepcopy(model)
-        with torch.no_grad():
-            adapt(changed).consumer(site).weight[:, columns] *= scale
-            output = changed(input_ids=data[0]["input_ids"], attention_mask=data[0]["attention_mask"]).logits
-            if name == "bert":
-                classes = dense.argmax(dim=-1) if labels is None else labels
-                return nn.functional.cross_entropy(output, classes, reduction="none")
-            if name == "regression":
-                return output[:, 0] if labels is None else (output[:, 0] - labels).square()
-            if name == "multi-label":
-                hold = (dense > 0).double() if labels is None else nn.functional.one_hot(labels, 3).double()
-                return nn.functional.binary_cross_entropy_with_logits(output, hold, reduction="none").mean(1)
-            targets = data[0]["input_ids"][:, 1:]
-            return nn.functional.cross_entropy(output[:, :-1].transpose(1, 2), targets, reduction="none").mean(1)
-
-    slope = (losses(1 + step) - losses(1 - step)) / (2 * step)
-    found = scores[site.name]
-    assert float(found.taylor[bundle]) == pytest.approx(float(slope.mean().abs()), rel=5e-3)
-    assert float(found.fisher[bundle]) == pytest.approx(float(slope.square().mean()), rel=5e-3)
+    adapter, batch = adapt(model), batches(1, size=2)[0]
+    labels = LABELS.get(name, {}) if labelled else {}
+    found = gradients(gradient_steps(adapter, [{**batch, **labels}], "both", BOTH))
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(module._forward_pre_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_mask_gradients_of_answers_are_those_of_the_loss_of_transformers(labelled: bool) -> None:
-    model = headed("span")
-    adapter = adapt(model)
-    batch = batches(1, size=3)[0]
-    positions = {"start_positions": torch.tensor([4, 0, 11]), "end_positions": torch.tensor([6, 0, 19])}
-    data = [{**batch, **positions}] if labelled else [batch]
-    found = gradients(gradient_steps(adapter, data, "both", Needs(masks=True)))
-    if not labelled:
-        with torch.no_grad():
-            output = model(**batch)
-        own = output.start_logits.argmax(dim=1), output.end_logits.argmax(dim=1)
-        positions = dict(zip(positions, own, strict=True))
-    by_sequence: dict[str, list[Tensor]] = {site.name: [] for site in adapter.sites()}
-    for row in range(3):
-        one = {name: tensor[row : row + 1] for name, tensor in {**batch, **positions}.items()}
+    by_sequence: dict[Site, list[Tensor]] = {site: [] for site in adapter.sites()}
+    for loss in losses(name, model, batch, labels):
         model.zero_grad()
-        model(**one).loss.backward()
-        for site in adapter.sites():
+        loss.backward(retain_graph=True)
+        for site, rows in by_sequence.items():
             weight = adapter.consumer(site).weight
-            of_channels = (weight.grad * weight.detach()).sum(dim=0)
-            by_sequence[site.name].append(of_channels.view(site.bundles, -1).sum(dim=1))
+            rows.append((weight.grad * weight.detach()).sum(dim=0).view(site.bundles, -1).sum(dim=1))
     for site, rows in by_sequence.items():
         expected = torch.stack(rows)
-        torch.testing.assert_close(found[site].taylor, expected.mean(dim=0).abs(), rtol=1e-7, atol=1e-12)
-        torch.testing.assert_close(found[site].fisher, expected.square().mean(dim=0), rtol=1e-7, atol=1e-12)
+        torch.testing.assert_close(found[site.name].taylor, expected.mean(dim=0).abs(), rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(found[site.name].fisher, expected.square().mean(dim=0), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
