@@ -41,7 +41,7 @@ from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.report.words.sentences import shared_texts
-from liar.results import QUANTIZED, Evaluation, RunResult, Shared, Totals, Variant
+from liar.results import Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
@@ -265,12 +265,9 @@ class _Run:
     # -- measuring ----------------------------------------------------------------------------------------------
 
     def _measure(self, variant: Variant) -> Events:
-        if not is_first():
-            return
-        given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-        yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
-        if self.spec.quantize == "int8" and variant in QUANTIZED:
-            yield from self.measures.of_quantized(variant, given or self.loaded, self.pace)
+        if is_first():
+            given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
+            yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
