@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -72,13 +71,8 @@ def of_family(name: str) -> LoadedModel:
 def bench(name: str, text: str) -> Bench:
     loaded = MAKERS[name]()
     base = PruneSpec.create(model=loaded.id, calibration=text, targets="both", schedule="one-shot", **TEXT)
-    atlas, _ = drawn(atlas_steps(loaded, base))
+    atlas = finish(atlas_steps(loaded, base))
     return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, sensitivity=True, outputs=True, **TEXT))
-
-
-def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
-    events: list[Event] = []
-    return finish(steps, events.append), events
 
 
 # -- compared with the run ----------------------------------------------------------------------------------------------
@@ -233,7 +227,7 @@ def test_a_reconstruction_that_the_atlas_lacks_is_refused() -> None:
 
 def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
     loaded = tiny.encoder()
-    atlas, _ = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
+    atlas = finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
     assert not atlas.facts.sensitive
     assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
     spec = PruneSpec(model=loaded.id, criterion="obs", allocation="error-curve")
@@ -250,11 +244,11 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
 def test_drawing_reports_progress_and_leaves_the_model_alone(text: str) -> None:
     loaded = tiny.language_model()
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
-    _, events = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
-    progress = [event for event in events if isinstance(event, Progress)]
-    assert progress == events
-    assert {event.stage for event in progress} == {"calibrate"}
-    assert (progress[-1].done, progress[-1].total) == (4, 4)
+    events: list[Event] = []
+    finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)), events.append)
+    assert {type(event) for event in events} == {Progress}
+    assert {event.stage for event in events} == {"calibrate"}
+    assert (events[-1].done, events[-1].total) == (4, 4)
     assert all(torch.equal(before[name], tensor) for name, tensor in loaded.model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
 
@@ -280,7 +274,7 @@ def test_a_drawn_atlas_survives_its_file_and_closes_its_curves(text: str) -> Non
 def test_a_streamed_model_has_the_curves_that_need_no_backward_pass(text: str) -> None:
     streamed = tiny.language_model()
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    atlas, _ = drawn(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
+    atlas = finish(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
     whole = bench("llama", text).atlas
     assert not atlas.facts.sensitive
     assert atlas.facts.kinds == whole.facts.kinds
