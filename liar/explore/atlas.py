@@ -158,13 +158,11 @@ class SiteAtlas:
 
     def order(self, criterion: str) -> Integers:
         """Bundles (bundles,), best first."""
-        order: Integers = self.arrays.order[self.row, self.criteria.index(criterion)]
-        return order
+        return np.asarray(self.arrays.order[self.row, self.criteria.index(criterion)])
 
     def scores(self, criterion: str) -> Floats:
         """Scores (bundles,) in the order of :meth:`order`, so never rising."""
-        scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
-        return scores
+        return np.asarray(self.arrays.scores[self.row, self.criteria.index(criterion)])
 
     def deviation(self, criterion: str) -> float:
         """Divisor of the scores in the allocation global."""
@@ -173,8 +171,7 @@ class SiteAtlas:
     def curve(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """Relative error (101,) at :data:`RATIOS`."""
         where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
-        curve: Floats = self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)]
-        return curve
+        return np.asarray(self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)])
 
     def error_at(
         self, criterion: str, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
@@ -200,16 +197,14 @@ class SiteAtlas:
     def errors_of_choices(self, reconstruction: Reconstruction, removed: int) -> Floats:
         """Relative errors of every choice of ``removed`` bundles, in no order; empty if the atlas does not store them."""
         errors = self.arrays.choices[self.row, WEIGHTINGS.index("plain"), self.with_choices.index(reconstruction)]
-        found: Floats = errors[[index.bit_count() == removed for index in range(len(errors))]]
-        return found
+        return np.asarray(errors[[index.bit_count() == removed for index in range(len(errors))]])
 
     def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
         energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
         curve = self.curve(criterion, reconstruction, weighting)
-        damage: Floats = np.interp(removed, removed_at(self.site.bundles), curve) * energy
-        return damage
+        return np.asarray(np.interp(removed, removed_at(self.site.bundles), curve) * energy)
 
     @property
     def sensitivity(self) -> float:
@@ -218,8 +213,7 @@ class SiteAtlas:
 
     @property
     def spectrum(self) -> Floats:
-        spectrum: Floats = self.arrays.spectrum[self.row]
-        return spectrum
+        return np.asarray(self.arrays.spectrum[self.row])
 
     @property
     def condition(self) -> float:
@@ -228,14 +222,12 @@ class SiteAtlas:
     @property
     def sample(self) -> Integers:
         """Channels whose correlations are kept."""
-        sample: Integers = self.arrays.sample[self.row]
-        return sample
+        return np.asarray(self.arrays.sample[self.row])
 
     @property
     def correlation(self) -> Floats:
         """Correlations (m, m) of the channels of :attr:`sample`."""
-        correlation: Floats = self.arrays.correlation[self.row]
-        return correlation
+        return np.asarray(self.arrays.correlation[self.row])
 
     @property
     def closest(self) -> float:
