@@ -19,7 +19,8 @@ number alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -158,11 +159,12 @@ def _backward(
     try:
         for site in sites:
             consumer = adapter.consumer(site)
-            handles.append(consumer.register_forward_hook(_keeping(outputs, site.name)))
+            handles.append(consumer.register_forward_hook(partial(_keep, outputs, site.name)))
             if with_masks:
                 mask = consumer.weight.new_ones(len(inputs["input_ids"]), site.bundles).requires_grad_()
                 masks[site.name] = get_gradient_edge(mask)
-                handles.append(consumer.register_forward_pre_hook(_masking(mask, site.bundle_size)))
+                channels = mask.repeat_interleave(site.bundle_size, dim=1).unsqueeze(1)
+                handles.append(consumer.register_forward_pre_hook(partial(_masked, channels)))
         with torch.enable_grad():
             answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks)
             by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
@@ -183,19 +185,12 @@ def _pulled(
     return dict(zip(of, found, strict=True))
 
 
-def _masking(mask: Tensor, bundle_size: int) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    channels = mask.repeat_interleave(bundle_size, dim=1).unsqueeze(1)
-
-    def multiply(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0] * channels, *arguments[1:])
-
-    return multiply
+def _masked(channels: Tensor, _module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (arguments[0] * channels, *arguments[1:])
 
 
-def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """A hook that stores the edge of the output in the autograd graph, which keeps no values in memory."""
-
-    def keep(_module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
-
-    return keep
+def _keep(
+    outputs: dict[str, GradientEdge], name: str, _module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor
+) -> None:
+    """Store the edge of the output in the autograd graph, which keeps no values in memory."""
+    outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
