@@ -110,7 +110,7 @@ def _run(spec: PruneSpec) -> Row:
 def _ratio_of(parameters: int) -> float:
     """The ratio of neurons that leaves so many parameters at most."""
     dense = loaded(SMOLLM2)
-    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
+    counts = Counts.of(BASE, parameter_count(dense.model), kind_facts(dense.adapter))
     return counts.ratio(parameters, str)
 
 

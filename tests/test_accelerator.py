@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy
 import pytest
@@ -14,12 +13,12 @@ import torch
 from accelerate import cpu_offload
 from accelerate.hooks import AlignDevicesHook
 
-from liar import Calibration, PruneSpec, RunResult, calibrate, stream
+from liar import PruneSpec, RunResult, stream
 from liar.calibration.activations import walk
 from liar.data.text_reader import Samples
 from liar.errors import UnsupportedModelError
+from liar.evaluate import task_readers
 from liar.evaluate.answering.ask import ask
-from liar.events import Finished
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.mask_table import MaskCell, mask_table_steps
 from liar.jobs.restore import restore_steps
@@ -28,10 +27,11 @@ from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.models.quantize import quantized
 from liar.models.variants import Variants
+from liar.progress import finish
 from liar.results import Generation
+from liar.runtime import precision
 from liar.runtime.placement import free_bytes
 from liar.spec import SCHEDULES, Schedule, SweepSpec
-from liar.tasks.samples import Sample
 from tests import tiny
 from tests.families import batches, build, logits
 from tests.models.test_families import half, prune
@@ -42,7 +42,7 @@ from tests.tiny import tokenizer
 @pytest.fixture(autouse=True)
 def _same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU that a device is compared with multiplies in the same precision."""
-    monkeypatch.setattr("liar.runtime.precision.has_fast_half", lambda: False)
+    monkeypatch.setattr(precision, "has_fast_half", lambda: False)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -55,7 +55,6 @@ def test_half_precision_models_have_fp32_moments_and_keep_their_dtype(name: str,
     adapter = adapt(model)
     for visit in walk(adapter, batches(1), "both"):
         assert visit.moments.plain.covariance.dtype == torch.float32
-        assert visit.moments.norm_aware is not None
         assert visit.moments.norm_aware.covariance.dtype == torch.float32
     prune(adapter, half(adapter))
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
@@ -113,8 +112,6 @@ def test_a_streamed_model_needs_one_block_of_device_memory() -> None:
 
 # -- the stand-in -------------------------------------------------------------------------------------------------------
 
-T = TypeVar("T")
-
 MAKERS: dict[str, Callable[[], LoadedModel]] = {
     "llama": tiny.language_model,
     "bert": lambda: tiny.classifier(positions=256),
@@ -124,21 +121,16 @@ MAKERS: dict[str, Callable[[], LoadedModel]] = {
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     """A recipe that calibrates and evaluates on random letters, with calls that need a real device patched away."""
-    generator = torch.Generator().manual_seed(0)
-    words = [
-        " ".join(tiny.LETTERS[int(letter)] for letter in torch.randint(0, 26, (30,), generator=generator))
-        for _ in range(40)
-    ]
+    samples = tiny.labelled_letters(30, count=40)
     text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(words))
-    samples = [Sample(text, ("negative", "positive")[index % 2]) for index, text in enumerate(words)]
-    windows = torch.randint(4, 30, (6, 16), generator=generator)
+    text.write_text("\n\n".join(sample.text for sample in samples))
     tiny.replace_demo_samples(monkeypatch, samples)
+    windows = torch.randint(4, 30, (6, 16), generator=torch.Generator().manual_seed(0))
     source = Samples("letters", "test", iter(()))
-    monkeypatch.setattr("liar.evaluate.task_readers.held_out_windows", lambda *_, **__: (windows, source))
-    monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
-    monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
-    monkeypatch.setattr("torch.mps.current_allocated_memory", lambda: 0)
+    monkeypatch.setattr(task_readers, "held_out_windows", lambda *_, **__: (windows, source))
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda *_: None)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: free_bytes(torch.device("cpu")))
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 0)
     return PruneSpec(calibration=str(text), tokens=320, sequence_length=32, targets="both")
 
 
@@ -151,30 +143,7 @@ def finished(spec: PruneSpec, loaded: LoadedModel, **choices: object) -> tuple[R
     task = loaded.task or "perplexity"
     asked = spec.model_copy(update={"evaluate": (task,), "evaluate_limit": 6, **choices})
     *_, end = stream(asked, loaded, prompts=["a b c"], max_new_tokens=3)
-    assert isinstance(end, Finished)
-    assert end.variants is not None
     return end.result, end.variants
-
-
-def value_of(steps: Generator[object, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-
-
-def calibrated(loaded: LoadedModel, spec: PruneSpec) -> Calibration:
-    return calibrate(
-        loaded,
-        spec.calibration,
-        tokens=spec.tokens,
-        sequence_length=spec.sequence_length,
-        gradients=True,
-        sensitivity=True,
-        outputs=True,
-    )
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -184,9 +153,9 @@ def test_an_atlas_of_every_criterion_is_drawn_on_the_device(name: str, kind: str
     on_host = MAKERS[name]()
     with device_that_refuses(kind) as device:
         on_device = moved_to(MAKERS[name](), device)
-        atlas = value_of(atlas_steps(on_device, spec))
+        atlas = finish(atlas_steps(on_device, spec))
     numpy.testing.assert_allclose(
-        atlas.arrays["ffn"].error, value_of(atlas_steps(on_host, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
+        atlas.arrays["ffn"].error, finish(atlas_steps(on_host, spec)).arrays["ffn"].error, rtol=1e-3, atol=1e-5
     )
 
 
@@ -222,7 +191,7 @@ def test_masks_are_compared_swept_and_restored_on_the_device(spec: PruneSpec) ->
         cells = list(mask_table_steps(spec, ("obs", "taylor"), ("liar", "least-squares"), loaded))
         sweep = SweepSpec.create(base=spec.model_copy(update={"multiple": 8}), ratios=(0.3, 0.6))
         runs = [step for step in sweep_steps(sweep, loaded) if isinstance(step, RunResult)]
-        variants = value_of(restore_steps(runs[0], loaded))
+        variants = finish(restore_steps(runs[0], loaded))
         answers = list(ask(variants, "a b c", max_new_tokens=2))
     assert sum(isinstance(cell, MaskCell) for cell in cells) == 4
     assert len(runs) == 2

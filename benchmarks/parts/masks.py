@@ -22,8 +22,8 @@ from torch import Tensor
 from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
-from liar.explore.allocation import Candidate, allocate
-from liar.jobs.stages.decide import decide, solve
+from liar.explore.allocation import Candidate, allocate, best_bundles
+from liar.jobs.stages.decide import decide
 from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
@@ -72,8 +72,7 @@ def mask(subject: Subject, criterion: Criterion, scope: Scope) -> dict[Site, Ten
     for site in sites:
         weight = adapter.consumer(site).weight.T
         scores = calibration.scores(criterion, site, weight, 0)
-        decision = decide(site, scores, counts[site.name], calibration.moments[site].plain, weight, reconstructions=())
-        found[site] = decision.bundles
+        found[site] = torch.from_numpy(best_bundles(site, scores.numpy(), counts[site.name]))
     return found
 
 
@@ -85,7 +84,7 @@ def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration
     with torch.no_grad():
         for site, bundles in mask(subject, pruner, scope).items():
             consumer = loaded.adapter.consumer(site)
-            decision = solve(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+            decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
             repaired = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
             weight = torch.zeros_like(consumer.weight)
             weight[:, decision.channels] = repaired.weight
@@ -101,7 +100,7 @@ def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, s
     working = _copy(shared.loaded, subject, scope)
     for site, bundles in mask(subject, criterion, scope).items():
         consumer = working.adapter.consumer(site)
-        decision = solve(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+        decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
         installed = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
         shrink(working.adapter, site, bundles, installed)
     working.adapter.after_surgery(working.adapter.sites(subject.targets))

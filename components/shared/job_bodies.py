@@ -93,7 +93,7 @@ def with_models(
         return (yield from then(variants))
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
-    from liar.jobs.estimates import Amounts, Shape, restore_cost
+    from liar.jobs.estimates import Amounts, Shape, prune_cost
     from liar.jobs.restore import restore_steps
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
@@ -105,7 +105,8 @@ def with_models(
     if asked:
         check_answers(loaded)
     shape, amounts = Shape.of(loaded), Amounts.of(result.spec, loaded)
-    pace = Pace([Part("restore", restore_cost(result.spec, shape, amounts)), Part("then", cost(shape))])
+    restoring = prune_cost(result.spec, shape, amounts, kept=False)
+    pace = Pace([Part("restore", restoring), Part("then", cost(shape))])
     variants = yield from pace.within("restore", restore_steps(result, loaded))
     studio.registry.keep(result.spec.key, variants)
     return (yield from pace.within("then", then(variants)))

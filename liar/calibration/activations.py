@@ -20,7 +20,7 @@ Each of several processes reads its share of the batches, and the moments of eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,15 +47,13 @@ class Visit:
     """One visited site: its block is on the device, its ``moments`` are complete (freed when the walk resumes).
 
     A corrective walk gives the share of the ``drift`` behind the site that its repair compensates; None before the first
-    site that is cut. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site, and ``whole``
-    if it keeps all of them.
+    site that is cut. Unless the walk is one-shot, set ``kept`` to the kept channels after shrinking the site.
     """
 
     site: Site
     moments: SiteMoments
     drift: Drift | None = None
     kept: Tensor | None = None
-    whole: bool = False
 
 
 @torch.no_grad()
@@ -88,14 +86,10 @@ def walk(
     with the factor of the norm's gain. It is fitted to the ``unseen`` text, which enters no moments, or else to ``batches``.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
-    streams: list[Stream] = []
-    contexts: list[list[dict[str, Any]]] = []
     with evaluating(adapter.model):
         own = shares(batches)
-        for batch in [*own, *(shares(unseen) if unseen else [])]:
-            stream, context = adapter.embed(batch)
-            streams.append(stream)
-            contexts.append(context)
+        embedded = [adapter.embed(batch) for batch in [*own, *(shares(unseen) if unseen else [])]]
+        streams, contexts = [stream for stream, _ in embedded], [context for _, context in embedded]
         seen, aside = streams[: len(own)], streams[len(own) :]
         wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
         last = max(layer for layer, _ in wanted)
@@ -110,7 +104,7 @@ def walk(
                 for kind in kinds:
                     site, visited = adapter.site(layer, kind), (layer, kind) in wanted
                     adapter.check_finite(site)
-                    stage = _stage(
+                    cut |= yield from _stage(
                         adapter,
                         site,
                         seen,
@@ -121,9 +115,6 @@ def walk(
                         made_up=share_of(layer, len(adapter.layers)),
                         norm_aware_stride=stride(tokens, site.channels, norm_aware) if norm_aware and visited else None,
                     )
-                    for visit in stage:
-                        yield visit
-                        cut |= not visit.whole
                     if aside:
                         _advance_all(adapter, adapter.site(layer, kind), aside, its_contexts[len(own) :])
                     if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
@@ -179,8 +170,8 @@ def _stage(
     dense: list[Tensor] | None,
     made_up: float,
     norm_aware_stride: float | None,
-) -> Iterator[Visit]:
-    """Run one half of a block on this process's batches; yield a visit if ``visit`` is true.
+) -> Generator[Visit, None, bool]:
+    """Run one half of a block on this process's batches; yield a visit if ``visit`` is true, and return whether it cut.
 
     The visit has the share ``made_up`` of the drift from ``dense``, the residual stream of each batch behind the site in
     the dense model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
@@ -225,25 +216,19 @@ def _stage(
             if norm_aware_stride is not None and total is not None:
                 accumulator.update_norm_aware(some.real(some_rows), some.real(total))
     if accumulator is None:
-        return
-    stop = _visit(site, accumulator, drift, made_up)
+        return False
+    if processes() > 1:
+        merge([*accumulator.parts, *([] if drift is None else [drift])], summed)
+    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(made_up))
     del accumulator, drift
     yield stop
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one
     stop.drift = None
-    if not sequential:
-        return
-    for stream in streams:
+    for stream in streams if sequential else []:
         rows = inputs.pop(0)
         kept_rows = rows if stop.kept is None else rows[..., stop.kept]
         stream.hidden = _advance(adapter, site, kept_rows, stream.hidden)[1]
-
-
-def _visit(site: Site, accumulator: SiteMomentsAccumulator, drift: DriftAccumulator | None, made_up: float) -> Visit:
-    """What all processes have read of a site."""
-    if processes() > 1:
-        merge([*accumulator.parts, *([] if drift is None else [drift])], summed)
-    return Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(made_up))
+    return stop.kept is not None and len(stop.kept) < site.channels
 
 
 @contextmanager

@@ -137,11 +137,8 @@ def spans(
     and :class:`CalibrationError`, which name the site.
     """
     with evaluating(adapter.model):
-        streams, contexts = [], []
-        for batch in shares(batches):
-            stream, context = adapter.embed(batch)
-            streams.append(stream)
-            contexts.append(context)
+        embedded = [adapter.embed(batch) for batch in shares(batches)]
+        streams, contexts = [stream for stream, _ in embedded], [context for _, context in embedded]
         tokens, layers, longest = tokens_of(batches), len(adapter.layers), max(lengths)
         starts: list[Start] = []
         for layer in range(layers if before is None else before + longest + 1):

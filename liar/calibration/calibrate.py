@@ -10,7 +10,7 @@ Moments do not depend on the criterion, so one calibration serves every criterio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,24 +22,22 @@ from torch import Tensor
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
-from liar.calibration.origin import Origin
 from liar.calibration.sample import CURVE_TOKENS
-from liar.data.corpora import text_steps
+from liar.data.corpora import copies_of, settled_source, settled_tokens, text_steps
 from liar.errors import InvalidSpecError
-from liar.events import Progress
 from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
-from liar.progress import Pace, finish, of_pair, relay
+from liar.progress import finish, of_pair, relay
 from liar.results import CalibrationText
 from liar.runtime.devices import execution_device
 from liar.runtime.distributed import everywhere
 from liar.runtime.environment import readable_failures
 from liar.runtime.memory import moment_bytes
-from liar.runtime.offload import is_offloaded
+from liar.runtime.offload import fingerprint
 from liar.runtime.placement import free_bytes
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
@@ -47,12 +45,27 @@ from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
 T = TypeVar("T")
 
 
+def origin_of(spec: PruneSpec, loaded: LoadedModel) -> dict[str, Any]:
+    """What the calibration that ``spec`` asks for is of: a fingerprint of its model (:func:`liar.runtime.offload.fingerprint`),
+    and the choices by which its text is read, with what "auto" is for the model.
+    """
+    return {
+        "model": fingerprint(loaded.model),
+        "calibration": settled_source(spec.calibration, loaded),
+        "tokens": settled_tokens(spec.calibration, spec.tokens, loaded),
+        "sequence_length": spec.sequence_length,
+        "separator": spec.separator,
+        "seed": spec.seed,
+        "data": copies_of(spec),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Moments and gradients of the dense model; moments stay on the device that computed them.
 
     ``gradients`` are by name of the site; ``has`` says what they and the moments hold. ``text`` describes the calibration text;
-    ``origin`` says which model and text it is of, None of one that was put together by hand, which is not compared with a run.
+    ``origin`` is that of :func:`origin_of`, None of one that was put together by hand, which is not compared with a run.
     Scores and candidates are equal in all runs of a recipe, so they are cached at the first use.
     """
 
@@ -60,7 +73,7 @@ class Calibration:
     gradients: dict[str, SiteGradients] = field(default_factory=dict)
     has: Needs = field(default_factory=Needs)
     text: CalibrationText | None = None
-    origin: Origin | None = None
+    origin: Mapping[str, Any] | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -72,7 +85,18 @@ class Calibration:
         another model or text.
         """
         if self.origin is not None:
-            self.origin.check(Origin.of(spec, loaded))
+            wanted = origin_of(spec, loaded)
+            if self.origin["model"] != wanted["model"]:
+                raise InvalidSpecError(
+                    "The calibration is of a model with other weights, or in another precision, than the one to prune; "
+                    "calibrate this one."
+                )
+            for name, value in self.origin.items():
+                if value != wanted[name]:
+                    raise InvalidSpecError(
+                        f"The calibration has {name} {value}, and the recipe {wanted[name]}; calibrate with the choices "
+                        "of the recipe."
+                    )
         if missing := [site.name for site in loaded.adapter.sites(spec.targets) if site not in self.moments]:
             raise InvalidSpecError(
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
@@ -176,7 +200,7 @@ def calibration_steps(
     between two steps.
     """
     with readable_failures():
-        origin = Origin.of(spec, loaded)
+        origin = origin_of(spec, loaded)
         batches, text = yield from relay(text_steps(spec, loaded), lambda _written: (0, 1))  # no step is done yet
         sites = loaded.adapter.sites(spec.targets)
         found: dict[str, SiteGradients] = {}
@@ -194,26 +218,6 @@ def calibration_steps(
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(moments, found, needs, text, origin)
-
-
-def shared_calibration(
-    specs: Sequence[PruneSpec], loaded: LoadedModel, pace: Pace, pieces: tuple[int, int], needs: Needs
-) -> Generator[Progress, None, Calibration]:
-    """One calibration for all ``specs``, which may differ only in ratio, criterion and reconstruction.
-
-    Its progress is reported as the part "calibrate" of the job of ``pace``, which counts ``pieces`` (done, total).
-    """
-    steps = calibration_steps(specs[0], loaded, needs)
-    words = "One calibration for all runs"
-    calibration: Calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=pieces)
-    return calibration
-
-
-def can_share(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site]) -> bool:
-    """Whether a run of ``spec`` uses moments of the dense model, the model is not offloaded and they fit in memory."""
-    return (
-        spec.cuts_width and not is_offloaded(loaded.model) and fits(loaded, sites, norm_aware=spec.surveys_norm_aware)
-    )
 
 
 def fits(loaded: LoadedModel, sites: Sequence[Site], *, norm_aware: bool) -> bool:

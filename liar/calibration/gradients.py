@@ -19,7 +19,8 @@ number alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ from liar.maths.moments import sum_dtype
 from liar.models.adapter import Adapter
 from liar.models.heads import check_gradients, head_of
 from liar.runtime.devices import Batch, execution_device
-from liar.runtime.distributed import is_own, processes, summed
+from liar.runtime.distributed import is_own, summed
 from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import release_freed
@@ -62,10 +63,7 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
     drawn_on = device if device.type == "cuda" else "cpu"  # others have no generator of their own, or another one
-    found = {
-        site.name: SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double())
-        for site in sites
-    }
+    found = {site.name: _none_yet(adapter, site, device, outputs=needs.outputs) for site in sites}
     signs_wanted = needs.sensitivity or needs.outputs
     enough = sensitivity_tokens(adapter.widest, tokens_of(batches))
     sampled, others = divided(batches, enough) if signs_wanted else ([], batches)
@@ -92,10 +90,8 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
                 for name, rows in by_site.items():
                     # The consumer's output is added to the residual stream, so both have the same gradient.
                     found[name].sensitivity += float(rows.square().sum())
-                    if needs.outputs:
-                        product = (rows.T @ rows).to(sum_dtype(rows.device))
-                        former = found[name].outputs
-                        found[name].outputs = product if former is None else former.add_(product)
+                    if (product := found[name].outputs) is not None:
+                        product += (rows.T @ rows).to(product.dtype)
                 sequences += len(inputs["input_ids"])
                 tokens += int(inputs["attention_mask"].sum()) if signed else 0
                 del by_mask, by_site
@@ -104,7 +100,7 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
             for parameter in required:
                 parameter.requires_grad_(True)
             release_freed()  # a backward pass holds more than any later stage
-    sequences, tokens = _merge(adapter, sites, found, (sequences, tokens), outputs=needs.outputs)
+    sequences, tokens = _merge(found, (sequences, tokens))
     if (needs.masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
@@ -113,38 +109,31 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
             "to go by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with "
             "the allocation error-curve."
         )
-    tokens = max(tokens, 1)
-    return {
-        name: SiteGradients(
-            sums.taylor.abs() / sequences,
-            sums.fisher / sequences,
-            sums.sensitivity / tokens,
-            None if sums.outputs is None else sums.outputs.div_(tokens),
-        )
-        for name, sums in found.items()
-    }
+    for sums in found.values():
+        sums.taylor, sums.fisher = sums.taylor.abs() / sequences, sums.fisher / sequences
+        sums.sensitivity /= max(tokens, 1)
+        if sums.outputs is not None:
+            sums.outputs /= max(tokens, 1)
+    return found
 
 
-def _merge(
-    adapter: Adapter, sites: list[Site], found: dict[str, SiteGradients], counts: tuple[int, int], *, outputs: bool
-) -> tuple[int, int]:
-    """Add to ``found`` and to ``counts`` what other processes have read."""
-    if processes() == 1:
-        return counts
-    own = [
-        (torch.tensor([gradients.sensitivity], dtype=torch.float64), gradients.taylor, gradients.fisher)
-        for gradients in found.values()
-    ]
-    sums = summed(torch.cat([torch.tensor(counts).double(), *(part for parts in own for part in parts)]))
-    counted, *merged = sums.split([2, *(len(part) for parts in own for part in parts)])
-    for site, sensitivity, taylor, fisher in zip(sites, merged[::3], merged[1::3], merged[2::3], strict=True):
-        product = found[site.name].outputs
-        if outputs and product is None:  # no piece was this process's own
-            width = adapter.consumer(site).out_features
-            device = execution_device(adapter.model)
-            product = torch.zeros(width, width, device=device, dtype=sum_dtype(device))
-        product = None if product is None else summed(product)
-        found[site.name] = SiteGradients(taylor, fisher, float(sensitivity), product)
+def _none_yet(adapter: Adapter, site: Site, device: torch.device, *, outputs: bool) -> SiteGradients:
+    """Sums over no sequence."""
+    width = adapter.consumer(site).out_features
+    product = torch.zeros(width, width, device=device, dtype=sum_dtype(device)) if outputs else None
+    return SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double(), outputs=product)
+
+
+def _merge(found: Mapping[str, SiteGradients], counts: tuple[int, int]) -> tuple[int, int]:
+    """Add to ``found`` and to ``counts`` what other processes have read, by one sum beside those of the outputs."""
+    own = [torch.tensor(counts, dtype=torch.float64)]
+    for each in found.values():
+        own += [torch.tensor([each.sensitivity], dtype=torch.float64), each.taylor, each.fisher]
+    counted, *merged = summed(torch.cat(own)).split([len(part) for part in own])
+    for each, sensitivity, taylor, fisher in zip(found.values(), merged[::3], merged[1::3], merged[2::3], strict=True):
+        each.sensitivity, each.taylor, each.fisher = float(sensitivity), taylor, fisher
+        if each.outputs is not None:
+            summed(each.outputs)
     return int(counted[0]), int(counted[1])
 
 
@@ -170,11 +159,12 @@ def _backward(
     try:
         for site in sites:
             consumer = adapter.consumer(site)
-            handles.append(consumer.register_forward_hook(_keeping(outputs, site.name)))
+            handles.append(consumer.register_forward_hook(partial(_keep, outputs, site.name)))
             if with_masks:
                 mask = consumer.weight.new_ones(len(inputs["input_ids"]), site.bundles).requires_grad_()
                 masks[site.name] = get_gradient_edge(mask)
-                handles.append(consumer.register_forward_pre_hook(_masking(mask, site.bundle_size)))
+                channels = mask.repeat_interleave(site.bundle_size, dim=1).unsqueeze(1)
+                handles.append(consumer.register_forward_pre_hook(partial(_masked, channels)))
         with torch.enable_grad():
             answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks)
             by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
@@ -195,19 +185,12 @@ def _pulled(
     return dict(zip(of, found, strict=True))
 
 
-def _masking(mask: Tensor, bundle_size: int) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    channels = mask.repeat_interleave(bundle_size, dim=1).unsqueeze(1)
-
-    def multiply(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0] * channels, *arguments[1:])
-
-    return multiply
+def _masked(channels: Tensor, _module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (arguments[0] * channels, *arguments[1:])
 
 
-def _keeping(outputs: dict[str, GradientEdge], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """A hook that stores the edge of the output in the autograd graph, which keeps no values in memory."""
-
-    def keep(_module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
-
-    return keep
+def _keep(
+    outputs: dict[str, GradientEdge], name: str, _module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor
+) -> None:
+    """Store the edge of the output in the autograd graph, which keeps no values in memory."""
+    outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())

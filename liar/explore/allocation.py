@@ -46,32 +46,26 @@ class Candidate:
 
 def allocate(allocation: str, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     """Kept bundles of each site, by name. Raises :class:`EmptySiteError` if a site would lose all its units."""
-    for candidate in candidates:
+    kept = [c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates]
+    for candidate, count in zip(candidates, kept, strict=True):
         site = candidate.site
-        if site.bundles - nearest_removed(site.bundles, ratio) < 1:
+        if count < 1:
             most = (site.bundles - 1) / site.bundles
             raise EmptySiteError(
                 f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
                 f"one); choose a ratio of at most {most:.2f}."
             )
-    if allocation == "uniform":
-        return {c.site.name: c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates}
-    return _global(candidates, ratio) if allocation == "global" else _by_curve(candidates, ratio)
+    if allocation != "uniform":
+        # The fewest bundles to keep: a share of the site, or the count of uniform if that is less.
+        floors = [max(1, min(ceil(c.site.bundles / FLOOR), count)) for c, count in zip(candidates, kept, strict=True)]
+        budget = ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
+        kept = (_global if allocation == "global" else _by_curve)(candidates, floors, budget)
+    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
 def nearest_removed(bundles: int, ratio: float) -> int:
     """Nearest whole number of bundles to remove, halves down. ``round`` undoes 0.35 x 20 = 7.000000000000001."""
     return ceil(round(ratio * bundles, 9) - 0.5)
-
-
-def _floor(candidate: Candidate, ratio: float) -> int:
-    """Fewest bundles to keep: a twelfth of the site, or the count of uniform if that is less."""
-    bundles = candidate.site.bundles
-    return max(1, min(ceil(bundles / FLOOR), bundles - nearest_removed(bundles, ratio)))
-
-
-def _budget(candidates: Sequence[Candidate], ratio: float) -> float:
-    return ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
 
 
 def global_order(candidates: Sequence[Candidate]) -> list[int]:
@@ -86,24 +80,23 @@ def global_order(candidates: Sequence[Candidate]) -> list[int]:
     return [index for _, index in sorted(ranked)]
 
 
-def _global(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
-    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983)."""
+def _global(candidates: Sequence[Candidate], floors: Sequence[int], left: float) -> list[int]:
+    """One threshold over the scores of all sites, standardised within each site (FLAP's AL-AM, arXiv 2312.11983).
+
+    ``left`` are the parameters to remove.
+    """
     kept = [candidate.site.bundles for candidate in candidates]
-    floors = [_floor(candidate, ratio) for candidate in candidates]
-    left = _budget(candidates, ratio)
     for index in global_order(candidates):
         cost = candidates[index].bundle_parameters
         if kept[index] > floors[index] and left >= cost / 2:
             kept[index] -= 1
             left -= cost
-    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+    return kept
 
 
-def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
+def _by_curve(candidates: Sequence[Candidate], floors: Sequence[int], left: float) -> list[int]:
     """Greedily remove the step that adds the least damage per parameter."""
     kept = [candidate.site.bundles for candidate in candidates]
-    floors = [_floor(candidate, ratio) for candidate in candidates]
-    left = _budget(candidates, ratio)
     heap: list[tuple[float, int, int]] = []
 
     def offer(index: int) -> None:
@@ -126,7 +119,7 @@ def _by_curve(candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
         if take < step:  # the budget ends within this step, but a cheaper kind of unit may still fit
             continue
         offer(index)
-    return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
+    return kept
 
 
 def check_units(spec: PruneSpec) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
@@ -31,14 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from liar.explore.allocation import nearest_removed
 from liar.results import ModelInfo
 from liar.sites import Site
-from liar.spec import (
-    BASELINE,
-    Criterion,
-    PruneSpec,
-    Reconstruction,
-    Separator,
-    SiteKind,
-)
+from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind
 
 Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""
@@ -100,16 +93,15 @@ class KindFacts(BaseModel):
 class AtlasFacts(BaseModel):
     """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed.
 
-    ``reconstructions`` have curves, ``choice_reconstructions`` have the error of every choice of a few bundles; older
-    files do not list them.
+    ``reconstructions`` have curves, ``choice_reconstructions`` have the error of every choice of a few bundles.
     """
 
     key: AtlasKey
     model: ModelInfo
     block_parameters: int
     criteria: list[Criterion]
-    reconstructions: list[Reconstruction] = ["none", "bias", "liar", "least-squares"]
-    choice_reconstructions: list[Reconstruction] = ["none", "bias", "least-squares"]
+    reconstructions: list[Reconstruction]
+    choice_reconstructions: list[Reconstruction]
     sensitive: bool
     kinds: dict[SiteKind, KindFacts]
     tokens: int
@@ -166,23 +158,20 @@ class SiteAtlas:
 
     def order(self, criterion: str) -> Integers:
         """Bundles (bundles,), best first."""
-        order: Integers = self.arrays.order[self.row, self.criteria.index(criterion)]
-        return order
+        return np.asarray(self.arrays.order[self.row, self.criteria.index(criterion)])
 
     def scores(self, criterion: str) -> Floats:
         """Scores (bundles,) in the order of :meth:`order`, so never rising."""
-        scores: Floats = self.arrays.scores[self.row, self.criteria.index(criterion)]
-        return scores
+        return np.asarray(self.arrays.scores[self.row, self.criteria.index(criterion)])
 
     def deviation(self, criterion: str) -> float:
-        """Divisor of the scores in the allocation global; NaN if unknown (some older files)."""
+        """Divisor of the scores in the allocation global."""
         return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
 
     def curve(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """Relative error (101,) at :data:`RATIOS`."""
         where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
-        curve: Floats = self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)]
-        return curve
+        return np.asarray(self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)])
 
     def error_at(
         self, criterion: str, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
@@ -208,16 +197,14 @@ class SiteAtlas:
     def errors_of_choices(self, reconstruction: Reconstruction, removed: int) -> Floats:
         """Relative errors of every choice of ``removed`` bundles, in no order; empty if the atlas does not store them."""
         errors = self.arrays.choices[self.row, WEIGHTINGS.index("plain"), self.with_choices.index(reconstruction)]
-        found: Floats = errors[[index.bit_count() == removed for index in range(len(errors))]]
-        return found
+        return np.asarray(errors[[index.bit_count() == removed for index in range(len(errors))]])
 
     def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
         energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
         curve = self.curve(criterion, reconstruction, weighting)
-        damage: Floats = np.interp(removed, removed_at(self.site.bundles), curve) * energy
-        return damage
+        return np.asarray(np.interp(removed, removed_at(self.site.bundles), curve) * energy)
 
     @property
     def sensitivity(self) -> float:
@@ -226,8 +213,7 @@ class SiteAtlas:
 
     @property
     def spectrum(self) -> Floats:
-        spectrum: Floats = self.arrays.spectrum[self.row]
-        return spectrum
+        return np.asarray(self.arrays.spectrum[self.row])
 
     @property
     def condition(self) -> float:
@@ -236,14 +222,12 @@ class SiteAtlas:
     @property
     def sample(self) -> Integers:
         """Channels whose correlations are kept."""
-        sample: Integers = self.arrays.sample[self.row]
-        return sample
+        return np.asarray(self.arrays.sample[self.row])
 
     @property
     def correlation(self) -> Floats:
         """Correlations (m, m) of the channels of :attr:`sample`."""
-        correlation: Floats = self.arrays.correlation[self.row]
-        return correlation
+        return np.asarray(self.arrays.correlation[self.row])
 
     @property
     def closest(self) -> float:
@@ -288,39 +272,9 @@ class Atlas:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 facts = AtlasFacts.model_validate_json(file["facts"].tobytes())
                 arrays = {
-                    kind: KindArrays(
-                        **{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__ if name not in _ADDED_LATER},
-                        deviation=_deviation(file, facts, kind),
-                        choices=_choices(file, facts, kind),
-                    )
+                    kind: KindArrays(**{name: file[f"{kind}.{name}"] for name in KindArrays.__slots__})
                     for kind in facts.kinds
                 }
         except Exception as error:  # zip, zlib, numpy and pydantic each raise their own errors
             raise ValueError(f"This is no atlas: {error!r}") from error
         return cls(facts, arrays)
-
-
-_SUMMED = frozenset({"magnitude", "wanda", "fluctuation"})
-"""Criteria whose scores in older files are sums over channels."""
-
-
-def _deviation(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
-    """Stored ``deviation``; for an older file that of the scores, NaN if they are sums over channels."""
-    if f"{kind}.deviation" in file:
-        return file[f"{kind}.deviation"]
-    found: Floats = file[f"{kind}.scores"].astype(np.float64).std(axis=-1, ddof=1)
-    if facts.kinds[kind].unit_size * facts.kinds[kind].group > 1:
-        found[:, [name in _SUMMED for name in facts.criteria]] = np.nan
-    return found
-
-
-_ADDED_LATER = ("deviation", "choices")
-"""Arrays that older files lack."""
-
-
-def _choices(file: Mapping[str, Floats], facts: AtlasFacts, kind: SiteKind) -> Floats:
-    """Stored ``choices``; empty for an older file."""
-    if f"{kind}.choices" in file:
-        return file[f"{kind}.choices"]
-    shape = (len(facts.kinds[kind].layers), len(WEIGHTINGS), len(facts.choice_reconstructions), 0)
-    return np.empty(shape, np.float16)

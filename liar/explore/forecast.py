@@ -2,8 +2,7 @@
 
 The forecast is that of a one-shot run on the moments of the atlas. A measured run may differ (sequential moments, a
 curve interpolated between two points); the page shows both side by side. If units chosen by hand are not the best ones,
-a site has only the errors that the atlas stores for every choice, often none. The allocation ``checked`` is forecast as
-the candidate ``loss-curve``. Norm-aware errors are those of a repair
+a site has only the errors that the atlas stores for every choice, often none. Norm-aware errors are those of a repair
 fitted with norm-aware weights, as in the allocation; a run fits with plain ones, so its own are slightly higher.
 
 >>> from pathlib import Path
@@ -18,8 +17,8 @@ fitted with norm-aware weights, as in the allocation; a run fits with plain ones
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 
@@ -29,7 +28,8 @@ from liar.explore.allocation import Candidate, allocate, best_bundles, check_cho
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals
-from liar.spec import PruneSpec, is_custom
+from liar.sites import Site
+from liar.spec import PruneSpec, Reconstruction, is_custom
 
 _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
@@ -89,18 +89,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         count = len(bundles)
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
-        reports.append(
-            SiteReport(
-                name=site.name,
-                layer=site.layer,
-                kind=site.kind,
-                units=site.units,
-                kept=count * site.group,
-                kept_units=units.tolist(),
-                error=plain,
-                norm_aware_error=aware,
-            )
-        )
+        reports.append(report_of(site, units.tolist(), plain, aware))
         change -= (site.bundles - count) * chart.facts.bundle_parameters
         if site.kind in cut:
             change += chart.facts.bias_fixed + count * chart.facts.bias_per_bundle
@@ -112,6 +101,27 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         block_parameters_after=blocks + change,
     )
     return Forecast(spec, reports, totals)
+
+
+def report_of(
+    site: Site,
+    kept: Sequence[int],
+    error: dict[Reconstruction, float],
+    norm_aware: dict[Reconstruction, float],
+    uncorrected: float | None = None,
+) -> SiteReport:
+    """What a run or a forecast reports of a site of which the units ``kept`` stay."""
+    return SiteReport(
+        name=site.name,
+        layer=site.layer,
+        kind=site.kind,
+        units=site.units,
+        kept=len(kept),
+        kept_units=list(kept),
+        error=error,
+        norm_aware_error=norm_aware,
+        uncorrected_error=uncorrected,
+    )
 
 
 def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
@@ -145,15 +155,12 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
 
 def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:
     """The sites that ``spec`` prunes."""
-    return [
-        chart
-        for chart in atlas.sites
-        if spec.targets == "both" or (chart.site.kind == "ffn") == (spec.targets == "ffn")
-    ]
+    left_out = {"ffn": "attention", "heads": "ffn"}.get(spec.targets)
+    return [chart for chart in atlas.sites if chart.site.kind != left_out]
 
 
 def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
-    """What the allocation of ``spec`` compares of a site. Raises :class:`InvalidSpecError` if an older atlas lacks it."""
+    """What the allocation of ``spec`` compares of a site."""
     scores = np.empty(chart.site.bundles)
     scores[chart.order(spec.criterion)] = chart.scores(spec.criterion)
     damage = None
@@ -161,9 +168,4 @@ def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
         damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
         if spec.needs_sensitivity:
             damage = damage * chart.sensitivity
-    deviation = chart.deviation(spec.criterion)
-    if spec.allocation == "global" and isnan(deviation):
-        raise InvalidSpecError(
-            f"The curves at hand are too old to spread heads by {spec.allocation}; apply the recipe, or calibrate anew."
-        )
-    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, deviation)
+    return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, chart.deviation(spec.criterion))

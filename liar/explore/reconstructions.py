@@ -17,19 +17,19 @@ from liar.spec import Reconstruction
 class Repair:
     """Meaning in one sentence, formulas of a consumer's new weight and bias in LaTeX, and the line in figures.
 
-    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. A name in
-    angle brackets, one of ``W_u``, ``W_m``, ``Q``, ``P``, ``s``, has its shape written below it; ``where`` has the
-    equations of the names. ``fits_noise`` is whether few tokens recover less, because a weight for every kept channel
-    and output is fitted.
+    The weight is (channels, outputs), as in ``Y = X W + b``; u are the kept channels and m the removed ones. A weight of
+    the kept channels or a bias that is not given stays as it is. A name in angle brackets, one of ``W_u``, ``W_m``, ``Q``,
+    ``P``, ``s``, has its shape written below it; ``where`` has the equations of the names. ``fits_noise`` is whether few
+    tokens recover less, because a weight for every kept channel and output is fitted.
     """
 
     meaning: str
-    weight: str
-    where: str
-    bias: str
     colour: str
     dash: str
     symbol: str
+    weight: str = "<W_u>"
+    where: str = ""
+    bias: str = "b"
     fits_noise: bool = False
 
     @property
@@ -40,17 +40,12 @@ class Repair:
 REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distinguishable with any colour vision
     "none": Repair(
         meaning="The removed units simply go.",
-        weight="<W_u>",
-        where="",
-        bias="b",
         colour="#d55e00",
         dash="dot",
         symbol="x",
     ),
     "bias": Repair(
         meaning="Their mean contribution is added to the bias.",
-        weight="<W_u>",
-        where="",
         bias=r"b + \mu_m W_m",
         colour="#cc79a7",
         dash="dash",
@@ -60,7 +55,6 @@ REPAIRS: Mapping[Reconstruction, Repair] = {  # colours of Okabe and Ito, distin
         meaning="What each kept unit adds is multiplied by one factor (the mask tuning of Kwon et al., arXiv 2204.09656).",
         weight=r"\operatorname{diag}(<s>)\,<W_u>",
         where=r"G_{uu}\,s = G_u 1, \quad G = (W W^\top) \circ S",
-        bias="b",
         colour="#56b4e9",
         dash="longdash",
         symbol="square",

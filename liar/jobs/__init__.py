@@ -1,1 +1,1 @@
-"""Whole jobs: a run, a sweep, a mask table, an atlas, the models of a stored run, the training of an adapter."""
+"""Whole jobs: a run, a sweep, a mask table, an atlas, the ratio for a need, the models of a stored run."""

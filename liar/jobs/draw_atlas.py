@@ -32,7 +32,6 @@ from liar.maths.solver import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel, model_info, parameter_count
 from liar.progress import Pace
-from liar.runtime.devices import Batch
 from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
 from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
@@ -59,16 +58,16 @@ def atlas_steps(
         settle_calibration(loaded, spec)
         batches, _ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
-        pace = _paced(spec, loaded, batches, criteria, gradients=True)
+        shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
+        pace = Pace(atlas_parts(criteria, shape, amounts, gradients=True))
         try:
             steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
-            pace = _paced(spec, loaded, batches, criteria, gradients=False)
             criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
-        kinds: tuple[SiteKind, ...] = ("attention", "ffn")
-        facts = {kind: kind_facts(adapter, kind) for kind in kinds}
-        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in kinds}
+            pace = Pace(atlas_parts(criteria, shape, amounts, gradients=False))
+        facts = kind_facts(adapter)
+        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in facts}
         sites = adapter.sites("both")
         tokens = 0
         for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
@@ -95,10 +94,12 @@ def atlas_steps(
         )
 
 
-def kind_facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
-    """What all sites of one ``kind`` have in common."""
-    sites = [site for site in adapter.sites("both") if site.kind == kind]
-    site = sites[0]
+def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
+    """What all sites of one kind have in common, by kind."""
+    return {site.kind: _facts(adapter, site) for site in adapter.sites("both") if site.layer == 0}
+
+
+def _facts(adapter: Adapter, site: Site) -> KindFacts:
     consumer, producers = adapter.consumer(site), adapter.producers(site)
     repaired = consumer.bias is None
     return KindFacts(
@@ -109,14 +110,8 @@ def kind_facts(adapter: Adapter, kind: SiteKind) -> KindFacts:
         bias_fixed=consumer.out_features if repaired else 0,
         bias_per_bundle=sum(item.rows for item in producers if item.module.bias is None) if repaired else 0,
         outputs=consumer.out_features,
-        layers=[site.layer for site in sites],
+        layers=list(range(len(adapter.layers))),
     )
-
-
-def _paced(
-    spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch], criteria: Sequence[Criterion], *, gradients: bool
-) -> Pace:
-    return Pace(atlas_parts(criteria, Shape.of(loaded), Amounts.of(spec, loaded, batches), gradients=gradients))
 
 
 @torch.no_grad()
@@ -174,9 +169,7 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 
     The ridge is proportional to the channels' variances, so it is the same for all channels scaled to variance 1.
     """
-    covariance = in_solver_precision(moments.covariance)
-    deviation = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).sqrt()
-    values = torch.linalg.eigvalsh(covariance / torch.outer(deviation, deviation)).flip(0).clamp_min(0)
+    values = torch.linalg.eigvalsh(_correlations(in_solver_precision(moments.covariance))).flip(0).clamp_min(0)
     ridge = ridge_share(moments)
     condition = float((values[0] + ridge) / (values[-1] + ridge))
     ranks = _evenly(len(values), _SPECTRUM)
@@ -186,10 +179,13 @@ def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
 def _correlation(site: Site, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spaced channels and the correlations between them, which are 0 for a channel of zero variance."""
     channels = _evenly(site.channels, _SAMPLE)
-    block = moments.covariance[channels][:, channels].cpu().double()
-    deviation = block.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
-    correlation = (block / torch.outer(deviation, deviation)).clamp(-1, 1)
+    correlation = _correlations(moments.covariance[channels][:, channels].cpu().double()).clamp(-1, 1)
     return channels.numpy().astype(np.int32), correlation.numpy().astype(np.float16)
+
+
+def _correlations(covariance: Tensor) -> Tensor:
+    deviation = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).sqrt()
+    return covariance / torch.outer(deviation, deviation)
 
 
 def _evenly(size: int, most: int) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens
+from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
@@ -30,9 +30,6 @@ OPERATIONS = 150e9
 
 _BYTES = 25e9
 """Bytes per second read from memory; each generated token reads all weights."""
-
-_QUANTIZING = 4
-"""How often quantizing reads or writes the weights."""
 
 _LOGITS = 30
 """How often the logits of a language model are read or written on the way from its output layer to its loss."""
@@ -89,9 +86,8 @@ class Shape:
         )
 
     def chosen(self, targets: Targets) -> list[SiteShape]:
-        both = ("attention", "ffn")
-        kinds = {"ffn": ("ffn",), "heads": ("attention",), "both": both, "layers": both}[targets]
-        return [site for site in self.sites if site.kind in kinds]
+        left_out = {"ffn": "attention", "heads": "ffn"}.get(targets)
+        return [site for site in self.sites if site.kind != left_out]
 
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
         """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
@@ -102,6 +98,10 @@ class Shape:
         """Seconds of a forward pass and of the loss, which reads the logits of every token of a language model."""
         logits = tokens * self.head / self.width
         return self.forward(tokens, length, removed=removed) + _LOGITS * 4 * logits / _BYTES
+
+    def quantized(self) -> float:
+        """Seconds of an int8 copy of the blocks, which reads or writes the weights four times."""
+        return 4 * 4 * self.blocks / _BYTES
 
     def written(self, tokens: int, removed: float = 0.0) -> float:
         """Seconds of generating ``tokens`` one by one, without the ``removed`` parameters."""
@@ -134,7 +134,7 @@ class Amounts:
     ) -> Amounts:
         """Amounts of a run of ``spec``; without ``batches``, ``spec`` determines tokens and length."""
         rows = sum(len(batch["input_ids"]) for batch in batches)
-        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        tokens = tokens_of(batches)
         return cls(
             tokens=tokens or settled_tokens(spec.calibration, spec.tokens, loaded),
             length=tokens / rows if rows else spec.sequence_length,
@@ -204,11 +204,6 @@ def curve_cost(site: SiteShape) -> float:
     return 2 * (site.channels**3 / 3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
 
 
-def spectrum_cost(site: SiteShape) -> float:
-    """Cost of the eigenvalues of a site's covariance."""
-    return 2 * 4 * site.channels**3 / OPERATIONS
-
-
 def repair_cost(site: SiteShape, ratio: float) -> float:
     """Cost of every reconstruction of a site and of its error, in fp64."""
     kept = (1 - ratio) * site.channels
@@ -264,22 +259,11 @@ def timing_cost(shape: Shape, *removed: float) -> float:
     return (REPEATS + 1) * sum(each)
 
 
-def quantizing_cost(shape: Shape) -> float:
-    """Cost of an int8 copy of the blocks."""
-    return _QUANTIZING * 4 * shape.blocks / _BYTES
-
-
 def answer_cost(shape: Shape, amounts: Amounts, removed: float = 0.0) -> float:
     """Cost of generating ``new_tokens`` and scoring them with the dense model; of a classifier, one forward pass."""
     if not shape.writes:
         return shape.forward(16, 16, removed=removed) + shape.layers * _LAYER
     return shape.written(amounts.new_tokens, removed) + 2 * shape.forward(amounts.new_tokens, amounts.new_tokens)
-
-
-def restore_cost(spec: PruneSpec, shape: Shape, amounts: Amounts) -> float:
-    """Cost of pruning to the masks of a stored run: one walk, and the repairs."""
-    repairs = sum(repair_cost(site, spec.ratio) for site in shape.chosen(spec.targets))
-    return walk_cost(shape, amounts, spec.targets, norm_aware=False) + repairs
 
 
 def turns_cost(shape: Shape) -> float:

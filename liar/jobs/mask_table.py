@@ -10,13 +10,15 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from liar.calibration.calibrate import Calibration, fits, shared_calibration
+import torch
+
+from liar.calibration.calibrate import Calibration, calibration_steps, fits
 from liar.calibration.needs import Needs
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
-from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
 from liar.jobs.stages.decide import decide
@@ -50,7 +52,7 @@ def mask_table_steps(
         check_choices(spec, sites)
         task = next(iter(spec.evaluate), loaded.task)
         measured_by = spec.model_copy(
-            update={"evaluate": (task,) if task is not None else (), "data": spec.data_of(task) if task else None}
+            update={"evaluate": (task,) if task else (), "data": spec.data_of(task) if task else None}
         )
         exam = next(iter(prepare_all(loaded, measured_by).values()), None)
         norm_aware = spec.allocation == "error-curve"
@@ -60,9 +62,9 @@ def mask_table_steps(
             )
         done, total = 0, len(specs) * len(columns)
         pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
-        calibration = yield from shared_calibration(
-            specs, loaded, pace, (done, total), replace(Needs.of(*specs), norm_aware=norm_aware)
-        )
+        reading = calibration_steps(spec, loaded, replace(Needs.of(*specs), norm_aware=norm_aware))
+        words = "One calibration for all runs"
+        calibration = yield from pace.along("calibrate", reading, "calibrate", words, pieces=(done, total))
         if exam is not None:
             steps = exam.steps(loaded, "dense")
             words = f"Measuring {task} of the dense model"
@@ -80,15 +82,8 @@ def mask_table_steps(
                     words = f"Measuring {task} of {criterion} masks with {name}"
                     part = f"{criterion} {name} {task}"
                     measured = yield from pace.along(part, steps, "evaluate", words, pieces=(done, total))
-                    cell = cell.model_copy(
-                        update={
-                            "task": task,
-                            "metric": measured.metric,
-                            "value": measured.value,
-                            "stderr": measured.stderr,
-                            "n": measured.n,
-                        }
-                    )
+                    figures = measured.model_dump(include={"metric", "value", "stderr", "n"})
+                    cell = cell.model_copy(update={"task": task, **figures})
                 done += 1
                 yield cell
 
@@ -123,18 +118,11 @@ def repair_steps(
     for number, site in enumerate(sites, start=len(sites)):
         reached = number / (2 * len(sites))
         yield pace.at(part, "prune", *pieces, f"Pruning {site.name} by {spec.criterion}", fraction=reached)
-        consumer = adapter.consumer(site)
+        consumer, moments = adapter.consumer(site), calibration.moments[site].plain
         weight = consumer.weight.T
-        moments = calibration.moments[site].plain
-        decision = decide(
-            site,
-            calibration.scores(spec.criterion, site, weight, spec.seed),
-            kept[site.name],
-            moments,
-            weight,
-            edit=edits.get(site.name),
-            reconstructions=reconstructions,
-        )
+        scores = calibration.scores(spec.criterion, site, weight, spec.seed).numpy()
+        bundles = best_bundles(site, scores, kept[site.name], edits.get(site.name))
+        decision = decide(site, torch.from_numpy(bundles), moments, weight, reconstructions)
         for name, error in decision.errors(moments).items():
             repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
             errors[name].append(error)

@@ -60,7 +60,9 @@ class Measures:
     def of(
         self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
     ) -> Generator[Event, None, None]:
-        """Measure ``loaded``; the ``dense`` model, if still in memory, scores the texts that it generates."""
+        """Measure ``loaded``, and its quantized copy if the recipe wants it; the ``dense`` model, if still in memory, scores
+        the texts that it generates.
+        """
         if self.spec.evaluate:
             yield from self._figures(variant, loaded, pace)
         for number, prompt in enumerate(self.prompts, start=1):
@@ -70,11 +72,11 @@ class Measures:
                 generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
             self.generations.append(generation)
             yield Generated(generation)
+        if self.spec.evaluate and self.spec.quantize == "int8" and variant in QUANTIZED:
+            yield from self._of_quantized(variant, loaded, pace)
 
-    def of_quantized(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+    def _of_quantized(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         """Measure a temporary quantized copy of ``loaded``, and time both in turns; the copy answers no prompts."""
-        if not self.spec.evaluate:
-            return
         variant = QUANTIZED[exact]
         with self.watch.stage("quantize"):
             words = f"Making the {variant_name(variant)} model"
@@ -101,12 +103,14 @@ class Measures:
         if dense is not None:
             yield from self._turns({"dense": dense, "reconstructed": reconstructed}, pace)
             return
-        message = (
+        yield self.warn(
             "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
             "machine that holds both, `liar measure` times them."
         )
+
+    def warn(self, message: str) -> Warned:
         self.warnings.append(message)
-        yield Warned(message)
+        return Warned(message)
 
     def _figures(self, variant: MeasuredVariant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)

@@ -21,7 +21,7 @@ from liar.jobs.pipeline import stream
 from liar.models.loaded import LoadedModel, parameter_count
 from liar.progress import relay
 from liar.runtime.environment import readable_failures
-from liar.spec import PruneSpec, SiteKind
+from liar.spec import PruneSpec
 from liar.tasks.demo import PERPLEXITY
 
 TRIES = 5
@@ -56,11 +56,8 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
     """
     with readable_failures():
         check_units(spec)
-        adapter = loaded.adapter
         if need.kind != "loss":
-            kinds: tuple[SiteKind, ...] = ("attention", "ffn")
-            facts = {kind: kind_facts(adapter, kind) for kind in kinds}
-            counts = Counts.of(spec, parameter_count(loaded.model), facts)
+            counts = Counts.of(spec, parameter_count(loaded.model), kind_facts(loaded.adapter))
             return Met(ratio_of_parameters(need, counts, next(loaded.model.parameters()).element_size()), [])
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")

@@ -13,8 +13,8 @@ Of several processes (:mod:`liar.runtime.distributed`) all make the same smaller
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,19 +24,14 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
-from liar.events import (
-    Event,
-    Finished,
-    Loaded,
-    Progress,
-    Warned,
-)
+from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_with_unseen
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated, keeps_moments
+from liar.jobs.stages.stage import Events
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
@@ -46,7 +41,7 @@ from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, Stopwatch
 from liar.report.words.sentences import shared_texts
-from liar.results import QUANTIZED, Evaluation, RunResult, Shared, Totals, Variant
+from liar.results import Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
@@ -55,8 +50,6 @@ from liar.runtime.offload import is_offloaded
 from liar.sites import Site
 from liar.spec import PruneSpec
 from liar.store import RunSummary
-
-Events = Generator[Event, None, None]
 
 _KINDS: Mapping[str, tuple[Any, str]] = {
     "spec": (PruneSpec, "a liar.PruneSpec"),
@@ -114,7 +107,8 @@ def stream(
     """
     with readable_failures():
         _check_kinds(spec=spec, loaded=loaded, prompts=prompts, criterion=criterion, calibration=calibration)
-        job = _Run(spec, prompts, max_new_tokens, criterion, calibration, dense, comparison, earlier)
+        measures = Measures(spec, prompts, max_new_tokens, dense, comparison, Stopwatch())
+        job = _Run(spec, measures, criterion, calibration, earlier)
         yield from job.events(loaded)
 
 
@@ -132,45 +126,40 @@ class _Run:
     def __init__(
         self,
         spec: PruneSpec,
-        prompts: Sequence[str],
-        max_new_tokens: int,
+        measures: Measures,
         criterion: ScoreFunction | None,
         calibration: Calibration | None,
-        dense: Sequence[Evaluation],
-        comparison: Comparison | None,
         earlier: RunSummary | None,
     ) -> None:
         self.criterion = criterion or criterion_of(spec.criterion)
         self.spec = spec.model_copy(update={"criterion": name_of(self.criterion)})
-        self.earlier = earlier
+        self.measures, self.watch, self.earlier = measures, measures.watch, earlier
         self.calibration = calibration
         self.text = calibration.text if calibration else None
-        self.watch = Stopwatch()
-        self.measures = Measures(self.spec, prompts, max_new_tokens, dense, comparison, self.watch)
 
     def events(self, given: LoadedModel | None) -> Events:
         self.spec = self.spec if given is None else named_after(self.spec, given)
         with self.watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
-            loaded = self._load(PlannedWork.of(self.spec)) if given is None else given
+            work = PlannedWork.of(self.spec)
+            loaded = self._load(work) if given is None else given
             self._check(loaded)
-            loaded = loaded if given is None else self._copy(given)
+            if given is not None:
+                loaded = working_copy(given, replace(work, gradients=work.gradients and self.calibration is None))
         self.loaded, self.adapter = loaded, loaded.adapter
         self.given, self.variants = given, Variants(loaded, given)
         info = model_info(loaded)
         blocks_before = parameter_count(self.adapter.layers)
         yield Loaded(info)
         for note in order_notes(loaded, self.spec):
-            self.measures.warnings.append(note)
-            yield Warned(note)
+            yield self.measures.warn(note)
 
         batches, unseen = yield from self._batches()
         if self.text is not None:
             check_apart(self.spec, self.text.parts, self.measures.exams)
             self.text = with_shared(self.text, self.measures.exams)
             for note in shared_texts(self.text):
-                self.measures.warnings.append(note)
-                yield Warned(note)
+                yield self.measures.warn(note)
         sites = self.adapter.sites(self.spec.targets)
         self.pace = self._paced(batches, sites)
         measures = self.measures.is_wanted and is_first()
@@ -219,10 +208,6 @@ class _Run:
             self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
-
-    def _copy(self, given: LoadedModel) -> LoadedModel:
-        work = PlannedWork.of(self.spec)
-        return working_copy(given, work if self.calibration is None else dataclasses.replace(work, gradients=False))
 
     def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
@@ -280,12 +265,9 @@ class _Run:
     # -- measuring ----------------------------------------------------------------------------------------------
 
     def _measure(self, variant: Variant) -> Events:
-        if not is_first():
-            return
-        given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-        yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
-        if self.spec.quantize == "int8" and variant in QUANTIZED:
-            yield from self.measures.of_quantized(variant, given or self.loaded, self.pace)
+        if is_first():
+            given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
+            yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:

@@ -7,16 +7,15 @@ from dataclasses import replace
 from itertools import product
 
 from liar.jobs.estimates import (
+    OPERATIONS,
     Amounts,
     Shape,
     answer_cost,
     curve_cost,
     gradients_cost,
-    quantizing_cost,
     removed_by,
     repair_cost,
     scores_cost,
-    spectrum_cost,
     survey_cost,
     timing_cost,
     walk_cost,
@@ -71,7 +70,7 @@ def measure_parts(
         parts.append(Part(f"{variant} answers", amounts.prompts * answer_cost(shape, amounts, removed), "generate"))
     if spec.quantize == "int8" and variant != "pruned" and amounts.tasks:
         copy = QUANTIZED[variant]
-        parts.append(Part(f"{copy} quantizing", quantizing_cost(shape), "quantize"))
+        parts.append(Part(f"{copy} quantizing", shape.quantized(), "quantize"))
         parts += _tasks(shape, amounts, copy, removed, known)
         parts.append(Part(f"{copy} timing", timing_cost(shape, removed, removed), "timing"))
     return parts
@@ -118,7 +117,7 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
         + sum(scores_cost(site, criterion) for criterion in criteria)
-        + spectrum_cost(site)
+        + 8 * site.channels**3 / OPERATIONS  # the eigenvalues of the covariance
         for site in shape.chosen("both")
     )
     return [*parts, Part("curves", walk_cost(shape, amounts, "both") + curves)]

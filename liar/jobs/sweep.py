@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from liar.calibration.calibrate import Calibration, can_share, shared_calibration
+from liar.calibration.calibrate import Calibration, calibration_steps, fits
 from liar.calibration.needs import Needs
 from liar.evaluate.changes import Comparison
 from liar.evaluate.prepared_task import prepare_all
@@ -60,17 +60,19 @@ def sweep_steps(
             prepare_all(loaded, sweep.base)
         yield from known
         stored = len(specs) - len(missing)
-        shared = len(missing) > 1 and can_share(missing[0], loaded, sites)
-        amounts = Amounts.of(sweep.base, loaded)
-        pace = Pace(sweep_parts(missing, Shape.of(loaded), amounts, shared=shared))
+        base, given = sweep.base, None if is_offloaded(loaded.model) else loaded
+        shared = len(missing) > 1 and base.cuts_width and given is not None
+        shared = shared and fits(loaded, sites, norm_aware=base.surveys_norm_aware)
+        pace = Pace(sweep_parts(missing, Shape.of(loaded), Amounts.of(base, loaded), shared=shared))
         calibration: Calibration | None = None
         if shared:
-            calibration = yield from shared_calibration(missing, loaded, pace, (stored, len(specs)), Needs.of(*missing))
+            steps = calibration_steps(missing[0], loaded, Needs.of(*missing))
+            words = "One calibration for all runs"
+            calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=(stored, len(specs)))
         dense: list[Evaluation] = []
         comparison = Comparison()
         for number, spec in enumerate(missing):
             part = str(number)
-            given = None if is_offloaded(loaded.model) else loaded
             run = stream(spec, given, prompts=prompts, calibration=calibration, dense=dense, comparison=comparison)
             with closing(run) as events:
                 for event in events:

@@ -9,6 +9,7 @@ import torch
 from accelerate import cpu_offload
 from torch import Tensor
 
+from liar.calibration import block_statistics
 from liar.calibration.block_statistics import Span, spans
 from liar.maths.patch import PATCHES
 from liar.models.loaded import LoadedModel
@@ -99,7 +100,7 @@ def test_one_factorisation_serves_all_lengths_at_a_start(loaded: LoadedModel) ->
 
 
 def test_norm_aware_errors_are_of_a_sample_of_a_long_text(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("liar.calibration.block_statistics.MEAN_TOKENS", 0.5)
+    monkeypatch.setattr(block_statistics, "MEAN_TOKENS", 0.5)
     batches = text(*[16] * 10, 9, 3)
     (span,) = spans(loaded.adapter, batches, [1], before=1)
     sampled = sum(len(end[chosen]) for end, chosen in zip(span.ends, span.start.reported, strict=True))

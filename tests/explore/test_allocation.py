@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 import torch
 
-from liar.explore.allocation import Candidate, allocate, nearest_removed
+from liar.edits import SiteEdit
+from liar.explore.allocation import Candidate, allocate, best_bundles, nearest_removed
 from liar.sites import Site
 
 
@@ -18,9 +22,9 @@ def test_allocations_meet_the_budget_above_the_floor(allocation: str, ratio: flo
         for kind, units, size, cost in (("ffn", 240, 1, 3), ("attention", 24, 4, 30)):
             scores = torch.rand(units, generator=generator, dtype=torch.float64)
             damage = torch.linspace(1 + layer, 0, units + 1, dtype=torch.float64).square()
-            site = Site(layer, kind, units, size)  # type: ignore[arg-type]
+            site = Site(layer, kind, units, size)
             candidates.append(Candidate(site, cost, scores.numpy(), damage.numpy(), float(scores.std())))
-    kept = allocate(allocation, candidates, ratio)  # type: ignore[arg-type]
+    kept = allocate(allocation, candidates, ratio)
     removed = sum((c.site.bundles - kept[c.site.name]) * c.bundle_parameters for c in candidates)
     whole = sum(c.site.bundles * c.bundle_parameters for c in candidates)
     assert removed == pytest.approx(ratio * whole, abs=30)
@@ -50,3 +54,18 @@ def test_a_head_that_overdraws_the_budget_adds_no_neurons_to_a_whole_site() -> N
 )
 def test_the_nearest_legal_number(bundles: int, ratio: float, removed: int) -> None:
     assert nearest_removed(bundles, ratio) == removed
+
+
+@pytest.mark.parametrize(
+    ("scores", "edit", "kept"),
+    [
+        (np.arange(24.0), None, range(16, 24)),
+        (np.arange(24.0), SiteEdit(keep=frozenset({0}), remove=frozenset({23})), [0, *range(16, 23)]),
+        (np.zeros(24), None, range(8)),
+    ],
+    ids=["scores", "edit", "ties"],
+)
+def test_edits_decide_before_the_scores_and_ties_go_to_the_lower_index(
+    scores: np.ndarray, edit: SiteEdit | None, kept: Sequence[int]
+) -> None:
+    assert best_bundles(Site(0, "ffn", 24), scores, 8, edit).tolist() == list(kept)

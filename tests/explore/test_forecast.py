@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from liar.explore.forecast import Forecast, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
+from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
 from tests import families, tiny
@@ -71,17 +71,8 @@ def of_family(name: str) -> LoadedModel:
 def bench(name: str, text: str) -> Bench:
     loaded = MAKERS[name]()
     base = PruneSpec.create(model=loaded.id, calibration=text, targets="both", schedule="one-shot", **TEXT)
-    atlas, _ = drawn(atlas_steps(loaded, base))
+    atlas = finish(atlas_steps(loaded, base))
     return Bench(loaded, base, atlas, calibrate(loaded, text, gradients=True, sensitivity=True, outputs=True, **TEXT))
-
-
-def drawn(steps: Generator[Event, None, Atlas]) -> tuple[Atlas, list[Event]]:
-    events: list[Event] = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return end.value, events
 
 
 # -- compared with the run ----------------------------------------------------------------------------------------------
@@ -166,7 +157,7 @@ def test_edits_are_forecast_as_a_run_honours_them(model: str, text: str) -> None
 def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text: str) -> None:
     """Also if the best heads are removed: a site with few bundles has stored errors for every choice."""
     at = bench(model, text)
-    (chart,) = [chart for chart in at.atlas.sites if chart.site.name == "layers.1.attention"]
+    chart = at.atlas.site("layers.1.attention")
     best = int(chart.order("obs")[0]) * chart.site.group
     edits = (f"layers.1.attention:remove={best}",)
     expected, measured = at.compare(edits=edits, targets="heads", allocation="uniform", criterion="obs", ratio=0.5)
@@ -182,12 +173,11 @@ def test_heads_chosen_by_hand_are_forecast_as_they_are_measured(model: str, text
 
 
 def test_neurons_chosen_by_hand_have_no_error_unless_it_is_known(text: str) -> None:
-    chart = bench("llama", text).atlas.site("layers.1.ffn")
-    assert chart is not None
-    best, worst = int(chart.order("obs")[0]), int(chart.order("obs")[-1])
+    atlas = bench("llama", text).atlas
+    best, *_, worst = atlas.site("layers.1.ffn").order("obs").tolist()
     removed, as_before = (
         forecast(PruneSpec(ratio=0.5, allocation="uniform", edits=(f"layers.1.ffn:remove={unit}",)), atlas).sites
-        for unit, atlas in ((best, bench("llama", text).atlas), (worst, bench("llama", text).atlas))
+        for unit in (best, worst)
     )
     assert removed[0].error.keys() == set(RECONSTRUCTIONS)
     assert (removed[1].error, removed[1].norm_aware_error) == ({}, {})
@@ -215,23 +205,29 @@ def assert_errors(expected: Forecast, measured: RunResult) -> None:
 # -- what is refused ----------------------------------------------------------------------------------------------------
 
 
-def test_a_ratio_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(EmptySiteError, match=r"layers\.0\.attention.*at most 0\.67"):
-        forecast(PruneSpec(targets="heads", ratio=0.9), tiny_atlas())
-
-
 @pytest.mark.parametrize(
-    ("edit", "message"),
-    [("layers.0.attention:ratio=0", "not among the pruned sites"), ("layers.0.ffn:keep=60", "the units 0 to 59")],
+    ("choices", "error", "message"),
+    [
+        ({"targets": "heads", "ratio": 0.9}, EmptySiteError, r"layers\.0\.attention.*at most 0\.67"),
+        ({"edits": ("layers.0.attention:ratio=0",)}, InvalidSpecError, "not among the pruned sites"),
+        ({"edits": ("layers.0.ffn:keep=60",)}, InvalidSpecError, "the units 0 to 59"),
+    ],
 )
-def test_edits_that_do_not_fit_are_refused(edit: str, message: str) -> None:
-    with pytest.raises(InvalidSpecError, match=message):
-        forecast(PruneSpec(edits=(edit,)), tiny_atlas())
+def test_what_does_not_fit_is_refused(choices: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        forecast(PruneSpec(**choices), tiny_atlas())
+
+
+def test_a_reconstruction_that_the_atlas_lacks_is_refused() -> None:
+    atlas = tiny_atlas()
+    facts = atlas.facts.model_copy(update={"reconstructions": ["none", "bias"]})
+    with pytest.raises(InvalidSpecError, match="No curves of scale are at hand"):
+        forecast(PruneSpec(reconstruction="scale"), replace(atlas, facts=facts))
 
 
 def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
     loaded = tiny.encoder()
-    atlas, _ = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
+    atlas = finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
     assert not atlas.facts.sensitive
     assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
     spec = PruneSpec(model=loaded.id, criterion="obs", allocation="error-curve")
@@ -248,11 +244,11 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
 def test_drawing_reports_progress_and_leaves_the_model_alone(text: str) -> None:
     loaded = tiny.language_model()
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
-    _, events = drawn(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
-    progress = [event for event in events if isinstance(event, Progress)]
-    assert progress == events
-    assert {event.stage for event in progress} == {"calibrate"}
-    assert (progress[-1].done, progress[-1].total) == (4, 4)
+    events: list[Event] = []
+    finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)), events.append)
+    assert {type(event) for event in events} == {Progress}
+    assert {event.stage for event in events} == {"calibrate"}
+    assert (events[-1].done, events[-1].total) == (4, 4)
     assert all(torch.equal(before[name], tensor) for name, tensor in loaded.model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
 
@@ -278,7 +274,7 @@ def test_a_drawn_atlas_survives_its_file_and_closes_its_curves(text: str) -> Non
 def test_a_streamed_model_has_the_curves_that_need_no_backward_pass(text: str) -> None:
     streamed = tiny.language_model()
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    atlas, _ = drawn(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
+    atlas = finish(atlas_steps(streamed, PruneSpec(model=streamed.id, calibration=text, **TEXT)))
     whole = bench("llama", text).atlas
     assert not atlas.facts.sensitive
     assert atlas.facts.kinds == whole.facts.kinds

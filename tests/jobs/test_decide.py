@@ -1,13 +1,12 @@
-"""The decision about a site: as many bundles as its parts choose, and no graph of gradients."""
+"""The decision about a site: the solutions of its kept channels, and no graph of gradients."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from liar.edits import SiteEdit
 from liar.jobs.stages import decide as module
-from liar.jobs.stages.decide import decide, solve
+from liar.jobs.stages.decide import decide
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct
 from liar.maths.relative_errors import relative_errors
@@ -23,10 +22,9 @@ def problem() -> tuple[Moments, torch.Tensor]:
     return Moments.of(torch.randn(200, 24)), torch.randn(24, 5)
 
 
-def test_the_best_bundles_stay_with_the_solutions_of_their_channels() -> None:
+def test_the_chosen_bundles_stay_with_the_solutions_of_their_channels() -> None:
     moments, weight = problem()
-    decision = decide(HEADS, torch.tensor([1.0, 3.0, 2.0]), 2, moments, weight)
-    assert decision.bundles.tolist() == [1, 2]
+    decision = decide(HEADS, torch.tensor([1, 2]), moments, weight)
     assert decision.units == [2, 3, 4, 5]
     assert decision.channels.tolist() == list(range(8, 24))
     assert set(decision.solutions) == set(RECONSTRUCTIONS)
@@ -35,24 +33,10 @@ def test_the_best_bundles_stay_with_the_solutions_of_their_channels() -> None:
     assert decision.errors(moments) == relative_errors(moments, weight, decision.channels, decision.solutions)
 
 
-def test_edits_decide_before_the_scores() -> None:
-    moments, weight = problem()
-    scores = torch.arange(24, dtype=torch.float64)
-    edit = SiteEdit(keep=frozenset({0}), remove=frozenset({23}))
-    decision = decide(NEURONS, scores, 8, moments, weight, edit=edit, reconstructions=("none",))
-    assert decision.units == [0, *range(16, 23)]
-    assert list(decision.solutions) == ["none"]
-
-
-def test_ties_go_to_the_lower_index() -> None:
-    moments, weight = problem()
-    assert decide(NEURONS, torch.zeros(24), 3, moments, weight, reconstructions=("none",)).units == [0, 1, 2]
-
-
 def test_a_weight_in_training_gives_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     moments, weight = problem()
     weight.requires_grad_(True)
-    decision = solve(NEURONS, torch.arange(12), moments, weight, RECONSTRUCTIONS)
+    decision = decide(NEURONS, torch.arange(12), moments, weight)
     assert not any(solution.weight.requires_grad for solution in decision.solutions.values())
     enabled: list[bool] = []
     monkeypatch.setattr(module, "relative_errors", lambda *_: enabled.append(torch.is_grad_enabled()) or {})

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from liar import PruneSpec, RunResult, stream
+from liar import PruneSpec, RunResult
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.ask import ask
-from liar.events import Finished, Progress
+from liar.events import Progress
 from liar.jobs.restore import restore_steps
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
+from liar.progress import finish
 from tests import tiny
+from tests.jobs import recipe
+from tests.jobs.recipe import finished
 
 RECIPES: list[dict[str, Any]] = [
     {},
@@ -29,34 +31,15 @@ RECIPES: list[dict[str, Any]] = [
 ]
 
 
-def spec(folder: Path, **choices: Any) -> PruneSpec:
-    text = folder / "letters.txt"
-    rows = (" ".join(tiny.LETTERS[(3 * row + step * step) % 26] for step in range(30)) for row in range(60))
-    text.write_text("\n\n".join(rows))
-    given = {
-        "criterion": "fluctuation",
-        "allocation": "uniform",
-        "tokens": 640,
-        "sequence_length": 32,
-        "targets": "both",
-    }
-    return PruneSpec.create(**{"model": "tiny/llama", "calibration": str(text), **given, **choices})
-
-
-def finished(chosen: PruneSpec, loaded: LoadedModel) -> Finished:
-    last = list(stream(chosen, loaded, prompts=["a b c"], max_new_tokens=3))[-1]
-    assert isinstance(last, Finished)
-    return last
+def spec(text: str, **choices: Any) -> PruneSpec:
+    return recipe.spec(text, **{"criterion": "fluctuation", "allocation": "uniform", **choices})
 
 
 def restored(result: RunResult, loaded: LoadedModel) -> Variants:
-    steps = restore_steps(result, loaded)
-    while True:
-        try:
-            assert isinstance(next(steps), Progress), "nothing is evaluated and nothing is asked"
-        except StopIteration as stop:
-            found: Variants = stop.value
-            return found
+    events: list[object] = []
+    variants = finish(restore_steps(result, loaded), events.append)
+    assert {type(event) for event in events} == {Progress}, "nothing is evaluated and nothing is asked"
+    return variants
 
 
 def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
@@ -69,11 +52,10 @@ def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
 )
 @pytest.mark.parametrize("make", [tiny.language_model, tiny.classifier], ids=["llama", "bert"])
 def test_the_restored_models_are_those_of_the_run(
-    make: Callable[[], LoadedModel], choices: dict[str, Any], tmp_path: Path
+    make: Callable[[], LoadedModel], choices: dict[str, Any], text: str
 ) -> None:
     dense = make()
-    last = finished(spec(tmp_path, **choices), dense)
-    assert last.variants is not None
+    last = finished(spec(text, **choices), dense)
     stored = RunResult.model_validate_json(last.result.model_dump_json())
     again = restored(stored, make())
     for variant in ("dense", "pruned", "reconstructed"):
@@ -87,10 +69,10 @@ def test_the_restored_models_are_those_of_the_run(
     assert [item for item in ask(again, "a b c", max_new_tokens=2) if not isinstance(item, Progress)]
 
 
-def test_the_masks_are_read_and_not_made_anew(tmp_path: Path) -> None:
+def test_the_masks_are_read_and_not_made_anew(text: str) -> None:
     """Stored masks that no criterion would choose are restored as they are."""
     dense = tiny.language_model()
-    result = finished(spec(tmp_path, allocation="loss-curve", targets="ffn"), dense).result
+    result = finished(spec(text, allocation="loss-curve", targets="ffn"), dense).result
     odd = [report.model_copy(update={"kept": 5, "kept_units": [0, 7, 11, 30, 47]}) for report in result.sites]
     variants = restored(result.model_copy(update={"sites": odd}), dense)
     for site in dense.adapter.sites("ffn"):
@@ -100,9 +82,9 @@ def test_the_masks_are_read_and_not_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("units", [[], [48], [3, 1]], ids=["none", "too many", "not in order"])
-def test_masks_of_another_model_are_one_sentence(tmp_path: Path, units: list[int]) -> None:
+def test_masks_of_another_model_are_one_sentence(text: str, units: list[int]) -> None:
     dense = tiny.language_model()
-    result = finished(spec(tmp_path, targets="heads"), dense).result
+    result = finished(spec(text, targets="heads"), dense).result
     odd = [report.model_copy(update={"kept_units": units}) for report in result.sites]
     with pytest.raises(InvalidSpecError, match=r"layers\.0\.attention .* run the recipe again"):
         restored(result.model_copy(update={"sites": odd}), dense)

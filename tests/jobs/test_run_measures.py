@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from liar import run, stream
-from liar.data.text_reader import read_samples
 from liar.errors import InsufficientMemoryError
-from liar.events import Evaluated, Finished
+from liar.evaluate.timing import speed
+from liar.events import Evaluated
+from liar.jobs import pipeline
 from liar.models.loaded import LoadedModel
 from liar.report.words.sentences import verdict
 from liar.results import Evaluation
@@ -34,7 +36,7 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=1, n=1, stderr=0)
 
     exams = {"perplexity": SimpleNamespace(steps=measure, digests=frozenset())}
-    monkeypatch.setattr("liar.jobs.pipeline.prepare_all", lambda *_: exams)
+    monkeypatch.setattr(pipeline, "prepare_all", lambda *_: exams)
     base = {"schedule": "one-shot", "allocation": "uniform", "evaluate": ("perplexity",)}
     events = list(stream(spec(text, **base), model))
     assert sum(isinstance(event, Evaluated) for event in events) == 3
@@ -44,19 +46,15 @@ def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkey
     assert not torch.allclose(repaired, pruned)
 
 
+@pytest.mark.parametrize(
+    ("choices", "read"),
+    [({}, (256, "document")), ({"evaluate_length": 24, "separator": "newline"}, (24, "newline"))],
+)
 def test_a_run_measures_at_the_length_and_with_the_separator_of_its_spec(
-    model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
+    model: LoadedModel, text: str, choices: dict[str, object], read: tuple[int, str]
 ) -> None:
-    monkeypatch.setattr(
-        "liar.data.corpora.read_samples",
-        lambda source, split, *given, **more: read_samples(text, split, *given, **more),
-    )
-    measured = [
-        run(spec(text, evaluate=("perplexity",), evaluate_limit=4, **choices), model).evaluations
-        for choices in ({}, {"evaluate_length": 24, "separator": "newline"})
-    ]
-    assert [(item.sequence_length, item.separator) for item in measured[0]] == [(256, "document")] * 3
-    assert [(item.sequence_length, item.separator) for item in measured[1]] == [(24, "newline")] * 3
+    measured = run(spec(text, evaluate=("perplexity",), evaluate_limit=4, **choices), model).evaluations
+    assert [(item.sequence_length, item.separator) for item in measured] == [read] * 3
 
 
 def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters: list[Sample]) -> None:
@@ -66,14 +64,8 @@ def test_a_small_model_is_measured_at_the_length_that_it_has(text: str, letters:
 
 def test_some_of_the_dense_models_evaluations_may_be_known(text: str, letters: list[Sample]) -> None:
     """Given the evaluation of the dense model but not of its int8 copy, the run measures what is missing."""
-    chosen = spec(
-        text,
-        schedule="one-shot",
-        allocation="uniform",
-        criterion="fluctuation",
-        evaluate=("sentiment",),
-        quantize="int8",
-    )
+    cheap = {"schedule": "one-shot", "allocation": "uniform", "criterion": "fluctuation"}
+    chosen = spec(text, evaluate=("sentiment",), quantize="int8", **cheap)
     model = tiny.classifier(("negative", "positive"))
     whole = run(chosen, model)
     known = [item for item in whole.evaluations if item.variant == "dense"]
@@ -125,22 +117,19 @@ def test_a_machine_that_slows_down_during_a_run_slows_no_model(
     text: str, letters: list[Sample], monkeypatch: pytest.MonkeyPatch, is_given: bool
 ) -> None:
     """If the models were timed one after the other, the smaller one would appear slower."""
-    machine, loads = SlowingMachine(), []
-    monkeypatch.setattr("liar.evaluate.timing.speed.time", SimpleNamespace(perf_counter=lambda: machine.now))
-    monkeypatch.setattr(
-        "liar.jobs.pipeline.load_model", lambda *_, **__: loads.append("dense") or tiny.classifier(positions=256)
-    )
+    machine = SlowingMachine()
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: machine.now))
+    load = Mock(side_effect=lambda *_, **__: tiny.classifier(positions=256))
+    monkeypatch.setattr(pipeline, "load_model", load)
     model = tiny.classifier(positions=256) if is_given else None
     with register_module_forward_pre_hook(machine.multiply):
         *_, finished = stream(spec(text, evaluate=("sentiment",)), model)
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
     before, after = (products(item) for item in (tiny.classifier(positions=256), finished.model))
     (gain,) = finished.result.gains
     assert machine.slowness > before / after, "the last model would come out slower than the first"
     assert gain.gain.median == pytest.approx(before / after, rel=0.05)
     assert f"; {gain.gain.median:.2f} times as fast" in verdict(finished.result)
-    assert len(loads) == (0 if is_given else 2), "what was pruned in place is loaded once more"
+    assert load.call_count == (0 if is_given else 2), "what was pruned in place is loaded once more"
 
 
 def products(loaded: LoadedModel) -> int:
@@ -151,14 +140,8 @@ def products(loaded: LoadedModel) -> int:
 def test_a_dense_model_that_does_not_fit_beside_its_own_copy_is_not_timed(
     text: str, letters: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loads = iter([tiny.classifier(positions=256)])
-
-    def load(*_: object, **__: object) -> LoadedModel:
-        for model in loads:
-            return model
-        raise InsufficientMemoryError("The weights need 28.0 GB of memory.")
-
-    monkeypatch.setattr("liar.jobs.pipeline.load_model", load)
+    full = InsufficientMemoryError("The weights need 28.0 GB of memory.")
+    monkeypatch.setattr(pipeline, "load_model", Mock(side_effect=[tiny.classifier(positions=256), full]))
     result = run(spec(text, evaluate=("sentiment",)))
     assert len(result.evaluations) == 3
     assert result.gains == result.speeds == []
@@ -170,7 +153,7 @@ def test_a_streamed_model_is_not_timed(text: str, letters: list[Sample], monkeyp
     """Its timing would measure how fast weights are loaded, not how fast the model computes."""
     streamed = tiny.classifier(positions=256)
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)
+    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: streamed)
     result = run(spec(text, evaluate=("sentiment",), criterion="fluctuation", allocation="uniform"))
     assert len(result.evaluations) == 3
     assert result.speeds == result.gains == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 import torch
 
 from liar import run
+from liar.calibration import activations, calibrate
 from liar.calibration.activations import Visit, walk
 from liar.errors import InsufficientMemoryError, InvalidSpecError
+from liar.jobs.stages import reduction
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.loaded import LoadedModel, bytes_in_memory
+from liar.runtime import placement
 from liar.runtime.memory import PlannedWork, working_bytes
 from liar.spec import SCHEDULES
 from tests.jobs.recipe import spec
@@ -38,7 +42,7 @@ def lonely(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 known.append(weakref.ref(moments.norm_aware.covariance))
             return moments
 
-    monkeypatch.setattr("liar.calibration.activations.SiteMomentsAccumulator", Watched)
+    monkeypatch.setattr(activations, "SiteMomentsAccumulator", Watched)
     return counted
 
 
@@ -62,7 +66,7 @@ def test_a_one_shot_run_walks_twice_where_all_moments_do_not_fit(
 ) -> None:
     chosen = spec(text, allocation=allocation, criterion=criterion, schedule="one-shot")
     once = run(chosen, model)
-    monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
+    monkeypatch.setattr(calibrate, "free_bytes", lambda device: 0)
     lonely = request.getfixturevalue("lonely")
     twice = run(chosen, model)
     assert len(lonely) == 2 * len(model.adapter.sites())
@@ -77,16 +81,13 @@ def test_a_copy_that_would_not_fit_is_refused_before_it_is_made(
     free = bytes_in_memory(model.model) + working_bytes(
         model.model.config, model.adapter.widest, torch.float32, PlannedWork(tokens=640, sequence_length=256)
     )
-    monkeypatch.setattr("liar.runtime.placement.free_bytes", lambda device: free)
-    monkeypatch.setattr("liar.models.loaded.copy.deepcopy", lambda _: pytest.fail("the model was copied"))
-    with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
-        run(spec(text, sequence_length=256), model)
-    with pytest.raises(
-        InvalidSpecError, match="topic needs a classifier's head"
-    ):  # the spec is checked before the memory
-        run(spec(text, sequence_length=256, evaluate=("topic",)), model)
-    monkeypatch.undo()
-    monkeypatch.setattr("liar.runtime.placement.free_bytes", lambda device: free)
+    monkeypatch.setattr(placement, "free_bytes", lambda device: free)
+    with monkeypatch.context() as without_copies:
+        without_copies.setattr(copy, "deepcopy", lambda _: pytest.fail("the model was copied"))
+        with pytest.raises(InsufficientMemoryError, match=r"without a backward pass"):
+            run(spec(text, sequence_length=256), model)
+        with pytest.raises(InvalidSpecError, match="topic needs a classifier's head"):  # checked before the memory
+            run(spec(text, sequence_length=256, evaluate=("topic",)), model)
     less = {"criterion": "obs", "allocation": "uniform", "schedule": "sequential"}
     run(spec(text, sequence_length=256, **less), model)
 
@@ -106,7 +107,7 @@ def test_norm_aware_moments_are_taken_where_something_reads_them(
         yield first
         yield from visits
 
-    monkeypatch.setattr("liar.jobs.stages.reduction.walk", noted)
+    monkeypatch.setattr(reduction, "walk", noted)
     result = run(spec(text, allocation=allocation, schedule=schedule), model)
     assert walks == ([True] if schedule == "one-shot" else [allocation == "error-curve", True])
     assert all(site.norm_aware_error["none"] > 0 for site in result.sites if site.kept < site.units)

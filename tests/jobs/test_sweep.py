@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from liar import PruneSpec, calibrate, run
-from liar.calibration.calibrate import Calibration
+from liar.calibration import calibrate as calibrate_module
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
 from liar.evaluate.changes import Comparison
 from liar.evaluate.outcome import Outcome
 from liar.events import Evaluated, Progress
+from liar.jobs import mask_table, pipeline, sweep
 from liar.jobs.mask_table import mask_table_steps
+from liar.jobs.stages import reduction
 from liar.jobs.sweep import sweep_steps
 from liar.models.loaded import LoadedModel
 from liar.results import Evaluation, Items, MaskCell, RunResult
@@ -25,24 +27,7 @@ from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSp
 from liar.store import RunStore
 from liar.tasks.samples import Sample
 from tests import tiny
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A calibration file of letters, each 1 to 3 places after the one before, so that they are predictable."""
-    generator = torch.Generator().manual_seed(0)
-    path = tmp_path_factory.mktemp("text") / "letters.txt"
-    lines = []
-    for _ in range(60):
-        steps = torch.randint(1, 4, (30,), generator=generator).cumsum(0)
-        lines.append(" ".join(tiny.LETTERS[int(step) % 26] for step in steps))
-    path.write_text("\n\n".join(lines))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return tiny.language_model()
+from tests.jobs import recipe
 
 
 @pytest.fixture
@@ -61,25 +46,28 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             answers = labels if variant == "dense" else ["second", "second"]
             right = [answer == label for answer, label in zip(answers, labels, strict=True)]
             outcome = Outcome(samples, Items(digest=""), answers, labels, right)
-            comparison.note("perplexity", variant, outcome)  # type: ignore[arg-type]
+            comparison.note("perplexity", variant, outcome)
         yield 1, 1
-        return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)  # type: ignore[arg-type]
+        return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)
 
     def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, SimpleNamespace]:
         return {task: SimpleNamespace(steps=measure, digests=frozenset()) for task in spec.evaluate}
 
-    for job in ("pipeline", "mask_table", "sweep"):
-        monkeypatch.setattr(f"liar.jobs.{job}.prepare_all", prepare_all)
+    for job in (pipeline, mask_table, sweep):
+        monkeypatch.setattr(job, "prepare_all", prepare_all)
     return variants
 
 
 def spec(text: str, **choices: object) -> PruneSpec:
-    defaults = {"calibration": text, "tokens": 640, "sequence_length": 32, "targets": "both", "schedule": "one-shot"}
-    return PruneSpec.create(model="tiny/llama", evaluate=("perplexity",), **{**defaults, **choices})
+    return recipe.spec(text, **{"schedule": "one-shot", "evaluate": ("perplexity",), **choices})
 
 
 def points(steps: Iterator[object]) -> list[RunResult]:
     return [step for step in steps if isinstance(step, RunResult)]
+
+
+def cells(steps: Iterator[object]) -> list[MaskCell]:
+    return [step for step in steps if isinstance(step, MaskCell)]
 
 
 def same(first: RunResult, second: RunResult) -> bool:
@@ -117,11 +105,8 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     chosen = spec(text, allocation="loss-curve")
     alone = run(chosen, model)
 
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("the text was read")
-
-    for name in ("stages.reduction.walk", "pipeline.read_with_unseen", "stages.reduction.gradient_steps"):
-        monkeypatch.setattr(f"liar.jobs.{name}", never)
+    for module, name in ((reduction, "walk"), (pipeline, "read_with_unseen"), (reduction, "gradient_steps")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("the text was read"))
     assert same(run(chosen, model, calibration=shared), alone)
 
 
@@ -137,7 +122,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
 def test_a_calibration_that_lacks_something_is_refused(
     model: LoadedModel, text: str, choices: dict[str, str], given: dict[str, object], complaint: str
 ) -> None:
-    shared = calibrate(model, text, tokens=640, sequence_length=32, **given)  # type: ignore[arg-type]
+    shared = calibrate(model, text, tokens=640, sequence_length=32, **given)
     chosen = spec(text, **{"allocation": "uniform", **choices})
     with pytest.raises(InvalidSpecError, match=complaint):
         run(chosen, model, calibration=shared)
@@ -171,9 +156,9 @@ def test_every_point_equals_a_run_by_itself(
     model: LoadedModel, text: str, measured: list[str], allocation: str, schedule: str
 ) -> None:
     base = spec(text, allocation=allocation, schedule=schedule)
-    sweep = SweepSpec.create(base=base, ratios=(0.2, 0.5), reconstructions=("bias", "least-squares"))
-    found = points(sweep_steps(sweep, model))
-    assert [result.spec for result in found] == sweep.specs
+    chosen = SweepSpec.create(base=base, ratios=(0.2, 0.5), reconstructions=("bias", "least-squares"))
+    found = points(sweep_steps(chosen, model))
+    assert [result.spec for result in found] == chosen.specs
     assert measured.count("dense") == 1
     assert [result.shared for result in found] == [["calibration"], *([["calibration", "dense"]] * (len(found) - 1))]
     for result in found:
@@ -182,34 +167,34 @@ def test_every_point_equals_a_run_by_itself(
 
 
 def test_the_rounded_dense_model_is_measured_once_too(model: LoadedModel, text: str, measured: list[str]) -> None:
-    sweep = SweepSpec.create(base=spec(text, quantize="int8", allocation="uniform"), ratios=(0.2, 0.5))
-    found = points(sweep_steps(sweep, model))
+    chosen = SweepSpec.create(base=spec(text, quantize="int8", allocation="uniform"), ratios=(0.2, 0.5))
+    found = points(sweep_steps(chosen, model))
     assert (measured.count("dense"), measured.count("dense-int8"), measured.count("reconstructed-int8")) == (1, 1, 2)
     for result in found:
         assert same(result, run(result.spec, model))
 
 
 def test_criteria_with_gradients_share_them(model: LoadedModel, text: str, measured: list[str]) -> None:
-    sweep = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda", "kfac"))
-    for result in points(sweep_steps(sweep, model)):
+    chosen = SweepSpec.create(base=spec(text), ratios=(0.3,), criteria=("taylor", "wanda", "kfac"))
+    for result in points(sweep_steps(chosen, model)):
         assert same(result, run(result.spec, model))
 
 
 def test_memory_that_does_not_hold_a_calibration_costs_time_only(
     model: LoadedModel, text: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
-    shared = points(sweep_steps(sweep, model))
-    monkeypatch.setattr("liar.calibration.calibrate.free_bytes", lambda device: 0)
-    monkeypatch.setattr("liar.calibration.calibrate.calibration_steps", None)
-    assert all(same(a, b) for a, b in zip(points(sweep_steps(sweep, model)), shared, strict=True))
+    chosen = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4))
+    shared = points(sweep_steps(chosen, model))
+    monkeypatch.setattr(calibrate_module, "free_bytes", lambda device: 0)
+    monkeypatch.setattr(sweep, "calibration_steps", None)
+    assert all(same(a, b) for a, b in zip(points(sweep_steps(chosen, model)), shared, strict=True))
     with pytest.raises(InsufficientMemoryError, match="compare single runs"):
         list(mask_table_steps(spec(text), ("obs",), ("bias",), model))
 
 
 def test_progress_counts_the_whole_sweep(model: LoadedModel, text: str, measured: list[str]) -> None:
-    sweep = SweepSpec.create(base=spec(text, allocation="uniform"), ratios=(0.2, 0.4, 0.6))
-    steps = list(sweep_steps(sweep, model))
+    chosen = SweepSpec.create(base=spec(text, allocation="uniform"), ratios=(0.2, 0.4, 0.6))
+    steps = list(sweep_steps(chosen, model))
     progress = [step for step in steps if isinstance(step, Progress)]
     assert {step.total for step in progress} == {3}
     assert [step.done for step in progress] == sorted(step.done for step in progress)
@@ -225,16 +210,16 @@ def test_stopping_keeps_the_points_that_are_there(
     model: LoadedModel, text: str, measured: list[str], tmp_path: Path
 ) -> None:
     store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    sweep = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4, 0.6))
-    steps = sweep_steps(sweep, model, store=store)
+    chosen = SweepSpec.create(base=spec(text), ratios=(0.2, 0.4, 0.6))
+    steps = sweep_steps(chosen, model, store=store)
     first = next(step for step in steps if isinstance(step, RunResult))
     store.save(first)
     steps.close()
 
     measured.clear()
-    again = points(sweep_steps(sweep, model, store=store))
+    again = points(sweep_steps(chosen, model, store=store))
     assert again[0] == first, "what is stored is taken as it is, its times included"
-    assert [result.spec for result in again] == sweep.specs
+    assert [result.spec for result in again] == chosen.specs
     assert measured == ["dense", "pruned", "reconstructed", "pruned", "reconstructed"]
 
 
@@ -251,8 +236,8 @@ def test_a_ratio_that_no_run_can_reach_is_refused_before_the_first(model: Loaded
 def test_what_could_not_be_measured_is_refused_before_the_calibration(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], complaint: str
 ) -> None:
-    for module in ("sweep", "mask_table"):
-        monkeypatch.setattr(f"liar.jobs.{module}.shared_calibration", lambda *_, **__: pytest.fail("text was read"))
+    for module in (sweep, mask_table):
+        monkeypatch.setattr(module, "calibration_steps", lambda *_, **__: pytest.fail("text was read"))
     chosen = spec(text).model_copy(update=choices)
     with pytest.raises(InvalidSpecError, match=complaint):
         list(sweep_steps(SweepSpec(base=chosen, ratios=(0.2, 0.5)), model))
@@ -290,12 +275,12 @@ def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str
     base = spec(text, allocation=allocation, edits=_EDITS)
     criteria = ("random", "taylor", "kfac")
     steps = list(mask_table_steps(base, criteria, RECONSTRUCTIONS, model))
-    cells = [step for step in steps if isinstance(step, MaskCell)]
-    assert [(cell.criterion, cell.reconstruction) for cell in cells] == [
+    found = cells(steps)
+    assert [(cell.criterion, cell.reconstruction) for cell in found] == [
         (criterion, name) for criterion in criteria for name in RECONSTRUCTIONS
     ]
     assert sum(isinstance(step, Evaluated) for step in steps) == 1
-    for cell in cells:
+    for cell in found:
         alone = run(base.model_copy(update={"criterion": cell.criterion, "reconstruction": cell.reconstruction}), model)
         assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-6)
         repaired = alone.evaluations[-1]
@@ -307,34 +292,22 @@ def test_cells_agree_with_runs(model: LoadedModel, text: str, measured: list[str
 def test_a_curve_allocation_spreads_all_of_a_row_alike(model: LoadedModel, text: str, measured: list[str]) -> None:
     """The cells of a row differ only in the repair; the cell of the spec's own reconstruction equals its run."""
     base = spec(text, allocation="error-curve", reconstruction="bias")
-    cells = [step for step in mask_table_steps(base, ("wanda",), ("none", "bias"), model) if isinstance(step, MaskCell)]
     alone = run(base.model_copy(update={"criterion": "wanda"}), model)
-    for cell in cells:
+    for cell in cells(mask_table_steps(base, ("wanda",), ("none", "bias"), model)):
         assert cell.error == pytest.approx(fmean(site.error[cell.reconstruction] for site in alone.sites), rel=1e-6)
 
 
 def test_a_model_without_a_task_has_errors_and_no_metric(text: str) -> None:
-    base = PruneSpec.create(
-        model="tiny/encoder", calibration=text, tokens=640, sequence_length=32, allocation="uniform"
-    )
-    cells = [
-        step for step in mask_table_steps(base, CRITERIA[:2], ("none",), tiny.encoder()) if isinstance(step, MaskCell)
-    ]
-    assert len(cells) == 2
-    assert all(cell.value is None and cell.error > 0 for cell in cells)
-
-
-def test_nothing_of_a_calibration_is_used_up(model: LoadedModel, text: str, measured: list[str]) -> None:
-    shared: Calibration = calibrate(model, text, tokens=640, sequence_length=32, outputs=True)
-    chosen = spec(text, allocation="error-curve")
-    assert same(run(chosen, model, calibration=shared), run(chosen, model, calibration=shared))
-    assert all(moments.plain.covariance.isfinite().all() for moments in shared.moments.values())
+    base = spec(text, evaluate=(), targets="ffn", allocation="uniform")
+    found = cells(mask_table_steps(base, CRITERIA[:2], ("none",), tiny.encoder()))
+    assert len(found) == 2
+    assert all(cell.value is None and cell.error > 0 for cell in found)
 
 
 def test_a_table_of_masks_is_one_shot(text: str, model: LoadedModel) -> None:
     base = spec(text, allocation="error-curve", tokens=1024, schedule="sequential")
-    tables = [
-        [step for step in mask_table_steps(chosen, ("wanda",), ("least-squares",), model) if isinstance(step, MaskCell)]
+    first, second = (
+        cells(mask_table_steps(chosen, ("wanda",), ("least-squares",), model))
         for chosen in (base, base.model_copy(update={"schedule": "one-shot"}))
-    ]
-    assert tables[0] == tables[1]
+    )
+    assert first == second

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from liar.edits import SiteEdit
-from liar.explore.allocation import best_bundles
 from liar.maths.criteria import units_of
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
@@ -29,11 +27,6 @@ class Decision:
     bundles: Tensor
     channels: Tensor
     solutions: dict[Reconstruction, Solution]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of the site stays."""
-        return len(self.channels) == self.site.channels
 
     @property
     def units(self) -> list[int]:
@@ -58,35 +51,17 @@ class Decision:
 @torch.no_grad()
 def decide(
     site: Site,
-    scores: Tensor,
-    count: int,
-    moments: Moments,
-    weight: Tensor,
-    *,
-    edit: SiteEdit | None = None,
-    reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
-    drift: Drift | None = None,
-) -> Decision:
-    """Keep the best bundles by ``scores`` (bundles,) and solve the repairs of the consumer's ``weight`` (d, d_out).
-
-    What is installed of least-squares compensates the ``drift`` too. Their ``count`` is that of
-    :func:`liar.explore.allocation.settled_counts`.
-    Raises :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
-    """
-    bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, edit))
-    return solve(site, bundles, moments, weight, reconstructions, drift)
-
-
-@torch.no_grad()
-def solve(
-    site: Site,
     bundles: Tensor,
     moments: Moments,
     weight: Tensor,
-    reconstructions: Iterable[Reconstruction],
+    reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
     drift: Drift | None = None,
 ) -> Decision:
-    """:func:`decide` for ``bundles`` that are chosen already."""
+    """Keep ``bundles`` (ascending) and solve the repairs of the consumer's ``weight`` (d, d_out).
+
+    What is installed of least-squares compensates the ``drift`` too. Raises :class:`liar.errors.NonFiniteError` and
+    :class:`liar.errors.CalibrationError`, which name the site.
+    """
     channels = kept_channels(site, bundles, weight.device)
     solutions = reconstruct_all(
         moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name

@@ -24,6 +24,7 @@ from liar.calibration.sample import sample_of
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
+from liar.explore.forecast import report_of
 from liar.jobs.estimates import Amounts, Shape, patches_cost, sample
 from liar.jobs.stages.stage import Events, Stage
 from liar.maths.patch import PATCHES
@@ -32,7 +33,7 @@ from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
 from liar.progress import Part
-from liar.results import RunResult, SiteReport, TriedRun
+from liar.results import RunResult, TriedRun
 from liar.runtime.devices import Batch
 from liar.runtime.offload import resident
 from liar.sites import Site
@@ -115,7 +116,7 @@ class LayerRemoval(Stage):
         if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):
             yield self._warn(message)
         if blocks == 0:
-            self.reports = [_report(site, site.units) for site in sites]
+            self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
             return
         with self.watch.stage("calibrate"):
             before = yield from self._choose(sample_of(batches, self.adapter), blocks)
@@ -124,10 +125,9 @@ class LayerRemoval(Stage):
             yield Calibrated(span.start.moments.tokens)
             errors = cut(self.adapter, span, self.spec.reconstruction, PATCHES, self.variants)
             for done, site in enumerate(sites, start=1):
+                kept = range(0 if site.layer in span.removed else site.units)
                 is_patched = (site.layer, site.kind) == (before, "ffn")
-                report = _report(
-                    site, 0 if site.layer in span.removed else site.units, errors if is_patched else ({}, {})
-                )
+                report = report_of(site, kept, *(errors if is_patched else ({}, {})))
                 self.reports.append(report)
                 yield SiteDone(report, done, len(sites))
             yield self.pace.at(
@@ -178,16 +178,3 @@ def cut(
     adapter.remove_blocks(span.removed)
     adapter.after_surgery([site])
     return errors
-
-
-def _report(site: Site, kept: int, errors: tuple[Errors, Errors] = ({}, {})) -> SiteReport:
-    return SiteReport(
-        name=site.name,
-        layer=site.layer,
-        kind=site.kind,
-        units=site.units,
-        kept=kept,
-        kept_units=list(range(kept)),
-        error=errors[0],
-        norm_aware_error=errors[1],
-    )

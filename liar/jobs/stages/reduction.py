@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
@@ -14,20 +15,21 @@ from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
+from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
-from liar.explore.allocation import Candidate, allocate, check_choices, settled_counts, share_warning
+from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
+from liar.explore.forecast import report_of
 from liar.explore.reconstructions import REPAIRS
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
-from liar.jobs.stages.decide import decide
+from liar.jobs.stages.decide import Decision, decide
 from liar.jobs.stages.stage import Events, Stage
-from liar.jobs.stages.stored_masks import restoring_steps, stored_masks
-from liar.maths.criteria import SiteGradients
+from liar.maths.criteria import units_of
 from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
-from liar.progress import Part
+from liar.progress import Pace, Part
 from liar.results import RunResult, SiteReport
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
@@ -52,6 +54,11 @@ def is_calibrated(spec: PruneSpec, calibration: Calibration | None) -> bool:
     return calibration is not None and spec.repairs_by_survey
 
 
+def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
+    """Whether units are chosen before any goes: else one walk over the dense model chooses and repairs, site by site."""
+    return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
+
+
 def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
     """Whether the moments of all ``sites`` were passed in or fit into memory."""
     return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
@@ -73,7 +80,7 @@ class Reduction(Stage):
         if spec.needs_gradients and not calibrated:
             cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
             parts.append(Part("gradients", cost))
-        if spec.allocation != "uniform" or calibrated or not spec.repairs_by_survey:
+        if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
         kept = keeps and spec.repairs_by_survey
         return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
@@ -86,7 +93,25 @@ class Reduction(Stage):
     def restore(
         result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
     ) -> Generator[Progress, None, None]:
-        return restoring_steps(result, batches, working, variants)
+        spec, adapter = result.spec, working.adapter
+        sites, method = adapter.sites(spec.targets), spec.reconstruction
+        masks, pace = stored_masks(result.sites, sites), Pace([Part("restore", 1.0)])
+        visits = walk(
+            adapter,
+            batches,
+            spec.targets,
+            schedule=spec.walked,
+            norm_aware=0,
+            on_attenuation=lambda factor: variants.attenuate(result.attenuation or factor),
+        )
+        for done, visit in enumerate(visits, start=1):
+            site, consumer = visit.site, adapter.consumer(visit.site)
+            decision = decide(site, masks[site], visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
+            repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
+            _shrink(adapter, visit, decision, repaired, variants)
+            del decision, repaired  # before the moments of the next site are gathered
+            yield pace.at("restore", "prune", done, len(sites), f"Pruned {site.name} to its stored mask")
+        adapter.after_surgery(sites)
 
     def events(
         self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
@@ -94,8 +119,12 @@ class Reduction(Stage):
         self.edits = merge(self.spec.edits)
         self.given = calibration = given
         if calibration is None:
-            gradients = (yield from self._gradients(batches)) if self.spec.needs_gradients else {}
-            calibration = Calibration({}, gradients, Needs.of(self.spec))
+            calibration = Calibration({}, has=Needs.of(self.spec))
+            if self.spec.needs_gradients:
+                with self.watch.stage("gradients"):
+                    steps = gradient_steps(self.adapter, batches, self.spec.targets, calibration.has)
+                    words = "Computing gradients of the loss"
+                    calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
         allocated = yield from self._survey(batches, sites, calibration)
         kept = settled_counts(self.spec, sites, allocated, self.edits)
         candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
@@ -106,13 +135,6 @@ class Reduction(Stage):
 
     # -- allocation ---------------------------------------------------------------------------------------------
 
-    def _gradients(self, batches: Sequence[Batch]) -> Generator[Event, None, dict[str, SiteGradients]]:
-        with self.watch.stage("gradients"):
-            steps = gradient_steps(self.adapter, batches, self.spec.targets, Needs.of(self.spec))
-            words = "Computing gradients of the loss"
-            gradients = yield from self.pace.along("gradients", steps, "calibrate", words)
-            return gradients
-
     def _survey(
         self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
     ) -> Generator[Event, None, dict[str, int]]:
@@ -122,7 +144,7 @@ class Reduction(Stage):
         is one-shot and they fit into memory.
         """
         spec = self.spec
-        if not self._surveys:
+        if not surveys(spec, calibrated=self.given is not None):
             return allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
         candidates: list[Candidate] = []
         with self.watch.stage("calibrate"):
@@ -132,18 +154,10 @@ class Reduction(Stage):
         with self.watch.stage("allocate"):
             return allocate(spec.allocation, candidates, spec.ratio)
 
-    @property
-    def _surveys(self) -> bool:
-        """Whether units are chosen before any goes: else one walk over the dense model chooses and repairs, site by site."""
-        alone = self.spec.allocation == "uniform" and self.spec.repairs_by_survey
-        return not alone or is_calibrated(self.spec, self.given)
-
     def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
         """Every site of the dense model, its block on the device and its moments in ``calibration``."""
         if self.given is not None:
-            for site in sites:
-                with resident(self.adapter.layers[site.layer]):
-                    yield site
+            yield from (visit.site for visit in self._revisit(sites, self.given))
             return
         spec = self.spec
         keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, sites, self.given)
@@ -214,7 +228,7 @@ class Reduction(Stage):
 
     def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
         """Those of the dense model."""
-        if not self._surveys:
+        if not surveys(self.spec, calibrated=self.given is not None):
             calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
         weight = self.adapter.consumer(visit.site).weight.T
         return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)
@@ -223,24 +237,39 @@ class Reduction(Stage):
         site, moments = visit.site, visit.moments
         assert moments.norm_aware is not None
         consumer, method = self.adapter.consumer(site), self.spec.reconstruction
-        edit = self.edits.get(site.name)
-        decision = decide(site, scores, count, moments.plain, consumer.weight.T, edit=edit, drift=visit.drift)
+        bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, self.edits.get(site.name)))
+        decision = decide(site, bundles, moments.plain, consumer.weight.T, drift=visit.drift)
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         installed = repaired.solution_of(consumer)
         errors, exact = decision.errors_with(moments.plain, method, installed)
-        report = SiteReport(
-            name=site.name,
-            layer=site.layer,
-            kind=site.kind,
-            units=site.units,
-            kept=len(decision.units),
-            kept_units=decision.units,
-            error=errors,
-            norm_aware_error=decision.errors_with(moments.norm_aware, method, installed)[0],
-            uncorrected_error=exact,
-        )
-        if self.variants is not None:
-            self.variants.park(site, ConsumerParameters.install_of(consumer, decision.solutions["none"]))
-        shrink(self.adapter, site, decision.bundles, repaired)
-        visit.kept, visit.whole = decision.channels, decision.is_whole
-        return report
+        norm_aware, _ = decision.errors_with(moments.norm_aware, method, installed)
+        _shrink(self.adapter, visit, decision, repaired, self.variants)
+        return report_of(site, decision.units, errors, norm_aware, exact)
+
+
+def _shrink(
+    adapter: Adapter, visit: Visit, decision: Decision, repaired: ConsumerParameters, variants: Variants | None
+) -> None:
+    """Prune and repair the site of ``visit``; ``variants`` receive its consumer without a repair."""
+    if variants is not None:
+        unrepaired = ConsumerParameters.install_of(adapter.consumer(visit.site), decision.solutions["none"])
+        variants.park(visit.site, unrepaired)
+    shrink(adapter, visit.site, decision.bundles, repaired)
+    visit.kept = decision.channels
+
+
+def stored_masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:
+    """Kept bundles of each site, ascending; raises :class:`InvalidSpecError` if they do not fit the site."""
+    known = {report.name: report for report in reports}
+    masks: dict[Site, Tensor] = {}
+    for site in sites:
+        report = known.get(site.name)
+        units = torch.tensor(report.kept_units if report is not None and report.units == site.units else []).long()
+        bundles = units[:: site.group] // site.group
+        is_legal = len(units) > 0 and bool(units.min() >= 0) and bool(units.max() < site.units)
+        if not is_legal or not torch.equal(units_of(site, bundles), units):
+            raise InvalidSpecError(
+                f"The units that this run kept at {site.name} are not of this model as it is now: run the recipe again."
+            )
+        masks[site] = bundles
+    return masks

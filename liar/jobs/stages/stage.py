@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 
 from liar.calibration.calibrate import Calibration
 from liar.events import Event, Progress, Warned
@@ -25,6 +26,7 @@ from liar.spec import PruneSpec
 Events = Generator[Event, None, None]
 
 
+@dataclass
 class Stage(ABC):
     """Removal of one kind from ``loaded``.
 
@@ -32,21 +34,20 @@ class Stage(ABC):
     the runs of layers ``tried`` and the ``attenuation`` are complete when :meth:`events` has ended.
     """
 
-    def __init__(
-        self,
-        spec: PruneSpec,
-        criterion: ScoreFunction,
-        loaded: LoadedModel,
-        pace: Pace,
-        watch: Stopwatch,
-        variants: Variants | None,
-    ) -> None:
-        self.spec, self.criterion, self.loaded, self.adapter = spec, criterion, loaded, loaded.adapter
-        self.pace, self.watch, self.variants = pace, watch, variants
-        self.reports: list[SiteReport] = []
-        self.warnings: list[str] = []
-        self.tried: list[TriedRun] = []
-        self.attenuation: float | None = None
+    spec: PruneSpec
+    criterion: ScoreFunction
+    loaded: LoadedModel
+    pace: Pace
+    watch: Stopwatch
+    variants: Variants | None
+    reports: list[SiteReport] = field(default_factory=list, init=False)
+    warnings: list[str] = field(default_factory=list, init=False)
+    tried: list[TriedRun] = field(default_factory=list, init=False)
+    attenuation: float | None = field(default=None, init=False)
+
+    @property
+    def adapter(self) -> Adapter:
+        return self.loaded.adapter
 
     @staticmethod
     @abstractmethod
