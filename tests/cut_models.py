@@ -8,9 +8,10 @@ import torch
 import transformers
 
 from liar import LoadedModel
+from liar.maths.criteria import channels_of
 from liar.maths.reconstruct import Solution
 from liar.models.families import adapt
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.save.checkpoint import Saved
 from tests import families, tiny
 
@@ -28,7 +29,7 @@ def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: 
     sites = [site for site in model.adapter.sites() if site.kind == kind]
     for site in sites:
         bundles = torch.arange(kept(site.layer))
-        channels = kept_channels(site, bundles, torch.device("cpu"))
+        channels = channels_of(site, bundles)
         consumer = model.adapter.consumer(site)
         weight = consumer.weight.T[channels]
         change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)

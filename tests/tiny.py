@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -18,11 +20,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar.data.corpora import text_steps
 from liar.data.text_windows import held_out_windows
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
-from liar.spec import AUTO, Separator
+from liar.progress import finish
+from liar.results import CalibrationText
+from liar.runtime.devices import Batch
+from liar.runtime.memory import BATCH
+from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import TASKS
 from liar.tasks.samples import Sample
@@ -130,3 +137,21 @@ def windows(
     return held_out_windows(
         loaded, PERPLEXITY, split, data=data, limit=limit, sequence_length=length, separator=separator
     )[0]
+
+
+def calibration_text(
+    source: str,
+    loaded: LoadedModel,
+    tokens: int | Literal["auto"],
+    length: int,
+    seed: int,
+    separator: Separator = AUTO,
+    *,
+    batch_size: int = BATCH,
+    data: str | None = None,
+) -> tuple[list[Batch], CalibrationText]:
+    """Batches of the text of a recipe, which may be too small to be valid, and their description."""
+    chosen = {"calibration": source, "tokens": tokens, "sequence_length": length, "seed": seed, "separator": separator}
+    spec = PruneSpec(data=data).model_copy(update=chosen)
+    batches, _, text = finish(text_steps(spec, loaded, batch_size=batch_size))
+    return batches, text

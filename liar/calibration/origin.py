@@ -38,7 +38,7 @@ class Origin:
         separator: Separator,
         data: str | None,
     ) -> Origin:
-        """Of the text that :func:`liar.data.corpora.calibration_text_steps` reads by these arguments."""
+        """Of the text that :func:`liar.data.corpora.text_steps` reads by these choices."""
         text = {
             "calibration": settled_source(source, loaded),
             "tokens": settled_tokens(source, tokens, loaded),

@@ -46,13 +46,9 @@ def encode(
     rows: list[Row] = []
     for index, ids in enumerate(encoded["input_ids"]):
         pair = None if both is None else both[index]
-        cut = len(ids) >= sequence_length and _length(tokenizer, texts[index], pair) > sequence_length
-        rows.append(Row(ids, None if types is None else types[index], cut))
+        whole = tokenizer(texts[index], pair, verbose=False)["input_ids"] if len(ids) >= sequence_length else ids
+        rows.append(Row(ids, None if types is None else types[index], len(whole) > sequence_length))
     return rows
-
-
-def _length(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None) -> int:
-    return len(tokenizer(text, pair, verbose=False)["input_ids"])
 
 
 def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:

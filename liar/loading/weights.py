@@ -52,14 +52,9 @@ _AUTO_CLASSES: Mapping[Head, Any] = {
 }
 
 
-def auto_class(config: PreTrainedConfig) -> Any:
-    """The auto class that keeps the checkpoint's head; raises the errors of :func:`liar.models.heads.head_of`."""
-    return auto_class_of(config.architectures or [])
-
-
-def auto_class_of(architectures: Sequence[str]) -> Any:
-    """The auto class for the names of model classes; raises the same errors as :func:`auto_class`."""
-    return _AUTO_CLASSES[head_of(architectures)]
+def auto_class(architectures: Sequence[str] | None) -> Any:
+    """The auto class that keeps the head of these model classes; raises the errors of :func:`liar.models.heads.head_of`."""
+    return _AUTO_CLASSES[head_of(architectures or [])]
 
 
 def register_ragged(model_type: str) -> None:
@@ -154,7 +149,7 @@ def _read(
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
     _refuse_adapter(source)
-    loader = auto_class(config)
+    loader = auto_class(config.architectures)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
     with _without_conversion():
@@ -228,7 +223,7 @@ def _is_of_a_head(name: str) -> bool:
 def _sizes_of(config: PreTrainedConfig) -> tuple[int, int]:
     """Number of distinct parameters, without allocating them, and channels of the widest site."""
     with init_empty_weights():
-        skeleton = auto_class(config).from_config(config)
+        skeleton = auto_class(config.architectures).from_config(config)
     skeleton.tie_weights()
     return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
 
@@ -245,8 +240,15 @@ def explained(source: Source, load: Callable[[], T]) -> T:
         raise ModelNotFoundError(f"The weights of {source.name!r} are damaged; download or save them again.") from error
     except OSError as error:
         if SAFE_WEIGHTS_NAME in str(error):  # a missing shard has a longer name
+            converted = conversion_of(source)
+            way_out = (
+                "where you trust it, load it with from_pretrained of transformers, save model and tokenizer to a new folder "
+                "with save_pretrained, and name that folder."
+                if converted is None
+                else f"the Hub's conversion bot offers them as safetensors in a pull request, so load it as {converted}."
+            )
             raise UnsupportedModelError(
-                f"{source.name!r} has no safetensors weights, and pickled ones may run code; {_way_out(source)}"
+                f"{source.name!r} has no safetensors weights, and pickled ones may run code; {way_out}"
             ) from error
         raise ModelNotFoundError(
             f"The files of {source.name!r} are incomplete or out of reach; check the folder or the network."
@@ -256,13 +258,3 @@ def explained(source: Source, load: Callable[[], T]) -> T:
         raise UnsupportedModelError(
             f"transformers cannot load {source.name!r} ({reason}); check that its config and weights belong together."
         ) from error
-
-
-def _way_out(source: Source) -> str:
-    """What to do about pickled weights."""
-    if (converted := conversion_of(source)) is not None:
-        return f"the Hub's conversion bot offers them as safetensors in a pull request, so load it as {converted}."
-    return (
-        "where you trust it, load it with from_pretrained of transformers, save model and tokenizer to a new folder with "
-        "save_pretrained, and name that folder."
-    )

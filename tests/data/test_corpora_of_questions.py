@@ -9,7 +9,6 @@ import torch
 
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
-from liar.data.corpora import calibration_text
 from liar.data.text_reader import Samples
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -18,6 +17,7 @@ from liar.runtime.devices import Batch
 from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
 from tests.questions import TOKENIZER, question_answering
+from tests.tiny import calibration_text
 
 LENGTH = 14
 """Two tokens of question and three special ones leave room for nine of the context, of which windows share four."""

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import pytest
 from transformers import BertConfig
 
-from liar.data.bundle import rows_of
-from liar.data.task_samples import demo_samples, text_samples
+from liar.data.task_samples import demo_samples, rows_of, text_samples
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from liar.models.heads import Head, task_for

@@ -13,9 +13,10 @@ from transformers import DynamicCache, PreTrainedModel
 from liar.errors import InvalidSpecError
 from liar.evaluate.timing.size_and_speed import compare_steps, costs_of, macs_per_token
 from liar.loading.catalog import bytes_on_disk, load_model
+from liar.maths.criteria import channels_of
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, bytes_in_memory
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.report.costs import CostsResult
 from liar.save.checkpoint import save_model
@@ -35,7 +36,7 @@ def halved(model: LoadedModel) -> LoadedModel:
     sites = model.adapter.sites()
     for site in sites:
         bundles = torch.arange(site.bundles // 2)
-        channels = kept_channels(site, bundles, torch.device("cpu"))
+        channels = channels_of(site, bundles)
         consumer = model.adapter.consumer(site)
         shrink(model.adapter, site, bundles, ConsumerParameters(consumer.weight[:, channels], None))
     model.adapter.after_surgery(sites)

@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_the_atlas_stays_at_ha
     def read_only(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", read_only)  # not by file mode, because root may write anywhere
+    monkeypatch.setattr("tempfile.mkstemp", read_only)  # not by file mode, because root may write anywhere
     with pytest.raises(StorageError, match="could not be written"):
         store.save(tiny_atlas())
     assert store.find(PruneSpec()) is not None

@@ -18,13 +18,13 @@ from liar import calibrate, run, stream
 from liar.calibration.activations import Visit, walk
 from liar.errors import CalibrationError, EmptySiteError, InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
-from liar.maths.criteria import order_of
+from liar.maths.criteria import channels_of, order_of
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMomentsAccumulator
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.results import SiteReport
 from liar.runtime.devices import Batch
 from liar.sites import Site
@@ -254,7 +254,7 @@ def test_the_error_is_that_of_the_installed_weights(
         rows, old = torch.cat(seen), adapter.consumer(site).weight.double()
         seen.clear()
         bias = 0 if parameters.bias is None else parameters.bias.double()
-        kept = kept_channels(site, bundles, old.device)
+        kept = channels_of(site, bundles)
         lost = rows[:, kept] @ parameters.weight.double().T + bias - rows @ old.T
         found[site.name] = float(lost.square().sum() / (rows @ old.T).square().sum())
         shrink(adapter, site, bundles, parameters)

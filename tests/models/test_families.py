@@ -26,13 +26,14 @@ from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.maths.criteria import channels_of
 from liar.maths.drift import share_of
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.families.llama import LlamaAdapter
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Reconstruction, Schedule, Targets
@@ -60,7 +61,7 @@ def cut(adapter: Adapter, visit: Visit, count: int, method: Reconstruction = "le
     """Keep the last ``count`` bundles of a visited site; returns its kept channels."""
     site, consumer = visit.site, adapter.consumer(visit.site)
     bundles = torch.arange(site.bundles)[-count:]
-    channels = kept_channels(site, bundles, consumer.weight.device)
+    channels = channels_of(site, bundles)
     solutions = reconstruct_all(
         visit.moments.plain, consumer.weight.T, channels, (method,), drift=visit.drift, site=site.name
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from liar import PruneSpec, run, stream
 from liar.errors import InvalidSpecError
@@ -20,6 +19,7 @@ from liar.evaluate.answering.generate import generate
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
+from liar.runtime.offload import resident
 from tests import tiny
 
 IDS = torch.arange(4, 24).unsqueeze(0)
@@ -130,16 +130,15 @@ def test_an_error_inside_and_an_exchange_cut_short_leave_the_reconstructed_model
 
     from liar.models import variants as module
 
-    calls: list[int] = []
-    install = module.install
+    calls: list[nn.Module] = []
 
-    def failing(*arguments: Any) -> None:
-        calls.append(1)
+    def failing(layer: nn.Module) -> AbstractContextManager[None]:
+        calls.append(layer)
         if len(calls) == 2:
             raise MemoryError
-        install(*arguments)
+        return resident(layer)
 
-    monkeypatch.setattr(module, "install", failing)
+    monkeypatch.setattr(module, "resident", failing)
     with pytest.raises(MemoryError), variants.using("pruned"):
         pass
     assert torch.equal(logits(loaded), before)
@@ -166,8 +165,9 @@ def test_bytes_count_the_pruned_model_and_the_waiting_consumers(variants: Varian
     with variants.using("reconstructed") as loaded:
         model = sum(tensor.nbytes for tensor in [*loaded.model.parameters(), *loaded.model.buffers()])
         consumers = [loaded.adapter.consumer(site) for site in loaded.adapter.sites()]
-    waiting = sum((consumer.weight.numel() + consumer.out_features) * 4 for consumer in consumers)
-    assert variants.bytes == model + waiting
+    waiting = sum(consumer.weight.numel() + consumer.out_features for consumer in consumers)
+    gain = loaded.model.config.hidden_size
+    assert variants.bytes == model + 4 * (waiting + gain)
 
 
 def test_a_run_without_questions_keeps_no_variants(dense: LoadedModel, tmp_path: Path) -> None:

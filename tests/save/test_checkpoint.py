@@ -102,8 +102,8 @@ def test_the_tokenizer_says_nothing_of_its_origin_and_needs_no_code(
 def test_a_patch_with_a_bias_needs_a_config_that_knows_one(family: str, form: str, tmp_path: Path) -> None:
     model = loaded(family)
     site = model.adapter.sites("ffn")[0]
-    weight = model.adapter.consumer(site).weight
-    install(model.adapter, site, ConsumerParameters(weight, torch.full((weight.shape[0],), 0.1)))
+    consumer = model.adapter.consumer(site)
+    install(consumer, ConsumerParameters(consumer.weight, torch.full((consumer.out_features,), 0.1)))
     model.adapter.remove_blocks(range(1, 2))
     model.adapter.after_surgery([site])
     saved = save_model(model, tmp_path / "model")

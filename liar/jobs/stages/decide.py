@@ -10,12 +10,11 @@ from torch import Tensor
 
 from liar.edits import SiteEdit
 from liar.explore.allocation import best_bundles
-from liar.maths.criteria import units_of
+from liar.maths.criteria import channels_of, units_of
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution, reconstruct_all
 from liar.maths.relative_errors import relative_errors
-from liar.models.surgery import kept_channels
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
@@ -87,7 +86,7 @@ def solve(
     drift: Drift | None = None,
 ) -> Decision:
     """:func:`decide` for ``bundles`` that are chosen already."""
-    channels = kept_channels(site, bundles, weight.device)
+    channels = channels_of(site, bundles).to(weight.device)
     solutions = reconstruct_all(
         moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name
     )
