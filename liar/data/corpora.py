@@ -64,7 +64,7 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0, *, batch_s
 
     Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
     ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
-    drawn from a running text (:mod:`liar.data.separators`). Other models: single texts or pairs with their special tokens,
+    drawn from a running text (:mod:`liar.data.packing`). Other models: single texts or pairs with their special tokens,
     cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
     or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
     Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from liar.data.separators import DOCUMENTS, token_between
+from liar.data.packing import DOCUMENTS, token_between
 from liar.errors import StorageError
 from liar.files import cache_folder, keep_in
 from liar.models.decode import last_logits

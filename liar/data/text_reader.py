@@ -20,8 +20,7 @@ from datasets import load_dataset
 from datasets.utils import logging
 
 from liar.data.columns import Selection, selection, text_columns
-from liar.data.copies import open_copy
-from liar.data.hub import Part, open_named, open_part
+from liar.data.hub import Part, open_copy, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
 from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from liar.data.own_text import own_text_steps
-from liar.data.packing import pack
-from liar.data.separators import joining_of
+from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
 from liar.spec import PruneSpec, Separator

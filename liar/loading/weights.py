@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import cpu_offload, disk_offload, init_empty_weights
+from accelerate.utils import patch_environment
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -39,8 +38,6 @@ T = TypeVar("T")
 
 _ALIGNMENT = 64
 """Alignment in bytes of the tensors that torch allocates on a CPU."""
-
-_NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
@@ -152,7 +149,9 @@ def _read(
     loader = auto_class(config.architectures)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
-    with _without_conversion():
+    # Otherwise transformers replaces pickled weights of the Hub by those of the first pull request of the right title, or has
+    # one made by a service on the Hub and waits without a limit. The variable is the only switch.
+    with patch_environment(DISABLE_SAFETENSORS_CONVERSION="1"):
         network, report = explained(
             source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
         )
@@ -184,24 +183,6 @@ def _refuse_adapter(source: Source) -> None:
             f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
             "and tokenizer to a new folder with save_pretrained, and name that folder."
         )
-
-
-@contextmanager
-def _without_conversion() -> Iterator[None]:
-    """Keep transformers from replacing pickled weights of the Hub by those of a pull request.
-
-    It would take the first one of the right title, or have one made by a service on the Hub and wait without a limit.
-    The variable is the only switch.
-    """
-    before = os.environ.get(_NO_CONVERSION)
-    os.environ[_NO_CONVERSION] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_NO_CONVERSION, None)
-        else:
-            os.environ[_NO_CONVERSION] = before
 
 
 def _align(network: PreTrainedModel) -> None:

@@ -19,8 +19,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedToken
 from liar.calibration.sample import tokens_of
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
-from liar.data.packing import longest_sequence
-from liar.data.separators import Joining, joining_of, token_between
+from liar.data.packing import Joining, joining_of, longest_sequence, token_between
 from liar.data.task_samples import rows_of, text_samples
 from liar.data.text_reader import read_samples
 from liar.data.text_windows import held_out_windows
