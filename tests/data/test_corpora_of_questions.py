@@ -9,6 +9,7 @@ import torch
 
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
+from liar.data import corpora
 from liar.data.text_reader import Samples
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -32,7 +33,7 @@ def calibrate(monkeypatch: pytest.MonkeyPatch) -> Calibrate:
 
     def run(samples: Sequence[Sample], tokens: int) -> tuple[list[Batch], CalibrationText]:
         read = Samples("questions", "train", iter(samples))
-        monkeypatch.setattr("liar.data.corpora.read_samples", lambda *_arguments, **_options: read)
+        monkeypatch.setattr(corpora, "read_samples", lambda *_arguments, **_options: read)
         return calibration_text("questions", loaded, tokens, LENGTH, 0, batch_size=2)
 
     return run
