@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -20,8 +21,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar import stream
 from liar.data.corpora import text_steps
 from liar.data.text_windows import held_out_windows
+from liar.events import Finished
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
@@ -105,6 +108,21 @@ def _loaded(name: str, model: PreTrainedModel, positions: int) -> LoadedModel:
     bundled = [task for task in TASKS if task.is_bundled]
     task = task_for(head_of([type(model).__name__]), model.config, bundled)
     return LoadedModel(name, model, tokenizer(positions), adapt(model), None if task is None else task.name)
+
+
+def letters_file(folder: Path) -> str:
+    """A file with 26 texts, each of all letters."""
+    path = folder / "letters.txt"
+    path.write_text("\n\n".join(" ".join(LETTERS[start:] + LETTERS[:start]) for start in range(26)))
+    return str(path)
+
+
+def finished(spec: PruneSpec, loaded: LoadedModel | None = None, **options: Any) -> tuple[Finished, LoadedModel]:
+    """The last event of a run, and its model."""
+    *_, last = stream(spec, loaded, **options)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    return last, last.model
 
 
 def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("negative", "positive")) -> list[Sample]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     Cache,
     DynamicCache,
     GemmaConfig,
@@ -22,10 +21,12 @@ from transformers import (
     StableLmConfig,
 )
 
+from liar.calibration import activations
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.maths import drift
 from liar.maths.criteria import channels_of
 from liar.maths.drift import share_of
 from liar.maths.moments import Moments
@@ -212,7 +213,7 @@ def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch:
     model = build(name)
     adapter, dense = adapt(model), adapt(copy.deepcopy(model))
     data, keep = batches(padded=padded), half(adapter)
-    monkeypatch.setattr("liar.calibration.activations.ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
+    monkeypatch.setattr(activations, "ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
     last = adapter.sites()[-1]
     for visit in walk(adapter, data, "both", schedule="corrective"):
         site = visit.site
@@ -235,8 +236,8 @@ def test_attenuation_is_the_slope_between_the_last_states(
     name: str, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two plain forwards, of the dense and of the pruned model. A model without a last norm has none."""
-    monkeypatch.setattr("liar.calibration.activations.MEAN_TOKENS", 10**9)
-    monkeypatch.setattr("liar.maths.drift.LEAST_FACTOR", 0.0)
+    monkeypatch.setattr(activations, "MEAN_TOKENS", 10**9)
+    monkeypatch.setattr(drift, "LEAST_FACTOR", 0.0)
     model = build(name)
     adapter, dense, keep = adapt(model), copy.deepcopy(model), half(adapt(model))
     found: list[float] = []
@@ -347,27 +348,6 @@ def test_generation_with_a_cache_equals_generation_without(name: str, uniform: b
     options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
     cached = model.generate(**prompt, use_cache=True, **options)
     assert torch.equal(cached, model.generate(**prompt, use_cache=False, **options))
-
-
-@pytest.mark.parametrize("name", ["llama", "llama-tied", "llama-biased"])
-def test_a_uniform_llama_is_an_ordinary_checkpoint(name: str, tmp_path) -> None:
-    model = build(name)
-    adapter = adapt(model)
-    prune(adapter, half(adapter))
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
-    batch = batches(1)[0]
-    assert torch.equal(logits(loaded, batch), logits(model, batch))
-
-
-def test_a_uniform_bert_ffn_is_an_ordinary_checkpoint(tmp_path) -> None:
-    model = build("bert")
-    adapter = adapt(model)
-    prune(adapter, {site: site.bundles if site.kind == "attention" else 20 for site in adapter.sites()})
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float64).eval()
-    batch = batches(1)[0]
-    assert torch.equal(logits(loaded, batch), logits(model, batch))
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:

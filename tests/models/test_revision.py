@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
@@ -44,10 +45,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         found.repositories["a/b"] = Repository(files=files(tmp_path / "main"), revisions=revisions)
         monkeypatch.setenv("HF_TOKEN", found.token)
         template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "ENDPOINT", found.address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # a client of an earlier address
         yield found
 
@@ -117,7 +118,7 @@ def test_a_folder_of_the_same_id_is_not_taken_for_a_revision(tmp_path: Path, mon
 def test_the_refusal_of_a_pickle_names_its_conversion(
     hub: Hub, discussions: list[dict[str, Any]], offered: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("read a pickle"))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read a pickle"))
     hub.repositories["a/b"].discussions = discussions
     with pytest.raises(UnsupportedModelError, match="'a/b' has no safetensors weights, and pickled") as refused:
         load_model("a/b", device="cpu")

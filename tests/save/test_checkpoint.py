@@ -13,9 +13,8 @@ import transformers
 from accelerate import cpu_offload, disk_offload
 from safetensors.torch import load_file
 
-from liar import LoadedModel, PruneSpec, load_model, stream
+from liar import LoadedModel, PruneSpec, load_model
 from liar.errors import InvalidSpecError
-from liar.events import Finished
 from liar.maths.reconstruct import Solution
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.runtime.offload import is_offloaded, resident
@@ -138,42 +137,32 @@ def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(
     config = kind.config_class(**sizes, num_attention_heads=4, pad_token_id=0, initializer_range=0.3)
     kind(config).save_pretrained(tmp_path / "dense")
     tiny.tokenizer(64).save_pretrained(tmp_path / "dense")
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join("a b c d e f g h i j k l" for _ in range(40)))
-    recipe = {
-        "criterion": "obs",
-        "allocation": "error-curve",
-        "calibration": str(text),
-        "tokens": 256,
-        "sequence_length": 32,
-    }
-    spec = PruneSpec(model=str(tmp_path / "dense"), device="cpu", targets="both", **recipe)
-    finished = next(event for event in stream(spec) if isinstance(event, Finished))
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "saved", finished.result)
+    recipe = {"criterion": "obs", "allocation": "error-curve", "calibration": tiny.letters_file(tmp_path)}
+    spec = PruneSpec(
+        model=str(tmp_path / "dense"), device="cpu", targets="both", tokens=256, sequence_length=32, **recipe
+    )
+    last, model = tiny.finished(spec)
+    saved = save_model(model, tmp_path / "saved", last.result)
     assert saved.form == "ragged"
     if kind in (transformers.BertForQuestionAnswering, transformers.LlamaForTokenClassification):
-        assert reload_difference(saved, finished.model) == 0
+        assert reload_difference(saved, model) == 0
     again = load_model(str(saved.folder), device="cpu")
     assert isinstance(again.model, kind)
-    assert torch.equal(logits(again), logits(finished.model))
+    assert torch.equal(logits(again), logits(model))
 
 
 @pytest.mark.parametrize("reconstruction", ["least-squares", "scale"])
 def test_a_run_is_saved_with_its_figures(reconstruction: Reconstruction, tmp_path: Path) -> None:
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    text = tiny.letters_file(tmp_path)
     chosen = PruneSpec(
-        model="tiny/llama", calibration=str(text), tokens=256, sequence_length=16, reconstruction=reconstruction
+        model="tiny/llama", calibration=text, tokens=256, sequence_length=16, reconstruction=reconstruction
     )
-    finished = list(stream(chosen, tiny.language_model()))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    last, model = tiny.finished(chosen, tiny.language_model())
+    saved = save_model(model, tmp_path / "model", last.result)
     kept = json.loads((saved.folder / RESULT_FILE).read_text())
     assert kept["spec"]["ratio"] == 0.5
     assert "tiny/llama" in (saved.folder / "README.md").read_text()
-    parameters = finished.result.totals.parameters_after
+    parameters = last.result.totals.parameters_after
     assert sum(p.numel() for p in load_model(str(saved.folder)).model.parameters()) == parameters
 
 
@@ -191,24 +180,14 @@ def test_a_run_is_saved_with_its_figures(reconstruction: Reconstruction, tmp_pat
 def test_a_demo_model_is_as_small_as_planned_and_the_same_elsewhere(
     model: str, targets: str, allocation: str, form: str, tmp_path: Path
 ) -> None:
-    chosen = PruneSpec(
-        model=model,
-        targets=targets,
-        allocation=allocation,
-        criterion="fluctuation",
-        schedule="one-shot",
-        tokens=512,
-        sequence_length=128,
-    )
-    finished = list(stream(chosen))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    quick = {"criterion": "fluctuation", "schedule": "one-shot", "tokens": 512, "sequence_length": 128}
+    last, pruned = tiny.finished(PruneSpec(model=model, targets=targets, allocation=allocation, **quick))
+    saved = save_model(pruned, tmp_path / "model", last.result)
     assert saved.form == form
     (weights,) = saved.folder.glob("*.safetensors")
     header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
-    assert saved.bytes - header == 4 * finished.result.totals.parameters_after
-    assert reload_difference(saved, finished.model) == 0
+    assert saved.bytes - header == 4 * last.result.totals.parameters_after
+    assert reload_difference(saved, pruned) == 0
 
 
 @pytest.mark.parametrize("where", ["host", "disk"])
@@ -223,13 +202,14 @@ def test_a_streamed_model_is_saved_from_host_or_disk(family: str, where: str, tm
         cpu_offload(streamed.model, execution_device=torch.device("cpu"))
     else:
         disk_offload(streamed.model, str(tmp_path / "weights"), execution_device=torch.device("cpu"))
-    for site in [site for site in streamed.adapter.sites() if site.kind == "ffn"]:
+    sites = streamed.adapter.sites("ffn")
+    for site in sites:
         with resident(streamed.adapter.layers[site.layer]):
             channels = torch.arange(20)
             consumer = streamed.adapter.consumer(site)
             solution = Solution(consumer.weight.T[channels], torch.full((consumer.out_features,), 0.1))
             shrink(streamed.adapter, site, channels, ConsumerParameters.install_of(consumer, solution))
-    streamed.adapter.after_surgery([site for site in streamed.adapter.sites() if site.kind == "ffn"])
+    streamed.adapter.after_surgery(sites)
     saved = save_model(streamed, tmp_path / "streamed")
     assert is_offloaded(streamed.model), "it goes on being streamed"
     assert not hasattr(streamed.model, "hf_device_map")
