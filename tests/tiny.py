@@ -31,7 +31,6 @@ from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch
-from liar.runtime.memory import BATCH
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import TASKS
@@ -165,11 +164,10 @@ def calibration_text(
     seed: int,
     separator: Separator = AUTO,
     *,
-    batch_size: int = BATCH,
     data: str | None = None,
 ) -> tuple[list[Batch], CalibrationText]:
     """Batches of the text of a recipe, which may be too small to be valid, and their description."""
     chosen = {"calibration": source, "tokens": tokens, "sequence_length": length, "seed": seed, "separator": separator}
     spec = PruneSpec(data=data).model_copy(update=chosen)
-    batches, _, text = finish(text_steps(spec, loaded, batch_size=batch_size))
+    batches, _, text = finish(text_steps(spec, loaded))
     return batches, text

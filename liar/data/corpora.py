@@ -58,7 +58,7 @@ def copies_of(spec: PruneSpec) -> str | None:
     return None if any(task_named(name).takes_texts for name in spec.evaluate) else spec.data
 
 
-def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0, *, batch_size: int = BATCH) -> TextSteps:
+def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSteps:
     """The calibration text of a recipe: batches with at least ``tokens`` real tokens of the training part of its source, on the
     CPU; batches of ``beside`` other tokens of it (texts, for a model that is no language model); and a description.
 
@@ -88,12 +88,12 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0, *, batch_s
             spec, shares, loaded, tokens, beside, copies_of(spec)
         )
         text = _description(shares, splits, digests, tokens=windows.numel(), sequences=len(windows))
-        return _unpadded(windows, batch_size), _unpadded(others, batch_size), text
+        return _unpadded(windows), _unpadded(others), text
     if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(spec, shares, loaded, tokens, beside, batch_size)
+    return _texts(spec, shares, loaded, tokens, beside)
 
 
 def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
@@ -113,17 +113,15 @@ def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
     return replaced(shares_of(source), AUTO, automatic)
 
 
-def _unpadded(windows: Tensor, batch_size: int) -> list[Batch]:
+def _unpadded(windows: Tensor) -> list[Batch]:
     """Batches of windows (windows, length) of a language model."""
     return [
-        {"input_ids": part, "attention_mask": torch.ones_like(part)}
-        for part in windows.split(batch_size)
-        if len(part) > 0
+        {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(BATCH) if len(part) > 0
     ]
 
 
 def _texts(
-    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int, batch_size: int
+    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int
 ) -> tuple[list[Batch], list[Batch], CalibrationText]:
     """Batches of single texts or pairs, those of ``beside`` other texts, and the description."""
     chosen: list[Sample] = []
@@ -148,13 +146,13 @@ def _texts(
         others += [row for sample in its_others for row in _rows_of(sample, loaded, spec.sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
-    batches = _batches(rows, targets, loaded, batch_size)
+    batches = _batches(rows, targets, loaded)
     cut = sum(row.cut for row in rows)
     text = _description(shares, splits, digests, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
-    return batches, _batches(others, {}, loaded, batch_size), text
+    return batches, _batches(others, {}, loaded), text
 
 
-def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel, batch_size: int) -> list[Batch]:
+def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel) -> list[Batch]:
     """Padded batches of ``rows`` by their length, with what each row is to answer."""
     side: Side | None = "right" if loaded.head == _MARKING else None
     return [
@@ -162,7 +160,7 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
             **pad([rows[position] for position in positions], loaded.tokenizer, side),
             **{name: values[positions] for name, values in targets.items()},
         }
-        for positions in by_length(rows, batch_size)
+        for positions in by_length(rows, BATCH)
     ]
 
 

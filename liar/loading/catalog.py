@@ -14,13 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError

@@ -30,6 +30,7 @@ from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import CalibrationText
+from liar.runtime.memory import BATCH
 from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
@@ -83,13 +84,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.mark.parametrize("tokens", [1, 64, 65, 500])
 def test_windows_are_whole_and_unpadded(text: str, tokens: int) -> None:
-    batches = calibration_text(text, language_model(), tokens, 32, seed=0, batch_size=3)[0]
+    batches = calibration_text(text, language_model(), tokens, 32, seed=0)[0]
     assert sum(batch["input_ids"].numel() for batch in batches) == -(-tokens // 32) * 32
     for batch in batches:
         assert batch["input_ids"].shape[1] == 32
         assert batch["attention_mask"].all()
         assert (batch["input_ids"] != 0).all()
-        assert len(batch["input_ids"]) <= 3
+        assert len(batch["input_ids"]) <= BATCH
 
 
 def test_a_token_stands_between_texts_where_that_is_asked_for(tmp_path: Path) -> None:
