@@ -12,6 +12,7 @@ from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
 from tests.hub_of_data import DataHub, running
+from tests.loopback import ask
 
 GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 
@@ -32,10 +33,7 @@ def served() -> Iterator[DataHub]:
 @pytest.fixture(autouse=True)
 def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Both libraries with an empty cache and this hub, whose address they otherwise read when they are imported."""
-    template = f"{served.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "ENDPOINT", served.address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    ask(served.address, tmp_path_factory.mktemp("cache"), monkeypatch)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", served.address)
 
 

@@ -31,6 +31,7 @@ from liar.loading import catalog, weights
 from liar.loading.catalog import load_model
 from liar.presets import PRESETS
 from liar.runtime.offload import is_offloaded
+from liar.tasks.demo import TOPICS
 from tests.folders import BERT, LLAMA, save
 
 
@@ -51,7 +52,11 @@ def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
     ("labels", "task"),
     [
         (("negative", "positive"), "sentiment"),
-        (("POSITIVE", "NEGATIVE"), "sentiment"),
+        (("Positive", "NEGATIVE"), "sentiment"),
+        (TOPICS, "topic"),
+        (("no match", "match"), "match"),
+        (("negative", "neutral", "positive"), None),
+        (("LABEL_0", "LABEL_1"), None),
         (("cat", "dog"), None),
         (("score",), None),
     ],

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
@@ -18,6 +17,7 @@ from liar.loading.catalog import bytes_on_disk, folder_of, load_model
 from liar.loading.source import Source, conversion_of, find_model
 from tests.folders import LLAMA, save
 from tests.hub import Hub, Repository, running
+from tests.loopback import ask
 
 TITLE = "Adding `safetensors` variant of this model"
 BOT = "SFconvertbot"
@@ -44,11 +44,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with running(Hub("hf_token")) as found:
         found.repositories["a/b"] = Repository(files=files(tmp_path / "main"), revisions=revisions)
         monkeypatch.setenv("HF_TOKEN", found.token)
-        template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "ENDPOINT", found.address)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # a client of an earlier address
         yield found
 

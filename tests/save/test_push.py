@@ -18,6 +18,7 @@ from tests import tiny
 from tests.cut_models import cut, loaded
 from tests.fakes import language_run
 from tests.hub import Hub, Repository, running
+from tests.loopback import ask
 
 TOKEN = "hf_ofTheEnvironment"
 ELSEWHERE = "hf_ofSomeFile"
@@ -29,12 +30,11 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub that this process uses, with no waiting between retries."""
     with running(Hub(TOKEN, organisations=(("lab", "write"), ("club", "read")))) as found:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(constants, "ENDPOINT", found.address)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
         yield found
 
