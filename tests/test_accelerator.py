@@ -42,7 +42,7 @@ from tests.tiny import tokenizer
 @pytest.fixture(autouse=True)
 def _same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU that a device is compared with multiplies in the same precision."""
-    monkeypatch.setattr("liar.runtime.precision.has_fast_half", lambda: False)
+    monkeypatch.setattr("liar.runtime.devices.has_fast_half", lambda: False)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

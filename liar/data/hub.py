@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetNotFoundError
@@ -139,7 +140,10 @@ def open_copy(folder: str, data: HubData, part: str) -> Part:
     inside = f"{data.dataset}/{data.config or _CONFIG}"
     place = root / inside
     try:
-        dataset = _saved(place, part) if (place / "dataset_dict.json").is_file() else _downloaded(place, part)
+        if (place / "dataset_dict.json").is_file():  # written by save_to_disk
+            dataset = cast(DatasetDict, load_from_disk(str(place))).get(part)
+        else:
+            dataset = _downloaded(place, part)
     except CalibrationError:
         raise
     except Exception as error:  # the datasets library and pyarrow raise their own
@@ -152,12 +156,6 @@ def open_copy(folder: str, data: HubData, part: str) -> Part:
             f"{inside}/{part}-00000-of-00001.parquet, or write them to {inside} with save_to_disk of datasets."
         )
     return Part(part, dataset.to_iterable_dataset(), len(dataset))
-
-
-def _saved(place: Path, part: str) -> Dataset | None:
-    """A part of what ``save_to_disk`` wrote."""
-    saved = load_from_disk(str(place))
-    return saved.get(part) if isinstance(saved, DatasetDict) else None
 
 
 def _downloaded(place: Path, part: str) -> Dataset | None:

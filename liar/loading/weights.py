@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 _ALIGNMENT = 64
 """Alignment in bytes of the tensors that torch allocates on a CPU."""
+
+_UNUSED = re.compile(r"^pooler\.|(position_ids|inv_freq)$")
+"""Weights that no head needs: old checkpoints have an unused pooler and computed tables."""
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
@@ -161,7 +165,9 @@ def _read(
             f"The checkpoint {source.name!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
             "it again with save_pretrained."
         )
-    if not config.architectures and (lost := sorted(filter(_is_of_a_head, report["unexpected_keys"]))):
+    if not config.architectures and (
+        lost := sorted(name for name in report["unexpected_keys"] if not _UNUSED.search(name))
+    ):
         raise UnsupportedModelError(
             f"The config of {source.name!r} names no architecture, so that {lost[0]} would be lost; add the name of its "
             'model class, such as "architectures": ["BertForSequenceClassification"].'
@@ -194,11 +200,6 @@ def _align(network: PreTrainedModel) -> None:
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.data_ptr() % _ALIGNMENT:
             tensor.data = tensor.data.clone()
-
-
-def _is_of_a_head(name: str) -> bool:
-    """Whether an unused weight belongs to a head; old checkpoints also have an unused pooler and computed tables."""
-    return not name.startswith("pooler.") and not name.endswith(("position_ids", "inv_freq"))
 
 
 def _sizes_of(config: PreTrainedConfig) -> tuple[int, int]:
