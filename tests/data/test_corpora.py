@@ -17,6 +17,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from liar.calibration.sample import tokens_of
+from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
 from liar.data.packing import Joining, joining_of, longest_sequence, token_between
@@ -82,6 +83,12 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", model_max_length=512)
 
 
+def reader_of(rows: list[str], monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    """A model with that tokenizer; every dataset of the hub has these ``rows``."""
+    monkeypatch.setattr(text_reader, "open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
+    return dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+
+
 @pytest.mark.parametrize("tokens", [1, 64, 65, 500])
 def test_windows_are_whole_and_unpadded(text: str, tokens: int) -> None:
     batches = calibration_text(text, language_model(), tokens, 32, seed=0)[0]
@@ -140,8 +147,7 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids are those of one long text of all rows as they are, including empty ones: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
-    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    loaded = reader_of(rows, monkeypatch)
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
     measured = windows(loaded, "wikitext:wikitext-2-raw-v1", 6, 32)
     assert measured.flatten().tolist() == [loaded.tokenizer.bos_token_id, *whole][: 6 * 32]
@@ -155,8 +161,7 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
 def test_windows_beside_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(0)
     rows = ["".join(draw.choices("acdeghilnorstuvw ", k=40)) + "\n" for _ in range(200)]
-    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    loaded = reader_of(rows, monkeypatch)
     spec = PruneSpec(model=loaded.id, calibration="wikitext", tokens=6 * 32, sequence_length=32, seed=1)
     batches, others, _ = finish(text_steps(spec, loaded, 7 * 32))
     alone = calibration_text("wikitext", loaded, 6 * 32, 32, seed=1)[0]
