@@ -71,6 +71,27 @@ def cut(adapter: Adapter, visit: Visit, count: int, method: Reconstruction = "le
     return channels
 
 
+def read_by(adapter: Adapter, sites: list[Site], data: list[Batch]) -> dict[Site, Tensor]:
+    """Inputs of the consumers of ``sites`` in the model's own forward, (real tokens, channels) each, caught by hooks."""
+    caught: dict[Site, list[Tensor]] = {site: [] for site in sites}
+    handles = [
+        adapter.consumer(site).register_forward_pre_hook(
+            lambda _module, inputs, site=site: caught[site].append(inputs[0])
+        )
+        for site in sites
+    ]
+    for batch in data:
+        logits(adapter.model, batch)
+    for handle in handles:
+        handle.remove()
+    return {site: real_rows(parts, data) for site, parts in caught.items()}
+
+
+def real_rows(parts: list[Tensor], data: list[Batch]) -> Tensor:
+    """Rows of the real tokens of each batch."""
+    return torch.cat([part[batch["attention_mask"].bool()] for part, batch in zip(parts, data, strict=True)])
+
+
 def half(adapter: Adapter) -> dict[Site, int]:
     return {site: max(1, site.bundles // 2) for site in adapter.sites()}
 
@@ -78,28 +99,15 @@ def half(adapter: Adapter) -> dict[Site, int]:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("padded", [False, True])
 def test_walk_reads_what_the_consumers_read(name: str, padded: bool) -> None:
-    """Moments of the walk equal those of inputs caught by hooks in the model's own forward, padding left out."""
-    model = build(name)
-    adapter = adapt(model)
-    data = batches(padded=padded)
-    caught: dict[str, list[Tensor]] = {site.name: [] for site in adapter.sites()}
-    mask = torch.cat([batch["attention_mask"].flatten() for batch in data]).bool()
-    handles = [
-        adapter.consumer(site).register_forward_pre_hook(
-            lambda _module, inputs, name=site.name: caught[name].append(inputs[0].flatten(0, 1))
-        )
-        for site in adapter.sites()
-    ]
-    for batch in data:
-        logits(model, batch)
-    for handle in handles:
-        handle.remove()
+    """Moments of the walk equal those of the inputs in the model's own forward, padding left out."""
+    adapter, data = adapt(build(name)), batches(padded=padded)
+    rows = read_by(adapter, adapter.sites(), data)
     visited = []
     for visit in walk(adapter, data, "both"):
-        expected = Moments.of(torch.cat(caught[visit.site.name])[mask])
+        expected = Moments.of(rows[visit.site])
         torch.testing.assert_close(visit.moments.plain.mean, expected.mean, rtol=1e-8, atol=1e-10)
         torch.testing.assert_close(visit.moments.plain.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
-        assert visit.moments.plain.tokens == int(mask.sum())
+        assert visit.moments.plain.tokens == sum(int(batch["attention_mask"].sum()) for batch in data)
         visited.append(visit.site)
     assert visited == adapter.sites()
 
@@ -187,8 +195,7 @@ def test_repair_helps_on_the_calibration_text(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_sequential_reads_the_already_pruned_model(name: str) -> None:
     """Moments of the last site equal those of a plain forward of a model whose earlier sites are pruned."""
-    model = build(name)
-    adapter = adapt(model)
+    adapter = adapt(build(name))
     keep = half(adapter)
     last = adapter.sites()[-1]
     seen: Moments | None = None
@@ -198,12 +205,9 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
             seen = visit.moments.plain
             break
         cut(adapter, visit, keep[site])
-    rows: list[Tensor] = []
-    adapter.consumer(last).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0].flatten(0, 1)))
-    for batch in batches():
-        logits(model, batch)
     assert seen is not None
-    torch.testing.assert_close(seen.covariance, Moments.of(torch.cat(rows)).covariance, rtol=1e-8, atol=1e-10)
+    expected = Moments.of(read_by(adapter, [last], batches())[last])
+    torch.testing.assert_close(seen.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -316,23 +320,17 @@ def test_whole_layers_take_their_entry_of_every_list_of_the_config_with_them(tmp
 
 def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:
     """Input of the consumer of a site of the last block and the residual stream behind it, (real tokens, width) each."""
-    rows: list[Tensor] = []
     streams: list[Tensor] = []
     block = adapter.layers[site.layer]
     norm = getattr(getattr(block, "output", None), "LayerNorm", None)  # of a post-norm family, it reads the stream
-    hooks = [
-        adapter.consumer(site).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0])),
+    hook = (
         norm.register_forward_pre_hook(lambda _module, inputs: streams.append(inputs[0]))
         if norm is not None
-        else block.register_forward_hook(lambda _module, _inputs, output: streams.append(output)),
-    ]
-    for batch in data:
-        logits(adapter.model, batch)
-    for hook in hooks:
-        hook.remove()
-    real = [batch["attention_mask"].bool() for batch in data]
-    found = [torch.cat([part[mask] for part, mask in zip(parts, real, strict=True)]) for parts in (rows, streams)]
-    return found[0], found[1]
+        else block.register_forward_hook(lambda _module, _inputs, output: streams.append(output))
+    )
+    rows = read_by(adapter, [site], data)[site]
+    hook.remove()
+    return rows, real_rows(streams, data)
 
 
 @pytest.mark.parametrize("name", DECODERS)
