@@ -169,7 +169,7 @@ def missing(peers: Iterable[Peer]) -> str:
 
 def compare() -> str:
     loaded = load_model(SPEC.model)
-    dense, (_, text) = perplexities(loaded), finish(text_steps(SPEC, loaded))
+    dense, (_, _, text) = perplexities(loaded), finish(text_steps(SPEC, loaded))
     rows: list[tuple[str, ...]] = []
     for ratio in RATIOS:
         found = {peer.name: in_own_process(place, ratio) for place, peer in enumerate(PEERS) if peer.is_installed}
@@ -242,7 +242,7 @@ def measure(peer: Peer, ratio: float) -> Measured:
 
 
 def texts_of(spec: PruneSpec, loaded: LoadedModel) -> list[Batch]:
-    batches, _ = finish(text_steps(spec, loaded))
+    batches, _, _ = finish(text_steps(spec, loaded))
     return [
         {name: tensor[start : start + SEQUENCES] for name, tensor in batch.items()}
         for batch in batches

@@ -12,7 +12,8 @@ from readme import sections, table
 from turned import turned
 
 from liar import LoadedModel, PruneSpec, RunResult, run
-from liar.data.corpora import calibration_text
+from liar.data.corpora import text_steps
+from liar.progress import finish
 from liar.tasks.demo import PERPLEXITY
 
 HEADS = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -80,7 +81,7 @@ def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices:
 
 
 def _turned(spec: PruneSpec, dense: LoadedModel) -> LoadedModel:
-    batches, _ = calibration_text(spec.calibration, dense, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
+    batches, _, _ = finish(text_steps(spec, dense))
     return turned(dense, batches)
 
 

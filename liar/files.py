@@ -60,25 +60,31 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     if not (replace and folder.exists()):
         check_new_folder(folder)
-    partial: Path | None = None
     _sweep(folder.resolve().parent)
-    try:
+    with _storage_errors(folder):
         partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
-        yield partial
-        for path in (partial, *partial.rglob("*")):  # mkdtemp and some writers create private ones
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        if folder.exists() and replace:
-            _exchange(partial, folder)
-        else:
-            os.rename(partial, folder)
+        try:
+            yield partial
+            for path in (partial, *partial.rglob("*")):  # mkdtemp and some writers create private ones
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            if folder.exists() and replace:
+                _exchange(partial, folder)
+            else:
+                os.rename(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _storage_errors(place: Path) -> Iterator[None]:
+    """Turn errors of the system while ``place`` is written into :class:`StorageError`."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"{folder} could not be written ({reason}); make room there or choose another place."
+            f"{place} could not be written ({reason}); make room there or choose another place."
         ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sweep(parent: Path) -> None:
@@ -108,17 +114,14 @@ def pack(folder: Path, archive: Path) -> None:
     Raises :class:`StorageError` and then leaves no partial file.
     """
     partial = archive.with_name(f".{archive.name}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
-            for path in sorted(folder.iterdir()):
-                file.write(path, f"{folder.name}/{path.name}")
-        os.replace(partial, archive)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"{archive} could not be written ({reason}); make room there or choose another place."
-        ) from error
+    with _storage_errors(archive):
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
+                for path in sorted(folder.iterdir()):
+                    file.write(path, f"{folder.name}/{path.name}")
+            os.replace(partial, archive)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -126,23 +129,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Raises :class:`StorageError` and then leaves no partial file.
     """
-    partial: str | None = None
-    try:
+    with _storage_errors(path):
         # In the same folder, because a rename is atomic only within one file system.
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
-            partial = file.name
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # NamedTemporaryFile creates it private
-        os.replace(partial, path)
-    except OSError as error:
-        if partial is not None:
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(descriptor)
+            os.chmod(partial, 0o644)  # mkstemp creates it private
+            os.replace(partial, path)
+        finally:
             Path(partial).unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"{path} could not be written ({reason}); make room there or choose another place."
-        ) from error
 
 
 def keep_in(folder: Path, name: str, content: str | bytes) -> Path:

@@ -157,7 +157,7 @@ class PruneSpec(BaseModel):
     :data:`AUTO_TOKENS_OF_A_MIX`."""
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
-    """Text or token between two texts in one window, see :mod:`liar.data.separators`; only for language models."""
+    """Text or token between two texts in one window, see :mod:`liar.data.packing`; only for language models."""
     multiple: int = Field(1, ge=1, le=1024)
     """Kept neurons of each site are rounded to a multiple of this, for kernels that are faster at such widths; their sum is at
     most that without rounding, unless every site is down to one multiple."""
@@ -172,7 +172,7 @@ class PruneSpec(BaseModel):
     data: str | None = Field(None, min_length=1, max_length=4096)
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
     :func:`liar.data.text_reader.read_samples`; for tasks of the hub a folder with copies of their datasets, see
-    :mod:`liar.data.copies`, for those of the harness see :mod:`liar.evaluate.harness.steps`."""
+    :mod:`liar.data.hub`, for those of the harness see :mod:`liar.evaluate.harness.steps`."""
     edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"

@@ -34,6 +34,9 @@ CONFIGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
 }
 """Columns of text and names of labels of each configuration of GLUE; None for numbers."""
 
+MEASURED = {"mnli": "validation_matched", "mnli-mm": "validation_mismatched"}
+"""The part that a task measures, if it is not ``validation``."""
+
 SIZES = {"train": 60, "validation": 30, "test": 8}
 _SQUAD = Features(
     {
@@ -44,6 +47,11 @@ _SQUAD = Features(
         "answers": {"text": List(Value("string")), "answer_start": List(Value("int32"))},
     }
 )
+
+
+def config_of(task: str) -> str:
+    """The configuration that a task reads."""
+    return "mnli" if task == "mnli-mm" else task
 
 
 def parts_of(config: str) -> list[str]:

@@ -8,9 +8,11 @@ import torch
 import transformers
 
 from liar import LoadedModel
+from liar.maths.criteria import channels_of
 from liar.maths.reconstruct import Solution
 from liar.models.families import adapt
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
+from liar.runtime.offload import resident
 from liar.save.checkpoint import Saved
 from tests import families, tiny
 
@@ -27,12 +29,12 @@ def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: 
     """Keep the first ``kept(layer)`` bundles of every site of ``kind``; the bias becomes nonzero if ``repaired``."""
     sites = [site for site in model.adapter.sites() if site.kind == kind]
     for site in sites:
-        bundles = torch.arange(kept(site.layer))
-        channels = kept_channels(site, bundles, torch.device("cpu"))
-        consumer = model.adapter.consumer(site)
-        weight = consumer.weight.T[channels]
-        change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)
-        shrink(model.adapter, site, bundles, ConsumerParameters.install_of(consumer, Solution(weight, change)))
+        with resident(model.adapter.layers[site.layer]):
+            bundles = torch.arange(kept(site.layer))
+            consumer = model.adapter.consumer(site)
+            weight = consumer.weight.T[channels_of(site, bundles)]
+            change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)
+            shrink(model.adapter, site, bundles, ConsumerParameters.install_of(consumer, Solution(weight, change)))
     model.adapter.after_surgery(sites)
     return model
 

@@ -29,7 +29,7 @@ from liar.models.quantize import quantized
 from liar.models.variants import Variants
 from liar.progress import finish
 from liar.results import Generation
-from liar.runtime import precision
+from liar.runtime import devices
 from liar.runtime.placement import free_bytes
 from liar.spec import SCHEDULES, Schedule, SweepSpec
 from tests import tiny
@@ -42,7 +42,7 @@ from tests.tiny import tokenizer
 @pytest.fixture(autouse=True)
 def _same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU that a device is compared with multiplies in the same precision."""
-    monkeypatch.setattr(precision, "has_fast_half", lambda: False)
+    monkeypatch.setattr(devices, "has_fast_half", lambda: False)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, Literal
+
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -18,11 +21,17 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar import stream
+from liar.data.corpora import text_steps
 from liar.data.text_windows import held_out_windows
+from liar.events import Finished
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
-from liar.spec import AUTO, Separator
+from liar.progress import finish
+from liar.results import CalibrationText
+from liar.runtime.devices import Batch
+from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import TASKS
 from liar.tasks.samples import Sample
@@ -100,6 +109,21 @@ def _loaded(name: str, model: PreTrainedModel, positions: int) -> LoadedModel:
     return LoadedModel(name, model, tokenizer(positions), adapt(model), None if task is None else task.name)
 
 
+def letters_file(folder: Path) -> str:
+    """A file with 26 texts, each of all letters."""
+    path = folder / "letters.txt"
+    path.write_text("\n\n".join(" ".join(LETTERS[start:] + LETTERS[:start]) for start in range(26)))
+    return str(path)
+
+
+def finished(spec: PruneSpec, loaded: LoadedModel | None = None, **options: Any) -> tuple[Finished, LoadedModel]:
+    """The last event of a run, and its model."""
+    *_, last = stream(spec, loaded, **options)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    return last, last.model
+
+
 def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("negative", "positive")) -> list[Sample]:
     """Texts of ``length`` random letters with random labels, always the same ones."""
     generator = torch.Generator().manual_seed(2)
@@ -130,3 +154,20 @@ def windows(
     return held_out_windows(
         loaded, PERPLEXITY, split, data=data, limit=limit, sequence_length=length, separator=separator
     )[0]
+
+
+def calibration_text(
+    source: str,
+    loaded: LoadedModel,
+    tokens: int | Literal["auto"],
+    length: int,
+    seed: int,
+    separator: Separator = AUTO,
+    *,
+    data: str | None = None,
+) -> tuple[list[Batch], CalibrationText]:
+    """Batches of the text of a recipe, which may be too small to be valid, and their description."""
+    chosen = {"calibration": source, "tokens": tokens, "sequence_length": length, "seed": seed, "separator": separator}
+    spec = PruneSpec(data=data).model_copy(update=chosen)
+    batches, _, text = finish(text_steps(spec, loaded))
+    return batches, text

@@ -93,7 +93,7 @@ def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
 @torch.no_grad()
 def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
     """``loaded``, its biases moved site by site, each on the activations behind the ones before."""
-    batches, _ = finish(text_steps(subject.spec(0.5, scope), loaded))
+    batches, _, _ = finish(text_steps(subject.spec(0.5, scope), loaded))
     for visit in walk(loaded.adapter, batches, subject.targets, schedule="sequential", norm_aware=0):
         consumer = loaded.adapter.consumer(visit.site)
         found = _mean_output(loaded, subject, visit.site.name, visit.moments.plain.mean)

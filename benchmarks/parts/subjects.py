@@ -112,7 +112,7 @@ def with_each_repair(
     found: dict[Reconstruction, Evaluation] = {}
     for name in reconstructions:
         for site, parameters in repairs[name].items():
-            install(working.adapter, site, parameters)
+            install(working.adapter.consumer(site), parameters)
         found[name] = finish(shared.exam.steps(working, "reconstructed"))
     return found
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from liar import PruneSpec, load_model
 from liar.calibration.activations import walk
-from liar.data.corpora import text_beside_steps
+from liar.data.corpora import text_steps
 from liar.maths.reconstruct import reconstruct_all
 from liar.maths.relative_errors import relative_errors
 from liar.maths.solver import RIDGE
@@ -45,7 +45,7 @@ def measure(texts: int) -> Point:
     site = adapter.sites("ffn")[LAYER]
     kept = twinned(adapter, site)
     spec = PruneSpec(model=MODEL, targets="ffn", tokens=texts * TOKENS_OF_A_TEXT, evaluate=("sentiment",))
-    batches, others, text = finish(text_beside_steps(spec, loaded, UNSEEN))
+    batches, others, text = finish(text_steps(spec, loaded, UNSEEN))
     moments, unseen = (
         next(visit.moments.plain for visit in walk(adapter, part, "ffn") if visit.site == site)
         for part in (batches, others)

@@ -34,10 +34,9 @@ from liar.maths.merging import merge
 from liar.maths.moments import SiteMoments, SiteMomentsAccumulator
 from liar.models.adapter import Adapter, Stream
 from liar.models.heads import answers_every_token, is_overconfident
-from liar.runtime.devices import Batch
+from liar.runtime.devices import Batch, fast_products
 from liar.runtime.distributed import gathered, processes, shares, summed
 from liar.runtime.offload import resident
-from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Schedule, SiteKind, Targets
 

@@ -33,10 +33,9 @@ from liar.maths.patch import factor_of, patches
 from liar.maths.reconstruct import Solution
 from liar.models.adapter import Adapter, Stream
 from liar.models.heads import answers_every_token
-from liar.runtime.devices import Batch
+from liar.runtime.devices import Batch, fast_products
 from liar.runtime.distributed import gathered, processes, shares, summed
 from liar.runtime.offload import resident
-from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Reconstruction, SiteKind
 
@@ -132,7 +131,7 @@ def spans(
 ) -> Iterator[Span]:
     """Every run whose number of blocks is one of ``lengths``, by its end; only behind block ``before`` if that is given.
 
-    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.precision`. The inputs of as many blocks as
+    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.devices`. The inputs of as many blocks as
     the longest run has are in memory at once, of runs behind one block those of this one. Raises :class:`NonFiniteError`
     and :class:`CalibrationError`, which name the site.
     """

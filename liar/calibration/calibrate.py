@@ -201,7 +201,7 @@ def calibration_steps(
     """
     with readable_failures():
         origin = origin_of(spec, loaded)
-        batches, text = yield from relay(text_steps(spec, loaded), lambda _written: (0, 1))  # no step is done yet
+        batches, _, text = yield from relay(text_steps(spec, loaded), lambda _written: (0, 1))  # no step is done yet
         sites = loaded.adapter.sites(spec.targets)
         found: dict[str, SiteGradients] = {}
         before = 0

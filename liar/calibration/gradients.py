@@ -35,12 +35,11 @@ from liar.maths.criteria import SiteGradients
 from liar.maths.moments import sum_dtype
 from liar.models.adapter import Adapter
 from liar.models.heads import check_gradients, head_of
-from liar.runtime.devices import Batch, execution_device
+from liar.runtime.devices import Batch, execution_device, fast_products
 from liar.runtime.distributed import is_own, summed
 from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import release_freed
-from liar.runtime.precision import fast_products
 from liar.sites import Site
 from liar.spec import Targets
 

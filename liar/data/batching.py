@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 Side = Literal["left", "right"]
@@ -46,13 +47,9 @@ def encode(
     rows: list[Row] = []
     for index, ids in enumerate(encoded["input_ids"]):
         pair = None if both is None else both[index]
-        cut = len(ids) >= sequence_length and _length(tokenizer, texts[index], pair) > sequence_length
-        rows.append(Row(ids, None if types is None else types[index], cut))
+        whole = tokenizer(texts[index], pair, verbose=False)["input_ids"] if len(ids) >= sequence_length else ids
+        rows.append(Row(ids, None if types is None else types[index], len(whole) > sequence_length))
     return rows
-
-
-def _length(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None) -> int:
-    return len(tokenizer(text, pair, verbose=False)["input_ids"])
 
 
 def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
@@ -67,15 +64,15 @@ def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Side | No
 
     Each is (rows, longest) int64, padded on this ``side``, by default the tokenizer's padding side.
     """
-    left = (side or tokenizer.padding_side) == "left"
-    longest = max(len(row) for row in rows)
-    identifiers = torch.full((len(rows), longest), int(tokenizer.pad_token_id or 0), dtype=torch.long)
-    mask, types = torch.zeros_like(identifiers), torch.zeros_like(identifiers)
-    for index, row in enumerate(rows):
-        filled = slice(longest - len(row), None) if left else slice(len(row))
-        identifiers[index, filled] = torch.tensor(row.ids)
-        mask[index, filled] = 1
-        if row.types is not None:
-            types[index, filled] = torch.tensor(row.types)
-    batch = {"input_ids": identifiers, "attention_mask": mask}
-    return batch if rows[0].types is None else {**batch, "token_type_ids": types}
+
+    def padded(lists: Iterable[list[int]], value: int = 0) -> Tensor:
+        tensors = [torch.tensor(numbers, dtype=torch.long) for numbers in lists]
+        return pad_sequence(tensors, True, value, side or tokenizer.padding_side)
+
+    batch = {
+        "input_ids": padded((row.ids for row in rows), int(tokenizer.pad_token_id or 0)),
+        "attention_mask": padded([1] * len(row) for row in rows),
+    }
+    if rows[0].types is not None:
+        batch["token_type_ids"] = padded(row.types or [0] * len(row) for row in rows)
+    return batch

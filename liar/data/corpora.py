@@ -17,11 +17,10 @@ from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
-from liar.progress import finish, finished
 from liar.results import CalibrationPart, CalibrationText
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BATCH
-from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec, Separator
+from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec
 from liar.tasks.mixes import OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
@@ -37,34 +36,10 @@ SCARCE = 4
 UNSEEN = 12
 """A scarce text has one ``UNSEEN``-th as much beside it that no repair sees."""
 
-TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], CalibrationText]]
-"""Generator of (done, total) that returns batches and their description; most texts are read in one step."""
-
-TextBesideSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], CalibrationText]]
-"""The same; it returns batches of other text too."""
-
-
-def text_steps(spec: PruneSpec, loaded: LoadedModel) -> TextSteps:
-    """The calibration text of a recipe, see :func:`calibration_text_steps`."""
-    return calibration_text_steps(
-        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator, data=copies_of(spec)
-    )
-
-
-def text_beside_steps(spec: PruneSpec, loaded: LoadedModel, beside: int) -> TextBesideSteps:
-    """The calibration text of a recipe, and ``beside`` of the same training parts that it does not have: tokens of a language
-    model, texts of any other. Raises :class:`CalibrationError` if too few are left.
-    """
-    return _steps(
-        spec.calibration,
-        loaded,
-        spec.tokens,
-        spec.sequence_length,
-        spec.seed,
-        spec.separator,
-        data=copies_of(spec),
-        beside=beside,
-    )
+TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], CalibrationText]]
+"""Generator of (done, total) that returns batches, batches of other text beside them, and the description of the first; most
+texts are read in one step.
+"""
 
 
 def unseen_tokens(spec: PruneSpec, loaded: LoadedModel) -> int:
@@ -83,92 +58,42 @@ def copies_of(spec: PruneSpec) -> str | None:
     return None if any(task_named(name).takes_texts for name in spec.evaluate) else spec.data
 
 
-def calibration_text_steps(
-    source: str,
-    loaded: LoadedModel,
-    tokens: int | Literal["auto"],
-    sequence_length: int,
-    seed: int,
-    separator: Separator = AUTO,
-    *,
-    batch_size: int = BATCH,
-    data: str | None = None,
-) -> TextSteps:
-    """Batches with at least ``tokens`` real tokens of the training part of ``source``, on the CPU, and a description.
+def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSteps:
+    """The calibration text of a recipe: batches with at least ``tokens`` real tokens of the training part of its source, on the
+    CPU; batches of ``beside`` other tokens of it (texts, for a model that is no language model); and a description.
 
     Equal seeds give equal batches. Language models: ceil(tokens / sequence_length) windows of exactly
     ``sequence_length`` tokens without padding, with ``separator`` between two texts, packed from shuffled texts or
-    drawn from a running text (:mod:`liar.data.separators`). Other models: single texts or pairs with their special tokens,
+    drawn from a running text (:mod:`liar.data.packing`). Other models: single texts or pairs with their special tokens,
     cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
     or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
     Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
     (:mod:`liar.data.question_windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has
     one.
 
-    ``source`` is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
+    The source is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
     half a sequence; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
     only) or as in :func:`liar.data.text_reader.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
-    :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens, :class:`InvalidSpecError` if
-    ``sequence_length`` exceeds the model's positions or the model cannot write.
+    :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens or than is wanted beside them,
+    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
     """
-    batches, _, text = yield from _steps(
-        source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data
-    )
-    return batches, text
-
-
-calibration_text = finished(calibration_text_steps)
-"""Run :func:`calibration_text_steps` to its end."""
-
-
-def _steps(
-    source: str,
-    loaded: LoadedModel,
-    tokens: int | Literal["auto"],
-    sequence_length: int,
-    seed: int,
-    separator: Separator,
-    *,
-    batch_size: int = BATCH,
-    data: str | None,
-    beside: int = 0,
-) -> TextBesideSteps:
-    """:func:`calibration_text_steps`, and ``beside`` tokens or texts of the same."""
-    check_length(sequence_length, loaded)
-    shares: Sequence[Share] = _settled(source, loaded)
-    tokens = settled_tokens(source, tokens, loaded)
+    check_length(spec.sequence_length, loaded)
+    shares: Sequence[Share] = _settled(spec.calibration, loaded)
+    tokens = settled_tokens(spec.calibration, spec.tokens, loaded)
     if loaded.is_language_model:
-        if source == AUTO:
-            count = sequences_of(tokens, sequence_length)
-            shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
+        if spec.calibration == AUTO:
+            numbers = divided(sequences_of(tokens, spec.sequence_length), shares)
+            shares = reduced(share for share, number in zip(shares, numbers, strict=True) if number)
         windows, others, splits, digests = yield from calibration_windows_steps(
-            shares, loaded, tokens, sequence_length, seed, separator, data, beside
+            spec, shares, loaded, tokens, beside, copies_of(spec)
         )
         text = _description(shares, splits, digests, tokens=windows.numel(), sequences=len(windows))
-        return _unpadded(windows, batch_size), _unpadded(others, batch_size), text
+        return _unpadded(windows), _unpadded(others), text
     if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(shares, loaded, tokens, sequence_length, seed, batch_size, data, beside)
-
-
-def calibration_batches(
-    source: str,
-    loaded: LoadedModel,
-    tokens: int | Literal["auto"],
-    sequence_length: int,
-    seed: int,
-    separator: Separator = AUTO,
-    *,
-    batch_size: int = BATCH,
-    data: str | None = None,
-) -> list[Batch]:
-    """The batches of :func:`calibration_text`."""
-    steps = calibration_text_steps(
-        source, loaded, tokens, sequence_length, seed, separator, batch_size=batch_size, data=data
-    )
-    return finish(steps)[0]
+    return _texts(spec, shares, loaded, tokens, beside)
 
 
 def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
@@ -184,33 +109,19 @@ def settled_source(source: str, loaded: LoadedModel) -> str:
 
 
 def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
-    return replaced(shares_of(source), AUTO, _automatic(loaded))
+    automatic = RUNNING_TEXT if loaded.is_language_model else loaded.task or WIKI.id
+    return replaced(shares_of(source), AUTO, automatic)
 
 
-def _automatic(loaded: LoadedModel) -> str:
-    if loaded.is_language_model:
-        return RUNNING_TEXT
-    return WIKI.id if loaded.task is None else task_named(loaded.task).name
-
-
-def _unpadded(windows: Tensor, batch_size: int) -> list[Batch]:
+def _unpadded(windows: Tensor) -> list[Batch]:
     """Batches of windows (windows, length) of a language model."""
     return [
-        {"input_ids": part, "attention_mask": torch.ones_like(part)}
-        for part in windows.split(batch_size)
-        if len(part) > 0
+        {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(BATCH) if len(part) > 0
     ]
 
 
 def _texts(
-    shares: Sequence[Share],
-    loaded: LoadedModel,
-    tokens: int,
-    sequence_length: int,
-    seed: int,
-    batch_size: int,
-    data: str | None,
-    beside: int,
+    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int
 ) -> tuple[list[Batch], list[Batch], CalibrationText]:
     """Batches of single texts or pairs, those of ``beside`` other texts, and the description."""
     chosen: list[Sample] = []
@@ -220,8 +131,8 @@ def _texts(
     splits: list[str | None] = []
     digests: set[int] = set()
     for share, number, more in zip(shares, divided(tokens, shares), divided(beside, shares), strict=True):
-        samples = read_samples(share.source, "train", seed, data=data)
-        its_samples, its_rows = _texts_of(samples, loaded, number, sequence_length)
+        samples = read_samples(share.source, "train", spec.seed, data=copies_of(spec))
+        its_samples, its_rows = _texts_of(samples, loaded, number, spec.sequence_length)
         check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
         if loaded.head == _MARKING:
             check_answers(its_samples, share.source)
@@ -232,16 +143,16 @@ def _texts(
         rows += its_rows
         its_others = list(islice(samples, more))
         check_beside(share.source, len(its_others), more, "texts")
-        others += [row for sample in its_others for row in _rows_of(sample, loaded, sequence_length)]
+        others += [row for sample in its_others for row in _rows_of(sample, loaded, spec.sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
-    batches = _batches(rows, targets, loaded, batch_size)
+    batches = _batches(rows, targets, loaded)
     cut = sum(row.cut for row in rows)
     text = _description(shares, splits, digests, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
-    return batches, _batches(others, {}, loaded, batch_size), text
+    return batches, _batches(others, {}, loaded), text
 
 
-def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel, batch_size: int) -> list[Batch]:
+def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel) -> list[Batch]:
     """Padded batches of ``rows`` by their length, with what each row is to answer."""
     side: Side | None = "right" if loaded.head == _MARKING else None
     return [
@@ -249,7 +160,7 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
             **pad([rows[position] for position in positions], loaded.tokenizer, side),
             **{name: values[positions] for name, values in targets.items()},
         }
-        for positions in by_length(rows, batch_size)
+        for positions in by_length(rows, BATCH)
     ]
 
 

@@ -1,14 +1,24 @@
-"""Datasets of the hub, opened as streams by the datasets library."""
+"""Datasets of the hub, opened as streams by the datasets library, or read from local copies.
+
+A copy of the configuration ``cola`` of ``nyu-mll/glue`` is in ``FOLDER/nyu-mll/glue/cola``: parquet files as the hub has them
+(``train-00000-of-00001.parquet``), or what ``save_to_disk`` of the datasets library wrote.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
-from datasets import IterableDataset, IterableDatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetNotFoundError
+from datasets.table import InMemoryTable
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError
+from pyarrow import concat_tables
+from pyarrow.parquet import read_table
 
 from liar.errors import CalibrationError
 from liar.tasks.record import HubData
@@ -21,6 +31,10 @@ _NAMES: Mapping[Split, tuple[str, ...]] = {
 }
 """Names of the parts of a dataset, or how they begin (``validation_matched``)."""
 _PROBE_SECONDS = 8.0
+
+_CONFIG = "plain_text"
+"""Folder of a dataset that has one configuration."""
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +116,56 @@ def _part_for(split: Split, parts: Sequence[str]) -> str | None:
         return calibration
     held_out = [found["validation"]] if split == "validation" else [found["test"], found["validation"]]
     return next((part for part in held_out if part is not None and part != calibration), None)
+
+
+# -- local copies -------------------------------------------------------------------------------------------------------
+
+
+def open_copy(folder: str, data: HubData, part: str) -> Part:
+    """One part of the copy of a dataset below ``folder``.
+
+    Raises :class:`CalibrationError` if the folder has no such dataset, configuration or part, or damaged or missing files.
+    """
+    root = Path(folder).expanduser()
+    if root.is_file():
+        raise CalibrationError(
+            f"{folder} is a file, and {data.dataset} is read from a folder with a copy of it; name that folder, or measure the "
+            "file with the task own."
+        )
+    if not root.is_dir():
+        raise CalibrationError(
+            f"There is no folder {folder}; name with --data the one that holds a copy of {data.dataset}, or leave it out to "
+            "read from the hub."
+        )
+    inside = f"{data.dataset}/{data.config or _CONFIG}"
+    place = root / inside
+    try:
+        if (place / "dataset_dict.json").is_file():  # written by save_to_disk
+            dataset = cast(DatasetDict, load_from_disk(str(place))).get(part)
+        else:
+            dataset = _downloaded(place, part)
+    except CalibrationError:
+        raise
+    except Exception as error:  # the datasets library and pyarrow raise their own
+        raise CalibrationError(
+            f"The files of part {part!r} in {place} cannot be read; copy them once more, they may be partly downloaded."
+        ) from error
+    if dataset is None:
+        raise CalibrationError(
+            f"The folder {folder} has no part {part!r} of {data.dataset}; put its files there as the hub has them, such as "
+            f"{inside}/{part}-00000-of-00001.parquet, or write them to {inside} with save_to_disk of datasets."
+        )
+    return Part(part, dataset.to_iterable_dataset(), len(dataset))
+
+
+def _downloaded(place: Path, part: str) -> Dataset | None:
+    """A part in parquet files, read whole: a shuffled stream of it waits five seconds at its end (datasets 5)."""
+    files = sorted(file for file in place.glob(f"{part}-*.parquet") if _SHARD.search(file.stem))
+    if not files:
+        return None
+    counts = {int(found.group(1)) for file in files if (found := _SHARD.search(file.stem))}
+    if counts != {len(files)}:
+        raise CalibrationError(
+            f"Part {part!r} in {place} has {len(files)} of {max(counts)} files, so it is partly downloaded; copy it once more."
+        )
+    return Dataset(InMemoryTable(concat_tables(read_table(file) for file in files)))

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from liar.data.separators import DOCUMENTS, token_between
+from liar.data.packing import DOCUMENTS, token_between
 from liar.errors import StorageError
 from liar.files import cache_folder, keep_in
+from liar.models.decode import last_logits
 from liar.runtime.devices import execution_device
+from liar.runtime.offload import fingerprint
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
@@ -35,9 +37,6 @@ _AT_ONCE = 32
 _MOST_KEPT = 64
 """Texts in the cache; visitors of a public page choose seeds and lengths."""
 
-_VALUES = 16
-"""Values of each tensor that enter the fingerprint of the weights."""
-
 _TURN = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands for the user's words in the chat template."""
 
@@ -47,8 +46,10 @@ Steps = Generator[tuple[int, int], None, Tensor]
 
 def own_text_steps(loaded: LoadedModel, count: int, length: int, seed: int) -> Steps:
     """Sample ``count`` windows of ``length`` tokens, or read them from the cache."""
-    name = f"{_fingerprint(loaded)}-{count}x{length}-{seed}.npy"
-    if (kept := _kept(name, (count, length))) is not None:
+    weights = hashlib.sha256(f"{loaded.id} {fingerprint(loaded.model)}".encode()).hexdigest()[:16]
+    name = f"{weights}-{count}x{length}-{seed}.npy"
+    cache = cache_folder() / "own_text"
+    if (kept := _kept(cache / name, (count, length))) is not None:
         return kept
     generator = torch.Generator().manual_seed(seed)
     beginnings = _beginnings(loaded.tokenizer)
@@ -62,25 +63,20 @@ def own_text_steps(loaded: LoadedModel, count: int, length: int, seed: int) -> S
     file = io.BytesIO()
     np.save(file, windows.numpy().astype(np.int32))
     with suppress(StorageError, OSError):  # a full disk costs the cache, not the run
-        keep_in(_cache(), name, file.getvalue())
-        for old in sorted(_cache().glob("*.npy"), key=lambda path: path.stat().st_mtime)[:-_MOST_KEPT]:
+        keep_in(cache, name, file.getvalue())
+        for old in sorted(cache.glob("*.npy"), key=lambda path: path.stat().st_mtime)[:-_MOST_KEPT]:
             old.unlink(missing_ok=True)
     return windows
 
 
-def _cache() -> Path:
-    return cache_folder() / "own_text"
-
-
-def _kept(name: str, shape: tuple[int, int]) -> Tensor | None:
+def _kept(path: Path, shape: tuple[int, int]) -> Tensor | None:
     """Windows from the cache; None if there are none of this ``shape``."""
     with suppress(OSError, ValueError, EOFError):
-        if (windows := np.load(_cache() / name)).shape == shape:
+        if (windows := np.load(path)).shape == shape:
             return torch.from_numpy(windows).long()
     return None
 
 
-@torch.no_grad()
 def _written(
     model: PreTrainedModel, beginnings: list[list[int]], length: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
@@ -89,8 +85,7 @@ def _written(
     cache = DynamicCache(config=model.config)
     written = unread = torch.tensor([beginning[:1] for beginning in beginnings])
     while written.shape[1] < length:
-        # The cache is a positional argument, because transformers 5 renames it from one release to another.
-        logits = model(unread.to(device), None, None, cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        logits = last_logits(model, unread.to(device), cache)
         unread = torch.multinomial(logits.float().softmax(dim=-1).cpu(), 1, generator=generator)
         for row, beginning in enumerate(beginnings):
             if written.shape[1] < len(beginning):
@@ -109,14 +104,3 @@ def _beginnings(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     turn = str(tokenizer.apply_chat_template([{"role": "user", "content": _TURN}], tokenize=False))
     before = turn.partition(_TURN)[0]
     return [document, tokenizer(before, add_special_tokens=False)["input_ids"] or document]
-
-
-def _fingerprint(loaded: LoadedModel) -> str:
-    """Name of the weights: a hash of the id and of a few values of each tensor, which any training changes."""
-    found = hashlib.sha256(loaded.id.encode())
-    for name, weight in loaded.model.state_dict().items():
-        if not weight.is_meta:
-            flat = weight.detach().flatten()
-            found.update(name.encode())
-            found.update(flat[:: max(1, flat.numel() // _VALUES)][:_VALUES].float().cpu().numpy().tobytes())
-    return found.hexdigest()[:16]

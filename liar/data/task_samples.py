@@ -1,15 +1,47 @@
-"""The samples of a task: made from the demo bundle, or read from the hub or a local copy of its dataset."""
+"""The texts of the demo bundle, each read once in a process, and the samples that tasks make of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
+from pathlib import Path
 
-from liar.data.bundle import rows_of
+from liar.loading.demo_bundle import fetch_demo
 from liar.tasks.record import DemoData
-from liar.tasks.samples import Article, RatedSentence, Sample
+from liar.tasks.samples import Article, RatedSentence, Rows, Sample
 from liar.tasks.splits import Split, part_of
 from liar.tasks.texts import Text
+
+
+@cache
+def rows_of(text: Text) -> Rows:
+    """All rows of ``text``: articles sorted by title, or sentences in the order of the file.
+
+    Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.
+    """
+    path = fetch_demo() / text.file
+    return _sentences(path) if text.is_rated else _articles(path)
+
+
+def _articles(path: Path) -> tuple[Article, ...]:
+    entries = json.loads(path.read_text(encoding="utf-8")).values()
+    found = (
+        Article(entry["title"], entry["extract"].strip(), entry["topic"], (entry.get("description") or "").strip())
+        for entry in entries
+    )
+    return tuple(sorted(found, key=lambda article: article.title))
+
+
+def _sentences(path: Path) -> tuple[RatedSentence, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t", 2) for line in lines if line.strip())
+    # The file doubles every apostrophe: 'Conan' is written ''Conan''. A number is "document_sentence", or one sentence.
+    return tuple(
+        RatedSentence(text.replace("''", "'").strip(), float(rating), number.partition("_")[0])
+        for number, rating, text in rows
+    )
 
 
 def demo_samples(data: DemoData, split: Split) -> list[Sample]:
@@ -31,9 +63,8 @@ def text_samples(text: Text, split: Split) -> list[Sample]:
 def _documents(text: Text) -> Iterator[tuple[str, str]]:
     """Documents, each with the key that decides its part: its title, else its first sentence."""
     rows = rows_of(text)
-    articles: Iterable[Article] = (row for row in rows if isinstance(row, Article))
-    yield from ((article.title, article.extract) for article in articles)
-    sentences: Iterable[RatedSentence] = (row for row in rows if isinstance(row, RatedSentence))
+    yield from ((row.title, row.extract) for row in rows if isinstance(row, Article))
+    sentences = (row for row in rows if isinstance(row, RatedSentence))
     for _, document in groupby(sentences, key=lambda sentence: sentence.document):
         parts = [sentence.text for sentence in document]
         yield parts[0], " ".join(parts)

@@ -20,8 +20,7 @@ from datasets import load_dataset
 from datasets.utils import logging
 
 from liar.data.columns import Selection, selection, text_columns
-from liar.data.copies import open_copy
-from liar.data.hub import Part, open_named, open_part
+from liar.data.hub import Part, open_copy, open_named, open_part
 from liar.data.labels import answers_reader, label_names, label_reader
 from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError
@@ -82,14 +81,19 @@ def read_samples(
     Raises :class:`CalibrationError` for a source that is missing, unreachable or unreadable, and for a dataset without
     such a part.
     """
-    if (bundled := _bundled(source, split)) is not None:
+    task = next((task for task in TASKS if task.name == source), None)
+    if (bundled := _bundled(source, task, split)) is not None:
         if seed is None:
             return bundled
         shuffled = list(bundled)
         random.Random(seed).shuffle(shuffled)
         return replace(bundled, _rows=iter(shuffled))
-    if (task := _task_of_the_hub(source)) is not None:
-        return _of_the_hub(task, split, seed, data)
+    if task is not None:
+        if not isinstance(task.data, HubData):
+            raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
+        name = task.data.parts[split]
+        part = open_copy(data, task.data, name) if data is not None else open_part(task.data, name)
+        return _of_part(source, Selection(source, task.columns), part, seed, task)
     asked = selection(source)
     path = Path(asked.source).expanduser()
     part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
@@ -117,30 +121,15 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
             yield replace(sample, text=text, pair=pair)
 
 
-def _bundled(source: str, split: Split) -> Samples | None:
+def _bundled(source: str, task: Task | None, split: Split) -> Samples | None:
     """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
     if (text := text_named(source)) is not None:
         documents = text_samples(text, split)
         return Samples(source, split, iter(documents), number=len(documents))
-    task = next((task for task in TASKS if task.name == source), None)
     if task is None or not isinstance(task.data, DemoData):
         return None
     samples = demo_samples(task.data, split)
     return Samples(source, split, iter(samples), task.labels, len(samples))
-
-
-def _task_of_the_hub(source: str) -> Task | None:
-    task = next((task for task in TASKS if task.name == source), None)
-    if task is None or isinstance(task.data, HubData):
-        return task
-    raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
-
-
-def _of_the_hub(task: Task, split: Split, seed: int | None, data: str | None) -> Samples:
-    assert isinstance(task.data, HubData)
-    name = task.data.parts[split]
-    part = open_copy(data, task.data, name) if data is not None else open_part(task.data, name)
-    return _of_part(task.name, Selection(task.name, task.columns), part, seed, task)
 
 
 def _is_file_name(source: str) -> bool:

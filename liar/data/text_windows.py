@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise, zip_longest
 from typing import TYPE_CHECKING
@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from liar.data.own_text import own_text_steps
-from liar.data.packing import pack
-from liar.data.separators import joining_of
+from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
-from liar.spec import Separator
+from liar.spec import PruneSpec, Separator
 from liar.tasks.mixes import OWN_TEXT, Share
 from liar.tasks.record import Task
 from liar.tasks.splits import Split
@@ -32,14 +31,7 @@ _DRAWN_FROM = 1_000_000
 
 
 def calibration_windows_steps(
-    shares: Sequence[Share],
-    loaded: LoadedModel,
-    tokens: int,
-    sequence_length: int,
-    seed: int,
-    separator: Separator,
-    data: str | None,
-    beside: int = 0,
+    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int, data: str | None
 ) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None], set[int]]]:
     """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, windows of ``beside`` tokens
     of the same mix that are none of those, the names of the parts, and the digests of the texts.
@@ -47,7 +39,8 @@ def calibration_windows_steps(
     The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
     while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
     """
-    count = sequences_of(tokens, sequence_length)
+    length = spec.sequence_length
+    count = sequences_of(tokens, length)
     numbers = divided(count, shares)
     if not all(numbers):
         raise CalibrationError(
@@ -58,26 +51,21 @@ def calibration_windows_steps(
     others: list[Tensor] = []
     splits: list[str | None] = []
     digests: set[int] = set()
-    for share, number, more in zip(
-        shares, numbers, divided(sequences_of(beside, sequence_length), shares), strict=True
-    ):
+    for share, number, more in zip(shares, numbers, divided(sequences_of(beside, length), shares), strict=True):
         if share.source == OWN_TEXT:
-            windows, split = (yield from own_text_steps(loaded, number, sequence_length, seed)), None
-            its_others = (yield from own_text_steps(loaded, more, sequence_length, -1 - seed)) if more else windows[:0]
+            windows, split = (yield from own_text_steps(loaded, number, length, spec.seed)), None
+            its_others = (yield from own_text_steps(loaded, more, length, -1 - spec.seed)) if more else windows[:0]
         else:
-            windows, its_others, samples = _windows(
-                share.source, loaded, sequence_length, number, more, seed, separator, data
-            )
+            windows, its_others, samples = _windows(spec, share.source, loaded, number, more, data)
             split, digests = samples.split, digests | samples.digests
-        wanted = min(number * sequence_length, tokens)
-        check_amount(share.source, windows.numel(), wanted, whole=tokens)
-        check_beside(share.source, its_others.numel(), more * sequence_length, "tokens")
+        check_amount(share.source, windows.numel(), min(number * length, tokens), whole=tokens)
+        check_beside(share.source, its_others.numel(), more * length, "tokens")
         found.append(windows)
         others.append(its_others)
         splits.append(split)
     windows = torch.cat(found)
     if len(shares) > 1:
-        windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
+        windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(spec.seed))]
     return windows, torch.cat(others), splits, digests
 
 
@@ -145,7 +133,7 @@ def held_out_windows(
         texts = (sample.joined for sample in samples)
         found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
         digests |= samples.digests
-    in_turn = _in_turn(found)[:count]
+    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
     if len(in_turn) < _MIN_WINDOWS:
         raise CalibrationError(
             f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
@@ -155,28 +143,16 @@ def held_out_windows(
     return torch.stack(in_turn), replace(samples, source=source, digests=digests)
 
 
-def _in_turn(found: Iterable[Tensor]) -> list[Tensor]:
-    """The windows of several texts in turn."""
-    return [window for windows in zip_longest(*found) for window in windows if window is not None]
-
-
 def _windows(
-    source: str,
-    loaded: LoadedModel,
-    sequence_length: int,
-    count: int,
-    more: int,
-    seed: int,
-    separator: Separator,
-    data: str | None,
+    spec: PruneSpec, source: str, loaded: LoadedModel, count: int, more: int, data: str | None
 ) -> tuple[Tensor, Tensor, Samples]:
-    """At most ``count`` windows of the training part of ``source``, drawn with ``seed``, at most ``more`` others, and that
+    """At most ``count`` windows of the training part of ``source``, drawn with the seed, at most ``more`` others, and that
     part. The ``count`` do not depend on ``more``.
     """
-    joining = joining_of(source, separator)
+    joining, seed = joining_of(source, spec.separator), spec.seed
     samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
-    pool = max(count, _DRAWN_FROM // sequence_length) if joining.is_running else count
-    windows = pack((sample.joined for sample in samples), loaded.tokenizer, sequence_length, pool + more, joining)
+    pool = max(count, _DRAWN_FROM // spec.sequence_length) if joining.is_running else count
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, spec.sequence_length, pool + more, joining)
     if not joining.is_running:
         return windows[:count], windows[count:], samples
     among = range(min(pool, len(windows)))

@@ -75,7 +75,7 @@ def mask_table_steps(
             repairs, errors = yield from repair_steps(row, columns, working, calibration, pace, (done, total))
             for name in columns:
                 for site, parameters in repairs[name].items():
-                    install(working.adapter, site, parameters)
+                    install(working.adapter.consumer(site), parameters)
                 cell = MaskCell(criterion=criterion, reconstruction=name, error=fmean(errors[name]))
                 if exam is not None:
                     steps = exam.steps(working, "reconstructed")

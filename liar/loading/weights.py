@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import cpu_offload, disk_offload, init_empty_weights
+from accelerate.utils import patch_environment
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -40,7 +40,8 @@ T = TypeVar("T")
 _ALIGNMENT = 64
 """Alignment in bytes of the tensors that torch allocates on a CPU."""
 
-_NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"
+_UNUSED = re.compile(r"^pooler\.|(position_ids|inv_freq)$")
+"""Weights that no head needs: old checkpoints have an unused pooler and computed tables."""
 
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
@@ -52,14 +53,9 @@ _AUTO_CLASSES: Mapping[Head, Any] = {
 }
 
 
-def auto_class(config: PreTrainedConfig) -> Any:
-    """The auto class that keeps the checkpoint's head; raises the errors of :func:`liar.models.heads.head_of`."""
-    return auto_class_of(config.architectures or [])
-
-
-def auto_class_of(architectures: Sequence[str]) -> Any:
-    """The auto class for the names of model classes; raises the same errors as :func:`auto_class`."""
-    return _AUTO_CLASSES[head_of(architectures)]
+def auto_class(architectures: Sequence[str] | None) -> Any:
+    """The auto class that keeps the head of these model classes; raises the errors of :func:`liar.models.heads.head_of`."""
+    return _AUTO_CLASSES[head_of(architectures or [])]
 
 
 def register_ragged(model_type: str) -> None:
@@ -154,10 +150,12 @@ def _read(
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
     _refuse_adapter(source)
-    loader = auto_class(config)
+    loader = auto_class(config.architectures)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
-    with _without_conversion():
+    # Otherwise transformers replaces pickled weights of the Hub by those of the first pull request of the right title, or has
+    # one made by a service on the Hub and waits without a limit. The variable is the only switch.
+    with patch_environment(DISABLE_SAFETENSORS_CONVERSION="1"):
         network, report = explained(
             source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
         )
@@ -167,7 +165,9 @@ def _read(
             f"The checkpoint {source.name!r} lacks {len(missing)} weights of its model, {missing[0]} among them; save "
             "it again with save_pretrained."
         )
-    if not config.architectures and (lost := sorted(filter(_is_of_a_head, report["unexpected_keys"]))):
+    if not config.architectures and (
+        lost := sorted(name for name in report["unexpected_keys"] if not _UNUSED.search(name))
+    ):
         raise UnsupportedModelError(
             f"The config of {source.name!r} names no architecture, so that {lost[0]} would be lost; add the name of its "
             'model class, such as "architectures": ["BertForSequenceClassification"].'
@@ -191,24 +191,6 @@ def _refuse_adapter(source: Source) -> None:
         )
 
 
-@contextmanager
-def _without_conversion() -> Iterator[None]:
-    """Keep transformers from replacing pickled weights of the Hub by those of a pull request.
-
-    It would take the first one of the right title, or have one made by a service on the Hub and wait without a limit.
-    The variable is the only switch.
-    """
-    before = os.environ.get(_NO_CONVERSION)
-    os.environ[_NO_CONVERSION] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_NO_CONVERSION, None)
-        else:
-            os.environ[_NO_CONVERSION] = before
-
-
 def _align(network: PreTrainedModel) -> None:
     """Copy, one by one, the weights that are not aligned like tensors allocated by torch.
 
@@ -220,15 +202,10 @@ def _align(network: PreTrainedModel) -> None:
             tensor.data = tensor.data.clone()
 
 
-def _is_of_a_head(name: str) -> bool:
-    """Whether an unused weight belongs to a head; old checkpoints also have an unused pooler and computed tables."""
-    return not name.startswith("pooler.") and not name.endswith(("position_ids", "inv_freq"))
-
-
 def _sizes_of(config: PreTrainedConfig) -> tuple[int, int]:
     """Number of distinct parameters, without allocating them, and channels of the widest site."""
     with init_empty_weights():
-        skeleton = auto_class(config).from_config(config)
+        skeleton = auto_class(config.architectures).from_config(config)
     skeleton.tie_weights()
     return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
 
@@ -245,8 +222,15 @@ def explained(source: Source, load: Callable[[], T]) -> T:
         raise ModelNotFoundError(f"The weights of {source.name!r} are damaged; download or save them again.") from error
     except OSError as error:
         if SAFE_WEIGHTS_NAME in str(error):  # a missing shard has a longer name
+            converted = conversion_of(source)
+            way_out = (
+                "where you trust it, load it with from_pretrained of transformers, save model and tokenizer to a new folder "
+                "with save_pretrained, and name that folder."
+                if converted is None
+                else f"the Hub's conversion bot offers them as safetensors in a pull request, so load it as {converted}."
+            )
             raise UnsupportedModelError(
-                f"{source.name!r} has no safetensors weights, and pickled ones may run code; {_way_out(source)}"
+                f"{source.name!r} has no safetensors weights, and pickled ones may run code; {way_out}"
             ) from error
         raise ModelNotFoundError(
             f"The files of {source.name!r} are incomplete or out of reach; check the folder or the network."
@@ -256,13 +240,3 @@ def explained(source: Source, load: Callable[[], T]) -> T:
         raise UnsupportedModelError(
             f"transformers cannot load {source.name!r} ({reason}); check that its config and weights belong together."
         ) from error
-
-
-def _way_out(source: Source) -> str:
-    """What to do about pickled weights."""
-    if (converted := conversion_of(source)) is not None:
-        return f"the Hub's conversion bot offers them as safetensors in a pull request, so load it as {converted}."
-    return (
-        "where you trust it, load it with from_pretrained of transformers, save model and tokenizer to a new folder with "
-        "save_pretrained, and name that folder."
-    )

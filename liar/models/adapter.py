@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -80,6 +80,10 @@ class Adapter(ABC):
     @property
     def layers(self) -> nn.ModuleList:
         return cast(nn.ModuleList, self.base.get_submodule(self.layers_path))
+
+    def block(self, layer: int) -> Any:
+        """One block, whose modules the subclass knows by name."""
+        return self.layers[layer]
 
     @abstractmethod
     def site(self, layer: int, kind: SiteKind) -> Site:
@@ -178,23 +182,13 @@ class Adapter(ABC):
         device = execution_device(self.model)
         inputs = {name: tensor.to(device) for name, tensor in without_labels(batch).items()}
         recorders = [_Recorder(layer) for layer in self.layers]
-        with self._blocks_replaced(nn.ModuleList(recorders)):
+        path, _, name = self.layers_path.rpartition(".")
+        with replaced(self.base.get_submodule(path), name, nn.ModuleList(recorders)):
             self.base(**inputs, use_cache=False)  # a cache would hold keys and values of all layers and batches
         hidden = recorders[0].hidden
         assert hidden is not None
         mask = inputs["attention_mask"].bool()
         return Stream(hidden, None if bool(mask.all()) else mask), [recorder.context for recorder in recorders]
-
-    @contextmanager
-    def _blocks_replaced(self, blocks: nn.ModuleList) -> Iterator[None]:
-        *path, name = self.layers_path.split(".")
-        parent = self.base.get_submodule(".".join(path))
-        original = getattr(parent, name)
-        setattr(parent, name, blocks)
-        try:
-            yield
-        finally:
-            setattr(parent, name, original)
 
     # -- surgery ------------------------------------------------------------------------------------------------
 
@@ -254,11 +248,16 @@ class _Recorder(nn.Module):
         return hidden_states
 
 
-@contextmanager
-def bypassed(parent: nn.Module, name: str) -> Iterator[None]:
+def bypassed(parent: nn.Module, name: str) -> AbstractContextManager[None]:
     """Replace ``parent.name`` by an identity inside the context."""
+    return replaced(parent, name, nn.Identity())
+
+
+@contextmanager
+def replaced(parent: nn.Module, name: str, module: nn.Module) -> Iterator[None]:
+    """Replace ``parent.name`` by ``module`` inside the context."""
     original = getattr(parent, name)
-    setattr(parent, name, nn.Identity())
+    setattr(parent, name, module)
     try:
         yield
     finally:

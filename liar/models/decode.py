@@ -21,7 +21,7 @@ def new_tokens(
     cache = DynamicCache(config=model.config)
     unread = prompt_tokens.to(device)
     for _ in range(count):
-        token = _choose(last_logits(model, unread, cache), temperature, generator)
+        token = _choose(last_logits(model, unread, cache)[0], temperature, generator)
         if token in ends:
             return
         yield token
@@ -30,9 +30,9 @@ def new_tokens(
 
 @torch.no_grad()
 def last_logits(model: PreTrainedModel, unread: Tensor, cache: Cache) -> Tensor:
-    """Read ``unread`` (1, length) into ``cache``; return the logits (vocabulary,) of the next token."""
+    """Read ``unread`` (texts, length) into ``cache``; return the logits (texts, vocabulary) of the next tokens."""
     # The cache is a positional argument, because transformers 5 renames it from one release to another.
-    logits: Tensor = model(unread, None, None, cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+    logits: Tensor = model(unread, None, None, cache, use_cache=True, logits_to_keep=1).logits[:, -1]
     return logits
 
 

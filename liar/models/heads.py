@@ -34,9 +34,6 @@ _ENDINGS: Mapping[str, Head] = {
 }
 """Kind of the head for each ending of a model class's name."""
 
-_DECODER_OF_AN_ENCODER = "LMHeadModel"
-"""Excluded ending: ``BertLMHeadModel`` ends in "Model", like a model without a head, but has one."""
-
 _WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification", "question-answering"})
 
 _SERVING: Mapping[HeadKind, Head] = {
@@ -55,13 +52,13 @@ def head_of(architectures: Sequence[str]) -> Head:
 
     Raises :class:`UnsupportedModelError` for a head that would be lost because its kind is not supported.
     """
-    for name in architectures:
-        if not name.endswith(_DECODER_OF_AN_ENCODER):
-            for ending, head in _ENDINGS.items():
-                if name.endswith(ending):
-                    return head
     if not architectures:
         return "none"
+    for name in architectures:
+        for ending, head in _ENDINGS.items():
+            # BertLMHeadModel ends like a model without a head, but has one.
+            if name.endswith(ending) and not name.endswith("LMHeadModel"):
+                return head
     known = ", ".join(ending for ending in _ENDINGS if ending.startswith("For"))
     raise UnsupportedModelError(
         f"The head of {architectures[0]} cannot be kept; load the model with a class of transformers that ends in one of "
@@ -196,19 +193,16 @@ def classes_of(
     that fits all labels and all ``possible`` ones is taken. Raises :class:`AmbiguousLabelsError` if both fit.
     """
     given, all_labels = [label.casefold() for label in labels], [label.casefold() for label in possible]
-    return _classes([*given, *all_labels], config, expected, closed=bool(all_labels))[: len(given)]
-
-
-def _classes(wanted: list[str], config: PreTrainedConfig, expected: Sequence[str], *, closed: bool) -> list[int | None]:
-    """Classes of ``wanted``; ``closed`` if it has every possible label: then labels that do not all fit are names."""
+    wanted = given + all_labels
     names, numbers = named_classes(config, expected), {str(index): index for index in range(len(class_names(config)))}
     as_names, as_numbers = ([reading.get(label) for label in wanted] for reading in (names, numbers))
-    if None in as_names and None in as_numbers:
-        return as_names if closed or as_names.count(None) <= as_numbers.count(None) else as_numbers
-    if None not in as_names and None not in as_numbers and as_names != as_numbers:
+    are_names = None not in as_names
+    if None in as_names and None in as_numbers:  # if all labels are known and do not all fit, they are names
+        are_names = bool(all_labels) or as_names.count(None) <= as_numbers.count(None)
+    elif are_names and None not in as_numbers and as_names != as_numbers:
         seen = ", ".join(sorted(set(wanted)))
         raise AmbiguousLabelsError(
             f"The labels {seen} may be names of the model's classes ({', '.join(class_names(config))}) or their numbers from "
             f"0; take more texts, or name the classes so that no name is another one's number."
         )
-    return as_numbers if None in as_names else as_names
+    return (as_names if are_names else as_numbers)[: len(given)]

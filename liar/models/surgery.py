@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from liar.maths.channels import members
-from liar.maths.criteria import channels_of
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import in_solver_precision
 from liar.models.adapter import Adapter
@@ -65,14 +64,13 @@ def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerPa
         if linear.bias is not None:
             linear.bias = _parameter(linear.bias[rows])
         linear.out_features = len(rows)
-    install(adapter, site, parameters)
+    install(adapter.consumer(site), parameters)
     adapter.keep_units(site, bundles)
 
 
 @torch.no_grad()
-def install(adapter: Adapter, site: Site, parameters: ConsumerParameters) -> None:
+def install(consumer: nn.Linear, parameters: ConsumerParameters) -> None:
     """Replace a consumer's parameters; if ``parameters`` has no bias, an existing bias is set to zero."""
-    consumer = adapter.consumer(site)
     device = consumer.weight.device
     consumer.weight = _parameter(parameters.weight.to(device))
     consumer.in_features = parameters.weight.shape[1]
@@ -80,11 +78,6 @@ def install(adapter: Adapter, site: Site, parameters: ConsumerParameters) -> Non
         consumer.register_parameter("bias", _parameter(parameters.bias.to(device)))
     elif consumer.bias is not None:
         consumer.bias = _parameter(torch.zeros_like(consumer.bias))
-
-
-def kept_channels(site: Site, bundles: Tensor, device: torch.device) -> Tensor:
-    """Channels of the kept bundles on ``device``, ascending."""
-    return channels_of(site, bundles).to(device)
 
 
 def _parameter(tensor: Tensor) -> nn.Parameter:

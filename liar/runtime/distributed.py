@@ -75,7 +75,7 @@ def shares(batches: Sequence[Batch]) -> list[Batch]:
             f"The {processes()} processes have {sequences} sequences of calibration text to share; start as many processes "
             "as there are sequences, or fewer, or take more tokens."
         )
-    if not _is_the_same(_digest(batches)):
+    if len(set(_of_all(_digest(batches)))) > 1:
         raise CalibrationError(
             "The processes have read different calibration texts; give each of them the same files, data and seed."
         )
@@ -126,10 +126,6 @@ def everywhere(holds: bool) -> bool:
     return int(summed(torch.tensor(int(not holds)))) == 0
 
 
-def _is_the_same(known: object) -> bool:
-    return len(set(_of_all(known))) == 1
-
-
 def _of_all(known: Any) -> list[Any]:
     """What each process knows."""
     found: list[Any] = [None] * processes()
@@ -171,10 +167,13 @@ class Group:
                     f"This machine has {there_are} GPUs, too few for process {own + 1}; start one process for each."
                 )
             torch.cuda.set_device(own)
-        for name, found in _differing(_of_all(dict(versions))).items():
-            raise ProcessError(
-                f"The processes differ in {name} ({' and '.join(found)}), so they may not decide the same; start them alike."
-            )
+        known = _of_all(dict(versions))
+        for name in versions:
+            found = " and ".join(sorted({each.get(name, "nothing") for each in known}))
+            if found != versions[name]:
+                raise ProcessError(
+                    f"The processes differ in {name} ({found}), so they may not decide the same; start them alike."
+                )
 
     def fail(self, say: Callable[[], None]) -> None:
         """Report that this process fails: call ``say``, or wait until another one that failed before has said why.
@@ -216,9 +215,3 @@ def joined() -> Iterator[Group]:
 
 def _stopped(_number: int, _frame: object) -> None:
     raise ProcessError(_ENDED)
-
-
-def _differing(several: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """Each name for which not all of ``several`` have the same, and what they have."""
-    found = {name: sorted({each.get(name, "nothing") for each in several}) for name in several[0]}
-    return {name: values for name, values in found.items() if len(values) > 1}

@@ -83,7 +83,9 @@ def working_bytes(config: PreTrainedConfig, channels: int, dtype: torch.dtype, w
     parts = [_evaluation(config, dtype, work)]
     parts += [_walk(config, channels, dtype, work)] if work.prunes else []
     parts += [_backward(config, channels, dtype, work)] if work.gradients else []
-    return max(parts) + (_outputs(config) if work.outputs else 0)
+    # What is kept of the gradients at the outputs of both sites of every block.
+    outputs = 2 * int(config.num_hidden_layers) * int(config.hidden_size) ** 2 * _DOUBLE if work.outputs else 0
+    return max(parts) + outputs
 
 
 def _walk(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: PlannedWork) -> int:
@@ -101,11 +103,6 @@ def _walk(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: Pla
     # Four fp64 copies of a covariance; with most units kept, twelve of the weight.
     solve = (4 * channels**2 + 12 * channels * width) * _DOUBLE + channels * width * _SINGLE * work.corrects
     return waiting + max(summing, moment_bytes(channels, dtype) + solve)
-
-
-def _outputs(config: PreTrainedConfig) -> int:
-    """What is kept of the gradients at the outputs of both sites of every block."""
-    return 2 * int(config.num_hidden_layers) * int(config.hidden_size) ** 2 * _DOUBLE
 
 
 def _evaluation(config: PreTrainedConfig, dtype: torch.dtype, work: PlannedWork) -> int:

@@ -35,7 +35,7 @@ from liar.files import whole_folder
 from liar.loading.catalog import folder_of
 from liar.loading.notices import copy_notices
 from liar.loading.source import weight_bytes
-from liar.loading.weights import auto_class_of
+from liar.loading.weights import auto_class
 from liar.models import ragged
 from liar.models.loaded import LoadedModel
 from liar.models.quantize import is_quantized
@@ -146,7 +146,7 @@ def save_model(
     if quantized and dtype != "auto":
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
     precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
-    sizes, loader = sizes_of(loaded.model), str(auto_class_of([_family(loaded.model).__name__]).__name__)
+    sizes, loader = sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
     with whole_folder(folder) as partial, _storage():
         with quiet_transformers():
             save_weights(loaded.model, partial, shard_bytes)

@@ -13,7 +13,7 @@ from liar.report.words.domain_sentences import domains
 from liar.report.words.metric_sentences import sample, stderr_words, value_words, variant_name
 from liar.report.words.quantized_sentences import quantizations
 from liar.report.words.sentences import parameters, recipe, shared_texts, verdict
-from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult
+from liar.results import MEASURED, MeasuredVariant, RunResult
 from liar.statistics.compare import in_metric
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import HeadKind
@@ -79,6 +79,7 @@ def model_card(
     base, licence = (preset.origin, preset.licence) if preset is not None else (id, None)
     # The Hub refuses a card whose base model is a path or has a revision, and a path is private.
     is_public = is_hub_id(base) and not is_folder
+    quoted = credits_of(change.task for change in result.changes)
     title = f"{base.rstrip('/').split('/')[-1]}, pruned and repaired"
     metadata = ModelCardData(
         model_name=title,
@@ -104,15 +105,13 @@ def model_card(
         # Without it transformers asks whether to run the modelling file, which no tokenizer needs.
         distrust=", trust_remote_code=False" if trust else "",
         command=as_command(result.spec),
-        licence=_of_base(base, revision) + _licence(licence, notices),
-        credits=_credits(result),
+        # The metadata has no field for the revision.
+        licence=("" if revision is None else f"The base model is revision `{revision}` of `{base}`. ")
+        + _licence(licence, notices),
+        # Test items that the JSON beside the card holds.
+        credits="".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in quoted),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
-
-
-def _of_base(base: str, revision: str | None) -> str:
-    """Sentence about the revision of the base model, since the metadata has no field for it; empty without one."""
-    return "" if revision is None else f"The base model is revision `{revision}` of `{base}`. "
 
 
 def _licence(licence: str | None, notices: Sequence[str]) -> str:
@@ -120,12 +119,6 @@ def _licence(licence: str | None, notices: Sequence[str]) -> str:
     named = f"The base model is under {licence}" if licence else "The licence is that of the base model"
     files = ", ".join(f"[{name}]({name})" for name in notices)
     return f"{named}, see {files}." if files else f"{named}."
-
-
-def _credits(result: RunResult) -> str:
-    """Attributions of the test items that the JSON beside the card holds; empty if it holds none."""
-    found = credits_of(change.task for change in result.changes)
-    return "".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in found)
 
 
 _TASK_TYPES: Mapping[HeadKind | None, str] = {
@@ -166,13 +159,10 @@ def _figures(result: RunResult) -> str:
         first = next(item for item in items if item is not None)
         for figure in first.figures:
             name = task if task == figure.metric else f"{task}, {METRICS[figure.metric].title}"
-            values = [None if item is None else in_metric(item, figure.metric) for item in items]
-            lines.append(f"| {name} | {sample(first)} | {' | '.join(map(_value, values))} |")
+            given = ((item and in_metric(item, figure.metric)) for item in items)
+            values = (f"{value_words(item)} ± {stderr_words(item)}" if item else "" for item in given)
+            lines.append(f"| {name} | {sample(first)} | {' | '.join(values)} |")
     sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
     shared = shared_texts(result.calibration) if result.calibration is not None else []
     apart = ". " + " ".join(shared) if shared else ", on texts that were not used to repair the model."
     return "\n".join(lines) + f"\n\nValues ± their standard error{apart}\n{sentences}"
-
-
-def _value(item: Evaluation | None) -> str:
-    return f"{value_words(item)} ± {stderr_words(item)}" if item else ""

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +33,7 @@ _REFUSALS = {
     402: "The Hub asks for a payment before it takes {repo}; look at the billing page of your account there.",
     403: "With {name} one may not write to {repo}; give it that permission, or choose another repository.",
     404: "The Hub has no {repo} any more; somebody deleted or renamed it meanwhile, {again}.",
-    409: "Somebody else changed {repo} meanwhile; look at what is there, and {again}.",
-    412: "Somebody else changed {repo} meanwhile; look at what is there, and {again}.",
+    **dict.fromkeys((409, 412), "Somebody else changed {repo} meanwhile; look at what is there, and {again}."),
     429: "The Hub has had too many requests of yours; wait some minutes and {again}.",
 }
 
@@ -100,24 +99,17 @@ def find_destination(repo: str, *, private: bool = False, credential: Credential
         others = f" or one of {', '.join(writable)}" if writable else ""
         raise PushError(f"{repo} belongs to somebody else; the owner has to be {who['name']}{others}.")
     destination = Destination(f"{owner}/{name}", private)
-    with _in_a_sentence(destination.repo, credential):
-        _check_existing(api, destination)
-    return destination
-
-
-def _check_existing(api: HfApi, destination: Destination) -> None:
-    """Raise :class:`PushError` if the repository holds another model, or is public and ``private`` was requested."""
-    try:
+    with _in_a_sentence(destination.repo, credential), suppress(RepositoryNotFoundError):
         found = api.model_info(destination.repo)
-    except RepositoryNotFoundError:
-        return
-    files = {file.rfilename for file in found.siblings or []}
-    if "config.json" in files and RESULT_FILE not in files:
-        raise PushError(f"{destination.repo} holds a model that LIAR did not make; choose another name.")
-    if destination.private and not found.private:
-        raise PushError(
-            f"{destination.repo} exists and everybody may read it; make it private in its settings, or choose another name."
-        )
+        files = {file.rfilename for file in found.siblings or []}
+        if "config.json" in files and RESULT_FILE not in files:
+            raise PushError(f"{destination.repo} holds a model that LIAR did not make; choose another name.")
+        if private and not found.private:
+            raise PushError(
+                f"{destination.repo} exists and everybody may read it; make it private in its settings, or choose another "
+                "name."
+            )
+    return destination
 
 
 def push_checkpoint(

@@ -17,12 +17,11 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from liar.calibration.sample import tokens_of
-from liar.data.bundle import rows_of
-from liar.data.corpora import calibration_batches, calibration_text, text_beside_steps
+from liar.data import text_reader
+from liar.data.corpora import text_steps
 from liar.data.hub import Part
-from liar.data.packing import longest_sequence
-from liar.data.separators import Joining, joining_of, token_between
-from liar.data.task_samples import text_samples
+from liar.data.packing import Joining, joining_of, longest_sequence, token_between
+from liar.data.task_samples import rows_of, text_samples
 from liar.data.text_reader import read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
@@ -32,6 +31,7 @@ from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import CalibrationText
+from liar.runtime.memory import BATCH
 from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
@@ -39,7 +39,16 @@ from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
 from tests import cut_models, families
-from tests.tiny import LETTERS, classifier, encoder, language_model, pair_classifier, tokenizer, windows
+from tests.tiny import (
+    LETTERS,
+    calibration_text,
+    classifier,
+    encoder,
+    language_model,
+    pair_classifier,
+    tokenizer,
+    windows,
+)
 
 EOS = 3
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -74,15 +83,21 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", model_max_length=512)
 
 
+def reader_of(rows: list[str], monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    """A model with that tokenizer; every dataset of the hub has these ``rows``."""
+    monkeypatch.setattr(text_reader, "open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
+    return dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+
+
 @pytest.mark.parametrize("tokens", [1, 64, 65, 500])
 def test_windows_are_whole_and_unpadded(text: str, tokens: int) -> None:
-    batches = calibration_batches(text, language_model(), tokens, 32, seed=0, batch_size=3)
+    batches = calibration_text(text, language_model(), tokens, 32, seed=0)[0]
     assert sum(batch["input_ids"].numel() for batch in batches) == -(-tokens // 32) * 32
     for batch in batches:
         assert batch["input_ids"].shape[1] == 32
         assert batch["attention_mask"].all()
         assert (batch["input_ids"] != 0).all()
-        assert len(batch["input_ids"]) <= 3
+        assert len(batch["input_ids"]) <= BATCH
 
 
 def test_a_token_stands_between_texts_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -132,12 +147,11 @@ def test_the_document_token_is_the_one_of_training_and_not_that_of_a_chat() -> N
 def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids are those of one long text of all rows as they are, including empty ones: ``"\\n\\n".join(rows)``."""
     rows = ["", " = Title = \n", "", " one two, three\n", " four five six seven eight nine ten\n"] * 40
-    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    loaded = reader_of(rows, monkeypatch)
     whole = loaded.tokenizer("\n\n".join(rows), add_special_tokens=False)["input_ids"]
     measured = windows(loaded, "wikitext:wikitext-2-raw-v1", 6, 32)
     assert measured.flatten().tolist() == [loaded.tokenizer.bos_token_id, *whole][: 6 * 32]
-    drawn = torch.cat([batch["input_ids"] for batch in calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)])
+    drawn = torch.cat([batch["input_ids"] for batch in calibration_text("wikitext", loaded, 6 * 32, 32, seed=1)[0]])
     cut = torch.tensor([loaded.tokenizer.bos_token_id, *whole][: len(whole) // 32 * 32]).view(-1, 32).tolist()
     places = [cut.index(window) for window in drawn.tolist()]
     assert len(set(places)) == 6
@@ -147,11 +161,10 @@ def test_lines_are_joined_as_in_the_literature(tmp_path: Path, monkeypatch: pyte
 def test_windows_beside_are_others_of_the_running_text(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(0)
     rows = ["".join(draw.choices("acdeghilnorstuvw ", k=40)) + "\n" for _ in range(200)]
-    monkeypatch.setattr("liar.data.text_reader.open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    loaded = dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    loaded = reader_of(rows, monkeypatch)
     spec = PruneSpec(model=loaded.id, calibration="wikitext", tokens=6 * 32, sequence_length=32, seed=1)
-    batches, others, _ = finish(text_beside_steps(spec, loaded, 7 * 32))
-    alone = calibration_batches("wikitext", loaded, 6 * 32, 32, seed=1)
+    batches, others, _ = finish(text_steps(spec, loaded, 7 * 32))
+    alone = calibration_text("wikitext", loaded, 6 * 32, 32, seed=1)[0]
     assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(batches, alone, strict=True))
     found = [{tuple(row) for batch in part for row in batch["input_ids"].tolist()} for part in (batches, others)]
     assert [len(windows) for windows in found] == [6, 7]
@@ -164,13 +177,13 @@ def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> No
 
 
 def test_the_seed_decides_the_batches(text: str) -> None:
-    first, again, other = (calibration_batches(text, language_model(), 256, 32, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (calibration_text(text, language_model(), 256, 32, seed=seed)[0] for seed in (1, 1, 2))
     assert all(torch.equal(one["input_ids"], two["input_ids"]) for one, two in zip(first, again, strict=True))
     assert any(not torch.equal(one["input_ids"], two["input_ids"]) for one, two in zip(first, other, strict=True))
 
 
 def test_encoders_get_whole_texts_until_there_are_enough_tokens(text: str) -> None:
-    batches = calibration_batches(text, encoder(), 600, 30, seed=0)
+    batches = calibration_text(text, encoder(), 600, 30, seed=0)[0]
     real = sum(int(batch["attention_mask"].sum()) for batch in batches)
     assert 600 <= real < 630
     for batch in batches:
@@ -183,7 +196,7 @@ def test_encoders_get_whole_texts_until_there_are_enough_tokens(text: str) -> No
 
 
 def test_labels_are_the_models_own_classes(labelled: str) -> None:
-    batches = calibration_batches(labelled, classifier(("positive", "negative")), 600, 64, seed=0)
+    batches = calibration_text(labelled, classifier(("positive", "negative")), 600, 64, seed=0)[0]
     for batch in batches:
         letters = batch["attention_mask"].sum(dim=1) - 2
         assert torch.equal(batch["labels"], letters % 2)  # odd lengths are negative, the model's second class
@@ -192,8 +205,8 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
 def test_labels_that_may_mean_two_classes_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "stars.csv"
     path.write_text("text,label\n" + "\n".join(f"a b c,{n % 3 + 1}" for n in range(60)))
-    assert all("labels" not in batch for batch in calibration_batches(str(path), classifier(tuple("12345")), 200, 8, 0))
-    assert all("labels" in batch for batch in calibration_batches(str(path), classifier(tuple("123")), 200, 8, 0))
+    assert all("labels" not in batch for batch in calibration_text(str(path), classifier(tuple("12345")), 200, 8, 0)[0])
+    assert all("labels" in batch for batch in calibration_text(str(path), classifier(tuple("123")), 200, 8, 0)[0])
 
 
 @pytest.fixture
@@ -206,7 +219,7 @@ def pairs(tmp_path: Path) -> str:
 
 def test_both_texts_of_a_pair_are_read_with_their_types(pairs: str) -> None:
     loaded = pair_classifier()
-    for batch in calibration_batches(pairs, loaded, 300, 10, seed=0):
+    for batch in calibration_text(pairs, loaded, 300, 10, seed=0)[0]:
         real = batch["attention_mask"].bool()
         second = batch["input_ids"] == loaded.tokenizer.convert_tokens_to_ids("b")
         assert second.any(dim=1).all()
@@ -219,13 +232,13 @@ def test_both_texts_of_a_pair_are_read_with_their_types(pairs: str) -> None:
 def test_types_reach_neither_a_model_without_them_nor_single_texts(pairs: str, text: str) -> None:
     one_type = pair_classifier()
     one_type.model.config.type_vocab_size = 1
-    assert all("token_type_ids" not in batch for batch in calibration_batches(pairs, one_type, 300, 10, seed=0))
-    assert all("token_type_ids" not in batch for batch in calibration_batches(text, pair_classifier(), 300, 10, seed=0))
+    assert all("token_type_ids" not in batch for batch in calibration_text(pairs, one_type, 300, 10, seed=0)[0])
+    assert all("token_type_ids" not in batch for batch in calibration_text(text, pair_classifier(), 300, 10, seed=0)[0])
 
 
 def test_a_language_model_reads_a_pair_as_one_text(pairs: str) -> None:
     loaded = language_model()
-    [batch] = calibration_batches(pairs, loaded, 32, 32, seed=0)
+    [batch] = calibration_text(pairs, loaded, 32, 32, seed=0)[0]
     assert {"a", "b"} <= set(loaded.tokenizer.decode(batch["input_ids"][0]).split())
 
 
@@ -243,36 +256,36 @@ def test_labels_of_a_regression_are_numbers(labelled: str) -> None:
     table = Path(labelled)
     rated = table.read_text().replace("negative", "-1.5").replace("Positive", "2")
     table.write_text(rated)
-    for batch in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0):
+    for batch in calibration_text(labelled, classifier(("score",)), 600, 64, seed=0)[0]:
         letters = batch["attention_mask"].sum(dim=1) - 2
         assert torch.equal(batch["labels"], torch.where(letters % 2 == 1, -1.5, 2.0))
     table.write_text(rated.replace("-1.5", "bad"))
-    assert "labels" not in calibration_batches(labelled, classifier(("score",)), 600, 64, seed=0)[0]
+    assert "labels" not in calibration_text(labelled, classifier(("score",)), 600, 64, seed=0)[0][0]
 
 
 def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
-    batches = calibration_batches(labelled, classifier(("good", "bad")), 600, 64, seed=0)
+    batches = calibration_text(labelled, classifier(("good", "bad")), 600, 64, seed=0)[0]
     assert all("labels" not in batch for batch in batches)
 
 
 def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_path: Path) -> None:
     with pytest.raises(ShortTextError, match=r"holds [\d,]+ usable tokens and 100,000 are asked") as refused:
-        calibration_batches(text, language_model(), 100_000, 32, seed=0)
+        calibration_text(text, language_model(), 100_000, 32, seed=0)[0]
     assert f"at most {refused.value.most:,} tokens" in str(refused.value)
-    assert tokens_of(calibration_batches(text, language_model(), refused.value.most, 32, seed=0)) == refused.value.most
+    assert tokens_of(calibration_text(text, language_model(), refused.value.most, 32, seed=0)[0]) == refused.value.most
     with pytest.raises(CalibrationError, match="100,000"):
-        calibration_batches(text, encoder(), 100_000, 32, seed=0)
+        calibration_text(text, encoder(), 100_000, 32, seed=0)[0]
     short = tmp_path / "short.txt"
     short.write_text("a b c")
     with pytest.raises(CalibrationError, match="too short"):
-        calibration_batches(str(short), language_model(), 32, 32, seed=0)
+        calibration_text(str(short), language_model(), 32, 32, seed=0)[0]
     with pytest.raises(CalibrationError, match="at least 2"):
         windows(language_model(), str(short), length=3)
 
 
 def test_sequences_beyond_the_models_positions_are_refused(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="at most 64"):
-        calibration_batches(text, encoder(), 600, 65, seed=0)
+        calibration_text(text, encoder(), 600, 65, seed=0)[0]
     with pytest.raises(InvalidSpecError, match="at most 128"):
         prepare(language_model(positions=128), "perplexity", data=text, sequence_length=129)
 
@@ -309,7 +322,7 @@ def test_wikipedia_windows_of_the_parts_share_no_article() -> None:
 @pytest.mark.demo
 def test_calibration_reads_the_training_part_only() -> None:
     loaded = load_model("demo/smollm2-135m")
-    batches = calibration_batches("wiki", loaded, 4096, 256, seed=0)
+    batches = calibration_text("wiki", loaded, 4096, 256, seed=0)[0]
     assert [tuple(batch["input_ids"].shape) for batch in batches] == [(8, 256), (8, 256)]
     tokens = torch.cat([batch["input_ids"].flatten() for batch in batches])
     whole = loaded.tokenizer.decode(tokens).split("<|endoftext|>")[:-1]
@@ -322,10 +335,10 @@ def test_calibration_reads_the_training_part_only() -> None:
 @pytest.mark.demo
 def test_auto_takes_the_text_of_the_models_task() -> None:
     loaded = load_model("demo/minilm-sentiment")
-    auto, named = (calibration_batches(source, loaded, 500, 64, seed=0) for source in ("auto", "sentiment"))
+    auto, named = (calibration_text(source, loaded, 500, 64, seed=0)[0] for source in ("auto", "sentiment"))
     assert all(torch.equal(one["input_ids"], two["input_ids"]) for one, two in zip(auto, named, strict=True))
     assert set(torch.cat([batch["labels"] for batch in auto]).tolist()) == {0, 1}
-    assert "labels" not in calibration_batches("wiki", loaded, 500, 64, seed=0)[0]
+    assert "labels" not in calibration_text("wiki", loaded, 500, 64, seed=0)[0][0]
 
 
 @pytest.mark.demo

@@ -9,7 +9,7 @@ import torch
 
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
-from liar.data.corpora import calibration_text
+from liar.data import corpora
 from liar.data.text_reader import Samples
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -18,6 +18,7 @@ from liar.runtime.devices import Batch
 from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
 from tests.questions import TOKENIZER, question_answering
+from tests.tiny import calibration_text
 
 LENGTH = 14
 """Two tokens of question and three special ones leave room for nine of the context, of which windows share four."""
@@ -32,8 +33,8 @@ def calibrate(monkeypatch: pytest.MonkeyPatch) -> Calibrate:
 
     def run(samples: Sequence[Sample], tokens: int) -> tuple[list[Batch], CalibrationText]:
         read = Samples("questions", "train", iter(samples))
-        monkeypatch.setattr("liar.data.corpora.read_samples", lambda *_arguments, **_options: read)
-        return calibration_text("questions", loaded, tokens, LENGTH, 0, batch_size=2)
+        monkeypatch.setattr(corpora, "read_samples", lambda *_arguments, **_options: read)
+        return calibration_text("questions", loaded, tokens, LENGTH, 0)
 
     return run
 
@@ -49,14 +50,12 @@ TWICE = [asked(LONG, "blue"), asked("green blue", "green"), asked(LONG, LONG)]
 
 def test_windows_hold_the_answers_and_batches_their_positions(calibrate: Calibrate) -> None:
     batches, used = calibrate(TWICE, 40)
-    assert [set(batch) for batch in batches] == [
-        {"input_ids", "attention_mask", "token_type_ids", "start_positions", "end_positions"}
-    ] * 2
+    (batch,) = batches
+    assert set(batch) == {"input_ids", "attention_mask", "token_type_ids", "start_positions", "end_positions"}
     blue, green = TOKENIZER.convert_tokens_to_ids(["blue", "green"])
-    marks = torch.cat([torch.stack([batch["start_positions"], batch["end_positions"]], dim=1) for batch in batches])
+    marks = torch.stack([batch["start_positions"], batch["end_positions"]], dim=1)
     assert marks.tolist() == [[4, 4], [11, 11], [6, 6], [0, 0]]  # the shortest row first
-    rows = [ids for batch in batches for ids in batch["input_ids"]]
-    marked = [int(ids[start]) for ids, (start, _) in zip(rows, marks.tolist(), strict=True)]
+    marked = [int(ids[start]) for ids, start in zip(batch["input_ids"], batch["start_positions"], strict=True)]
     assert marked == [green, blue, blue, TOKENIZER.cls_token_id]  # nothing holds the last answer
     assert (used.sequences, used.cut, used.tokens) == (4, 3, 7 + 3 * LENGTH)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import datasets
 import pytest
+from huggingface_hub import constants
 
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
-from tests.copies import CONFIGS, SIZES, part_of, repository_of
+from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
 from tests.hub_of_data import DataHub, running
+from tests.loopback import ask
 
-MEASURED = {"mnli": "validation_matched", "mnli-mm": "validation_mismatched"}
 GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 
 
@@ -31,16 +33,13 @@ def served() -> Iterator[DataHub]:
 @pytest.fixture(autouse=True)
 def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Both libraries with an empty cache and this hub, whose address they otherwise read when they are imported."""
-    template = f"{served.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", served.address)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("datasets.config.HF_ENDPOINT", served.address)
+    ask(served.address, tmp_path_factory.mktemp("cache"), monkeypatch)
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", served.address)
 
 
 @pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
 def test_tasks_are_read_from_the_hub(task: str) -> None:
-    config, part = "mnli" if task == "mnli-mm" else task, MEASURED.get(task, "validation")
+    config, part = config_of(task), MEASURED.get(task, "validation")
     read = read_samples(task, "test")
     assert (read.source, read.split, read.number) == (task, part, SIZES["validation"])
     columns = ("question", "context") if task == "squad" else CONFIGS[config][0]
@@ -93,6 +92,6 @@ def test_tasks_whose_dataset_is_gated_or_missing(served: DataHub, monkeypatch: p
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CalibrationError, match="check the network, or name a folder with a copy of it with --data"):
         read_samples("cola", "test")

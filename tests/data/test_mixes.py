@@ -18,19 +18,15 @@ from hypothesis import strategies as st
 
 from liar import PruneSpec, load_model, run
 from liar.data import own_text
-from liar.data.corpora import (
-    calibration_batches,
-    calibration_text,
-    calibration_text_steps,
-    text_beside_steps,
-)
+from liar.data.corpora import text_steps
 from liar.data.own_text import own_text_steps
 from liar.data.text_windows import divided
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.progress import finish
 from liar.results import CalibrationPart
+from liar.runtime.devices import Batch
 from liar.tasks.mixes import MIXED, RUNNING_TEXT, Share, name_of, replaced, shares_of, sources_of
-from tests.tiny import classifier, language_model
+from tests.tiny import calibration_text, classifier, language_model
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +41,12 @@ def file_of(tmp_path: Path, letter: str, texts: int = 60) -> str:
     return str(path)
 
 
-def rows_in(batches: list[dict[str, torch.Tensor]]) -> list[tuple[int, ...]]:
+def rows_in(batches: list[Batch]) -> list[tuple[int, ...]]:
     return [tuple(row.tolist()) for batch in batches for row in batch["input_ids"]]
 
 
-def letters_in(batches: list[dict[str, torch.Tensor]]) -> list[set[int]]:
-    return [set(row.tolist()) for batch in batches for row in batch["input_ids"]]
+def letters_in(batches: list[Batch]) -> list[set[int]]:
+    return [set(row) for row in rows_in(batches)]
 
 
 # -- names --------------------------------------------------------------------------------------------------------------
@@ -72,10 +68,17 @@ def test_a_mix_that_is_none_is_one_sentence(name: str, words: str) -> None:
         PruneSpec.create(calibration=name)
 
 
-def test_spaces_around_names_do_not_matter() -> None:
-    assert PruneSpec(calibration="wiki  +  films").calibration == "wiki + films"
-    assert PruneSpec(calibration=" 3  wiki + films").calibration == "3 wiki + films"
-    assert sources_of("a+b") == ("a+b",)
+@pytest.mark.parametrize(
+    ("given", "spelling"),
+    [
+        ("wiki  +  films", "wiki + films"),
+        (" 3  wiki + films", "3 wiki + films"),
+        ("4 wiki + 2 films", "2 wiki + films"),
+        ("3 wiki", "wiki"),
+    ],
+)
+def test_equal_mixes_have_one_spelling(given: str, spelling: str) -> None:
+    assert PruneSpec(calibration=given).calibration == spelling
 
 
 SHARES = st.builds(Share, st.sampled_from(["wiki", "films", "self", "./2 notes.txt", "2.txt"]), st.integers(1, 99))
@@ -90,11 +93,6 @@ def test_a_name_gives_the_shares(shares: list[Share]) -> None:
     assert [share.source for share in reduced] == [share.source for share in shares]
     assert len({Fraction(before.parts, after.parts) for before, after in zip(shares, reduced, strict=True)}) == 1
     assert PruneSpec.create(calibration=spec.calibration) == spec
-
-
-def test_equal_mixes_have_one_spelling() -> None:
-    assert PruneSpec(calibration="4 wiki + 2 films").calibration == "2 wiki + films"
-    assert PruneSpec(calibration="3 wiki").calibration == "wiki"
 
 
 @given(st.integers(1, 10_000), MIXES)
@@ -121,28 +119,15 @@ def test_a_mix_in_the_place_of_a_text_has_its_share(shares: list[Share], inner: 
 # -- mixes --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_mix_has_as_many_windows_of_each_text(tmp_path: Path) -> None:
-    mix = MIXED.join(file_of(tmp_path, letter) for letter in "abc")
-    batches, text = calibration_text(mix, language_model(), 12 * 16, 16, seed=0, separator="end")
-    rows = letters_in(batches)
-    assert len(rows) == 12
-    assert len({frozenset(row - {3}) for row in rows}) == 3
-    assert {sum(row == other for other in rows) for row in rows} == {4}
-    assert [part.source for part in text.parts] == list(sources_of(mix))
-    assert (text.source, text.split, text.tokens) == (mix, None, 12 * 16)
-
-
 def test_shares_are_of_windows_and_of_texts(tmp_path: Path) -> None:
     mix = f"3 {file_of(tmp_path, 'a')} + {file_of(tmp_path, 'b')}"
-    model = language_model()
-
-    def kinds() -> list[frozenset[int]]:
-        return [frozenset(row - {3}) for row in letters_in(calibration_batches(mix, model, 12 * 16, 16, seed=0))]
-
-    rows = kinds()
+    (first, text), (again, _) = (calibration_text(mix, language_model(), 12 * 16, 16, seed=0) for _ in range(2))
+    rows = [frozenset(row - {3}) for row in letters_in(first)]
     assert sorted(Counter(rows).values()) == [3, 9]
     assert len(set(rows[:9])) == 2, "they are shuffled"
-    assert rows == kinds()
+    assert rows_in(first) == rows_in(again)
+    assert [part.source for part in text.parts] == list(sources_of(mix))
+    assert (text.source, text.split, text.tokens) == (mix, None, 12 * 16)
     batches, text = calibration_text(mix, classifier(), 400, 16, seed=0)
     tokens = Counter(torch.cat([batch["input_ids"].flatten() for batch in batches]).tolist())
     letters = [number for token, number in tokens.items() if token not in classifier().tokenizer.all_special_ids]
@@ -164,7 +149,7 @@ def test_a_language_model_reads_the_default_mix(sequences: int, wiki: int) -> No
     batches, text = calibration_text("auto", model, tokens, 16, seed=0)
     assert text.source == (RUNNING_TEXT if sequences > 2 else "wiki")
     assert text.tokens == tokens
-    own = set(rows_in(calibration_batches("wiki", model, tokens, 16, seed=0)))
+    own = set(rows_in(calibration_text("wiki", model, tokens, 16, seed=0)[0]))
     assert sum(row in own for row in rows_in(batches)) == wiki
 
 
@@ -175,13 +160,13 @@ def test_text_beside_is_of_the_same_mix(tmp_path: Path) -> None:
     path.write_text("\n".join(json.dumps({"text": " ".join(draw.choices(ascii_lowercase, k=30))}) for _ in range(60)))
     mix = f"2 {path} + self"
     spec = PruneSpec(model=model.id, calibration=mix, tokens=6 * 16, sequence_length=16)
-    batches, others, used = finish(text_beside_steps(spec, model, 9 * 16))
+    batches, others, used = finish(text_steps(spec, model, 9 * 16))
     alone, same = calibration_text(mix, model, 6 * 16, 16, seed=0)
     assert rows_in(batches) == rows_in(alone)
     assert used.model_dump() == same.model_dump()
     assert len(rows_in(others)) == len(set(rows_in(others))) == 9
     assert not set(rows_in(others)) & set(rows_in(batches))
-    first = set(rows_in(calibration_batches(str(path), model, 10 * 16, 16, seed=0)))
+    first = set(rows_in(calibration_text(str(path), model, 10 * 16, 16, seed=0)[0]))
     assert sum(row in first for row in rows_in(others)) == 6, "those behind the four of the calibration"
 
 
@@ -189,16 +174,16 @@ def test_texts_beside_are_of_the_same_mix(tmp_path: Path) -> None:
     mix = f"3 {file_of(tmp_path, 'a')} + {file_of(tmp_path, 'b')}"
     model = classifier()
     spec = PruneSpec(model=model.id, calibration=mix, tokens=64, sequence_length=16)
-    _, others, _ = finish(text_beside_steps(spec, model, 40))
+    _, others, _ = finish(text_steps(spec, model, 40))
     assert sorted(Counter(map(frozenset, letters_in(others))).values()) == [10, 30]
     with pytest.raises(CalibrationError, match=r"180 texts of '\S+a.txt' .* and there are 5\d; give more text"):
-        finish(text_beside_steps(spec, model, 240))
+        finish(text_steps(spec, model, 240))
 
 
 def test_a_mix_of_more_texts_than_sequences_is_one_sentence(tmp_path: Path) -> None:
     mix = MIXED.join(file_of(tmp_path, letter) for letter in "abc")
     with pytest.raises(CalibrationError, match="too few for a mix of 3 texts"):
-        calibration_batches(mix, language_model(), 32, 16, seed=0)
+        calibration_text(mix, language_model(), 32, 16, seed=0)[0]
 
 
 def test_a_mix_of_single_texts_keeps_the_labels_if_all_have_them(tmp_path: Path) -> None:
@@ -221,17 +206,17 @@ def test_a_mix_of_single_texts_keeps_the_labels_if_all_have_them(tmp_path: Path)
     assert len(set(first.values())) == 2, "the label went with its text"
     assert text.tokens >= 120
     plain = file_of(tmp_path, "c")
-    assert all("labels" not in batch for batch in calibration_batches(MIXED.join([names[0], plain]), model, 120, 16, 0))
+    assert all("labels" not in batch for batch in calibration_text(MIXED.join([names[0], plain]), model, 120, 16, 0)[0])
 
 
 def test_a_text_of_a_mix_that_is_too_short_is_named(tmp_path: Path) -> None:
     long, short = file_of(tmp_path, "a"), file_of(tmp_path, "b", texts=4)
     for model in (language_model(), classifier()):
         with pytest.raises(CalibrationError, match=r"b\.txt.*its share of the mix"):
-            calibration_batches(MIXED.join([long, short]), model, 640, 16, seed=0)
+            calibration_text(MIXED.join([long, short]), model, 640, 16, seed=0)[0]
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(CalibrationError, match=r"empty\.txt is empty"):
-        calibration_batches(MIXED.join([long, str(tmp_path / "empty.txt")]), language_model(), 64, 16, seed=0)
+        calibration_text(MIXED.join([long, str(tmp_path / "empty.txt")]), language_model(), 64, 16, seed=0)[0]
 
 
 def test_a_model_is_not_measured_on_a_text_of_its_mix(tmp_path: Path) -> None:
@@ -302,14 +287,10 @@ def test_the_cache_keeps_the_latest_texts(cache: Path, monkeypatch: pytest.Monke
 
 
 def test_own_text_counts_its_tokens_while_it_is_written(tmp_path: Path) -> None:
-    steps = calibration_text_steps(MIXED.join(["self", file_of(tmp_path, "a")]), language_model(), 64, 16, seed=0)
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as end:
-            batches, text = end.value
-            break
+    mix = MIXED.join(["self", file_of(tmp_path, "a")])
+    seen: list[tuple[int, int]] = []
+    spec = PruneSpec(calibration=mix, tokens=64, sequence_length=16)
+    batches, _, text = finish(text_steps(spec, language_model()), seen.append)
     assert seen[-1] == (32, 32)
     assert sum(batch["input_ids"].numel() for batch in batches) == 64
     assert text.parts[0] == CalibrationPart(source="self", split=None)
@@ -317,13 +298,7 @@ def test_own_text_counts_its_tokens_while_it_is_written(tmp_path: Path) -> None:
 
 def test_a_model_that_writes_nothing_has_no_own_text() -> None:
     with pytest.raises(InvalidSpecError, match="writes none"):
-        calibration_batches("self", classifier(), 64, 16, seed=0)
-
-
-def test_a_run_on_own_text_says_so() -> None:
-    result = run(PruneSpec(calibration="self", tokens=128, sequence_length=16), language_model())
-    assert result.calibration is not None
-    assert (result.calibration.source, result.calibration.tokens) == ("self", 128)
+        calibration_text("self", classifier(), 64, 16, seed=0)[0]
 
 
 @pytest.mark.demo

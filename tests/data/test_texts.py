@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import ClassLabel, Features, IterableDataset, IterableDatasetDict, Value
+from datasets import IterableDataset, IterableDatasetDict
 from huggingface_hub import HfApi
 
 from liar.data import hub
-from liar.data.labels import HIDDEN
 from liar.data.text_reader import Sample, read_samples
 from liar.errors import CalibrationError
 from liar.tasks.splits import Split
@@ -23,29 +22,34 @@ def _read(source: Path | str, split: Split = "train", seed: int | None = None) -
     return list(read_samples(str(source), split, seed))
 
 
-def test_paragraphs_of_a_text_file(tmp_path: Path) -> None:
-    path = tmp_path / "own.txt"
-    path.write_text("One paragraph\nof two lines.\n\n\nAnother.\r\n\r\nThe last.\n")
-    assert [sample.text for sample in _read(path)] == ["One paragraph\nof two lines.", "Another.", "The last."]
+ROWS = [{"id": "x", "text": "good", "label": 1}, {"id": "y", "text": " ", "label": 0}, {"id": "z", "text": "bad"}]
 
 
-def test_json_lines_with_labels(tmp_path: Path) -> None:
-    path = tmp_path / "own.jsonl"
-    rows = [{"id": "x", "text": "good", "label": 1}, {"id": "y", "text": " ", "label": 0}, {"id": "z", "text": "bad"}]
-    path.write_text("\n".join(json.dumps(row) for row in rows))
-    assert _read(path) == [Sample("good", "1"), Sample("bad", None)]
-
-
-def test_the_only_text_column_of_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "own.csv"
-    path.write_text('number,review,label\n1,"fine, really",pos\n2,dull,neg\n')
-    assert _read(path) == [Sample("fine, really", "pos"), Sample("dull", "neg")]
-
-
-def test_texts_that_look_like_gaps_of_a_table_stay_texts(tmp_path: Path) -> None:
-    path = tmp_path / "own.csv"
-    path.write_text("sentence,label\nNone,0\nNA,1\nnull,positive\n")
-    assert _read(path) == [Sample("None", "0"), Sample("NA", "1"), Sample("null", "positive")]
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        (
+            "paragraphs.txt",
+            "One paragraph\nof two lines.\n\n\nAnother.\r\n\r\nThe last.\n",
+            [("One paragraph\nof two lines.",), ("Another.",), ("The last.",)],
+        ),
+        ("labels.jsonl", "\n".join(map(json.dumps, ROWS)), [("good", "1"), ("bad", None)]),
+        (
+            "only.csv",
+            'number,review,label\n1,"fine, really",pos\n2,dull,neg\n',
+            [("fine, really", "pos"), ("dull", "neg")],
+        ),
+        (
+            "no_gaps.csv",
+            "sentence,label\nNone,0\nNA,1\nnull,positive\n",
+            [("None", "0"), ("NA", "1"), ("null", "positive")],
+        ),
+    ],
+)
+def test_files_of_each_kind(name: str, content: str, expected: list[tuple[str, ...]], tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    assert _read(path) == [Sample(*each) for each in expected]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -112,13 +116,6 @@ def test_several_unknown_columns_have_to_be_chosen_from(tmp_path: Path, selectio
         _read(f"{path}#a,b,c")
 
 
-def test_identifiers_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "own.jsonl"
-    path.write_text(json.dumps({"id": "x", "url": "y", "label": "good"}))
-    with pytest.raises(CalibrationError, match="no column of text"):
-        _read(path)
-
-
 def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
     path.write_text("\n\n".join(f"text {number}" for number in range(50)))
@@ -133,6 +130,7 @@ def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
         ("broken.jsonl", b'{"text": \n', "cannot be read"),
         ("binary.txt", b"\xff\xfe\xbb\x00", "cannot be read"),
         ("numbers.csv", b"a,b\n1,2\n", "no column of text"),
+        ("identifiers.jsonl", b'{"id": "x", "url": "y", "label": "good"}', "no column of text"),
         ("ragged.csv", b"text\na\nb,c\n", "with , ; tab or | between its columns"),
         ("letter.docx", b"text", "should end in"),
     ],
@@ -167,36 +165,6 @@ def test_a_dataset_without_network_fails_soon(monkeypatch: pytest.MonkeyPatch) -
     assert time.monotonic() - start < 5
 
 
-FEATURES = Features({"sentence": Value("string"), "label": ClassLabel(names=["negative", "positive"])})
-
-
-def _hub(monkeypatch: pytest.MonkeyPatch, *parts: str, label: int = 0) -> list[tuple[Any, ...]]:
-    """Replace the hub by a dataset with these parts, each one sentence that names its part; return the list of requests."""
-    asked: list[tuple[Any, ...]] = []
-
-    def part(name: str) -> IterableDataset:
-        rows = [{"sentence": f"of {name}", "label": label}]
-        return IterableDataset.from_generator(lambda: iter(rows), features=FEATURES)
-
-    def load(name: str, config: str | None, *, streaming: bool) -> IterableDatasetDict:
-        asked.append((name, config, streaming))
-        return IterableDatasetDict({name: part(name) for name in parts})
-
-    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
-    monkeypatch.setattr(hub, "load_dataset", load)
-    return asked
-
-
-def test_hub_datasets_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = _hub(monkeypatch, "train", "validation")
-    assert _read("glue:sst2", "test") == [Sample("of validation", "negative")]
-    assert _read("glue:sst2:train", "test") == [Sample("of train", "negative")]
-    assert asked == [("glue", "sst2", True)] * 2
-    assert read_samples("glue:sst2", "test").label_names == ("negative", "positive")
-    with pytest.raises(CalibrationError, match="spelling"):
-        _read("glue:sst2:nothing")
-
-
 @pytest.mark.parametrize(
     ("parts", "train", "validation", "test"),
     [
@@ -213,7 +181,14 @@ def test_hub_datasets_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_part_is_measured_on_that_calibration_reads(
     monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], train: str | None, validation: str | None, test: str | None
 ) -> None:
-    _hub(monkeypatch, *parts)
+    def load(name: str, config: str, *, streaming: bool) -> IterableDatasetDict:
+        assert (name, config, streaming) == ("some", "config", True)
+        return IterableDatasetDict(
+            {part: IterableDataset.from_generator(lambda part=part: iter([{"text": f"of {part}"}])) for part in parts}
+        )
+
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
+    monkeypatch.setattr(hub, "load_dataset", load)
     splits: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
     for split, part in splits.items():
         if part is None:
@@ -222,8 +197,3 @@ def test_no_part_is_measured_on_that_calibration_reads(
         else:
             samples = read_samples("some:config", split)
             assert (samples.split, [sample.text for sample in samples]) == (part, [f"of {part}"])
-
-
-def test_hidden_labels_are_kept_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    _hub(monkeypatch, "test", label=-1)
-    assert _read("glue:sst2", "test") == [Sample("of test", HIDDEN)]

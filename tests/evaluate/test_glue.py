@@ -12,7 +12,6 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from liar.data.corpora import calibration_text
 from liar.data.question_windows import STRIDE
 from liar.data.text_reader import read_samples
 from liar.errors import InvalidSpecError
@@ -29,6 +28,7 @@ from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
 from tests.copies import CONFIGS, SIZES, Row, write_copy
 from tests.small_heads import POSITIONS, classifier, head_for, marker, predicted_class, regressor
+from tests.tiny import calibration_text
 
 REFERENCES: dict[str, dict[str, Callable[[list[int], list[int]], float]]] = {
     "cola": {"matthews": matthews_corrcoef},

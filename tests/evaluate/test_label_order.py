@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from liar.data.corpora import calibration_text
 from liar.errors import InvalidSpecError
 from liar.evaluate.label_order import settle_order
 from liar.evaluate.prepared_task import evaluate
@@ -23,6 +22,7 @@ from liar.spec import PruneSpec
 from liar.tasks.registry import task_named
 from tests.copies import CONFIGS, Relabel, write_copy
 from tests.small_heads import classifier, predicted_class
+from tests.tiny import calibration_text
 
 MNLI = task_named("mnli").labels
 UNNAMED = ("LABEL_0", "LABEL_1", "LABEL_2")

@@ -15,7 +15,6 @@ from huggingface_hub import HfApi
 from scipy.stats import pearsonr, spearmanr
 
 from liar.data import hub
-from liar.data.corpora import calibration_text
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.prepared_task import evaluate, prepare, prepare_all
 from liar.evaluate.spans import scores_of_answers, span_steps
@@ -27,6 +26,7 @@ from liar.spec import PruneSpec
 from liar.tasks.samples import Answer, Sample
 from tests.copies import write_copy
 from tests.small_heads import POSITIONS, classifier, marker, predicted_class, reader, regressor
+from tests.tiny import calibration_text
 
 COLOURS = ("warm", "cold")
 TEXTS = ["red red x", "blue green", "green x longer", "blue", "é red", "longer longer blue x", "x", "green red"]

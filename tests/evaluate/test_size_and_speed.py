@@ -15,9 +15,10 @@ from liar.evaluate.timing import speed
 from liar.evaluate.timing.size_and_speed import compare_steps, costs_of, macs_per_token
 from liar.evaluate.timing.speed import REPEATS, reading_steps
 from liar.loading.catalog import bytes_on_disk, load_model
+from liar.maths.criteria import channels_of
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, bytes_in_memory
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.report.costs import CostsResult
 from liar.results import Speed, SpeedGain
@@ -38,7 +39,7 @@ def halved(model: LoadedModel) -> LoadedModel:
     sites = model.adapter.sites()
     for site in sites:
         bundles = torch.arange(site.bundles // 2)
-        channels = kept_channels(site, bundles, torch.device("cpu"))
+        channels = channels_of(site, bundles)
         consumer = model.adapter.consumer(site)
         shrink(model.adapter, site, bundles, ConsumerParameters(consumer.weight[:, channels], None))
     model.adapter.after_surgery(sites)

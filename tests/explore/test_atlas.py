@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_the_atlas_stays_at_ha
     store: AtlasStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denied = Mock(side_effect=PermissionError(13, "Permission denied"))
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", denied)  # not by file mode, because root may write anywhere
+    monkeypatch.setattr(tempfile, "mkstemp", denied)  # not by file mode, because root may write anywhere
     with pytest.raises(StorageError, match="could not be written"):
         store.save(tiny_atlas())
     assert store.find(PruneSpec()) is not None

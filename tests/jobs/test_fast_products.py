@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liar import PruneSpec, RunResult, run
-from liar.runtime import precision
+from liar.runtime import devices
 from liar.spec import Allocation, Schedule
 from tests import tiny
 
@@ -15,7 +15,7 @@ def both(text: str, monkeypatch: pytest.MonkeyPatch, schedule: Schedule, allocat
     """The same run with and without."""
     found = []
     for able in (True, False):
-        monkeypatch.setattr(precision, "has_fast_half", lambda able=able: able)
+        monkeypatch.setattr(devices, "has_fast_half", lambda able=able: able)
         choices = {"calibration": text, "tokens": 1024, "sequence_length": 32, "criterion": "fluctuation"}
         spec = PruneSpec.create(model="tiny/llama", schedule=schedule, allocation=allocation, **choices)
         found.append(run(spec, tiny.language_model()))

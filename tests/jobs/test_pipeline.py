@@ -21,11 +21,12 @@ from liar.errors import CalibrationError, InsufficientMemoryError, InvalidSpecEr
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.jobs import pipeline
 from liar.jobs.stages import reduction
+from liar.maths.criteria import channels_of
 from liar.maths.moments import SiteMomentsAccumulator
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny
@@ -209,7 +210,7 @@ def test_the_error_is_that_of_the_installed_weights(
         rows, old = torch.cat(seen), adapter.consumer(site).weight.double()
         seen.clear()
         bias = 0 if parameters.bias is None else parameters.bias.double()
-        kept = kept_channels(site, bundles, old.device)
+        kept = channels_of(site, bundles)
         lost = rows[:, kept] @ parameters.weight.double().T + bias - rows @ old.T
         found[site.name] = float(lost.square().sum() / (rows @ old.T).square().sum())
         shrink(adapter, site, bundles, parameters)

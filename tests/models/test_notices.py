@@ -13,17 +13,8 @@ from liar.loading.notices import copy_notices, fetch_notices
 from liar.loading.source import Source
 
 ACCEPTED = (
-    *(
-        "LICENSE",
-        "LICENSE.txt",
-        "license.md",
-        "LICENCE",
-        "LICENSE-APACHE-2.0",
-        "LICENSE-2.0.txt",
-        "NOTICE",
-        "Notice.txt",
-    ),
-    *("COPYING", "COPYING-LESSER.md", "USE_POLICY.md", "USE-POLICY.txt", "LICENSE.pdf"),
+    *("LICENSE", "LICENSE.txt", "license.md", "LICENCE", "LICENSE-APACHE-2.0", "LICENSE-2.0.txt", "LICENSE.pdf"),
+    *("NOTICE", "Notice.txt", "COPYING", "COPYING-LESSER.md", "USE_POLICY.md", "USE-POLICY.txt"),
 )
 REFUSED = (
     *(

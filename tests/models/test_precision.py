@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from liar.runtime import precision
-from liar.runtime.precision import fast_products
+from liar.runtime import devices
+from liar.runtime.devices import fast_products
 from tests.families import batches, build
 
 
@@ -15,7 +15,7 @@ from tests.families import batches, build
 def test_only_products_of_fp32_models_are_fast(
     dtype: torch.dtype, fast: bool, able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "has_fast_half", lambda: able)
+    monkeypatch.setattr(devices, "has_fast_half", lambda: able)
     model = build("llama").to(dtype)
     with torch.no_grad(), fast_products(model):
         found = model(**batches(1)[0]).logits
@@ -25,4 +25,4 @@ def test_only_products_of_fp32_models_are_fast(
 @pytest.mark.parametrize(("known", "able"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)])
 def test_the_processor_is_asked(known: dict[str, bool], able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
-    assert precision.has_fast_half.__wrapped__() == able
+    assert devices.has_fast_half.__wrapped__() == able

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from liar import LoadedModel, PruneSpec, cli, load_model, run, stream
+from liar import LoadedModel, PruneSpec, cli, load_model, run
 from liar.data.text_reader import Samples
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
+from liar.evaluate import task_readers
+from liar.evaluate.prepared_task import evaluate
 from liar.evaluate.timing.size_and_speed import compare_steps
-from liar.events import Finished
+from liar.jobs import measures, pipeline
+from liar.models import quantize
 from liar.models.families import adapt
 from liar.models.loaded import bytes_in_memory
 from liar.models.quantize import quantized
@@ -33,8 +36,6 @@ from liar.save.model_card import model_card
 from tests import families, tiny
 from tests.cut_models import cut
 
-LETTERS = "\n\n".join(" ".join(tiny.LETTERS[start:] + tiny.LETTERS[:start]) for start in range(26))
-
 
 def loaded(family: str) -> LoadedModel:
     model = families.build(family).float()
@@ -43,10 +44,6 @@ def loaded(family: str) -> LoadedModel:
 
 def linears(model: LoadedModel) -> list[nn.Linear]:
     return [module for module in model.adapter.layers.modules() if isinstance(module, nn.Linear)]
-
-
-def dequantized(linear: nn.Linear) -> Tensor:
-    return linear.weight.dequantize()
 
 
 def steps_of(weight: Tensor) -> Tensor:
@@ -76,7 +73,7 @@ def test_a_layer_is_off_by_half_a_step_for_each_input_at_most(seed: int, spread:
     weight = layer.weight.clone()
     copy = linears(quantized(model))[0]
     steps = steps_of(weight)
-    assert ((dequantized(copy) - weight).abs() <= 0.5001 * steps).all()
+    assert ((copy.weight.dequantize() - weight).abs() <= 0.5001 * steps).all()
     rows = torch.randn(7, layer.in_features, generator=generator)
     with torch.no_grad():
         difference = (copy(rows) - layer(rows)).abs()
@@ -105,8 +102,8 @@ def test_every_family_computes_with_rounded_weights_and_stays_as_it_was(family: 
 
     with torch.no_grad():
         for linear, other in zip(linears(model), linears(copy), strict=True):
-            assert ((dequantized(other) - linear.weight).abs() <= 0.5001 * steps_of(linear.weight)).all()
-            linear.weight.copy_(dequantized(other))
+            assert ((other.weight.dequantize() - linear.weight).abs() <= 0.5001 * steps_of(linear.weight)).all()
+            linear.weight.copy_(other.weight.dequantize())
     torch.testing.assert_close(found, logits(model), rtol=1e-4, atol=1e-4)
     assert 0 < float((found - exact).norm() / exact.norm()) < 0.1
 
@@ -132,12 +129,12 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
     model = tiny.language_model()
     with pytest.raises(UnsupportedModelError, match="quantised already"):
         run(PruneSpec(), quantized(model))
-    monkeypatch.setattr("liar.models.quantize.free_bytes", lambda _device: 10_000)
+    monkeypatch.setattr(quantize, "free_bytes", lambda _device: 10_000)
     with pytest.raises(InsufficientMemoryError, match="beside the model and 0\\.0 GB are free"):
         run(PruneSpec(quantize="int8"), model)
     streamed = tiny.language_model()
     cpu_offload(streamed.model, execution_device=torch.device("cpu"))
-    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: streamed)
+    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: streamed)
     with pytest.raises(InvalidSpecError, match="streamed model cannot be quantised"):
         run(PruneSpec(quantize="int8", criterion="obs", allocation="uniform"))
 
@@ -148,17 +145,13 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence(monkeypatch: pytest.Mo
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     """A run on letters: labelled letters replace the texts for sentiment, and random tokens those for perplexity."""
-    text = tmp_path / "letters.txt"
-    text.write_text(LETTERS)
     generator = torch.Generator().manual_seed(2)
     windows = torch.randint(4, 30, (6, 24), generator=generator)
     tiny.replace_demo_samples(monkeypatch, tiny.labelled_letters(9))
-    monkeypatch.setattr(
-        "liar.evaluate.task_readers.held_out_windows", lambda *_, **__: (windows, Samples("letters", "test", iter(())))
-    )
-    return PruneSpec(
-        model="tiny", calibration=str(text), tokens=256, sequence_length=16, targets="both", ratio=0.5, quantize="int8"
-    )
+    read = windows, Samples("letters", "test", iter(()))
+    monkeypatch.setattr(task_readers, "held_out_windows", lambda *_, **__: read)
+    chosen = {"targets": "both", "ratio": 0.5, "quantize": "int8"}
+    return PruneSpec(calibration=tiny.letters_file(tmp_path), tokens=256, sequence_length=16, model="tiny", **chosen)
 
 
 @pytest.mark.parametrize("task", ["perplexity", "sentiment"])
@@ -185,17 +178,13 @@ def test_a_run_measures_the_dense_and_the_repaired_model_twice(spec: PruneSpec, 
 
 
 def test_the_figures_are_those_of_the_copies(spec: PruneSpec) -> None:
-    from liar.evaluate.prepared_task import evaluate
-
     model = tiny.language_model()
-    *_, finished = stream(spec.model_copy(update={"evaluate": ("perplexity",)}), model)
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    values = {item.variant: item.value for item in finished.result.evaluations}
-    for exact, name in ((model, "dense"), (finished.model, "reconstructed")):
+    last, pruned = tiny.finished(spec.model_copy(update={"evaluate": ("perplexity",)}), model)
+    values = {item.variant: item.value for item in last.result.evaluations}
+    for exact, name in ((model, "dense"), (pruned, "reconstructed")):
         assert evaluate(exact, "perplexity").value == values[name]
         assert evaluate(quantized(exact), "perplexity").value == values[f"{name}-int8"] != values[name]
-    assert not any(hasattr(parameter, "qdata") for parameter in finished.model.model.parameters())
+    assert not any(hasattr(parameter, "qdata") for parameter in pruned.model.parameters())
 
 
 def test_one_copy_at_a_time_and_none_afterwards(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +197,7 @@ def test_one_copy_at_a_time_and_none_afterwards(spec: PruneSpec, monkeypatch: py
         alive.append(weakref.ref(copy.model))
         return copy
 
-    monkeypatch.setattr("liar.jobs.measures.quantized", watched)
+    monkeypatch.setattr(measures, "quantized", watched)
     result = run(spec.model_copy(update={"evaluate": ("perplexity",)}), tiny.language_model())
     gc.collect()
     assert len(alive) == 2
@@ -251,7 +240,7 @@ def test_a_saved_copy_gives_the_same_outputs_in_a_fresh_process(
 def test_the_command_line_saves_the_rounded_model(
     spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: tiny.language_model())
+    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: tiny.language_model())
     chosen = [*("--calibration", spec.calibration, "--tokens", "256", "--sequence-length", "16")]
     chosen += ["--evaluate", "perplexity", "--allocation", "uniform", "--schedule", "one-shot"]
     folder, json = tmp_path / "saved", tmp_path / "run.json"

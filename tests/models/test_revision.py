@@ -17,6 +17,7 @@ from liar.loading.catalog import bytes_on_disk, folder_of, load_model
 from liar.loading.source import Source, conversion_of, find_model
 from tests.folders import LLAMA, save
 from tests.hub import Hub, Repository, running
+from tests.loopback import ask
 
 TITLE = "Adding `safetensors` variant of this model"
 BOT = "SFconvertbot"
@@ -43,11 +44,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with running(Hub("hf_token")) as found:
         found.repositories["a/b"] = Repository(files=files(tmp_path / "main"), revisions=revisions)
         monkeypatch.setenv("HF_TOKEN", found.token)
-        template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # a client of an earlier address
         yield found
 
@@ -117,7 +114,7 @@ def test_a_folder_of_the_same_id_is_not_taken_for_a_revision(tmp_path: Path, mon
 def test_the_refusal_of_a_pickle_names_its_conversion(
     hub: Hub, discussions: list[dict[str, Any]], offered: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("read a pickle"))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read a pickle"))
     hub.repositories["a/b"].discussions = discussions
     with pytest.raises(UnsupportedModelError, match="'a/b' has no safetensors weights, and pickled") as refused:
         load_model("a/b", device="cpu")

@@ -12,15 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar import presets
-from liar.errors import (
-    ModelNotFoundError,
-)
+from liar.errors import ModelNotFoundError
 from liar.loading import source
 from liar.loading.catalog import load_model
 from tests.folders import LLAMA, save

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from liar import PruneSpec, run, stream
+from liar import PruneSpec, run
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import generate
 from liar.events import Finished
+from liar.jobs import pipeline
+from liar.models import variants as variants_module
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
+from liar.runtime.offload import resident
 from tests import tiny
 
 IDS = torch.arange(4, 24).unsqueeze(0)
@@ -34,9 +36,7 @@ def spec(folder: Path, **choices: object) -> PruneSpec:
 
 
 def finished(chosen: PruneSpec, loaded: LoadedModel | None, prompts: list[str]) -> Finished:
-    last = list(stream(chosen, loaded, prompts=prompts, max_new_tokens=3))[-1]
-    assert isinstance(last, Finished)
-    return last
+    return tiny.finished(chosen, loaded, prompts=prompts, max_new_tokens=3)[0]
 
 
 def logits(loaded: LoadedModel) -> Tensor:
@@ -111,7 +111,7 @@ def test_the_dense_model_is_the_given_one_unchanged(variants: Variants, dense: L
 def test_without_a_given_model_there_is_no_dense_variant(
     dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liar.jobs.pipeline.load_model", lambda *_, **__: dense)
+    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: dense)
     last = finished(spec(tmp_path), None, ["a b c"])
     assert last.variants is not None
     with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):
@@ -128,18 +128,15 @@ def test_an_error_inside_and_an_exchange_cut_short_leave_the_reconstructed_model
         raise ZeroDivisionError
     assert torch.equal(logits(loaded), before)
 
-    from liar.models import variants as module
+    calls: list[nn.Module] = []
 
-    calls: list[int] = []
-    install = module.install
-
-    def failing(*arguments: Any) -> None:
-        calls.append(1)
+    def failing(layer: nn.Module) -> AbstractContextManager[None]:
+        calls.append(layer)
         if len(calls) == 2:
             raise MemoryError
-        install(*arguments)
+        return resident(layer)
 
-    monkeypatch.setattr(module, "install", failing)
+    monkeypatch.setattr(variants_module, "resident", failing)
     with pytest.raises(MemoryError), variants.using("pruned"):
         pass
     assert torch.equal(logits(loaded), before)
@@ -166,8 +163,9 @@ def test_bytes_count_the_pruned_model_and_the_waiting_consumers(variants: Varian
     with variants.using("reconstructed") as loaded:
         model = sum(tensor.nbytes for tensor in [*loaded.model.parameters(), *loaded.model.buffers()])
         consumers = [loaded.adapter.consumer(site) for site in loaded.adapter.sites()]
-    waiting = sum((consumer.weight.numel() + consumer.out_features) * 4 for consumer in consumers)
-    assert variants.bytes == model + waiting
+    waiting = sum(consumer.weight.numel() + consumer.out_features for consumer in consumers)
+    gain = loaded.model.config.hidden_size
+    assert variants.bytes == model + 4 * (waiting + gain)
 
 
 def test_a_run_without_questions_keeps_no_variants(dense: LoadedModel, tmp_path: Path) -> None:
@@ -184,7 +182,7 @@ def test_a_caller_that_keeps_only_the_result_holds_no_models(
         made.append(weakref.ref(variants))
         return variants
 
-    monkeypatch.setattr("liar.jobs.pipeline.Variants", remembered)
+    monkeypatch.setattr(pipeline, "Variants", remembered)
     result = run(spec(tmp_path), dense, prompts=["a b c"])
     gc.collect()
     assert result.generations

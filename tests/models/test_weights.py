@@ -20,11 +20,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from liar.errors import (
-    LiarError,
-    ModelNotFoundError,
-    UnsupportedModelError,
-)
+from liar.errors import LiarError, ModelNotFoundError, UnsupportedModelError
 from liar.loading.catalog import load_model
 from tests.folders import BERT, LLAMA, save
 
@@ -66,7 +62,7 @@ def test_an_adapter_beside_the_weights_is_refused(
     get_peft_model(LlamaForCausalLM(LlamaConfig(**LLAMA)), lora).save_pretrained(tmp_path)
     if pickled:
         (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
-    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("read a pickle"))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read a pickle"))
     with pytest.raises(UnsupportedModelError, match="merge_and_unload"):
         load_model(name, device="cpu")
 

@@ -13,12 +13,10 @@ import transformers
 from accelerate import cpu_offload, disk_offload
 from safetensors.torch import load_file
 
-from liar import LoadedModel, PruneSpec, load_model, stream
+from liar import PruneSpec, load_model
 from liar.errors import InvalidSpecError
-from liar.events import Finished
-from liar.maths.reconstruct import Solution
-from liar.models.surgery import ConsumerParameters, install, shrink
-from liar.runtime.offload import is_offloaded, resident
+from liar.models.surgery import ConsumerParameters, install
+from liar.runtime.offload import is_offloaded
 from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
 from liar.spec import Reconstruction
@@ -102,8 +100,8 @@ def test_the_tokenizer_says_nothing_of_its_origin_and_needs_no_code(
 def test_a_patch_with_a_bias_needs_a_config_that_knows_one(family: str, form: str, tmp_path: Path) -> None:
     model = loaded(family)
     site = model.adapter.sites("ffn")[0]
-    weight = model.adapter.consumer(site).weight
-    install(model.adapter, site, ConsumerParameters(weight, torch.full((weight.shape[0],), 0.1)))
+    consumer = model.adapter.consumer(site)
+    install(consumer, ConsumerParameters(consumer.weight, torch.full((consumer.out_features,), 0.1)))
     model.adapter.remove_blocks(range(1, 2))
     model.adapter.after_surgery([site])
     saved = save_model(model, tmp_path / "model")
@@ -111,69 +109,42 @@ def test_a_patch_with_a_bias_needs_a_config_that_knows_one(family: str, form: st
     assert torch.equal(elsewhere(saved), logits(model))
 
 
-@pytest.mark.parametrize("kept", [lambda layer: 20, lambda layer: 10 + 7 * layer], ids=["stock", "ragged"])
-def test_a_fresh_process_without_liar_finds_the_same_logits(kept: Callable[[int], int], tmp_path: Path) -> None:
-    model = cut(loaded("llama"), "ffn", kept)
-    saved = save_model(model, tmp_path / "model")
-    assert reload_difference(saved, model) == 0
-    with torch.no_grad():
-        next(model.model.parameters()).add_(0.5)
-    assert reload_difference(saved, model) > 0, "a difference is seen"
-
-
-HEADS_BESIDE_THE_FAMILIES = (
-    transformers.BertForQuestionAnswering,
-    transformers.BertForTokenClassification,
-    transformers.BertForMaskedLM,
-    transformers.LlamaForTokenClassification,
+@pytest.mark.parametrize(
+    "name", ["BertForQuestionAnswering", "BertForTokenClassification", "BertForMaskedLM", "LlamaForTokenClassification"]
 )
-
-
-@pytest.mark.parametrize("kind", HEADS_BESIDE_THE_FAMILIES, ids=lambda kind: kind.__name__)
-def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(
-    kind: type[transformers.PreTrainedModel], tmp_path: Path
-) -> None:
+def test_a_head_without_a_task_is_kept_by_pruning_saving_and_loading(name: str, tmp_path: Path) -> None:
+    kind = getattr(transformers, name)
     sizes = {"vocab_size": 30, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
     torch.manual_seed(0)
     config = kind.config_class(**sizes, num_attention_heads=4, pad_token_id=0, initializer_range=0.3)
     kind(config).save_pretrained(tmp_path / "dense")
     tiny.tokenizer(64).save_pretrained(tmp_path / "dense")
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join("a b c d e f g h i j k l" for _ in range(40)))
-    recipe = {
-        "criterion": "obs",
-        "allocation": "error-curve",
-        "calibration": str(text),
-        "tokens": 256,
-        "sequence_length": 32,
-    }
-    spec = PruneSpec(model=str(tmp_path / "dense"), device="cpu", targets="both", **recipe)
-    finished = next(event for event in stream(spec) if isinstance(event, Finished))
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "saved", finished.result)
+    recipe = {"criterion": "obs", "allocation": "error-curve", "calibration": tiny.letters_file(tmp_path)}
+    spec = PruneSpec(
+        model=str(tmp_path / "dense"), device="cpu", targets="both", tokens=256, sequence_length=32, **recipe
+    )
+    last, model = tiny.finished(spec)
+    saved = save_model(model, tmp_path / "saved", last.result)
     assert saved.form == "ragged"
-    if kind in (transformers.BertForQuestionAnswering, transformers.LlamaForTokenClassification):
-        assert reload_difference(saved, finished.model) == 0
+    if name in ("BertForQuestionAnswering", "LlamaForTokenClassification"):
+        assert reload_difference(saved, model) == 0
     again = load_model(str(saved.folder), device="cpu")
     assert isinstance(again.model, kind)
-    assert torch.equal(logits(again), logits(finished.model))
+    assert torch.equal(logits(again), logits(model))
 
 
 @pytest.mark.parametrize("reconstruction", ["least-squares", "scale"])
 def test_a_run_is_saved_with_its_figures(reconstruction: Reconstruction, tmp_path: Path) -> None:
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    text = tiny.letters_file(tmp_path)
     chosen = PruneSpec(
-        model="tiny/llama", calibration=str(text), tokens=256, sequence_length=16, reconstruction=reconstruction
+        model="tiny/llama", calibration=text, tokens=256, sequence_length=16, reconstruction=reconstruction
     )
-    finished = list(stream(chosen, tiny.language_model()))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    last, model = tiny.finished(chosen, tiny.language_model())
+    saved = save_model(model, tmp_path / "model", last.result)
     kept = json.loads((saved.folder / RESULT_FILE).read_text())
     assert kept["spec"]["ratio"] == 0.5
     assert "tiny/llama" in (saved.folder / "README.md").read_text()
-    parameters = finished.result.totals.parameters_after
+    parameters = last.result.totals.parameters_after
     assert sum(p.numel() for p in load_model(str(saved.folder)).model.parameters()) == parameters
 
 
@@ -191,46 +162,26 @@ def test_a_run_is_saved_with_its_figures(reconstruction: Reconstruction, tmp_pat
 def test_a_demo_model_is_as_small_as_planned_and_the_same_elsewhere(
     model: str, targets: str, allocation: str, form: str, tmp_path: Path
 ) -> None:
-    chosen = PruneSpec(
-        model=model,
-        targets=targets,
-        allocation=allocation,
-        criterion="fluctuation",
-        schedule="one-shot",
-        tokens=512,
-        sequence_length=128,
-    )
-    finished = list(stream(chosen))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    saved = save_model(finished.model, tmp_path / "model", finished.result)
+    quick = {"criterion": "fluctuation", "schedule": "one-shot", "tokens": 512, "sequence_length": 128}
+    last, pruned = tiny.finished(PruneSpec(model=model, targets=targets, allocation=allocation, **quick))
+    saved = save_model(pruned, tmp_path / "model", last.result)
     assert saved.form == form
     (weights,) = saved.folder.glob("*.safetensors")
     header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
-    assert saved.bytes - header == 4 * finished.result.totals.parameters_after
-    assert reload_difference(saved, finished.model) == 0
+    assert saved.bytes - header == 4 * last.result.totals.parameters_after
+    assert reload_difference(saved, pruned) == 0
 
 
 @pytest.mark.parametrize("where", ["host", "disk"])
 @pytest.mark.parametrize("family", ["llama-tied", "bert"])
 def test_a_streamed_model_is_saved_from_host_or_disk(family: str, where: str, tmp_path: Path) -> None:
-    def cut_half(model: LoadedModel) -> LoadedModel:
-        return cut(model, "ffn", lambda layer: 20)
-
-    expected = save_model(cut_half(loaded(family)), tmp_path / "resident")
+    expected = save_model(cut(loaded(family), "ffn", lambda layer: 20), tmp_path / "resident")
     streamed = loaded(family)
     if where == "host":
         cpu_offload(streamed.model, execution_device=torch.device("cpu"))
     else:
         disk_offload(streamed.model, str(tmp_path / "weights"), execution_device=torch.device("cpu"))
-    for site in [site for site in streamed.adapter.sites() if site.kind == "ffn"]:
-        with resident(streamed.adapter.layers[site.layer]):
-            channels = torch.arange(20)
-            consumer = streamed.adapter.consumer(site)
-            solution = Solution(consumer.weight.T[channels], torch.full((consumer.out_features,), 0.1))
-            shrink(streamed.adapter, site, channels, ConsumerParameters.install_of(consumer, solution))
-    streamed.adapter.after_surgery([site for site in streamed.adapter.sites() if site.kind == "ffn"])
-    saved = save_model(streamed, tmp_path / "streamed")
+    saved = save_model(cut(streamed, "ffn", lambda layer: 20), tmp_path / "streamed")
     assert is_offloaded(streamed.model), "it goes on being streamed"
     assert not hasattr(streamed.model, "hf_device_map")
     assert saved.form == expected.form == "stock"

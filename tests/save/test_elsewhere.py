@@ -15,9 +15,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.events import Finished
+from liar import LoadedModel, PruneSpec, load_model
 from liar.save.checkpoint import save_model
+from tests import tiny
 from tests.cut_models import INPUTS, cut, loaded, logits
 from tests.gguf_file import expected_sizes, tensors, write_gguf
 
@@ -97,20 +97,10 @@ def test_llama_cpp_converts_a_run_and_generates_the_same_tokens(
     converter = Path(os.environ.get("LLAMA_CPP", ""), "convert_hf_to_gguf.py")
     if not converter.is_file():
         pytest.skip(NO_CONVERTER)
-    chosen = PruneSpec(
-        model="demo/smollm2-135m",
-        targets=targets,
-        reconstruction=reconstruction,
-        allocation="uniform",
-        criterion="fluctuation",
-        schedule="one-shot",
-        tokens=512,
-        sequence_length=128,
-    )
-    finished = list(stream(chosen))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    folder = save_model(finished.model, tmp_path / "model", finished.result).folder
+    quick = {"allocation": "uniform", "criterion": "fluctuation", "schedule": "one-shot", "tokens": 512}
+    chosen = {"model": "demo/smollm2-135m", "targets": targets, "reconstruction": reconstruction, **quick}
+    last, small = tiny.finished(PruneSpec(sequence_length=128, **chosen))
+    folder = save_model(small, tmp_path / "model", last.result).folder
     target = tmp_path / "model.gguf"
     converting = [sys.executable, str(converter), str(folder), "--outtype", "f32", "--outfile", str(target)]
     subprocess.run(converting, check=True, capture_output=True, timeout=300)

@@ -55,18 +55,19 @@ def test_a_folder_is_no_base_model_on_the_hub(model: str, tmp_path: Path, monkey
     assert card.data.model_name == f"{Path(model).name}, pruned and repaired"
 
 
-def test_the_relation_to_the_base_model_is_one_that_the_hub_knows() -> None:
-    run = language_run(ratio=0.5)
-    relations = [
-        ModelCard(model_card(run, "AutoModelForCausalLM", trust=False, quantized=quantized)).data.base_model_relation
-        for quantized in (True, False)
-    ]
-    assert relations == ["quantized", "finetune"]
-
-
-def test_a_folder_has_no_relation(tmp_path: Path) -> None:
-    card = ModelCard(model_card(language_run(model=str(tmp_path)), "AutoModel", trust=False, quantized=True))
-    assert (card.data.base_model, card.data.get("base_model_relation")) == (None, None)
+@pytest.mark.parametrize(
+    ("model", "quantized", "relation"),
+    [
+        ("somebody/model", True, "quantized"),
+        ("somebody/model", False, "finetune"),
+        ("/home/somebody/model", True, None),
+    ],
+)
+def test_the_relation_to_the_base_model_is_one_that_the_hub_knows(
+    model: str, quantized: bool, relation: str | None
+) -> None:
+    card = ModelCard(model_card(language_run(model=model), "AutoModel", trust=False, quantized=quantized))
+    assert card.data.get("base_model_relation") == relation
 
 
 def test_a_saved_model_takes_along_the_licence_of_its_base(tmp_path: Path) -> None:

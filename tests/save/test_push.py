@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from liar.errors import ModelNotFoundError, PushError
 from liar.save.checkpoint import save_model
@@ -17,6 +18,7 @@ from tests import tiny
 from tests.cut_models import cut, loaded
 from tests.fakes import language_run
 from tests.hub import Hub, Repository, running
+from tests.loopback import ask
 
 TOKEN = "hf_ofTheEnvironment"
 ELSEWHERE = "hf_ofSomeFile"
@@ -28,12 +30,11 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub that this process uses, with no waiting between retries."""
     with running(Hub(TOKEN, organisations=(("lab", "write"), ("club", "read")))) as found:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
         yield found
 
@@ -90,12 +91,12 @@ def test_the_folder_arrives_byte_for_byte_and_the_token_goes_only_to_the_hub(
 
 
 def test_a_run_is_saved_and_pushed(tmp_path: Path) -> None:
-    base, text, smaller = tmp_path / "base", tmp_path / "letters.txt", tmp_path / "smaller"
+    base, smaller = tmp_path / "base", tmp_path / "smaller"
     model = tiny.language_model()
     model.model.save_pretrained(base)
     model.tokenizer.save_pretrained(base)
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
-    chosen = ["--calibration", str(text), "--tokens", "256", "--sequence-length", "16", "--schedule", "one-shot"]
+    chosen = ["--tokens", "256", "--sequence-length", "16", "--schedule", "one-shot"]
+    chosen += ["--calibration", tiny.letters_file(tmp_path)]
     with running(Hub(TOKEN)) as hub:
         done = liar(
             hub, tmp_path, "prune", str(base), *chosen, "--save", str(smaller), "--push", "ada/small", HF_TOKEN=TOKEN
@@ -270,9 +271,9 @@ def test_the_first_question_may_fail_too(answer: int | str, words: str, hub: Hub
 def test_a_hub_out_of_reach_and_offline_mode_are_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Hub(TOKEN)) as gone:
         pass
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.address)
+    monkeypatch.setattr(constants, "ENDPOINT", gone.address)
     with pytest.raises(PushError, match="cannot be reached"):
         find_destination("small")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(PushError, match="unset it"):
         find_destination("small")

@@ -66,24 +66,6 @@ def test_a_killed_save_leaves_no_folder(tmp_path: Path) -> None:
     assert [entry.name.startswith(".model-") for entry in tmp_path.iterdir()] == [True]
 
 
-def test_damage_and_mismatch_are_named(tmp_path: Path) -> None:
-    saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 10 + 7 * layer), tmp_path / "model")
-    config = saved.folder / "config.json"
-    whole = config.read_text()
-    config.write_text(whole.replace("[\n      48,\n      17,", "[\n      48,\n      16,", 1))
-    assert config.read_text() != whole
-    with pytest.raises(UnsupportedModelError, match="belong together"):
-        load_model(str(saved.folder))
-    config.write_text(whole)
-    weights = saved.folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(ModelNotFoundError, match="damaged"):
-        load_model(str(saved.folder))
-    os.remove(weights)
-    with pytest.raises((ModelNotFoundError, UnsupportedModelError)):
-        load_model(str(saved.folder))
-
-
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     saved = save_model(cut(loaded("llama"), "ffn", lambda layer: 20), tmp_path / "model", shard_bytes=20_000)
     shards = sorted(saved.folder.glob("*.safetensors"))
@@ -98,6 +80,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     [
         ("linears", None),
         ("linears", [1, 2]),
+        ("linears", {}),
         ("linears", {"model.nowhere.x": [1, 1, True]}),
         ("linears", {"model.layers.0.mlp.down_proj": ["a", 1, True]}),
         ("linears", {"model.layers.0.mlp.down_proj": [-1, 1, True]}),

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from liar.maths.criteria import units_of
+from liar.maths.criteria import channels_of, units_of
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution, reconstruct_all
 from liar.maths.relative_errors import relative_errors
-from liar.models.surgery import kept_channels
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 
@@ -62,7 +61,7 @@ def decide(
     What is installed of least-squares compensates the ``drift`` too. Raises :class:`liar.errors.NonFiniteError` and
     :class:`liar.errors.CalibrationError`, which name the site.
     """
-    channels = kept_channels(site, bundles, weight.device)
+    channels = channels_of(site, bundles).to(weight.device)
     solutions = reconstruct_all(
         moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name
     )

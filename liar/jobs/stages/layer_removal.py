@@ -174,7 +174,7 @@ def cut(
         errors = span.errors(weight, {name: installed[name] for name in reported})
         if variants is not None:
             variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
-        install(adapter, site, patched)
+        install(consumer, patched)
     adapter.remove_blocks(span.removed)
     adapter.after_surgery([site])
     return errors

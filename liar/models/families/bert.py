@@ -19,7 +19,7 @@ class BertAdapter(Adapter):
     layers_path: ClassVar[str] = "encoder.layer"
 
     def site(self, layer: int, kind: SiteKind) -> Site:
-        block = self._block(layer)
+        block = self.block(layer)
         if kind == "ffn":
             return Site(layer, "ffn", block.output.dense.in_features)
         attention = block.attention.self
@@ -29,7 +29,7 @@ class BertAdapter(Adapter):
         return cast(nn.Linear, self._output(site).dense)
 
     def producers(self, site: Site) -> list[Producer]:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         if site.kind == "ffn":
             return [Producer(block.intermediate.dense, 1)]
         attention = block.attention.self
@@ -43,7 +43,7 @@ class BertAdapter(Adapter):
         return [module for module in heads if isinstance(module, nn.Linear)]
 
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         if site.kind == "ffn":
             return cast(Tensor, block.intermediate(hidden))
         return cast(Tensor, block.attention.self(hidden, attention_mask=context["attention_mask"])[0])
@@ -53,19 +53,16 @@ class BertAdapter(Adapter):
         return stream, cast(Tensor, self._output(site).LayerNorm(stream))
 
     def after_surgery(self, sites: list[Site]) -> None:
-        widths = {block.output.dense.in_features for block in map(self._block, range(len(self.layers)))}
+        widths = {block.output.dense.in_features for block in map(self.block, range(len(self.layers)))}
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "attention":
-            attention = self._block(site.layer).attention.self
+            attention = self.block(site.layer).attention.self
             attention.num_attention_heads = len(bundles)
             attention.all_head_size = len(bundles) * site.unit_size
 
     def _output(self, site: Site) -> Any:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         return block.output if site.kind == "ffn" else block.attention.output
-
-    def _block(self, layer: int) -> Any:
-        return self.layers[layer]

@@ -19,7 +19,7 @@ class LlamaAdapter(Adapter):
     layers_path: ClassVar[str] = "layers"
 
     def site(self, layer: int, kind: SiteKind) -> Site:
-        block = self._block(layer)
+        block = self.block(layer)
         if kind == "ffn":
             return Site(layer, "ffn", block.mlp.down_proj.in_features)
         attention = block.self_attn
@@ -27,11 +27,11 @@ class LlamaAdapter(Adapter):
         return Site(layer, "attention", heads, attention.head_dim, attention.num_key_value_groups)
 
     def consumer(self, site: Site) -> nn.Linear:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         return cast(nn.Linear, block.mlp.down_proj if site.kind == "ffn" else block.self_attn.o_proj)
 
     def producers(self, site: Site) -> list[Producer]:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         if site.kind == "ffn":
             return [Producer(block.mlp.gate_proj, 1), Producer(block.mlp.up_proj, 1)]
         attention = block.self_attn
@@ -42,7 +42,7 @@ class LlamaAdapter(Adapter):
         ]
 
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
-        block = self._block(site.layer)
+        block = self.block(site.layer)
         if site.kind == "ffn":
             with bypassed(block.mlp, "down_proj"):
                 return cast(Tensor, block.mlp(block.post_attention_layernorm(hidden)))
@@ -69,12 +69,12 @@ class LlamaAdapter(Adapter):
                 for module in modules:
                     self._fill_biases(module)
                 setattr(self.config, "mlp_bias" if kind == "ffn" else "attention_bias", True)
-        widths = {block.mlp.down_proj.in_features for block in map(self._block, range(len(self.layers)))}
+        widths = {block.mlp.down_proj.in_features for block in map(self.block, range(len(self.layers)))}
         heads = {self.site(layer, "attention").units for layer in range(len(self.layers))}
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
         if len(heads) == 1 and self.config.hidden_size % max(heads) == 0:  # the config rejects other head counts
-            attention = self._block(0).self_attn
+            attention = self.block(0).self_attn
             self.config.head_dim = attention.head_dim
             self.config.num_attention_heads = heads.pop()
             self.config.num_key_value_heads = attention.k_proj.out_features // attention.head_dim
@@ -99,12 +99,9 @@ class LlamaAdapter(Adapter):
                 setattr(config, name, [value for layer, value in enumerate(values) if layer not in blocks])
         self.base.layers = nn.ModuleList(block for layer, block in enumerate(self.layers) if layer not in blocks)
         for layer in range(len(self.layers)):
-            self._block(layer).self_attn.layer_idx = layer  # its place in the cache of keys and values
+            self.block(layer).self_attn.layer_idx = layer  # its place in the cache of keys and values
         config.num_hidden_layers = len(self.layers)
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "ffn":
-            self._block(site.layer).mlp.intermediate_size = len(bundles)
-
-    def _block(self, layer: int) -> Any:
-        return self.layers[layer]
+            self.block(site.layer).mlp.intermediate_size = len(bundles)
