@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-from figures import SMOLLM2, loaded, value_of, with_error
+from figures import SMOLLM2, finished_run, loaded, value_of, with_error
 from gpu import model_of
-from parts.subjects import gain
+from parts.subjects import Gain
 from readme import sections, table
 from torch import nn
 from transformers import LlamaConfig
 
-from liar import PruneSpec, stream
+from liar import PruneSpec
 from liar.evaluate.answering.side_by_side import comparison_steps
 from liar.evaluate.timing.size_and_speed import compare_steps
-from liar.events import Finished
 from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts
 from liar.models.loaded import parameter_count
@@ -64,7 +63,7 @@ def section() -> str:
         short = _run(BASE.model_copy(update={"targets": "layers", "ratio": number / len(dense.adapter.layers)}))
         narrow = _run(BASE.model_copy(update={"ratio": _ratio_of(short.result.totals.parameters_after)}))
         rows += [short.cells(None), narrow.cells(short.result)]
-    values = ", ".join(f"{task} {with_error(value_of(short.result, task, 'dense'))}" for task in BASE.evaluate)
+    values = ", ".join(f"{task} {with_error(value_of(short.result, 'dense', task))}" for task in BASE.evaluate)
     head = (
         f"Whole layers with a patch, and as many parameters in neurons by the default recipe. Dense: {values}. In brackets the "
         "perplexity without patch or repair; of neurons also what they gain over the row above, ± its paired standard "
@@ -98,11 +97,8 @@ def shape(config: LlamaConfig | None = None) -> str:
 
 
 def _run(spec: PruneSpec) -> Row:
-    finished = list(stream(spec, loaded(spec.model)))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    result = finished.result
-    costs = finish(compare_steps(loaded(spec.model), finished.model))
+    model, result = finished_run(spec, loaded(spec.model))
+    costs = finish(compare_steps(loaded(spec.model), model))
     words = named(removed_layers(result.sites)) if "depth" in spec.stages else f"{spec.ratio:.0%} of the neurons"
     return Row(words, result, [speed.gain for speed in costs.speeds])
 
@@ -115,12 +111,11 @@ def _ratio_of(parameters: int) -> float:
 
 
 def _perplexity(result: RunResult, task: str, beside: RunResult | None) -> str:
-    bare, repaired = (value_of(result, task, variant) for variant in ("pruned", "reconstructed"))
+    bare, repaired = (value_of(result, variant, task) for variant in ("pruned", "reconstructed"))
     words = f"{with_error(repaired)} ({bare.value:,.1f})"
     if beside is None:
         return words
-    ahead, stderr = gain(value_of(beside, task, "reconstructed"), repaired)
-    return f"{words}, {ahead:+.3f} ± {stderr:.3f} nats"
+    return f"{words}, {Gain.of(value_of(beside, 'reconstructed', task), repaired)} nats"
 
 
 def _speed(times: Quartiles) -> str:

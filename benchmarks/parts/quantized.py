@@ -15,24 +15,23 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 import torch
-from figures import SMOLLM2
+from figures import SMOLLM2, finished_run
 from readme import table
 from torch import Tensor, nn
 from torchao.quantization import IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import Granularity, PerAxis, PerGroup
 
-from liar import LoadedModel, stream
+from liar import LoadedModel
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibration_steps
 from liar.calibration.needs import Needs
 from liar.data.corpora import text_steps
-from liar.events import Finished
 from liar.models.families import adapt
 from liar.progress import finish
 from liar.results import Evaluation
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain
+from parts.subjects import Gain, Subject, examined, named
 
 Width = Literal["int8", "int4"]
 WIDTHS: tuple[Width, ...] = get_args(Width)
@@ -73,10 +72,7 @@ def rounded(loaded: LoadedModel, width: Width) -> LoadedModel:
 
 def repaired(loaded: LoadedModel, subject: Subject, ratio: float, scope: Scope) -> LoadedModel:
     spec = subject.spec(ratio, scope).model_copy(update={"multiple": GROUP, "evaluate": ()})
-    *_, last = stream(spec, loaded)
-    assert isinstance(last, Finished)
-    assert last.model is not None
-    return last.model
+    return finished_run(spec, loaded)[0]
 
 
 @cache
@@ -110,7 +106,7 @@ def _mean_output(loaded: LoadedModel, subject: Subject, name: str, mean: Tensor)
     return output
 
 
-def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point:
+def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> dict[str, float]:
     shared = examined(subject, scope)
 
     def measured(model: LoadedModel) -> Evaluation:
@@ -123,18 +119,11 @@ def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point
         "after": measured(rounded(repaired(quantized, subject, ratio, scope), width)),
         "both": measured(centred(rounded(exact, width), subject, scope)),
     }
-    values = {"n": float(shared.dense.n)}
-    for name, evaluation in (
-        ("dense", shared.dense),
-        ("dense quantized", measured(quantized)),
-        ("repaired", measured(exact)),
-        *found.items(),
-    ):
-        values |= {name: evaluation.value, f"{name} stderr": evaluation.stderr}
+    whole = (("dense", shared.dense), ("dense quantized", measured(quantized)), ("repaired", measured(exact)))
+    values = {"n": float(shared.dense.n), **named(*whole, *found.items())}
     for order, evaluation in found.items():
-        ahead, stderr = gain(found["before"], evaluation)
-        values |= {f"{order} gain": ahead, f"{order} gain stderr": stderr}
-    return Point(name="", values=values)
+        values |= Gain.of(found["before"], evaluation).named(f"{order} gain")
+    return values
 
 
 def report(points: Mapping[str, Point]) -> Report:
@@ -147,10 +136,12 @@ def report(points: Mapping[str, Point]) -> Report:
         plain = (subject.words(values, each) for each in ("dense", "dense quantized", "repaired", "before"))
         gains = []
         for order in ("after", "both"):
-            ahead, stderr = values[f"{order} gain"], values[f"{order} gain stderr"]
-            gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(ahead, stderr)})")
-            if abs(ahead) >= 2 * stderr > 0:
-                found.setdefault(f"*{order}* is {'better' if ahead > 0 else 'worse'} than *before*", []).append(name)
+            gained = Gain.read(values, f"{order} gain")
+            gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(gained)})")
+            if gained.sign:
+                found.setdefault(f"*{order}* is {'better' if gained.sign > 0 else 'worse'} than *before*", []).append(
+                    name
+                )
         rows.append((subject.name, f"{ratio:.0%}", width, *plain, *gains))
     orders = "; ".join(f"*{order}*: {meaning}" for order, meaning in ORDERS.items())
     head = (

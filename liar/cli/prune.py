@@ -178,7 +178,7 @@ def prune(
     destination = None if push is None else _destination(push, private)
     if need is not None:
         spec = spec.model_copy(update={"ratio": _met(need, spec)})
-    finished = _run(spec)
+    finished = watched_run(spec)
     if not is_first_process():
         return
     _print_result(finished.result)
@@ -228,7 +228,8 @@ def _met(need: Need, spec: PruneSpec) -> float:
     return met.ratio
 
 
-def _run(spec: PruneSpec) -> Finished:
+def watched_run(spec: PruneSpec) -> Finished:
+    """A run whose progress and notes are shown on stderr."""
     from liar import events
     from liar.jobs.pipeline import stream
 
