@@ -59,16 +59,7 @@ def launched(case: Case, spec: PruneSpec = SPEC) -> RunResult:
         path = Path(folder) / "result.json"
         start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(case.processes)]
         environment = os.environ | {"OMP_NUM_THREADS": str(case.threads), "PYTHONPATH": str(ROOT)}
-        recipe = [
-            "--targets",
-            spec.targets,
-            "--ratio",
-            str(spec.ratio),
-            "--tokens",
-            str(spec.tokens),
-            "--json",
-            str(path),
-        ]
+        recipe = [f"--targets={spec.targets}", f"--ratio={spec.ratio}", f"--tokens={spec.tokens}", f"--json={path}"]
         command = [*start, "-m", "liar", "prune", spec.model, *recipe]
         subprocess.run(command, check=True, env=environment, capture_output=True)
         return RunResult.model_validate(json.loads(path.read_text()))
