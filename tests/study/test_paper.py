@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import paper
 import pytest
+import yaml
 from datasets import Dataset
-from paper import LENGTHS, ROWS, main
+from huggingface_hub import constants
+from paper import LENGTHS, ROWS
 from transformers import PreTrainedModel
 
 from liar.store import RunStore
+from tests import small_heads
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
 from tests.hub_of_data import SHA, DataHub, running
@@ -40,20 +45,14 @@ def wikitext() -> dict[str, bytes]:
         buffer = io.BytesIO()
         Dataset.from_list(rows).to_parquet(buffer)
         files[f"wikitext-2-raw-v1/{part}-00000-of-00001.parquet"] = buffer.getvalue()
-    card = "\n".join(
-        [
-            "configs:",
-            "- config_name: wikitext-2-raw-v1",
-            "  data_files:",
-            *(f"  - {{split: {part}, path: wikitext-2-raw-v1/{part}-*}}" for part in ("train", "validation", "test")),
-        ]
-    )
-    return {"README.md": f"---\n{card}\n---\n".encode(), **files}
+    parts = [{"split": part, "path": f"wikitext-2-raw-v1/{part}-*"} for part in ("train", "validation", "test")]
+    card = yaml.safe_dump({"configs": [{"config_name": "wikitext-2-raw-v1", "data_files": parts}]})
+    return {"README.md": f"---\n{card}---\n".encode(), **files}
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    monkeypatch.setattr("tests.small_heads.POSITIONS", max(LENGTHS))
+    monkeypatch.setattr(small_heads, "POSITIONS", max(LENGTHS))
     repositories = {
         "nyu-mll/glue": repository_of(list(CONFIGS)),
         "rajpurkar/squad": repository_of(["squad"], folder="plain_text"),
@@ -64,10 +63,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
         repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
     with running(DataHub(repositories)) as found:
         template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        places = {"ENDPOINT": found.address, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_DISABLE_XET": True}
+        for name, value in {**places, "HF_HUB_CACHE": str(tmp_path / "cache")}.items():
+            monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         monkeypatch.setattr("datasets.config.HF_ENDPOINT", found.address)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
@@ -82,8 +80,8 @@ def table(text: str) -> list[list[str]]:
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["paper.py", *arguments])
-    return main()
+    monkeypatch.setattr(sys, "argv", ["paper.py", *arguments])
+    return paper.main()
 
 
 @pytest.mark.long
@@ -133,21 +131,11 @@ def test_a_hub_that_goes_away_keeps_what_was_done(
     assert len(measured) == 2
 
     hub.repositories[gone] = content
-    monkeypatch.setattr("paper.finished", _only_of(gone))
     assert called(monkeypatch, *only) == 0
-    assert [line[1] for line in table(capsys.readouterr().out)[2:]] == ["qnli accuracy", "rte accuracy"]
-
-
-def _only_of(model: str) -> object:
-    import paper
-
-    real = paper.finished
-
-    def finished(spec, title):  # type: ignore[no-untyped-def]
-        assert spec.model.startswith(model), "a run that is kept was done again"
-        return real(spec, title)
-
-    return finished
+    out, err = capsys.readouterr()
+    assert [line[1] for line in table(out)[2:]] == ["qnli accuracy", "rte accuracy"]
+    titles = [line for line in err.splitlines() if line.endswith((", paper", ", ours"))]
+    assert titles == [f"{gone}, rte, {name}" for name in ("paper", "ours")], "no run that is kept is done again"
 
 
 def test_no_such_row_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,9 +146,7 @@ def test_no_such_row_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_hub_out_of_reach_is_one_sentence(
     hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
-    )
+    nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
     assert called(monkeypatch, "--only", "uncased-rte") == 1
     assert capsys.readouterr().err.count("\n") == 1
