@@ -8,7 +8,7 @@ python benchmarks/layers.py --only shape   the speeds of a slice of LLaMA-7B's s
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -40,38 +40,24 @@ SHAPE_LAYERS, SHAPE_REMOVED = 10, 2
 BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A run, what it removed in words, and the speeds of its model beside the dense one."""
-
-    words: str
-    result: RunResult
-    speeds: list[Quartiles]
-
-    def cells(self, beside: RunResult | None) -> tuple[str, ...]:
-        """``beside`` is the run that the perplexities are compared with."""
-        totals = self.result.totals
-        perplexities = [_perplexity(self.result, task, beside) for task in BASE.evaluate]
-        return (self.words, f"{1 - totals.blocks_removed:.1%}", *perplexities, *map(_speed, self.speeds))
-
-
 def section() -> str:
     """A row for each number of layers, and beneath it one for as many parameters in neurons."""
     dense = loaded(SMOLLM2)
+    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
     rows = []
     for number in REMOVED:
-        short = _run(BASE.model_copy(update={"targets": "layers", "ratio": number / len(dense.adapter.layers)}))
-        narrow = _run(BASE.model_copy(update={"ratio": _ratio_of(short.result.totals.parameters_after)}))
-        rows += [short.cells(None), narrow.cells(short.result)]
-    values = ", ".join(f"{task} {with_error(value_of(short.result, 'dense', task))}" for task in BASE.evaluate)
+        layers = {"targets": "layers", "ratio": number / len(dense.adapter.layers)}
+        short, cells = _run(BASE.model_copy(update=layers))
+        as_small = {"ratio": counts.ratio(short.totals.parameters_after, str)}
+        rows += [cells, _run(BASE.model_copy(update=as_small), short)[1]]
+    values = ", ".join(f"{task} {with_error(value_of(short, 'dense', task))}" for task in BASE.evaluate)
     head = (
         f"Whole layers with a patch, and as many parameters in neurons by the default recipe. Dense: {values}. In brackets the "
         "perplexity without patch or repair; of neurons also what they gain over the row above, ± its paired standard "
         "error. Speeds are times that of the dense model, in turns, with their quartiles."
     )
-    return (
-        f"{head}\n\n{table(('removed', 'parameters of the blocks left', *BASE.evaluate, 'prompt', 'decoding'), rows)}"
-    )
+    columns = ("removed", "parameters of the blocks left", *BASE.evaluate, "prompt", "decoding")
+    return f"{head}\n\n{table(columns, rows)}"
 
 
 def shape(config: LlamaConfig | None = None) -> str:
@@ -96,18 +82,14 @@ def shape(config: LlamaConfig | None = None) -> str:
     )
 
 
-def _run(spec: PruneSpec) -> Row:
-    model, result = finished_run(spec, loaded(spec.model))
-    costs = finish(compare_steps(loaded(spec.model), model))
+def _run(spec: PruneSpec, beside: RunResult | None = None) -> tuple[RunResult, tuple[str, ...]]:
+    """A run, and its cells: what it removed, perplexities beside those of another run, and speeds beside the dense model."""
+    dense = loaded(spec.model)
+    model, result = finished_run(spec, dense)
     words = named(removed_layers(result.sites)) if "depth" in spec.stages else f"{spec.ratio:.0%} of the neurons"
-    return Row(words, result, [speed.gain for speed in costs.speeds])
-
-
-def _ratio_of(parameters: int) -> float:
-    """The ratio of neurons that leaves so many parameters at most."""
-    dense = loaded(SMOLLM2)
-    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
-    return counts.ratio(parameters, str)
+    perplexities = (_perplexity(result, task, beside) for task in BASE.evaluate)
+    speeds = (_speed(speed.gain) for speed in finish(compare_steps(dense, model)).speeds)
+    return result, (words, f"{1 - result.totals.blocks_removed:.1%}", *perplexities, *speeds)
 
 
 def _perplexity(result: RunResult, task: str, beside: RunResult | None) -> str:

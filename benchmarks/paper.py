@@ -90,12 +90,12 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="models with one of these in their id")
     parser.add_argument("--limit", type=int, help="items or windows of each task; by default those of `liar evaluate`")
     parser.add_argument("--data", help="folder with copies of the datasets of GLUE, SQuAD and common sense")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     rows = [row for row in ROWS if any(word.lower() in row.model.lower() for word in arguments.only)]
     if not rows:
         print(f"No model has {' or '.join(map(repr, arguments.only))} in its id.", file=sys.stderr)

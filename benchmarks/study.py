@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,13 +30,13 @@ from liar.errors import LiarError
 POINTS = ROOT / "docs" / "study"
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--fast", action="store_true", help="little of each part, and nothing is kept")
     parser.add_argument("--stored", action="store_true", help="measure nothing")
     parser.add_argument("--points", type=Path, help="folder of the points")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if (arguments.write or arguments.points) and arguments.fast:
         parser.error("--fast keeps nothing; leave it out")
     if arguments.write and arguments.points:

@@ -60,6 +60,5 @@ DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
 DType = Annotated[DTypeName, named(None, "Precision of the weights", DTYPES)]
 Private = Annotated[
-    bool,
-    typer.Option("--private", help="Only you may see a repository that is made for it.", rich_help_panel=SAVE),
+    bool, typer.Option("--private", help="Only you may see a repository that is made for it.", rich_help_panel=SAVE)
 ]

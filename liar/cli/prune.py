@@ -159,9 +159,7 @@ def prune(
     push: Annotated[
         str | None,
         valued(
-            SAVE,
-            "OWNER/NAME",
-            "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN.",
+            SAVE, "OWNER/NAME", "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN."
         ),
     ] = None,
     private: Private = False,

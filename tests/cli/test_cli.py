@@ -51,20 +51,23 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_names_to_type_are_never_cut() -> None:
-    names = [task.name for task in TASKS]
-    listed = [line.split()[0] for line in liar("tasks", COLUMNS="60").stdout.splitlines() if line[1:2].strip()]
-    assert [name for name in listed if name in names] == names
-    ids = [preset.id for preset in PRESETS]
-    listed = [line.split()[0] for line in liar("models", COLUMNS="60").stdout.splitlines() if line[1:2].strip()]
-    assert [name for name in listed if name in ids] == ids
+    for command, names in (("tasks", [task.name for task in TASKS]), ("models", [preset.id for preset in PRESETS])):
+        lines = liar(command, COLUMNS="60").stdout.splitlines()
+        assert [word for word in (line.split()[0] for line in lines if line[1:2].strip()) if word in names] == names
 
 
 def test_help_is_quick_and_names_every_command() -> None:
     start = time.perf_counter()
     done = liar("--help")
     assert time.perf_counter() - start < 10
-    assert done.returncode == 0
     assert all(command in done.stdout for command in COMMANDS)
+    for arguments in (("-h",), ("prune", "-h"), ("--help",)):
+        done = liar(*arguments)
+        assert (done.returncode, "Usage:" in done.stdout) == (0, True)
+
+
+def test_the_version_is_printed() -> None:
+    assert liar("--version").stdout == f"liar {__version__}\n"
 
 
 def test_the_help_of_prune_has_groups_and_examples_in_eighty_columns() -> None:
@@ -134,13 +137,10 @@ def test_measure_writes_what_it_prints(tmp_path: Path) -> None:
     for words in ("parameters", "MACs a token", "bytes on disk", "texts of 16 tokens a second", "Nothing was saved"):
         assert words in done.stdout
     assert "above the 64 positions" in sentence(liar("measure", *folders, "--prompt-tokens", "500"))
-    assert "language model" in sentence(liar("measure", folders[0], _saved(tmp_path / "llama")))
+    save_model(language_model(), tmp_path / "llama")
+    assert "language model" in sentence(liar("measure", folders[0], str(tmp_path / "llama")))
     assert "no/such" in sentence(liar("measure", folders[0], "no/such/folder"))
     assert "does not exist" in sentence(liar("measure", *folders, "--json", "/no/such/folder/costs.json"))
-
-
-def _saved(folder: Path) -> str:
-    return str(save_model(language_model(), folder).folder)
 
 
 @pytest.mark.demo
@@ -177,13 +177,6 @@ def test_bad_choices_are_refused_in_one_sentence(model: str, choices: str, expec
 def test_what_no_model_could_do_is_refused_before_one_is_loaded(choices: str, expected: list[str]) -> None:
     message = sentence(liar("prune", "demo/minilm", *choices.split()))
     assert all(words in message for words in expected), message
-
-
-def test_help_has_a_short_name_and_the_version_is_printed() -> None:
-    for arguments in (("-h",), ("prune", "-h"), ("--help",)):
-        done = liar(*arguments)
-        assert (done.returncode, "Usage:" in done.stdout) == (0, True)
-    assert liar("--version").stdout == f"liar {__version__}\n"
 
 
 @pytest.mark.parametrize(

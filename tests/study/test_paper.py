@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import paper
 import pytest
 import yaml
 from datasets import Dataset
 from huggingface_hub import constants
-from paper import LENGTHS, ROWS
+from paper import LENGTHS, ROWS, main
 from transformers import PreTrainedModel
 
 from liar.store import RunStore
@@ -79,16 +77,9 @@ def table(text: str) -> list[list[str]]:
     ]
 
 
-def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["paper.py", *arguments])
-    return paper.main()
-
-
 @pytest.mark.long
-def test_every_bert_has_its_lines(
-    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert called(monkeypatch, "--only", "bert", "--limit", "20") == 0
+def test_every_bert_has_its_lines(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "bert", "--limit", "20"]) == 0
     lines = table(capsys.readouterr().out)[2:]
     assert {line[0] for line in lines} == {f"{model}@{SHA}" for model in GLUE_AND_SQUAD}
     metrics = [line[1] for line in lines]
@@ -101,28 +92,23 @@ def test_every_bert_has_its_lines(
 
 @pytest.mark.long
 def test_a_llama_is_read_at_both_lengths_and_asked(
-    hub: DataHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hub: DataHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, row, _ in COPIES.values():
         copy_of(tmp_path / "copies", folder, row)
     copy_of(tmp_path / "copies", "allenai/ai2_arc/ARC-Challenge", COPIES["arc_easy"][1])
-    arguments = ("--only", LLAMA, "--limit", "2", "--data", str(tmp_path / "copies"))
-    assert called(monkeypatch, *arguments) == 0
+    assert main(["--only", LLAMA, "--limit", "2", "--data", str(tmp_path / "copies")]) == 0
     lines = table(capsys.readouterr().out)[2:]
-    assert [line[2].split(" of Sales")[0] for line in lines[:2]] == [
-        "2 windows of 128 tokens",
-        "2 windows of 2,048 tokens",
-    ]
+    read = [line[2].split(" of Sales")[0] for line in lines[:2]]
+    assert read == ["2 windows of 128 tokens", "2 windows of 2,048 tokens"]
     assert {line[1].split()[0] for line in lines[2:]} == {*COPIES, "arc_challenge"}
 
 
-def test_a_hub_that_goes_away_keeps_what_was_done(
-    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hub_that_goes_away_keeps_what_was_done(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
     gone = next(row.model for row in ROWS if row.tasks == ("rte",))
     content = hub.repositories.pop(gone)
-    only = ("--only", "uncased-qnli", "uncased-rte", "--limit", "20")
-    assert called(monkeypatch, *only) == 1
+    only = ["--only", "uncased-qnli", "uncased-rte", "--limit", "20"]
+    assert main(only) == 1
     out, err = capsys.readouterr()
     assert [line[1] for line in table(out)[2:]] == ["qnli accuracy"]
     (sentence,) = [line for line in err.splitlines() if line.startswith(gone)]
@@ -131,15 +117,15 @@ def test_a_hub_that_goes_away_keeps_what_was_done(
     assert len(measured) == 2
 
     hub.repositories[gone] = content
-    assert called(monkeypatch, *only) == 0
+    assert main(only) == 0
     out, err = capsys.readouterr()
     assert [line[1] for line in table(out)[2:]] == ["qnli accuracy", "rte accuracy"]
     titles = [line for line in err.splitlines() if line.endswith((", paper", ", ours"))]
     assert titles == [f"{gone}, rte, {name}" for name in ("paper", "ours")], "no run that is kept is done again"
 
 
-def test_no_such_row_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert called(monkeypatch, "--only", "gpt") == 2
+def test_no_such_row_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "gpt"]) == 2
     assert capsys.readouterr().err == "No model has 'gpt' in its id.\n"
 
 
@@ -148,5 +134,5 @@ def test_a_hub_out_of_reach_is_one_sentence(
 ) -> None:
     nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
-    assert called(monkeypatch, "--only", "uncased-rte") == 1
+    assert main(["--only", "uncased-rte"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

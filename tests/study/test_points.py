@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -102,9 +101,8 @@ def test_no_room_on_the_disk_is_one_sentence_and_leaves_the_file_as_it_was(
     assert list(store.read("part")) == ["one", "two"]
 
 
-def test_an_unknown_part_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["study.py", "nonlinaer"])
-    assert main() == 2
+def test_an_unknown_part_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nonlinaer"]) == 2
     assert capsys.readouterr().err == f"There is no part 'nonlinaer'; choose of {', '.join(PARTS)}.\n"
 
 
