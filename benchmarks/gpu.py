@@ -88,11 +88,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    show(
-        "gpu",
-        section(arguments.layers, arguments.sequences, arguments.length, arguments.recipes, device),
-        arguments.write,
-    )
+    text = section(arguments.layers, arguments.sequences, arguments.length, arguments.recipes, device)
+    show("gpu", text, arguments.write)
 
 
 def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:

@@ -31,7 +31,8 @@ TOKENS, TURNS = 128, 7
 
 def section() -> str:
     """A table with a row for each measured variant, then the library's sentence on each run."""
-    rows, sentences = [], []
+    rows: list[tuple[str, ...]] = []
+    sentences = []
     samples: dict[str, str] = {}
     for spec in SPECS:
         model, result = finished_run(spec, loaded(spec.model))
