@@ -29,12 +29,13 @@ from rich.table import Table
 
 from liar import LoadedModel, PruneSpec, load_model, stream
 from liar.calibration.sample import MEAN_TOKENS, divided, sensitivity_tokens, stride
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_steps
 from liar.events import Finished, Loaded
 from liar.maths.criteria import Evidence, obs
 from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE
 from liar.models.loaded import bytes_in_memory
+from liar.progress import finish
 from liar.report.words.run_labels import token_words
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BACKWARD_SEQUENCES
@@ -122,9 +123,7 @@ def job(name: str) -> dict[str, float]:
 def floor() -> dict[str, float]:
     """Seconds of the parts of the floor, and the bytes of the model and of all moments."""
     loaded = load_model(SPEC.model, "cpu", "float32")
-    batches = calibration_batches(
-        SPEC.calibration, loaded, SPEC.tokens, SPEC.sequence_length, SPEC.seed, SPEC.separator
-    )
+    batches, _ = finish(text_steps(SPEC, loaded))
     sites = loaded.adapter.sites(SPEC.targets)
     base = loaded.adapter.base
     base(**batches[0])  # warm up

@@ -31,13 +31,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from components.shared.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_steps
 from liar.events import Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
-from liar.progress import Pace, Part
+from liar.progress import Pace, Part, finish
 
 LIMIT = 2.0
 FROM = 0.2
@@ -89,9 +89,7 @@ def record(name: str) -> Timeline:
     """Do a run and record the time of each step."""
     spec, make, prompts = RUNS[name]
     loaded = make()
-    batches = calibration_batches(
-        spec.calibration, loaded, spec.tokens, spec.sequence_length, spec.seed, spec.separator
-    )
+    batches, _ = finish(text_steps(spec, loaded))
     amounts = Amounts.of(spec, loaded, batches, prompts=len(prompts))
     steps: list[tuple[float, str, int, int]] = []
     begun = time.perf_counter()

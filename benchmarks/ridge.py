@@ -24,11 +24,12 @@ from torch import Tensor
 
 from liar import LoadedModel, PruneSpec, load_model
 from liar.calibration.activations import walk
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_steps
 from liar.maths.channels import complement, members
 from liar.maths.criteria import Evidence, order_of, score
 from liar.maths.moments import Moments, SiteMoments
 from liar.maths.solver import ridge_of
+from liar.progress import finish
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Targets
@@ -89,10 +90,9 @@ def moments_of(loaded: LoadedModel, batches: Sequence[Batch], targets: Targets) 
 
 @torch.no_grad()
 def errors_of(loaded: LoadedModel, targets: Targets, seed: int, every: int) -> Errors:
-    spec = PruneSpec(model=loaded.id)
     sites = loaded.adapter.sites(targets)[::every]
     most = max(site.channels for site in sites) * int(TOKENS[-1])
-    batches = calibration_batches(spec.calibration, loaded, 2 * most, spec.sequence_length, seed, spec.separator)
+    batches, _ = finish(text_steps(PruneSpec(model=loaded.id, tokens=2 * most, seed=seed), loaded))
     order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed)).tolist()
     shuffled = [batches[position] for position in order]
     unseen = moments_of(loaded, taken(shuffled[::-1], most), targets)

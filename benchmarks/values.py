@@ -14,7 +14,8 @@ from readme import sections, table
 from turned import turned
 
 from liar import LoadedModel, PruneSpec, RunResult, run
-from liar.data.corpora import calibration_text
+from liar.data.corpora import text_steps
+from liar.progress import finish
 from liar.tasks.demo import PERPLEXITY
 
 HEADS = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -33,7 +34,7 @@ def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices:
     for subject in subjects:
         dense = loaded(subject.model)
         spec = PruneSpec.create(model=subject.model, targets="heads", evaluate=(subject.task,), **choices)
-        other = _turned(spec, dense)
+        other = turned(dense, finish(text_steps(spec, dense))[0])
         for ratio in ratios:
             heads = run(spec.model_copy(update={"ratio": ratio}), dense)
             share = _parameters_gone(heads) / _in_units(other)
@@ -60,11 +61,6 @@ def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices:
     if signs[1] <= signs[-1]:
         verdict += " So they are no target of the library."
     return "\n\n".join([head, verdict, table(columns, rows)])
-
-
-def _turned(spec: PruneSpec, dense: LoadedModel) -> LoadedModel:
-    batches, _ = calibration_text(spec.calibration, dense, spec.tokens, spec.sequence_length, spec.seed, spec.separator)
-    return turned(dense, batches)
 
 
 def _in_units(model: LoadedModel) -> int:

@@ -17,7 +17,7 @@ from readme import table
 from liar.calibration.calibrate import calibration_steps
 from liar.calibration.needs import Needs
 from liar.calibration.sample import tokens_of
-from liar.data.corpora import calibration_batches
+from liar.data.corpora import text_steps
 from liar.progress import finish
 from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
@@ -44,10 +44,8 @@ def name_of(subject: Subject, texts: int) -> str:
 @cache
 def tokens_of_a_text(subject: Subject, scope: Scope) -> float:
     """Mean number of tokens of a calibration text, padding not counted."""
-    spec = subject.spec(RATIO, scope)
-    batches = calibration_batches(
-        spec.calibration, examined(subject, scope).loaded, SAMPLE, spec.sequence_length, spec.seed, spec.separator
-    )
+    spec = subject.spec(RATIO, scope).model_copy(update={"tokens": SAMPLE})
+    batches, _ = finish(text_steps(spec, examined(subject, scope).loaded))
     return tokens_of(batches) / sum(len(batch["input_ids"]) for batch in batches)
 
 
