@@ -29,6 +29,7 @@ from liar.data.corpora import text_steps
 from liar.models.families import adapt
 from liar.progress import finish
 from liar.results import Evaluation
+from liar.sites import Site
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import Gain, Subject, examined, named
@@ -80,10 +81,7 @@ def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
     """Mean output of each consumer of the dense model, by name of the site."""
     loaded = examined(subject, scope).loaded
     calibration = finish(calibration_steps(subject.spec(0.5, scope), loaded, Needs(norm_aware=False)))
-    return {
-        site.name: _mean_output(loaded, subject, site.name, moments.plain.mean)
-        for site, moments in calibration.moments.items()
-    }
+    return {site.name: _mean_output(loaded, site, found.plain.mean) for site, found in calibration.moments.items()}
 
 
 @torch.no_grad()
@@ -92,7 +90,7 @@ def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
     batches, _ = finish(text_steps(subject.spec(0.5, scope), loaded))
     for visit in walk(loaded.adapter, batches, subject.targets, schedule="sequential", norm_aware=0):
         consumer = loaded.adapter.consumer(visit.site)
-        found = _mean_output(loaded, subject, visit.site.name, visit.moments.plain.mean)
+        found = _mean_output(loaded, visit.site, visit.moments.plain.mean)
         shift = dense_outputs(subject, scope)[visit.site.name] - found
         bias = consumer.bias if consumer.bias is not None else torch.zeros_like(shift)
         consumer.bias = nn.Parameter(bias + shift, requires_grad=False)
@@ -100,8 +98,7 @@ def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
 
 
 @torch.no_grad()
-def _mean_output(loaded: LoadedModel, subject: Subject, name: str, mean: Tensor) -> Tensor:
-    site = next(site for site in loaded.adapter.sites(subject.targets) if site.name == name)
+def _mean_output(loaded: LoadedModel, site: Site, mean: Tensor) -> Tensor:
     output: Tensor = loaded.adapter.consumer(site)(mean.to(loaded.model.dtype))
     return output
 
@@ -139,9 +136,8 @@ def report(points: Mapping[str, Point]) -> Report:
             gained = Gain.read(values, f"{order} gain")
             gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(gained)})")
             if gained.sign:
-                found.setdefault(f"*{order}* is {'better' if gained.sign > 0 else 'worse'} than *before*", []).append(
-                    name
-                )
+                verdict = f"*{order}* is {'better' if gained.sign > 0 else 'worse'} than *before*"
+                found.setdefault(verdict, []).append(name)
         rows.append((subject.name, f"{ratio:.0%}", width, *plain, *gains))
     orders = "; ".join(f"*{order}*: {meaning}" for order, meaning in ORDERS.items())
     head = (
