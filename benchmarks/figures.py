@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from itertools import product
-from typing import Any
 
 from readme import sections, table
 
@@ -30,7 +28,7 @@ from liar.report.words.metric_sentences import (
 )
 from liar.report.words.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
-from liar.spec import RECONSTRUCTIONS, Reconstruction, Schedule, Targets
+from liar.spec import RECONSTRUCTIONS, Targets
 from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS
@@ -95,35 +93,25 @@ def share_of_parameters(result: RunResult) -> str:
     return f"{totals.blocks_removed:.0%} / {whole:.0%}"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    allocation: str
-    schedule: Schedule
-    reconstruction: Reconstruction = "least-squares"
-
-    def spec(self, task: str, **others: Any) -> PruneSpec:
-        """The recipe measured on ``task``, with the ``others`` of its choices."""
-        return PruneSpec.create(**asdict(self), evaluate=(task,), **others)
-
-
 def language_model() -> str:
     """Perplexity of SmolLM2, FFN neurons, criterion fluctuation, by allocation, schedule and reconstruction."""
+    choices = ("allocation", "schedule", "reconstruction")
     recipes = [
-        Recipe("uniform", "one-shot", "liar"),
-        Recipe("uniform", "one-shot"),
-        Recipe("error-curve", "one-shot"),
-        Recipe("error-curve", "sequential"),
+        ("uniform", "one-shot", "liar"),
+        ("uniform", "one-shot", "least-squares"),
+        ("error-curve", "one-shot", "least-squares"),
+        ("error-curve", "sequential", "least-squares"),
     ]
     rows = []
-    for ratio in (0.2, 0.5):
-        for recipe in recipes:
-            result = measured(recipe.spec(PERPLEXITY.name, model=SMOLLM2, criterion="fluctuation", ratio=ratio))
-            dense, pruned, repaired = three_of(result)
-            choices = (f"{ratio:.0%}", share_of_parameters(result), *astuple(recipe))
-            rows.append((*choices, *map(with_error, (pruned, repaired)), f"{repaired.value / dense.value:.2f} x"))
+    for ratio, recipe in product((0.2, 0.5), recipes):
+        base = PruneSpec(model=SMOLLM2, criterion="fluctuation", ratio=ratio, evaluate=(PERPLEXITY.name,))
+        result = measured(base.model_copy(update=dict(zip(choices, recipe, strict=True))))
+        dense, pruned, repaired = three_of(result)
+        kept = (*map(with_error, (pruned, repaired)), f"{repaired.value / dense.value:.2f} x")
+        rows.append((f"{ratio:.0%}", share_of_parameters(result), *recipe, *kept))
     head = f"Dense: {with_error(dense)} (n = {sample(dense)}). {calibrated_on(result)}"
     removed = ("neurons removed", "parameters removed, blocks / all")
-    columns = (*removed, "allocation", "schedule", "reconstruction", "pruned", "reconstructed", "of dense")
+    columns = (*removed, *choices, "pruned", "reconstructed", "of dense")
     return f"{head}\n\n{table(columns, rows)}"
 
 
@@ -158,13 +146,7 @@ def tokens() -> str:
         f"40 % of the neurons, the default recipe but one-shot; mean and standard deviation over {len(SEEDS)} seeds of the "
         f"text. Dense: {with_error(dense)} (n = {sample(dense)})."
     )
-    columns = (
-        "calibration tokens",
-        "for each channel",
-        "pruned",
-        "reconstructed",
-        f"of that with {beside * channels:,}",
-    )
+    columns = ("calibration tokens", "for each channel", *VARIANTS[1:], f"of that with {beside * channels:,}")
     return f"{head}\n\n{table(columns, rows)}"
 
 
@@ -172,9 +154,8 @@ def heads() -> str:
     """Mean error over the attention sites: half of the heads removed, one-shot, uniform."""
     rows = []
     for model in (SMOLLM2, SENTIMENT):
-        result = measured(
-            PruneSpec(model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot")
-        )
+        choices = {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"}
+        result = measured(PruneSpec.create(model=model, targets="heads", **choices))
         means = {name: statistics.mean(site.error[name] for site in result.sites) for name in RECONSTRUCTIONS}
         kept = f"{result.sites[0].kept} of {result.sites[0].units}"
         rows.append((model, kept, *(f"{means[name]:.4f}" for name in RECONSTRUCTIONS)))
@@ -191,12 +172,13 @@ def classifiers() -> str:
     rows = []
     samples: dict[str, str] = {}
     recipes = {
-        "uniform, one-shot": Recipe("uniform", "one-shot"),
-        "error-curve, one-shot": Recipe("error-curve", "one-shot"),
-        "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
+        "uniform, one-shot": {"allocation": "uniform", "schedule": "one-shot"},
+        "error-curve, one-shot": {"allocation": "error-curve", "schedule": "one-shot"},
+        "default": {},
     }
-    for (model, task), ratio, (name, recipe) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
-        result = measured(recipe.spec(task, model=model, targets="both", ratio=ratio))
+    for (model, task), ratio, (name, choices) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
+        base = PruneSpec(model=model, targets="both", ratio=ratio, evaluate=(task,))
+        result = measured(base.model_copy(update=choices))
         dense, _, repaired = found = three_of(result)
         samples[METRICS[dense.metric].title_of(task)] = sample(dense)
         cells = (*map(with_error, found), f"{repaired.value / dense.value:.1%}")

@@ -7,7 +7,6 @@ error over test items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from statistics import stdev
@@ -35,12 +34,8 @@ DRAWN = TOKENS[4:6]
 """Sizes of them, of the model whose metric depends most on its text."""
 
 
-@dataclass(frozen=True)
-class Repaired:
-    """The text that was read, and the measurement of each subject."""
-
-    text: CalibrationText
-    found: tuple[Evaluation, ...]
+Repaired = tuple[CalibrationText, list[Evaluation]]
+"""The text that was read, and the measurement of each subject."""
 
 
 def pending(scope: Scope) -> Iterator[Pending]:
@@ -67,14 +62,14 @@ def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope, seed: int
     model, result = with_what_there_is(spec, lambda asked: finished_run(asked, dense))
     assert result.calibration is not None
     exams = [examined(subject, scope).exam for subject in subjects]
-    return Repaired(result.calibration, tuple(finish(exam.steps(model, "reconstructed")) for exam in exams))
+    return result.calibration, [finish(exam.steps(model, "reconstructed")) for exam in exams]
 
 
 def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope, seed: int = 0) -> dict[str, float]:
     best = with_most(subjects, most, scope)
-    here = best if (tokens, seed) == (most, 0) else repaired(subjects, tokens, scope, seed)
-    values = {"tokens": float(here.text.tokens), "texts": float(here.text.sequences)}
-    for subject, evaluation, other in zip(subjects, here.found, best.found, strict=True):
+    text, found = best if (tokens, seed) == (most, 0) else repaired(subjects, tokens, scope, seed)
+    values = {"tokens": float(text.tokens), "texts": float(text.sequences)}
+    for subject, evaluation, other in zip(subjects, found, best[1], strict=True):
         dense, task = examined(subject, scope).dense, subject.task
         values |= {f"{task} n": float(dense.n), **named((f"{task} dense", dense), (task, evaluation))}
         values |= Gain.of(evaluation, other).named(f"{task} most")
