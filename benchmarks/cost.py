@@ -154,13 +154,9 @@ def floor() -> dict[str, float]:
         start = time.perf_counter()
         obs(Evidence(site, moments, weight))
         seconds["orders"] += time.perf_counter() - start
-    return {
-        "forward": forward,
-        "backward": backward,
-        **seconds,
-        "model_bytes": float(bytes_in_memory(loaded.model)),
-        "moment_bytes": 2.0 * 4 * sum(site.channels**2 for site in sites),
-    }
+    moment_bytes = 2.0 * 4 * sum(site.channels**2 for site in sites)
+    sizes = {"model_bytes": float(bytes_in_memory(loaded.model)), "moment_bytes": moment_bytes}
+    return {"forward": forward, "backward": backward, **seconds, **sizes}
 
 
 @torch.enable_grad()

@@ -143,24 +143,16 @@ def _columns(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     axes, values = Axes(max(known.value)), known.value
     wide = round(axes.x(1 / len(values)) - axes.x(0) - 1, 1)
     grid = [_grid_line(axes, high, _in_unit(known, high)) for high in (0.0, axes.high / 2, axes.high)]
+    places = [(axes.x(place / len(values)), axes.y(value)) for place, value in enumerate(values)]
+    rows = [(place, _in_unit(known, value)) for place, value in enumerate(values)]
     columns = _each(
         f'<rect x="{{}}" y="{{}}" width="{wide}" height="{{}}"><title>layer {{}}: {{}}</title></rect>',
-        (
-            (
-                axes.x(place / len(values)),
-                axes.y(value),
-                round(axes.y(0) - axes.y(value), 1),
-                place,
-                _in_unit(known, value),
-            )
-            for place, value in enumerate(values)
-        ),
+        ((x, y, round(axes.y(0) - y, 1), *row) for (x, y), row in zip(places, rows, strict=True)),
     )
     ticks = _each(
         f'<text class="middle" x="{{}}" y="{HEIGHT - 10}">{{}}</text>',
         ((axes.x((place + 0.5) / len(values)), place) for place in range(0, len(values), 5 if len(values) > 12 else 1)),
     )
-    rows = [(place, _in_unit(known, value)) for place, value in enumerate(values)]
     return _svg(Markup("").join([*grid, columns, ticks])), _table(("layer", label), rows)
 
 
